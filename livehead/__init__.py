@@ -1,0 +1,3 @@
+"""A talking avatar from one photo and a live face or voice, in real time."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Captures: the media ends that give frames."""

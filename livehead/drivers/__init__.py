@@ -1,0 +1,1 @@
+"""Drivers: from inputs to motion."""

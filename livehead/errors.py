@@ -1,0 +1,77 @@
+"""Every error that livehead raises on purpose.
+
+    LiveheadError
+    ├── ConfigError
+    ├── DeviceError
+    │   ├── CaptureError
+    │   └── SinkError
+    ├── WeightsError
+    │   ├── WeightsMissingError
+    │   ├── WeightsMismatchError
+    │   └── WeightsChecksumError
+    ├── SourceError
+    │   └── NoFaceError
+    └── ProtocolError
+
+Each says in one line what is wrong and what to do about it; the command line prints that line and ends with status 2.
+"""
+
+from __future__ import annotations
+
+
+class LiveheadError(Exception):
+    """Base of all: ``problem`` says what is wrong, ``remedy`` what the person can do about it."""
+
+    def __init__(self, problem: str, remedy: str = "", *, subject: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+        self.subject = subject  # the path, device or name that the error is about
+
+    def __str__(self) -> str:
+        text = f"{self.problem}: {self.remedy}" if self.remedy else self.problem
+        return " ".join(text.split())
+
+
+class ConfigError(LiveheadError):
+    """A setting is unknown, of the wrong type or out of its range."""
+
+
+class DeviceError(LiveheadError):
+    """A camera, microphone, driver or file cannot be used."""
+
+
+class CaptureError(DeviceError):
+    """A capture cannot be opened, or what it reads is broken for good."""
+
+
+class SinkError(DeviceError):
+    """A sink cannot be opened, or it takes no more frames."""
+
+
+class WeightsError(LiveheadError):
+    """A checkpoint cannot be used."""
+
+
+class WeightsMissingError(WeightsError):
+    """There is no checkpoint of that name on this machine."""
+
+
+class WeightsMismatchError(WeightsError):
+    """A checkpoint's keys or shapes are not those of the network."""
+
+
+class WeightsChecksumError(WeightsError):
+    """A checkpoint's sha256 differs from the recorded one."""
+
+
+class SourceError(LiveheadError):
+    """The photo (or sheet, or person) cannot become an avatar."""
+
+
+class NoFaceError(SourceError):
+    """No face was found in the photo."""
+
+
+class ProtocolError(LiveheadError):
+    """A message from a peer or a page is malformed, unknown or too big."""

@@ -1,0 +1,81 @@
+"""What flows through the pipeline: pictures and sound, each stamped with the time of its capture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""uint8 [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha."""
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+"""float32 [C, N] in [-1, 1]."""
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One picture.
+
+    ``image``: uint8 [H, W, 3] RGB or [H, W, 4] RGBA straight alpha.
+    ``pts``, ``time_base``: presentation time is ``pts * time_base`` seconds from the stream's start.
+    ``captured_ns``: when the *driving* picture was taken, on the monotonic clock; it is carried unchanged to the sink.
+    ``attached``: what a capture hangs on (a time code, say); it travels with the frame.
+    """
+
+    image: Image
+    pts: int
+    time_base: Fraction
+    captured_ns: int
+    attached: Mapping[str, object] = field(default=_NOTHING)
+
+    def __post_init__(self) -> None:
+        shape = self.image.shape
+        if self.image.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (3, 4):
+            raise ValueError(f"a video frame is uint8 [H, W, 3 or 4], got {self.image.dtype} {list(shape)}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def seconds(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    def with_image(self, image: Image) -> VideoFrame:
+        """The same moment with another picture."""
+        return replace(self, image=image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioFrame:
+    """A stretch of sound: ``samples`` float32 [C, N] in [-1, 1] at ``rate`` Hz; ``pts`` counts samples.
+
+    ``captured_ns`` is the monotonic time of the first sample.
+    """
+
+    samples: Samples
+    rate: int
+    pts: int
+    captured_ns: int
+
+    def __post_init__(self) -> None:
+        if self.samples.dtype != np.float32 or self.samples.ndim != 2:
+            raise ValueError(f"an audio frame is float32 [C, N], got {self.samples.dtype} {list(self.samples.shape)}")
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.samples.shape[1] / self.rate
+
+
+Frame: TypeAlias = VideoFrame | AudioFrame

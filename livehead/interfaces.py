@@ -1,0 +1,117 @@
+"""The few roles that everything in livehead plays. Two or three verbs each; a further wish becomes a new object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from livehead.frames import AudioFrame, Frame, Image, VideoFrame
+
+
+class EndOfStream(Exception):  # noqa: N818 - a signal, as StopIteration is
+    """A capture has given its last frame."""
+
+
+class Capture(Protocol):
+    """A media end that gives frames: a camera, a microphone, a file."""
+
+    async def __aenter__(self) -> Capture: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def recv(self) -> Frame:
+        """The next frame. Raises: EndOfStream after the last, CaptureError when the device is gone for good."""
+        ...
+
+
+class Sink(Protocol):
+    """A media end that takes frames: a virtual camera, a window, a file."""
+
+    async def __aenter__(self) -> Sink: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def send(self, frame: Frame) -> None:
+        """Take one frame; returns when the sink is ready for the next. Raises: SinkError."""
+        ...
+
+
+class Motion(Protocol):
+    """What a driver estimates and a renderer takes: key points, a body pose. ``set`` names its points."""
+
+    @property
+    def set(self) -> str: ...
+
+    @property
+    def captured_ns(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that a driver may look at: the newest camera frame, the last moments of sound, and the time."""
+
+    frame: VideoFrame | None
+    audio: AudioFrame | None
+    now_ns: int
+
+
+MotionT_co = TypeVar("MotionT_co", bound=Motion, covariant=True)
+MotionT_contra = TypeVar("MotionT_contra", bound=Motion, contravariant=True)
+SourceT_contra = TypeVar("SourceT_contra", contravariant=True)
+AvatarT = TypeVar("AvatarT", bound="Avatar")
+
+
+class Driver(Protocol[MotionT_co]):
+    """Estimates the performer's motion. Called from one worker thread; may keep state between calls."""
+
+    @property
+    def motion_set(self) -> str:
+        """Name of the set of points that ``estimate`` returns."""
+        ...
+
+    def estimate(self, inputs: Inputs) -> MotionT_co:
+        """Motion at ``inputs``. Confidence 0 means nothing was seen; the value is then the last good one."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what was seen so far."""
+        ...
+
+
+class Avatar(Protocol):
+    """A source prepared once by a renderer: immutable, cacheable on disk."""
+
+    @property
+    def motion(self) -> Motion:
+        """The source's own motion: rendering it gives the source back."""
+        ...
+
+
+class Renderer(Protocol[SourceT_contra, AvatarT, MotionT_contra]):
+    """Draws avatars. Holds none of its own; synchronous, no I/O, no gradients."""
+
+    size: int
+    """Side of the square output in pixels; may be changed between two frames."""
+
+    @property
+    def motion_sets(self) -> frozenset[str]:
+        """Names of the sets of points that ``render`` takes."""
+        ...
+
+    def prepare(self, source: SourceT_contra) -> AvatarT:
+        """Everything that depends on the source alone. Raises: SourceError."""
+        ...
+
+    def render(self, avatar: AvatarT, motion: MotionT_contra) -> Image:
+        """The avatar in that motion: uint8 [size, size, 3] RGB, or RGBA straight alpha."""
+        ...
+
+    def render_many(self, pairs: Sequence[tuple[AvatarT, MotionT_contra]]) -> list[Image]:
+        """As ``render``, batched over sessions."""
+        ...

@@ -1,0 +1,1 @@
+"""Metrics of pictures, motion and time."""

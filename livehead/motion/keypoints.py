@@ -1,0 +1,83 @@
+"""Key points, the motion of every face driver.
+
+Coordinates (written once, here): x right, y down, isotropic, relative to a *square*. A square picture is its own square;
+a picture of another shape lies centred in the square over its longer side. [-1, 1] spans the square from edge to edge, so
+the centre of pixel ``i`` of ``side`` pixels is ``(2 i + 1) / side - 1`` (``align_corners=False``). Depth has the same
+unit, grows away from the camera, and its zero is arbitrary (MediaPipe's is near the head's centre of mass).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+MESH478 = "mesh478"
+"""MediaPipe's face mesh with irises: 468 points of the face, then 5 each of the right and left iris."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keypoints:
+    """``set`` names the points; ``value`` [B, K, 2] x, y in [-1, 1]; ``depth`` [B, K]; ``jacobian`` [B, K, 2, 2].
+
+    ``confidence`` [B] in [0, 1]; 0 = nothing seen, ``value`` is then the last good one. All arrays are float32.
+    """
+
+    set: str
+    value: Array
+    depth: Array | None
+    jacobian: Array | None
+    confidence: Array
+    captured_ns: int
+
+    def __post_init__(self) -> None:
+        b, k = self.value.shape[:2]
+        expected = {"value": (b, k, 2), "depth": (b, k), "jacobian": (b, k, 2, 2), "confidence": (b,)}
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array is not None and (array.shape != shape or array.dtype != np.float32):
+                raise ValueError(f"{name} of {self.set} is float32 {shape}, got {array.dtype} {array.shape}")
+
+    @property
+    def seen(self) -> bool:
+        """Whether any of the batch was seen."""
+        return bool((self.confidence > 0).any())
+
+    def moved(self, value: Array, depth: Array | None = None) -> Keypoints:
+        """The same moment at other places."""
+        return replace(self, value=value, depth=self.depth if depth is None else depth)
+
+    def points3d(self) -> Array:
+        """[B, K, 3]: x, y and depth; depth is 0 where the set has none."""
+        depth = np.zeros(self.value.shape[:2], np.float32) if self.depth is None else self.depth
+        return np.concatenate([self.value, depth[..., None]], axis=-1)
+
+
+def mesh_keypoints(points: Array, confidence: float, captured_ns: int) -> Keypoints:
+    """One face mesh [478, 3] (x, y, depth as above) as ``Keypoints`` with B = 1."""
+    points = np.ascontiguousarray(points, np.float32)
+    return Keypoints(
+        set=MESH478,
+        value=points[None, :, :2].copy(),
+        depth=points[None, :, 2].copy(),
+        jacobian=None,
+        confidence=np.array([confidence], np.float32),
+        captured_ns=captured_ns,
+    )
+
+
+def to_square(pixels: Array, width: int, height: int) -> Array:
+    """Pixels [..., 2] (pixel centres at integers) of a ``width`` x ``height`` picture to coordinates in its square."""
+    side = max(width, height)
+    offset = np.array([(side - width) / 2, (side - height) / 2], np.float32)
+    return ((2 * (pixels + offset) + 1) / side - 1).astype(np.float32)
+
+
+def to_pixels(value: Array, width: int, height: int) -> Array:
+    """The inverse of ``to_square``."""
+    side = max(width, height)
+    offset = np.array([(side - width) / 2, (side - height) / 2], np.float32)
+    return (((value + 1) * side - 1) / 2 - offset).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Perception: MediaPipe behind our types, used by drivers, renderers, metrics and training."""

@@ -1,0 +1,1 @@
+"""Renderers: from an avatar and a motion to a picture."""

@@ -1,0 +1,1 @@
+"""Sinks: the media ends that take frames."""
