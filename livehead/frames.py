@@ -34,7 +34,7 @@ class VideoFrame:
     pts: int
     time_base: Fraction
     captured_ns: int
-    attached: Mapping[str, object] = field(default=_NOTHING)
+    attached: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
     def __post_init__(self) -> None:
         shape = self.image.shape
