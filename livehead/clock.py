@@ -1,0 +1,61 @@
+"""Time: the monotonic clock in nanoseconds, its mapping to presentation times, and pacing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from fractions import Fraction
+
+NS = 1_000_000_000
+
+
+def now_ns() -> int:
+    """The monotonic clock that every ``captured_ns`` is on."""
+    return time.monotonic_ns()
+
+
+async def sleep_until(deadline_ns: int) -> None:
+    """Return at ``deadline_ns``, at once when it has passed."""
+    delay = (deadline_ns - now_ns()) / NS
+    if delay > 0:
+        await asyncio.sleep(delay)
+
+
+class Timeline:
+    """Presentation times counted from the first moment seen, never going back.
+
+    ``time_base`` is the length of one pts tick in seconds.
+    """
+
+    def __init__(self, time_base: Fraction) -> None:
+        self.time_base = time_base
+        self._origin_ns: int | None = None
+        self._last = -1
+
+    def pts(self, moment_ns: int) -> int:
+        """The tick of ``moment_ns``; a moment not later than the one before gets the next free tick."""
+        if self._origin_ns is None:
+            self._origin_ns = moment_ns
+        ticks = round((moment_ns - self._origin_ns) / NS / self.time_base)
+        self._last = max(self._last + 1, ticks)
+        return self._last
+
+
+class Pacer:
+    """Slots of a fixed rate; slots missed by more than one period are skipped, not caught up with."""
+
+    def __init__(self, fps: float, start_ns: int | None = None) -> None:
+        self.period_ns = round(NS / fps)
+        self._next_ns = now_ns() if start_ns is None else start_ns
+        self.skipped = 0
+
+    async def tick(self) -> int:
+        """Wait for the next slot and give its time."""
+        slot = self._next_ns
+        behind = (now_ns() - slot) // self.period_ns
+        if behind > 0:
+            self.skipped += behind
+            slot += behind * self.period_ns
+        self._next_ns = slot + self.period_ns
+        await sleep_until(slot)
+        return slot

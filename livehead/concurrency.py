@@ -1,0 +1,132 @@
+"""The only queues and threads: a slot for the newest item, a bounded line for sound, a worker for heavy calls.
+
+Media never waits for a slow reader: ``Latest`` and ``Fifo`` drop the old and count what they dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, ParamSpec, TypeVar
+
+from livehead.interfaces import EndOfStream
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class _Mailbox(Generic[T]):
+    """Items put from any thread, taken by one coroutine; holds ``capacity`` and drops the oldest beyond it."""
+
+    def __init__(self, capacity: int) -> None:
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._closed = False
+        self._error: Exception | None = None
+        self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self.received = 0
+        self.dropped = 0
+
+    def put(self, item: T) -> None:
+        """Add ``item`` and wake the reader; callable from any thread. After ``close`` it is ignored."""
+        with self._lock:
+            if self._closed:
+                return
+            self.received += 1
+            self._items.append(item)
+            if len(self._items) > self._capacity:
+                self._items.popleft()
+                self.dropped += 1
+            self._wake()
+
+    def close(self, error: Exception | None = None) -> None:
+        """No more items: the reader gets what is left, then ``error`` or EndOfStream."""
+        with self._lock:
+            if not self._closed:
+                self._closed, self._error = True, error
+            self._wake()
+
+    async def get(self) -> T:
+        """The oldest item held. Raises: EndOfStream, or what ``close`` was given, once closed and empty."""
+        while True:
+            with self._lock:
+                if self._items:
+                    return self._items.popleft()
+                if self._closed:
+                    raise self._error if self._error is not None else EndOfStream
+                event = asyncio.Event()
+                self._waiter = asyncio.get_running_loop(), event
+            await event.wait()
+
+    def _wake(self) -> None:
+        if self._waiter is None:
+            return
+        (loop, event), self._waiter = self._waiter, None
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(event.set)
+
+
+class Latest(_Mailbox[T]):
+    """A slot of one: a newer item replaces an unread one, which counts as ``dropped``."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=1)
+
+
+class Fifo(_Mailbox[T]):
+    """A line of at most ``capacity`` items, for sound: in order, the oldest dropped and counted when full."""
+
+
+class Worker:
+    """One thread for blocking calls, in order. ``async with`` joins it.
+
+    A cancelled ``run`` waits for the call in flight before the cancellation goes on, so that nothing which the call
+    uses (a device, a buffer) is freed under it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"livehead-{name}")
+
+    async def __aenter__(self) -> Worker:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``fn(*args)`` on the thread. Raises: what ``fn`` raises."""
+        return (await self.attempt(fn, *args, **kwargs)).result()
+
+    async def attempt(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As ``run``, but gives the finished call, so that its exception can be looked at instead of caught."""
+        call = self._executor.submit(fn, *args, **kwargs)
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def finished(_: Future[T]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(done.set)
+
+        call.add_done_callback(finished)
+        cancelled: asyncio.CancelledError | None = None
+        while not done.is_set():
+            try:
+                await done.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if call.cancel():
+                    break
+        if cancelled is not None:
+            raise cancelled
+        return call
+
+    def close(self) -> None:
+        """Wait for the call in flight, drop the calls that have not begun, and join the thread."""
+        self._executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,132 @@
+"""Typed settings, read from TOML. Every default of the command line stands here, once.
+
+An unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from livehead.errors import ConfigError
+from livehead.registry import suggestion
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, str):
+        parts = value.lower().split("x")
+        if len(parts) == 2 and all(part.isdigit() for part in parts):
+            return tuple(int(part) for part in parts)
+        raise ValueError("a size is WIDTHxHEIGHT, as 1280x720")
+    return value
+
+
+Side = Annotated[int, Field(ge=16, le=4096)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_size)]
+Gain = Annotated[float, Field(ge=0, le=3)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StreamSettings(Settings):
+    """What the sinks get: ``size`` width and height in pixels, ``fps`` frames a second."""
+
+    size: Size = (1280, 720)
+    fps: Annotated[float, Field(gt=0, le=120)] = 30.0
+
+
+class CameraSettings(Settings):
+    """What a camera is asked for."""
+
+    size: Size = (640, 480)
+    fps: Annotated[float, Field(gt=0, le=120)] = 30.0
+
+
+class GainSettings(Settings):
+    """How strongly each region of the face follows the performer; 1 as it is, 0 not at all."""
+
+    eyes: Gain = 1.0
+    mouth: Gain = 1.0
+    brows: Gain = 1.0
+    head: Gain = 1.0
+    gaze_to_camera: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class PictureSettings(Settings):
+    """How the avatar is placed into the picture that is sent."""
+
+    fit: Literal["fit", "crop", "blur"] = "blur"
+    background: str = "keep"
+    badge: bool = False
+
+
+class BudgetSettings(Settings):
+    """What livehead may use: milliseconds a frame, or a share of the machine; 0 = one frame period."""
+
+    frame_ms: Annotated[float, Field(ge=0)] = 0.0
+    machine_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class RunSettings(Settings):
+    """Everything that ``livehead run`` can be told in a file; the command line overrides it."""
+
+    driver: str = "face"
+    model: str = "auto"
+    capture: str = "camera"
+    microphone: str | None = None
+    sinks: tuple[str, ...] = ("virtualcam",)
+    mode: Literal["relative", "absolute"] = "relative"
+    render_size: Annotated[int, Field(ge=64, le=1024)] = 512
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    camera: CameraSettings = CameraSettings()
+    stream: StreamSettings = StreamSettings()
+    picture: PictureSettings = PictureSettings()
+    gains: GainSettings = GainSettings()
+    budget: BudgetSettings = BudgetSettings()
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+
+def load(kind: type[SettingsT], path: Path) -> SettingsT:
+    """Settings of ``kind`` from a TOML file. Raises: ConfigError."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({error.strerror})", "give the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML ({error})", "mend that line") from error
+    return parse(kind, tree, where=str(path))
+
+
+def parse(kind: type[SettingsT], tree: dict[str, Any], where: str = "settings") -> SettingsT:
+    """Settings of ``kind`` from plain values. Raises: ConfigError with the key, its fault and the nearest known key."""
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(kind, error)}", subject=where) from error
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}: {suggestion(path[-1], _fields(kind, path[:-1]))}"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _fields(kind: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        kind = annotation
+    return list(kind.model_fields)

@@ -1,0 +1,124 @@
+"""Figures: counters, stage timings, and the yardstick that sets figures of different machines side by side."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+YARDSTICK = {"channels": 64, "side": 64, "kernel": 3, "rounds": 12}
+"""The fixed convolution: 1 x 64 x 64 x 64 by 64 filters of 3 x 3, the best of twelve rounds."""
+
+
+def summary(samples_ms: Sequence[float]) -> dict[str, float]:
+    """Milliseconds as ``{"median", "p95", "p99", "n"}``, the shape of every timing in the JSON."""
+    if not len(samples_ms):
+        return {"median": float("nan"), "p95": float("nan"), "p99": float("nan"), "n": 0}
+    median, p95, p99 = np.percentile(np.asarray(samples_ms, np.float64), [50, 95, 99])
+    return {"median": round(median, 3), "p95": round(p95, 3), "p99": round(p99, 3), "n": len(samples_ms)}
+
+
+class Stats:
+    """Counters and the newest ``keep`` timings of each stage; every method may be called from any thread."""
+
+    def __init__(self, keep: int = 4096) -> None:
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._stages: dict[str, deque[float]] = {}
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add ``amount`` to a counter."""
+        with self._lock:
+            self._counts[name] += amount
+
+    def record(self, stage: str, milliseconds: float) -> None:
+        """Add one timing of ``stage``."""
+        with self._lock:
+            self._stages.setdefault(stage, deque(maxlen=self._keep)).append(milliseconds)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Time a block as ``stage``; a block that raises is not counted."""
+        start = time.perf_counter_ns()
+        yield
+        self.record(stage, (time.perf_counter_ns() - start) / 1e6)
+
+    def recent(self, stage: str, n: int) -> list[float]:
+        """The newest ``n`` timings of ``stage`` in ms, oldest first."""
+        with self._lock:
+            return list(self._stages.get(stage, ()))[-n:]
+
+    def counts(self) -> dict[str, int]:
+        """All counters."""
+        with self._lock:
+            return dict(self._counts)
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """Summary of each stage."""
+        with self._lock:
+            stages = {name: list(samples) for name, samples in self._stages.items()}
+        return {name: summary(samples) for name, samples in stages.items()}
+
+
+def peak_mb() -> float:
+    """The largest resident memory of this process so far, in MB (10^6 bytes)."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset / 1e6)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
+
+
+def yardstick() -> dict[str, float]:
+    """Time the fixed convolution: ``{"conv_fp32", "conv_bf16"}`` in ms, the best of several rounds each."""
+    import torch
+
+    channels, side, kernel = YARDSTICK["channels"], YARDSTICK["side"], YARDSTICK["kernel"]
+    figures = {}
+    for name, dtype in (("conv_fp32", torch.float32), ("conv_bf16", torch.bfloat16)):
+        conv = torch.nn.Conv2d(channels, channels, kernel, padding=kernel // 2).to(dtype)
+        conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+        x = torch.zeros(1, channels, side, side, dtype=dtype).to(memory_format=torch.channels_last)
+        best = float("inf")
+        with torch.inference_mode():
+            for _ in range(YARDSTICK["rounds"]):
+                start = time.perf_counter_ns()
+                conv(x)
+                best = min(best, (time.perf_counter_ns() - start) / 1e6)
+        figures[name] = round(best, 4)
+    return figures
+
+
+def machine(precision: str = "fp32") -> dict[str, object]:
+    """What the figures were measured on: cpu, cores, threads, gpu, torch, precision."""
+    import torch
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": gpu,
+        "torch": torch.__version__,
+        "precision": precision,
+    }
+
+
+def _cpu_name() -> str:
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
