@@ -1,0 +1,83 @@
+"""MediaPipe's start: faster than it wants to be, and quiet.
+
+MediaPipe, TFLite and absl write to file descriptor 2 from C++, past ``sys.stderr`` and before any log level applies;
+importing MediaPipe imports pyplot for one plot that is never drawn here (0.5 s).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+_CHATTER = re.compile(
+    rb"^(INFO: Created TensorFlow Lite|WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d|[IWE]0000 )"
+)
+_lock = threading.RLock()
+_depth = 0
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drop the chatter that native code writes to file descriptor 2; whatever else is written there comes through.
+
+    The descriptor belongs to the whole process, so blocks of several threads wait for each other.
+    """
+    global _depth
+    with _lock:
+        if _depth:
+            yield
+            return
+        sys.stderr.flush()
+        saved = os.dup(2)
+        _depth += 1
+        try:
+            with tempfile.TemporaryFile() as caught:
+                os.dup2(caught.fileno(), 2)
+                try:
+                    yield
+                finally:
+                    sys.stderr.flush()
+                    os.dup2(saved, 2)
+                    caught.seek(0)
+                    for line in caught:
+                        if not _CHATTER.match(line):
+                            os.write(2, line)
+        finally:
+            _depth -= 1
+            os.close(saved)
+
+
+def import_solutions() -> Any:
+    """MediaPipe's ``solutions`` package (untyped), imported without pyplot and without a word."""
+    with _lock:
+        loaded = sys.modules.get("mediapipe")
+        if loaded is not None:
+            return loaded.solutions
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with quiet(), _without_pyplot():
+            import mediapipe
+
+        return mediapipe.solutions
+
+
+@contextmanager
+def _without_pyplot() -> Iterator[None]:
+    """Let ``import matplotlib.pyplot`` find an empty module, unless the real one is there already."""
+    if "matplotlib" in sys.modules:
+        yield
+        return
+    package, pyplot = ModuleType("matplotlib"), ModuleType("matplotlib.pyplot")
+    package.pyplot = pyplot  # type: ignore[attr-defined]
+    sys.modules.update({"matplotlib": package, "matplotlib.pyplot": pyplot})
+    try:
+        yield
+    finally:
+        del sys.modules["matplotlib"], sys.modules["matplotlib.pyplot"]
