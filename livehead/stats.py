@@ -34,10 +34,11 @@ class Stats:
         self._counts: Counter[str] = Counter()
         self._stages: dict[str, deque[float]] = {}
 
-    def count(self, name: str, amount: int = 1) -> None:
-        """Add ``amount`` to a counter."""
+    def count(self, name: str, amount: int = 1) -> int:
+        """Add ``amount`` to a counter and give its new value."""
         with self._lock:
             self._counts[name] += amount
+            return self._counts[name]
 
     def record(self, stage: str, milliseconds: float) -> None:
         """Add one timing of ``stage``."""

@@ -1,0 +1,77 @@
+from livehead.clock import NS
+from livehead.governor import FALL_AFTER, RISE_AFTER_NS, WARM_UP, Governor, Quality, ladder
+
+BEST = Quality(size=512, track_every=1, fps=30)
+FRAME_NS = NS // 30
+
+
+class Machine:
+    """Feeds a governor frames of a given cost on a clock of its own."""
+
+    def __init__(self, governor: Governor) -> None:
+        self.governor = governor
+        self.now_ns = 0
+
+    def frames(self, n: int, busy_ms: float, share: float = 0.1) -> list[Quality]:
+        changes = []
+        for _ in range(n):
+            self.now_ns += FRAME_NS
+            quality = self.governor.observe(busy_ms, share, self.now_ns)
+            if quality is not None:
+                changes.append(quality)
+        return changes
+
+
+def test_quality_falls_by_size_then_tracking_then_rate() -> None:
+    steps = ladder(BEST)
+    sizes, tracking, rates = ([getattr(s, n) for s in steps] for n in ("size", "track_every", "fps"))
+    assert sizes == sorted(sizes, reverse=True)
+    assert rates == sorted(rates, reverse=True)
+    assert tracking.index(2) > sizes.index(256)
+    assert all(t == 2 for r, t in zip(rates, tracking, strict=True) if r < 30)
+
+
+def test_the_first_frames_are_not_judged() -> None:
+    machine = Machine(Governor(BEST, budget_ms=33))
+    assert machine.frames(WARM_UP, busy_ms=500) == []
+
+
+def test_one_slow_frame_changes_nothing() -> None:
+    machine = Machine(Governor(BEST, budget_ms=33))
+    machine.frames(WARM_UP + FALL_AFTER, busy_ms=10)
+    assert machine.frames(1, busy_ms=400) + machine.frames(60, busy_ms=10) == []
+
+
+def test_a_missed_budget_lowers_the_size_and_room_brings_it_back() -> None:
+    machine = Machine(Governor(BEST, budget_ms=33))
+    fallen = machine.frames(WARM_UP + FALL_AFTER, busy_ms=40)
+    assert [q.size for q in fallen] == [384]
+    risen = machine.frames(30 * 10, busy_ms=12)
+    assert [q.size for q in risen] == [512]
+
+
+def test_a_busy_machine_counts_as_a_missed_budget() -> None:
+    machine = Machine(Governor(BEST, budget_ms=33, machine_share=0.5))
+    assert machine.frames(WARM_UP + FALL_AFTER, busy_ms=5, share=0.8) != []
+
+
+def test_attempts_that_fail_become_rarer() -> None:
+    machine = Machine(Governor(BEST, budget_ms=33))
+    machine.frames(WARM_UP + FALL_AFTER, busy_ms=40)
+    gaps = []
+    for _ in range(3):
+        waited = 0
+        while machine.governor.quality.size < 512:
+            machine.frames(1, busy_ms=12)
+            waited += 1
+        gaps.append(waited * FRAME_NS)
+        while machine.governor.quality.size == 512:
+            machine.frames(1, busy_ms=40)
+    assert gaps[0] >= RISE_AFTER_NS
+    assert gaps[2] > 1.5 * gaps[1] > 2 * gaps[0]
+
+
+def test_it_stops_falling_at_the_last_step() -> None:
+    governor = Governor(BEST, budget_ms=33)
+    Machine(governor).frames(2000, busy_ms=1000)
+    assert governor.quality == governor.steps[-1]
