@@ -1,0 +1,162 @@
+"""A portrait: one photo with its face found, a square cut about head and shoulders, and the mesh in that square."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from livehead.errors import NoFaceError, SourceError
+from livehead.frames import Image
+from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
+from livehead.perception.faces import find_faces, fit_mesh
+from livehead.perception.hints import CHIN, FOREHEAD, head_angles, photo_hints
+
+_LARGEST, _SMALLEST = 1024, 256  # side of the crop picture in pixels
+_FACE_SHARE = 0.52  # forehead to chin over the crop's side, as in the clips that the models learn from
+_TIGHTEST = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
+_FACE_AT_LEAST = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
+_YAW_AT_MOST = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
+_LYING = 60  # degrees of roll from which a photo counts as turned, not the head as tilted
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square in pixels of a photo; parts outside the photo repeat the photo's edge."""
+
+    left: int
+    top: int
+    side: int
+
+    def cut(self, photo: Image, size: int) -> Image:
+        """The square's content, resampled to ``size`` x ``size``: a new uint8 array with ``photo``'s channels."""
+        height, width = photo.shape[:2]
+        rows = np.clip(np.arange(self.top, self.top + self.side), 0, height - 1)
+        columns = np.clip(np.arange(self.left, self.left + self.side), 0, width - 1)
+        window = np.ascontiguousarray(photo[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+        if window.shape[:2] != (self.side, self.side):
+            window = np.ascontiguousarray(photo[rows][:, columns])
+        if size == self.side:
+            return window.copy()
+        how = cv2.INTER_AREA if size < self.side else cv2.INTER_CUBIC
+        return cv2.resize(window, (size, size), interpolation=how).astype(np.uint8, copy=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """The source of an avatar.
+
+    ``photo`` uint8 [H, W, 3] RGB upright; ``crop`` a square of it; ``image`` uint8 [S, S, 3] RGB the crop resampled
+    (256 <= S <= 1024, otherwise at the photo's own resolution); ``motion`` the face mesh in the crop's coordinates
+    (B = 1); ``hints`` what could be better, a sentence each; ``digest`` of the photo as given (``photo_digest``).
+    """
+
+    name: str
+    photo: Image
+    crop: Crop
+    image: Image
+    motion: Keypoints
+    hints: tuple[str, ...]
+    digest: str
+
+
+def photo_digest(photo: Image) -> str:
+    """Sha256 over size and pixels: what tells one photo from another, whatever file it came in."""
+    digest = hashlib.sha256(repr(photo.shape).encode())
+    digest.update(np.ascontiguousarray(photo).data)
+    return digest.hexdigest()
+
+
+def prepare_portrait(photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
+    """Find the face of ``photo`` (uint8 [H, W, 3] RGB) and cut the portrait.
+
+    ``crop``: ``auto`` takes head and shoulders; ``whole`` takes a square picture as it is (of another one, the square
+    over its longer side).
+
+    Raises: NoFaceError, SourceError (face too small, or in profile).
+    """
+    upright, points, notes = _find(photo, name)
+    _require_usable(points, name)
+    height, width = upright.shape[:2]
+    square = _whole(width, height) if crop == "whole" else propose_crop(points, width, height)
+    side = square.side if crop == "whole" else min(max(square.side, _SMALLEST), _LARGEST)
+    image = square.cut(upright, min(side, _LARGEST))
+    motion = mesh_keypoints(_to_crop(points, square), 1.0, 0)
+    return Portrait(
+        name=name,
+        photo=upright,
+        crop=square,
+        image=image,
+        motion=motion,
+        hints=(*notes, *photo_hints(image, motion, own_side=square.side)),
+        digest=photo_digest(photo),
+    )
+
+
+def propose_crop(points: Array, width: int, height: int) -> Crop:
+    """Head and shoulders about a mesh [478, 3] in pixels of a ``width`` x ``height`` photo; inside it if possible."""
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    face = float(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2]))
+    tightest = _TIGHTEST * float((high - low).max())
+    wanted = max(face / _FACE_SHARE, 1.35 * float((high - low).max()))
+    side = int(round(max(tightest, min(wanted, width, height))))
+    centre = (low + high) / 2
+    left, top = (int(round(float(c) + 0.5 - side / 2)) for c in centre)
+    return Crop(_keep_inside(left, side, width), _keep_inside(top, side, height), side)
+
+
+def _keep_inside(start: int, side: int, length: int) -> int:
+    if side <= length:
+        return max(0, min(start, length - side))
+    return max(length - side, min(start, 0))  # sticks out, but no further than it must
+
+
+def _whole(width: int, height: int) -> Crop:
+    side = max(width, height)
+    return Crop(-((side - width) // 2), -((side - height) // 2), side)
+
+
+def _to_crop(points: Array, crop: Crop) -> Array:
+    """Mesh [478, 3] in photo pixels to the crop's [-1, 1]; depth in the same unit."""
+    origin = np.array([crop.left - 0.5, crop.top - 0.5, 0], np.float32)
+    return ((points - origin) * (2 / crop.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
+
+
+def _find(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
+    """The photo the right way up, the mesh of its largest face in pixels, and what there is to say about both."""
+    for turns in (0, 1, 3, 2):
+        turned = np.ascontiguousarray(np.rot90(photo, turns))
+        faces = find_faces(turned)
+        for face in faces:
+            points = fit_mesh(turned, face)
+            if points is None or abs(head_angles(points)[2]) > _LYING:
+                continue
+            notes = []
+            if turns:
+                notes.append("The photo lay on its side or upside down and was turned upright.")
+            if len(faces) > 1:
+                notes.append(f"There are {len(faces)} faces in the photo; the largest is used.")
+            return turned, points, tuple(notes)
+    raise NoFaceError(
+        f"No face was found in {name}", "use a photo of one person who looks into the camera, well lit", subject=name
+    )
+
+
+def _require_usable(points: Array, name: str) -> None:
+    face = float(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2]))
+    if face < _FACE_AT_LEAST:
+        raise SourceError(
+            f"The face in {name} is only {face:.0f} pixels high",
+            "use a closer or larger photo; 250 pixels from forehead to chin are good",
+            subject=name,
+        )
+    yaw = head_angles(points)[0]
+    if abs(yaw) > _YAW_AT_MOST:
+        raise SourceError(
+            f"The face in {name} is seen from the side ({abs(yaw):.0f} degrees)",
+            "use a photo in which the person looks into the camera",
+            subject=name,
+        )
