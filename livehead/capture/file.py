@@ -1,0 +1,294 @@
+"""Video and sound files as captures: live at their own pace, or as fast as the reader asks.
+
+Live, ``captured_ns`` is the moment on the monotonic clock at which the frame was due. Offline it is the presentation
+time itself, counted from 0, so that the picture and the sound of one file share a clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from livehead.clock import NS, now_ns, sleep_until
+from livehead.concurrency import Worker
+from livehead.errors import CaptureError
+from livehead.frames import AudioFrame, Image, Samples, VideoFrame
+from livehead.interfaces import EndOfStream
+
+log = logging.getLogger(__name__)
+
+TIME_BASE = Fraction(1, 90_000)
+_HELD_UP_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
+_CUT_S = 0.25  # a file that ends earlier than its header says, by more than this, was cut
+
+
+@dataclass(frozen=True, slots=True)
+class Timekeeping:
+    """The clock of a live capture; tests turn it by hand."""
+
+    now_ns: Callable[[], int] = now_ns
+    sleep_until: Callable[[int], Awaitable[None]] = sleep_until
+
+
+class FileCapture:
+    """The pictures of a video file, upright, RGB, with the times that the file gives them.
+
+    ``live``: each frame is given when it is due; otherwise as fast as it is decoded.
+    ``loop``: begin again at the end; times go on counting.
+    Raises (on entering): CaptureError when there is no readable video stream.
+    """
+
+    def __init__(
+        self, path: str | Path, *, live: bool = True, loop: bool = False, clock: Timekeeping | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.bad_frames = 0
+        """Damaged frames skipped so far."""
+        self._loop = loop
+        self._pace = _Pace(clock or Timekeeping()) if live else None
+        self._frames: Iterator[VideoFrame] = iter(())
+        self._end_s = 0.0
+        self._stack = AsyncExitStack()
+        self._worker = Worker("file-capture")
+
+    async def __aenter__(self) -> FileCapture:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._worker)
+            stack.push_async_callback(self._worker.run, self._close)
+            self._frames = self._read()
+            # a file that cannot be read fails here, where its remedy can be shown, not at the first frame
+            first = await self._worker.run(next, self._frames, None)
+            if first is None:
+                raise CaptureError(
+                    f"{self.path} holds no readable picture", "give another video", subject=str(self.path)
+                )
+            self._frames = _chain(first, self._frames)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def recv(self) -> VideoFrame:
+        """The next picture. Raises: EndOfStream after the last, at once when the file was cut there."""
+        frame = await self._worker.run(next, self._frames, None)
+        if frame is None:
+            raise EndOfStream
+        if self._pace is None:
+            return frame
+        due_ns = await self._pace.wait(frame.captured_ns)
+        return VideoFrame(frame.image, frame.pts, frame.time_base, due_ns)
+
+    def _close(self) -> None:
+        self._frames = iter(())  # the generator owns the container and closes it
+
+    def _read(self) -> Iterator[VideoFrame]:
+        """All frames of the file, over and over when it loops."""
+        offset_s = 0.0
+        while True:
+            count = 0
+            for seconds, image in self._read_once():
+                count += 1
+                moment = offset_s + seconds
+                yield VideoFrame(image, round(moment / TIME_BASE), TIME_BASE, round(moment * NS))
+            offset_s += self._end_s
+            if not (self._loop and count):
+                return
+
+    def _read_once(self) -> Iterator[tuple[float, Image]]:
+        """Seconds from the first frame, and the picture; leaves the length in ``_end_s``."""
+        with _opened(self.path) as container:
+            if not container.streams.video:
+                raise CaptureError(
+                    f"{self.path} has no video stream", "give a video, or use it for its sound", subject=str(self.path)
+                )
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            step = 1.0 / float(stream.average_rate or 25)
+            origin, last = None, -step
+            for frame in _decoded(container, stream):
+                if frame is None:
+                    self.bad_frames += 1
+                    continue
+                # a frame without a time, or with one that goes back, follows its predecessor at the nominal rate
+                seconds = frame.time if frame.time is not None else (origin or 0.0) + last + step
+                origin = seconds if origin is None else origin
+                seconds -= origin
+                if seconds <= last:
+                    seconds = last + step
+                step, last = (seconds - last) or step, seconds
+                yield seconds, _upright(frame)
+            self._end_s = last + step
+            self._tell_damage(stream)
+
+    def _tell_damage(self, stream: Any) -> None:
+        promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        if promised_s - self._end_s > _CUT_S:
+            log.warning("%s is cut: it ends at %.1f s of %.1f s", self.path, self._end_s, promised_s)
+        elif self.bad_frames:
+            log.warning("%s: %d damaged frames skipped", self.path, self.bad_frames)
+
+
+class AudioFileCapture:
+    """The sound of a file in blocks, at its own pace when ``live``.
+
+    ``rate``: samples a second after resampling; ``block_ms``: length of a block. Mono.
+    Raises (on entering): CaptureError when there is no readable sound.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        rate: int = 16_000,
+        block_ms: float = 20.0,
+        live: bool = True,
+        loop: bool = False,
+        clock: Timekeeping | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._rate = rate
+        self._block = max(1, round(rate * block_ms / 1000))
+        self._loop = loop
+        self._pace = _Pace(clock or Timekeeping()) if live else None
+        self._samples = np.zeros((1, 0), np.float32)
+        self._given = 0
+
+    async def __aenter__(self) -> AudioFileCapture:
+        async with Worker("audio-file") as worker:
+            self._samples = (await worker.run(read_audio, self.path, self._rate)).samples
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._samples = self._samples[:, :0]
+
+    async def recv(self) -> AudioFrame:
+        """The next block. Raises: EndOfStream."""
+        total = self._samples.shape[1]
+        start = self._given % total if self._loop and total else self._given
+        if start >= total:
+            raise EndOfStream
+        samples = self._samples[:, start : start + self._block]
+        pts, moment_ns = self._given, self._given * NS // self._rate
+        self._given += samples.shape[1]
+        if self._pace is not None:
+            # a block exists once its last sample is recorded, as from a microphone
+            length_ns = samples.shape[1] * NS // self._rate
+            moment_ns = await self._pace.wait(moment_ns + length_ns) - length_ns
+        return AudioFrame(samples, self._rate, pts, moment_ns)
+
+
+def read_audio(path: str | Path, rate: int = 16_000) -> AudioFrame:
+    """The whole sound of an audio or video file as mono float32 at ``rate`` Hz; sample 0 is the file's time 0.
+
+    Sound that the file starts late (its first time stamp is after 0) is led by that much silence.
+    Raises: CaptureError when there is none or it cannot be read.
+    """
+    path = Path(path)
+    blocks: list[Samples] = []
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise CaptureError(f"{path} has no sound", "give a file with an audio track", subject=str(path))
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        start_s: float | None = None
+        for frame in _decoded(container, container.streams.audio[0]):
+            if frame is not None:
+                start_s = (frame.time or 0.0) if start_s is None else start_s
+                blocks += [_floats(part) for part in resampler.resample(frame)]
+        if start_s is None:
+            raise CaptureError(f"the sound of {path} cannot be read", "convert it to WAV first", subject=str(path))
+        blocks += [_floats(part) for part in resampler.resample(None)]
+        lead_s = start_s - _picture_start_s(container)
+    lead = round(lead_s * rate)
+    samples = np.concatenate([np.zeros((1, max(0, lead)), np.float32), *blocks], axis=1)[:, max(0, -lead) :]
+    return AudioFrame(np.ascontiguousarray(samples, np.float32), rate, 0, 0)
+
+
+def _picture_start_s(container: Any) -> float:
+    """When the picture begins: ``FileCapture`` calls that moment 0, and the sound must follow it."""
+    if not container.streams.video:
+        return 0.0
+    stream = container.streams.video[0]
+    return float(stream.start_time * stream.time_base) if stream.start_time else 0.0
+
+
+class _Pace:
+    """Turns times since the start into moments of the monotonic clock and waits for them."""
+
+    def __init__(self, clock: Timekeeping) -> None:
+        self._clock = clock
+        self._start_ns: int | None = None
+
+    async def wait(self, since_start_ns: int) -> int:
+        """Return when ``since_start_ns`` is due, and give that moment."""
+        now = self._clock.now_ns()
+        if self._start_ns is None or now - (self._start_ns + since_start_ns) > _HELD_UP_NS:
+            self._start_ns = now - since_start_ns
+        due_ns = self._start_ns + since_start_ns
+        await self._clock.sleep_until(due_ns)
+        return due_ns
+
+
+def _opened(path: Path) -> Any:
+    """A container of PyAV's. Raises: CaptureError."""
+    remedies = {
+        av.error.FileNotFoundError: ("does not exist", "check the path"),
+        av.error.IsADirectoryError: ("is a folder", "give a file"),
+        av.error.PermissionError: ("may not be read", "change its permissions"),
+    }
+    try:
+        return av.open(str(path))
+    except av.error.FFmpegError as error:
+        problem, remedy = remedies.get(
+            type(error), ("is damaged or no media file", "give a file that a player can play, as MP4 or WAV")
+        )
+        raise CaptureError(f"{path} {problem}", remedy, subject=str(path)) from error
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Frames of PyAV's, None for each damaged packet; ends early where the file breaks off."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError as error:
+            log.warning("%s: reading stops early (%s)", container.name, error.strerror)
+            return
+        if packet is None:
+            return
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            frames = [None]
+        yield from frames
+
+
+def _floats(part: Any) -> Samples:
+    samples: Samples = part.to_ndarray()
+    return samples
+
+
+def _upright(frame: Any) -> Image:
+    """uint8 [H, W, 3] RGB with the file's rotation (a phone held upright) applied."""
+    image: Image = frame.to_ndarray(format="rgb24")
+    quarter_turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+def _chain(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    yield first
+    yield from rest

@@ -1,0 +1,238 @@
+"""A camera for Linux desktops without a kernel module: browsers find it through the desktop's camera portal.
+
+Frames go by a pipe to a GStreamer process whose ``pipewiresink`` offers them as a PipeWire ``Video/Source``. A process
+of its own, because PipeWire has no bindings that pip can install and a fault in a media server must not end a call.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import cv2
+
+from livehead.concurrency import Worker
+from livehead.errors import ConfigError, SinkError
+from livehead.frames import Frame, Image, VideoFrame
+
+_PIPE_BYTES = 1 << 20  # Linux's limit for a pipe of an ordinary user
+_START_S = 10.0
+_STALL_S = 3.0
+_STOP_S = 2.0
+_ELEMENTS = ("fdsrc", "rawvideoparse", "compositor", "pipewiresink")
+_INSTALL = {
+    "debian": "sudo apt install pipewire wireplumber gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-pipewire",
+    "fedora": "sudo dnf install pipewire wireplumber gstreamer1 gstreamer1-plugins-base pipewire-gstreamer",
+    "arch": "sudo pacman -S pipewire wireplumber gstreamer gst-plugins-base gst-plugin-pipewire",
+    "suse": "sudo zypper install pipewire wireplumber gstreamer gstreamer-plugins-base gstreamer-plugin-pipewire",
+}
+
+
+class PipeWireSink:
+    """Shows frames as the camera ``name``, ``size`` (width, height) pixels, to whatever asks the camera portal.
+
+    When frames stop coming the last one stays on. A frame reaches the pipe as planar YUV 4:2:0 (BT.601, limited range),
+    so the size has to be even.
+    """
+
+    def __init__(self, size: tuple[int, int] = (1280, 720), fps: int = 30, name: str = "Livehead Avatar") -> None:
+        if size[0] < 2 or size[1] < 2 or size[0] % 2 or size[1] % 2:
+            raise ConfigError(f"a PipeWire camera cannot be {size[0]}x{size[1]}", "give an even width and height")
+        if fps < 1:
+            raise ConfigError(f"a PipeWire camera cannot have {fps} frames a second", "give at least 1")
+        self.size = size
+        self.fps = fps
+        self.name = name
+        self._worker = Worker("pipewire")
+        self._child: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    async def __aenter__(self) -> PipeWireSink:
+        """Start the camera. Raises: SinkError when a program, a plugin or the PipeWire server is missing."""
+        try:
+            await self._worker.run(self._start)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def send(self, frame: Frame) -> None:
+        """Show a picture of the camera's size; sound is not for a camera. Raises: SinkError."""
+        if isinstance(frame, VideoFrame):
+            await self._worker.run(self._write, frame.image)
+
+    async def _close(self) -> None:
+        try:
+            await self._worker.run(self._stop)
+        finally:
+            self._worker.close()
+
+    def _start(self) -> None:
+        require_pipewire()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop
+        self._child = subprocess.Popen(
+            [*_die_with_us(), *_pipeline(self.size, self.fps, self.name)],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        assert self._child.stdin is not None
+        _widen(self._child.stdin.fileno())
+        deadline = time.monotonic() + _START_S
+        while b"PLAYING" not in self._said():
+            if self._child.poll() is not None:
+                raise self._ended()
+            if time.monotonic() > deadline:
+                raise SinkError(
+                    f"the PipeWire camera did not start in {_START_S:.0f} s",
+                    "try again after `systemctl --user restart pipewire wireplumber`",
+                    subject=self.name,
+                )
+            time.sleep(0.01)
+
+    def _write(self, image: Image) -> None:
+        if self._child is None or self._child.stdin is None:
+            raise SinkError("the PipeWire camera is not open", "use it in `async with`", subject=self.name)
+        if (image.shape[1], image.shape[0]) != self.size:
+            raise SinkError(
+                f"a frame of {image.shape[1]}x{image.shape[0]} for a PipeWire camera of {self.size[0]}x{self.size[1]}",
+                "give the pipeline and the sink the same size",
+                subject=self.name,
+            )
+        code = cv2.COLOR_RGB2YUV_I420 if image.shape[2] == 3 else cv2.COLOR_RGBA2YUV_I420
+        rest = memoryview(cv2.cvtColor(image, code)).cast("B")
+        pipe = self._child.stdin.fileno()
+        deadline = time.monotonic() + _STALL_S
+        while rest:
+            if not select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))[1]:
+                raise SinkError(
+                    f"the PipeWire camera took no frame for {_STALL_S:.0f} s",
+                    "close the programs that use it, then `systemctl --user restart pipewire wireplumber`",
+                    subject=self.name,
+                )
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise self._ended() from None
+
+    def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.terminate()
+            try:
+                child.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            assert child.stdin is not None
+            child.stdin.close()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _said(self) -> bytes:
+        assert self._log is not None
+        return os.pread(self._log.fileno(), 1 << 16, 0)
+
+    def _ended(self) -> SinkError:
+        lines = [line for line in self._said().decode(errors="replace").splitlines() if "ERROR" in line]
+        reason = lines[0].strip() if lines else "GStreamer said nothing"
+        return SinkError(
+            f"the PipeWire camera ended ({reason})",
+            "see that PipeWire runs (`systemctl --user restart pipewire wireplumber`) and start livehead again",
+            subject=self.name,
+        )
+
+
+def require_pipewire() -> None:
+    """Look for all that ``PipeWireSink`` needs. Raises: SinkError that names what is missing and how to get it."""
+    if sys.platform != "linux":
+        raise SinkError("PipeWire cameras exist on Linux only", "use the sink virtualcam", subject="pipewire")
+    for tool in ("gst-launch-1.0", "gst-inspect-1.0"):
+        if shutil.which(tool) is None:
+            raise SinkError(f"GStreamer's {tool} is not installed", _install(), subject=tool)
+    for element in _ELEMENTS:
+        if subprocess.run(["gst-inspect-1.0", "--exists", element], capture_output=True, check=False).returncode:
+            raise SinkError(f"GStreamer's element {element} is not installed", _install(), subject=element)
+    server = _server_socket()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(str(server))
+    except OSError as error:
+        raise SinkError(
+            f"no PipeWire server answers at {server} ({error.strerror})",
+            "in your desktop session run `systemctl --user start pipewire wireplumber`; if that fails, " + _install(),
+            subject=str(server),
+        ) from error
+
+
+def _server_socket() -> Path:
+    """Where the PipeWire client library would connect to."""
+    folder = os.environ.get("PIPEWIRE_RUNTIME_DIR") or os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return Path(folder, os.environ.get("PIPEWIRE_REMOTE") or "pipewire-0")
+
+
+def _install() -> str:
+    """The command that installs what is needed on this distribution."""
+    try:
+        lines = Path("/etc/os-release").read_text().splitlines()
+    except OSError:
+        lines = []
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    families = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
+    for family in families:
+        for known, command in _INSTALL.items():
+            if known in family:
+                return command
+    return "install PipeWire, WirePlumber, GStreamer with its base plugins, and PipeWire's GStreamer plugin"
+
+
+def _die_with_us() -> list[str]:
+    """A prefix that ends the camera should livehead be killed; without it the last picture would stay on for ever."""
+    return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+
+
+def _widen(pipe: int) -> None:
+    """Let the pipe hold most of a frame, and let a write give up instead of waiting without end."""
+    import fcntl  # not on Windows, where this module still has to be imported
+
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    os.set_blocking(pipe, False)
+
+
+def _pipeline(size: tuple[int, int], fps: int, name: str) -> list[str]:
+    """The GStreamer command. A live compositor is the base, for two reasons: it repeats the last picture when none
+    comes, and pipewiresink (0.3.65) crashes when a browser connects to a pipeline that is not live."""
+    width, height = size
+    caps = f"video/x-raw,format=I420,width={width},height={height},framerate={fps}/1"
+    label = "".join(letter if letter.isalnum() else f"\\{letter}" for letter in name)
+    properties = (
+        f'props,media.class=Video/Source,media.role=Camera,node.name=livehead,node.description=(string)"{label}"'
+    )
+    frames = f"fdsrc fd=0 do-timestamp=true blocksize={width * height * 3 // 2}"
+    parse = f"rawvideoparse format=i420 width={width} height={height} framerate={fps}/1"
+    queue = "queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0"
+    sink = ["pipewiresink", "mode=provide", f"stream-properties={properties}"]
+    branches = (
+        f"compositor name=screen ! {caps} ! queue max-size-buffers=1 leaky=downstream !".split(),
+        sink,
+        f"videotestsrc is-live=true pattern=black ! {caps} ! screen.".split(),
+        f"{frames} ! {parse} ! {queue} ! screen.".split(),
+    )
+    return ["gst-launch-1.0", *(part for branch in branches for part in branch)]
