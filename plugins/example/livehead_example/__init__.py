@@ -1,0 +1,1 @@
+"""A livehead plugin with one sink."""

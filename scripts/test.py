@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Install what the tests need once, then run every check. Arguments go to pytest. Standard library only."""
+
+import sys
+
+from bootstrap import environment, run
+
+if __name__ == "__main__":
+    sys.exit(run(environment(test=True), "scripts/check", *sys.argv[1:]))
