@@ -1,0 +1,131 @@
+"""Photos from files, whatever a camera, a phone or an editor wrote into them: upright 8-bit RGB of bounded size."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageCms, ImageOps, UnidentifiedImageError
+
+from livehead.errors import SourceError
+from livehead.frames import Image
+
+LONG_SIDE = 2048
+"""A longer side is reduced to this many pixels: twice what the largest crop keeps."""
+
+_SHORT_SIDE = 64  # less cannot hold a face whose mesh would mean anything
+_NEUTRAL = (205, 205, 205)  # what lies behind transparent parts: brighter than hair, darker than a white shirt
+# Only pure decoders: others that Pillow knows (EPS, say) start a program on the file.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000")
+_USE_ANOTHER = "open it in an image viewer and save it again as JPEG or PNG, or use another photo"
+
+
+def read_photo(path: str | os.PathLike[str]) -> Image:
+    """The photo at ``path`` as uint8 [H, W, 3] sRGB: upright by its EXIF tag, long side at most ``LONG_SIDE``.
+
+    Grey, palette, CMYK and 16-bit pictures are converted, embedded colour profiles applied, transparent parts laid over
+    a neutral grey; of an animation the first picture is taken. A picture of more than Pillow's limit of about 90
+    million pixels is refused by its header, before any memory is spent on it.
+
+    Raises: SourceError.
+    """
+    file = Path(path)
+    _require_file(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            with Pillow.open(file, formats=_known_formats()) as opened:
+                picture = _to_rgb(_reduced(opened))
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+        raise SourceError(
+            f"{file} has far more pixels than a photo needs",
+            "save a copy with a long side of 4000 or less",
+            subject=str(file),
+        ) from error
+    except UnidentifiedImageError as error:
+        raise SourceError(f"{file} is not an image that can be read", _USE_ANOTHER, subject=str(file)) from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise SourceError(f"{file} is damaged or cut off ({error})", _USE_ANOTHER, subject=str(file)) from error
+    pixels = np.array(picture, np.uint8)
+    height, width = pixels.shape[:2]
+    if min(height, width) < _SHORT_SIDE:
+        raise SourceError(
+            f"{file} is only {width}x{height} pixels", f"use a photo of at least {4 * _SHORT_SIDE}", subject=str(file)
+        )
+    return pixels
+
+
+def _require_file(file: Path) -> None:
+    if file.is_dir():
+        raise SourceError(f"{file} is a folder", "give the path of one photo", subject=str(file))
+    try:
+        size = file.stat().st_size
+        if not os.access(file, os.R_OK):
+            raise SourceError(f"{file} may not be read", "change its permissions or copy it", subject=str(file))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"There is no photo at {file}", "check the path", subject=str(file)) from error
+    if size == 0:
+        raise SourceError(f"{file} is empty", "copy or download the photo again", subject=str(file))
+
+
+def _known_formats() -> tuple[str, ...]:
+    Pillow.init()
+    return tuple(name for name in _FORMATS if name in Pillow.OPEN)
+
+
+def _reduced(picture: Pillow.Image) -> Pillow.Image:
+    """The first picture of the file, decoded, upright and no longer than ``LONG_SIDE``."""
+    picture.draft(None, (LONG_SIDE, LONG_SIDE))  # JPEG decodes straight to a half, quarter or eighth
+    profile = picture.info.get("icc_profile")
+    picture.load()
+    if picture.mode.startswith(("I", "F")):
+        picture = _eight_bits(picture)
+    elif picture.mode not in ("L", "RGB", "CMYK", "LA", "RGBA", "LAB", "YCbCr", "HSV"):
+        picture = picture.convert(
+            "RGBA"
+        )  # palette (perhaps with a transparent colour), black and white, and rarer ones
+    picture = ImageOps.exif_transpose(picture)
+    picture.thumbnail((LONG_SIDE, LONG_SIDE), Pillow.Resampling.LANCZOS)
+    if profile is not None:
+        picture.info["icc_profile"] = profile
+    return picture
+
+
+def _eight_bits(picture: Pillow.Image) -> Pillow.Image:
+    """16-bit, 32-bit or float grey to 8-bit grey. Files of these kinds carry no range, so it is read off the values."""
+    values = np.nan_to_num(np.asarray(picture, np.float32))
+    highest = float(values.max(initial=0.0))
+    if picture.mode.startswith("I;16") or 255 < highest <= 65535:
+        scale = 65535.0
+    else:
+        scale = 1.0 if highest <= 1 else max(highest, 255.0)
+    return Pillow.fromarray(np.clip(values * (255 / scale) + 0.5, 0, 255).astype(np.uint8))
+
+
+def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
+    """Any 8-bit mode to sRGB, transparent parts over ``_NEUTRAL``."""
+    profile = picture.info.get("icc_profile")
+    if "A" in picture.getbands():
+        picture = picture.convert("RGBA")
+        ground = Pillow.new("RGBA", picture.size, (*_NEUTRAL, 255))
+        ground.alpha_composite(picture)
+        picture = ground.convert("RGB")
+    if profile and picture.mode in ("RGB", "CMYK"):
+        picture = _through_profile(picture, profile)
+    return picture.convert("RGB")
+
+
+def _through_profile(picture: Pillow.Image, profile: bytes) -> Pillow.Image:
+    """From the colours of an embedded profile (a phone's Display P3, a press's CMYK) to sRGB."""
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return picture  # a broken or foreign profile (grey in an RGB file): the bare numbers are the best guess
+    return picture if converted is None else converted
