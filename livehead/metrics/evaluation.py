@@ -1,0 +1,150 @@
+"""The evaluation protocol: self-reenactment of clips by each model, beside what it costs to do nothing (``copy``).
+
+The source is a clip's first frame; frames evenly spaced over the rest drive it, absolute motion, 256 x 256. Means are
+over frames, then over clips. Models come from outside as ``Prepare``, so this module knows none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from livehead.errors import CaptureError, NoFaceError
+from livehead.frames import Image
+from livehead.metrics.clips import count_frames, driving_indices, read_frames
+from livehead.metrics.identity import SOMEBODY_ELSE, Looks, identity, looks_of
+from livehead.metrics.image import box_l1, flicker, l1, psnr, sharpness, ssim
+from livehead.metrics.landmarks import FaceFinder, akd, face_box, find_mesh, mouth_box
+from livehead.motion.keypoints import Keypoints
+
+SIDE = 256
+METRICS = ("l1", "psnr", "ssim", "akd", "missed", "mouth_l1", "sharpness", "flicker", "identity")
+"""Keys of every clip and mean. ``missed`` counts frames; ``identity`` is 0 for the same and 1 for another person."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One frame of a clip, uint8 [256, 256, 3] RGB, and the ``mesh478`` found in it (static mode)."""
+
+    image: Image
+    mesh: Keypoints
+
+
+Draw: TypeAlias = Callable[[Shot], Image]
+"""The avatar in the absolute motion of a driving shot: uint8 [256, 256, 3] RGB. Learned detectors look at the image."""
+
+Prepare: TypeAlias = Callable[[Shot], Draw]
+"""What a model makes of a source, once a clip."""
+
+Figures: TypeAlias = dict[str, float]
+Results: TypeAlias = dict[str, dict[str, Figures | dict[str, Figures]]]
+"""``results[model]["mean"][metric]`` and ``results[model]["clips"][name][metric]``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Clip:
+    """A clip read and seen once for all models."""
+
+    name: str
+    source: Shot
+    looks: Looks
+    driving: list[Shot]
+
+
+def copy(source: Shot) -> Draw:
+    """The baseline that never moves."""
+    return lambda driving: source.image
+
+
+def evaluate(
+    clips: Sequence[Path],
+    models: Mapping[str, Prepare],
+    finder: FaceFinder,
+    frames: int = 40,
+    progress: Callable[[str], None] = lambda clip: None,
+) -> Results:
+    """Run the protocol over ``clips`` for ``models`` (name to ``Prepare``; give ``copy`` and ``warp`` among them).
+
+    ``finder`` looks at single pictures, ``FaceMesh(static=True)``; ``progress`` is told each clip that is done.
+
+    Raises: CaptureError for a clip that cannot be read or is shorter than four frames, NoFaceError for one whose first
+    frame shows no face; what the models raise.
+    """
+    clips_of: dict[str, dict[str, Figures]] = {name: {} for name in models}
+    for path in clips:
+        clip = _read(path, finder, frames)
+        for name, prepare in models.items():
+            clips_of[name][clip.name] = _measure(clip, prepare(clip.source), finder)
+        progress(clip.name)
+    return {name: {"mean": _mean(list(figures.values())), "clips": dict(figures)} for name, figures in clips_of.items()}
+
+
+def _read(path: Path, finder: FaceFinder, count: int) -> _Clip:
+    """Decode a clip's source and driving frames and find their faces. Driving frames with no face are passed over."""
+    chosen = driving_indices(count_frames(path), count)
+    if len(chosen) < 3:
+        raise CaptureError(
+            f"{path} is too short to evaluate", "leave out clips of fewer than four frames", subject=str(path)
+        )
+    images = read_frames(path, [0, *chosen], SIDE)
+    shots: dict[int, Shot] = {}
+    for index, image in images.items():
+        mesh = find_mesh(finder, image)
+        if mesh is not None:
+            shots[index] = Shot(image, mesh)
+    if 0 not in shots:
+        raise NoFaceError(f"no face in the first frame of {path}", "leave the clip out of the list", subject=str(path))
+    driving = [shots[index] for index in chosen if index in shots]
+    if len(driving) < 3:
+        raise NoFaceError(f"no face in the frames of {path}", "leave the clip out of the list", subject=str(path))
+    return _Clip(path.stem, shots[0], looks_of(shots[0].image, shots[0].mesh), driving)
+
+
+def _measure(clip: _Clip, draw: Draw, finder: FaceFinder) -> Figures:
+    """One model on one clip."""
+    meshes = _Meshes(finder)
+    outputs = [draw(shot) for shot in clip.driving]
+    rows = [_compare(output, shot, clip.looks, meshes) for output, shot in zip(outputs, clip.driving, strict=True)]
+    figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    figures["missed"] = sum(row["missed"] for row in rows)
+    figures["flicker"] = flicker(outputs, [shot.image for shot in clip.driving])
+    return {name: figures[name] for name in METRICS}
+
+
+class _Meshes:
+    """Looks for the face in outputs, once for a picture that is given again (``copy`` gives its own every time)."""
+
+    def __init__(self, finder: FaceFinder) -> None:
+        self._finder = finder
+        self._image: Image | None = None
+        self._mesh: Keypoints | None = None
+
+    def find(self, image: Image) -> Keypoints | None:
+        if image is not self._image:
+            self._image, self._mesh = image, find_mesh(self._finder, image)
+        return self._mesh
+
+
+def _compare(output: Image, truth: Shot, source: Looks, meshes: _Meshes) -> Figures:
+    """All figures of one output but the flicker."""
+    mesh = meshes.find(output)
+    box = face_box(truth.mesh, SIDE, SIDE)
+    return {
+        "l1": l1(output, truth.image),
+        "psnr": psnr(output, truth.image),
+        "ssim": ssim(output, truth.image),
+        "akd": akd(mesh, truth.mesh, SIDE, SIDE),
+        "missed": 0.0 if mesh is not None else 1.0,
+        "mouth_l1": box_l1(output, truth.image, mouth_box(truth.mesh, SIDE, SIDE)),
+        "sharpness": sharpness(output, truth.image, box),
+        "identity": identity(looks_of(output, mesh), source) if mesh is not None else SOMEBODY_ELSE,
+    }
+
+
+def _mean(clips: list[Figures]) -> Figures:
+    """Means over clips."""
+    return {name: float(np.mean([clip[name] for clip in clips])) for name in METRICS}

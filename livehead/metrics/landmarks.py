@@ -1,0 +1,59 @@
+"""Whether the output makes the face that the performer made: distances between face meshes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from livehead.frames import Image
+from livehead.metrics.image import Box, points_box
+from livehead.motion.keypoints import Array, Keypoints, to_pixels
+
+MISSED_AKD = 20.0
+"""Pixels given to an output in which no face is found."""
+
+LIPS = (
+    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)  # outer rim
+    + (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)  # inner rim
+)
+"""Mesh points on the two rims of the lips."""
+
+_MOUTH_MARGIN = 1.3
+
+
+class FaceFinder(Protocol):
+    """What the metrics need of ``livehead.perception.face_mesh.FaceMesh(static=True)``."""
+
+    def detect(self, image: Image) -> list[Keypoints]:
+        """The faces of uint8 [H, W, 3] RGB as ``mesh478``, the one to use first."""
+        ...
+
+
+def find_mesh(finder: FaceFinder, image: Image) -> Keypoints | None:
+    """The mesh of the face of ``image``, or None."""
+    faces = finder.detect(image)
+    return faces[0] if faces else None
+
+
+def akd(output: Keypoints | None, truth: Keypoints, width: int, height: int) -> float:
+    """Average keypoint distance: mean distance in pixels of the points; ``MISSED_AKD`` when there is no face."""
+    if output is None:
+        return MISSED_AKD
+    gaps = pixels(output, width, height) - pixels(truth, width, height)
+    return float(np.linalg.norm(gaps, axis=1).mean())
+
+
+def pixels(mesh: Keypoints, width: int, height: int) -> Array:
+    """The points [K, 2] of one face in pixels of the picture in which it was found."""
+    return to_pixels(mesh.value[0], width, height)
+
+
+def face_box(mesh: Keypoints, width: int, height: int) -> Box:
+    """The box around all points of the face."""
+    return points_box(pixels(mesh, width, height), width, height)
+
+
+def mouth_box(mesh: Keypoints, width: int, height: int) -> Box:
+    """The box around the lips, enlarged 1.3 times."""
+    return points_box(pixels(mesh, width, height)[list(LIPS)], width, height, enlarged=_MOUTH_MARGIN)
