@@ -1,0 +1,110 @@
+"""The command line: arguments to settings, errors to one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from livehead import __version__
+from livehead.errors import LiveheadError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """``module`` has ``add_arguments(parser)`` and ``main(args) -> int``; imported only when the command is used."""
+
+    module: str
+    summary: str
+    example: str
+
+
+COMMANDS = {
+    "run": _Command(
+        "livehead.commands.run",
+        "animate a photo live: camera in, virtual camera, window or file out",
+        "livehead run --avatar me.jpg --sink virtualcam --sink window",
+    ),
+    "animate": _Command(
+        "livehead.commands.animate",
+        "animate a photo by a recorded video, into a file",
+        "livehead animate --avatar me.jpg --driving talk.mp4 --out avatar.mp4",
+    ),
+    "demo": _Command(
+        "livehead.commands.demo",
+        "the main job with no camera, microphone or GPU: a video, a contact sheet and the latency",
+        "livehead demo --out out",
+    ),
+    "doctor": _Command(
+        "livehead.commands.doctor",
+        "what works on this machine and how to mend what does not",
+        "livehead doctor --json doctor.json",
+    ),
+    "evaluate": _Command(
+        "livehead.commands.evaluate",
+        "measure how true the pictures are, on clips of talking heads",
+        "livehead evaluate --clips clips --model warp --json warp.json --plot warp.png",
+    ),
+    "bench": _Command(
+        "livehead.commands.bench",
+        "measure speed and latency on this machine",
+        "livehead bench pipeline --json pipeline.json --plot pipeline.png",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status: 0 done, 2 bad input, 130 interrupted, 1 a fault of livehead's own."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(arguments).parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("matplotlib", "PIL", "asyncio", "libav"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
+    except LiveheadError as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"livehead {args.command}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if args.debug:
+            traceback.print_exc()
+        print(
+            f"livehead {args.command}: {type(error).__name__}: {error} (a fault of livehead's own: please report it with "
+            "the output of the same command with --debug)",
+            file=sys.stderr,
+        )
+        return 1
+    return status
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the command that ``arguments`` name is imported, so that ``--help`` is quick."""
+    parser = argparse.ArgumentParser(prog="livehead", description="A talking avatar from one photo, live.")
+    parser.add_argument("--version", action="version", version=f"livehead {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    named = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.summary[0].upper() + command.summary[1:] + ".",
+            epilog=f"example: {command.example}",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        sub.add_argument("--debug", action="store_true", help="tell more, and show tracebacks")
+        if name == named:
+            importlib.import_module(command.module).add_arguments(sub)
+    return parser
