@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 from types import TracebackType
 
+from PIL import Image as Pillow
+
 from livehead.config import StreamSettings
 from livehead.errors import SinkError
 from livehead.frames import Frame, Image, VideoFrame
-from PIL import Image as Pillow
 
 
 class Snapshots:
