@@ -1,0 +1,183 @@
+"""The camera that calling programs see, through pyvirtualcam (GPL-2.0, an optional extra, imported only when used).
+
+Pictures are handed over in the driver's native pixel format, so that it converts nothing. YUV formats are BT.601 with
+limited range, which is what calling programs take an unlabelled camera for.
+The Windows and macOS paths are tested with an injected platform only, not on the real thing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from types import ModuleType, TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from livehead.concurrency import Worker
+from livehead.errors import SinkError
+from livehead.frames import Frame, Image, VideoFrame
+
+Pixels = npt.NDArray[np.uint8]
+
+REMEDIES: Mapping[str, str] = {
+    "win32": "install OBS 26 or newer (obsproject.com) and start it once; its virtual camera is then found",
+    "darwin": "install OBS 30 or newer (obsproject.com), press its 'Start Virtual Camera' once and allow the extension",
+    "linux": "sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Livehead",
+}
+"""How a driver is got, by ``sys.platform``."""
+
+_BUSY_REMEDY = "end the other program that feeds it, or choose another device"
+# what the drivers take without converting; the driver's own answer decides, this only saves opening it twice
+_LIKELY_FORMAT = {"win32": "NV12", "darwin": "UYVY", "linux": "I420"}
+
+
+class VirtualCameraSink:
+    """Sends RGB pictures to a virtual camera of ``size`` (width, height; even) at a nominal ``fps``.
+
+    ``device``: ``/dev/videoN`` on Linux, a camera's name elsewhere; None takes the first.
+    ``backend``: the name of one registered with pyvirtualcam; None tries all that fit the system.
+    ``send`` never waits for the next frame's moment; pictures of another size are fitted between black bars.
+    Raises: SinkError, on entering when there is no driver.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] = (1280, 720),
+        fps: float = 30.0,
+        device: str | None = None,
+        backend: str | None = None,
+        platform: str = sys.platform,
+    ) -> None:
+        if size[0] % 2 or size[1] % 2:
+            raise SinkError(f"a virtual camera cannot have the size {size[0]}x{size[1]}", "give even numbers")
+        self.size = size
+        self._fps = fps
+        self._device = device
+        self._backend = backend
+        self._platform = platform
+        self._camera: Any = None
+        self._packed: Callable[[Image], Pixels] = _packers()["RGB"]
+        self._stack = AsyncExitStack()
+        self._worker = Worker("virtual-camera")
+
+    @property
+    def description(self) -> str:
+        """The device in use and its pixel format, as a person may want to know; empty while closed."""
+        return f"{self._camera.device} ({self._camera.fmt})" if self._camera else ""
+
+    async def __aenter__(self) -> VirtualCameraSink:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._worker)
+            self._camera = await self._worker.run(self._open)
+            stack.push_async_callback(self._worker.run, self._close)
+            self._packed = _packers()[self._camera.fmt.name]
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def send(self, frame: Frame) -> None:
+        """Convert and hand over one picture; sound is ignored. Raises: SinkError when the device is gone."""
+        if isinstance(frame, VideoFrame):
+            await self._worker.run(self._send, frame.image)
+
+    def _send(self, image: Image) -> None:
+        pixels = self._packed(_framed(image, self.size))
+        try:
+            self._camera.send(pixels)
+        except (RuntimeError, OSError) as error:
+            raise SinkError(f"the virtual camera takes no more pictures ({error})", "start again") from error
+
+    def _open(self) -> Any:
+        module = _pyvirtualcam()
+        formats = module.PixelFormat
+        wanted = formats[_LIKELY_FORMAT.get(self._platform, "RGB")]
+        camera = self._try(module, wanted)
+        native = camera.native_fmt
+        if native in (None, camera.fmt) or native.name not in _packers():
+            return camera
+        camera.close()
+        return self._try(module, native)
+
+    def _try(self, module: ModuleType, pixel_format: Any) -> Any:
+        width, height = self.size
+        try:
+            return module.Camera(width, height, self._fps, fmt=pixel_format, device=self._device, backend=self._backend)
+        except (RuntimeError, KeyError) as error:
+            where = f" {self._device}" if self._device else ""
+            reason = _reason(error)
+            remedy = _BUSY_REMEDY if "in use" in reason else remedy_for(self._platform)
+            problem = f"the virtual camera{where} cannot be opened ({reason})"
+            raise SinkError(problem, remedy, subject=self._device or "") from error
+
+    def _close(self) -> None:
+        camera, self._camera = self._camera, None
+        camera.close()
+
+
+def remedy_for(platform: str) -> str:
+    """How to get a driver on ``platform`` (as ``sys.platform`` names it)."""
+    return REMEDIES.get(platform, "there is no virtual camera for this system; use the window or a file")
+
+
+def _pyvirtualcam() -> ModuleType:
+    try:
+        import pyvirtualcam
+    except ImportError as error:
+        raise SinkError("the virtual camera needs pyvirtualcam", 'pip install "livehead[virtualcam]"') from error
+    module: ModuleType = pyvirtualcam
+    return module
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of the first backend's complaint; what follows is advice of its own."""
+    return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].strip()
+
+
+def _framed(image: Image, size: tuple[int, int]) -> Image:
+    """uint8 [H, W, 3] RGB of exactly ``size`` (width, height), its proportions kept."""
+    image = image[..., :3]
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return np.ascontiguousarray(image)
+    scale = min(size[0] / width, size[1] / height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    canvas[top : top + inner[1], left : left + inner[0]] = cv2.resize(image, inner, interpolation=interpolation)
+    return canvas
+
+
+def _packers() -> dict[str, Callable[[Image], Pixels]]:
+    """By the name of pyvirtualcam's pixel format: from uint8 [H, W, 3] RGB to the array that its ``send`` takes."""
+    return {
+        "RGB": lambda rgb: rgb,
+        "BGR": lambda rgb: _converted(rgb, cv2.COLOR_RGB2BGR),
+        "RGBA": lambda rgb: _converted(rgb, cv2.COLOR_RGB2RGBA),
+        "GRAY": lambda rgb: _converted(rgb, cv2.COLOR_RGB2GRAY),
+        "I420": lambda rgb: _converted(rgb, cv2.COLOR_RGB2YUV_I420),
+        "NV12": _nv12,
+        "YUYV": lambda rgb: _converted(rgb, cv2.COLOR_RGB2YUV_YUYV),
+        "UYVY": lambda rgb: _converted(rgb, cv2.COLOR_RGB2YUV_UYVY),
+    }
+
+
+def _converted(rgb: Image, code: int) -> Pixels:
+    return np.asarray(cv2.cvtColor(rgb, code), np.uint8)
+
+
+def _nv12(rgb: Image) -> Pixels:
+    """OpenCV has no RGB to NV12: its I420 with the two colour planes interleaved."""
+    planar = _converted(rgb, cv2.COLOR_RGB2YUV_I420)
+    height, width = rgb.shape[:2]
+    colour = planar[height:].reshape(2, height // 2, width // 2)
+    return np.vstack([planar[:height], cv2.merge([colour[0], colour[1]]).reshape(height // 2, width)])
