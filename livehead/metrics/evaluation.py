@@ -41,8 +41,14 @@ Prepare: TypeAlias = Callable[[Shot], Draw]
 """What a model makes of a source, once a clip."""
 
 Figures: TypeAlias = dict[str, float]
-Results: TypeAlias = dict[str, dict[str, Figures | dict[str, Figures]]]
-"""``results[model]["mean"][metric]`` and ``results[model]["clips"][name][metric]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """Figures of one model: of each clip by its name, and their means. Each has all of ``METRICS``."""
+
+    mean: Figures
+    clips: dict[str, Figures]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +72,7 @@ def evaluate(
     finder: FaceFinder,
     frames: int = 40,
     progress: Callable[[str], None] = lambda clip: None,
-) -> Results:
+) -> dict[str, ModelFigures]:
     """Run the protocol over ``clips`` for ``models`` (name to ``Prepare``; give ``copy`` and ``warp`` among them).
 
     ``finder`` looks at single pictures, ``FaceMesh(static=True)``; ``progress`` is told each clip that is done.
@@ -80,7 +86,7 @@ def evaluate(
         for name, prepare in models.items():
             clips_of[name][clip.name] = _measure(clip, prepare(clip.source), finder)
         progress(clip.name)
-    return {name: {"mean": _mean(list(figures.values())), "clips": dict(figures)} for name, figures in clips_of.items()}
+    return {name: ModelFigures(_mean(list(figures.values())), figures) for name, figures in clips_of.items()}
 
 
 def _read(path: Path, finder: FaceFinder, count: int) -> _Clip:

@@ -15,23 +15,18 @@ import numpy as np
 from livehead.frames import Image
 from livehead.metrics.landmarks import pixels
 from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.mesh import MESH
 
 SOMEBODY_ELSE = 1.0
 """Identity given to an output in which no face is found."""
 
-# Points that expression hardly moves: hairline and temples, bridge and wings of the nose, eye corners, cheekbones.
-_RIGID = (
-    (10, 338, 297, 332, 284, 251, 389, 356, 127, 162, 21, 54, 103, 67, 109)
-    + (168, 6, 197, 195, 5, 4, 1, 48, 278, 64, 294, 98, 327)
-    + (33, 133, 362, 263, 234, 454, 93, 323, 123, 352, 117, 346, 50, 280)
-)
 _SKIN = ((50, 101, 118, 117, 123, 187, 205), (280, 330, 347, 346, 352, 411, 425), (109, 10, 338, 337, 151, 108))
 """Polygons of bare skin: both cheeks and the middle of the forehead."""
-_TOP, _CHIN, _TEMPLES = 10, 152, (127, 356)
+_TEMPLES = (127, 356)
 _HAIR_FROM, _HAIR_TO, _HAIR_WIDTH = 0.10, 0.24, 0.5  # above the forehead in face heights; its width in face widths
 
-# Medians over pairs of different persons of the train split; another frame of the same clip is at 0.026, 1.4 and 3.0.
-_TYPICAL_SHAPE = 0.061
+# Medians over pairs of different persons of the train split; another frame of the same clip is at 0.028, 1.4 and 3.0.
+_TYPICAL_SHAPE = 0.064
 _TYPICAL_SKIN = 19.2
 _TYPICAL_HAIR = 21.0
 
@@ -53,7 +48,7 @@ def looks_of(image: Image, mesh: Keypoints) -> Looks:
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     skin = [points[list(polygon)] for polygon in _SKIN]
     return Looks(
-        shape=mesh.points3d()[0][list(_RIGID)],
+        shape=mesh.points3d()[0][MESH.rigid],
         skin=_median_colour(lab, skin),
         hair=_median_colour(lab, [_hair_patch(points)]),
     )
@@ -84,9 +79,9 @@ def shape_distance(shape: Array, reference: Array) -> float:
 
 def _hair_patch(points: Array) -> Array:
     """A quadrilateral [4, 2] above the forehead, upright with the head."""
-    up = points[_TOP] - points[_CHIN]
+    up = points[MESH.forehead] - points[MESH.chin]
     across = (points[_TEMPLES[1]] - points[_TEMPLES[0]]) * _HAIR_WIDTH / 2
-    low, high = points[_TOP] + up * _HAIR_FROM, points[_TOP] + up * _HAIR_TO
+    low, high = points[MESH.forehead] + up * _HAIR_FROM, points[MESH.forehead] + up * _HAIR_TO
     return np.stack([low - across, low + across, high + across, high - across])
 
 

@@ -9,15 +9,10 @@ import numpy as np
 from livehead.frames import Image
 from livehead.metrics.image import Box, points_box
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
+from livehead.motion.mesh import MESH
 
 MISSED_AKD = 20.0
 """Pixels given to an output in which no face is found."""
-
-LIPS = (
-    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)  # outer rim
-    + (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)  # inner rim
-)
-"""Mesh points on the two rims of the lips."""
 
 _MOUTH_MARGIN = 1.3
 
@@ -56,4 +51,4 @@ def face_box(mesh: Keypoints, width: int, height: int) -> Box:
 
 def mouth_box(mesh: Keypoints, width: int, height: int) -> Box:
     """The box around the lips, enlarged 1.3 times."""
-    return points_box(pixels(mesh, width, height)[list(LIPS)], width, height, enlarged=_MOUTH_MARGIN)
+    return points_box(pixels(mesh, width, height)[MESH.mouth.lips], width, height, enlarged=_MOUTH_MARGIN)

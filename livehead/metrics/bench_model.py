@@ -1,0 +1,106 @@
+"""``livehead bench model``: how long one renderer takes for a frame, how it was made faster, and at what loss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from livehead.frames import Image
+from livehead.metrics.image import psnr
+from livehead.metrics.report import Json
+from livehead.motion.keypoints import Keypoints
+from livehead.stats import Stats, peak_mb, summary
+
+Render: TypeAlias = Callable[[Keypoints], Image]
+"""A renderer with its avatar: one picture of that motion."""
+
+_WARM_UP = 10
+_REFERENCE = "fp32"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A renderer in all the ways in which it can be run; what a renderer does not have stays empty.
+
+    ``frames``: by precision, ``fp32`` always among them. ``uses``: the precision that ``run`` would use here.
+    ``uncached``: fp32 with the source's own work done anew for each frame. ``batched``: several motions at once.
+    ``gflops``: of one frame, ``cached`` and ``uncached``. ``stats``: where the renderer records its stages, if it does.
+    """
+
+    frames: Mapping[str, Render]
+    uses: str = _REFERENCE
+    uncached: Render | None = None
+    batched: Callable[[Sequence[Keypoints]], list[Image]] | None = None
+    batch: int = 8
+    gflops: Mapping[str, float] = field(default_factory=dict)
+    stats: Stats | None = None
+
+
+def bench_model(subject: Subject, motions: Sequence[Keypoints], rounds: int = 300) -> dict[str, Json]:
+    """Time ``rounds`` frames of each way, after a warm-up, playing ``motions`` over and over.
+
+    Keys as the design names them; those that do not apply to this renderer are left out.
+    """
+    frames = {name: time_frames(render, motions, rounds) for name, render in subject.frames.items()}
+    results: dict[str, Json] = {
+        "frame": summary(frames[subject.uses]),
+        "frames": {name: summary(samples) for name, samples in frames.items()},
+    }
+    reference = float(np.median(frames[_REFERENCE]))
+    quicker = {name: samples for name, samples in frames.items() if name != _REFERENCE}
+    if subject.uncached is not None:
+        uncached = time_frames(subject.uncached, motions, max(rounds // 4, 1))
+        results["frame_fp32_uncached"] = summary(uncached)
+        reference = float(np.median(uncached))
+        quicker = frames
+    if quicker:
+        # over the plain way to run the network: exact, and with nothing cached
+        results["speedup"] = {name: round(reference / float(np.median(times)), 3) for name, times in quicker.items()}
+    outputs = {name: [render(motion) for motion in motions[:_WARM_UP]] for name, render in subject.frames.items()}
+    exact = outputs.pop(_REFERENCE)
+    if outputs:
+        results["psnr_to_fp32"] = {name: round(_mean_psnr(images, exact), 2) for name, images in outputs.items()}
+    results["output_std"] = round(float(np.std(np.stack(exact).astype(np.float32) / 255)), 5)
+    if subject.batched is not None:
+        results["batched_fps"] = round(_batched_fps(subject.batched, motions, subject.batch), 2)
+    if subject.stats is not None:
+        results["stages"] = subject.stats.stages()
+    results |= {f"gflops_{name}": figure for name, figure in subject.gflops.items()}
+    results["peak_mb"] = round(peak_mb(), 1)
+    return results
+
+
+def time_frames(render: Render, motions: Sequence[Keypoints], rounds: int) -> list[float]:
+    """Milliseconds of each of ``rounds`` frames; the warm-up before them is not told."""
+    for motion in _around(motions, _WARM_UP):
+        render(motion)
+    times = []
+    for motion in _around(motions, rounds):
+        start = time.perf_counter_ns()
+        render(motion)
+        times.append((time.perf_counter_ns() - start) / 1e6)
+    return times
+
+
+def _batched_fps(
+    render: Callable[[Sequence[Keypoints]], list[Image]], motions: Sequence[Keypoints], batch: int, rounds: int = 20
+) -> float:
+    """Frames a second of ``batch`` sessions drawn together."""
+    together = list(_around(motions, batch))
+    render(together)
+    start = time.perf_counter()
+    for _ in range(rounds):
+        render(together)
+    return rounds * batch / (time.perf_counter() - start)
+
+
+def _around(motions: Sequence[Keypoints], count: int) -> Iterable[Keypoints]:
+    return (motions[i % len(motions)] for i in range(count))
+
+
+def _mean_psnr(images: Sequence[Image], exact: Sequence[Image]) -> float:
+    return float(np.mean([psnr(image[..., :3], truth[..., :3]) for image, truth in zip(images, exact, strict=True)]))

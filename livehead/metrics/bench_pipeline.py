@@ -1,0 +1,114 @@
+"""``livehead bench pipeline``: the whole way from a camera's exposure to a virtual camera's native pixels."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from livehead.clock import NS
+from livehead.errors import DeviceError
+from livehead.metrics.latency import Jumps, Seen, plan_jumps, see_jumps, shares, waits_ms
+from livehead.metrics.receiver import Receiver
+from livehead.metrics.report import Json
+from livehead.stats import Stats, peak_mb, summary
+
+_DELAY = "capture_to_sink"
+_WAY = ("wait_estimate", "estimate", "wait_draw", "draw", "send")
+"""The pipeline's stages in the order in which a frame passes them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """What the roof tells of a run that has ended.
+
+    ``camera_start_ns``: moment 0 of the scene on the monotonic clock. ``skipped``: exposures for which nobody came.
+    ``stats``: the pipeline's own figures.
+    """
+
+    camera_start_ns: int
+    skipped: int
+    stats: Stats
+
+
+Play: TypeAlias = Callable[[Jumps], Awaitable[Played]]
+"""Runs the pipeline, composed at the roof, with a synthetic camera whose scene are the jumps, into a virtual camera on
+the backend ``receiver.BACKEND``, until the scene is over."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PipelineFigures:
+    """``results`` as the design names them, and each jump's latency for the histogram."""
+
+    results: dict[str, Json]
+    latency_ms: list[float]
+
+
+async def bench_pipeline(
+    play: Play, *, shots: int, fps: float = 30.0, jumps: int = 120, start_s: float | None = None, seed: int = 0
+) -> PipelineFigures:
+    """Play ``jumps`` sudden motions (about 0.75 s each) and measure everything on the way.
+
+    ``shots``: prepared camera pictures of each of the two poses. ``start_s``: as ``livehead run`` needs to its first
+    avatar frame, measured by the caller in a process of its own.
+
+    Raises: DeviceError when pyvirtualcam is absent or the jumps do not arrive; what ``play`` raises.
+    """
+    plan = plan_jumps(jumps, fps, shots, seed)
+    receiver = Receiver()
+    receiver.register()
+    cpu = time.process_time()
+    played = await play(plan)
+    cpu = time.process_time() - cpu
+    received = receiver.received
+    if len(received.at_ns) < 2:
+        raise DeviceError("no picture came out of the pipeline", "run with --debug to see why")
+    seen = see_jumps(received, plan, played.camera_start_ns)
+    seconds = float(received.at_ns[-1] - received.at_ns[0]) / NS
+    results: dict[str, Json] = {
+        "motion_to_photon": summary(seen.latency_ms),
+        "missed": seen.missed,
+        "shares": _shares(seen, plan, played.stats),
+        "stages": played.stats.stages(),
+        "fps": round((len(received.at_ns) - 1) / seconds, 3),
+        "late_share": round(late_share(played.stats, fps), 5),
+        "dropped": played.skipped + sum(n for name, n in played.stats.counts().items() if name.endswith(".dropped")),
+        "cpu_s_per_frame": round(cpu / len(received.at_ns), 5),
+        "peak_mb": round(peak_mb(), 1),
+        "resident_mb": resident_mb(),
+        "start_s": start_s,
+    }
+    return PipelineFigures(results, seen.latency_ms)
+
+
+def late_share(stats: Stats, fps: float) -> float:
+    """Share of frames sent more than one frame period after their slot.
+
+    The slots follow the camera's exposures by the pipeline's median delay, as a viewer's clock would settle.
+    """
+    delays = np.array(stats.recent(_DELAY, sys.maxsize))
+    return float((delays > np.median(delays) + 1000 / fps).mean()) if len(delays) else 0.0
+
+
+def resident_mb() -> float | None:
+    """Memory held right now, in MB (10^6 bytes); None where the system has no /proc."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as figures:
+            pages = int(figures.read().split()[1])
+    except OSError:
+        return None
+    import resource
+
+    return round(pages * resource.getpagesize() / 1e6, 1)
+
+
+def _shares(seen: Seen, plan: Jumps, stats: Stats) -> dict[str, float]:
+    """Median of each stage over the median of the whole way."""
+    stages = stats.stages()
+    way = [("wait_exposure", float(np.median(waits_ms(plan))))]
+    way += [(name, stages[name]["median"]) for name in _WAY if name in stages]
+    return {name: round(share, 4) for name, share in shares(float(np.median(seen.latency_ms)), way).items()}

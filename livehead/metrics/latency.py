@@ -1,0 +1,143 @@
+"""Motion-to-photon latency: how long after a person moves does the picture that leaves livehead show it?
+
+The performer before the synthetic camera jumps between two poses at moments that have nothing to do with the frame
+clock. What reaches the far end of the virtual camera is judged by its pixels alone: each picture is projected on the
+difference of the two poses' mean pictures, and the motion counts as seen with the first picture on the new side of the
+middle. So waiting for the next camera frame, smoothing, drawing and pixel conversion are all inside the figure, and no
+time stamp that travels with a frame is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from livehead.clock import NS
+from livehead.errors import DeviceError
+
+Thumbnails = npt.NDArray[np.uint8]
+"""uint8 [N, h, w]: the luma of pictures, made small."""
+
+_SETTLED_NS = 150_000_000  # the pose before a jump is at rest at least this long
+_CLEAR = 3.0  # the two poses lie at least this many standard deviations of a resting picture from the middle
+
+
+@dataclass(frozen=True, slots=True)
+class Jumps:
+    """The plan of the performance: ``at_ns`` after the camera's start the performer jumps to the other pose.
+
+    Between jumps it plays, over and over, the shots of its pose: the first ``shots`` belong to the first pose, the next
+    ``shots`` to the second.
+    """
+
+    at_ns: tuple[int, ...]
+    end_ns: int
+    shots: int
+    fps: float
+
+    def __call__(self, since_start_ns: int) -> int | None:
+        """The shot before the lens at that moment; None when the performance is over. It is a capture's ``Scene``."""
+        if since_start_ns >= self.end_ns:
+            return None
+        pose = self.pose(since_start_ns)
+        return pose * self.shots + int(since_start_ns * self.fps / NS) % self.shots
+
+    def pose(self, since_start_ns: int) -> int:
+        """0 or 1."""
+        return int(np.searchsorted(self.at_ns, since_start_ns, side="right")) % 2
+
+
+def plan_jumps(count: int, fps: float, shots: int, seed: int = 0) -> Jumps:
+    """``count`` jumps, 0.6 to 0.9 s apart, after two seconds of rest; each at a random phase of the frame clock.
+
+    The phases are spread evenly over the frame period (stratified, then shuffled), so that few jumps already give a
+    true picture of the wait for the next frame.
+    """
+    chance = random.Random(seed)
+    phases = [(i + chance.random()) / count for i in range(count)]
+    chance.shuffle(phases)
+    period_ns = NS / fps
+    frame = round(2 * fps)
+    at_ns = []
+    for phase in phases:
+        at_ns.append(round((frame + phase) * period_ns))
+        frame += round(chance.uniform(0.6, 0.9) * fps)
+    return Jumps(tuple(at_ns), at_ns[-1] + round(0.8 * NS), shots, fps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Received:
+    """What came out at the far end: ``at_ns`` [N] on the monotonic clock, and the pictures' thumbnails."""
+
+    at_ns: npt.NDArray[np.int64]
+    thumbnails: Thumbnails
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """``latency_ms`` of each jump that was seen and the number ``picture`` in which it was; ``missed`` were not."""
+
+    latency_ms: list[float]
+    picture: list[int]
+    missed: int
+
+
+def see_jumps(received: Received, jumps: Jumps, start_ns: int) -> Seen:
+    """Find each jump in the pictures; ``start_ns`` is the camera's moment 0 on the monotonic clock.
+
+    Raises: DeviceError when the pictures of the two poses cannot be told apart.
+    """
+    side = sides(received, jumps, start_ns)
+    latency_ms, pictures, missed = [], [], 0
+    edges = [*jumps.at_ns, jumps.end_ns]
+    for number, (event, following) in enumerate(zip(edges, edges[1:], strict=False)):
+        first, last = np.searchsorted(received.at_ns, (start_ns + event, start_ns + following))
+        new = 1.0 if number % 2 == 0 else -1.0
+        on_new_side = np.flatnonzero(side[first:last] * new > 0)
+        if first == 0 or side[first - 1] * new > 0 or not len(on_new_side):
+            missed += 1  # nothing to tell: the pose before was not at rest, or the new one never came
+            continue
+        picture = int(first + on_new_side[0])
+        pictures.append(picture)
+        latency_ms.append((int(received.at_ns[picture]) - start_ns - event) / 1e6)
+    return Seen(latency_ms, pictures, missed)
+
+
+def sides(received: Received, jumps: Jumps, start_ns: int) -> npt.NDArray[np.float64]:
+    """Where each picture [N] lies between the poses: -1 is the first pose at rest, 1 the second, 0 the middle.
+
+    The plan is used only to learn what the two poses at rest look like, from pictures shortly before a jump.
+    """
+    since = received.at_ns - start_ns
+    following = np.searchsorted(jumps.at_ns, since)
+    to_next = np.append(jumps.at_ns, jumps.end_ns)[np.minimum(following, len(jumps.at_ns))] - since
+    at_rest = (to_next > 0) & (to_next < _SETTLED_NS) & (since > 0)
+    second = following % 2 == 1
+    if not (at_rest & second).any() or not (at_rest & ~second).any():
+        raise DeviceError("too few pictures arrived to measure the latency", "is the machine overloaded?")
+    pictures = received.thumbnails.reshape(len(received.thumbnails), -1).astype(np.float64)
+    mean_first, mean_second = pictures[at_rest & ~second].mean(axis=0), pictures[at_rest & second].mean(axis=0)
+    difference = mean_second - mean_first
+    length = max(float(difference @ difference), 1e-12)
+    side = (pictures - (mean_first + mean_second) / 2) @ difference * (2 / length)
+    unrest = max(float(side[at_rest & ~second].std()), float(side[at_rest & second].std()))
+    if unrest * _CLEAR > 1:
+        raise DeviceError("the pictures do not show the performer's jumps clearly", "is the face found at all?")
+    return np.asarray(side, np.float64)
+
+
+def waits_ms(jumps: Jumps) -> list[float]:
+    """How long each jump waits for the next exposure of a camera whose first one is at moment 0."""
+    period_ns = NS / jumps.fps
+    return [(-event % period_ns) / 1e6 for event in jumps.at_ns]
+
+
+def shares(motion_to_photon_ms: float, parts_ms: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Part of the whole that each stage takes; ``smoothing`` is what no stage accounts for: pictures that already
+    move, but are not yet past the middle, and hand-overs between stages."""
+    named = {name: part / motion_to_photon_ms for name, part in parts_ms}
+    return {**named, "smoothing": 1 - sum(named.values())}

@@ -1,0 +1,118 @@
+"""Plots of figures as PNG, drawn without a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from livehead.errors import ConfigError
+from livehead.metrics.evaluation import ModelFigures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BETTER = {
+    "l1": "lower",
+    "psnr": "higher",
+    "ssim": "higher",
+    "akd": "lower",
+    "mouth_l1": "lower",
+    "sharpness": "1 is ideal",
+    "flicker": "1 is ideal",
+    "identity": "lower",
+}
+"""What is drawn of an evaluation, and which way is better."""
+
+_WAIT_COLOUR = "#9aa5b1"
+
+
+def plot_evaluation(results: Mapping[str, ModelFigures], path: Path) -> None:
+    """One panel a metric: a bar a model for the mean over the clips, a dot for each clip. Raises: ConfigError."""
+    figure = _figure(13, 6.5)
+    panels = figure.subplots(2, 4).flat
+    colours = _colours(len(results))
+    for panel, (metric, better) in zip(panels, _BETTER.items(), strict=True):
+        for place, figures in enumerate(results.values()):
+            clips = [clip[metric] for clip in figures.clips.values()]
+            panel.bar(place, figures.mean[metric], color=colours[place], width=0.7)
+            spread = np.linspace(-0.22, 0.22, len(clips)) if len(clips) > 1 else [0.0]
+            panel.plot(place + np.asarray(spread), clips, "o", color="#20242a", alpha=0.45, markersize=3)
+        panel.set_title(f"{metric}  ({better})", fontsize=10)
+        panel.set_xticks(range(len(results)), list(results), fontsize=9)
+        if metric in ("psnr", "ssim"):  # differences are small beside the figures themselves
+            _zoom(panel, [clip[metric] for figures in results.values() for clip in figures.clips.values()])
+        _plain(panel)
+    count = len(next(iter(results.values())).clips)
+    figure.suptitle(f"self-reenactment, {count} clips: bars are means, dots are clips", fontsize=11)
+    _save(figure, path)
+
+
+def plot_latency(latency_ms: Sequence[float], shares: Mapping[str, float], path: Path, title: str) -> None:
+    """Histogram of motion-to-photon with its median, p95 and p99, and where the median goes. Raises: ConfigError."""
+    figure = _figure(9, 5.2)
+    top, bottom = figure.subplots(2, 1, height_ratios=(4, 1))
+    samples = np.asarray(latency_ms)
+    last = max(float(samples.max()), 1.0) * 1.05
+    top.hist(samples, bins=np.arange(0, last + 2, 2).tolist(), color=_colours(1)[0])
+    marks = np.percentile(samples, [50, 95, 99])
+    for name, value, line in zip(("median", "p95", "p99"), marks, ("-", "--", ":"), strict=True):
+        top.axvline(value, color="#20242a", linestyle=line, linewidth=1.2, label=f"{name} {value:.1f} ms")
+    top.legend(frameon=False, fontsize=9)
+    top.set_title(f"{title} ({len(samples)} motions)", fontsize=11)
+    top.set_ylabel("motions")
+    top.set_xlim(0, last)
+    _plain(top)
+    _draw_shares(bottom, shares, float(marks[0]))
+    bottom.set_xlim(0, last)
+    bottom.set_xlabel("milliseconds after the motion")
+    _save(figure, path)
+
+
+def _draw_shares(axes: Axes, shares: Mapping[str, float], total_ms: float) -> None:
+    """One bar of the stages one after the other, to the scale of the histogram above it."""
+    left = 0.0
+    shown = {name: share * total_ms for name, share in shares.items() if share > 0}
+    for (name, wide), colour in zip(shown.items(), [_WAIT_COLOUR, *_colours(len(shown))], strict=False):
+        axes.barh(0, wide, left=left, color=colour, height=0.8, label=f"{name} {wide:.1f}", edgecolor="white")
+        left += wide
+    axes.set_yticks([])
+    axes.legend(ncols=4, frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.55))
+    axes.set_title("where the median goes (medians of the stages)", fontsize=9)
+    _plain(axes)
+
+
+def _zoom(axes: Axes, values: Sequence[float]) -> None:
+    margin = (max(values) - min(values)) * 0.1 or 1.0
+    axes.set_ylim(min(values) - margin, max(values) + margin)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _colours(count: int) -> list[str]:
+    palette = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+    return [palette[i % len(palette)] for i in range(count)]
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of its own canvas: no screen, no global state, so that any thread may draw."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        figure.savefig(path, dpi=110, format="png")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path} ({error.strerror})", "give --plot a file in a folder that exists", subject=str(path)
+        ) from error
