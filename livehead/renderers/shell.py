@@ -1,0 +1,126 @@
+"""What surrounds the face: hair, ears, neck and shoulders as a coarse mesh that hangs on the head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from livehead.motion.head import HeadMotion
+from livehead.motion.keypoints import Array
+from livehead.motion.mesh import MESH, Indices
+
+_EDGE = 1.5  # the mesh reaches this far, so that the picture's edge has something to pull in
+_SPACING = 0.14
+_CLEARANCE = 0.05  # no vertex is nearer to the face's outline
+
+# In heights of the face (forehead to chin), measured on the train and val clips:
+_NECK_TOP, _NECK_BOTTOM = -0.15, 0.55  # where along the face's axis, from the chin down, the head lets go of the body
+_BODY_FOLLOWS = 0.3  # share of the head's shift that the shoulders take
+_SPREAD = 0.08  # over what distance neighbours of the outline share its bending
+_REACH = 0.25  # over what distance that bending dies out
+_SLOPE, _DEEPEST = 0.7, 0.45  # how quickly and how far the head recedes behind the outline
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shell:
+    """``points`` [M, 3] in the source; ``triangles`` [T, 3] over the face's 478 points followed by these.
+
+    ``head`` [M] is how far a point goes with the skull, ``bend`` [M, 36] how it follows the outline's own bending,
+    ``pivot`` [3] the place whose shift the body follows.
+    """
+
+    points: Array
+    triangles: Indices
+    head: Array
+    bend: Array
+    pivot: Array
+
+    def moved(self, motion: HeadMotion, bending: Array) -> Array:
+        """The points [M, 3] after ``motion``; ``bending`` [36, 3] is what the outline does beside it."""
+        body = _BODY_FOLLOWS * (motion.apply(self.pivot) - self.pivot)
+        rigid = motion.apply(self.points) - self.points
+        moved: Array = self.points + body + self.head[:, None] * (rigid - body) + self.bend @ bending
+        return moved
+
+
+def build_shell(face: Array, matte: Array) -> Shell:
+    """Hang a mesh on ``face`` [478, 3]. ``matte`` float [S, S]: triangles over which it is 0 are left out."""
+    outline = face[MESH.oval]
+    height = float(np.linalg.norm(face[MESH.chin, :2] - face[MESH.forehead, :2]))
+    flat = _vertices(outline[:, :2])
+    distance = _distances(flat, outline[:, :2])
+    nearest = distance.min(axis=1)
+    share = np.exp(-(((distance - nearest[:, None]) / (_SPREAD * height)) ** 2))
+    share /= share.sum(axis=1, keepdims=True)
+    depth = share @ outline[:, 2] + np.minimum(_SLOPE * nearest, _DEEPEST * height)
+    points = np.column_stack([flat, depth]).astype(np.float32)
+    fading = np.exp(-((nearest / (_REACH * height)) ** 2))[:, None]
+    triangles = _triangles(flat, outline[:, :2])
+    return Shell(
+        points=points,
+        triangles=_seen(triangles, np.concatenate([face, points])[:, :2], matte),
+        head=_with_head(flat, face, height),
+        bend=(fading * share).astype(np.float32),
+        pivot=face[MESH.rigid].mean(axis=0),
+    )
+
+
+def _vertices(outline: Array) -> Array:
+    """A grid [M, 2] over the picture and some more, without what lies on the face."""
+    line = np.arange(-_EDGE, _EDGE + _SPACING / 2, _SPACING, dtype=np.float32)
+    grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    contour = np.ascontiguousarray(outline)
+    outside = [cv2.pointPolygonTest(contour, (float(x), float(y)), True) < -_CLEARANCE for x, y in grid]
+    vertices: Array = grid[np.array(outside)]
+    return vertices
+
+
+def _distances(points: Array, others: Array) -> Array:
+    distances: Array = np.linalg.norm(points[:, None] - others[None], axis=-1)
+    return distances
+
+
+def _with_head(points: Array, face: Array, height: float) -> Array:
+    """[M] in [0, 1]: 1 beside and above the face, falling to 0 from the chin down."""
+    down = (face[MESH.chin, :2] - face[MESH.forehead, :2]) / height
+    below = (points - face[MESH.chin, :2]) @ down / height
+    x = np.clip((below - _NECK_TOP) / (_NECK_BOTTOM - _NECK_TOP), 0, 1)
+    weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
+    return weight
+
+
+def _triangles(points: Array, outline: Array) -> Indices:
+    """Delaunay triangles over the outline and ``points``; they span the face too, as a ground beneath it."""
+    everything = np.concatenate([outline, points]).astype(np.float32)
+    names = np.concatenate([MESH.oval, 478 + np.arange(len(points))]).astype(np.int32)
+    reach = int(np.abs(everything).max()) + 2
+    plane = cv2.Subdiv2D((-reach, -reach, 2 * reach, 2 * reach))
+    for x, y in everything:
+        plane.insert((float(x), float(y)))
+    corners = np.asarray(plane.getTriangleList(), np.float32).reshape(-1, 3, 2)
+    inside = (np.abs(corners) <= np.abs(everything).max() + 1e-4).all(axis=(1, 2))  # not at the plane's own corners
+    index = _distances(corners[inside].reshape(-1, 2), everything).argmin(axis=1).reshape(-1, 3)
+    triangles: Indices = names[index]
+    return triangles
+
+
+def _seen(triangles: Indices, points: Array, matte: Array) -> Indices:
+    """Those of ``triangles`` that touch the person."""
+    side = matte.shape[0]
+    corners = ((points + 1) * side - 1) / 2
+    kept = []
+    for triangle in triangles:
+        low = np.clip(np.floor(corners[triangle].min(axis=0)).astype(int), 0, side - 1)
+        high = np.clip(np.ceil(corners[triangle].max(axis=0)).astype(int), 0, side - 1)
+        if matte[low[1] : high[1] + 1, low[0] : high[0] + 1].any():
+            kept.append(triangle)
+    return np.array(kept, np.int32).reshape(-1, 3)
+
+
+def outline_bending(source: Array, target: Array, motion: HeadMotion) -> npt.NDArray[np.float32]:
+    """[36, 3]: where the outline of ``target`` [478, 3] lies beside that of ``source`` after ``motion``."""
+    bending: npt.NDArray[np.float32] = target[MESH.oval] - motion.apply(source[MESH.oval])
+    return bending
