@@ -1,0 +1,311 @@
+"""The webcam, through OpenCV: read on its own thread, newest frame first, reopened by itself when it was unplugged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from livehead.clock import NS, Timeline, now_ns
+from livehead.concurrency import Latest, Worker
+from livehead.errors import CaptureError
+from livehead.frames import VideoFrame
+
+log = logging.getLogger(__name__)
+
+TIME_BASE = Fraction(1, 90_000)
+_FIRST_FRAME_S = 5.0  # cheap webcams need some seconds to wake up
+_SILENT_S = 1.0  # no frame for so long: unplugged
+_BACKOFF_S = (0.25, 0.5, 1.0, 2.0)
+_RATE_WINDOW = 45  # frame intervals looked at for the measured rate
+_DARK = 0.7  # below this share of the asked rate the camera is called slow; a dark room halves it
+_SYSFS = Path("/sys/class/video4linux")
+
+
+class VideoDevice(Protocol):
+    """What is used of ``cv2.VideoCapture``."""
+
+    def grab(self) -> bool: ...
+
+    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]: ...
+
+    def release(self) -> None: ...
+
+
+Opener = Callable[[], VideoDevice | None]
+"""Opens the device, or gives None when it cannot; called again after each unplugging."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """How the camera does."""
+
+    connected: bool = False
+    fps: float = 0.0
+    """Measured; 0 until known."""
+    size: tuple[int, int] = (0, 0)
+    """Width and height that it gives."""
+    reopened: int = 0
+    """How often it came back after an unplugging."""
+
+
+class CameraCapture:
+    """Frames of a webcam, RGB; a frame not fetched in time is replaced by the next and counted in ``dropped``.
+
+    ``device``: index, or a path as ``/dev/video0``. ``size`` (width, height) and ``fps`` are asked for; the camera may
+    give others. MJPG is asked for, since raw formats reach 720p at only 10 fps over USB 2.
+    ``on_notice``: told, once each, what the person should know (a dark room, an unplugged camera), from the event loop.
+    ``opener``: replaces OpenCV's opening of ``device``.
+
+    While the camera is unplugged its last frame is given again at ``fps``, with ``attached["stale"]`` true.
+    Raises (on entering): CaptureError when the camera is absent or busy.
+    """
+
+    def __init__(
+        self,
+        device: int | str = 0,
+        *,
+        size: tuple[int, int] = (640, 480),
+        fps: float = 30.0,
+        on_notice: Callable[[str], None] | None = None,
+        opener: Opener | None = None,
+    ) -> None:
+        self.device = device
+        self._fps = fps
+        self._size = size
+        self._on_notice = on_notice or log.warning
+        self._opener = opener or (lambda: _open_with_opencv(device, size, fps))
+        self._status = CameraStatus()
+        self._slot: Latest[VideoFrame] = Latest()
+        self._stopping = threading.Event()
+        self._timeline = Timeline(TIME_BASE)
+        self._intervals: deque[int] = deque(maxlen=_RATE_WINDOW)
+        self._last: VideoFrame | None = None
+        self._told: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stack = AsyncExitStack()
+
+    @property
+    def status(self) -> CameraStatus:
+        """How the camera does at this moment."""
+        rate = NS / median(intervals) if len(intervals := tuple(self._intervals)) > 1 else 0.0
+        return replace(self._status, fps=rate)
+
+    @property
+    def dropped(self) -> int:
+        """Frames replaced by a newer one before they were fetched."""
+        return self._slot.dropped
+
+    async def __aenter__(self) -> CameraCapture:
+        self._loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            worker = await stack.enter_async_context(Worker("camera"))
+            device = await worker.run(self._open_first)
+            reading = asyncio.ensure_future(worker.run(self._keep_reading, device))
+            reading.add_done_callback(self._ended)
+            stack.push_async_callback(self._stop, reading)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def recv(self) -> VideoFrame:
+        """The newest frame that was not given before. Raises: EndOfStream once closed."""
+        return await self._slot.get()
+
+    async def _stop(self, reading: asyncio.Future[None]) -> None:
+        self._stopping.set()
+        self._slot.close()
+        await asyncio.wait([reading])
+
+    def _open_first(self) -> VideoDevice:
+        device = self._opener()
+        if device is not None:
+            if self._read_one(device, patience_s=_FIRST_FRAME_S):
+                return device
+            device.release()
+        raise _refused(self.device, opened=device is not None)
+
+    def _keep_reading(self, device: VideoDevice | None) -> None:
+        """The camera's thread: read, and when nothing comes any more, reopen until told to stop."""
+        try:
+            self._tell_size()
+            while not self._stopping.is_set():
+                if device is None:
+                    device = self._reopened()
+                elif not self._read_one(device, patience_s=_SILENT_S):
+                    device.release()
+                    device = None
+                else:
+                    self._tell_rate()
+        finally:
+            if device is not None:
+                device.release()
+
+    def _read_one(self, device: VideoDevice, patience_s: float) -> bool:
+        """Put the next frame into the slot; False when none came for ``patience_s``."""
+        deadline_ns = now_ns() + round(patience_s * NS)
+        while not self._stopping.is_set():
+            if device.grab():
+                captured_ns = now_ns()
+                ok, bgr = device.retrieve()
+                if ok:
+                    self._give(bgr, captured_ns)
+                    return True
+            if now_ns() > deadline_ns:
+                return False
+            self._stopping.wait(0.01)  # an unplugged device refuses at once
+        return True
+
+    def _give(self, bgr: npt.NDArray[np.uint8], captured_ns: int) -> None:
+        if self._last is not None and self._status.connected:
+            self._intervals.append(captured_ns - self._last.captured_ns)
+        image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        self._last = VideoFrame(image, self._timeline.pts(captured_ns), TIME_BASE, captured_ns)
+        self._status = replace(self._status, connected=True, size=self._last.size)
+        self._slot.put(self._last)
+
+    def _reopened(self) -> VideoDevice | None:
+        """Try until the camera is back, showing its last frame meanwhile; None when told to stop."""
+        self._status = replace(self._status, connected=False)
+        self._intervals.clear()
+        self._tell(f"camera {self.device} is gone: its last picture stays until it is plugged in again")
+        attempt = 0
+        while not self._stopping.is_set():
+            self._show_last_for(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
+            attempt += 1
+            device = None if self._stopping.is_set() else self._opener()
+            if device is None:
+                continue
+            if self._read_one(device, patience_s=_SILENT_S):
+                self._status = replace(self._status, reopened=self._status.reopened + 1)
+                self._tell(f"camera {self.device} is back")
+                return device
+            device.release()
+        return None
+
+    def _show_last_for(self, seconds: float) -> None:
+        end_ns = now_ns() + round(seconds * NS)
+        while now_ns() < end_ns and not self._stopping.wait(1 / self._fps):
+            if self._last is not None:
+                moment_ns = now_ns()
+                self._slot.put(
+                    VideoFrame(self._last.image, self._timeline.pts(moment_ns), TIME_BASE, moment_ns, {"stale": True})
+                )
+
+    def _tell_rate(self) -> None:
+        if len(self._intervals) < _RATE_WINDOW:
+            return
+        fps = self.status.fps
+        if fps < _DARK * self._fps:
+            self._tell_once(
+                "rate",
+                f"camera {self.device} gives {fps:.0f} of {self._fps:.0f} frames a second: in a dark room its exposure "
+                f"takes longer; add light{_exposure_hint(self.device)}",
+            )
+
+    def _tell_size(self) -> None:
+        if self._status.size != self._size:
+            given, asked = "x".join(map(str, self._status.size)), "x".join(map(str, self._size))
+            self._tell_once("size", f"camera {self.device} gives {given} instead of {asked}")
+
+    def _tell_once(self, topic: str, text: str) -> None:
+        if topic not in self._told:
+            self._told.add(topic)
+            self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_notice, text)
+
+    def _ended(self, reading: asyncio.Future[None]) -> None:
+        """A fault of the camera's thread reaches the reader instead of leaving it waiting."""
+        fault = None if reading.cancelled() else reading.exception()
+        if fault is not None:
+            self._slot.close(CaptureError(f"camera {self.device} failed ({fault})", "start again"))
+
+
+def cameras_found() -> list[str]:
+    """The cameras of this machine as ``/dev/video0 (its name)``; empty where the system cannot list them."""
+    found = []
+    for node in sorted(_SYSFS.glob("video*"), key=lambda path: (len(path.name), path.name)):
+        # a webcam's second node carries metadata, no pictures
+        index = node / "index"
+        if index.is_file() and index.read_text().strip() not in ("", "0"):
+            continue
+        name = node / "name"
+        label = f" ({name.read_text().strip()})" if name.is_file() else ""
+        found.append(f"/dev/{node.name}{label}")
+    return found
+
+
+def _open_with_opencv(device: int | str, size: tuple[int, int], fps: float) -> VideoDevice | None:
+    # OpenCV reads this when it first waits for a frame; its own 10 s would hold up the end of the program
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
+    # the default on Windows (MSMF) may take half a minute to open; the generic one on Linux tries every other API first
+    backend = {"win32": cv2.CAP_DSHOW, "linux": cv2.CAP_V4L2}.get(sys.platform, cv2.CAP_ANY)
+    if sys.platform == "linux" and not Path(_node(device)).exists():
+        return None
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)  # silent: what is wrong is told by CaptureError
+    try:
+        capture = cv2.VideoCapture(device, backend)
+    finally:
+        cv2.setLogLevel(level)
+    if not capture.isOpened():
+        capture.release()
+        return None
+    # the format first: sizes and rates are those of the format
+    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+    capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+    capture.set(cv2.CAP_PROP_FPS, fps)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return capture  # type: ignore[return-value]
+
+
+def _node(device: int | str) -> str:
+    return f"/dev/video{device}" if isinstance(device, int) else device
+
+
+def _exposure_hint(device: int | str) -> str:
+    if sys.platform != "linux":
+        return ""
+    return f", or: v4l2-ctl -d {_node(device)} -c exposure_dynamic_framerate=0"
+
+
+def _refused(device: int | str, *, opened: bool) -> CaptureError:
+    """Why the camera cannot be used, and what to do: absent, forbidden or busy."""
+    subject = str(device)
+    found = cameras_found()
+    others = f"found: {', '.join(found)}" if found else "no camera was found; plug one in, or use --capture file:VIDEO"
+    if sys.platform == "linux":
+        node = Path(_node(device))
+        if not node.exists():
+            return CaptureError(f"there is no camera {device}", others, subject=subject)
+        if not os.access(node, os.R_OK | os.W_OK):
+            remedy = "sudo usermod -aG video $USER, then log in again"
+            return CaptureError(f"camera {device} may not be opened", remedy, subject=subject)
+    problem = f"camera {device} gives no picture" if opened else f"camera {device} cannot be opened"
+    remedy = "end the other program that uses it, or choose another with --capture camera:N"
+    if sys.platform == "darwin":
+        remedy += ", or allow it in System Settings > Privacy & Security > Camera"
+    return CaptureError(problem, f"{remedy} ({others})" if found else remedy, subject=subject)
