@@ -1,0 +1,88 @@
+"""Smoothing steadies what stands still and lets through what moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from livehead.motion.filters import Smoother, Smoothing
+from livehead.motion.keypoints import Array, Keypoints
+
+FRAME_NS = 33_333_333
+SIZE = 0.1
+NOISE = 0.006 * SIZE  # what MediaPipe shows on a still face
+
+
+def cloud(points: Array, index: int, confidence: float = 1.0, jacobian: Array | None = None) -> Keypoints:
+    return Keypoints(
+        "cloud",
+        points[None, :, :2].astype(np.float32),
+        points[None, :, 2].astype(np.float32),
+        jacobian,
+        np.array([confidence], np.float32),
+        index * FRAME_NS,
+    )
+
+
+@pytest.fixture
+def shape() -> Array:
+    return np.random.default_rng(1).normal(0, SIZE, (100, 3)).astype(np.float32)
+
+
+def test_a_still_face_under_noise_stands_still(shape: Array) -> None:
+    noise = np.random.default_rng(2)
+    smoother = Smoother()
+    raw = [cloud(shape + noise.normal(0, NOISE, shape.shape), i) for i in range(60)]
+    smooth = [smoother(each) for each in raw]
+
+    def trembling(stream: list[Keypoints]) -> float:
+        return float(np.diff([each.value for each in stream[10:]], axis=0).std())
+
+    assert trembling(smooth) < 0.35 * trembling(raw)
+
+
+@pytest.mark.parametrize(("shift", "least"), [(0.1, 0.9), (0.3, 0.97)])
+def test_a_sudden_move_arrives_in_the_same_frame(shape: Array, shift: float, least: float) -> None:
+    smoother = Smoother()
+    for i in range(10):
+        smoother(cloud(shape, i))
+    moved = smoother(cloud(shape + np.array([shift * SIZE, 0, 0]), 10))
+    assert (moved.value[0, :, 0] - shape[:, 0]).mean() / (shift * SIZE) > least
+
+
+def test_a_steady_motion_is_followed_within_a_fraction_of_a_frame(shape: Array) -> None:
+    smoother = Smoother()
+    step = 0.03 * SIZE
+    for i in range(30):
+        smooth = smoother(cloud(shape + np.array([i * step, 0, 0]), i))
+    behind = (shape[:, 0] + 29 * step - smooth.value[0, :, 0]).mean()
+    assert 0 <= behind < 0.3 * step
+
+
+def test_smoothing_does_not_depend_on_the_size_of_the_face(shape: Array) -> None:
+    near, far = Smoother(), Smoother()
+    noise = np.random.default_rng(3).normal(0, NOISE, (20, *shape.shape))
+    for i in range(20):
+        a = near(cloud((shape + noise[i]) * 4, i))
+        b = far(cloud(shape + noise[i], i))
+    np.testing.assert_allclose(a.value, b.value * 4, atol=1e-6)
+
+
+def test_after_a_lost_face_or_a_long_gap_it_starts_afresh(shape: Array) -> None:
+    smoother = Smoother()
+    smoother(cloud(shape, 0))
+    smoother(cloud(shape, 1, confidence=0.0))
+    back = cloud(shape + 0.002 * SIZE, 2)
+    np.testing.assert_array_equal(smoother(back).value, back.value)
+    late = cloud(shape, 60)
+    np.testing.assert_array_equal(smoother(late).value, late.value)
+
+
+def test_jacobians_are_smoothed_with_their_points(shape: Array) -> None:
+    smoother = Smoother(Smoothing(cutoff=1.0, beta=0.0))
+    still, turned = np.zeros((1, 100, 2, 2), np.float32), np.ones((1, 100, 2, 2), np.float32)
+    smoother(cloud(shape, 0, jacobian=still))
+    jacobian = smoother(cloud(shape, 1, jacobian=turned)).jacobian
+    assert jacobian is not None
+    share = 2 * np.pi * FRAME_NS * 1e-9
+    np.testing.assert_allclose(jacobian, share / (share + 1), rtol=1e-5)
