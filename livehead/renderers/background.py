@@ -1,0 +1,86 @@
+"""What lies behind the person: the photo's own background out of focus, a colour, or another image."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ImageColor
+
+from livehead.errors import ConfigError
+from livehead.frames import Image
+from livehead.perception.photo import read_photo
+
+KEEP, BLUR = "keep", "blur"
+
+_OUT_OF_FOCUS = 1 / 60  # standard deviation of the blur over the canvas' width
+_GROWN = 1 / 160  # of the canvas' width: what is blurred keeps this distance from the person, whose colours would bleed
+
+
+class Background:
+    """``spec``: ``blur``, a colour (``#rrggbb`` or a CSS name), or the path of an image.
+
+    Raises: ConfigError for a word that is none of these, SourceError for an image that cannot be read.
+    """
+
+    def __init__(self, spec: str) -> None:
+        self._colour: tuple[int, ...] | None = None
+        self._image: Image | None = None
+        if spec == BLUR:
+            return
+        try:
+            self._colour = ImageColor.getrgb(spec)[:3]
+        except ValueError as error:
+            if not Path(spec).suffix and not Path(spec).exists():
+                raise ConfigError(f"There is no background {spec!r}", _advice(spec), subject=spec) from error
+            self._image = read_photo(spec)
+
+    def paint(self, still: Image, person: Image, seen: tuple[slice, slice]) -> Image:
+        """The background alone, over the whole canvas: uint8 [H, W, 3].
+
+        ``still``: the canvas with the photo; ``person``: uint8 [H, W] share of person; ``seen``: where the photo lies.
+        """
+        if self._colour is not None:
+            return np.full_like(still, self._colour)
+        if self._image is not None:
+            return _cover(self._image, still.shape[1], still.shape[0])
+        ground = still.copy()
+        ground[seen] = _out_of_focus(still[seen], person[seen], still.shape[1])
+        return ground
+
+
+def _advice(spec: str) -> str:
+    near = difflib.get_close_matches(spec.lower(), [KEEP, BLUR, *ImageColor.colormap], n=1)
+    return f"did you mean {near[0]}?" if near else "give keep, blur, a colour as #rrggbb, or the path of an image"
+
+
+def _cover(image: Image, width: int, height: int) -> Image:
+    """The middle of ``image``, as large as fills the canvas."""
+    scale = max(width / image.shape[1], height / image.shape[0])
+    columns, rows = round(width / scale), round(height / scale)
+    left, top = (image.shape[1] - columns) // 2, (image.shape[0] - rows) // 2
+    part = np.ascontiguousarray(image[top : top + rows, left : left + columns])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(part, (width, height), interpolation=how).astype(np.uint8, copy=False)
+
+
+def _out_of_focus(photo: Image, person: Image, canvas_width: int) -> Image:
+    """``photo`` blurred as if the person were not there: background colours alone are averaged."""
+    reach = max(int(canvas_width * _GROWN), 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    free = (255 - cv2.dilate(person, kernel)).astype(np.float32) / 255
+    sigma = canvas_width * _OUT_OF_FOCUS
+    filled = photo.astype(np.float32)
+    weight = free[:, :, None]
+    result = np.zeros_like(filled)
+    missing = np.ones_like(weight)
+    # Where the person hides everything within reach, wider and wider neighbourhoods answer.
+    for widen in (1, 4, 16):
+        share = cv2.GaussianBlur(free, (0, 0), sigma * widen)[:, :, None]
+        colour = cv2.GaussianBlur(filled * weight, (0, 0), sigma * widen) / np.maximum(share, 1e-3)
+        trust = np.clip(share * 20, 0, 1) if widen < 16 else np.ones_like(share)
+        result += missing * trust * colour
+        missing = missing * (1 - trust)
+    return np.clip(np.rint(result), 0, 255).astype(np.uint8)

@@ -1,0 +1,41 @@
+"""A small visible mark that says that the picture is an avatar."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from livehead.frames import Image
+
+_TEXT = "AVATAR"
+_HEIGHT = 1 / 22  # of the canvas
+_GROUND = (20, 20, 20, 170)
+_INK = (255, 255, 255, 235)
+
+
+class Badge:
+    """Draws the mark into the top left corner of canvases of ``size`` (width, height)."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        height = max(round(size[1] * _HEIGHT), 12)
+        font = ImageFont.load_default(size=height * 0.56)
+        width = round(font.getlength(_TEXT) + height * 1.1)
+        # Drawn four times as large and reduced: Pillow's shapes have no soft edges of their own.
+        label = Pillow.new("RGBA", (width * 4, height * 4), (*_GROUND[:3], 0))
+        draw = ImageDraw.Draw(label)
+        draw.rounded_rectangle((0, 0, width * 4 - 1, height * 4 - 1), height * 2, _GROUND)
+        large = ImageFont.load_default(size=height * 0.56 * 4)
+        draw.text((width * 2, height * 2), _TEXT, _INK, large, anchor="mm")
+        mark = np.asarray(label.resize((width, height), Pillow.Resampling.BOX), np.uint8)
+        margin = round(size[1] * 0.03)
+        self._where = (slice(margin, margin + height), slice(margin, margin + width))
+        alpha = np.repeat(mark[:, :, 3:], 3, axis=2)
+        self._colour = cv2.multiply(np.ascontiguousarray(mark[:, :, :3]), alpha, scale=1 / 255)
+        self._rest = 255 - alpha
+
+    def draw(self, canvas: Image) -> None:
+        """Into ``canvas``, uint8 [H, W, 3]."""
+        part = canvas[self._where]
+        part[:] = cv2.add(cv2.multiply(part, self._rest, scale=1 / 255), self._colour)

@@ -1,0 +1,215 @@
+"""The rendered head goes back into its photo, and the photo onto the canvas that a call expects.
+
+Everything that does not move is drawn once, at construction. A frame costs one copy of that canvas, one resize of the
+rendered square and a blend along its border: about 1 ms for 512 x 512 into 1280 x 720.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from livehead.frames import Image
+from livehead.perception.portrait import Crop, Portrait
+from livehead.perception.segmentation import Segmentation
+from livehead.renderers.background import KEEP, Background
+from livehead.renderers.badge import Badge
+from livehead.renderers.placement import Fit, Placement, Rect, place
+
+_FEATHER = 0.05  # of the square's side: how wide the passage from rendered square to still photo is
+_BARS = (16, 16, 16)
+_SIDES_BLUR = 1 / 28  # standard deviation of blurred sides over the canvas' width
+_SIDES_DIM = 0.72  # so that the sides stay behind the photo
+
+
+class Compositor:
+    """Puts what a renderer makes of a portrait's square onto a canvas of ``size`` (width, height).
+
+    ``fit``: ``fit`` the whole photo between bars, ``blur`` the whole photo between blurred sides, ``crop`` head and
+    shoulders over the whole canvas. ``background``: ``keep``, ``blur``, a colour (``#rrggbb`` or a CSS name) or the
+    path of an image. ``badge``: a small visible "avatar" mark in a corner.
+
+    Raises: ConfigError, SourceError (a background that is none).
+    """
+
+    def __init__(
+        self,
+        portrait: Portrait,
+        size: tuple[int, int] = (1280, 720),
+        fit: Fit = "blur",
+        background: str = KEEP,
+        badge: bool = False,
+    ) -> None:
+        photo = portrait.photo
+        self.size = size
+        place_of = place((photo.shape[1], photo.shape[0]), portrait.crop, size, fit)
+        self._head = place_of.head
+        self._part = place_of.head.within(place_of.seen)
+        self._badge = Badge(size) if badge else None
+        still = _still(photo, place_of, size, fit)
+        self._ground: Image | None = None
+        self._own_alpha = np.empty((0, 0), np.uint8)
+        if background != KEEP:
+            still = self._replace(still, photo, place_of, Background(background))
+        self._still = still
+        self._border = _Border(still[self._part.slices], *_weights(self._head, self._part, portrait.crop, photo))
+
+    def compose(self, rendered: Image) -> Image:
+        """``rendered``: uint8 [S, S, 3] RGB or [S, S, 4] RGBA straight alpha, the portrait's square in motion.
+
+        Returns a new uint8 [height, width, 3] RGB canvas. Without alpha, a replaced background keeps the photo's own
+        outline of the person.
+        """
+        canvas = self._still.copy()
+        if self._ground is None:
+            picture = self._cut(_resized(_without_alpha(rendered), self._head.width))
+        else:
+            picture = self._before(self._ground, rendered)
+        self._border.paste(picture, canvas[self._part.slices])
+        if self._badge is not None:
+            self._badge.draw(canvas)
+        return canvas
+
+    def _cut(self, square: Image) -> Image:
+        """The visible part of the square at canvas resolution."""
+        top, left = self._part.top - self._head.top, self._part.left - self._head.left
+        return square[top : top + self._part.height, left : left + self._part.width]
+
+    def _before(self, ground: Image, rendered: Image) -> Image:
+        """The visible part of the square, before ``ground``."""
+        if rendered.shape[2] == 3:
+            return _over(self._cut(_resized(rendered, self._head.width)), ground, self._own_alpha)
+        # Multiplied by alpha while small: one product less at canvas resolution, and no colour seeps in at the outline.
+        alpha = cv2.extractChannel(rendered, 3).astype(np.uint8, copy=False)
+        colour = _times(_without_alpha(rendered), alpha)
+        clear = self._cut(_resized(255 - alpha, self._head.width))
+        return cv2.add(self._cut(_resized(colour, self._head.width)), _times(ground, clear)).astype(
+            np.uint8, copy=False
+        )
+
+    def _replace(self, still: Image, photo: Image, place_of: Placement, background: Background) -> Image:
+        """The still canvas with another background; keeps what moving parts need of it."""
+        with Segmentation() as segmentation:
+            person = (segmentation.person(photo) * 255).astype(np.uint8)
+        mask = np.zeros(still.shape[:2], np.uint8)
+        mask[place_of.seen.slices] = _resampled(person, place_of)
+        ground = background.paint(still, mask, place_of.seen.slices)
+        self._ground = np.ascontiguousarray(ground[self._part.slices])
+        self._own_alpha = np.ascontiguousarray(mask[self._part.slices])
+        return _over(still, ground, mask)
+
+
+class _Border:
+    """Pastes a picture into another of the same size: its middle as it is, its border blended by weights.
+
+    Blending is a multiplication and an addition in uint8, with the still picture's share computed beforehand.
+    """
+
+    def __init__(self, still: Image, rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]) -> None:
+        weight = np.rint(rows[:, None] * columns[None, :] * 255).astype(np.uint8)
+        self._weight = np.ascontiguousarray(np.repeat(weight[:, :, None], 3, axis=2))
+        self._rest = cv2.multiply(still, 255 - self._weight, scale=1 / 255)
+        (top, bottom), (left, right) = _whole_span(rows), _whole_span(columns)
+        self._middle = (slice(top, bottom), slice(left, right))
+        strips = [
+            (slice(0, top), slice(0, len(columns))),
+            (slice(bottom, len(rows)), slice(0, len(columns))),
+            (slice(top, bottom), slice(0, left)),
+            (slice(top, bottom), slice(right, len(columns))),
+        ]
+        self._strips = [strip for strip in strips if all(part.start < part.stop for part in strip)]
+
+    def paste(self, picture: Image, into: Image) -> None:
+        """``into`` already shows the still picture."""
+        into[self._middle] = picture[self._middle]
+        for strip in self._strips:
+            into[strip] = cv2.add(self._rest[strip], cv2.multiply(picture[strip], self._weight[strip], scale=1 / 255))
+
+
+def _whole_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
+    """First and last + 1 of the weights that are 1."""
+    whole = np.flatnonzero(weights >= 1)
+    return (int(whole[0]), int(whole[-1]) + 1) if len(whole) else (0, 0)
+
+
+def _weights(
+    head: Rect, part: Rect, crop: Crop, photo: Image
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Weight of the rendered square in each row and column of ``part``: 0 at its border, 1 from the feather on.
+
+    A border that lies on the photo's own edge has no still photo beyond it and stays at 1.
+    """
+    height, width = photo.shape[:2]
+    feather = max(_FEATHER * head.width, 2.0)
+
+    def ramp(start: int, count: int, low_open: bool, high_open: bool) -> npt.NDArray[np.float32]:
+        at = np.arange(start, start + count) + 0.5
+        weight = np.ones(count)
+        for distance, is_open in ((at, low_open), (head.width - at, high_open)):
+            if not is_open:
+                t = np.clip(distance / feather, 0, 1)
+                weight *= t * t * (3 - 2 * t)
+        return weight.astype(np.float32)
+
+    rows = ramp(part.top - head.top, part.height, crop.top <= 0, crop.top + crop.side >= height)
+    columns = ramp(part.left - head.left, part.width, crop.left <= 0, crop.left + crop.side >= width)
+    return rows, columns
+
+
+def _still(photo: Image, place_of: Placement, size: tuple[int, int], fit: Fit) -> Image:
+    """The canvas with the photo in its place and nothing moving."""
+    canvas = np.empty((size[1], size[0], 3), np.uint8)
+    if fit == "blur":
+        canvas[:] = _sides(photo, size)
+    else:
+        canvas[:] = _BARS
+    canvas[place_of.seen.slices] = _resampled(photo, place_of)
+    return canvas
+
+
+def _sides(photo: Image, size: tuple[int, int]) -> Image:
+    """The photo, blurred and dimmed, over a canvas of ``size``."""
+    height, width = photo.shape[:2]
+    scale = max(size[0] / width, size[1] / height)
+    window = (size[0] / scale, size[1] / scale)
+    left, top = (width - window[0]) / 2, (height - window[1]) / 2
+    box = (left, top, left + window[0], top + window[1])
+    small = (max(size[0] // 8, 1), max(size[1] // 8, 1))
+    cover = np.asarray(Pillow.fromarray(photo).resize(small, Pillow.Resampling.BOX, box=box), np.float32)
+    blurred = cv2.GaussianBlur(cover, (0, 0), small[0] * _SIDES_BLUR, borderType=cv2.BORDER_REPLICATE) * _SIDES_DIM
+    return np.rint(cv2.resize(blurred, size, interpolation=cv2.INTER_CUBIC)).clip(0, 255).astype(np.uint8)
+
+
+def _resampled(photo: Image, place_of: Placement) -> Image:
+    """The part of a photo (or of its mask) that ``place_of.seen`` shows, at canvas resolution."""
+    box = place_of.photo_box(photo.shape[1], photo.shape[0])
+    how = Pillow.Resampling.LANCZOS if place_of.scale < 1 else Pillow.Resampling.BICUBIC
+    picture = Pillow.fromarray(photo).resize((place_of.seen.width, place_of.seen.height), how, box=box)
+    return np.asarray(picture, np.uint8)
+
+
+def _resized(square: Image, side: int) -> Image:
+    if square.shape[0] == side:
+        return square
+    # Linear down to half; below that it would skip pixels. Upwards, cubic costs no more and is sharper.
+    shrink = side / square.shape[0]
+    how = cv2.INTER_AREA if shrink < 0.5 else cv2.INTER_LINEAR if shrink < 1 else cv2.INTER_CUBIC
+    return cv2.resize(square, (side, side), interpolation=how).astype(np.uint8, copy=False)
+
+
+def _without_alpha(picture: Image) -> Image:
+    if picture.shape[2] == 3:
+        return picture
+    return cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
+
+
+def _over(picture: Image, ground: Image, alpha: Image) -> Image:
+    """uint8 [h, w, 3]: ``picture`` over ``ground`` by ``alpha`` uint8 [h, w]."""
+    return cv2.add(_times(picture, alpha), _times(ground, 255 - alpha)).astype(np.uint8, copy=False)
+
+
+def _times(picture: Image, share: Image) -> Image:
+    """uint8 [h, w, 3] times uint8 [h, w], of which 255 is one."""
+    return cv2.multiply(picture, cv2.merge([share, share, share]), scale=1 / 255).astype(np.uint8, copy=False)

@@ -1,0 +1,89 @@
+"""Where a photo, and the portrait's square in it, lie on a canvas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from livehead.perception.portrait import Crop
+
+Fit = Literal["fit", "crop", "blur"]
+
+_AIR = 1.15  # a cropped canvas is at least this many times as high as the portrait's square
+
+
+@dataclass(frozen=True, slots=True)
+class Rect:
+    """Whole pixels of a canvas."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def within(self, other: Rect) -> Rect:
+        """What both cover, never empty in the uses here."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right = min(self.left + self.width, other.left + other.width)
+        bottom = min(self.top + self.height, other.top + other.height)
+        return Rect(left, top, max(right - left, 0), max(bottom - top, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a photo and its portrait's square lie on a canvas: canvas = ``scale`` * photo + (``left``, ``top``).
+
+    Pixel edges, not centres, are at integers here. The square ``head`` lies on whole canvas pixels and may leave the
+    canvas; ``seen`` is the part of the canvas that the photo covers.
+    """
+
+    scale: float
+    left: float
+    top: float
+    head: Rect
+    seen: Rect
+
+    def photo_box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """``seen`` in photo pixels: left, top, right, bottom, as fractions of pixels."""
+        seen = self.seen
+        left, top = (seen.left - self.left) / self.scale, (seen.top - self.top) / self.scale
+        right, bottom = left + seen.width / self.scale, top + seen.height / self.scale
+        return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+
+
+def place(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: Fit) -> Placement:
+    """Lay a photo onto a canvas; sizes are width and height.
+
+    ``fit`` and ``blur`` show the whole photo, ``crop`` fills the canvas with head and shoulders.
+    """
+    (width, height), (across, down) = photo_size, size
+    if fit == "crop":
+        window = min(max(crop.side * _AIR, 64.0), height, width * down / across)
+        scale = down / window
+        left = _aim(crop.left + crop.side / 2, 0.5, across / scale, width)
+        top = _aim(crop.top + crop.side / 2, 0.5, window, height)
+        left, top = -left * scale, -top * scale
+    else:
+        scale = min(across / width, down / height)
+        left, top = (across - width * scale) / 2, (down - height * scale) / 2
+    side = max(int(round(crop.side * scale)), 1)
+    head = Rect(int(round(left + crop.left * scale)), int(round(top + crop.top * scale)), side, side)
+    # The square's rounding decides the photo's place, so that both stay congruent.
+    scale = side / crop.side
+    left, top = head.left - crop.left * scale, head.top - crop.top * scale
+    edges = [int(np.ceil(left - 0.5)), int(np.ceil(top - 0.5))]
+    ends = [int(np.floor(left + width * scale + 0.5)), int(np.floor(top + height * scale + 0.5))]
+    photo = Rect(edges[0], edges[1], ends[0] - edges[0], ends[1] - edges[1])
+    return Placement(scale, left, top, head, photo.within(Rect(0, 0, across, down)))
+
+
+def _aim(centre: float, share: float, window: float, length: float) -> float:
+    """Start of a window on ``length`` that has ``centre`` at ``share`` of it, and stays inside."""
+    return max(0.0, min(centre - share * window, length - window))
