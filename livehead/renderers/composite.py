@@ -84,7 +84,7 @@ class Compositor:
         # Multiplied by alpha while small: one product less at canvas resolution, and no colour seeps in at the outline.
         alpha = cv2.extractChannel(rendered, 3).astype(np.uint8, copy=False)
         colour = _times(_without_alpha(rendered), alpha)
-        clear = self._cut(_resized(255 - alpha, self._head.width))
+        clear = self._cut(_resized(np.invert(alpha), self._head.width))
         return cv2.add(self._cut(_resized(colour, self._head.width)), _times(ground, clear)).astype(
             np.uint8, copy=False
         )
@@ -207,7 +207,7 @@ def _without_alpha(picture: Image) -> Image:
 
 def _over(picture: Image, ground: Image, alpha: Image) -> Image:
     """uint8 [h, w, 3]: ``picture`` over ``ground`` by ``alpha`` uint8 [h, w]."""
-    return cv2.add(_times(picture, alpha), _times(ground, 255 - alpha)).astype(np.uint8, copy=False)
+    return cv2.add(_times(picture, alpha), _times(ground, np.invert(alpha))).astype(np.uint8, copy=False)
 
 
 def _times(picture: Image, share: Image) -> Image:
