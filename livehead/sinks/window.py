@@ -1,0 +1,193 @@
+"""A preview window with hotkeys, through OpenCV's highgui in a process of its own.
+
+The person sees himself as in a mirror; what other sinks send is never mirrored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
+
+import numpy as np
+
+from livehead.clock import NS, now_ns
+from livehead.concurrency import Worker
+from livehead.errors import SinkError
+from livehead.frames import Frame, VideoFrame
+from livehead.sinks import window_process
+from livehead.sinks.window_process import CLOSED, HEADER
+
+_POLL_S = 0.05  # how often keys are looked for when no picture comes
+_PATIENCE_S = 10.0  # a window system that answers no sooner is broken
+_RATE_WINDOW_NS = 2 * NS
+
+
+class WindowKey(enum.Enum):
+    """What a person asks for by a key in the window; the value is the key."""
+
+    RECALIBRATE = "r"
+    NEXT_AVATAR = "n"
+    FREEZE = "f"
+    MIRROR = "m"
+    NEXT_GAIN = "g"
+    GAIN_UP = "+"
+    GAIN_DOWN = "-"
+    QUIT = "q"
+
+
+_HELP = "r recalibrate   n next avatar   f freeze   m mirror   g gain + -   q quit"
+_ESCAPE = 27
+_MEANINGS = {ord(key.value): key for key in WindowKey} | {
+    _ESCAPE: WindowKey.QUIT,
+    CLOSED: WindowKey.QUIT,
+    ord("="): WindowKey.GAIN_UP,  # the + key without shift
+}
+
+
+class WindowSink:
+    """Shows pictures, their rate and their latency, and tells of keys.
+
+    ``mirror``: show the picture left to right; the ``m`` key changes it here.
+    ``on_key``: called on the event loop with each key; closing the window is ``QUIT``.
+    ``note``: called for each picture; a few words to show beside the figures.
+    Raises: SinkError, on entering when there is no screen, on sending once the window is closed.
+    """
+
+    def __init__(
+        self,
+        title: str = "livehead",
+        *,
+        mirror: bool = True,
+        on_key: Callable[[WindowKey], None] | None = None,
+        note: Callable[[], str] | None = None,
+    ) -> None:
+        self.title = title
+        self.mirror = mirror
+        self._on_key = on_key or (lambda key: None)
+        self._note = note or (lambda: "")
+        self._shown_ns: deque[int] = deque()
+        self._latency_ms = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stack = AsyncExitStack()
+        self._worker = Worker("window")
+
+    @property
+    def fps(self) -> float:
+        """Pictures shown a second, over the last two seconds."""
+        times = tuple(self._shown_ns)
+        return (len(times) - 1) * NS / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+    async def __aenter__(self) -> WindowSink:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._worker)
+            stack.push_async_callback(self._worker.run, self._close)
+            await self._worker.run(self._open)
+            polling = asyncio.create_task(self._poll(), name="window-keys")
+            stack.push_async_callback(_ended, polling)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def send(self, frame: Frame) -> None:
+        """Show one picture; sound is ignored. Raises: SinkError once the window is closed."""
+        if isinstance(frame, VideoFrame):
+            self._dispatch(await self._worker.run(self._show, frame))
+
+    async def _poll(self) -> None:
+        """Keys work when no picture comes, too. Ends with the window."""
+        with suppress(SinkError):  # ``send`` tells of it
+            while True:
+                await asyncio.sleep(_POLL_S)
+                self._dispatch(await self._worker.run(self._ask, HEADER.pack(0, 0, 0, 0)))
+
+    def _dispatch(self, codes: list[int]) -> None:
+        for key in [_MEANINGS[code] for code in codes if code in _MEANINGS]:
+            if key is WindowKey.MIRROR:
+                self.mirror = not self.mirror
+            self._on_key(key)
+
+    def _open(self) -> None:
+        remedy = "start it on a desktop, or use --sink virtualcam or file:OUT.mp4"
+        screen = os.environ.get("DISPLAY", "")
+        if sys.platform == "linux" and not screen:
+            raise SinkError("there is no screen for a preview window", remedy)
+        command = [sys.executable, "-P", window_process.__file__, self.title]
+        # in a session of its own: Ctrl-C in the terminal is ours to handle, the window goes when its input ends
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        watchdog = threading.Timer(_PATIENCE_S, self._process.kill)
+        watchdog.start()
+        try:
+            self._ask(HEADER.pack(0, 0, 0, 0))
+        except SinkError as error:
+            raise SinkError(f"no window can be opened on screen {screen}", remedy, subject=screen) from error
+        finally:
+            watchdog.cancel()
+
+    def _show(self, frame: VideoFrame) -> list[int]:
+        width, height = frame.size
+        text = f"{self.fps:.0f} fps   {self._latency_ms:.0f} ms   {self._note()}\n{_HELP}".encode()
+        head = HEADER.pack(width, height, self.mirror, len(text))
+        codes = self._ask(head, text, np.ascontiguousarray(frame.image[..., :3]).data.cast("B"))
+        self._measure(now_ns(), frame.captured_ns)
+        return codes
+
+    def _ask(self, *parts: bytes | memoryview) -> list[int]:
+        """One request, one reply: the codes of the keys. Raises: SinkError when the window is gone."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise SinkError("the preview window is not open")
+        try:
+            for part in parts:
+                process.stdin.write(part)
+            process.stdin.flush()
+            reply = process.stdout.readline()
+        except OSError:
+            reply = b""
+        if not reply.endswith(b"\n"):
+            raise SinkError("the preview window was closed", "start again to see it")
+        return [int(code) for code in reply.split()]
+
+    def _measure(self, shown_ns: int, captured_ns: int) -> None:
+        self._shown_ns.append(shown_ns)
+        while shown_ns - self._shown_ns[0] > _RATE_WINDOW_NS:
+            self._shown_ns.popleft()
+        latency_ms = (shown_ns - captured_ns) / 1e6
+        # smoothed: a figure that changes with each frame cannot be read
+        self._latency_ms += (latency_ms - self._latency_ms) * (0.05 if self._latency_ms else 1.0)
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        try:
+            process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
