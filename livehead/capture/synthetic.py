@@ -19,7 +19,7 @@ class Shot:
     """A prepared picture (uint8 [H, W, 3] RGB) and what travels with it, as a time code."""
 
     image: Image
-    attached: Mapping[str, object] = field(default=MappingProxyType({}))
+    attached: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
 Scene = Callable[[int], int | None]
