@@ -116,18 +116,21 @@ def sides(received: Received, jumps: Jumps, start_ns: int) -> npt.NDArray[np.flo
     following = np.searchsorted(jumps.at_ns, since)
     to_next = np.append(jumps.at_ns, jumps.end_ns)[np.minimum(following, len(jumps.at_ns))] - since
     at_rest = (to_next > 0) & (to_next < _SETTLED_NS) & (since > 0)
+    learned = at_rest & (following % 4 < 2)  # two rests of four teach what the poses look like, the others test it
+    tested = at_rest & ~learned
     second = following % 2 == 1
-    if not (at_rest & second).any() or not (at_rest & ~second).any():
+    if not all((part & pose).any() for part in (learned, tested) for pose in (second, ~second)):
         raise DeviceError("too few pictures arrived to measure the latency", "is the machine overloaded?")
     pictures = received.thumbnails.reshape(len(received.thumbnails), -1).astype(np.float64)
-    mean_first, mean_second = pictures[at_rest & ~second].mean(axis=0), pictures[at_rest & second].mean(axis=0)
+    mean_first, mean_second = (pictures[learned & pose].mean(axis=0) for pose in (~second, second))
     difference = mean_second - mean_first
     length = max(float(difference @ difference), 1e-12)
-    side = (pictures - (mean_first + mean_second) / 2) @ difference * (2 / length)
-    unrest = max(float(side[at_rest & ~second].std()), float(side[at_rest & second].std()))
-    if unrest * _CLEAR > 1:
-        raise DeviceError("the pictures do not show the performer's jumps clearly", "is the face found at all?")
-    return np.asarray(side, np.float64)
+    side = np.asarray((pictures - (mean_first + mean_second) / 2) @ difference * (2 / length), np.float64)
+    for pose, sign in ((~second, -1), (second, 1)):
+        rest = side[tested & pose] * sign
+        if rest.mean() - _CLEAR * rest.std() < 0:
+            raise DeviceError("the pictures do not show the performer's jumps clearly", "is the face found at all?")
+    return side
 
 
 def waits_ms(jumps: Jumps) -> list[float]:

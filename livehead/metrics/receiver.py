@@ -45,9 +45,7 @@ class Receiver:
         )
 
     def _open(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None, **_: object) -> _Backend:
-        if fourcc != _fourcc(NATIVE):
-            raise RuntimeError(f"the receiver takes {NATIVE} only")
-        return _Backend(self, width, height)
+        return _Backend(self, (height, width), native=fourcc == _fourcc(NATIVE))
 
     def take(self, luma: npt.NDArray[np.uint8]) -> None:
         """Note one picture by its luma [H, W]."""
@@ -59,11 +57,14 @@ class Receiver:
 class _Backend:
     """What pyvirtualcam asks of a backend."""
 
-    def __init__(self, receiver: Receiver, width: int, height: int) -> None:
+    def __init__(self, receiver: Receiver, shape: tuple[int, int], *, native: bool) -> None:
         self._receiver = receiver
-        self._shape = (height, width)
+        self._shape = shape
+        self._native = native
 
     def send(self, frame: npt.NDArray[np.uint8]) -> None:
+        if not self._native:  # the conversion would be missing from the measured time
+            raise RuntimeError(f"the receiver takes {NATIVE} only")
         height, width = self._shape
         self._receiver.take(frame[: height * width].reshape(height, width))
 

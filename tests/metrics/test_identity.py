@@ -1,0 +1,49 @@
+"""Whether it is still the same person."""
+
+import cv2
+import numpy as np
+import pytest
+
+from livehead.metrics.identity import identity, looks_of, shape_distance
+from livehead.metrics.landmarks import find_mesh
+
+
+@pytest.fixture(scope="module")
+def looks(finder):
+    def of(picture):
+        return looks_of(picture, find_mesh(finder, picture))
+
+    return of
+
+
+def test_the_same_picture_is_the_same_person(looks, astronaut):
+    assert identity(looks(astronaut()), looks(astronaut())) == pytest.approx(0, abs=1e-3)
+
+
+def test_moving_tilting_and_scaling_the_head_changes_little(looks, astronaut):
+    moved = astronaut(turn=15, shift=(20, -10), zoom=1.2)
+    assert identity(looks(moved), looks(astronaut())) < 0.3
+
+
+def test_another_shape_of_head_or_colour_is_somebody_else(looks, astronaut):
+    source = looks(astronaut())
+    wide = cv2.resize(astronaut(), None, fx=1.35, fy=1.0)[:, 45:301]
+    dark = (astronaut() * np.array([0.45, 0.4, 0.35])).astype(np.uint8)
+    assert identity(looks(wide), source) > 0.5
+    assert identity(looks(dark), source) > 0.5
+
+
+def test_shape_ignores_place_size_and_attitude():
+    random = np.random.default_rng(3)
+    shape = random.normal(size=(20, 3))
+    attitude, _ = np.linalg.qr(random.normal(size=(3, 3)))
+    attitude *= np.linalg.det(attitude)
+    assert shape_distance(2.5 * shape @ attitude + 4, shape) == pytest.approx(0, abs=1e-6)
+    mirrored = shape * np.array([-1, 1, 1])
+    assert shape_distance(mirrored, shape) > 0.3
+
+
+def test_hair_outside_the_picture_is_left_out(looks, astronaut):
+    cut = astronaut(shift=(0, -78))
+    assert looks(cut).hair is None
+    assert identity(looks(cut), looks(astronaut())) < 0.5

@@ -1,0 +1,41 @@
+"""The far end of a virtual camera."""
+
+import cv2
+import numpy as np
+import pytest
+
+from livehead.clock import now_ns
+from livehead.metrics.receiver import BACKEND, Receiver
+
+pyvirtualcam = pytest.importorskip("pyvirtualcam", reason="pyvirtualcam is an optional extra (GPL-2.0)")
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    receiver.register()
+    return receiver
+
+
+def test_it_notes_the_luma_and_the_moment_of_each_picture(receiver):
+    bright = np.full((720, 1280, 3), 200, np.uint8)
+    bright[:, :640] = 40
+    before = now_ns()
+    with pyvirtualcam.Camera(1280, 720, 30, fmt=pyvirtualcam.PixelFormat.I420, backend=BACKEND) as camera:
+        assert camera.native_fmt == pyvirtualcam.PixelFormat.I420
+        camera.send(cv2.cvtColor(bright, cv2.COLOR_RGB2YUV_I420))
+        camera.send(cv2.cvtColor(255 - bright, cv2.COLOR_RGB2YUV_I420))
+    received = receiver.received
+    assert before < received.at_ns[0] < received.at_ns[1] < now_ns()
+    assert received.thumbnails.shape == (2, 36, 64)
+    assert received.thumbnails[0, :, 0].mean() < 60 < 150 < received.thumbnails[0, :, -1].mean()
+    assert received.thumbnails[1, :, -1].mean() < 80
+
+
+def test_pictures_that_were_not_converted_are_refused(receiver):
+    with (
+        pyvirtualcam.Camera(64, 36, 30, fmt=pyvirtualcam.PixelFormat.RGB, backend=BACKEND) as camera,
+        pytest.raises(RuntimeError, match="I420"),
+    ):
+        camera.send(np.zeros((36, 64, 3), np.uint8))
+    assert len(receiver.received.at_ns) == 0
