@@ -1,0 +1,98 @@
+"""Prepared things on disk: dataclasses of arrays, key points and plain values, as one ``.npz`` without any pickle.
+
+The file holds the arrays and a JSON tree that says where they belong; the types to build come from the reader's own
+annotations, never from the file. Fields whose name begins with an underscore are caches: left out, they start anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import types
+import typing
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+_TREE = "tree"
+
+T = TypeVar("T")
+
+
+class ArchiveError(Exception):
+    """A file is damaged, or was written for other types than those asked for."""
+
+
+def write_archive(path: Path, content: object) -> None:
+    """Store a dataclass. The file appears whole or not at all, whatever happens meanwhile. Raises: OSError."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    tree = json.dumps(_taken_apart(content, arrays))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def read_archive(kind: type[T], path: Path) -> T:
+    """The ``kind`` that was stored at ``path``. Raises: FileNotFoundError, ArchiveError."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}  # reading checks each member's CRC
+        tree = json.loads(arrays.pop(_TREE).tobytes())
+        built: T = _put_together(kind, tree, arrays)
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ArchiveError(f"{path.name}: {error}") from error
+    return built
+
+
+def _taken_apart(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> object:
+    """``content`` as JSON values; arrays go into ``arrays`` and leave their name."""
+    if isinstance(content, np.ndarray):
+        name = f"a{len(arrays)}"
+        arrays[name] = content
+        return name
+    if dataclasses.is_dataclass(content) and not isinstance(content, type):
+        stored = [field.name for field in dataclasses.fields(content) if not field.name.startswith("_")]
+        return {name: _taken_apart(getattr(content, name), arrays) for name in stored}
+    if isinstance(content, tuple):
+        return [_taken_apart(part, arrays) for part in content]
+    if content is None or isinstance(content, (str, int, float, bool)):
+        return content
+    raise TypeError(f"an archive holds dataclasses, arrays, tuples and plain values, not {type(content).__name__}")
+
+
+def _put_together(kind: Any, tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    """The inverse, guided by the annotation ``kind``."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        arms = [arm for arm in typing.get_args(kind) if arm is not types.NoneType]
+        return None if tree is None else _put_together(arms[0], tree, arrays)
+    if origin is np.ndarray:
+        return arrays[tree]
+    if origin is tuple:
+        parts = typing.get_args(kind)
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            return tuple(_put_together(parts[0], part, arrays) for part in tree)
+        return tuple(_put_together(part, value, arrays) for part, value in zip(parts, tree, strict=True))
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        stored = {field.name for field in dataclasses.fields(kind) if not field.name.startswith("_")}
+        if not isinstance(tree, dict) or set(tree) != stored:
+            raise TypeError(f"not the fields of {kind}")
+        return typing.cast(Any, kind)(**{name: _put_together(hints[name], tree[name], arrays) for name in stored})
+    if kind is float and type(tree) is int:
+        return float(tree)
+    if origin is None and type(tree) is not kind:
+        raise TypeError(f"{tree!r} is no {kind}")
+    return tree
