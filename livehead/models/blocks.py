@@ -1,0 +1,103 @@
+"""The layers that DaGAN's networks are made of (Hong et al., "Depth-Aware Generative Adversarial Network for Talking
+Head Video Generation", CVPR 2022; they come from the first-order motion model, Siarohin et al., NeurIPS 2019).
+
+Attribute names are those of the published state dicts (``conv``, ``norm``, ``norm1``...), so that checkpoints load by name.
+Every block takes and returns [B, C, H, W].
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Same(nn.Module):
+    """Convolution, batch norm, ReLU at one resolution."""
+
+    def __init__(self, channels: int, out: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, kernel, padding=kernel // 2)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)))
+
+
+class Down(nn.Module):
+    """Convolution, batch norm, ReLU, then the mean of each 2 x 2 cells."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 3, padding=1)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(F.relu(self.norm(self.conv(x))), 2)
+
+
+class Up(nn.Module):
+    """Doubled by repetition, then convolution, batch norm, ReLU."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 3, padding=1)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))))
+
+
+class Res(nn.Module):
+    """Pre-activation residual block: norm, ReLU, convolution, twice; nothing after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.conv1(F.relu(self.norm1(x)))
+        return self.conv2(F.relu(self.norm2(inner))) + x
+
+
+class _Encoder(nn.Module):
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.down_blocks = nn.ModuleList(Down(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+
+
+class _Decoder(nn.Module):
+    def __init__(self, pairs: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.up_blocks = nn.ModuleList(Up(a, b) for a, b in pairs)
+
+
+class Hourglass(nn.Module):
+    """A U-net: ``depth`` times down and up again, every level joined as [up, skip]; the last skip is the input itself.
+
+    Widths are ``min(largest, expansion * 2^level)``. Returns ``out_channels`` = expansion + channels planes.
+    """
+
+    def __init__(self, channels: int, expansion: int, largest: int, depth: int) -> None:
+        super().__init__()
+        inner = [min(largest, expansion * 2 ** (level + 1)) for level in range(depth)]
+        outer = [min(largest, expansion * 2**level) for level in range(depth)]
+        ups = []
+        for level in reversed(range(depth)):
+            below = inner[level] if level == depth - 1 else outer[level + 1] + inner[level]
+            ups.append((below, outer[level]))
+        self.encoder = _Encoder([channels, *inner])
+        self.decoder = _Decoder(ups)
+        self.out_channels = expansion + channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = [x]
+        for down in self.encoder.down_blocks:
+            skips.append(down(skips[-1]))
+        x = skips.pop()
+        for up in self.decoder.up_blocks:
+            x = torch.cat([up(x), skips.pop()], dim=1)
+        return x

@@ -1,0 +1,41 @@
+"""Attention across modalities: depth asks, appearance answers (DaGAN, section 3.4)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CrossModalAttention(nn.Module):
+    """Adds to features what other places hold, chosen by depth.
+
+    Queries come from ``guide`` features, keys and values from appearance; all three are 1 x 1 convolutions with ReLU.
+    The logits are plain products, without the usual root of the dimension. ``gamma`` starts at 0: no attention.
+    """
+
+    def __init__(self, guide: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.query_conv = nn.Conv2d(guide, width, 1)
+        self.key_conv = nn.Conv2d(channels, width, 1)
+        self.value_conv = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def remember(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys [B, 1, N, width] and values [B, 1, N, C] of appearance [B, C, H, W]; a constant one can be kept."""
+        return _rows(F.relu(self.key_conv(appearance))), _rows(F.relu(self.value_conv(appearance)))
+
+    def recall(self, guide: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+        """gamma times what ``guide`` [B, G, h, w] finds in ``memory``: [B, C, h, w]."""
+        key, value = memory
+        query = _rows(F.relu(self.query_conv(guide))).to(key.dtype)
+        mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1).transpose(1, 2)
+        return self.gamma.to(mixed.dtype) * mixed.reshape(len(guide), -1, *guide.shape[2:])
+
+    def forward(self, features: Tensor, guide: Tensor) -> Tensor:
+        """``features`` [B, C, H, W] with what ``guide`` [B, G, H, W] finds elsewhere in them."""
+        return features + self.recall(guide, self.remember(features))
+
+
+def _rows(planes: Tensor) -> Tensor:
+    return planes.flatten(2).transpose(1, 2).unsqueeze(1)

@@ -1,0 +1,199 @@
+"""``compact``: a depth-aware generator for two CPU cores, built of DaGAN's parts.
+
+What differs from the published model: key points and depth come from a face mesh, so neither a detector nor a depth
+network runs; the flow corrects a prior instead of starting from nothing; and the output is mostly the photo itself,
+``a * warped photo + (1 - a) * generated``, so that it keeps the photo's sharpness at any size.
+
+A picture of side S: flow and occlusion at S/4 (skin at S/2), features at S/4 and S/8, attention at S/16, output planes at S/2 by S/2 x 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livehead.models.blocks import Hourglass, Res, Same
+from livehead.models.dagan.attention import CrossModalAttention
+from livehead.models.dagan.dense_motion import DenseMotion, blend
+from livehead.models.dagan.prior import CANDIDATES, HeadPrior
+from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface, SurfaceMap
+from livehead.models.grid import resize_flow, warp
+
+
+@dataclass(frozen=True)
+class CompactSizes:
+    """Widths: ``fine`` at S/2, ``middle`` at S/4, ``coarse`` at S/8; ``motion``, ``motion_depth``: the hourglass."""
+
+    fine: int = 32
+    middle: int = 64
+    coarse: int = 128
+    residuals: int = 3
+    attention: int = 32
+    motion: int = 32
+    motion_largest: int = 128
+    motion_depth: int = 3
+
+
+class SourceCode(NamedTuple):
+    """All that depends on the source alone. ``card`` [B, 12, S/4, S/4]: colours, person mask, mesh."""
+
+    image: Tensor
+    points: Tensor
+    card: Tensor
+    middle: Tensor
+    coarse: Tensor
+    memory: tuple[Tensor, Tensor]
+
+
+class MotionField(NamedTuple):
+    """``flow`` [B, S/2, S/2, 2]; ``occlusion`` [B, 2, S/4, S/4]; ``surface`` planes [B, 12, S/2, S/2]; ``mask``."""
+
+    flow: Tensor
+    occlusion: Tensor
+    surface: Tensor
+    mask: Tensor
+
+
+class CompactOutput(NamedTuple):
+    """``image`` [B, 3, S, S] RGB in [0, 1] is ``alpha`` [B, 1, S, S] of ``warped``, the rest of ``generated``."""
+
+    image: Tensor
+    warped: Tensor
+    generated: Tensor
+    alpha: Tensor
+    field: MotionField
+
+
+class SourceEncoder(nn.Module):
+    """Appearance at S/4 and S/8 from colours and person mask [B, 4, S, S] (and the mesh's card at S/4)."""
+
+    def __init__(self, sizes: CompactSizes) -> None:
+        super().__init__()
+        self.first = Same(4 * 16 + CARD_PLANES, sizes.middle)
+        self.second = Same(sizes.middle, sizes.middle)
+        self.third = Same(4 * sizes.middle, sizes.coarse)
+        self.fourth = Res(sizes.coarse)
+
+    def forward(self, x: Tensor, card: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.first(torch.cat([F.pixel_unshuffle(x, 4), card], dim=1))
+        middle = self.second(x)
+        return middle, self.fourth(self.third(F.pixel_unshuffle(middle, 2)))
+
+
+class Decoder(nn.Module):
+    """Warped features to colours and the blend map."""
+
+    def __init__(self, sizes: CompactSizes, attention: CrossModalAttention) -> None:
+        super().__init__()
+        self.guide = Same(SURFACE_PLANES, sizes.attention)
+        self.attention = attention
+        self.enter = Same(sizes.coarse + sizes.attention, sizes.coarse)
+        self.bottleneck = nn.Sequential(*(Res(sizes.coarse) for _ in range(sizes.residuals)))
+        self.rise = nn.Conv2d(sizes.coarse, sizes.middle, 3, padding=1)
+        self.join = Same(2 * sizes.middle + SURFACE_PLANES, sizes.middle)
+        self.refine = Res(sizes.middle)
+        self.last_rise = nn.Conv2d(sizes.middle, sizes.fine, 3, padding=1)
+        self.look = nn.Conv2d(12 + SURFACE_PLANES, sizes.fine, 3, padding=1)
+        self.finish = nn.Conv2d(sizes.fine, sizes.fine, 3, padding=1)
+        self.final = nn.Conv2d(sizes.fine, 16, 3, padding=1)
+        nn.init.zeros_(self.final.weight)
+        # planes 12..15 are the blend map's: start at 0.95 of the warped photo
+        self.final.bias.data.copy_(torch.tensor([0.0] * 12 + [3.0] * 4))
+
+    def forward(self, middle: Tensor, coarse: Tensor, warped: Tensor, field: MotionField, memory: tuple[Tensor, Tensor]):
+        """Warped features, the warped photo [B, 3, S, S]; returns logits of colours and blend [B, 4, S, S]."""
+        near, far = field.occlusion.to(coarse.dtype).split(1, dim=1)
+        at_middle = F.avg_pool2d(field.surface, 2)
+        guide = self.guide(F.avg_pool2d(at_middle, 2).to(coarse.dtype))
+        recalled = self.attention.recall(F.avg_pool2d(guide, 2), memory)
+        x = coarse * F.avg_pool2d(far, 2) + F.interpolate(recalled, scale_factor=2, mode="nearest")
+        x = self.bottleneck(self.enter(torch.cat([x, guide], dim=1)))
+        x = F.interpolate(self.rise(x), scale_factor=2, mode="nearest")
+        x = self.refine(self.join(torch.cat([x, middle * near, at_middle.to(x.dtype)], dim=1)))
+        x = F.interpolate(self.last_rise(F.relu(x)), scale_factor=2, mode="nearest")
+        photo = F.pixel_unshuffle(warped - 0.5, 2)
+        x = F.relu(x + self.look(torch.cat([photo, field.surface], dim=1).to(x.dtype)))
+        x = F.relu(x + self.finish(x))
+        return F.pixel_shuffle(self.final(x), 2)
+
+
+class CompactGenerator(nn.Module):
+    """The whole model; parts are injected by ``build_compact``."""
+
+    def __init__(
+        self, surface: FaceSurface, prior: HeadPrior, encoder: SourceEncoder, motion: DenseMotion, decoder: Decoder
+    ) -> None:
+        super().__init__()
+        self.surface = surface
+        self.prior = prior
+        self.encoder = encoder
+        self.motion = motion
+        self.decoder = decoder
+
+    def encode(self, image: Tensor, mask: Tensor, points: Tensor) -> SourceCode:
+        """Source ``image`` [B, 3, S, S] RGB in [0, 1], person ``mask`` [B, 1, S, S] in [0, 1], mesh [B, 478, 3]."""
+        side = image.shape[-1]
+        seen = torch.cat([image, mask], dim=1) - 0.5
+        mesh = self.surface.card(points, side // 4)
+        middle, coarse = self.encoder(seen, mesh)
+        card = torch.cat([F.avg_pool2d(seen, 4), mesh], dim=1)
+        return SourceCode(image, points, card, middle, coarse, self.decoder.attention.remember(F.avg_pool2d(coarse, 2)))
+
+    def move(self, source: SourceCode, driving: Tensor) -> MotionField:
+        """Where everything goes for a driving mesh [B, 478, 3]."""
+        height, width = source.card.shape[2:]
+        skin = self.surface(driving, source.points, 2 * height)
+        seen, prior, skin_flow = self.look(source, driving, skin)
+        masks = self.motion(seen, prior.logits)
+        rest = blend(masks.mask[:, :-1], prior.displacements) + masks.residual
+        share = F.interpolate(masks.mask[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
+        flow = resize_flow(rest, 2 * height, 2 * width) + share.movedim(1, -1) * skin_flow
+        return MotionField(flow, masks.occlusion, skin.planes, masks.mask)
+
+    @torch.no_grad()
+    def look(self, source: SourceCode, driving: Tensor, skin: SurfaceMap):
+        """What the motion network sees [B, 40, S/4, S/4], the prior, and the skin's flow [B, S/2, S/2, 2]."""
+        height, width = source.card.shape[2:]
+        planes = F.avg_pool2d(skin.planes, 2)
+        prior = self.prior(driving, source.points, planes[:, :1])
+        guess = torch.softmax(prior.logits, dim=1)
+        near = resize_flow(skin.flow, height, width) * guess[:, -1, :, :, None]
+        moved = warp(source.card, blend(guess[:, :-1], prior.displacements) + near)
+        only_head = torch.zeros_like(guess[:, :-1])
+        only_head[:, 1] = 1
+        turned = warp(source.card[:, :4], blend(only_head, prior.displacements))
+        return torch.cat([source.card, moved, turned, planes], dim=1), prior, skin.flow
+
+    def paint(self, source: SourceCode, field: MotionField) -> CompactOutput:
+        """Draw the source along a motion field."""
+        side = source.image.shape[-1]
+        warped = warp(source.image, resize_flow(field.flow, side, side))
+        middle = warp(source.middle, resize_flow(field.flow, side // 4, side // 4))
+        coarse = warp(source.coarse, resize_flow(field.flow, side // 8, side // 8))
+        planes = torch.sigmoid(self.decoder(middle, coarse, warped, field, source.memory).float())
+        generated, alpha = planes[:, :3], planes[:, 3:]
+        return CompactOutput(alpha * warped + (1 - alpha) * generated, warped, generated, alpha, field)
+
+    def forward(self, image: Tensor, mask: Tensor, points: Tensor, driving: Tensor) -> CompactOutput:
+        """Source as in ``encode``; ``driving`` mesh [B, 478, 3]."""
+        source = self.encode(image, mask, points)
+        return self.paint(source, self.move(source, driving))
+
+
+def build_compact(sizes: CompactSizes | None = None) -> CompactGenerator:
+    """The one place where the model's sizes meet."""
+    sizes = sizes or CompactSizes()
+    seen = 2 * (4 + CARD_PLANES) + 4 + SURFACE_PLANES
+    hourglass = Hourglass(seen, sizes.motion, sizes.motion_largest, sizes.motion_depth)
+    attention = CrossModalAttention(sizes.attention, sizes.coarse, sizes.attention)
+    return CompactGenerator(
+        FaceSurface(),
+        HeadPrior(),
+        SourceEncoder(sizes),
+        DenseMotion(hourglass, CANDIDATES, occlusions=2, kernel=3, corrects=True),
+        Decoder(sizes, attention),
+    )

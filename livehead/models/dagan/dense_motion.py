@@ -1,0 +1,79 @@
+"""Dense motion: which of several candidate motions every pixel follows (DaGAN, section 3.3; FOMM, equations 4-6).
+
+A candidate is an affine map ``z -> A z + b`` from driving to source coordinates, kept as its displacement [2, 3]:
+``flow(z) = D @ (x, y, 1)`` with ``D = [A - I | b]``. A softmax over candidates makes one flow of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from livehead.models.blocks import Hourglass
+from livehead.models.grid import exact, identity_grid
+
+
+class MotionMasks(NamedTuple):
+    """``mask`` [B, K, H, W] sums to 1 over K; ``occlusion`` [B, O, H, W] in [0, 1]; ``residual`` [B, H, W, 2] or None."""
+
+    mask: Tensor
+    occlusion: Tensor
+    residual: Tensor | None
+
+
+def heat_maps(points: Tensor, height: int, width: int, variance: float = 0.01) -> Tensor:
+    """exp(-d^2 / (2 variance)) about points [B, K, 2]: [B, K, H, W]."""
+    grid = identity_grid(height, width, points)[:, None]
+    return torch.exp(-((grid - points[:, :, None, None]) ** 2).sum(-1) / (2 * variance))
+
+
+def keypoint_displacements(driving: Tensor, source: Tensor, jacobian: Tensor) -> Tensor:
+    """``J (z - d) + s - z`` for points [B, K, 2] and Jacobians [B, K, 2, 2]: displacements [B, K, 2, 3]."""
+    offset = source - (jacobian @ driving[..., None])[..., 0]
+    linear = jacobian - torch.eye(2, device=jacobian.device, dtype=jacobian.dtype)
+    return torch.cat([linear, offset[..., None]], dim=-1)
+
+
+def blend(mask: Tensor, displacements: Tensor) -> Tensor:
+    """The flow [B, H, W, 2] of affine candidates [B, K, 2, 3], weighted by ``mask`` [B, K, H, W].
+
+    The weighted mean is taken of the maps, not of K flows: an affine map's mean is the affine map of means.
+    """
+    batch, count, height, width = mask.shape
+    with exact(mask):
+        mean = displacements.reshape(batch, count, 6).transpose(1, 2) @ mask.flatten(2).float()
+    xx, xy, x1, yx, yy, y1 = mean.view(batch, 6, height, width).unbind(dim=1)
+    x, y = identity_grid(height, width, mask).unbind(dim=-1)
+    return torch.stack([xx * x + xy * y + x1, yx * x + yy * y + y1], dim=-1)
+
+
+class DenseMotion(nn.Module):
+    """The network that chooses.
+
+    ``candidates`` masks and ``occlusions`` maps are read off an hourglass by ``kernel`` x ``kernel`` convolutions.
+    With ``corrects`` the network only *corrects* a prior: its logits are added to the prior's, it may add a residual
+    flow of at most 0.1, and both start at zero.
+    """
+
+    def __init__(self, hourglass: Hourglass, candidates: int, occlusions: int, kernel: int, corrects: bool) -> None:
+        super().__init__()
+        self.hourglass = hourglass
+        self.mask = nn.Conv2d(hourglass.out_channels, candidates, kernel, padding=kernel // 2)
+        self.occlusion = nn.Conv2d(hourglass.out_channels, occlusions, kernel, padding=kernel // 2)
+        self.residual = nn.Conv2d(hourglass.out_channels, 2, kernel, padding=kernel // 2) if corrects else None
+        if self.residual is not None:
+            for head in (self.mask, self.residual):
+                nn.init.zeros_(head.weight)
+                nn.init.zeros_(head.bias)
+
+    def forward(self, x: Tensor, prior: Tensor | None = None) -> MotionMasks:
+        """``x`` [B, C, H, W]: what the network sees; ``prior`` [B, K, H, W]: logits to start from."""
+        features = self.hourglass(x)
+        logits = self.mask(features).float()
+        mask = torch.softmax(logits if prior is None else logits + prior, dim=1)
+        residual = None
+        if self.residual is not None:
+            residual = 0.1 * torch.tanh(self.residual(features).float()).movedim(1, -1)
+        return MotionMasks(mask, torch.sigmoid(self.occlusion(features)), residual)

@@ -1,0 +1,197 @@
+"""The face as a surface: what a driving pixel shows, where the source has it, how deep it lies.
+
+The mesh is sampled at fixed places (about as many on every patch of skin); the samples of a frame are dropped into the
+cells of a grid, the nearer ones counting for more (a soft z-buffer), and every cell keeps the mean of what it got. That
+is a rasteriser without triangles: a handful of tensor operations for a whole batch, on any device. Cells that got
+nothing are filled from coarser grids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livehead.motion.mesh import MESH, Eye
+
+SURFACE_PLANES = 12
+"""Planes of a driving map: coverage, displacement x and y, depth here and there, facing here and there, inner mouth,
+eye opening, iris, and the place on the face u, v."""
+
+CARD_PLANES = 8
+"""Planes of a source map: coverage, depth, facing, inner mouth, eye opening, iris, u, v."""
+
+_NEARER = 0.02  # depth over which a nearer sample outweighs another e-fold
+_AWAY = 1e-3  # weight of a sample that faces away
+
+
+class SurfaceMap(NamedTuple):
+    """``planes`` [B, 12, S, S] float32 (zero off the face); ``flow`` [B, S, S, 2] displacements, filled off the face."""
+
+    planes: Tensor
+    flow: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Samples:
+    """``corners`` [N, 3] and ``shares`` [N, 3] of them; ``labels`` [N, 5]: inner mouth, eye opening, iris, u, v."""
+
+    corners: np.ndarray
+    shares: np.ndarray
+    labels: np.ndarray
+
+
+def mean_face() -> tuple[np.ndarray, np.ndarray]:
+    """The mean face [478, 3] (chin to forehead spans 2, looking at the camera) and each point's mirror image [478]."""
+    with (files("livehead.assets") / "face_mean.npz").open("rb") as stored, np.load(stored) as arrays:
+        return arrays["mean"].astype(np.float32), arrays["mirror"].astype(np.int64)
+
+
+def _strip(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Triangles between two lines of points with common ends."""
+    quads = [(upper[i], upper[i + 1], lower[i + 1], lower[i]) for i in range(len(upper) - 1)]
+    halves = [half for a, b, c, d in quads for half in ((a, b, c), (a, c, d))]
+    return np.array([half for half in halves if len(set(half)) == 3])
+
+
+def _disc(eye: Eye) -> np.ndarray:
+    centre, *rim = eye.iris
+    return np.array([(centre, rim[i], rim[(i + 1) % 4]) for i in range(4)])
+
+
+def _facing_camera(triangles: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    a, b, c = (mean[triangles[:, i], :2] for i in range(3))
+    turn = np.cross(b - a, c - a)
+    return np.where(turn[:, None] < 0, triangles[:, ::-1], triangles)
+
+
+def _sample(triangles: np.ndarray, mean: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corners and barycentric shares of the middles of each triangle's n^2 equal parts."""
+    a, b, c = (mean[triangles[:, i]] for i in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    corners, shares = [], []
+    for triangle, n in zip(triangles, np.ceil(np.sqrt(area) / spacing).astype(int), strict=True):
+        upright = [(i + 1 / 3, j + 1 / 3) for i in range(n) for j in range(n - i)]
+        inverted = [(i + 2 / 3, j + 2 / 3) for i in range(n - 1) for j in range(n - 1 - i)]
+        part = np.array(upright + inverted) / n
+        shares.append(np.column_stack([1 - part.sum(axis=1), part]))
+        corners.append(np.repeat(triangle[None], len(part), axis=0))
+    return np.concatenate(corners), np.concatenate(shares)
+
+
+def _samples(spacing: float) -> _Samples:
+    mean, _ = mean_face()
+    eyes = (MESH.right_eye, MESH.left_eye)
+    parts = [
+        (MESH.triangles, (0, 0, 0), spacing),
+        (_strip(MESH.mouth.upper, MESH.mouth.lower), (1, 0, 0), spacing / 4),  # thin at rest, wide when it opens
+        *((_strip(eye.upper, eye.lower), (0, 1, 0), spacing / 2) for eye in eyes),
+        *((_disc(eye), (0, 1, 1), spacing / 2) for eye in eyes),
+    ]
+    corners, shares, labels = [], [], []
+    for triangles, label, step in parts:
+        corner, share = _sample(_facing_camera(np.asarray(triangles), mean), mean, step)
+        place = np.einsum("nk,nkc->nc", share, mean[corner])[:, :2]
+        corners.append(corner)
+        shares.append(share)
+        labels.append(np.column_stack([np.tile(label, (len(corner), 1)), place]))
+    return _Samples(np.concatenate(corners), np.concatenate(shares), np.concatenate(labels))
+
+
+class FaceSurface(nn.Module):
+    """Draws the mesh. ``spacing``: distance of samples on the mean face, whose height is 2."""
+
+    def __init__(self, spacing: float = 0.02) -> None:
+        super().__init__()
+        samples = _samples(spacing)
+        for name, array in (("corners", samples.corners), ("shares", samples.shares), ("labels", samples.labels)):
+            kind = torch.int64 if name == "corners" else torch.float32
+            self.register_buffer(name, torch.as_tensor(array, dtype=kind), persistent=False)
+        self.register_buffer("triangles", torch.as_tensor(np.array(MESH.triangles), dtype=torch.int64), persistent=False)
+        self.register_buffer("iris", self.labels[:, 2] > 0, persistent=False)
+        lids = [(eye.upper[4], eye.lower[4]) for eye in (MESH.right_eye, MESH.left_eye)]
+        self.register_buffer("lids", torch.tensor(lids), persistent=False)
+        of_left = self.corners[:, 0] >= int(MESH.left_eye.iris[0])
+        self.register_buffer("iris_eye", of_left[self.iris].long(), persistent=False)
+
+    @torch.no_grad()
+    def card(self, points: Tensor, side: int) -> Tensor:
+        """The map of a source mesh [B, 478, 3] itself: [B, 8, side, side]."""
+        here = self._sampled(self._oriented(points))
+        values = torch.cat([here[..., 2:4], self.labels.expand(len(points), -1, -1)], dim=-1)
+        mean, coverage = self._drop(here, self._weights(points, here), values, side)
+        return torch.cat([coverage, mean * coverage], dim=1)
+
+    @torch.no_grad()
+    def forward(self, driving: Tensor, source: Tensor, side: int) -> SurfaceMap:
+        """What a driving mesh [B, 478, 3] shows and where the source mesh [B, 478, 3] has it."""
+        sampled = self._sampled(torch.cat([self._oriented(driving), self._oriented(source)], dim=-1))
+        here, there = sampled[..., :4], sampled[..., 4:]
+        pieces = [there[..., :2] - here[..., :2], here[..., 2:3], there[..., 2:3], here[..., 3:], there[..., 3:]]
+        values = torch.cat([*pieces, self.labels.expand(len(driving), -1, -1)], dim=-1)
+        mean, coverage = self._drop(here, self._weights(driving, here), values, side)
+        return SurfaceMap(torch.cat([coverage, mean * coverage], dim=1), mean[:, :2].movedim(1, -1))
+
+    def _oriented(self, points: Tensor) -> Tensor:
+        """Points [B, 478, 4] with the cosine of their normal towards the camera beside them."""
+        a, b, c = (points[:, self.triangles[:, i]] for i in range(3))
+        normal = torch.linalg.cross(b - a, c - a)
+        at_points = torch.zeros_like(points)
+        for i in range(3):
+            at_points.index_add_(1, self.triangles[:, i], normal)
+        facing = at_points[..., 2:] / at_points.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+        return torch.cat([points, facing], dim=-1).float()
+
+    def _sampled(self, rows: Tensor) -> Tensor:
+        """Point attributes [B, 478, C] at the samples [B, N, C]."""
+        batch, count, width = rows.shape
+        corners = self.corners + (torch.arange(batch, device=rows.device) * count)[:, None, None]
+        shares = self.shares.expand(batch, -1, -1).reshape(-1, 3)
+        sampled = F.embedding_bag(corners.view(-1, 3), rows.reshape(-1, width), per_sample_weights=shares, mode="sum")
+        return sampled.view(batch, -1, width)
+
+    def _weights(self, points: Tensor, here: Tensor) -> Tensor:
+        """How much each sample [B, N, 4] counts in its cell [B, N]: the nearer the more, those turned away little."""
+        nearer = (points[..., 2].mean(dim=1, keepdim=True) - here[..., 2]) / _NEARER
+        weight = nearer.clamp(-30, 30).exp() * torch.where(here[..., 3] > 0, 1.0, _AWAY)
+        weight[:, self.iris] = weight[:, self.iris] * self._between_lids(points, here)
+        return weight
+
+    def _between_lids(self, points: Tensor, place: Tensor) -> Tensor:
+        """50 where an iris' sample lies in the eye's opening (it is drawn over the eye's white), else 0."""
+        upper, lower = points[:, self.lids[:, 0], :2], points[:, self.lids[:, 1], :2]
+        open_ = upper - lower
+        sample = place[:, self.iris, :2] - lower[:, self.iris_eye]
+        along = (sample * open_[:, self.iris_eye]).sum(-1) / (open_**2).sum(-1)[:, self.iris_eye].clamp_min(1e-9)
+        return torch.where((along > 0) & (along < 1), 50.0, 0.0)
+
+    def _drop(self, place: Tensor, weight: Tensor, values: Tensor, side: int) -> tuple[Tensor, Tensor]:
+        """Weighted means [B, C, side, side] of ``values`` [B, N, C] (filled everywhere) and coverage [B, 1, side, side]."""
+        batch = len(place)
+        cell = ((place[..., :2] + 1) * (side / 2)).floor()
+        inside = ((cell >= 0) & (cell < side)).all(dim=-1)
+        cell = cell.clamp(0, side - 1).long()
+        index = cell[..., 1] * side + cell[..., 0] + torch.arange(batch, device=place.device)[:, None] * side * side
+        weight = (weight * inside)[..., None]
+        rows = torch.cat([weight, values * weight], dim=-1).view(-1, values.shape[-1] + 1)
+        total = rows.new_zeros(batch * side * side, rows.shape[1]).index_add_(0, index.view(-1), rows)
+        total = total.view(batch, side, side, -1).movedim(-1, 1).contiguous()
+        coverage = (total[:, :1] > 1e-8).float()
+        filled = _fill(total)
+        # a hole between covered cells is no hole: samples are not infinitely dense
+        coverage = (F.avg_pool2d(coverage, 3, 1, 1) * 2).clamp_max(1)
+        return filled[:, 1:] / filled[:, :1], coverage
+
+
+def _fill(total: Tensor) -> Tensor:
+    """Sums [B, C, S, S] (plane 0: the weights) with empty cells filled from coarser and coarser grids."""
+    side = total.shape[-1]
+    if side % 2 or side <= 4:
+        return total + 1e-20 * torch.cat([torch.ones_like(total[:, :1]), torch.zeros_like(total[:, 1:])], dim=1)
+    coarse = _fill(F.avg_pool2d(total, 2))
+    return total + 1e-4 * F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,98 @@
+"""The training cache: a folder that holds clips small enough to carry and quick enough to train from.
+
+    index.json            format, side, clips: name, split, frames, fps, source kind
+    NAME.mp4              H.264, every n-th frame of the square head crop, RGB read through OpenCV
+    NAME.npz              landmarks (delta-coded, see below) and the person mask
+
+It is read with numpy and OpenCV alone, so that training runs on any machine with torch. Landmarks are the 478 points of
+the face mesh with depth, x, y, z in [-1, 1] of the square (``livehead.motion.keypoints``), rounded to 1/2048 (0.06
+pixels at 256) and stored as differences in time, low and high bytes apart: a third of their plain size after deflate.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from livehead.errors import ConfigError
+
+FORMAT = 1
+STEPS = 2048  # of a landmark's unit
+MASK_SIDE = 64
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """One line of the index. ``split`` is ``train`` or ``val``; a still has one frame."""
+
+    name: str
+    split: str
+    frames: int
+    fps: float
+    still: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """``frames`` uint8 [T, S, S, 3] RGB; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64], 255 = person."""
+
+    entry: ClipEntry
+    frames: npt.NDArray[np.uint8]
+    landmarks: npt.NDArray[np.float32]
+    masks: npt.NDArray[np.uint8]
+
+
+def encode_landmarks(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """[T, 478, 3] to bytes [2, T, 478, 3]: low and high byte of the rounded differences in time."""
+    whole = np.rint(landmarks * STEPS).clip(-32768, 32767).astype(np.int32)
+    difference = np.diff(whole, axis=0, prepend=np.zeros_like(whole[:1]))
+    zigzag = ((difference << 1) ^ (difference >> 31)).clip(0, 65535).astype(np.uint16)
+    return np.stack([zigzag & 255, zigzag >> 8]).astype(np.uint8)
+
+
+def decode_landmarks(stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """The inverse of ``encode_landmarks``, to within half a step."""
+    zigzag = stored[0].astype(np.int32) | (stored[1].astype(np.int32) << 8)
+    difference = (zigzag >> 1) ^ -(zigzag & 1)
+    return (np.cumsum(difference, axis=0) / STEPS).astype(np.float32)
+
+
+def write_index(folder: Path, side: int, entries: list[ClipEntry]) -> None:
+    """Write ``index.json`` last: a cache without it is unfinished."""
+    document = {"format": FORMAT, "side": side, "clips": [asdict(entry) for entry in entries]}
+    (folder / "index.json").write_text(json.dumps(document, indent=1))
+
+
+def read_index(folder: Path) -> list[ClipEntry]:
+    """The clips of a cache. Raises: ConfigError when ``folder`` is not a finished cache of this format."""
+    path = folder / "index.json"
+    if not path.is_file():
+        raise ConfigError(f"{folder} is not a training cache", "make one with scripts/prepare_clips.py", subject=str(path))
+    document = json.loads(path.read_text())
+    if document.get("format") != FORMAT:
+        raise ConfigError(f"{folder} has cache format {document.get('format')}", "run scripts/prepare_clips.py again")
+    return [ClipEntry(**entry) for entry in document["clips"]]
+
+
+def read_clip(folder: Path, entry: ClipEntry) -> Clip:
+    """Decode one clip into memory. Raises: ConfigError when a file is missing or short."""
+    capture = cv2.VideoCapture(str(folder / f"{entry.name}.mp4"))
+    frames = []
+    while True:
+        ok, bgr = capture.read()
+        if not ok:
+            break
+        frames.append(bgr[..., ::-1])
+    capture.release()
+    if len(frames) != entry.frames:
+        raise ConfigError(
+            f"{entry.name}.mp4 has {len(frames)} frames, the index says {entry.frames}", "run scripts/prepare_clips.py again"
+        )
+    with np.load(folder / f"{entry.name}.npz") as stored:
+        landmarks, masks = decode_landmarks(stored["landmarks"]), stored["masks"]
+    return Clip(entry, np.ascontiguousarray(np.stack(frames)), landmarks, masks * np.uint8(17))

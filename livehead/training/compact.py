@@ -1,0 +1,289 @@
+"""Training of ``compact``: one process on CPU (bf16) or GPU, or several under ``torchrun``.
+
+The run folder holds ``latest.pt`` (all that is needed to go on), ``train.csv``, ``val.csv`` and ``sheets/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from livehead.errors import ConfigError
+from livehead.models.dagan.compact import CompactGenerator, CompactOutput, build_compact
+from livehead.training.losses import importance, mouth_mask, psnr, pyramid_loss, weighted_l1
+from livehead.training.pairs import Augmentation, Batch, PairSource
+from livehead.training.recipe import Loss, Recipe, Stage, read_recipe
+from livehead.training.sheets import RunLog, sample_rows, save_sheet
+
+log = logging.getLogger(__name__)
+
+_TRAIN_COLUMNS = ("samples", "seconds", "side", "rate", "loss", "image", "warped", "generated", "alpha", "gamma", "norm")
+_VAL_COLUMNS = ("samples", "seconds", "side", "model", "psnr", "l1", "mouth_l1")
+_VAL_FRAMES = 8
+
+
+@dataclass
+class State:
+    """All that changes while training."""
+
+    model: CompactGenerator
+    average: CompactGenerator
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process trains."""
+
+    device: torch.device
+    rank: int
+    world: int
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files."""
+        return self.rank == 0
+
+
+def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path | None = None) -> None:
+    """Train ``compact`` from the cache ``data`` by the recipe ``config`` into the folder ``out``.
+
+    ``resume`` goes on from ``out/latest.pt``; ``init`` starts from weights (safetensors) with a fresh optimiser.
+    Ends early, with a checkpoint, on SIGTERM or SIGINT.
+
+    Raises: ConfigError.
+    """
+    recipe = read_recipe(config)
+    with _place() as place:
+        out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        state = new_state(recipe, place.device, init)
+        if resume:
+            load_state(state, out / "latest.pt")
+        _Trainer(recipe, data, out, place, state).run()
+
+
+def new_state(recipe: Recipe, device: torch.device, init: Path | None = None) -> State:
+    """A fresh model, its moving average and optimiser."""
+    model = build_compact().to(device, memory_format=torch.channels_last)
+    if init is not None:
+        from safetensors.torch import load_file
+
+        model.load_state_dict({name: value.float() for name, value in load_file(init).items()}, strict=False)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    free = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
+    return State(model, copy.deepcopy(model).eval().requires_grad_(False), optimiser)
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write a checkpoint; a reader never sees half of one."""
+    document = {
+        "model": state.model.state_dict(),
+        "average": state.average.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "counts": {"step": state.step, "samples": state.samples, "seconds": state.seconds},
+    }
+    unfinished = path.with_suffix(".part")
+    torch.save(document, unfinished)
+    os.replace(unfinished, path)
+
+
+def load_state(state: State, path: Path) -> None:
+    """Go on from a checkpoint. Raises: ConfigError when there is none."""
+    if not path.is_file():
+        raise ConfigError(f"there is no checkpoint {path}", "leave out --resume to start anew", subject=str(path))
+    document = torch.load(path, map_location="cpu", weights_only=True)
+    state.model.load_state_dict(document["model"])
+    state.average.load_state_dict(document["average"])
+    state.optimiser.load_state_dict(document["optimiser"])
+    state.step, state.samples, state.seconds = (document["counts"][k] for k in ("step", "samples", "seconds"))
+
+
+@contextmanager
+def _place() -> Iterator[Place]:
+    """This process' device and rank, under ``torchrun`` or alone."""
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if world > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Place(device, rank, world)
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+class _Trainer:
+    def __init__(self, recipe: Recipe, data: Path, out: Path, place: Place, state: State) -> None:
+        self.recipe, self.data, self.out, self.place, self.state = recipe, data, out, place, state
+        self.parallel: nn.Module = state.model
+        if place.world > 1:
+            self.parallel = DistributedDataParallel(state.model, broadcast_buffers=False)
+        self.stop = False
+        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if place.first else None
+        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if place.first else None
+
+    def run(self) -> None:
+        """Stage by stage to the end, or to a signal."""
+        for kind in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(kind, self._on_signal)
+        while self.state.samples < self.recipe.samples and not self.stop:
+            stage, _ = self.recipe.at(self.state.samples)
+            self._run_stage(stage)
+        if self.place.first:
+            save_state(self.state, self.out / "latest.pt")
+            log.info("stopped after %d samples", self.state.samples)
+
+    def _on_signal(self, *_: object) -> None:
+        self.stop = True
+
+    def _run_stage(self, stage: Stage) -> None:
+        source = PairSource(self.data, "train", stage.side, self.place.rank, self.place.world)
+        held_out = PairSource(self.data, "val", stage.side).held_out(_VAL_FRAMES) if self.place.first else []
+        saved = validated = time.monotonic()
+        if self.state.step == 0 and self.place.first:
+            self._validate(stage, held_out)
+        while self.recipe.at(self.state.samples)[0] is stage and not self._stopped():
+            began = time.monotonic()
+            self._step(stage, source)
+            now = time.monotonic()
+            self.state.seconds += now - began
+            if self.place.first and now - saved > self.recipe.checkpoint_every:
+                save_state(self.state, self.out / "latest.pt")
+                saved = now
+            if self.place.first and now - validated > self.recipe.validate_every:
+                self._validate(stage, held_out)
+                validated = time.monotonic()
+            if self.state.samples >= self.recipe.samples:
+                break
+        if self.place.first:
+            self._validate(stage, held_out)
+
+    def _stopped(self) -> bool:
+        """Whether any process was told to stop, so that all stop after the same step."""
+        if self.place.world > 1:
+            told = torch.tensor([float(self.stop)], device=self.place.device)
+            dist.all_reduce(told)
+            self.stop = bool(told.item() > 0)
+        return self.stop
+
+    def _rate(self, stage: Stage) -> float:
+        _, done = self.recipe.at(self.state.samples)
+        rate = stage.rate * (stage.last_rate / stage.rate) ** done
+        return rate * min(1.0, (self.state.samples + 1) / self.recipe.warm_up)
+
+    def _step(self, stage: Stage, source: PairSource) -> None:
+        state, recipe = self.state, self.recipe
+        batch = source.batch(stage.batch, Augmentation(), (recipe.seed, self.place.rank, state.step))
+        batch = Batch(*(part.to(self.place.device) for part in batch))
+        rate = self._rate(stage)
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.place.device.type, torch.bfloat16):
+            output = self.parallel(batch.source, batch.mask, batch.source_points, batch.target_points)
+        terms = generator_losses(output, batch, recipe.loss)
+        total = terms["image"] + recipe.loss.warped * terms["warped"] + recipe.loss.generated * terms["generated"]
+        state.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+        if torch.isfinite(norm):
+            state.optimiser.step()
+        _follow(state.average, state.model, min(recipe.average, (1 + state.step) / (10 + state.step)))
+        state.step += 1
+        state.samples += stage.batch * self.place.world
+        if self.train_log is not None and state.step % recipe.log_every == 0:
+            gamma = float(state.model.decoder.attention.gamma.detach())
+            row = {name: float(value.detach()) for name, value in terms.items()}
+            row |= {"samples": state.samples, "seconds": state.seconds, "side": stage.side, "rate": rate}
+            row |= {"loss": float(total.detach()), "alpha": float(output.alpha.detach().mean()), "gamma": gamma}
+            self.train_log.row(row | {"norm": float(norm)})
+
+    def _validate(self, stage: Stage, held_out: list[tuple[str, Batch]]) -> None:
+        models = {"average": self.state.average}
+        if self.state.step == 0:
+            models = {"copy": None, "untrained": self.state.average}
+        for name, model in models.items():
+            figures, sheets = evaluate(model, held_out, self.place.device)
+            self.val_log.row(figures | self._when(stage) | {"model": name})
+            if sheets:
+                folder = self.out / "sheets"
+                folder.mkdir(exist_ok=True)
+                save_sheet(folder / f"{self.state.samples:08d}.png", sheets[:8])
+
+    def _when(self, stage: Stage) -> dict[str, float | int]:
+        return {"samples": self.state.samples, "seconds": self.state.seconds, "side": stage.side}
+
+
+def generator_losses(output: CompactOutput, batch: Batch, loss: Loss) -> dict[str, Tensor]:
+    """The terms ``image``, ``warped`` and ``generated``, each weighted in place but not against each other."""
+    weight = importance(batch.target_points, batch.target.shape[-1], loss.mouth, loss.eyes)
+    return {
+        "image": pyramid_loss(output.image, batch.target, weight, loss.levels, loss.edges),
+        "warped": weighted_l1(output.warped, batch.target, weight),
+        "generated": weighted_l1(output.generated, batch.target, weight),
+    }
+
+
+@torch.no_grad()
+def evaluate(
+    model: CompactGenerator | None, held_out: list[tuple[str, Batch]], device: torch.device
+) -> tuple[dict[str, float], list]:
+    """Means over clips of ``psnr``, ``l1`` and ``mouth_l1``, and sample rows; without a model the source is the answer."""
+    figures, sheets = [], []
+    for _, batch in held_out:
+        batch = Batch(*(part.to(device) for part in batch))
+        image = batch.source
+        if model is not None:
+            with torch.autocast(device.type, torch.bfloat16):
+                output = model(batch.source, batch.mask, batch.source_points, batch.target_points)
+            image = output.image.float()
+            sheets.append(sample_rows(batch, output, 1))
+        mouth = mouth_mask(batch.target_points, image.shape[-1])
+        error = (image - batch.target).abs()
+        in_mouth = (error * mouth).sum((1, 2, 3)) / (3 * mouth.sum((1, 2, 3))).clamp_min(1)
+        figures.append((psnr(image, batch.target).mean(), error.mean(), in_mouth.mean()))
+    means = torch.tensor(figures).mean(dim=0).tolist()
+    return dict(zip(("psnr", "l1", "mouth_l1"), means, strict=True)), sheets
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Move the average towards the model; batch statistics are taken over as they are averages already."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="train the bundled model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=Path("configs/train/compact.toml"))
+    parser.add_argument("--out", type=Path, default=Path("runs/compact"))
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--init", type=Path)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    run(given.data, given.config, given.out, resume=given.resume, init=given.init)
+
+
+if __name__ == "__main__":
+    main()

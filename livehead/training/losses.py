@@ -1,0 +1,68 @@
+"""What a generated picture is measured by."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from livehead.models.grid import identity_grid
+from livehead.motion.mesh import MESH
+
+
+def part_box(points: Tensor, part: Tensor, grow: float) -> Tensor:
+    """Boxes [B, 4] (left, top, right, bottom) about the points ``part`` of meshes [B, 478, 3], ``grow`` times as big."""
+    chosen = points[:, part, :2]
+    low, high = chosen.amin(dim=1), chosen.amax(dim=1)
+    middle, half = (low + high) / 2, (high - low) / 2 * grow
+    return torch.cat([middle - half, middle + half], dim=1)
+
+
+def box_mask(boxes: Tensor, side: int) -> Tensor:
+    """1 inside boxes [B, 4], 0 outside: [B, 1, side, side]."""
+    x, y = identity_grid(side, side, boxes).unbind(dim=-1)
+    left, top, right, bottom = boxes[:, :, None, None].unbind(dim=1)
+    return ((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).float()[:, None]
+
+
+def mouth_mask(points: Tensor, side: int) -> Tensor:
+    """The mouth's box, enlarged 1.3: [B, 1, side, side]."""
+    return box_mask(part_box(points, torch.as_tensor(MESH.mouth.lips.copy()).long(), 1.3), side)
+
+
+def importance(points: Tensor, side: int, mouth: float, eyes: float) -> Tensor:
+    """1, and ``mouth`` and ``eyes`` in their boxes: [B, 1, side, side]."""
+    weight = 1 + (mouth - 1) * mouth_mask(points, side)
+    for eye in (MESH.right_eye, MESH.left_eye):
+        box = part_box(points, torch.as_tensor(eye.opening.copy()).long(), 1.6)
+        weight = torch.maximum(weight, 1 + (eyes - 1) * box_mask(box, side))
+    return weight
+
+
+def weighted_l1(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean of ``weight`` times the absolute difference."""
+    return ((output - target).abs() * weight).mean()
+
+
+def gradient_l1(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean weighted difference of neighbouring pixels' differences, both ways: edges in their places."""
+    error = output - target
+    across = (error[..., 1:] - error[..., :-1]).abs() * weight[..., 1:]
+    down = (error[..., 1:, :] - error[..., :-1, :]).abs() * weight[..., 1:, :]
+    return across.mean() + down.mean()
+
+
+def pyramid_loss(output: Tensor, target: Tensor, weight: Tensor, levels: int, edges: float) -> Tensor:
+    """Weighted L1 at ``levels`` sizes, each half the last, and ``edges`` times the gradients' at the first two."""
+    total = output.new_zeros(())
+    for level in range(levels):
+        total = total + weighted_l1(output, target, weight)
+        if level < 2:
+            total = total + edges * gradient_l1(output, target, weight)
+        output, target, weight = (F.avg_pool2d(x, 2) for x in (output, target, weight))
+    return total / levels
+
+
+def psnr(output: Tensor, target: Tensor) -> Tensor:
+    """Peak signal to noise ratio in dB per picture [B], of the mean squared error, for pictures in [0, 1]."""
+    return -10 * torch.log10(((output - target) ** 2).mean(dim=(1, 2, 3)).clamp_min(1e-10))

@@ -1,0 +1,137 @@
+"""Training samples: two pictures of one person, the first to be moved to look like the second.
+
+Every batch is a function of (seed, rank, step) alone, so a resumed run sees exactly what an unbroken one would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from livehead.models.dagan.surface import mean_face
+from livehead.training.cache import Clip, ClipEntry, read_clip, read_index
+
+_STILL_SHARE = 0.04  # of the samples are photos: nothing moves
+_FAR_SHARE = 0.5  # of the pairs are the farthest apart of a few
+_FAR_OF = 5
+
+
+class Batch(NamedTuple):
+    """Pictures [B, 3, S, S] RGB in [0, 1], person mask [B, 1, S, S] of the source, meshes [B, 478, 3]."""
+
+    source: Tensor
+    mask: Tensor
+    source_points: Tensor
+    target: Tensor
+    target_points: Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges: zoom, turn in degrees, shift of the square's side; colour: gain, bias, saturation, gamma about 1 and 0."""
+
+    zoom: tuple[float, float] = (0.9, 1.25)
+    turn: float = 8.0
+    shift: float = 0.08
+    colour: float = 0.15
+
+
+class PairSource:
+    """Decoded clips of one split at ``side``; with several processes each holds every ``world``-th clip."""
+
+    def __init__(self, folder: Path, split: str, side: int, rank: int = 0, world: int = 1) -> None:
+        chosen = [entry for entry in read_index(folder) if entry.split == split]
+        self.side = side
+        self._moving = [_load(folder, entry, side) for entry in [e for e in chosen if not e.still][rank::world]]
+        self._stills = [_load(folder, entry, side) for entry in [e for e in chosen if e.still][rank::world]]
+        weights = np.sqrt([len(clip.frames) for clip in self._moving])
+        self._odds = weights / weights.sum()
+        self._mirror = mean_face()[1]
+
+    def batch(self, size: int, augmentation: Augmentation, seed: tuple[int, ...]) -> Batch:
+        """``size`` pairs, the same ones for the same ``seed``."""
+        rng = np.random.default_rng(seed)
+        return _stack([self._pair(augmentation, rng) for _ in range(size)])
+
+    def held_out(self, frames: int) -> list[tuple[str, Batch]]:
+        """Per clip its first frame and ``frames`` targets evenly spread over the rest, as ``livehead evaluate`` does."""
+        batches = []
+        for clip in self._moving:
+            where = np.linspace(1, len(clip.frames) - 1, frames).round().astype(int)
+            batches.append((clip.entry.name, _stack([_plain(clip, 0, i) for i in where])))
+        return batches
+
+    def _pair(self, augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        if self._stills and rng.random() < _STILL_SHARE:
+            clip, first, second = self._stills[rng.integers(len(self._stills))], 0, 0
+        else:
+            clip = self._moving[rng.choice(len(self._moving), p=self._odds)]
+            first = int(rng.integers(len(clip.frames)))
+            others = rng.integers(len(clip.frames), size=_FAR_OF if rng.random() < _FAR_SHARE else 1)
+            apart = ((clip.landmarks[others] - clip.landmarks[first]) ** 2).sum(axis=(1, 2))
+            second = int(others[apart.argmax()])
+        return self._augmented(_plain(clip, first, second), augmentation, rng)
+
+    def _augmented(self, pair: tuple[np.ndarray, ...], ranges: Augmentation, rng: np.random.Generator):
+        source, mask, source_points, target, target_points = pair
+        flip = rng.random() < 0.5
+        zoom, turn = rng.uniform(*ranges.zoom), np.deg2rad(rng.uniform(-ranges.turn, ranges.turn))
+        shift = rng.uniform(-1, 1, 2) * 2 * ranges.shift
+        linear = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        if flip:
+            linear = linear @ np.diag([-1.0, 1.0])
+        # from [-1, 1] to pixels: p = ((v + 1) * side - 1) / 2
+        middle = (self.side - 1) / 2
+        matrix = np.column_stack([linear, middle + shift * self.side / 2 - linear @ np.array([middle, middle])])
+        colour = _colour_table(ranges.colour, rng)
+
+        def picture(image: np.ndarray) -> np.ndarray:
+            moved = cv2.warpAffine(image, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            return cv2.LUT(moved, colour)
+
+        def points(mesh: np.ndarray) -> np.ndarray:
+            moved = np.column_stack([mesh[:, :2] @ linear.T + shift, mesh[:, 2] * zoom]).astype(np.float32)
+            return moved[self._mirror] if flip else moved
+
+        mask = cv2.warpAffine(mask, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return picture(source), mask, points(source_points), picture(target), points(target_points)
+
+
+def _load(folder: Path, entry: ClipEntry, side: int) -> Clip:
+    clip = read_clip(folder, entry)
+    if clip.frames.shape[1] == side:
+        return clip
+    frames = np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in clip.frames])
+    return Clip(entry, frames, clip.landmarks, clip.masks)
+
+
+def _plain(clip: Clip, first: int, second: int) -> tuple[np.ndarray, ...]:
+    side = clip.frames.shape[1]
+    mask = cv2.resize(clip.masks[first], (side, side), interpolation=cv2.INTER_LINEAR)
+    return clip.frames[first], mask, clip.landmarks[first], clip.frames[second], clip.landmarks[second]
+
+
+def _colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
+    """One look-up table [256, 1, 3] uint8 for both pictures of a pair: gain, bias, gamma, and a tint."""
+    gain, gamma = 1 + strength * rng.uniform(-1, 1), np.exp(strength * rng.uniform(-1, 1))
+    bias, tint = strength / 2 * rng.uniform(-1, 1), 1 + strength / 3 * rng.uniform(-1, 1, 3)
+    level = (np.arange(256) / 255.0)[:, None] ** gamma
+    return np.rint(((level - 0.5) * gain + 0.5 + bias) * tint * 255).clip(0, 255).astype(np.uint8)[:, None]
+
+
+def _stack(pairs: list[tuple[np.ndarray, ...]]) -> Batch:
+    def pictures(column: int) -> Tensor:
+        stacked = torch.from_numpy(np.stack([pair[column] for pair in pairs]))
+        stacked = stacked[..., None] if stacked.ndim == 3 else stacked
+        return stacked.permute(0, 3, 1, 2).contiguous().float() / 255
+
+    def meshes(column: int) -> Tensor:
+        return torch.from_numpy(np.stack([pair[column] for pair in pairs])).float()
+
+    return Batch(pictures(0), pictures(1), meshes(2), pictures(3), meshes(4))
