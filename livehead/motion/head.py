@@ -47,6 +47,15 @@ class HeadMotion:
         return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
 
 
+def rotation(yaw: float, pitch: float, roll: float) -> Array:
+    """[3, 3]: the rotation whose ``angles`` these are, in degrees."""
+    y, p, r = np.radians(yaw), -np.radians(pitch), np.radians(roll)
+    about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    return np.asarray(about_y @ about_x @ about_z, np.float32)
+
+
 def fit_head(source: Array, target: Array) -> HeadMotion:
     """The similarity that carries the skull of mesh ``source`` [478, 3] to that of ``target`` [478, 3].
 
