@@ -187,8 +187,7 @@ class AudioFileCapture:
         self._given += samples.shape[1]
         if self._pace is not None:
             # a block exists once its last sample is recorded, as from a microphone
-            length_ns = samples.shape[1] * NS // self._rate
-            moment_ns = await self._pace.wait(moment_ns + length_ns) - length_ns
+            moment_ns = await self._pace.wait(moment_ns, samples.shape[1] * NS // self._rate)
         return AudioFrame(samples, self._rate, pts, moment_ns)
 
 
@@ -203,15 +202,15 @@ def read_audio(path: str | Path, rate: int = 16_000) -> AudioFrame:
     with _opened(path) as container:
         if not container.streams.audio:
             raise CaptureError(f"{path} has no sound", "give a file with an audio track", subject=str(path))
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        resampler = av.AudioResampler(format="fltp", rate=rate)
         start_s: float | None = None
         for frame in _decoded(container, container.streams.audio[0]):
             if frame is not None:
                 start_s = (frame.time or 0.0) if start_s is None else start_s
-                blocks += [_floats(part) for part in resampler.resample(frame)]
+                blocks += [_mono(part) for part in resampler.resample(frame)]
         if start_s is None:
             raise CaptureError(f"the sound of {path} cannot be read", "convert it to WAV first", subject=str(path))
-        blocks += [_floats(part) for part in resampler.resample(None)]
+        blocks += [_mono(part) for part in resampler.resample(None)]
         lead_s = start_s - _picture_start_s(container)
     lead = round(lead_s * rate)
     samples = np.concatenate([np.zeros((1, max(0, lead)), np.float32), *blocks], axis=1)[:, max(0, -lead) :]
@@ -233,13 +232,16 @@ class _Pace:
         self._clock = clock
         self._start_ns: int | None = None
 
-    async def wait(self, since_start_ns: int) -> int:
-        """Return when ``since_start_ns`` is due, and give that moment."""
+    async def wait(self, since_start_ns: int, length_ns: int = 0) -> int:
+        """Return ``length_ns`` after ``since_start_ns`` is due, and give the moment at which it was due.
+
+        The start is the first call, so that a picture and a sound that are first asked for together stay together.
+        """
         now = self._clock.now_ns()
-        if self._start_ns is None or now - (self._start_ns + since_start_ns) > _HELD_UP_NS:
+        if self._start_ns is None or now - (self._start_ns + since_start_ns + length_ns) > _HELD_UP_NS:
             self._start_ns = now - since_start_ns
         due_ns = self._start_ns + since_start_ns
-        await self._clock.sleep_until(due_ns)
+        await self._clock.sleep_until(due_ns + length_ns)
         return due_ns
 
 
@@ -277,9 +279,10 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         yield from frames
 
 
-def _floats(part: Any) -> Samples:
-    samples: Samples = part.to_ndarray()
-    return samples
+def _mono(part: Any) -> Samples:
+    """The mean of the channels; FFmpeg's own mixing would make the sound of both louder than full scale."""
+    mean: Samples = part.to_ndarray().mean(axis=0, keepdims=True)
+    return mean
 
 
 def _upright(frame: Any) -> Image:

@@ -30,7 +30,7 @@ def played(count: int, fps: float, *, loop: bool = True) -> Scene:
     """The scene that shows ``count`` shots in order, ``fps`` a second."""
 
     def shot_at(since_start_ns: int) -> int | None:
-        # 50 microseconds of grace, so that a period rounded to whole nanoseconds shows no shot twice for a day
+        # 50 microseconds of grace, so that a period rounded to whole nanoseconds shows no shot twice for an hour
         index = int((since_start_ns + 50_000) * fps / NS)
         return index % count if loop else (index if index < count else None)
 

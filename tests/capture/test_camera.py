@@ -1,0 +1,185 @@
+"""A real ``cv2.VideoCapture`` that reads a file plays the camera: at its end it refuses, as an unplugged one does.
+
+The real device is driven by ``scripts/test_v4l2.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from livehead.capture import camera
+from livehead.capture.camera import CameraCapture, cameras_found
+from livehead.clock import now_ns
+from livehead.errors import CaptureError
+from livehead.interfaces import EndOfStream
+
+from .conftest import rest
+
+
+class PacedFile:
+    """A video file that gives its pictures at a camera's pace."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._capture = cv2.VideoCapture(str(path))
+        self._period_s = 1 / fps
+        self.released = False
+
+    def grab(self) -> bool:
+        time.sleep(self._period_s)
+        return self._capture.grab()
+
+    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
+        return self._capture.retrieve()  # type: ignore[return-value]
+
+    def release(self) -> None:
+        self.released = True
+        self._capture.release()
+
+
+class Socket:
+    """What a camera is plugged into: opens each device in turn, None for an empty socket."""
+
+    def __init__(self, *devices: PacedFile | None) -> None:
+        self.devices: Iterator[PacedFile | None] = iter(devices)
+        self.tries = 0
+
+    def __call__(self) -> PacedFile | None:
+        self.tries += 1
+        return next(self.devices, None)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "_FIRST_FRAME_S", 0.2)
+    monkeypatch.setattr(camera, "_SILENT_S", 0.1)
+    monkeypatch.setattr(camera, "_BACKOFF_S", (0.05,))
+
+
+@pytest.fixture
+def clip(write_video: Callable[..., Path]) -> Path:
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    return write_video(images=[red] * 60)
+
+
+async def test_frames_are_rgb_and_stamped_when_they_were_grabbed(clip: Path) -> None:
+    async with CameraCapture(size=(64, 48), opener=Socket(PacedFile(clip, 100))) as capture:
+        begun = now_ns()
+        await capture.recv()
+        frames = [await capture.recv() for _ in range(5)]
+    stamps = [begun, *(frame.captured_ns for frame in frames), now_ns()]
+    assert stamps == sorted(stamps)
+    red, green, blue = frames[0].image.mean(axis=(0, 1))
+    assert red > 180
+    assert max(green, blue) < 20
+    assert capture.status.size == (64, 48)
+
+
+async def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted(clip: Path) -> None:
+    async with CameraCapture(size=(64, 48), opener=Socket(PacedFile(clip, 200))) as capture:
+        await asyncio.sleep(0.15)
+        frame = await capture.recv()
+        assert now_ns() - frame.captured_ns < 100_000_000
+        assert capture.dropped >= 5
+
+
+async def test_unplugged_it_keeps_its_last_frame_tells_and_comes_back_by_itself(
+    clip: Path, write_video: Callable[..., Path]
+) -> None:
+    short = write_video("short.mp4", images=[np.full((48, 64, 3), 120, np.uint8)] * 8)
+    first, second = PacedFile(short, 200), PacedFile(clip, 200)
+    told: list[str] = []
+    socket = Socket(first, None, second)
+    async with CameraCapture(2, size=(64, 48), fps=100, on_notice=told.append, opener=socket) as capture:
+        async with asyncio.timeout(5):
+            while not (frame := await capture.recv()).attached.get("stale"):
+                last = frame
+            assert not capture.status.connected
+            assert np.array_equal(frame.image, last.image)
+            assert frame.captured_ns > last.captured_ns
+            while (frame := await capture.recv()).attached.get("stale"):
+                pass
+        assert frame.image[0, 0, 0] > 180
+        assert capture.status.reopened == 1
+        assert capture.status.connected
+        await asyncio.sleep(0)
+    assert first.released
+    assert second.released
+    assert [text.split(":")[0] for text in told] == ["camera 2 is gone", "camera 2 is back"]
+
+
+async def test_a_dark_room_is_told_once(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "_RATE_WINDOW", 5)
+    told: list[str] = []
+    capture = CameraCapture(size=(64, 48), fps=200, on_notice=told.append, opener=Socket(PacedFile(clip, 50)))
+    async with capture:
+        for _ in range(20):
+            await capture.recv()
+    assert len(told) == 1
+    assert "dark room" in told[0]
+    assert "of 200 frames a second" in told[0]
+
+
+async def test_another_size_than_asked_is_told(clip: Path) -> None:
+    told: list[str] = []
+    async with CameraCapture(size=(1280, 720), on_notice=told.append, opener=Socket(PacedFile(clip, 100))) as capture:
+        await capture.recv()
+        await capture.recv()
+    assert told == ["camera 0 gives 64x48 instead of 1280x720"]
+
+
+async def test_a_camera_that_is_absent_is_refused_with_what_there_is() -> None:
+    with pytest.raises(CaptureError, match="there is no camera 99") as caught:
+        async with CameraCapture(99):
+            pass
+    assert "found" in caught.value.remedy
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_camera_that_gives_no_picture_is_called_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "video0"
+    node.touch()
+    busy = PacedFile(tmp_path / "nothing.mp4", 100)
+    with pytest.raises(CaptureError, match="gives no picture: end the other program"):
+        async with CameraCapture(str(node), opener=Socket(busy)):
+            pass
+    assert busy.released
+
+
+async def test_a_file_that_is_no_camera_is_refused_in_silence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = tmp_path / "video0"
+    node.write_text("not a camera")
+    with pytest.raises(CaptureError, match="cannot be opened"):
+        async with CameraCapture(str(node)):
+            pass
+    assert capfd.readouterr().err == ""
+
+
+async def test_a_reader_ends_when_the_camera_is_closed(clip: Path) -> None:
+    device = PacedFile(clip, 100)
+    async with CameraCapture(size=(64, 48), opener=Socket(device)) as capture:
+        await capture.recv()
+    with pytest.raises(EndOfStream):
+        await rest(capture)
+    assert device.released
+
+
+def test_cameras_are_listed_by_name_without_their_metadata_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node, index, name in (("video0", "0", "HD Webcam"), ("video1", "1", "HD Webcam"), ("video10", "0", "Livehead")):
+        (tmp_path / node).mkdir()
+        (tmp_path / node / "index").write_text(f"{index}\n")
+        (tmp_path / node / "name").write_text(f"{name}\n")
+    monkeypatch.setattr(camera, "_SYSFS", tmp_path)
+    assert cameras_found() == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]
