@@ -7,6 +7,7 @@ disk; closing it turns it into an ordinary MP4.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from fractions import Fraction
@@ -107,6 +108,7 @@ class _Recording:
         self._audio_rate = audio_rate
         self._options = options
         self._container: Any = None
+        self._output: _Output | None = None
         self._video: Any = None
         self._audio: Any = None
         self._size = (0, 0)
@@ -116,9 +118,10 @@ class _Recording:
         self._written = 0  # samples of sound
 
     def open(self) -> None:
+        self._output = _Output(self._path)
         # hybrid: fragments while recording, one ordinary index once closed
         self._container = av.open(
-            str(self._path), "w", format="mp4", options={"movflags": "+hybrid_fragmented+frag_keyframe+delay_moov"}
+            self._output, "w", format="mp4", options={"movflags": "+hybrid_fragmented+frag_keyframe+delay_moov"}
         )
 
     def add_picture(self, frame: VideoFrame) -> None:
@@ -131,7 +134,7 @@ class _Recording:
         picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709)
         picture.pts, picture.time_base = pts, _TIME_BASE
         self._last_pts = pts
-        self._container.mux(self._video.encode(picture))
+        self._write(self._video.encode(picture))
         self.frames += 1
         self._flush_held()
 
@@ -149,18 +152,24 @@ class _Recording:
 
     def close(self) -> None:
         """Write what the encoders still hold, and the index. Raises: OSError."""
-        container, self._container = self._container, None
-        if container is None:
+        if self._container is None or self._output is None:
             return
         try:
             for stream in (self._video, self._audio):
                 if stream is not None:
-                    container.mux(stream.encode(None))
+                    self._container.mux(stream.encode(None))
         finally:
-            container.close()
+            self._container.close()
+            self._output.close()
+        self._output.check()
         if self._video is None:
             self._path.unlink(missing_ok=True)
             log.warning("%s is not written: no picture came", self._path)
+
+    def _write(self, packets: list[Any]) -> None:
+        if self._output is not None:
+            self._container.mux(packets)
+            self._output.check()
 
     def _begin(self, frame: VideoFrame) -> None:
         width, height = frame.size
@@ -187,7 +196,7 @@ class _Recording:
             sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
             sound.rate, sound.pts, sound.time_base = frame.rate, self._written, Fraction(1, frame.rate)
             self._written += samples.shape[1]
-            self._container.mux(self._audio.encode(sound))
+            self._write(self._audio.encode(sound))
 
     def _in_step(self, frame: AudioFrame) -> Samples:
         """The mono samples to append so that each is heard at its own time: silence for a gap, a cut for an overlap."""
@@ -199,6 +208,48 @@ class _Recording:
         if off >= 0:
             return np.pad(samples, ((0, 0), (off, 0)))
         return np.ascontiguousarray(samples[:, -off:])
+
+
+class _Output:
+    """The file under the container. After a failed write it takes everything and keeps nothing.
+
+    FFmpeg crashes when it finalises an MP4 whose first write failed, and finalising a half-written one in place could
+    spoil what is readable; so it is never told, and ``check`` tells us.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._error: OSError | None = None
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        size = len(data)
+        self._position += size
+        rest = memoryview(data)
+        try:
+            while rest and self._error is None:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
+        self._position = self._file.seek(offset, whence) if base is None else base + offset
+        if self._error is None:
+            self._file.seek(self._position)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def check(self) -> None:
+        """Raises: OSError when a write failed."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:
