@@ -35,9 +35,9 @@ class Played:
     stats: Stats
 
 
-Play: TypeAlias = Callable[[Jumps], Awaitable[Played]]
-"""Runs the pipeline, composed at the roof, with a synthetic camera whose scene are the jumps, into a virtual camera on
-the backend ``receiver.BACKEND``, until the scene is over."""
+Play: TypeAlias = Callable[[Jumps, Receiver], Awaitable[Played]]
+"""Runs the pipeline, composed at the roof, with a synthetic camera whose scene are the jumps, into a virtual camera
+behind which the receiver is registered (or into a ``ReceiverSink``), until the scene is over."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +56,12 @@ async def bench_pipeline(
     ``shots``: prepared camera pictures of each of the two poses. ``start_s``: as ``livehead run`` needs to its first
     avatar frame, measured by the caller in a process of its own.
 
-    Raises: DeviceError when pyvirtualcam is absent or the jumps do not arrive; what ``play`` raises.
+    Raises: DeviceError when the jumps do not arrive; what ``play`` raises.
     """
     plan = plan_jumps(jumps, fps, shots, seed)
     receiver = Receiver()
-    receiver.register()
     cpu = time.process_time()
-    played = await play(plan)
+    played = await play(plan, receiver)
     cpu = time.process_time() - cpu
     received = receiver.received
     if len(received.at_ns) < 2:

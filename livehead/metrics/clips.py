@@ -69,6 +69,12 @@ def read_frames(path: Path, wanted: Sequence[int], side: int) -> dict[int, Image
     return frames
 
 
+def read_whole(path: Path, every: int = 1) -> list[Image]:
+    """Every ``every``-th frame of a clip from the first on, uint8 [H, W, 3] RGB as it is. Raises: CaptureError."""
+    frames = _decoded(path)
+    return [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for i, f in enumerate(frames) if i % every == 0]
+
+
 def count_frames(path: Path) -> int:
     """How many frames a clip really has: they are decoded, since a header may be wrong. Raises: CaptureError."""
     return sum(1 for _ in _decoded(path))

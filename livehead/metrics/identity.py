@@ -14,6 +14,7 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.metrics.landmarks import pixels
+from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.mesh import MESH
 
@@ -33,10 +34,10 @@ _TYPICAL_HAIR = 21.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """What is compared of a picture: ``shape`` [R, 3] of the rigid points in units of the picture's square, and the
-    median CIELAB colours [3] of skin and hair; None where they lie outside the picture."""
+    """What is compared of a picture: the mesh [478, 3] in units of the picture's square, and the median CIELAB colours
+    [3] of skin and hair; None where they lie outside the picture."""
 
-    shape: Array
+    mesh: Array
     skin: Array | None
     hair: Array | None
 
@@ -48,7 +49,7 @@ def looks_of(image: Image, mesh: Keypoints) -> Looks:
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     skin = [points[list(polygon)] for polygon in _SKIN]
     return Looks(
-        shape=mesh.points3d()[0][MESH.rigid],
+        mesh=mesh.points3d()[0],
         skin=_median_colour(lab, skin),
         hair=_median_colour(lab, [_hair_patch(points)]),
     )
@@ -56,7 +57,7 @@ def looks_of(image: Image, mesh: Keypoints) -> Looks:
 
 def identity(output: Looks, source: Looks) -> float:
     """Mean of the three distances; a colour that either picture does not show is left out."""
-    terms = [shape_distance(output.shape, source.shape) / _TYPICAL_SHAPE]
+    terms = [shape_distance(output.mesh, source.mesh) / _TYPICAL_SHAPE]
     for ours, theirs, typical in (
         (output.skin, source.skin, _TYPICAL_SKIN),
         (output.hair, source.hair, _TYPICAL_HAIR),
@@ -66,15 +67,12 @@ def identity(output: Looks, source: Looks) -> float:
     return float(np.mean(terms))
 
 
-def shape_distance(shape: Array, reference: Array) -> float:
-    """What remains between two shapes [R, 3] after the best similarity (Umeyama 1991), over the reference's radius."""
-    moved, fixed = shape - shape.mean(axis=0), reference - reference.mean(axis=0)
-    u, stretch, vt = np.linalg.svd(moved.T @ fixed)
-    proper = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * proper) @ vt
-    scale = (stretch * proper).sum() / max(float((moved**2).sum()), 1e-12)
-    gaps = scale * moved @ rotation - fixed
-    return float(np.sqrt((gaps**2).sum() / max(float((fixed**2).sum()), 1e-12)))
+def shape_distance(mesh: Array, reference: Array) -> float:
+    """What remains between the skulls of two meshes [478, 3] after the best similarity, over the reference's radius."""
+    skull = reference[MESH.rigid]
+    gaps = fit_head(mesh, reference).apply(mesh)[MESH.rigid] - skull
+    radius = np.linalg.norm(skull - skull.mean(axis=0))
+    return float(np.linalg.norm(gaps)) / max(float(radius), 1e-9)
 
 
 def _hair_patch(points: Array) -> Array:

@@ -1,7 +1,8 @@
-"""The far end of a virtual camera: a pyvirtualcam backend that notes what arrives, and when."""
+"""The far end of a virtual camera: notes what arrives in the native pixel format, and when."""
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import cv2
@@ -9,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.clock import now_ns
+from livehead.concurrency import Worker
 from livehead.errors import DeviceError
+from livehead.frames import Frame, Image, VideoFrame
 from livehead.metrics.latency import Received
 
 if TYPE_CHECKING:
@@ -23,9 +26,10 @@ _THUMBNAIL = (64, 36)
 
 
 class Receiver:
-    """Register it, open a virtual camera with ``backend=BACKEND``, run, then read ``received``.
+    """Put it behind a pipeline, run, then read ``received``.
 
-    ``send`` is called in the sink's thread; what it notes costs about a tenth of a millisecond a picture.
+    Either ``register`` it and open a virtual camera with ``backend=BACKEND``, or, where pyvirtualcam is not installed,
+    let a ``ReceiverSink`` do the conversion that a virtual camera would. Noting a picture takes about 0.1 ms.
     """
 
     def __init__(self) -> None:
@@ -52,6 +56,32 @@ class Receiver:
         self._at_ns.append(now_ns())
         small = cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA)
         self._thumbnails.append(np.asarray(small, np.uint8))
+
+
+class ReceiverSink:
+    """A sink that converts pictures to the native format and hands them to ``receiver``, as a virtual camera does."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._worker = Worker("receiver")
+
+    async def __aenter__(self) -> ReceiverSink:
+        await self._worker.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._worker.__aexit__(kind, error, trace)
+
+    async def send(self, frame: Frame) -> None:
+        """Convert and note one picture; sound is ignored."""
+        if isinstance(frame, VideoFrame):
+            await self._worker.run(self._send, frame.image)
+
+    def _send(self, image: Image) -> None:
+        native = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2YUV_I420)
+        self._receiver.take(np.asarray(native[: image.shape[0]], np.uint8))
 
 
 class _Backend:

@@ -80,7 +80,8 @@ def shots():
 async def test_the_detector_sees_each_jump_in_the_frame_that_its_time_code_names():
     runs = []
 
-    async def play(jumps):
+    async def play(jumps, receiver):
+        receiver.register()
         capture = SyntheticCapture(shots(), fps=30, scene=jumps)
         sink = TimeCoded(VirtualCameraSink(size=SIZE, fps=30, backend=BACKEND))
         pipeline = Pipeline(capture, PassThrough(), [sink], fps=30)

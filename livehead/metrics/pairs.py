@@ -1,0 +1,164 @@
+"""Cross-identity: portraits driven by clips of other persons. There is no truth to compare with, so it is asked whether
+the face is still found, still the portrait's, makes the performer's expression, and stands on a still background."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from livehead.errors import ConfigError, NoFaceError
+from livehead.frames import Image
+from livehead.metrics.identity import SOMEBODY_ELSE, identity, looks_of
+from livehead.metrics.landmarks import FaceFinder, find_mesh
+from livehead.motion.head import fit_head
+from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.mesh import MESH
+
+_FACE_PIXELS = 75  # the skull's radius in a 256 x 256 clip, in which expression_akd is told
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A portrait and a clip of somebody else."""
+
+    portrait: Path
+    clip: Path
+
+    @property
+    def name(self) -> str:
+        """``portrait by clip``."""
+        return f"{self.portrait.stem} by {self.clip.stem}"
+
+
+@dataclass(frozen=True, slots=True)
+class PairFigures:
+    """Figures of one pair over its output frames.
+
+    ``found``: share of frames in which the face is found again. ``identity``: 0 the portrait's person, 1 another.
+    ``expression_akd``: mean distance in pixels, head pose and face shape taken out, between how the performer's points
+    moved from his first frame and how the avatar's moved from its own. ``background``: mean absolute change, 0-1 range,
+    from the first output frame outside the person; None when the person fills the picture.
+    """
+
+    frames: int
+    found: float
+    identity: float
+    expression_akd: float
+    background: float | None
+
+    @property
+    def badness(self) -> float:
+        """For looking at the worst first: a face that is lost counts most."""
+        return 100 * (1 - self.found) + self.identity + self.expression_akd / 3 + 20 * (self.background or 0.0)
+
+
+class PersonFinder(Protocol):
+    """What is needed of ``livehead.perception.segmentation.Segmentation``."""
+
+    def person(self, image: Image) -> Array:
+        """Share of person in each pixel: float32 [H, W] in [0, 1]."""
+        ...
+
+
+def choose_pairs(data: Path, splits: Sequence[str], count: int) -> list[Pair]:
+    """``count`` pairs of different persons from ``splits`` of the collection at ``data``, the same ones every time.
+
+    Every portrait's and every clip's person is used once before one is used again, where there are enough.
+
+    Raises: ConfigError when the collection is missing or has too few pairs.
+    """
+    record = data / "PROVENANCE.tsv"
+    try:
+        with record.open(encoding="utf-8", newline="") as lines:
+            rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["split"] in splits]
+    except (OSError, KeyError) as error:
+        raise ConfigError(
+            f"cannot read {record}",
+            "give the folder of the collection (portraits, clips, PROVENANCE.tsv)",
+            subject=str(data),
+        ) from error
+    portraits = _one_each([row for row in rows if row["kind"] == "portrait"])
+    clips = _one_each([row for row in rows if row["kind"] == "clip"])
+    pairs: list[Pair] = []
+    for turn in range(len(clips)):
+        for place, portrait in enumerate(portraits):
+            clip = clips[(place + turn) % len(clips)]
+            if portrait["person"] != clip["person"] and len(pairs) < count:
+                pairs.append(Pair(data / portrait["file"], data / clip["file"]))
+    if len(pairs) < count:
+        raise ConfigError(f"only {len(pairs)} pairs of different persons in {record}", f"ask for fewer than {count}")
+    return pairs
+
+
+def judge_pair(
+    portrait: Image,
+    driving: Sequence[Image],
+    outputs: Sequence[Image],
+    finder: FaceFinder,
+    segmentation: PersonFinder,
+) -> PairFigures:
+    """Look at an animated portrait. All pictures are uint8 [H, W, 3] RGB; ``outputs`` answer ``driving`` one by one.
+
+    Raises: NoFaceError when the portrait or the whole performance shows no face.
+    """
+    source = find_mesh(finder, portrait)
+    performed = [find_mesh(finder, image) for image in driving]
+    neutral = next((mesh for mesh in performed if mesh is not None), None)
+    if source is None or neutral is None:
+        raise NoFaceError("no face in the portrait or in the performance", "choose another pair")
+    looks = looks_of(portrait, source)
+    shown = [find_mesh(finder, image) for image in outputs]
+    at_first = next((mesh for mesh in shown if mesh is not None), None)
+    likeness = [
+        identity(looks_of(image, mesh), looks) if mesh is not None else SOMEBODY_ELSE
+        for image, mesh in zip(outputs, shown, strict=True)
+    ]
+    gaps = [
+        _expression_gap(theirs, neutral, ours, at_first)
+        for theirs, ours in zip(performed, shown, strict=True)
+        if theirs is not None and ours is not None and at_first is not None
+    ]
+    return PairFigures(
+        frames=len(outputs),
+        found=float(np.mean([mesh is not None for mesh in shown])),
+        identity=float(np.mean(likeness)),
+        expression_akd=float(np.mean(gaps)) if gaps else float("nan"),
+        background=_background_change(outputs, segmentation),
+    )
+
+
+def _one_each(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The first file of each person, then all others."""
+    first: dict[str, dict[str, str]] = {}
+    for row in rows:
+        first.setdefault(row["person"], row)
+    return [*first.values(), *(row for row in rows if row is not first[row["person"]])]
+
+
+def _expression_gap(theirs: Keypoints, their_rest: Keypoints, ours: Keypoints, our_rest: Keypoints) -> float:
+    """How differently two faces moved from their rest, in pixels of a face as large as a clip's."""
+    gap = _expression(theirs, their_rest) - _expression(ours, our_rest)
+    return float(np.linalg.norm(gap[:, :2], axis=1).mean() * _FACE_PIXELS)
+
+
+def _expression(mesh: Keypoints, rest: Keypoints) -> Array:
+    """Each point's way [478, 3] from the face at rest, the head's own motion taken back, in radii of the skull."""
+    face, still = mesh.points3d()[0], rest.points3d()[0]
+    skull = still[MESH.rigid]
+    radius = float(np.sqrt(((skull - skull.mean(axis=0)) ** 2).sum(axis=1).mean()))
+    return np.asarray((fit_head(face, still).apply(face) - still) / radius, np.float32)
+
+
+def _background_change(outputs: Sequence[Image], segmentation: PersonFinder) -> float | None:
+    """Change outside what is person in the first, a middle or the last frame."""
+    looked_at = [outputs[i] for i in sorted({0, len(outputs) // 2, len(outputs) - 1})]
+    outside = np.all([segmentation.person(image) < 0.02 for image in looked_at], axis=0)
+    if outside.mean() < 0.02:
+        return None
+    first = outputs[0][outside].astype(np.int16)
+    return float(np.mean([np.abs(image[outside] - first).mean() for image in outputs]) / 255)
