@@ -14,6 +14,7 @@ from typing import TypedDict
 import numpy as np
 
 from livehead.errors import ConfigError
+from livehead.motion.easing import smoothstep
 from livehead.motion.eyes import aperture, gaze
 from livehead.motion.keypoints import MESH478, Array, Keypoints
 from livehead.motion.lips import gaps, mouth_width
@@ -190,9 +191,3 @@ def _speed(last: Keypoints | None, now: Keypoints) -> float:
         return 0.0
     moved = float(np.linalg.norm(now.value - last.value, axis=-1).mean())
     return moved / max(float(now.value.std(axis=1).mean()), 1e-6) / ((now.captured_ns - last.captured_ns) * 1e-9)
-
-
-def smoothstep(share: float) -> float:
-    """From 0 to 1 with no kink at either end; ``share`` outside [0, 1] is clipped."""
-    share = min(max(share, 0.0), 1.0)
-    return share * share * (3 - 2 * share)

@@ -15,12 +15,14 @@ import cv2
 import numpy as np
 
 from livehead.errors import ConfigError
-from livehead.motion.calibration import Calibration, smoothstep
+from livehead.motion.calibration import Calibration
+from livehead.motion.easing import smoothstep
 from livehead.motion.eyes import EyeShape, Gaze, aperture, gaze, opening
 from livehead.motion.head import HeadMotion, fit_head, rotation
 from livehead.motion.keypoints import MESH478, Array, Keypoints
 from livehead.motion.lips import LipShape, gaps, mouth_width
 from livehead.motion.mesh import MESH
+from livehead.motion.regions import brow_share, head_middle, mouth_share
 
 Mode: TypeAlias = Literal["relative", "absolute"]
 
@@ -75,6 +77,8 @@ class MotionTransfer:
             )
         if self.mode == "absolute":
             return driving
+        if not driving.seen and self.calibration.neutral is None:
+            return replace(self.source, confidence=driving.confidence, captured_ns=driving.captured_ns)
         neutral = self.calibration.observe(driving)
         if self._face is None:
             return relative_points(self.source, driving, neutral, adapt_scale=True)
@@ -122,8 +126,8 @@ class _FaceTransfer:
         self._rest = source.points3d()[0]
         self._eyes = (EyeShape(self._rest, MESH.right_eye), EyeShape(self._rest, MESH.left_eye))
         self._lips = LipShape(self._rest)
-        self._mouth_share, self._brow_share = _shares(self._rest)
-        self._pivot = _pivot(self._rest)
+        self._mouth_share, self._brow_share = mouth_share(self._rest), brow_share(self._rest)
+        self._pivot = head_middle(self._rest)
         low, high = self._rest[:468, :2].min(axis=0), self._rest[:468, :2].max(axis=0)
         self._room = np.maximum(np.stack([low + 1, 1 - high]), 0.1)  # to the crop's edges: left and up, right and down
         self._neutral: _Neutral | None = None
@@ -157,7 +161,7 @@ class _FaceTransfer:
         yaw, pitch, roll = (gains.head * angle for angle in motion.angles())
         turn = rotation(_held(yaw, _YAW), _held(pitch, _PITCH), _held(roll, _ROLL))
         scale = math.exp(_held(gains.head * math.log(max(motion.scale, 1e-3)), _GROWTH))
-        middle = _pivot(neutral.points)
+        middle = head_middle(neutral.points)
         shift = gains.head * neutral.to_source.scale * (motion.apply(middle) - middle)
         for axis in (0, 1):
             shift[axis] = _held(float(shift[axis]), float(self._room[int(shift[axis] > 0), axis]))
@@ -208,43 +212,3 @@ def _held(value: float, limit: float) -> float:
     if beyond <= 0:
         return value
     return math.copysign(knee + (limit - knee) * math.tanh(beyond / (limit - knee)), value)
-
-
-def _pivot(points: Array) -> Array:
-    """Where a head turns: behind the face, between the ears."""
-    skull = points[MESH.rigid]
-    middle: Array = skull.mean(axis=0)
-    size = float(np.linalg.norm(points[MESH.right_eye.upper[0]] - points[MESH.left_eye.upper[0]]))
-    across = points[MESH.left_eye.upper[0]] - points[MESH.right_eye.upper[0]]
-    upright = points[MESH.chin] - points[MESH.forehead]
-    inwards = np.cross(across, upright)
-    inwards = inwards / max(float(np.linalg.norm(inwards)), 1e-9)
-    return np.asarray(middle + 0.6 * size * inwards, np.float32)
-
-
-def _shares(rest: Array) -> tuple[Array, Array]:
-    """How far each point [478] takes part in what the mouth does, and in what the brows do.
-
-    Both fade out towards the skull, whose residual motion is the tracker's error; lids and irises move by themselves.
-    """
-    upright = rest[MESH.chin, :2] - rest[MESH.forehead, :2]
-    length = float(np.linalg.norm(upright))
-    height = (
-        (rest[:, :2] - rest[MESH.nose, :2]) @ upright / length**2
-    )  # 0 at the tip of the nose, about 0.45 at the chin
-    eye_line = float(height[[33, 133, 362, 263]].mean())
-    mouth = _ramp((height - eye_line) / max(-eye_line, 1e-6), 0.2, 0.8)
-    brows = _ramp(eye_line - height, 0.02, 0.08)
-    fade = 1 - _ramp((eye_line - height), 0.22, 0.4)
-    brows = brows * fade
-    for eye in (MESH.right_eye, MESH.left_eye):
-        mouth[eye.lids] *= 0.5
-        for share in (mouth, brows):
-            share[eye.opening] = 0
-            share[eye.iris] = 0
-    return mouth.astype(np.float32), brows.astype(np.float32)
-
-
-def _ramp(value: Array, start: float, end: float) -> Array:
-    share = np.clip((value - start) / (end - start), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)

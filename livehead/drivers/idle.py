@@ -1,0 +1,35 @@
+"""Nobody drives the avatar: it blinks, sways and glances about by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from livehead.interfaces import Inputs
+from livehead.motion.idle import IdleMotion
+from livehead.motion.keypoints import Keypoints
+
+
+class IdleDriver:
+    """Idle motion of one avatar. It is made from the avatar's own points, so transfer it in the mode ``absolute``."""
+
+    def __init__(self, source: Keypoints, seed: int = 0) -> None:
+        """``source``: the avatar's own motion, ``mesh478`` with depth."""
+        self._source = source
+        self._motion = IdleMotion(source, seed)
+        self._start_ns: int | None = None
+
+    @property
+    def motion_set(self) -> str:
+        """The avatar's own set."""
+        return self._source.set
+
+    def estimate(self, inputs: Inputs) -> Keypoints:
+        """The avatar at ``inputs.now_ns``; the first call is its time 0."""
+        if self._start_ns is None:
+            self._start_ns = inputs.now_ns
+        captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
+        return replace(self._motion.at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
+
+    def reset(self) -> None:
+        """Start over from time 0."""
+        self._start_ns = None

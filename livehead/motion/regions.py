@@ -1,0 +1,57 @@
+"""Which parts of a face take part in what, as smooth weights on one mesh, and where its head turns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from livehead.motion.keypoints import Array
+from livehead.motion.mesh import MESH
+
+_EYE_CORNERS = [33, 133, 362, 263]
+
+
+def mouth_share(rest: Array) -> Array:
+    """How far each point [478] of mesh ``rest`` [478, 3] takes part in what mouth and jaw do.
+
+    Fades out towards the skull, where residual motion is the tracker's error; lids and irises move by themselves.
+    """
+    height = _height(rest)
+    eye_line = float(height[_EYE_CORNERS].mean())
+    share = ramp((height - eye_line) / max(-eye_line, 1e-6), 0.2, 0.8)
+    return _without_eyes(share, around=0.5)
+
+
+def brow_share(rest: Array) -> Array:
+    """How far each point [478] of mesh ``rest`` [478, 3] takes part in what the brows do."""
+    height = _height(rest)
+    above = float(height[_EYE_CORNERS].mean()) - height
+    return _without_eyes(ramp(above, 0.02, 0.08) * (1 - ramp(above, 0.22, 0.4)), around=1.0)
+
+
+def head_middle(points: Array) -> Array:
+    """[3]: where the head of mesh ``points`` [478, 3] turns, behind the face and between the ears."""
+    across = points[MESH.left_eye.upper[0]] - points[MESH.right_eye.upper[0]]
+    inwards = np.cross(across, points[MESH.chin] - points[MESH.forehead])
+    inwards /= max(float(np.linalg.norm(inwards)), 1e-9)
+    middle = points[MESH.rigid].mean(axis=0) + 0.6 * float(np.linalg.norm(across)) * inwards
+    return np.asarray(middle, np.float32)
+
+
+def ramp(value: Array, start: float, end: float) -> Array:
+    """0 up to ``start``, 1 from ``end`` on, smooth between."""
+    share = np.clip((value - start) / (end - start), 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def _height(rest: Array) -> Array:
+    """[478]: height below the tip of the nose over the face's length; about 0.45 at the chin."""
+    upright = rest[MESH.chin, :2] - rest[MESH.forehead, :2]
+    return np.asarray((rest[:, :2] - rest[MESH.nose, :2]) @ upright / max(float(upright @ upright), 1e-9), np.float32)
+
+
+def _without_eyes(share: Array, around: float) -> Array:
+    for eye in (MESH.right_eye, MESH.left_eye):
+        share[eye.lids] *= around
+        share[eye.opening] = 0
+        share[eye.iris] = 0
+    return share
