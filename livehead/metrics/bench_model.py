@@ -12,14 +12,24 @@ import numpy as np
 from livehead.frames import Image
 from livehead.metrics.image import psnr
 from livehead.metrics.report import Json
-from livehead.motion.keypoints import Keypoints
+from livehead.motion.keypoints import Array, Keypoints
 from livehead.stats import Stats, peak_mb, summary
 
 Render: TypeAlias = Callable[[Keypoints], Image]
 """A renderer with its avatar: one picture of that motion."""
 
 _WARM_UP = 10
+_OUTSIDE = 0.02  # share of person in a pixel below which it is background
 _REFERENCE = "fp32"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Speech:
+    """``motions`` of a head that is still and a mouth that moves; ``person`` float32 [size, size] in [0, 1]: where the
+    person is in the renderer's pictures. Nothing else may move then."""
+
+    motions: Sequence[Keypoints]
+    person: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +39,7 @@ class Subject:
     ``frames``: by precision, ``fp32`` always among them. ``uses``: the precision that ``run`` would use here.
     ``uncached``: fp32 with the source's own work done anew for each frame. ``batched``: several motions at once.
     ``gflops``: of one frame, ``cached`` and ``uncached``. ``stats``: where the renderer records its stages, if it does.
+    ``speech``: to see whether the background stands still.
     """
 
     frames: Mapping[str, Render]
@@ -38,6 +49,7 @@ class Subject:
     batch: int = 8
     gflops: Mapping[str, float] = field(default_factory=dict)
     stats: Stats | None = None
+    speech: Speech | None = None
 
 
 def bench_model(subject: Subject, motions: Sequence[Keypoints], rounds: int = 300) -> dict[str, Json]:
@@ -69,6 +81,8 @@ def bench_model(subject: Subject, motions: Sequence[Keypoints], rounds: int = 30
         results["batched_fps"] = round(_batched_fps(subject.batched, motions, subject.batch), 2)
     if subject.stats is not None:
         results["stages"] = subject.stats.stages()
+    if subject.speech is not None:
+        results["background_change"] = background_change(subject.frames[subject.uses], subject.speech)
     results |= {f"gflops_{name}": figure for name, figure in subject.gflops.items()}
     results["peak_mb"] = round(peak_mb(), 1)
     return results
@@ -84,6 +98,15 @@ def time_frames(render: Render, motions: Sequence[Keypoints], rounds: int) -> li
         render(motion)
         times.append((time.perf_counter_ns() - start) / 1e6)
     return times
+
+
+def background_change(render: Render, speech: Speech) -> dict[str, float]:
+    """Mean and largest change of a pixel outside the person from the first motion on, in the 0-1 range."""
+    outside = speech.person < _OUTSIDE
+    first, *others = (render(motion)[..., :3][outside].astype(np.int16) for motion in speech.motions)
+    changes = [np.abs(other - first) for other in others]
+    mean = float(np.mean([change.mean() for change in changes])) / 255
+    return {"mean": round(mean, 6), "largest": round(float(max(change.max() for change in changes)) / 255, 6)}
 
 
 def _batched_fps(

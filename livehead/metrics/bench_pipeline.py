@@ -106,8 +106,9 @@ def resident_mb() -> float | None:
 
 
 def _shares(seen: Seen, plan: Jumps, stats: Stats) -> dict[str, float]:
-    """Median of each stage over the median of the whole way."""
-    stages = stats.stages()
-    way = [("wait_exposure", float(np.median(waits_ms(plan))))]
-    way += [(name, stages[name]["median"]) for name in _WAY if name in stages]
-    return {name: round(share, 4) for name, share in shares(float(np.median(seen.latency_ms)), way).items()}
+    """Where the median goes, from the medians of the steps."""
+    medians = {name: figures["median"] for name, figures in stats.stages().items()}
+    stages = {name: medians[name] for name in _WAY if name in medians}
+    whole = float(np.median(seen.latency_ms))
+    parts = shares(whole, float(np.median(waits_ms(plan))), medians.get(_DELAY, sum(stages.values())), stages)
+    return {name: round(share, 4) for name, share in parts.items()}

@@ -10,7 +10,7 @@ time stamp that travels with a frame is.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,8 +139,16 @@ def waits_ms(jumps: Jumps) -> list[float]:
     return [(-event % period_ns) / 1e6 for event in jumps.at_ns]
 
 
-def shares(motion_to_photon_ms: float, parts_ms: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """Part of the whole that each stage takes; ``smoothing`` is what no stage accounts for: pictures that already
-    move, but are not yet past the middle, and hand-overs between stages."""
-    named = {name: part / motion_to_photon_ms for name, part in parts_ms}
-    return {**named, "smoothing": 1 - sum(named.values())}
+def shares(
+    motion_to_photon_ms: float, exposure_ms: float, way_ms: float, stages_ms: Mapping[str, float]
+) -> dict[str, float]:
+    """Part of the whole latency that each step takes, from medians.
+
+    ``exposure_ms``: wait for the camera's next exposure. ``way_ms``: of one frame from exposure to sink, of which
+    ``stages_ms`` are the parts; what lies between them is ``handover``. ``later_frames`` is the rest: waiting for a later
+    frame because the first ones do not show the motion yet (smoothing) or were dropped.
+    """
+    parts = {"wait_exposure": exposure_ms, **stages_ms}
+    parts["handover"] = way_ms - sum(stages_ms.values())
+    parts["later_frames"] = motion_to_photon_ms - exposure_ms - way_ms
+    return {name: part / motion_to_photon_ms for name, part in parts.items()}

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from livehead.metrics.bench_model import Subject, bench_model, time_frames
+from livehead.metrics.bench_model import Speech, Subject, bench_model, time_frames
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.stats import Stats
 
@@ -63,3 +63,12 @@ def test_motions_are_played_in_turn_after_a_warm_up():
     assert len(times) == 7
     assert seen[-7:] == [0, 1, 2, 3, 4, 0, 1]
     assert len(seen) > 7
+
+
+def test_a_background_that_moves_with_the_mouth_is_told():
+    person = np.zeros((32, 32), np.float32)
+    person[8:24] = 1
+    results = bench_model(Subject({"fp32": exact}, speech=Speech(MOTIONS, person)), MOTIONS, rounds=2)
+    assert results["background_change"] == {"mean": 0, "largest": 0}
+    results = bench_model(Subject({"fp32": exact}, speech=Speech(MOTIONS, person * 0)), MOTIONS, rounds=2)
+    assert results["background_change"]["largest"] == pytest.approx(40 / 255, abs=0.005)

@@ -112,5 +112,8 @@ def test_the_scene_shows_the_pose_of_its_moment_and_ends():
 
 
 def test_shares_add_up_to_the_whole():
-    parts = shares(40.0, [("wait_exposure", 16.0), ("estimate", 10.0), ("draw", 8.0)])
-    assert parts == pytest.approx({"wait_exposure": 0.4, "estimate": 0.25, "draw": 0.2, "smoothing": 0.15})
+    parts = shares(40.0, exposure_ms=16.0, way_ms=20.0, stages_ms={"estimate": 10.0, "draw": 8.0})
+    assert parts == pytest.approx(
+        {"wait_exposure": 0.4, "estimate": 0.25, "draw": 0.2, "handover": 0.05, "later_frames": 0.1}
+    )
+    assert sum(parts.values()) == pytest.approx(1)

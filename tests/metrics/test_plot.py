@@ -10,7 +10,7 @@ from livehead.metrics.plot import plot_evaluation, plot_latency
 FIGURES = ModelFigures(
     mean=dict.fromkeys(METRICS, 1.0), clips={name: dict.fromkeys(METRICS, 0.9) for name in ("first", "second")}
 )
-SHARES = {"wait_exposure": 0.5, "estimate": 0.3, "draw": 0.25, "smoothing": -0.05}
+SHARES = {"wait_exposure": 0.5, "estimate": 0.3, "draw": 0.25, "later_frames": -0.05}
 
 
 def test_an_evaluation_is_drawn(tmp_path):
