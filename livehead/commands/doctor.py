@@ -113,19 +113,19 @@ def _tracker() -> list[Finding]:
 
 
 def _camera() -> list[Finding]:
-    from livehead.capture.camera import list_cameras
+    from livehead.capture.camera import cameras_found
 
-    cameras = list_cameras()
+    cameras = cameras_found()
     detail = ", ".join(cameras) if cameras else "none found"
     remedy = "plug a webcam in, or use --capture file:VIDEO"
     return [Finding("camera", bool(cameras), detail, remedy, needed=True)]
 
 
 def _microphone() -> list[Finding]:
-    from livehead.capture.microphone import list_microphones
+    from livehead.capture.microphone import microphones_found
 
     try:
-        names = list_microphones()
+        names = microphones_found()
     except LiveheadError as error:
         return [Finding("microphone", False, error.problem, error.remedy)]
     detail = ", ".join(names) if names else "PortAudio works, no microphone found"

@@ -1,0 +1,148 @@
+"""Driver, motion transfer and renderer in one synchronous call, for one performer and any number of avatars.
+
+Its two halves may run on a thread each: ``estimate`` looks at the performer, ``draw`` makes the picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from livehead.clock import now_ns
+from livehead.errors import ConfigError
+from livehead.frames import Image
+from livehead.governor import Quality
+from livehead.interfaces import Avatar, Driver, Inputs, Renderer
+from livehead.motion.keypoints import Keypoints
+from livehead.renderers.fade import CrossFade
+
+
+class Transfer(Protocol):
+    """From the performer's motion to the avatar's: ``MotionTransfer``."""
+
+    def apply(self, driving: Keypoints) -> Keypoints: ...
+
+
+class Presence(Protocol):
+    """Idle motion while the performer is not seen, eased in and out: ``motion.presence.Presence``."""
+
+    def apply(self, motion: Keypoints, now_ns: int) -> Keypoints: ...
+
+
+class Composition(Protocol):
+    """From the rendered square to the picture that is sent: ``Compositor``."""
+
+    def compose(self, rendered: Image) -> Image: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """One avatar with everything that is its own."""
+
+    name: str
+    avatar: Avatar
+    transfer: Transfer
+    presence: Presence
+    composition: Composition
+
+
+class Animator:
+    """Animates one of ``scenes`` at a time.
+
+    ``watch``: called with each motion as the driver estimates it, on the driver's thread (a recorder, say).
+    Raises: ConfigError when the renderer does not take the driver's set of points; both are named.
+    """
+
+    def __init__(
+        self,
+        driver: Driver[Keypoints],
+        renderer: Renderer[Any, Any, Keypoints],
+        scenes: Sequence[Scene],
+        *,
+        fade_s: float = 0.3,
+        watch: Callable[[Keypoints], None] | None = None,
+    ) -> None:
+        if driver.motion_set not in renderer.motion_sets:
+            taken = ", ".join(sorted(renderer.motion_sets))
+            raise ConfigError(
+                f"the driver gives {driver.motion_set} and the renderer takes {taken}",
+                "choose a driver and a model that share a set of points",
+            )
+        if not scenes:
+            raise ConfigError("there is no avatar", "name a photo with --avatar")
+        self._driver = driver
+        self._renderer = renderer
+        self._scenes = list(scenes)
+        self._watch = watch
+        self._fade = CrossFade(fade_s)
+        self._current = 0
+        self._wanted = 0
+        self._track_every = 1
+        self._looked = 0
+        self._size = renderer.size
+        self._motion: Keypoints | None = None
+        self._picture: Image | None = None
+        self._requests: deque[Callable[[], None]] = deque()
+        self.frozen = False
+        """While set, ``draw`` gives its last picture again."""
+
+    @property
+    def scene(self) -> Scene:
+        """The scene that was asked for last."""
+        return self._scenes[self._wanted]
+
+    @property
+    def scenes(self) -> Sequence[Scene]:
+        """All scenes, in the order of ``next_scene``."""
+        return tuple(self._scenes)
+
+    def estimate(self, inputs: Inputs) -> Keypoints:
+        """The performer's motion; with a lower tracking rate, every n-th call looks and the others repeat it."""
+        self._looked += 1
+        last = self._motion
+        if last is not None and self._looked % self._track_every:
+            return replace(last, captured_ns=inputs.now_ns)
+        motion = self._driver.estimate(inputs)
+        self._motion = motion
+        if self._watch is not None:
+            self._watch(motion)
+        return motion
+
+    def draw(self, motion: Keypoints) -> Image:
+        """The picture to send: uint8 [H, W, 3] RGB."""
+        while self._requests:
+            self._requests.popleft()()
+        if self.frozen and self._picture is not None:
+            return self._picture
+        if self._wanted != self._current:
+            self._current = self._wanted
+            if self._picture is not None:
+                self._fade.start(self._picture, now_ns())
+        if self._renderer.size != self._size:
+            self._renderer.size = self._size
+        scene = self._scenes[self._current]
+        live = scene.transfer.apply(motion) if motion.seen else motion
+        moved = scene.presence.apply(live, motion.captured_ns)
+        picture = scene.composition.compose(self._renderer.render(scene.avatar, moved))
+        self._picture = self._fade.blend(picture, now_ns())
+        return self._picture
+
+    def animate(self, inputs: Inputs) -> Image:
+        """Both halves: from inputs to the picture to send."""
+        return self.draw(self.estimate(inputs))
+
+    def next_scene(self) -> Scene:
+        """Change to the next avatar with a short cross-fade; gives it. Callable from any thread."""
+        self._wanted = (self._wanted + 1) % len(self._scenes)
+        return self._scenes[self._wanted]
+
+    def between_frames(self, request: Callable[[], None]) -> None:
+        """Have ``request`` called on the drawing thread before the next picture. Callable from any thread."""
+        self._requests.append(request)
+
+    def set_quality(self, quality: Quality) -> None:
+        """Take the governor's word from the next picture on. Callable from any thread."""
+        self._size = quality.size
+        self._track_every = quality.track_every

@@ -1,0 +1,179 @@
+"""``livehead animate``: a photo moved by a recorded video, into a file."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from livehead.animator import Animator
+from livehead.capture.file import FileCapture, read_audio
+from livehead.clock import NS
+from livehead.commands.compose import cast, make_driver, open_portraits
+from livehead.commands.options import add_picture_arguments, say, settings_from
+from livehead.concurrency import Worker
+from livehead.config import RunSettings
+from livehead.errors import CaptureError, NoFaceError
+from livehead.frames import AudioFrame, VideoFrame
+from livehead.interfaces import EndOfStream, Inputs
+from livehead.motion.calibration import Calibration, best_neutral
+from livehead.motion.keypoints import Keypoints, to_pixels, to_square
+from livehead.perception.portrait import Portrait, propose_crop
+from livehead.pipeline import TIME_BASE
+from livehead.renderers.store import AvatarStore
+from livehead.sinks.file import FileSink
+
+SOUND_RATE = 48_000
+SOUND_BLOCK = 960
+LONGEST_SIDE = 1280  # of a video that takes its size from the photo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--avatar", type=Path, required=True, metavar="PHOTO", help="whom to animate, with consent")
+    parser.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the performer")
+    parser.add_argument("--audio", type=Path, metavar="FILE", help="sound for the result, instead of the video's own")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="the result")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures of the run")
+    add_picture_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Two passes: the performer's motion and his neutral face, then the pictures."""
+    settings = settings_from(args)
+    store = AvatarStore()
+    (portrait,) = open_portraits([args.avatar], store, say)
+    started = time.monotonic()
+    watched = asyncio.run(_watch(args.driving, portrait))
+    neutral = best_neutral(watched.motions)
+    if neutral is None:
+        raise NoFaceError(f"no face in {args.driving}", "give a video that shows the performer's face")
+    if settings.mode == "absolute":
+        watched = _framed(watched, neutral)
+    size = settings.stream.size
+    if "size" not in vars(args):
+        size = _photo_size(portrait)
+        settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
+    company = cast(
+        settings, [portrait], make_driver("idle", [portrait]), store, calibration=Calibration(neutral), size=size
+    )
+    sound = _sound(args.audio or args.driving, wanted=args.audio is not None)
+    asyncio.run(_render(company.animator, watched.motions, sound, args.out))
+    taken_s = time.monotonic() - started
+    _report(args, settings, watched, taken_s)
+    return 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Watched:
+    """The performer's motion in every frame of a video of ``size``, and the video's length."""
+
+    motions: list[Keypoints]
+    size: tuple[int, int]
+    seconds: float
+
+
+async def _watch(path: Path, portrait: Portrait) -> _Watched:
+    driver = make_driver("face", [portrait])
+    motions: list[Keypoints] = []
+    size, seconds, step = (0, 0), 0.0, 0.0
+    async with Worker("watch") as worker, FileCapture(path, live=False) as capture:
+        with tqdm(desc="watching", unit="frame", disable=None) as bar:
+            while True:
+                try:
+                    frame = await capture.recv()
+                except EndOfStream:
+                    break
+                motions.append(await worker.run(driver.estimate, Inputs(frame, None, frame.captured_ns)))
+                step, seconds, size = frame.seconds - seconds, frame.seconds, frame.size
+                bar.update()
+    return _Watched(motions, size, seconds + (step or 1 / 25))
+
+
+def _framed(watched: _Watched, neutral: Keypoints) -> _Watched:
+    """For absolute motion: the points relative to head and shoulders, unless the video already is such a square."""
+    width, height = watched.size
+    if width == height:
+        return watched
+    points = neutral.points3d()[0]
+    points[:, :2] = to_pixels(points[:, :2], width, height)
+    points[:, 2] *= max(width, height) / 2
+    crop = propose_crop(points, width, height)
+    zoom = np.float32(max(width, height) / crop.side)
+    corner = to_square(np.array([crop.left, crop.top], np.float32) - 0.5, width, height)
+    motions = [
+        motion.moved((motion.value - corner) * zoom - 1, None if motion.depth is None else motion.depth * zoom)
+        for motion in watched.motions
+    ]
+    return replace(watched, motions=motions)
+
+
+async def _render(animator: Animator, motions: list[Keypoints], sound: AudioFrame | None, out: Path) -> None:
+    """Draw and encode; a picture is drawn while the one before is encoded."""
+    blocks = _blocks(sound, motions[-1].captured_ns)
+    block = next(blocks, None)
+    async with Worker("draw") as worker, FileSink(out, audio_rate=SOUND_RATE if sound else None) as sink:
+        encoding: Awaitable[None] | None = None
+        for motion in tqdm(motions, desc="animating", unit="frame", disable=None):
+            image = await worker.run(animator.draw, motion)
+            if encoding is not None:
+                await encoding
+            while block is not None and block.captured_ns <= motion.captured_ns:
+                await sink.send(block)
+                block = next(blocks, None)
+            pts = round(motion.captured_ns * 1e-9 / TIME_BASE)
+            encoding = asyncio.create_task(sink.send(VideoFrame(image, pts, TIME_BASE, motion.captured_ns)))
+        if encoding is not None:
+            await encoding
+
+
+def _sound(path: Path, *, wanted: bool) -> AudioFrame | None:
+    """The sound of ``path``; without any, None unless it was asked for by name. Raises: CaptureError."""
+    try:
+        return read_audio(path, SOUND_RATE)
+    except CaptureError:
+        if wanted:
+            raise
+        return None
+
+
+def _blocks(sound: AudioFrame | None, end_ns: int) -> Iterator[AudioFrame]:
+    """``sound`` up to ``end_ns`` in blocks, stamped with their own times."""
+    total = 0 if sound is None else min(sound.samples.shape[1], round(end_ns * 1e-9 * SOUND_RATE))
+    for start in range(0, total, SOUND_BLOCK):
+        assert sound is not None
+        samples = sound.samples[:, start : min(start + SOUND_BLOCK, total)]
+        yield AudioFrame(samples, SOUND_RATE, start, start * NS // SOUND_RATE)
+
+
+def _photo_size(portrait: Portrait) -> tuple[int, int]:
+    """The photo's own size, even, within ``LONGEST_SIDE``."""
+    height, width = portrait.photo.shape[:2]
+    scale = min(1.0, LONGEST_SIDE / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def _report(args: argparse.Namespace, settings: RunSettings, watched: _Watched, taken_s: float) -> None:
+    frames, seen = len(watched.motions), sum(motion.seen for motion in watched.motions)
+    say(f"{args.out}: {frames} frames, {watched.seconds:.1f} s of video in {taken_s:.1f} s")
+    if seen < frames:
+        say(f"no face in {frames - seen} frames of {args.driving.name}: there the avatar idles")
+    if args.json is None:
+        return
+    from livehead.metrics.report import Json, Report, write_json
+
+    inputs = {"avatar": str(args.avatar), "driving": str(args.driving), "model": settings.model, "mode": settings.mode}
+    results: dict[str, Json] = {
+        "out": str(args.out),
+        "frames": frames,
+        "driving_face_found": round(seen / frames, 5),
+        "clip_s": round(watched.seconds, 3),
+        "taken_s": round(taken_s, 3),
+        "real_time_factor": round(taken_s / watched.seconds, 4),
+    }
+    write_json(Report("animate", inputs).finish(results), args.json)

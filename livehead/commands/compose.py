@@ -1,0 +1,141 @@
+"""The roof's carpentry: from settings and photos to an ``Animator``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from livehead.animator import Animator, Scene
+from livehead.config import GainSettings, RunSettings
+from livehead.errors import ConfigError
+from livehead.interfaces import Driver, Renderer
+from livehead.motion.calibration import Calibration
+from livehead.motion.idle import IdleMotion
+from livehead.motion.keypoints import Keypoints
+from livehead.motion.presence import Presence
+from livehead.motion.transfer import Gains, MotionTransfer
+from livehead.perception.photo import read_photo
+from livehead.perception.portrait import Portrait
+from livehead.registry import find
+from livehead.renderers.composite import Compositor
+from livehead.renderers.store import AvatarStore
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "warp"
+CONSENT = (
+    "Animate a photo of a real person only with that person's consent, and tell those who watch that it is an avatar."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """An animator, and what of it is changed while it runs. All transfers share one ``calibration``."""
+
+    animator: Animator
+    transfers: tuple[MotionTransfer, ...]
+    calibration: Calibration
+
+    def recalibrate(self) -> None:
+        """Look for the performer's neutral face anew."""
+        self.animator.between_frames(self.calibration.restart)
+
+    def set_gains(self, gains: Gains) -> None:
+        """Change the gains of all avatars."""
+
+        def change() -> None:
+            for transfer in self.transfers:
+                transfer.gains = gains
+
+        self.animator.between_frames(change)
+
+
+def make_renderer(name: str, size: int, *, alpha: bool = False) -> Renderer[Any, Any, Any]:
+    """The renderer called ``name``. Raises: ConfigError for an unknown one."""
+    renderer: Renderer[Any, Any, Any] = find("renderers", DEFAULT_MODEL if name == "auto" else name)(size, alpha=alpha)
+    return renderer
+
+
+def open_portraits(paths: Sequence[Path], store: AvatarStore, tell: Callable[[str], None]) -> list[Portrait]:
+    """Photos as portraits. ``tell`` gets the consent line once for each new photo, and what could be better of each.
+
+    Raises: SourceError.
+    """
+    if not paths:
+        raise ConfigError("there is no avatar", "name a photo with --avatar")
+    portraits = []
+    for path in paths:
+        portrait = store.portrait(read_photo(path), path.stem)
+        if not store.consent_shown(portrait.digest):
+            tell(CONSENT)
+            store.remember_consent_shown(portrait.digest)
+        for hint in portrait.hints:
+            tell(f"{path.name}: {hint}")
+        portraits.append(portrait)
+    return portraits
+
+
+def make_driver(spec: str, portraits: Sequence[Portrait]) -> Driver[Keypoints]:
+    """The driver that ``spec`` names. Raises: ConfigError."""
+    name, _, argument = spec.partition(":")
+    driver: Driver[Keypoints] = find("drivers", name)(argument, portraits[0])
+    return driver
+
+
+def cast(
+    settings: RunSettings,
+    portraits: Sequence[Portrait],
+    driver: Driver[Keypoints],
+    store: AvatarStore,
+    *,
+    calibration: Calibration | None = None,
+    watch: Callable[[Keypoints], None] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Cast:
+    """Everything between the driver's inputs and the pictures to send, of ``size`` (the stream's, if None).
+
+    Raises: ConfigError, SourceError.
+    """
+    picture = settings.picture
+    renderer = make_renderer(settings.model, settings.render_size, alpha=picture.background != "keep")
+    kind = get_type_hints(type(renderer).prepare)["return"]
+    calibration = calibration or Calibration()
+    scenes, transfers = [], []
+    for portrait in portraits:
+        avatar = store.avatar(portrait, renderer, kind, "")
+        transfer = MotionTransfer(
+            avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
+        )
+        stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
+        scenes.append(Scene(portrait.name, avatar, transfer, Presence(IdleMotion(avatar.motion)), stage))
+        transfers.append(transfer)
+    return Cast(Animator(driver, renderer, scenes, watch=watch), tuple(transfers), calibration)
+
+
+def to_gains(settings: GainSettings) -> Gains:
+    """The transfer's gains as settings name them."""
+    return Gains(**settings.model_dump())
+
+
+def face(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``face``: the performer's face in the camera."""
+    from livehead.drivers.face import FaceDriver
+
+    return FaceDriver()
+
+
+def idle(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``idle``: nobody; the avatar blinks and sways."""
+    from livehead.drivers.idle import IdleDriver
+
+    return IdleDriver(portrait.motion)
+
+
+def motion(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``motion:FILE``: recorded by ``--record-motion FILE``."""
+    from livehead.drivers.replay import ReplayDriver
+
+    return ReplayDriver(Path(argument))

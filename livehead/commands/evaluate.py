@@ -1,0 +1,60 @@
+"""``livehead evaluate``: how true the pictures are, by the design's protocol."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from livehead.commands.compose import make_renderer
+from livehead.metrics.clips import list_clips
+from livehead.metrics.evaluation import METRICS, SIDE, Draw, Prepare, Shot, copy, evaluate
+from livehead.metrics.plot import plot_evaluation
+from livehead.metrics.report import Report, table, write_json
+from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.portrait import Crop, Portrait
+
+BASELINES = ("copy", "warp")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clips", type=Path, required=True, metavar="DIR", help="folder of clips of one face each")
+    parser.add_argument(
+        "--list", type=Path, metavar="FILE", help="names of clips, one a line; all of the folder if absent"
+    )
+    parser.add_argument("--model", default="warp", help="names, comma between; copy and warp are always added")
+    parser.add_argument("--frames", type=int, default=40, help="driving frames of each clip")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure, print the table, write what was asked for."""
+    names = list(dict.fromkeys([*BASELINES, *(name.strip() for name in args.model.split(",") if name.strip())]))
+    models = {name: copy if name == "copy" else prepare_with(name) for name in names}
+    clips = list_clips(args.clips, args.list)
+    settings = {"clips": str(args.clips), "list": str(args.list or ""), "frames": args.frames, "models": names}
+    report = Report("evaluate", settings)
+    with FaceMesh(static=True) as finder, tqdm(total=len(clips), unit="clip", disable=None) as bar:
+        results = evaluate(
+            clips, models, finder, args.frames, lambda clip: (bar.set_postfix_str(clip), bar.update())[0]
+        )
+    print(table({name: figures.mean for name, figures in results.items()}, METRICS, "model"))
+    if args.json:
+        write_json(report.finish({n: {"mean": f.mean, "clips": f.clips} for n, f in results.items()}), args.json)
+    if args.plot:
+        plot_evaluation(results, args.plot)
+    return 0
+
+
+def prepare_with(name: str) -> Prepare:
+    """The protocol's view of a renderer: the whole frame is the source, its mesh the motion."""
+    renderer = make_renderer(name, SIDE)
+
+    def prepare(source: Shot) -> Draw:
+        portrait = Portrait("clip", source.image, Crop(0, 0, SIDE), source.image, source.mesh, (), "")
+        avatar = renderer.prepare(portrait)
+        return lambda driving: renderer.render(avatar, driving.mesh)
+
+    return prepare

@@ -1,0 +1,64 @@
+"""Options that several commands share, and how they become settings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from livehead.config import GainSettings, RunSettings, load, parse
+from livehead.registry import names
+
+REGIONS = tuple(GainSettings.model_fields)
+
+
+def say(line: str) -> None:
+    """A line for the person, beside whatever progress bar there is."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
+    """What decides how the avatar looks; anything not given comes from --config, else from the defaults."""
+    absent: Any = argparse.SUPPRESS
+    add = parser.add_argument
+    add("--model", default=absent, metavar="NAME", help=f"auto or one of: {', '.join(names('renderers'))}")
+    add("--size", default=absent, metavar="WxH", help="size of the picture, as 1280x720")
+    add("--fit", default=absent, choices=("fit", "crop", "blur"), help="bars, head and shoulders, or blurred sides")
+    add("--background", default=absent, metavar="WHAT", help="keep, blur, a colour (#rrggbb or a name) or an image")
+    add("--badge", action="store_true", default=absent, help='write "avatar" into the picture')
+    add("--render-size", type=int, default=absent, metavar="N", help="side of the rendered square in pixels")
+    add("--precision", default=absent, choices=("auto", "fp32", "bf16", "int8"), help="of the networks")
+    add(
+        "--gain",
+        action="append",
+        default=absent,
+        metavar="REGION=X",
+        help=f"how strongly it follows: {', '.join(REGIONS)}",
+    )
+    add("--relative", dest="mode", action="store_const", const="relative", default=absent, help="motion since neutral")
+    add(
+        "--absolute", dest="mode", action="store_const", const="absolute", default=absent, help="the performer's points"
+    )
+    add("--config", type=Path, metavar="FILE", help="TOML with any of these settings")
+
+
+def settings_from(args: argparse.Namespace) -> RunSettings:
+    """The settings of ``--config`` with the command line's laid over them. Raises: ConfigError."""
+    base = load(RunSettings, args.config) if args.config else RunSettings()
+    tree = base.model_dump()
+    given = vars(args)
+    for key in ("model", "driver", "capture", "microphone", "mode", "render_size", "precision"):
+        if key in given:
+            tree[key] = given[key]
+    if given.get("sink"):
+        tree["sinks"] = given["sink"]
+    for group, keys in (("stream", ("size", "fps")), ("picture", ("fit", "background", "badge"))):
+        tree[group].update({key: given[key] for key in keys if key in given})
+    for item in given.get("gain", ()):
+        region, _, value = item.partition("=")
+        tree["gains"][region] = value
+    for key, name in (("budget_ms", "frame_ms"), ("machine_share", "machine_share")):
+        if key in given:
+            tree["budget"][name] = given[key]
+    return parse(RunSettings, tree, where="command line" if not args.config else f"command line and {args.config}")
