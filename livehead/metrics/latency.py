@@ -145,8 +145,8 @@ def shares(
     """Part of the whole latency that each step takes, from medians.
 
     ``exposure_ms``: wait for the camera's next exposure. ``way_ms``: of one frame from exposure to sink, of which
-    ``stages_ms`` are the parts; what lies between them is ``handover``. ``later_frames`` is the rest: waiting for a later
-    frame because the first ones do not show the motion yet (smoothing) or were dropped.
+    ``stages_ms`` are the parts; what lies between them is ``handover``. ``later_frames`` is the rest: waiting for
+    a later frame because the first ones do not show the motion yet (smoothing) or were dropped.
     """
     parts = {"wait_exposure": exposure_ms, **stages_ms}
     parts["handover"] = way_ms - sum(stages_ms.values())
