@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack
 from types import ModuleType, TracebackType
 from typing import Any
 
-import numpy as np
-
 from livehead.clock import NS, now_ns
 from livehead.concurrency import Fifo, Worker
 from livehead.errors import CaptureError
@@ -101,7 +99,7 @@ class MicrophoneCapture:
         if not (time.inputBufferAdcTime > 0 and 0 <= age_s <= _CREDIBLE_S):
             age_s = count / self.rate
         captured_ns = now_ns() - round(age_s * NS)
-        self._line.put(AudioFrame(np.ascontiguousarray(block.T), self.rate, self._taken, captured_ns))
+        self._line.put(AudioFrame(block.T.copy(), self.rate, self._taken, captured_ns))
         self._taken += count
 
     def _finished(self) -> None:

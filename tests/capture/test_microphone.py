@@ -1,0 +1,222 @@
+"""A real PulseAudio server with a null sink for a microphone; PortAudio reaches it through ALSA's plug-in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+CONFIG = """
+load-module module-null-sink sink_name=vmic rate=16000 channels=1
+load-module module-remap-source master=vmic.monitor source_name=livehead_mic
+load-module module-native-protocol-unix
+set-default-source livehead_mic
+"""
+
+# PortAudio looks for devices once, when it is loaded: each case needs a process of its own
+PRELUDE = """
+import asyncio
+import numpy as np
+from livehead.capture.microphone import MicrophoneCapture, microphones_found
+from livehead.clock import now_ns
+from livehead.errors import CaptureError
+"""
+
+
+def alsa_has_pulse() -> bool:
+    return any(Path(folder).glob("**/alsa-lib/libasound_module_pcm_pulse.so") for folder in ("/usr/lib", "/usr/lib64"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    missing = [tool for tool in ("pulseaudio", "paplay") if shutil.which(tool) is None]
+    if missing or not alsa_has_pulse():
+        pytest.skip("needs apt-get install pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins")
+    home = tmp_path_factory.mktemp("pulse")
+    home.chmod(0o700)
+    (home / "pa.conf").write_text(CONFIG)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(home), "HOME": str(home)}
+    daemon = subprocess.Popen(
+        ["pulseaudio", "-n", "-F", str(home / "pa.conf"), "--exit-idle-time=-1", "--daemonize=no"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(100):
+        if (home / "pulse" / "native").exists():
+            break
+        time.sleep(0.05)
+    else:
+        pytest.skip("pulseaudio does not start here")
+    yield environment
+    daemon.terminate()
+    daemon.wait()
+
+
+def run(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """``code`` in a fresh process."""
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_tone_comes_in_blocks_of_20_ms_on_the_monotonic_clock(
+    server: dict[str, str], write_wav: Callable[..., Path]
+) -> None:
+    tone = write_wav(hz=1000.0, rate=16_000, channels=1)
+    done = run(
+        f"""
+        async def main():
+            async with MicrophoneCapture("pulse", block_ms=20) as microphone:
+                player = await asyncio.create_subprocess_exec("paplay", "--latency-msec=50", "--device=vmic", {str(tone)!r})
+                frames, ages = [], []
+                heard = 0
+                while heard < 9000:
+                    frames.append(await microphone.recv())
+                    ages.append(now_ns() - frames[-1].captured_ns)
+                    heard += int((np.abs(frames[-1].samples) > 0.01).sum())
+                await player.wait()
+            assert {{(f.samples.shape, f.rate) for f in frames}} == {{((1, 320), 16_000)}}
+            assert [f.pts for f in frames] == [320 * i for i in range(len(frames))]
+            stamps = np.array([f.captured_ns for f in frames]) / 1e6
+            assert 18 < np.median(np.diff(stamps)) < 22, stamps
+            assert 0 < np.median(ages) / 1e6 < 200, ages
+            sound = np.concatenate([f.samples[0] for f in frames])
+            loud = np.abs(sound) > 0.01
+            assert abs(np.abs(np.fft.rfft(sound[loud.argmax() :][:8000])).argmax() * 2 - 1000) <= 4
+            assert 0.3 < np.abs(sound).max() < 0.7
+
+        asyncio.run(main())
+        """,
+        server,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are(server: dict[str, str]) -> None:
+    done = run(
+        """
+        async def main():
+            async with MicrophoneCapture("Studio 9000"):
+                pass
+
+        try:
+            asyncio.run(main())
+        except CaptureError as error:
+            print(error)
+        print(microphones_found())
+        """,
+        server,
+    )
+    assert done.stdout.startswith("there is no microphone 'Studio 9000': found: "), done
+    assert done.stdout.count("pulse") == 2
+
+
+def test_a_part_of_the_name_in_any_case_will_do(server: dict[str, str]) -> None:
+    done = run(
+        """
+        async def main():
+            async with MicrophoneCapture("PUL", block_ms=10) as microphone:
+                print((await microphone.recv()).samples.shape)
+
+        asyncio.run(main())
+        """,
+        server,
+    )
+    assert done.stdout == "(1, 160)\n", done.stderr
+
+
+def test_a_reader_that_sleeps_loses_the_oldest_blocks_and_they_are_counted(server: dict[str, str]) -> None:
+    done = run(
+        """
+        async def main():
+            async with MicrophoneCapture("pulse", block_ms=10) as microphone:
+                await microphone.recv()
+                await asyncio.sleep(1.0)
+                before = microphone.dropped
+                first = await microphone.recv()
+                print(before > 10, first.pts > 10 * 160)
+
+        asyncio.run(main())
+        """,
+        server,
+    )
+    assert done.stdout == "True True\n", done.stderr
+
+
+def test_a_microphone_that_goes_away_is_told(server: dict[str, str], tmp_path: Path) -> None:
+    """A second server, killed in use."""
+    home = tmp_path / "second"
+    home.mkdir(mode=0o700)
+    (home / "pa.conf").write_text(CONFIG)
+    environment = {**server, "XDG_RUNTIME_DIR": str(home), "HOME": str(home)}
+    done = run(
+        f"""
+        import subprocess, pathlib, time
+
+        async def main():
+            quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            words = ["pulseaudio", "-n", "-F", "{home}/pa.conf", "--exit-idle-time=-1", "--daemonize=no"]
+            daemon = await asyncio.create_subprocess_exec(*words, **quiet)
+            while not pathlib.Path("{home}/pulse/native").exists():
+                await asyncio.sleep(0.05)
+            async with MicrophoneCapture("pulse") as microphone:
+                await microphone.recv()
+                daemon.kill()
+                async with asyncio.timeout(10):
+                    while True:
+                        await microphone.recv()
+
+        try:
+            asyncio.run(main())
+        except CaptureError as error:
+            print(error)
+        """,
+        environment,
+    )
+    assert done.stdout == "the microphone is gone: plug it in and start again\n", done
+
+
+def test_without_any_device_it_says_so(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "HOME": str(tmp_path),
+        "PULSE_SERVER": "unix:/nowhere",
+    }
+    done = run(
+        """
+        async def main():
+            async with MicrophoneCapture("pulse"):
+                pass
+
+        try:
+            asyncio.run(main())
+        except CaptureError as error:
+            print(error)
+        """,
+        environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "microphone" in done.stdout or "PortAudio" in done.stdout
+    assert ": " in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+def test_without_portaudio_it_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    from livehead.capture.microphone import microphones_found
+    from livehead.errors import CaptureError
+
+    def nothing(name: str) -> None:
+        return None
+
+    monkeypatch.setattr("ctypes.util.find_library", nothing)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    with pytest.raises(CaptureError, match="apt-get install libportaudio2"):
+        microphones_found()
