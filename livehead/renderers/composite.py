@@ -173,7 +173,7 @@ def _sides(photo: Image, size: tuple[int, int]) -> Image:
     """The photo, blurred and dimmed, over a canvas of ``size``."""
     height, width = photo.shape[:2]
     scale = max(size[0] / width, size[1] / height)
-    window = (size[0] / scale, size[1] / scale)
+    window = (min(size[0] / scale, width), min(size[1] / scale, height))
     left, top = (width - window[0]) / 2, (height - window[1]) / 2
     box = (left, top, left + window[0], top + window[1])
     small = (max(size[0] // 8, 1), max(size[1] // 8, 1))

@@ -73,17 +73,27 @@ def place(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: F
     else:
         scale = min(across / width, down / height)
         left, top = (across - width * scale) / 2, (down - height * scale) / 2
-    side = max(int(round(crop.side * scale)), 1)
-    head = Rect(int(round(left + crop.left * scale)), int(round(top + crop.top * scale)), side, side)
-    # The square's rounding decides the photo's place, so that both stay congruent.
+    # The square lies on whole pixels, and the photo follows it, so that both stay congruent. Rounded up, so that the
+    # photo still reaches the canvas' edges where it should.
+    side = int(np.ceil(crop.side * scale - 1e-6))
     scale = side / crop.side
-    left, top = head.left - crop.left * scale, head.top - crop.top * scale
-    edges = [int(np.ceil(left - 0.5)), int(np.ceil(top - 0.5))]
-    ends = [int(np.floor(left + width * scale + 0.5)), int(np.floor(top + height * scale + 0.5))]
-    photo = Rect(edges[0], edges[1], ends[0] - edges[0], ends[1] - edges[1])
-    return Placement(scale, left, top, head, photo.within(Rect(0, 0, across, down)))
+    column = _reaching(left + crop.left * scale, crop.left * scale, (width - crop.left) * scale, across)
+    row = _reaching(top + crop.top * scale, crop.top * scale, (height - crop.top) * scale, down)
+    left, top = column - crop.left * scale, row - crop.top * scale
+    start = (int(np.ceil(left - 0.5)), int(np.ceil(top - 0.5)))
+    end = (int(np.floor(left + width * scale + 0.5)), int(np.floor(top + height * scale + 0.5)))
+    photo = Rect(*start, end[0] - start[0], end[1] - start[1])
+    return Placement(scale, left, top, Rect(column, row, side, side), photo.within(Rect(0, 0, across, down)))
 
 
 def _aim(centre: float, share: float, window: float, length: float) -> float:
     """Start of a window on ``length`` that has ``centre`` at ``share`` of it, and stays inside."""
     return max(0.0, min(centre - share * window, length - window))
+
+
+def _reaching(wanted: float, before: float, after: float, length: int) -> int:
+    """The whole pixel nearest to ``wanted`` from which a photo that reaches ``before`` back and ``after`` ahead covers
+    a canvas of ``length``, if it is long enough to."""
+    if before + after < length:
+        return round(wanted)
+    return max(min(round(wanted), int(np.floor(before + 0.5))), int(np.ceil(length - after - 0.5)))

@@ -1,0 +1,208 @@
+"""The rendered head goes back into its photo without a seam, whatever the photo's shape and the canvas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from livehead.errors import ConfigError, SourceError
+from livehead.motion.keypoints import mesh_keypoints
+from livehead.perception.photo import read_photo
+from livehead.perception.portrait import Crop, Portrait, prepare_portrait
+from livehead.renderers.composite import Compositor
+from livehead.renderers.fade import CrossFade, mirrored
+from livehead.renderers.placement import Fit, place
+
+ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
+FITS: tuple[Fit, ...] = ("fit", "crop", "blur")
+
+
+def a_portrait(width: int, height: int, crop: Crop) -> Portrait:
+    """A photo of soft coloured waves; nobody looks at the mesh here."""
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 90 * np.sin(x / 37 + channel) * np.cos(y / 29 - channel) for channel in range(3)]
+    photo = np.stack(waves, axis=2).astype(np.uint8)
+    mesh = mesh_keypoints(np.zeros((478, 3), np.float32), 1.0, 0)
+    return Portrait("waves", photo, crop, crop.cut(photo, min(crop.side, 1024)), mesh, (), "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> Portrait:
+    return prepare_portrait(read_photo(ASTRONAUT), "astronaut")
+
+
+SHAPES = [
+    (640, 480, Crop(150, 60, 300)),
+    (480, 900, Crop(40, 100, 400)),
+    (512, 512, Crop(0, 0, 512)),
+    (1900, 700, Crop(1250, 10, 640)),
+    (300, 400, Crop(-40, 20, 380)),  # leaves the photo on both sides
+]
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize(("width", "height", "crop"), SHAPES)
+def test_a_head_that_does_not_move_leaves_the_photo_as_it_is(width: int, height: int, crop: Crop, fit: Fit) -> None:
+    portrait = a_portrait(width, height, crop)
+    canvas = Compositor(portrait, (1280, 720), fit).compose(portrait.image)
+    where = place((width, height), crop, (1280, 720), fit)
+    left, top, right, bottom = where.photo_box(width, height)
+    seen = canvas[where.seen.slices]
+    columns = left + (np.arange(seen.shape[1], dtype=np.float32) + 0.5) * (right - left) / seen.shape[1] - 0.5
+    rows = top + (np.arange(seen.shape[0], dtype=np.float32) + 0.5) * (bottom - top) / seen.shape[0] - 0.5
+    truth = cv2.remap(portrait.photo, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(seen.astype(int) - truth.astype(int)).max() <= 8
+    assert np.abs(seen.astype(int) - truth.astype(int)).mean() < 1
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize(("width", "height", "crop"), SHAPES)
+def test_the_canvas_shows_the_photo_in_its_own_proportions(width: int, height: int, crop: Crop, fit: Fit) -> None:
+    where = place((width, height), crop, (1280, 720), fit)
+    assert where.head.width == where.head.height
+    assert where.scale == pytest.approx(where.head.width / crop.side)
+    if fit == "crop":
+        assert (where.seen.width, where.seen.height) == (1280, 720)
+    else:
+        assert where.seen.width == 1280 or where.seen.height == 720
+        assert where.seen.width / where.seen.height == pytest.approx(width / height, rel=0.01)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_only_the_square_changes_and_its_border_fades(fit: Fit) -> None:
+    portrait = a_portrait(640, 480, Crop(150, 60, 300))
+    compositor = Compositor(portrait, (1280, 720), fit)
+    white, black = (compositor.compose(np.full((256, 256, 3), tone, np.uint8)) for tone in (255, 0))
+    head = place((640, 480), portrait.crop, (1280, 720), fit).head
+    outside = np.ones((720, 1280), bool)
+    outside[head.slices] = False
+    assert np.array_equal(white[outside], black[outside])
+    assert (white[head.slices] == 255).all(axis=2).mean() > 0.75
+    middle = white[head.top + head.height // 2].astype(int) - black[head.top + head.height // 2].astype(int)
+    assert np.abs(np.diff(middle[:, 0])).max() <= 255 * 0.08, "the passage is gradual"
+
+
+def test_an_edge_of_the_photo_is_no_edge_of_the_head() -> None:
+    portrait = a_portrait(512, 512, Crop(0, 0, 512))
+    canvas = Compositor(portrait, (1280, 720), "fit").compose(np.full((512, 512, 3), 255, np.uint8))
+    assert (canvas[:, 280:1000] == 255).all()
+    assert (canvas[:, :280] == canvas[0, 0]).all()
+
+
+def test_every_frame_is_a_canvas_of_its_own() -> None:
+    portrait = a_portrait(640, 480, Crop(150, 60, 300))
+    compositor = Compositor(portrait, (640, 360))
+    first = compositor.compose(portrait.image)
+    kept = first.copy()
+    second = compositor.compose(np.zeros_like(portrait.image))
+    assert np.array_equal(first, kept)
+    first[:] = 0  # a sink may write into what it holds
+    assert np.array_equal(compositor.compose(np.zeros_like(portrait.image)), second)
+
+
+@pytest.mark.parametrize("size", [128, 300, 512, 1024])
+def test_the_renderers_size_may_change_between_frames(size: int) -> None:
+    portrait = a_portrait(640, 480, Crop(150, 60, 300))
+    compositor = Compositor(portrait, (1280, 720))
+    still = compositor.compose(portrait.image).astype(int)
+    picture = cv2.resize(portrait.image, (size, size), interpolation=cv2.INTER_AREA)
+    assert np.abs(compositor.compose(picture).astype(int) - still).mean() < 2
+
+
+def test_alpha_is_ignored_where_the_background_is_kept() -> None:
+    portrait = a_portrait(640, 480, Crop(150, 60, 300))
+    compositor = Compositor(portrait, (640, 360))
+    clear = np.dstack([portrait.image, np.zeros(portrait.image.shape[:2], np.uint8)])
+    assert np.array_equal(compositor.compose(clear), compositor.compose(portrait.image))
+
+
+def test_a_colour_stands_behind_the_person_everywhere(astronaut: Portrait) -> None:
+    compositor = Compositor(astronaut, (640, 360), "fit", "#3366aa")
+    clear = np.dstack([astronaut.image, np.zeros(astronaut.image.shape[:2], np.uint8)])
+    canvas = compositor.compose(clear)
+    head = place((512, 512), astronaut.crop, (640, 360), "fit").head
+    assert (canvas[:, :120] == (0x33, 0x66, 0xAA)).all(), "no bars"
+    inner = canvas[head.top + 15 : head.top + head.height - 15, head.left + 15 : head.left + head.width - 15]
+    assert np.abs(inner.astype(int) - (0x33, 0x66, 0xAA)).max() <= 1, "a clear head shows the colour alone"
+    suit = canvas[300:340, 270:330].astype(int).mean(axis=(0, 1))
+    assert suit[0] > suit[2] + 60, "the orange suit, outside the square, stays"
+
+
+def test_a_renderer_without_alpha_keeps_the_photos_own_outline(astronaut: Portrait) -> None:
+    canvas = Compositor(astronaut, (640, 360), "crop", "lime").compose(astronaut.image)
+    assert (canvas[5, 30] == (0, 255, 0)).all()
+    face = place((512, 512), astronaut.crop, (640, 360), "crop").head
+    middle = canvas[face.top + face.height // 2, face.left + face.width // 2].astype(int)
+    assert middle[0] > middle[2], "skin"
+
+
+def test_a_blurred_background_loses_detail_and_takes_no_colour_from_the_person(astronaut: Portrait) -> None:
+    opaque = np.dstack([astronaut.image, np.full(astronaut.image.shape[:2], 255, np.uint8)])
+    sharp = Compositor(astronaut, (1280, 720), "fit").compose(astronaut.image)
+    soft = Compositor(astronaut, (1280, 720), "fit", "blur").compose(opaque)
+    flag = (slice(60, 260), slice(285, 400))
+    assert cv2.Laplacian(soft[flag], cv2.CV_32F).std() < 0.3 * cv2.Laplacian(sharp[flag], cv2.CV_32F).std()
+    wall = soft[420:520, 930:990].astype(int).mean(axis=(0, 1))
+    assert wall[0] - wall[2] < 40, "the orange suit does not bleed into the wall beside it"
+
+
+def test_an_image_fills_the_canvas_behind_the_person(astronaut: Portrait, tmp_path: Path) -> None:
+    scenery = np.zeros((300, 900, 3), np.uint8)
+    scenery[:, 450:] = 255
+    path = tmp_path / "scenery.png"
+    cv2.imwrite(str(path), scenery)
+    clear = np.dstack([astronaut.image, np.zeros(astronaut.image.shape[:2], np.uint8)])
+    canvas = Compositor(astronaut, (1280, 720), "fit", str(path)).compose(clear)
+    assert (canvas[:, 5] == 0).all()
+    assert (canvas[:, -5] == 255).all()
+
+
+def test_a_background_that_is_none_names_the_nearest(astronaut: Portrait, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean blur"):
+        Compositor(astronaut, background="blurr")
+    with pytest.raises(SourceError, match="no photo at"):
+        Compositor(astronaut, background=str(tmp_path / "beach.jpg"))
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_the_badge_is_seen_on_every_frame(fit: Fit) -> None:
+    portrait = a_portrait(640, 480, Crop(150, 60, 300))
+    plain = Compositor(portrait, (1280, 720), fit)
+    badged = Compositor(portrait, (1280, 720), fit, badge=True)
+    for tone in (0, 255):
+        picture = np.full((256, 256, 3), tone, np.uint8)
+        changed = (plain.compose(picture) != badged.compose(picture)).any(axis=2)
+        rows, columns = np.nonzero(changed)
+        assert changed.sum() > 1500
+        assert rows.max() < 80
+        assert columns.max() < 200
+
+
+def test_a_cross_fade_goes_from_the_old_picture_to_the_new() -> None:
+    fade = CrossFade(0.3)
+    old, new = np.full((8, 8, 3), 200, np.uint8), np.full((8, 8, 3), 100, np.uint8)
+    assert fade.blend(new, 0) is new
+    fade.start(old, 1_000_000_000)
+    levels = [int(fade.blend(new, 1_000_000_000 + round(t * 3e7))[0, 0, 0]) for t in range(10)]
+    assert levels[0] == 200
+    assert levels[5] == 150
+    assert levels == sorted(levels, reverse=True)
+    assert fade.blend(new, 1_310_000_000) is new
+    assert not fade.active
+
+
+def test_a_cross_fade_ends_when_the_canvas_changes_size() -> None:
+    fade = CrossFade(0.3)
+    fade.start(np.zeros((8, 8, 3), np.uint8), 0)
+    other = np.zeros((16, 8, 3), np.uint8)
+    assert fade.blend(other, 1) is other
+    assert not fade.active
+
+
+def test_a_self_view_is_mirrored_in_a_picture_of_its_own() -> None:
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    assert np.array_equal(mirrored(picture), picture[:, ::-1])
+    assert np.array_equal(mirrored(mirrored(picture)), picture)
