@@ -105,7 +105,7 @@ def draw_sheet(pair: Pair, out: Path, path: Path) -> None:
     chosen = evenly(8, len(outputs))
     rows = [
         Row("portrait", [read_photo(pair.portrait)]),
-        Row(f"driving {pair.clip.stem}", [driving[i] for i in chosen], [f"frame {i}" for i in chosen]),
+        Row("driving", [driving[i] for i in chosen], [f"frame {i}" for i in chosen]),
         Row("output", [outputs[i] for i in chosen]),
     ]
     save_sheet(rows, path, cell=256, title=pair.name)
