@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exc()
         print(
-            f"livehead {args.command}: {type(error).__name__}: {error} (a fault of livehead's own: please report it with "
-            "the output of the same command with --debug)",
+            f"livehead {args.command}: {type(error).__name__}: {error} (a fault of livehead's own: please report it "
+            "with the output of the same command with --debug)",
             file=sys.stderr,
         )
         return 1

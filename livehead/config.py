@@ -36,10 +36,11 @@ class Settings(BaseModel):
 
 
 class StreamSettings(Settings):
-    """What the sinks get: ``size`` width and height in pixels, ``fps`` frames a second."""
+    """What the sinks get: ``size`` width and height in pixels, ``fps``, and sound of ``audio_rate`` Hz or none."""
 
     size: Size = (1280, 720)
     fps: Annotated[float, Field(gt=0, le=120)] = 30.0
+    audio_rate: int | None = None
 
 
 class CameraSettings(Settings):

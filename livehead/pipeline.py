@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from livehead.clock import NS, Pacer, Timeline, now_ns
 from livehead.concurrency import Fifo, Latest, Worker
@@ -33,12 +33,15 @@ SOUND_LINE = 100  # audio frames that may wait for one sink: one to two seconds
 SINK_PATIENCE = 30  # consecutive bad frames until a sink that does not raise SinkError is given up
 
 
-class Performer(Protocol):
+MotionT = TypeVar("MotionT", bound=Motion)
+
+
+class Performer(Protocol[MotionT]):
     """What turns inputs into pictures: an ``Animator``. Each verb is called from one thread of its own."""
 
-    def estimate(self, inputs: Inputs) -> Motion: ...
+    def estimate(self, inputs: Inputs) -> MotionT: ...
 
-    def draw(self, motion: Motion) -> Image: ...
+    def draw(self, motion: MotionT) -> Image: ...
 
     def set_quality(self, quality: Quality) -> None: ...
 
@@ -77,7 +80,7 @@ class Pipeline:
     def __init__(
         self,
         capture: Capture | None,
-        performer: Performer,
+        performer: Performer[Any],
         sinks: Sequence[Sink],
         *,
         fps: float = 30.0,
@@ -86,6 +89,8 @@ class Pipeline:
         stats: Stats | None = None,
     ) -> None:
         self.stats = stats or Stats()
+        self.first_sent = asyncio.Event()
+        """Set when the first picture has reached a sink."""
         self._capture = capture
         self._microphone = microphone
         self._performer = performer
@@ -248,6 +253,7 @@ class Pipeline:
             failures = 0
             if isinstance(frame, VideoFrame):
                 self.stats.count("sent")
+                self.first_sent.set()
                 self.stats.record("send", (now_ns() - start) / 1e6)
                 self.stats.record("capture_to_sink", (now_ns() - frame.captured_ns) / 1e6)
         self._count_drops(outlet.name, line)

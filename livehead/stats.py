@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+_IMPORTED = time.monotonic()
+
 YARDSTICK = {"channels": 64, "side": 64, "kernel": 3, "rounds": 12}
 """The fixed convolution: 1 x 64 x 64 x 64 by 64 filters of 3 x 3, the best of twelve rounds."""
 
@@ -79,6 +81,17 @@ def peak_mb() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
+
+
+def seconds_since_start() -> float:
+    """Since this process was started, as the system counts; where it does not tell, since this module was imported."""
+    try:
+        with open("/proc/self/stat", encoding="ascii") as figures:
+            ticks = int(figures.read().rsplit(")", 1)[1].split()[19])
+        with open("/proc/uptime", encoding="ascii") as uptime:
+            return float(uptime.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return time.monotonic() - _IMPORTED
 
 
 def yardstick() -> dict[str, float]:

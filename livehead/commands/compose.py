@@ -137,5 +137,8 @@ def idle(argument: str, portrait: Portrait) -> Driver[Keypoints]:
 def motion(argument: str, portrait: Portrait) -> Driver[Keypoints]:
     """``motion:FILE``: recorded by ``--record-motion FILE``."""
     from livehead.drivers.replay import ReplayDriver
+    from livehead.motion.recording import load_motion
 
-    return ReplayDriver(Path(argument))
+    if not argument:
+        raise ConfigError("the motion driver needs a file", "write --driver motion:FILE")
+    return ReplayDriver(load_motion(argument))

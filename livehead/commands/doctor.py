@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.metadata
 import importlib.util
 import json
@@ -133,25 +134,29 @@ def _microphone() -> list[Finding]:
 
 
 def _virtual_camera() -> list[Finding]:
-    from livehead.sinks.virtual_camera import probe
+    from livehead.sinks.virtual_camera import VirtualCameraSink
+
+    async def opened() -> str:
+        async with VirtualCameraSink() as sink:
+            return sink.description
 
     try:
-        device = probe()
+        detail = asyncio.run(opened())
     except LiveheadError as error:
         return [Finding("virtual camera", False, error.problem, error.remedy, needed=True)]
-    return [Finding("virtual camera", True, device, needed=True)]
+    return [Finding("virtual camera", True, detail, needed=True)]
 
 
 def _pipewire() -> list[Finding]:
     if sys.platform != "linux":
         return []
-    from livehead.sinks.pipewire import probe
+    from livehead.sinks.pipewire import require_pipewire
 
     try:
-        detail = probe()
+        require_pipewire()
     except LiveheadError as error:
         return [Finding("pipewire camera", False, error.problem, error.remedy)]
-    return [Finding("pipewire camera", True, detail)]
+    return [Finding("pipewire camera", True, "GStreamer is whole and a PipeWire server answers")]
 
 
 def _window() -> list[Finding]:
@@ -167,9 +172,9 @@ def _encoder() -> list[Finding]:
 
 
 def _disk() -> list[Finding]:
-    from livehead.renderers.store import home
+    from livehead.renderers.store import AvatarStore
 
-    folder = home()
+    folder = AvatarStore().folder
     near = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(near).free / 1e9
     well = free > 0.2 and os.access(near, os.W_OK)

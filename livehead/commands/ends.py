@@ -56,14 +56,14 @@ def pipewire(argument: str, stream: StreamSettings) -> Sink:
     """``pipewire`` or ``pipewire:NAME``."""
     from livehead.sinks.pipewire import PipeWireSink
 
-    return PipeWireSink(size=stream.size, fps=stream.fps, **({"name": argument} if argument else {}))
+    return PipeWireSink(stream.size, round(stream.fps), *([argument] if argument else []))
 
 
 def recording(argument: str, stream: StreamSettings) -> Sink:
     """``file:PATH.mp4``."""
     if not argument:
         raise ConfigError("a file sink needs a path", "write --sink file:out.mp4")
-    return FileSink(Path(argument), fps=stream.fps)
+    return FileSink(Path(argument), fps=stream.fps, audio_rate=stream.audio_rate)
 
 
 def window(argument: str, stream: StreamSettings) -> Sink:

@@ -1,6 +1,7 @@
 """The synthetic performer: a photo that ships, moved by a script.
 
-It is filmed ahead, so that its own cost is not measured. Composed here at the roof from ``motion/performance``, the renderer ``warp`` and ``capture/synthetic``.
+It is filmed ahead, so that its own cost is not measured. Composed here at the roof from ``motion/performance``, the
+renderer ``warp`` and ``capture/synthetic``.
 """
 
 from __future__ import annotations

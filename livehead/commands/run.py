@@ -1,0 +1,182 @@
+"""``livehead run``: a photo, live."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from livehead.capture.microphone import MicrophoneCapture
+from livehead.commands.compose import DEFAULT_MODEL, Cast, cast, make_driver, open_portraits, to_gains
+from livehead.commands.ends import open_capture, open_sink
+from livehead.commands.hotkeys import Hotkeys
+from livehead.commands.options import add_picture_arguments, say, settings_from
+from livehead.config import RunSettings, StreamSettings
+from livehead.governor import Governor, Quality
+from livehead.interfaces import Capture, Sink
+from livehead.motion.recording import MotionRecorder
+from livehead.pipeline import Pipeline
+from livehead.renderers.store import AvatarStore
+from livehead.sinks.window import WindowSink
+from livehead.stats import machine, peak_mb, seconds_since_start, summary
+
+SOUND_RATE = 48_000
+NO_CAMERA = ("idle", "motion")  # drivers that look at nothing
+SLOW_SHARE = 0.85  # of the asked rate: below, the run says that it is slow
+RATE_WINDOW_S = 4.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    absent = argparse.SUPPRESS
+    add = parser.add_argument
+    add("--avatar", type=Path, nargs="+", metavar="PHOTO", help="one or several, with the consent of whom they show")
+    add("--driver", default=absent, metavar="NAME", help="face, idle or motion:FILE")
+    add("--capture", default=absent, metavar="SPEC", help="camera, camera:N, file:VIDEO or synthetic")
+    add("--microphone", default=absent, metavar="NAME", help="record its sound too; 'default' for the system's")
+    add(
+        "--sink", action="append", default=[], metavar="SPEC", help="virtualcam, pipewire, window, file:OUT.mp4 or null"
+    )
+    add("--fps", type=float, default=absent, help="frames a second")
+    add("--budget-ms", type=float, default=absent, metavar="MS", help="time for a frame before quality falls")
+    add("--machine-share", type=float, default=absent, metavar="X", help="part of the machine it may use, 0 to 1")
+    add("--profile", metavar="NAME", help="load avatar, calibration and gains; saved again at the end")
+    add("--record-motion", type=Path, metavar="FILE", help="keep the performer's motion, no picture, for motion:FILE")
+    add("--seconds", type=float, metavar="N", help="end after so long")
+    add("--json", type=Path, metavar="FILE", help="write figures of the run")
+    add_picture_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Until Ctrl-C, the end of the video, ``q`` in the window or ``--seconds``."""
+    settings = settings_from(args)
+    with ExitStack() as stack:
+        store = AvatarStore()
+        portraits = open_portraits(args.avatar or [], store, say)
+        driver = make_driver(settings.driver, portraits)
+        recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
+        company = cast(settings, portraits, driver, store, watch=recorder.add if recorder else None)
+        run = LiveRun(settings, company)
+        say(run.described())
+        asyncio.run(run.go(args.seconds))
+    run.tell(args.json)
+    return 0
+
+
+class LiveRun:
+    """One live run: the pipeline that the settings ask for, its keys, and what is said about it."""
+
+    def __init__(self, settings: RunSettings, company: Cast) -> None:
+        self.settings = settings
+        self.hotkeys = Hotkeys(company, to_gains(settings.gains), self.stop)
+        stream = settings.stream
+        microphone: Capture | None = None
+        if settings.microphone:
+            stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
+            microphone = MicrophoneCapture(_name(settings.microphone), rate=SOUND_RATE)
+        self._needs_camera = settings.driver.partition(":")[0] not in NO_CAMERA
+        budget = settings.budget
+        self.governor = Governor(
+            Quality(settings.render_size, 1, stream.fps), budget.frame_ms or 1000 / stream.fps, budget.machine_share
+        )
+        self.pipeline = Pipeline(
+            open_capture(settings.capture, settings.camera) if self._needs_camera else None,
+            company.animator,
+            [self._sink(spec, stream) for spec in settings.sinks],
+            fps=stream.fps,
+            microphone=microphone,
+            governor=self.governor,
+        )
+        self.first_frame_s: float | None = None
+        """From the start of the program to the first frame sent."""
+
+    def stop(self) -> None:
+        """End the run; callable from the event loop."""
+        self.pipeline.stop()
+
+    def described(self) -> str:
+        """One line: what does the work here, from where to where."""
+        settings, facts = self.settings, machine()
+        capture = settings.capture if self._needs_camera else "no camera"
+        width, height = settings.stream.size
+        where = facts["gpu"] or f"the CPU ({facts['cpu']}, {facts['cores']} cores)"
+        model = DEFAULT_MODEL if settings.model == "auto" else settings.model
+        return (
+            f"{settings.driver} from {capture}, {model} at {settings.render_size} px on {where}, "
+            f"{width}x{height} at {settings.stream.fps:g} fps to {', '.join(settings.sinks)}"
+        )
+
+    async def go(self, seconds: float | None = None) -> None:
+        """Until ``stop``, a signal or the capture's end, at most ``seconds``. Raises: what the pipeline raises."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if sys.platform == "win32":
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.stop))
+            else:
+                loop.add_signal_handler(number, self.stop)
+        if seconds is not None:
+            loop.call_later(seconds, self.stop)
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self.pipeline.run()
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    def tell(self, path: Path | None) -> None:
+        """The run's figures on the terminal and, if asked for, as JSON."""
+        stats = self.pipeline.stats
+        counts, stages = stats.counts(), stats.stages()
+        bad = sum(number for name, number in counts.items() if name.endswith(".bad"))
+        delay = stages.get("capture_to_sink", summary([]))
+        say(
+            f"{counts.get('sent', 0)} frames sent, {delay['median']:.0f} ms from capture to sink, "
+            f"{bad} bad frames skipped"
+        )
+        if path is not None:
+            from livehead.metrics.report import Json, Report, write_json
+
+            settings = self.settings.model_dump(mode="json")
+            results: dict[str, Json] = {"stages": stages, "counts": counts}
+            results |= {"start_s": self.first_frame_s, "peak_mb": round(peak_mb(), 1)}
+            write_json(Report("run", settings).finish(results), path)
+
+    def _sink(self, spec: str, stream: StreamSettings) -> Sink:
+        if spec == "window":
+            return WindowSink(on_key=self.hotkeys, note=self.hotkeys.note)
+        return open_sink(spec, stream)
+
+    async def _watch(self) -> None:
+        """Tell when the first frame is out, and once when the asked rate is not reached."""
+        stats = self.pipeline.stats
+        await self.pipeline.first_sent.wait()
+        self.first_frame_s = seconds_since_start()
+        say(f"first frame after {self.first_frame_s:.2f} s; Ctrl-C ends")
+        while True:
+            before = stats.counts()
+            await asyncio.sleep(RATE_WINDOW_S)
+            after = stats.counts()
+            fps = (after["sent"] - before["sent"]) / RATE_WINDOW_S / len(self.settings.sinks)
+            if fps < SLOW_SHARE * self.governor.quality.fps:
+                say(f"slow: {fps:.1f} fps of {self.governor.quality.fps:g}; {self._reason()}")
+                return
+
+    def _reason(self) -> str:
+        """Which part of the way is the slow one."""
+        stages = self.pipeline.stats.stages()
+        name, figures = max(
+            ((name, stages[name]) for name in ("estimate", "draw") if name in stages),
+            key=lambda item: item[1]["median"],
+        )
+        if figures["median"] < 1000 / self.settings.stream.fps:
+            return "the camera gives no more: more light may help" if self._needs_camera else "the machine is busy"
+        remedy = "try a smaller --render-size" if name == "draw" else "try --machine-share 1 and close other programs"
+        return f"{name} takes {figures['median']:.0f} ms: {remedy}"
+
+
+def _name(microphone: str) -> str | int | None:
+    if microphone == "default":
+        return None
+    return int(microphone) if microphone.isdigit() else microphone
