@@ -55,7 +55,7 @@ class IdleMotion:
         return x0 + share * (x1 - x0), y0 + share * (y1 - y0)
 
     def _aim(self, index: int) -> tuple[float, float]:
-        if index % 2 == 0:
+        if index <= 0 or index % 2 == 0:
             return 0.0, 0.0  # every other look is into the camera
         x, y = np.random.default_rng([self._glances.seed, 3, index]).normal(0, 1, 2).clip(-2, 2)
         return _GLANCE[0] * float(x), _GLANCE[1] * float(y)

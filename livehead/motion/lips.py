@@ -10,7 +10,7 @@ from livehead.motion.mesh import MESH
 
 _UPPER = MESH.mouth.upper[1:-1]
 _LOWER = MESH.mouth.lower[1:-1]
-_LOWER_SHARE = 0.65  # the lower lip's share of a change of the gap: it hangs on the jaw
+_LOWER_SHARE = 0.65  # the lower lip's usual share of a change of the gap: it hangs on the jaw
 
 
 def mouth_width(points: Array) -> float:
@@ -42,10 +42,10 @@ class LipShape:
         self.closed = rest.copy()
         self.part(self.closed, np.zeros(len(_UPPER), np.float32))
 
-    def part(self, points: Array, gaps: Array) -> None:
+    def part(self, points: Array, gaps: Array, lower_share: float = _LOWER_SHARE) -> None:
         """Moves the lips of ``points`` [478, 3], in place, until they are ``gaps`` [9] apart; 0 lets them touch.
 
-        The skin around them follows. The lips never cross, whatever they did before.
+        ``lower_share`` of the way is the lower lip's. The skin follows. The lips never cross, whatever they did before.
         """
         down = _down(points)
         apart = points[_LOWER] - points[_UPPER]
@@ -54,7 +54,7 @@ class LipShape:
         # Lips that touch touch point by point; parted ones keep their own sideways offset.
         kept = np.clip(gaps / np.maximum(np.abs(along), 1e-6), 0, 1)[:, None]
         change = (gaps[:, None] * down + kept * sideways - apart).astype(np.float32)
-        rise, fall = (_LOWER_SHARE - 1) * change, _LOWER_SHARE * change
+        rise, fall = (lower_share - 1) * change, lower_share * change
         points[_UPPER] += rise
         points[_LOWER] += fall
         points[self._skin_above] += self._above @ rise

@@ -17,7 +17,7 @@ from livehead.motion.mesh import MESH
 from livehead.motion.regions import brow_share, head_middle, ramp
 
 _JAW_DROP = 0.28  # of the mouth's width, for a jaw that is open
-_WIDE_OPEN = 0.62  # gap of the lips at the middle of an open mouth, over its width
+_WIDE_OPEN = 0.5  # gap of the lips at the middle of an open mouth, over its width
 _SMILE = (0.10, 0.09)  # how far the corners of the mouth go outwards and up in a smile, over its width
 _RAISE = 0.09  # how far raised brows go up, over the distance of the eyes
 
@@ -93,7 +93,9 @@ class Puppet:
         if pose.jaw:
             points += (pose.jaw * _JAW_DROP * self._width * self._jaw)[:, None] * self._down
             arch = 1 - np.linspace(-0.9, 0.9, len(self._gaps), dtype=np.float32) ** 2
-            self._lips.part(points, self._gaps + np.float32(pose.jaw * _WIDE_OPEN * self._width) * arch)
+            self._lips.part(
+                points, self._gaps + np.float32(pose.jaw * _WIDE_OPEN * self._width) * arch, lower_share=0.9
+            )
 
     def _frame(self) -> tuple[Array, Array]:
         """Unit vectors across the mouth and down the face, in the picture's plane."""

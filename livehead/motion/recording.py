@@ -1,0 +1,137 @@
+"""Recorded motion in a file.
+
+The file is a zip of npy arrays (``numpy.load`` opens it). ``about`` is JSON text: ``{"format": 1, "set": NAME}``. Each
+part ``n`` of some seconds holds ``times.n`` int64 [T] (nanoseconds since the first), ``confidence.n`` float32 [T],
+``value.n`` [T, K, 2] and, if the set has them, ``depth.n`` [T, K] as int16 in steps of 1/8192 (0.03 pixels at 512), and
+``jacobian.n`` float32 [T, K, 2, 2]. Batch size is 1.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from livehead.errors import CaptureError, SinkError
+from livehead.motion.keypoints import Array, Keypoints
+
+_STEP = 1 / 8192
+_PART = 300  # key points a part: ten seconds, about 1 MB of memory
+_FORMAT = 1
+
+
+class MotionRecorder:
+    """Writes key points as they come; memory does not grow. The file is complete once it is closed."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises: SinkError when the file cannot be written."""
+        self._path = Path(path)
+        try:
+            self._zip = zipfile.ZipFile(self._path, "w", zipfile.ZIP_DEFLATED, compresslevel=3)
+        except OSError as error:
+            raise SinkError(f"cannot write {self._path}", "choose a folder that exists and has room") from error
+        self._waiting: list[Keypoints] = []
+        self._parts = 0
+        self._set: str | None = None
+        self._start_ns = 0
+
+    def __enter__(self) -> MotionRecorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, keypoints: Keypoints) -> None:
+        """Record the next moment. Raises: SinkError when the set changes in the middle or the disk is full."""
+        if self._set is None:
+            self._set, self._start_ns = keypoints.set, keypoints.captured_ns
+        elif self._set != keypoints.set:
+            raise SinkError(f"{self._path} holds {self._set} points and cannot take {keypoints.set}", "record anew")
+        self._waiting.append(keypoints)
+        if len(self._waiting) == _PART:
+            self._write_part()
+
+    def close(self) -> None:
+        """Write what waits and finish the file."""
+        if self._waiting:
+            self._write_part()
+        self._zip.writestr("about.npy", _npy(np.array(json.dumps({"format": _FORMAT, "set": self._set}))))
+        self._zip.close()
+
+    def _write_part(self) -> None:
+        part, self._waiting = self._waiting, []
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "times": np.array([each.captured_ns - self._start_ns for each in part], np.int64),
+            "confidence": np.array([each.confidence[0] for each in part], np.float32),
+            "value": _to_steps(np.stack([each.value[0] for each in part])),
+        }
+        depths = [each.depth[0] for each in part if each.depth is not None]
+        if len(depths) == len(part):
+            arrays["depth"] = _to_steps(np.stack(depths))
+        jacobians = [each.jacobian[0] for each in part if each.jacobian is not None]
+        if len(jacobians) == len(part):
+            arrays["jacobian"] = np.stack(jacobians)
+        try:
+            for name, array in arrays.items():
+                self._zip.writestr(f"{name}.{self._parts}.npy", _npy(array))
+        except OSError as error:
+            raise SinkError(f"cannot write {self._path}", "make room on the disk") from error
+        self._parts += 1
+
+
+def load_motion(path: str | os.PathLike[str]) -> list[Keypoints]:
+    """All key points of a recording, ``captured_ns`` counted from its first. Raises: CaptureError on anything else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            if about["format"] != _FORMAT:
+                raise CaptureError(f"{path} is of a later format", "update livehead")
+            parts = sum(name.startswith("times.") for name in file.files)
+            motion = [each for part in range(parts) for each in _read_part(file, part, about["set"])]
+    except FileNotFoundError as error:
+        raise CaptureError(f"there is no recorded motion {path}", "record one with --record-motion FILE") from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise CaptureError(f"{path} holds no recorded motion", "record one with --record-motion FILE") from error
+    if not motion:
+        raise CaptureError(f"the recorded motion {path} is empty", "record it again")
+    return motion
+
+
+def _read_part(file: np.lib.npyio.NpzFile, part: int, set_name: str) -> list[Keypoints]:
+    value = _from_steps(file[f"value.{part}"])
+    depth = _from_steps(file[f"depth.{part}"]) if f"depth.{part}" in file else None
+    jacobian = file.get(f"jacobian.{part}")
+    times, confidence = file[f"times.{part}"], file[f"confidence.{part}"]
+    return [
+        Keypoints(
+            set=set_name,
+            value=value[i : i + 1],
+            depth=None if depth is None else depth[i : i + 1],
+            jacobian=None if jacobian is None else jacobian[i : i + 1],
+            confidence=confidence[i : i + 1],
+            captured_ns=int(times[i]),
+        )
+        for i in range(len(times))
+    ]
+
+
+def _to_steps(values: Array) -> npt.NDArray[np.int16]:
+    return np.asarray(np.rint(values / _STEP).clip(-32768, 32767), np.int16)
+
+
+def _from_steps(values: npt.NDArray[np.int16]) -> Array:
+    return values.astype(np.float32) * np.float32(_STEP)
+
+
+def _npy(array: npt.NDArray[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
