@@ -16,7 +16,7 @@ import numpy as np
 from livehead.errors import CaptureError, NoFaceError
 from livehead.frames import Image
 from livehead.metrics.clips import count_frames, driving_indices, read_frames
-from livehead.metrics.identity import SOMEBODY_ELSE, Looks, identity, looks_of
+from livehead.metrics.identity import SOMEBODY_ELSE, Embed, Looks, cosine, identity, looks_of
 from livehead.metrics.image import box_l1, flicker, l1, psnr, sharpness, ssim
 from livehead.metrics.landmarks import FaceFinder, akd, face_box, find_mesh, mouth_box
 from livehead.motion.keypoints import Keypoints
@@ -39,6 +39,9 @@ Draw: TypeAlias = Callable[[Shot], Image]
 
 Prepare: TypeAlias = Callable[[Shot], Draw]
 """What a model makes of a source, once a clip."""
+
+EMBEDDED = "identity_cosine"
+"""The key beside ``METRICS`` where a recognition network is given: 1 for the same person, 0 where no face is found."""
 
 Figures: TypeAlias = dict[str, float]
 
@@ -72,10 +75,12 @@ def evaluate(
     finder: FaceFinder,
     frames: int = 40,
     progress: Callable[[str], None] = lambda clip: None,
+    embed: Embed | None = None,
 ) -> dict[str, ModelFigures]:
     """Run the protocol over ``clips`` for ``models`` (name to ``Prepare``; give ``copy`` and ``warp`` among them).
 
-    ``finder`` looks at single pictures, ``FaceMesh(static=True)``; ``progress`` is told each clip that is done.
+    ``finder`` looks at single pictures, ``FaceMesh(static=True)``; ``progress`` is told each clip that is done. With a
+    recognition network's ``embed``, every clip and mean has ``EMBEDDED`` as well.
 
     Raises: CaptureError for a clip that cannot be read or is shorter than four frames, NoFaceError for one whose first
     frame shows no face; what the models raise.
@@ -84,7 +89,7 @@ def evaluate(
     for path in clips:
         clip = _read(path, finder, frames)
         for name, prepare in models.items():
-            clips_of[name][clip.name] = _measure(clip, prepare(clip.source), finder)
+            clips_of[name][clip.name] = _measure(clip, prepare(clip.source), finder, embed)
         progress(clip.name)
     return {name: ModelFigures(_mean(list(figures.values())), figures) for name, figures in clips_of.items()}
 
@@ -110,29 +115,36 @@ def _read(path: Path, finder: FaceFinder, count: int) -> _Clip:
     return _Clip(path.stem, shots[0], looks_of(shots[0].image, shots[0].mesh), driving)
 
 
-def _measure(clip: _Clip, draw: Draw, finder: FaceFinder) -> Figures:
+def _measure(clip: _Clip, draw: Draw, finder: FaceFinder, embed: Embed | None) -> Figures:
     """One model on one clip."""
     meshes = _Meshes(finder)
     outputs = [draw(shot) for shot in clip.driving]
     rows = [_compare(output, shot, clip.looks, meshes) for output, shot in zip(outputs, clip.driving, strict=True)]
+    if embed is not None:
+        source = embed(clip.source.image, clip.source.mesh)
+        for row, output in zip(rows, outputs, strict=True):
+            mesh = meshes.find(output)
+            row[EMBEDDED] = cosine(embed(output, mesh), source) if mesh is not None else 0.0
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     figures["missed"] = sum(row["missed"] for row in rows)
     figures["flicker"] = flicker(outputs, [shot.image for shot in clip.driving])
-    return {name: figures[name] for name in METRICS}
+    return {name: figures[name] for name in (*METRICS, EMBEDDED) if name in figures}
 
 
 class _Meshes:
-    """Looks for the face in outputs, once for a picture that is given again (``copy`` gives its own every time)."""
+    """Looks for the face in each output once, also when a picture is given again (``copy`` gives its own every time).
+
+    The outputs must live as long as this does: they are told apart by their identity.
+    """
 
     def __init__(self, finder: FaceFinder) -> None:
         self._finder = finder
-        self._image: Image | None = None
-        self._mesh: Keypoints | None = None
+        self._found: dict[int, Keypoints | None] = {}
 
     def find(self, image: Image) -> Keypoints | None:
-        if image is not self._image:
-            self._image, self._mesh = image, find_mesh(self._finder, image)
-        return self._mesh
+        if id(image) not in self._found:
+            self._found[id(image)] = find_mesh(self._finder, image)
+        return self._found[id(image)]
 
 
 def _compare(output: Image, truth: Shot, source: Looks, meshes: _Meshes) -> Figures:
@@ -153,4 +165,4 @@ def _compare(output: Image, truth: Shot, source: Looks, meshes: _Meshes) -> Figu
 
 def _mean(clips: list[Figures]) -> Figures:
     """Means over clips."""
-    return {name: float(np.mean([clip[name] for clip in clips])) for name in METRICS}
+    return {name: float(np.mean([clip[name] for clip in clips])) for name in clips[0]}

@@ -7,7 +7,9 @@ same picture and about 1 for somebody else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -17,6 +19,9 @@ from livehead.metrics.landmarks import pixels
 from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.mesh import MESH
+
+Embed: TypeAlias = Callable[[Image, Keypoints], Array]
+"""A recognition network of the user's own: a picture (uint8 [H, W, 3] RGB) and the face in it to an embedding [D]."""
 
 SOMEBODY_ELSE = 1.0
 """Identity given to an output in which no face is found."""
@@ -65,6 +70,12 @@ def identity(output: Looks, source: Looks) -> float:
         if ours is not None and theirs is not None:
             terms.append(float(np.linalg.norm(ours - theirs)) / typical)
     return float(np.mean(terms))
+
+
+def cosine(ours: Array, theirs: Array) -> float:
+    """Of the angle between two embeddings [D] of a recognition network: 1 is the same person."""
+    lengths = float(np.linalg.norm(ours)) * float(np.linalg.norm(theirs))
+    return float(ours @ theirs) / max(lengths, 1e-12)
 
 
 def shape_distance(mesh: Array, reference: Array) -> float:

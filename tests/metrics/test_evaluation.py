@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import CaptureError, NoFaceError
-from livehead.metrics.evaluation import METRICS, copy, evaluate
+from livehead.metrics.evaluation import EMBEDDED, METRICS, copy, evaluate
 from livehead.metrics.image import PSNR_OF_EQUALS
 from livehead.metrics.landmarks import MISSED_AKD, pixels
 
@@ -78,6 +78,15 @@ def test_means_are_over_frames_then_over_clips(swaying_clip, finder, tmp_path):
     results = evaluate([swaying_clip, again], {"copy": copy}, finder, frames=4, progress=told.append)
     assert told == ["sway", "again"]
     assert results["copy"].mean == pytest.approx(results["copy"].clips["again"])
+
+
+def test_a_recognition_network_is_asked_beside_the_other_figures(swaying_clip, finder):
+    def embed(image, mesh):
+        return image.mean(axis=(0, 1)).astype(np.float32)
+
+    results = evaluate([swaying_clip], {"copy": copy, "faceless": faceless}, finder, frames=4, embed=embed)
+    assert results["copy"].mean[EMBEDDED] == pytest.approx(1)
+    assert results["faceless"].mean[EMBEDDED] == 0
 
 
 def test_clips_that_cannot_be_judged_are_told(finder, tmp_path, write_clip, astronaut):

@@ -1,0 +1,35 @@
+"""How long a command needs until it has its first frame, measured from outside, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+
+from livehead.errors import DeviceError
+
+
+def seconds_until(command: Sequence[str], told: str, patience_s: float = 60.0) -> float:
+    """Start ``command`` and give the seconds until a line of its stdout or stderr contains ``told``; then end it.
+
+    Raises: DeviceError with the command's last line when it ends, or ``patience_s`` is over, before it says so.
+    """
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    impatience = threading.Timer(patience_s, process.kill)
+    impatience.start()
+    last = "it said nothing"
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if told in line:
+                return time.monotonic() - start
+            last = line.strip() or last
+    finally:
+        impatience.cancel()
+        process.terminate()
+        process.communicate()
+    raise DeviceError(f"{' '.join(command)} gave no frame ({last})", "run it by hand to see why")
