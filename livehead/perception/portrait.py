@@ -17,6 +17,7 @@ from livehead.perception.hints import CHIN, FOREHEAD, head_angles, photo_hints
 
 _LARGEST, _SMALLEST = 1024, 256  # side of the crop picture in pixels
 _FACE_SHARE = 0.52  # forehead to chin over the crop's side, as in the clips that the models learn from
+_HAIR = 0.03  # of the side: how much the crop is raised for it
 _TIGHTEST = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
 _FACE_AT_LEAST = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
 _YAW_AT_MOST = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
@@ -103,7 +104,7 @@ def propose_crop(points: Array, width: int, height: int) -> Crop:
     tightest = _TIGHTEST * float((high - low).max())
     wanted = max(face / _FACE_SHARE, 1.35 * float((high - low).max()))
     side = int(round(max(tightest, min(wanted, width, height))))
-    centre = (low + high) / 2
+    centre = (low + high) / 2 - np.array([0, _HAIR * side], np.float32)
     left, top = (int(round(float(c) + 0.5 - side / 2)) for c in centre)
     return Crop(_keep_inside(left, side, width), _keep_inside(top, side, height), side)
 

@@ -28,8 +28,8 @@ class Compositor:
     """Puts what a renderer makes of a portrait's square onto a canvas of ``size`` (width, height).
 
     ``fit``: ``fit`` the whole photo between bars, ``blur`` the whole photo between blurred sides, ``crop`` head and
-    shoulders over the whole canvas. ``background``: ``keep``, ``blur``, a colour (``#rrggbb`` or a CSS name) or the
-    path of an image. ``badge``: a small visible "avatar" mark in a corner.
+    shoulders (with blurred sides where a narrow photo has no more). ``background``: ``keep``, ``blur``, a colour
+    (``#rrggbb`` or a CSS name) or the path of an image. ``badge``: a small visible "avatar" mark in a corner.
 
     Raises: ConfigError, SourceError (a background that is none).
     """
@@ -161,10 +161,7 @@ def _weights(
 def _still(photo: Image, place_of: Placement, size: tuple[int, int], fit: Fit) -> Image:
     """The canvas with the photo in its place and nothing moving."""
     canvas = np.empty((size[1], size[0], 3), np.uint8)
-    if fit == "blur":
-        canvas[:] = _sides(photo, size)
-    else:
-        canvas[:] = _BARS
+    canvas[:] = _BARS if fit == "fit" else _sides(photo, size)
     canvas[place_of.seen.slices] = _resampled(photo, place_of)
     return canvas
 

@@ -11,7 +11,8 @@ from livehead.perception.portrait import Crop
 
 Fit = Literal["fit", "crop", "blur"]
 
-_AIR = 1.15  # a cropped canvas is at least this many times as high as the portrait's square
+_AIR = 1.15  # a cropped canvas shows this many times the height of the portrait's square ...
+_TIGHTEST = 0.95  # ... and never less than this, or hair and chin are cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,16 @@ class Placement:
 def place(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: Fit) -> Placement:
     """Lay a photo onto a canvas; sizes are width and height.
 
-    ``fit`` and ``blur`` show the whole photo, ``crop`` fills the canvas with head and shoulders.
+    ``fit`` and ``blur`` show the whole photo, ``crop`` head and shoulders, which fill the canvas if the photo is wide
+    enough around them.
     """
     (width, height), (across, down) = photo_size, size
     if fit == "crop":
-        window = min(max(crop.side * _AIR, 64.0), height, width * down / across)
+        fills = width * down / across  # the highest window that the photo's width can fill
+        window = min(max(min(crop.side * _AIR, fills), crop.side * _TIGHTEST), height)
         scale = down / window
-        left = _aim(crop.left + crop.side / 2, 0.5, across / scale, width)
-        top = _aim(crop.top + crop.side / 2, 0.5, window, height)
-        left, top = -left * scale, -top * scale
+        left = -scale * _aim(crop.left + crop.side / 2, across / scale, width)
+        top = -scale * _aim(crop.top + crop.side / 2, window, height)
     else:
         scale = min(across / width, down / height)
         left, top = (across - width * scale) / 2, (down - height * scale) / 2
@@ -86,9 +88,11 @@ def place(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: F
     return Placement(scale, left, top, Rect(column, row, side, side), photo.within(Rect(0, 0, across, down)))
 
 
-def _aim(centre: float, share: float, window: float, length: float) -> float:
-    """Start of a window on ``length`` that has ``centre`` at ``share`` of it, and stays inside."""
-    return max(0.0, min(centre - share * window, length - window))
+def _aim(centre: float, window: float, length: float) -> float:
+    """Start of a window about ``centre`` that stays on ``length``, or has it in its middle where it is longer."""
+    if window > length:
+        return (length - window) / 2
+    return max(0.0, min(centre - window / 2, length - window))
 
 
 def _reaching(wanted: float, before: float, after: float, length: int) -> int:
