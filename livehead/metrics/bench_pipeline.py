@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import mmap
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +20,7 @@ from livehead.metrics.receiver import Receiver
 from livehead.metrics.report import Json
 from livehead.stats import Stats, peak_mb, summary
 
+_STATM = Path("/proc/self/statm")
 _DELAY = "capture_to_sink"
 _WAY = ("wait_estimate", "estimate", "wait_draw", "draw", "send")
 """The pipeline's stages in the order in which a frame passes them."""
@@ -61,7 +65,7 @@ async def bench_pipeline(
     plan = plan_jumps(jumps, fps, shots, seed)
     receiver = Receiver()
     cpu = time.process_time()
-    played = await play(plan, receiver)
+    played, memory = await _while_watching_memory(play(plan, receiver))
     cpu = time.process_time() - cpu
     received = receiver.received
     if len(received.at_ns) < 2:
@@ -78,7 +82,7 @@ async def bench_pipeline(
         "dropped": played.skipped + sum(n for name, n in played.stats.counts().items() if name.endswith(".dropped")),
         "cpu_s_per_frame": round(cpu / len(received.at_ns), 5),
         "peak_mb": round(peak_mb(), 1),
-        "resident_mb": resident_mb(),
+        "resident_mb": memory,
         "start_s": start_s,
     }
     return PipelineFigures(results, seen.latency_ms)
@@ -93,16 +97,28 @@ def late_share(stats: Stats, fps: float) -> float:
     return float((delays > np.median(delays) + 1000 / fps).mean()) if len(delays) else 0.0
 
 
-def resident_mb() -> float | None:
-    """Memory held right now, in MB (10^6 bytes); None where the system has no /proc."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as figures:
-            pages = int(figures.read().split()[1])
-    except OSError:
-        return None
-    import resource
+async def _while_watching_memory(run: Awaitable[Played]) -> tuple[Played, dict[str, float] | None]:
+    """Await ``run``; beside its result the median memory in the first and the last third of it, to see that it is flat.
 
-    return round(pages * resource.getpagesize() / 1e6, 1)
+    In MB (10^6 bytes), looked at once a second; None where the system has no /proc or the run is too short.
+    """
+    samples: list[float] = []
+
+    async def watch() -> None:
+        while _STATM.exists():
+            samples.append(int(_STATM.read_text().split()[1]) * mmap.PAGESIZE / 1e6)
+            await asyncio.sleep(1)
+
+    watching = asyncio.create_task(watch())
+    try:
+        played = await run
+    finally:
+        watching.cancel()
+    third = len(samples) // 3
+    if not third:
+        return played, None
+    first, last = float(np.median(samples[:third])), float(np.median(samples[-third:]))
+    return played, {"first_third": round(first, 1), "last_third": round(last, 1)}
 
 
 def _shares(seen: Seen, plan: Jumps, stats: Stats) -> dict[str, float]:
