@@ -13,16 +13,11 @@ from livehead.perception.face_mesh import FaceMesh
 
 
 class FaceDriver:
-    """Tracks the largest face and keeps to it. A ``Driver`` of ``mesh478``, for one thread.
-
-    ``every``: look at every n-th frame only, and give the last motion in between; a governor may change it at any time.
-    """
+    """Tracks the largest face and keeps to it. A ``Driver`` of ``mesh478``, for one thread."""
 
     def __init__(self, smoothing: Smoothing | None = None) -> None:
-        self.every = 1
         self._mesh = FaceMesh()
         self._smoother = Smoother(smoothing)
-        self._frames = 0
         nothing = np.zeros((1, 478, 2), np.float32)
         self._last = Keypoints(MESH478, nothing, nothing[..., 0], None, np.zeros(1, np.float32), 0)
 
@@ -39,12 +34,9 @@ class FaceDriver:
         frame = inputs.frame
         if frame is None:
             return self._last
-        self._frames += 1
-        if self._frames % self.every == 0:
-            faces = self._mesh.detect(frame.image[..., :3], frame.captured_ns)
-            seen = faces[0] if faces else replace(self._last, confidence=np.zeros(1, np.float32))
-            self._last = self._smoother(seen)
-        self._last = replace(self._last, captured_ns=frame.captured_ns)
+        faces = self._mesh.detect(frame.image[..., :3], frame.captured_ns)
+        unseen = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
+        self._last = self._smoother(faces[0] if faces else unseen)
         return self._last
 
     def reset(self) -> None:

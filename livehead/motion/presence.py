@@ -35,10 +35,10 @@ class Presence:
         """Whether the avatar is left to itself at present."""
         return self._away
 
-    def apply(self, transferred: Keypoints, now_ns: int) -> Keypoints:
+    def apply(self, motion: Keypoints, now_ns: int) -> Keypoints:
         """What to show at ``now_ns`` (the clock of ``captured_ns``), given live motion (ignored while unseen)."""
-        if transferred.seen:
-            self._live, self._seen_ns = transferred, now_ns
+        if motion.seen:
+            self._live, self._seen_ns = motion, now_ns
         away = self._live is None or (now_ns - self._seen_ns) * 1e-9 > _PATIENCE_S
         target = self._idle.at(now_ns) if away or self._live is None else self._live
         points = target.points3d()
@@ -48,7 +48,7 @@ class Presence:
         left = np.float32(1 - smoothstep((now_ns - self._switched_ns) * 1e-9 / _EASE_S))
         points = points + left * self._offset
         self._shown = replace(
-            transferred,
+            motion,
             value=np.ascontiguousarray(points[..., :2]),
             depth=np.ascontiguousarray(points[..., 2]),
         )

@@ -50,15 +50,6 @@ def test_before_any_face_nothing_is_seen(driver: FaceDriver, picture: Image) -> 
     assert not driver.estimate(Inputs(None, None, 7)).seen
 
 
-def test_looking_at_every_other_frame_only_still_gives_motion_for_each(driver: FaceDriver, picture: Image) -> None:
-    driver.estimate(inputs(picture, 0))
-    driver.every = 2
-    moved = np.roll(picture, 20, axis=1)
-    motions = [driver.estimate(inputs(moved, i)) for i in range(1, 5)]
-    assert [each.captured_ns for each in motions] == [i * FRAME_NS for i in range(1, 5)]
-    assert any(np.array_equal(a.value, b.value) for a, b in zip(motions, motions[1:], strict=False))
-
-
 def test_a_picture_with_alpha_is_taken(driver: FaceDriver, picture: Image) -> None:
     rgba = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
     assert driver.estimate(inputs(rgba, 0)).seen
