@@ -16,6 +16,7 @@ from livehead.perception.photo import read_photo
 KEEP, BLUR = "keep", "blur"
 
 _OUT_OF_FOCUS = 1 / 60  # standard deviation of the blur over the canvas' width
+_COARSE = 4  # the blur is computed at a quarter of the resolution, which nobody can tell
 _GROWN = 1 / 160  # of the canvas' width: what is blurred keeps this distance from the person, whose colours would bleed
 
 
@@ -70,17 +71,17 @@ def _out_of_focus(photo: Image, person: Image, canvas_width: int) -> Image:
     """``photo`` blurred as if the person were not there: background colours alone are averaged."""
     reach = max(int(canvas_width * _GROWN), 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    free = (255 - cv2.dilate(person, kernel)).astype(np.float32) / 255
-    sigma = canvas_width * _OUT_OF_FOCUS
-    filled = photo.astype(np.float32)
-    weight = free[:, :, None]
-    result = np.zeros_like(filled)
-    missing = np.ones_like(weight)
+    size = (max(photo.shape[1] // _COARSE, 1), max(photo.shape[0] // _COARSE, 1))
+    free = cv2.resize(255 - cv2.dilate(person, kernel), size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    colour = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) * free[:, :, None]
+    sigma = canvas_width * _OUT_OF_FOCUS / _COARSE
+    result, missing = np.zeros_like(colour), np.ones_like(free)
     # Where the person hides everything within reach, wider and wider neighbourhoods answer.
     for widen in (1, 4, 16):
-        share = cv2.GaussianBlur(free, (0, 0), sigma * widen)[:, :, None]
-        colour = cv2.GaussianBlur(filled * weight, (0, 0), sigma * widen) / np.maximum(share, 1e-3)
-        trust = np.clip(share * 20, 0, 1) if widen < 16 else np.ones_like(share)
-        result += missing * trust * colour
-        missing = missing * (1 - trust)
-    return np.clip(np.rint(result), 0, 255).astype(np.uint8)
+        share = cv2.GaussianBlur(free, (0, 0), sigma * widen)
+        average = cv2.GaussianBlur(colour, (0, 0), sigma * widen) / np.maximum(share, 1e-3)[:, :, None]
+        trust = missing * (np.clip(share * 20, 0, 1) if widen < 16 else 1.0)
+        result += trust[:, :, None] * average
+        missing = missing - trust
+    large = cv2.resize(result, (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_CUBIC)
+    return np.clip(np.rint(large), 0, 255).astype(np.uint8)
