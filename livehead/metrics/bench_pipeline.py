@@ -105,8 +105,8 @@ async def _while_watching_memory(run: Awaitable[Played]) -> tuple[Played, dict[s
     samples: list[float] = []
 
     async def watch() -> None:
-        while _STATM.exists():
-            samples.append(int(_STATM.read_text().split()[1]) * mmap.PAGESIZE / 1e6)
+        while (held := _resident_mb()) is not None:
+            samples.append(held)
             await asyncio.sleep(1)
 
     watching = asyncio.create_task(watch())
@@ -114,11 +114,20 @@ async def _while_watching_memory(run: Awaitable[Played]) -> tuple[Played, dict[s
         played = await run
     finally:
         watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
     third = len(samples) // 3
     if not third:
         return played, None
     first, last = float(np.median(samples[:third])), float(np.median(samples[-third:]))
     return played, {"first_third": round(first, 1), "last_third": round(last, 1)}
+
+
+def _resident_mb() -> float | None:
+    try:
+        pages = int(_STATM.read_text(encoding="ascii").split()[1])
+    except OSError:
+        return None
+    return pages * mmap.PAGESIZE / 1e6
 
 
 def _shares(seen: Seen, plan: Jumps, stats: Stats) -> dict[str, float]:
