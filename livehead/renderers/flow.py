@@ -16,69 +16,90 @@ from livehead.motion.mesh import Indices
 Sampled = TypeVar("Sampled", npt.NDArray[np.uint8], Array)
 
 _FRACTION = 4  # bits of sub-pixel position that the polygon filler takes
-_FLAT = 1e-3  # doubled area in grid cells squared below which a triangle is seen edge-on
+_COARSE = 128  # the flow is looked up in no fewer cells than that along a side ...
+_SEAM = 0.3  # ... and again in every pixel where it changes by more than this from pixel to pixel
+_FLAT = 1e-3  # doubled area in square pixels below which a triangle is seen edge-on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flow:
-    """``shift`` float32 [G, G, 2]: source minus target place in grid cells; ``covered`` uint8 [G, G]: 255 or 0.
+    """``names`` int32 [S, S]: the number of the nearest triangle at each pixel, 0 where there is none.
 
-    Where nothing covers, ``shift`` is zero.
+    ``affine`` float32 [T + 1, 2, 3]: each triangle's map from a target pixel (x, y, 1) to source minus target pixel.
     """
 
-    shift: Array
-    covered: npt.NDArray[np.uint8]
+    names: npt.NDArray[np.int32]
+    affine: Array
 
-    def places(self, side: int, density: int = 1) -> Array:
-        """Where each of ``side`` x ``side`` pixels comes from: float32 [side, side, 2] in source pixels of that size.
+    def places(self, density: int = 1, around: int = 0) -> Array:
+        """Where each pixel comes from: float32 [S, S, 2], x, y in samples of the source.
 
-        ``density``: the source holds so many samples per pixel, every first of them at a pixel's centre.
+        The source holds ``density`` samples a pixel, the first of them at the pixel's centre, and ``around`` pixels
+        more on each side than the picture.
         """
-        shift = cv2.resize(self.shift, (side, side), interpolation=cv2.INTER_LINEAR)
-        places = cv2.scaleAdd(shift, density * side / self.shift.shape[0], _pixels(side, density))
-        return np.asarray(places, np.float32)
+        side = self.names.shape[0]
+        shift, seams = self._shift(_step(side))
+        places = np.asarray(cv2.scaleAdd(shift, density, _pixels(side, density, around)), np.float32)
+        if len(seams):
+            own = self.affine[self.names.reshape(-1)[seams]]
+            x, y = (seams % side).astype(np.float32), (seams // side).astype(np.float32)
+            exact = own[:, :, 0] * x[:, None] + own[:, :, 1] * y[:, None] + own[:, :, 2]
+            places.reshape(-1, 2)[seams] = density * (exact + np.stack([x + around, y + around], axis=1))
+        return places
 
-    def carry(self, mask: Array, side: int) -> Array:
-        """``mask`` float32 [M, M] carried along, 0 where nothing covers: float32 [side, side], as fine as ``mask``."""
-        own = mask.shape[0]
-        moved = sample(mask, self.places(own))
-        moved[cv2.resize(self.covered, (own, own), interpolation=cv2.INTER_NEAREST) == 0] = 0
-        return np.asarray(cv2.resize(moved, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
+    def uncovered(self) -> npt.NDArray[np.bool_]:
+        """Mask [S, S] of pixels over which there is no triangle."""
+        mask: npt.NDArray[np.bool_] = self.names == 0
+        return mask
+
+    def _shift(self, step: int) -> tuple[Array, npt.NDArray[np.intp]]:
+        """The shift [S, S, 2], linear between every ``step``-th pixel, and the flat indices where that is too rough."""
+        side = self.names.shape[0]
+        own = np.take(self.affine, self.names[step // 2 :: step, step // 2 :: step], axis=0)
+        centres = (np.arange(side // step, dtype=np.float32) + 0.5) * step - 0.5
+        coarse: Array = own[..., 0] * centres[None, :, None]
+        coarse += own[..., 1] * centres[:, None, None]
+        coarse += own[..., 2]
+        if step == 1:
+            return coarse, np.empty(0, np.intp)
+        rough = np.zeros(coarse.shape[:2], np.uint8)
+        for axis, other in ((0, (slice(1, None), slice(None))), (1, (slice(None), slice(1, None)))):
+            rough[other] |= (np.abs(np.diff(coarse, axis=axis)) > _SEAM * step).any(axis=-1)
+        rough = cv2.dilate(rough, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
+        seams = np.flatnonzero(cv2.resize(rough, (side, side), interpolation=cv2.INTER_NEAREST))
+        return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR), np.float32), seams
 
 
-@lru_cache(maxsize=8)
-def _pixels(side: int, density: int) -> Array:
-    line = np.arange(side, dtype=np.float32) * density
-    pixels: Array = np.stack(np.meshgrid(line, line), axis=-1)
-    pixels.setflags(write=False)
-    return pixels
+def backward_flow(source: Array, target: Array, triangles: Indices, two_sided: int, side: int) -> Flow:
+    """Draw ``triangles`` [T, 3] far to near into ``side`` x ``side`` pixels, the nearest wins.
+
+    ``source`` [V, 2] and ``target`` [V, 3] are in [-1, 1], depth away from the camera. The first ``two_sided``
+    triangles lie behind all others and are drawn whichever way they are turned; of the others those that show their
+    back (counter-clockwise on the screen) are left out.
+    """
+    place = ((target[:, :2] + 1) * side - 1) / 2
+    origin = ((source + 1) * side - 1) / 2
+    order = triangles[_far_to_near(place, target[:, 2], triangles, two_sided)]
+    return Flow(_draw(place[order], side), _affine(place[order], origin[order]))
 
 
 def sample(source: Sampled, places: Array, how: int = cv2.INTER_LINEAR) -> Sampled:
-    """``source`` [S, S] or [S, S, C] at ``places`` [H, W, 2] (x, y in pixels, centres at integers); edges go on."""
+    """``source`` [S, S] or [S, S, C] at ``places`` [H, W, 2]: x, y in samples, which go on beyond the edges."""
     taken = cv2.remap(source, places, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return cast(Sampled, taken)
 
 
-def backward_flow(source: Array, target: Array, triangles: Indices, two_sided: int, grid: int) -> Flow:
-    """Draw ``triangles`` [T, 3] far to near and look up the affine map of the nearest in each cell of the grid.
+def _step(side: int) -> int:
+    """The widest step that divides ``side`` and leaves enough cells."""
+    return max((step for step in (1, 2, 4, 8) if side % step == 0 and side // step >= _COARSE), default=1)
 
-    ``source`` [V, 2] and ``target`` [V, 3] are in [-1, 1], depth away from the camera; there are ``grid`` x ``grid``
-    cells. The first ``two_sided``
-    triangles lie behind all others and are drawn whichever way they are turned; of the others those that show their
-    back (their turn on the screen is reversed against the source) are left out.
-    """
-    place = ((target[:, :2] + 1) * grid - 1) / 2
-    origin = ((source + 1) * grid - 1) / 2
-    order = _far_to_near(place, origin, target[:, 2], triangles, two_sided)
-    names = _draw(place[triangles[order]], grid)
-    affine = _affine(place[triangles[order]], origin[triangles[order]])
-    chosen = np.take(affine, names, axis=0)
-    centres = np.arange(grid, dtype=np.float32)
-    shift = chosen[..., 0] * centres[None, :, None]
-    shift += chosen[..., 1] * centres[:, None, None]
-    shift += chosen[..., 2]
-    return Flow(shift, np.where(names > 0, np.uint8(255), np.uint8(0)))
+
+@lru_cache(maxsize=8)
+def _pixels(side: int, density: int, around: int) -> Array:
+    line = (np.arange(side, dtype=np.float32) + around) * density
+    pixels: Array = np.stack(np.meshgrid(line, line), axis=-1)
+    pixels.setflags(write=False)
+    return pixels
 
 
 def _turn(corners: Array) -> Array:
@@ -88,20 +109,18 @@ def _turn(corners: Array) -> Array:
     return turn
 
 
-def _far_to_near(place: Array, origin: Array, depth: Array, triangles: Indices, two_sided: int) -> npt.NDArray[np.intp]:
-    """Indices of the triangles to draw, the hidden ones left out, the farthest first."""
+def _far_to_near(place: Array, depth: Array, triangles: Indices, two_sided: int) -> npt.NDArray[np.intp]:
+    """Indices of the triangles to draw, those that show their back left out, the farthest first."""
     far = -depth[triangles].sum(axis=1)
-    front = triangles[two_sided:]
-    turned_away = _turn(place[front]) * np.sign(_turn(origin[front])) <= 0
     behind = np.argsort(far[:two_sided], kind="stable")
-    kept = two_sided + np.flatnonzero(~turned_away)
-    return np.concatenate([behind, kept[np.argsort(far[kept], kind="stable")]])
+    front = two_sided + np.flatnonzero(_turn(place[triangles[two_sided:]]) > 0)
+    return np.concatenate([behind, front[np.argsort(far[front], kind="stable")]])
 
 
-def _draw(corners: Array, grid: int) -> npt.NDArray[np.int32]:
-    """The number, from 1, of the last of ``corners`` [T, 3, 2] over each cell; 0 where there is none."""
-    names = np.zeros((grid, grid), np.int32)
-    fixed = np.rint(np.clip(corners, -4 * grid, 5 * grid) * (1 << _FRACTION)).astype(np.int32)
+def _draw(corners: Array, side: int) -> npt.NDArray[np.int32]:
+    """The number, from 1, of the last of ``corners`` [T, 3, 2] over each pixel; 0 where there is none."""
+    names = np.zeros((side, side), np.int32)
+    fixed = np.rint(np.clip(corners, -4 * side, 5 * side) * (1 << _FRACTION)).astype(np.int32)
     fill = cv2.fillConvexPoly
     for name, corner in enumerate(fixed, 1):
         fill(names, corner, (name,), cv2.LINE_8, _FRACTION)
@@ -109,7 +128,7 @@ def _draw(corners: Array, grid: int) -> npt.NDArray[np.int32]:
 
 
 def _affine(place: Array, origin: Array) -> Array:
-    """[T + 1, 2, 3]: affine maps from target cells to source minus target cells; the first is zero."""
+    """[T + 1, 2, 3]: affine maps from target to source minus target pixels; the first is zero."""
     one, other = place[:, 1] - place[:, 0], place[:, 2] - place[:, 0]
     shift = origin - place
     shift_one, shift_other = shift[:, 1] - shift[:, 0], shift[:, 2] - shift[:, 0]

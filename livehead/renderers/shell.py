@@ -11,10 +11,12 @@ import numpy.typing as npt
 from livehead.motion.head import HeadMotion
 from livehead.motion.keypoints import Array
 from livehead.motion.mesh import MESH, Indices
+from livehead.renderers.layers import Layers
 
 _EDGE = 1.5  # the mesh reaches this far, so that the picture's edge has something to pull in
 _SPACING = 0.14
 _CLEARANCE = 0.05  # no vertex is nearer to the face's outline
+_HELD = 0.3  # from the photo's end inwards
 
 # In heights of the face (forehead to chin), measured on the train and val clips:
 _NECK_TOP, _NECK_BOTTOM = -0.15, 0.55  # where along the face's axis, from the chin down, the head lets go of the body
@@ -26,10 +28,10 @@ _SLOPE, _DEEPEST = 0.7, 0.45  # how quickly and how far the head recedes behind 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shell:
-    """``points`` [M, 3] in the source; ``triangles`` [T, 3] over the face's 478 points followed by these.
+    """``points`` [M, 3] in the source; ``triangles`` [T, 3] over the face's points and these.
 
     ``head`` [M] is how far a point goes with the skull, ``bend`` [M, 36] how it follows the outline's own bending,
-    ``pivot`` [3] the place whose shift the body follows.
+    and ``pivot`` [3] the place whose shift the body follows.
     """
 
     points: Array
@@ -37,17 +39,19 @@ class Shell:
     head: Array
     bend: Array
     pivot: Array
+    free: Array
 
     def moved(self, motion: HeadMotion, bending: Array) -> Array:
         """The points [M, 3] after ``motion``; ``bending`` [36, 3] is what the outline does beside it."""
         body = _BODY_FOLLOWS * (motion.apply(self.pivot) - self.pivot)
         rigid = motion.apply(self.points) - self.points
-        moved: Array = self.points + body + self.head[:, None] * (rigid - body) + self.bend @ bending
-        return moved
+        shift: Array = body + self.head[:, None] * (rigid - body) + self.bend @ bending
+        shift[:, :2] *= np.where(shift[:, :2] > 0, self.free[0], self.free[1])
+        return self.points + shift
 
 
-def build_shell(face: Array, matte: Array) -> Shell:
-    """Hang a mesh on ``face`` [478, 3]. ``matte`` float [S, S]: triangles over which it is 0 are left out."""
+def build_shell(face: Array, layers: Layers, first: int) -> Shell:
+    """Hang a mesh on ``face`` [478, 3] where ``layers`` show the person; its own points are numbered from ``first``."""
     outline = face[MESH.oval]
     height = float(np.linalg.norm(face[MESH.chin, :2] - face[MESH.forehead, :2]))
     flat = _vertices(outline[:, :2])
@@ -58,13 +62,14 @@ def build_shell(face: Array, matte: Array) -> Shell:
     depth = share @ outline[:, 2] + np.minimum(_SLOPE * nearest, _DEEPEST * height)
     points = np.column_stack([flat, depth]).astype(np.float32)
     fading = np.exp(-((nearest / (_REACH * height)) ** 2))[:, None]
-    triangles = _triangles(flat, outline[:, :2])
+    triangles = _triangles(flat, outline[:, :2], first)
     return Shell(
         points=points,
-        triangles=_seen(triangles, np.concatenate([face, points])[:, :2], matte),
+        triangles=triangles[_seen(_corners(triangles, face, points, first), layers)],
         head=_with_head(flat, face, height),
         bend=(fading * share).astype(np.float32),
         pivot=face[MESH.rigid].mean(axis=0),
+        free=_free(flat, layers.ends),
     )
 
 
@@ -92,10 +97,20 @@ def _with_head(points: Array, face: Array, height: float) -> Array:
     return weight
 
 
-def _triangles(points: Array, outline: Array) -> Indices:
-    """Delaunay triangles over the outline and ``points``; they span the face too, as a ground beneath it."""
+def _free(points: Array, ends: Array) -> Array:
+    """[2, M, 2]: 0 at the photo's ends, 1 some way inside.
+
+    There is nothing beyond the ends to move in, so hair or shoulders that are cut off there stretch, not come off.
+    """
+    x = np.clip(np.stack([points - ends[0], ends[1] - points]) / _HELD, 0, 1)
+    free: Array = (x * x * (3 - 2 * x)).astype(np.float32)
+    return free
+
+
+def _triangles(points: Array, outline: Array, first: int) -> Indices:
+    """Delaunay triangles over the outline and ``points``, without the inside of the outline."""
     everything = np.concatenate([outline, points]).astype(np.float32)
-    names = np.concatenate([MESH.oval, 478 + np.arange(len(points))]).astype(np.int32)
+    names = np.concatenate([MESH.oval, first + np.arange(len(points))]).astype(np.int32)
     reach = int(np.abs(everything).max()) + 2
     plane = cv2.Subdiv2D((-reach, -reach, 2 * reach, 2 * reach))
     for x, y in everything:
@@ -103,21 +118,29 @@ def _triangles(points: Array, outline: Array) -> Indices:
     corners = np.asarray(plane.getTriangleList(), np.float32).reshape(-1, 3, 2)
     inside = (np.abs(corners) <= np.abs(everything).max() + 1e-4).all(axis=(1, 2))  # not at the plane's own corners
     index = _distances(corners[inside].reshape(-1, 2), everything).argmin(axis=1).reshape(-1, 3)
-    triangles: Indices = names[index]
+    contour = np.ascontiguousarray(outline)
+    centres = corners[inside].mean(axis=1)
+    outside = [cv2.pointPolygonTest(contour, (float(x), float(y)), False) < 0 for x, y in centres]
+    triangles: Indices = names[index[np.array(outside)]]
     return triangles
 
 
-def _seen(triangles: Indices, points: Array, matte: Array) -> Indices:
-    """Those of ``triangles`` that touch the person."""
-    side = matte.shape[0]
-    corners = ((points + 1) * side - 1) / 2
-    kept = []
-    for triangle in triangles:
-        low = np.clip(np.floor(corners[triangle].min(axis=0)).astype(int), 0, side - 1)
-        high = np.clip(np.ceil(corners[triangle].max(axis=0)).astype(int), 0, side - 1)
-        if matte[low[1] : high[1] + 1, low[0] : high[0] + 1].any():
-            kept.append(triangle)
-    return np.array(kept, np.int32).reshape(-1, 3)
+def _corners(triangles: Indices, face: Array, points: Array, first: int) -> Array:
+    """Corners [T, 3, 2] of ``triangles`` over ``face`` and, from ``first``, over ``points``."""
+    everything = np.zeros((first + len(points), 2), np.float32)
+    everything[: len(face)], everything[first:] = face[:, :2], points[:, :2]
+    corners: Array = everything[triangles]
+    return corners
+
+
+def _seen(corners: Array, layers: Layers) -> npt.NDArray[np.bool_]:
+    """Which of the triangles [T, 3, 2] touch the person."""
+    pixels = ((corners + 1) * layers.side - 1) / 2 + layers.around
+    last = layers.matte.shape[0] - 1
+    low = np.clip(np.floor(pixels.min(axis=1)).astype(int), 0, last)
+    high = np.clip(np.ceil(pixels.max(axis=1)).astype(int), 0, last) + 1
+    boxes = zip(low, high, strict=True)
+    return np.array([bool(layers.matte[y0:y1, x0:x1].any()) for (x0, y0), (x1, y1) in boxes])
 
 
 def outline_bending(source: Array, target: Array, motion: HeadMotion) -> npt.NDArray[np.float32]:

@@ -11,26 +11,35 @@ import numpy as np
 from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.motion.head import fit_head
-from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
 from livehead.motion.mesh import MESH, Eye, Indices
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import Segmentation
-from livehead.renderers.flow import Flow, backward_flow, sample
+from livehead.renderers.eyes import (
+    Eyeball,
+    close_lids,
+    complete_eyeball,
+    draw_eye,
+    lash_triangles,
+    lashes,
+    skin_triangles,
+)
+from livehead.renderers.flow import backward_flow, sample
 from livehead.renderers.layers import Layers, split_layers
+from livehead.renderers.mouth import Mouth, draw_cavity, inside_triangles, study_mouth
 from livehead.renderers.shell import Shell, build_shell, outline_bending
 
-_CELLS = 128  # the flow's grid; a finer one made no clip better
 _DENSITY = 2  # linear samples of a picture that was enlarged well are as sharp as cubic ones, in a fifth of the time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Textures:
-    """What is sampled at one size: ``image`` has ``_DENSITY`` samples a pixel, the soft ``matte`` one a cell."""
+    """What is sampled at one size: ``person`` RGBA (the last is a mask) has ``_DENSITY`` samples a pixel."""
 
-    image: Image
+    person: Image
+    around: int
     background: Image
-    matte: Array
-    alpha: Array
+    eyeballs: tuple[Eyeball, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,20 +49,24 @@ class WarpAvatar:
     motion: Keypoints
     layers: Layers
     shell: Shell
-    _textures: dict[int, _Textures] = field(default_factory=dict, repr=False)
+    mouth: Mouth
+    _textures: dict[tuple[int, bool], _Textures] = field(default_factory=dict, repr=False)
 
-    def at(self, side: int) -> _Textures:
-        """What to sample for a picture of ``side`` pixels; made once for each size."""
-        if side not in self._textures:
-            self._textures[side] = _texture(self.layers.scaled(side), side)
-        return self._textures[side]
+    def at(self, side: int, tight: bool) -> _Textures:
+        """What to sample for a picture of ``side`` pixels, masked tightly or with a margin; made once for each."""
+        if (side, tight) not in self._textures:
+            self._textures[side, tight] = _texture(self.layers.scaled(side), self.motion, tight)
+        return self._textures[side, tight]
 
 
-def _texture(layers: Layers, side: int) -> _Textures:
-    line = np.arange(_DENSITY * side - _DENSITY + 1, dtype=np.float32) / _DENSITY
+def _texture(layers: Layers, motion: Keypoints, tight: bool) -> _Textures:
+    side, around = layers.side, layers.around
+    masked = np.dstack([layers.image, layers.alpha if tight else layers.matte])
+    line = np.arange(_DENSITY * (masked.shape[0] - 1) + 1, dtype=np.float32) / _DENSITY
     between = np.stack(np.meshgrid(line, line), axis=-1)
-    enlarged = sample(layers.image, between, cv2.INTER_LANCZOS4)
-    return _Textures(enlarged, layers.background, layers.scaled(_CELLS).matte, layers.alpha)
+    pixels = to_pixels(motion.value[0], side, side) + np.float32(around)
+    eyeballs = tuple(complete_eyeball(layers.image, pixels, eye) for eye in _EYES)
+    return _Textures(sample(masked, between, cv2.INTER_LANCZOS4), around, layers.background, eyeballs)
 
 
 class WarpRenderer:
@@ -77,48 +90,85 @@ class WarpRenderer:
             raise SourceError(f"warp takes {MESH478}, not {source.motion.set}", subject=source.name)
         face = source.motion.points3d()[0]
         with Segmentation() as segmentation:
-            person = segmentation.person(source.image)
-        layers = split_layers(source.image, person, face)
-        return WarpAvatar(source.motion, layers, build_shell(face, layers.matte))
+            layers = split_layers(source, segmentation)
+        shell = build_shell(face, layers, _OWN_POINTS)
+        avatar = WarpAvatar(source.motion, layers, shell, study_mouth(source.image, face))
+        avatar.at(self.size, self.alpha)
+        return avatar
 
     def render(self, avatar: WarpAvatar, motion: Keypoints) -> Image:
         """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
-        textures = avatar.at(self.size)
-        flow = _flow(avatar, motion.points3d()[0])
-        person = sample(textures.image, flow.places(self.size, _DENSITY))
-        matte = flow.carry(textures.alpha if self.alpha else textures.matte, self.size)
-        if self.alpha:
-            return np.dstack([person, np.rint(matte * 255).astype(np.uint8)])
-        blended: Image = cv2.blendLinear(person, textures.background, matte, 1 - matte).astype(np.uint8, copy=False)
-        return blended
+        textures = avatar.at(self.size, self.alpha)
+        pose = _pose(avatar, motion.points3d()[0])
+        flow = backward_flow(pose.origin, pose.place, pose.triangles, pose.behind, self.size)
+        person = sample(textures.person, flow.places(_DENSITY, textures.around))
+        self._draw_openings(person[..., :3], avatar, textures, pose)
+        person[flow.uncovered(), 3] = 0
+        return person if self.alpha else _over(person, textures.background)
 
     def render_many(self, pairs: Sequence[tuple[WarpAvatar, Keypoints]]) -> list[Image]:
         """One after the other: there is nothing to gain from a batch on a CPU."""
         return [self.render(avatar, motion) for avatar, motion in pairs]
 
-
-def _opening(eye: Eye) -> list[tuple[int, int, int]]:
-    centre, loop = int(eye.iris[0]), [int(i) for i in eye.opening]
-    return [(centre, a, b) for a, b in zip(loop, loop[1:] + loop[:1], strict=True)]
-
-
-def _face_triangles() -> Indices:
-    """The skin, and the openings of eyes and mouth closed."""
-    upper, lower = MESH.mouth.upper, MESH.mouth.lower
-    inner = [(upper[i], upper[i + 1], lower[i]) for i in range(1, 10)]
-    inner += [(lower[i], upper[i + 1], lower[i + 1]) for i in range(9)]
-    closed = _opening(MESH.right_eye) + _opening(MESH.left_eye) + [(int(a), int(b), int(c)) for a, b, c in inner]
-    return np.concatenate([MESH.triangles, np.array(closed, np.int32)])
+    def _draw_openings(self, person: Image, avatar: WarpAvatar, textures: _Textures, pose: _Pose) -> None:
+        """Eyeballs and the mouth's cavity over the picture that the flow gave."""
+        source = to_pixels(avatar.motion.value[0], self.size, self.size)
+        target = to_pixels(pose.place[:, :2], self.size, self.size)
+        for eye, eyeball in zip(_EYES, textures.eyeballs, strict=True):
+            draw_eye(person, eyeball, source, target[:_FACE], eye)
+        draw_cavity(person, avatar.mouth, target[:_FACE], target[_FACE:_LASHES], pose.scale * self.size / 2)
 
 
-_FACE = _face_triangles()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pose:
+    """All points in the source, ``origin`` [V, 2], and in the motion, ``place`` [V, 3].
+
+    The first ``behind`` of ``triangles`` lie behind the skin; ``scale`` is the head's size over the source's.
+    """
+
+    origin: Array
+    place: Array
+    triangles: Indices
+    behind: int
+    scale: float
 
 
-def _flow(avatar: WarpAvatar, target: Array) -> Flow:
+def _pose(avatar: WarpAvatar, target: Array) -> _Pose:
     source = avatar.motion.points3d()[0]
     head = fit_head(source, target)
     shell = avatar.shell.moved(head, outline_bending(source, target, head))
-    triangles = np.concatenate([avatar.shell.triangles, _FACE])
-    origin = np.concatenate([source, avatar.shell.points])[:, :2]
-    place = np.concatenate([target, shell])
-    return backward_flow(origin, place, triangles, len(avatar.shell.triangles), _CELLS)
+    face = target.copy()
+    for eye in _EYES:
+        close_lids(source, face, eye)
+    origin = [source, avatar.mouth.inside(source, 1.0), lashes(source, source, 1.0), avatar.shell.points]
+    place = [face, avatar.mouth.inside(face, head.scale), lashes(source, face, head.scale), shell]
+    triangles = np.concatenate([avatar.shell.triangles, _OPENINGS, _SKIN])
+    behind = len(avatar.shell.triangles) + len(_OPENINGS)
+    return _Pose(np.concatenate(origin)[:, :2], np.concatenate(place), triangles, behind, head.scale)
+
+
+def _over(person: Image, background: Image) -> Image:
+    """RGBA over RGB."""
+    share = cv2.extractChannel(person, 3)
+    picture: Image = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
+    cv2.copyTo(background, cv2.compare(share, 0, cv2.CMP_EQ), picture)  # type: ignore[call-overload]
+    # Only the seam is mixed; it is a few pixels in a hundred.
+    seam = np.flatnonzero((share - np.uint8(1)) < np.uint8(254))
+    weight = share.reshape(-1)[seam, None].astype(np.uint16)
+    flat, behind = picture.reshape(-1, 3), background.reshape(-1, 3)
+    flat[seam] = (flat[seam] * weight + behind[seam] * (255 - weight) + 127) // 255
+    return picture
+
+
+def _opening(eye: Eye) -> Indices:
+    """A fan about the pupil that closes the opening of ``eye``."""
+    loop = eye.opening
+    return np.stack([np.full_like(loop, eye.iris[0]), loop, np.roll(loop, -1)], axis=1)
+
+
+_EYES = (MESH.right_eye, MESH.left_eye)
+_FACE = 478  # then come 18 points of the mouth's inside, 14 of the lashes and those of the shell
+_LASHES = _FACE + 18
+_OWN_POINTS = _LASHES + 14
+_OPENINGS = np.concatenate([_opening(MESH.right_eye), _opening(MESH.left_eye), inside_triangles(_FACE)])
+_SKIN = np.concatenate([skin_triangles(), lash_triangles(_LASHES)])

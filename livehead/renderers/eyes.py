@@ -1,0 +1,244 @@
+"""The eyes: lids that close, an eyeball that looks about behind them.
+
+A photo shows only part of an eyeball. What the lids and the iris hide is made up once, from what can be seen: the white
+by its own colours, the iris by its mean colour at each distance from the pupil.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from livehead.frames import Image
+from livehead.motion.keypoints import Array
+from livehead.motion.mesh import MESH, Eye, Indices
+from livehead.renderers.flow import sample
+
+_CLOSED, _OPEN = 0.11, 0.18  # opening over width: the mesh of a closed eye still gapes by the first, see tests
+_RIM, _RIM_OUTER = 1.08, 1.3  # radii of the iris at which it begins and ends to give way to the white
+_PROFILE = 16  # steps of distance from the pupil, up to the outer rim
+_CHANGE = 0.04  # change of gaze or opening, in widths of the eye, from which the made-up eyeball is used alone
+_LASHES = 0.75  # how far lashes reach from the lid to the next ring of the mesh
+_RIGHT_RING = np.array([247, 30, 29, 27, 28, 56, 190], np.int32)  # that ring, above the points of ``Eye.upper``
+_LEFT_RING = np.array([467, 260, 259, 257, 258, 286, 414], np.int32)
+_SLIT = 0.06  # opening over width below which nothing shows of the eyeball
+_SHADE = 0.4  # darkening of the eyeball at the lids' edge
+_DARK_IRIS = np.array([52, 38, 30], np.float32)  # where the photo's eye is shut
+_FEW = 12  # pixels; fewer are no base for a colour
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eyeball:
+    """A completed eyeball. ``white`` and ``iris`` uint8 [h, w, 3] RGB, with ``centre`` [2] of the iris in their pixels.
+
+    ``frame`` [2, 2] are the eye's axes (towards the inner corner, and down as long as the lids are apart) and
+    ``middle`` [2] the middle of the opening, in pixels; ``radius`` is the iris's.
+    """
+
+    white: Image
+    iris: Image
+    centre: Array
+    radius: float
+    middle: Array
+    frame: Array
+
+
+def close_lids(source: Array, target: Array, eye: Eye) -> None:
+    """Shut ``eye`` of ``target`` [478, 3] in place where the performer's is shut, so that no slit stays open.
+
+    ``source`` tells how wide open this person's eye is at rest: narrow eyes are not taken for shut ones.
+    """
+    rest = _openness(source, eye)
+    closed, opened = min(_CLOSED, 0.5 * rest), min(_OPEN, 0.9 * rest)
+    x = np.clip((_openness(target, eye) - closed) / max(opened - closed, 1e-6), 0, 1)
+    if x < 1:
+        upper, lower = eye.upper[1:-1], eye.lower[1:-1]
+        target[upper] = target[lower] + x * x * (3 - 2 * x) * (target[upper] - target[lower])
+
+
+def lashes(source: Array, target: Array, scale: float) -> Array:
+    """14 points above the upper lids, 7 of the right and 7 of the left eye: [14, 3].
+
+    In ``source`` [478, 3] they lie part of the way to the next ring of the mesh. In ``target`` they keep their distance
+    from the lid's edge (times ``scale``) when a closing lid pulls that ring away, so that lashes are not drawn out.
+    """
+    points = []
+    for eye, ring in ((MESH.right_eye, _RIGHT_RING), (MESH.left_eye, _LEFT_RING)):
+        edge = eye.upper[1:-1]
+        span = target[ring] - target[edge]
+        rest = scale * np.linalg.norm(source[ring] - source[edge], axis=-1)
+        kept = np.minimum(rest / np.maximum(np.linalg.norm(span, axis=-1), 1e-6), 1)
+        points.append(target[edge] + _LASHES * kept[:, None] * span)
+    joined: Array = np.concatenate(points).astype(np.float32)
+    return joined
+
+
+def lash_triangles(first: int) -> Indices:
+    """The skin between lids and ring with the points of ``lashes``, numbered from ``first``, in between."""
+    triangles: list[tuple[int, int, int]] = []
+    for eye, ring, start in ((MESH.right_eye, _RIGHT_RING, first), (MESH.left_eye, _LEFT_RING, first + 7)):
+        outer, inner = int(eye.upper[0]), int(eye.upper[-1])
+        rows = [[int(i) for i in ring], list(range(start, start + 7)), [int(i) for i in eye.upper[1:-1]]]
+        strip: list[tuple[int, int, int]] = []
+        for above, below in itertools.pairwise(rows):
+            strip += [(outer, above[0], below[0]), (above[-1], inner, below[-1])]
+            strip += [(above[i], above[i + 1], below[i]) for i in range(6)]
+            strip += [(below[i], above[i + 1], below[i + 1]) for i in range(6)]
+        mirrored = eye is MESH.left_eye
+        triangles += [(a, c, b) if mirrored else (a, b, c) for a, b, c in strip]
+    return np.array(triangles, np.int32)
+
+
+def skin_triangles() -> Indices:
+    """The mesh's triangles but for those that ``lash_triangles`` replaces."""
+    replaced = np.zeros(len(MESH.triangles), bool)
+    for eye, ring in ((MESH.right_eye, _RIGHT_RING), (MESH.left_eye, _LEFT_RING)):
+        replaced |= np.isin(MESH.triangles, np.concatenate([eye.upper, ring])).all(axis=1)
+    kept: Indices = MESH.triangles[~replaced]
+    return kept
+
+
+def complete_eyeball(image: Image, pixels: Array, eye: Eye) -> Eyeball:
+    """Make up what is hidden of the eyeball in ``image`` [S, S, 3]; ``pixels`` [478, 2] is the mesh in its pixels."""
+    middle, frame = _frame(pixels, eye)
+    width = float(np.linalg.norm(pixels[eye.upper[0]] - pixels[eye.upper[-1]]))
+    corner = np.clip(np.floor(middle - 0.8 * width), 0, image.shape[0] - 1).astype(int)
+    end = np.clip(np.ceil(middle + 0.8 * width), corner + 1, image.shape[0]).astype(int)
+    patch = image[corner[1] : end[1], corner[0] : end[0]].astype(np.float32)
+    visible = _polygon(pixels[eye.opening] - corner, patch.shape[:2]) > 127
+    inset = max(1, round(0.025 * width))
+    visible = cv2.erode(visible.astype(np.uint8), np.ones((2 * inset + 1, 2 * inset + 1), np.uint8)) > 0
+    centre = pixels[eye.iris[0]] - corner
+    radius = _radius(pixels, eye)
+    away = _distance(patch.shape[:2], centre) / radius
+    white = _complete_white(patch, visible & (away > 1.15), width)
+    iris = _complete_iris(patch, visible & (away < _RIM_OUTER), away)
+    return Eyeball(
+        white=np.rint(white).astype(np.uint8),
+        iris=np.rint(iris).astype(np.uint8),
+        centre=centre.astype(np.float32),
+        radius=radius,
+        middle=(middle - corner).astype(np.float32),
+        frame=frame,
+    )
+
+
+def draw_eye(picture: Image, eyeball: Eyeball, source: Array, target: Array, eye: Eye) -> None:
+    """Lay the eyeball into the opening of ``eye`` in ``picture`` [S, S, 3], in place.
+
+    ``source`` and ``target`` [478, 2] are the meshes in pixels. Where neither gaze nor lids have moved, the picture
+    stays as it is: the photo's own eye is better than the completed one.
+    """
+    strength = min(_change(source, target, eye) / _CHANGE, _openness(target, eye) / _SLIT, 1.0)
+    outline = target[eye.opening]
+    low = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 2, 0)
+    high = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 3, picture.shape[0])
+    if strength <= 0 or (high - low).min() < 2:
+        return
+    shape = (int(high[1] - low[1]), int(high[0] - low[0]))
+    mask = _polygon(outline - low, shape)
+    ball = _look(eyeball, target - low, eye, shape)
+    depth = cv2.GaussianBlur(mask, (0, 0), max(0.04 * float(np.ptp(outline[:, 0])), 0.5)).astype(np.float32)
+    ball *= (1 - _SHADE + _SHADE * np.clip(depth / 127.5 - 1, 0, 1))[..., None]
+    share = cv2.GaussianBlur(mask, (3, 3), 0).astype(np.float32)[..., None] * np.float32(strength / 255)
+    window = picture[low[1] : high[1], low[0] : high[0]]
+    window[:] = np.rint(window + share * (ball - window)).astype(np.uint8)
+
+
+def _look(eyeball: Eyeball, target: Array, eye: Eye, shape: tuple[int, int]) -> Array:
+    """The bare eyeball as it looks at ``target`` [478, 2]: float32 [h, w, 3]."""
+    middle, frame = _frame(target, eye)
+    x, y = np.meshgrid(np.arange(shape[1], dtype=np.float32), np.arange(shape[0], dtype=np.float32))
+    pixels = np.stack([x, y], axis=-1)
+    back = eyeball.frame @ _inverse(frame)
+    white = sample(eyeball.white, ((pixels - middle) @ back.T + eyeball.middle).astype(np.float32))
+    offset = (pixels - target[eye.iris[0]]) / _radius(target, eye)
+    away = np.linalg.norm(offset, axis=-1)
+    iris = sample(eyeball.iris, (offset * eyeball.radius + eyeball.centre).astype(np.float32))
+    share = np.clip((_RIM_OUTER - away) / (_RIM_OUTER - _RIM), 0, 1)[..., None]
+    ball: Array = (white + share * (iris.astype(np.float32) - white)).astype(np.float32)
+    return ball
+
+
+def _change(source: Array, target: Array, eye: Eye) -> float:
+    """How much gaze and opening differ, in widths of the eye."""
+    one, other = _frame(source, eye), _frame(target, eye)
+    gaze = [_inverse(f) @ (p[eye.iris[0]] - m) for p, (m, f) in ((source, one), (target, other))]
+    width = [float(np.linalg.norm(f[:, 0])) for _, f in (one, other)]
+    gape = [float(np.linalg.norm(f[:, 1])) for _, f in (one, other)]
+    # Frames are in units of the opening; back to widths of the eye, in which both changes can be compared.
+    along = abs(float(gaze[1][0] - gaze[0][0]))
+    down = abs(float(gaze[1][1] * gape[1] / width[1] - gaze[0][1] * gape[0] / width[0]))
+    return max(along, down, abs(gape[1] / width[1] - gape[0] / width[0])) - 1e-4
+
+
+def _frame(pixels: Array, eye: Eye) -> tuple[Array, Array]:
+    """Middle [2] and axes [2, 2] (columns: corner to corner, lid to lid) of the opening."""
+    across = pixels[eye.upper[-1]] - pixels[eye.upper[0]]
+    gape = (pixels[eye.lower[2:-2]] - pixels[eye.upper[2:-2]]).mean(axis=0)
+    down = np.array([-across[1], across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
+    down = down if float(down @ gape) >= 0 else -down
+    frame: Array = np.stack([across, down * max(abs(float(down @ gape)), 0.5)], axis=1).astype(np.float32)
+    middle: Array = pixels[eye.opening].mean(axis=0).astype(np.float32)
+    return middle, frame
+
+
+def _inverse(frame: Array) -> Array:
+    """Of two axes at right angles, which are never zero."""
+    inverse: Array = frame.T / np.sum(frame * frame, axis=0)[:, None]
+    return inverse
+
+
+def _openness(points: Array, eye: Eye) -> float:
+    """Mean opening over width."""
+    gape = np.linalg.norm(points[eye.upper[3:-3], :2] - points[eye.lower[3:-3], :2], axis=-1).mean()
+    return float(gape / max(float(np.linalg.norm(points[eye.upper[0]] - points[eye.upper[-1]])), 1e-6))
+
+
+def _radius(pixels: Array, eye: Eye) -> float:
+    return max(float(np.linalg.norm(pixels[eye.iris[1:]] - pixels[eye.iris[0]], axis=-1).mean()), 0.5)
+
+
+def _distance(shape: tuple[int, ...], centre: Array) -> Array:
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    distance: Array = np.hypot(x - centre[0], y - centre[1]).astype(np.float32)
+    return distance
+
+
+def _polygon(corners: Array, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Share of each pixel inside ``corners`` [n, 2], 0 to 255."""
+    mask = np.zeros(shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.rint(corners * 16).astype(np.int32)], (255,), cv2.LINE_AA, 4)
+    return mask
+
+
+def _complete_white(patch: Array, known: npt.NDArray[np.bool_], width: float) -> Array:
+    """``patch`` where it is ``known`` white, elsewhere smooth colours from nearby."""
+    if int(known.sum()) < _FEW:
+        return np.full_like(patch, 0.5 * float(patch.mean()) + 90)
+    weight = known.astype(np.float32)
+    filled = np.full_like(patch, patch[known].mean(axis=0))
+    for sigma in (0.2 * width, 0.08 * width, 0.03 * width):
+        spread = cv2.GaussianBlur(weight, (0, 0), max(sigma, 0.6))[..., None]
+        colour = cv2.GaussianBlur(patch * weight[..., None], (0, 0), max(sigma, 0.6))
+        filled = np.where(spread > 0.05, colour / np.maximum(spread, 1e-6), filled)
+    white: Array = np.where(known[..., None], patch, filled).astype(np.float32)
+    return white
+
+
+def _complete_iris(patch: Array, known: npt.NDArray[np.bool_], away: Array) -> Array:
+    """``patch`` where it is ``known`` iris, elsewhere the mean colour at the same distance from the pupil."""
+    if int(known.sum()) < _FEW:
+        pupil = np.clip((away - 0.35) / 0.15, 0.25, 1)[..., None]
+        return (_DARK_IRIS * pupil).astype(np.float32)
+    step = np.minimum((away / _RIM_OUTER * _PROFILE).astype(int), _PROFILE - 1)
+    count = np.bincount(step[known], minlength=_PROFILE)
+    total = np.stack([np.bincount(step[known], patch[known][:, c], _PROFILE) for c in range(3)], axis=1)
+    seen = np.flatnonzero(count)
+    profile = np.stack([np.interp(np.arange(_PROFILE), seen, total[seen, c] / count[seen]) for c in range(3)], axis=1)
+    iris: Array = np.where(known[..., None], patch, profile[step]).astype(np.float32)
+    return iris
