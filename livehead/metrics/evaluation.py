@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from livehead.errors import CaptureError, NoFaceError
+from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.frames import Image
 from livehead.metrics.clips import count_frames, driving_indices, read_frames
 from livehead.metrics.identity import SOMEBODY_ELSE, Embed, Looks, cosine, identity, looks_of
@@ -82,9 +82,11 @@ def evaluate(
     ``finder`` looks at single pictures, ``FaceMesh(static=True)``; ``progress`` is told each clip that is done. With a
     recognition network's ``embed``, every clip and mean has ``EMBEDDED`` as well.
 
-    Raises: CaptureError for a clip that cannot be read or is shorter than four frames, NoFaceError for one whose first
-    frame shows no face; what the models raise.
+    Raises: ConfigError for fewer than three frames; CaptureError for a clip that cannot be read or is shorter than four
+    frames; NoFaceError for one whose first frame shows no face; what the models raise.
     """
+    if frames < 3:
+        raise ConfigError(f"{frames} frames a clip are too few to judge", "ask for three or more")
     clips_of: dict[str, dict[str, Figures]] = {name: {} for name in models}
     for path in clips:
         clip = _read(path, finder, frames)

@@ -19,6 +19,8 @@ from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.mesh import MESH
 
+_TEMPLES = (127, 356)
+_PROFILE = 45.0  # degrees of the line between the temples from the picture's plane
 _FACE_PIXELS = 75  # the skull's radius in a 256 x 256 clip, in which expression_akd is told
 
 
@@ -93,6 +95,15 @@ def choose_pairs(data: Path, splits: Sequence[str], count: int) -> list[Pair]:
     if len(pairs) < count:
         raise ConfigError(f"only {len(pairs)} pairs of different persons in {record}", f"ask for fewer than {count}")
     return pairs
+
+
+def is_profile(portrait: Image, finder: FaceFinder) -> bool:
+    """Whether the face looks so far aside (or is so hidden) that the photo is refused rather than animated."""
+    mesh = find_mesh(finder, portrait)
+    if mesh is None:
+        return True
+    across = mesh.points3d()[0][_TEMPLES[1]] - mesh.points3d()[0][_TEMPLES[0]]
+    return bool(np.degrees(np.abs(np.arctan2(across[2], across[0]))) > _PROFILE)
 
 
 def judge_pair(

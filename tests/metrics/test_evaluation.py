@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from livehead.errors import CaptureError, NoFaceError
+from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.metrics.evaluation import EMBEDDED, METRICS, copy, evaluate
 from livehead.metrics.image import PSNR_OF_EQUALS
 from livehead.metrics.landmarks import MISSED_AKD, pixels
@@ -87,6 +87,11 @@ def test_a_recognition_network_is_asked_beside_the_other_figures(swaying_clip, f
     results = evaluate([swaying_clip], {"copy": copy, "faceless": faceless}, finder, frames=4, embed=embed)
     assert results["copy"].mean[EMBEDDED] == pytest.approx(1)
     assert results["faceless"].mean[EMBEDDED] == 0
+
+
+def test_too_few_frames_are_refused(swaying_clip, finder):
+    with pytest.raises(ConfigError, match="2 frames"):
+        evaluate([swaying_clip], {"copy": copy}, finder, frames=2)
 
 
 def test_clips_that_cannot_be_judged_are_told(finder, tmp_path, write_clip, astronaut):

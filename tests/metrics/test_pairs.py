@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from livehead.errors import ConfigError, NoFaceError
-from livehead.metrics.pairs import choose_pairs, judge_pair
+from livehead.metrics.pairs import choose_pairs, is_profile, judge_pair
+from livehead.motion.head import HeadMotion, rotation
+from livehead.motion.keypoints import mesh_keypoints
 from livehead.perception.segmentation import Segmentation
 
 HEADER = "file\tkind\tperson\tsplit\n"
@@ -66,6 +68,23 @@ def test_a_background_that_swims_is_seen(finder, segmentation, astronaut):
     swimming = [np.clip(frame.astype(int) + 20 * i, 0, 255).astype(np.uint8) for i, frame in enumerate(still)]
     assert judge_pair(still[0], still, still, finder, segmentation).background == 0
     assert judge_pair(still[0], still, swimming, finder, segmentation).background > 0.03
+
+
+def test_a_head_that_looks_aside_is_a_profile(finder, astronaut):
+    class Turned:
+        """Finds the face, turned by some degrees about the neck."""
+
+        def __init__(self, yaw):
+            self.motion = HeadMotion(1.0, rotation(yaw, 0, 0), np.zeros(3, np.float32))
+
+        def detect(self, image):
+            (mesh,) = finder.detect(image)
+            return [mesh_keypoints(self.motion.apply(mesh.points3d()[0]), 1.0, 0)]
+
+    assert not is_profile(astronaut(), Turned(25))
+    assert is_profile(astronaut(), Turned(65))
+    assert is_profile(astronaut(), Turned(-65))
+    assert is_profile(np.full((256, 256, 3), 127, np.uint8), finder)
 
 
 def test_a_portrait_without_a_face_is_told(finder, segmentation, astronaut):
