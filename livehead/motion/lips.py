@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from livehead.motion.eyes import carried
 from livehead.motion.keypoints import Array
@@ -10,6 +11,15 @@ from livehead.motion.mesh import MESH
 
 _UPPER = MESH.mouth.upper[1:-1]
 _LOWER = MESH.mouth.lower[1:-1]
+# From the inner edge of each lip to its outer edge, ring by ring; columns are the nine points between the corners.
+_RINGS = np.array(
+    [
+        [[191, 80, 81, 82, 13, 312, 311, 310, 415], [95, 88, 178, 87, 14, 317, 402, 318, 324]],
+        [[183, 42, 41, 38, 12, 268, 271, 272, 407], [96, 89, 179, 86, 15, 316, 403, 319, 325]],
+        [[184, 74, 73, 72, 11, 302, 303, 304, 408], [77, 90, 180, 85, 16, 315, 404, 320, 307]],
+        [[185, 40, 39, 37, 0, 267, 269, 270, 409], [146, 91, 181, 84, 17, 314, 405, 321, 375]],
+    ]
+)
 _LOWER_SHARE = 0.65  # the lower lip's usual share of a change of the gap: it hangs on the jaw
 
 
@@ -24,21 +34,36 @@ def gaps(points: Array) -> Array:
     return np.asarray(np.maximum(apart, 0), np.float32)
 
 
+def thickness(points: Array) -> Array:
+    """[2, 9]: thickness of the upper and the lower lip of mesh ``points`` [478, 3]."""
+    return np.asarray(np.linalg.norm(points[_RINGS[-1]] - points[_RINGS[0]], axis=-1), np.float32)
+
+
+def thinned(change: Array, share: Array) -> None:
+    """Scales, in place, how much displacements ``change`` [478, 3] press the lips together or draw them out.
+
+    ``share`` [2, 9]: 1 leaves it; less keeps thin lips from being turned inside out by what thick ones can do.
+    """
+    inner = change[_RINGS[0]]
+    change[_RINGS[1:]] = inner + share[..., None] * (change[_RINGS[1:]] - inner)
+
+
 class LipShape:
     """The mouth of a mesh at rest, and how the skin about it follows the lips."""
 
     def __init__(self, rest: Array) -> None:
         """``rest``: mesh [478, 3] of the source."""
         width = mouth_width(rest)
-        below = (rest[:468] - rest[[MESH.mouth.upper[0], MESH.mouth.upper[-1]]].mean(axis=0)) @ _down(rest)
         edges = MESH.mouth.inner
         near = np.linalg.norm(rest[:468, None] - rest[None, edges], axis=2).min(axis=1) < width
         near[edges] = False
-        self._skin_above = np.flatnonzero(near & (below < 0))
-        self._skin_below = np.flatnonzero(near & (below >= 0))
+        below = _below_seam(rest)
+        self._skin_above = np.flatnonzero(near & ~below)
+        self._skin_below = np.flatnonzero(near & below)
         thickness = 0.17 * width
-        self._above = carried(rest, _UPPER, self._skin_above, 0.12 * width, thickness)
-        self._below = carried(rest, _LOWER, self._skin_below, 0.35 * width, thickness)
+        # The corners stay where they are, and hold what is around them.
+        self._above = carried(rest, MESH.mouth.upper, self._skin_above, 0.12 * width, thickness)[:, 1:-1]
+        self._below = carried(rest, MESH.mouth.lower, self._skin_below, 0.35 * width, thickness)[:, 1:-1]
         self.closed = rest.copy()
         self.part(self.closed, np.zeros(len(_UPPER), np.float32))
 
@@ -59,6 +84,17 @@ class LipShape:
         points[_LOWER] += fall
         points[self._skin_above] += self._above @ rise
         points[self._skin_below] += self._below @ fall
+
+
+def _below_seam(points: Array) -> npt.NDArray[np.bool_]:
+    """[468]: which points lie below the line where the lips meet; in a smile its middle hangs below its ends."""
+    down = _down(points)
+    across = np.array([down[1], -down[0], 0], np.float32)
+    seam = (points[MESH.mouth.upper] + points[MESH.mouth.lower]) / 2
+    at, height = seam @ across, seam @ down
+    order = np.argsort(at)
+    face = points[:468]
+    return np.asarray(face @ down > np.interp(face @ across, at[order], height[order]))
 
 
 def _down(points: Array) -> Array:

@@ -20,7 +20,7 @@ from livehead.motion.easing import smoothstep
 from livehead.motion.eyes import EyeShape, Gaze, aperture, gaze, opening
 from livehead.motion.head import HeadMotion, fit_head, rotation
 from livehead.motion.keypoints import MESH478, Array, Keypoints
-from livehead.motion.lips import LipShape, gaps, mouth_width
+from livehead.motion.lips import LipShape, gaps, mouth_width, thickness, thinned
 from livehead.motion.mesh import MESH
 from livehead.motion.regions import brow_share, head_middle, mouth_share
 
@@ -117,6 +117,7 @@ class _Neutral:
     looks: tuple[Gaze, Gaze]
     to_source: HeadMotion
     mouth_ratio: float
+    lip_ratio: Array
 
 
 class _FaceTransfer:
@@ -126,6 +127,7 @@ class _FaceTransfer:
         self._rest = source.points3d()[0]
         self._eyes = (EyeShape(self._rest, MESH.right_eye), EyeShape(self._rest, MESH.left_eye))
         self._lips = LipShape(self._rest)
+        self._thickness = thickness(self._lips.closed)
         self._mouth_share, self._brow_share = mouth_share(self._rest), brow_share(self._rest)
         self._pivot = head_middle(self._rest)
         low, high = self._rest[:468, :2].min(axis=0), self._rest[:468, :2].max(axis=0)
@@ -153,6 +155,7 @@ class _FaceTransfer:
                 looks=(gaze(neutral, MESH.right_eye), gaze(neutral, MESH.left_eye)),
                 to_source=to_source,
                 mouth_ratio=float(np.clip(ratio, 0.8, 1.25)),
+                lip_ratio=np.clip(self._thickness / np.maximum(thickness(neutral) * to_source.scale, 1e-6), 0.2, 1.2),
             )
         return self._neutral
 
@@ -173,6 +176,7 @@ class _FaceTransfer:
         """The source with the performer's mouth and brows; lids and irises still at rest."""
         to_source = neutral.to_source
         change = (unturned - neutral.closed) @ (to_source.scale * to_source.rotation.T)
+        thinned(change, neutral.lip_ratio)
         mouth = gains.mouth * neutral.mouth_ratio
         followed = _followed(gains.mouth)
         points: Array = self._rest + followed * (self._lips.closed - self._rest)
