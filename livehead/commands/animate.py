@@ -15,7 +15,7 @@ from tqdm import tqdm
 from livehead.animator import Animator
 from livehead.capture.file import FileCapture, read_audio
 from livehead.clock import NS
-from livehead.commands.compose import cast, make_driver, open_portraits
+from livehead.commands.compose import assemble, make_driver, open_portraits
 from livehead.commands.options import add_picture_arguments, say, settings_from
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     if "size" not in vars(args):
         size = _photo_size(portrait)
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
-    company = cast(
+    company = assemble(
         settings, [portrait], make_driver("idle", [portrait]), store, calibration=Calibration(neutral), size=size
     )
     sound = _sound(args.audio or args.driving, wanted=args.audio is not None)

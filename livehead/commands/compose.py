@@ -32,7 +32,7 @@ CONSENT = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cast:
+class Company:
     """An animator, and what of it is changed while it runs. All transfers share one ``calibration``."""
 
     animator: Animator
@@ -85,7 +85,7 @@ def make_driver(spec: str, portraits: Sequence[Portrait]) -> Driver[Keypoints]:
     return driver
 
 
-def cast(
+def assemble(
     settings: RunSettings,
     portraits: Sequence[Portrait],
     driver: Driver[Keypoints],
@@ -94,7 +94,7 @@ def cast(
     calibration: Calibration | None = None,
     watch: Callable[[Keypoints], None] | None = None,
     size: tuple[int, int] | None = None,
-) -> Cast:
+) -> Company:
     """Everything between the driver's inputs and the pictures to send, of ``size`` (the stream's, if None).
 
     Raises: ConfigError, SourceError.
@@ -112,7 +112,7 @@ def cast(
         stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
         scenes.append(Scene(portrait.name, avatar, transfer, Presence(IdleMotion(avatar.motion)), stage))
         transfers.append(transfer)
-    return Cast(Animator(driver, renderer, scenes, watch=watch), tuple(transfers), calibration)
+    return Company(Animator(driver, renderer, scenes, watch=watch), tuple(transfers), calibration)
 
 
 def to_gains(settings: GainSettings) -> Gains:

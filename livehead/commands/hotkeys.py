@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from livehead.commands.compose import Cast
+from livehead.commands.compose import Company
 from livehead.motion.transfer import Gains
 from livehead.sinks.window import WindowKey
 
@@ -17,7 +17,7 @@ REGIONS = ("eyes", "mouth", "brows", "head")
 class Hotkeys:
     """Called with each key, on the event loop. ``quit`` ends the run."""
 
-    def __init__(self, company: Cast, gains: Gains, quit_run: Callable[[], None]) -> None:
+    def __init__(self, company: Company, gains: Gains, quit_run: Callable[[], None]) -> None:
         self.gains = gains
         self._company = company
         self._quit = quit_run

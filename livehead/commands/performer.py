@@ -57,6 +57,12 @@ def performing(portrait: Portrait, size: tuple[int, int], fps: float) -> list[Sh
     return [Shot(image) for image in performer(portrait, size, motions)]
 
 
+def still_speech(motion: Keypoints) -> list[Keypoints]:
+    """A still head that speaks: for seeing whether anything else moves."""
+    puppet = Puppet(motion)
+    return [puppet(Pose(jaw=jaw / 10), 0) for jaw in (0, 2, 5, 9, 6, 3, 8, 1)]
+
+
 def synthetic(argument: str, settings: CameraSettings) -> Capture:
     """``synthetic``: the performer over and over, as a camera of ``settings``."""
     return SyntheticCapture(performing(own_portrait(ASTRONAUT), settings.size, settings.fps), fps=settings.fps)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from livehead.capture.microphone import MicrophoneCapture
-from livehead.commands.compose import DEFAULT_MODEL, Cast, cast, make_driver, open_portraits, to_gains
+from livehead.commands.compose import DEFAULT_MODEL, Company, assemble, make_driver, open_portraits, to_gains
 from livehead.commands.ends import open_capture, open_sink
 from livehead.commands.hotkeys import Hotkeys
 from livehead.commands.options import add_picture_arguments, say, settings_from
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
         portraits = open_portraits(args.avatar or [], store, say)
         driver = make_driver(settings.driver, portraits)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
-        company = cast(settings, portraits, driver, store, watch=recorder.add if recorder else None)
+        company = assemble(settings, portraits, driver, store, watch=recorder.add if recorder else None)
         run = LiveRun(settings, company)
         say(run.described())
         asyncio.run(run.go(args.seconds))
@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
 class LiveRun:
     """One live run: the pipeline that the settings ask for, its keys, and what is said about it."""
 
-    def __init__(self, settings: RunSettings, company: Cast) -> None:
+    def __init__(self, settings: RunSettings, company: Company) -> None:
         self.settings = settings
         self.hotkeys = Hotkeys(company, to_gains(settings.gains), self.stop)
         stream = settings.stream

@@ -1,0 +1,144 @@
+"""``livehead bench``: speed and latency on this machine, as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from livehead.animator import Animator
+from livehead.capture.synthetic import SyntheticCapture
+from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
+from livehead.commands.options import add_picture_arguments, settings_from
+from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, still_speech
+from livehead.config import RunSettings
+from livehead.errors import DeviceError
+from livehead.governor import Governor, Quality
+from livehead.interfaces import Sink
+from livehead.metrics.bench_model import Speech, Subject, bench_model
+from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
+from livehead.metrics.latency import Jumps
+from livehead.metrics.plot import plot_latency
+from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
+from livehead.metrics.report import Json, Report, table, write_json
+from livehead.motion.performance import Puppet, sample_performance
+from livehead.perception.segmentation import Segmentation
+from livehead.pipeline import Pipeline
+from livehead.renderers.store import AvatarStore
+from livehead.sinks.virtual_camera import VirtualCameraSink
+
+TIMES = ("median", "p95", "p99", "n")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "subject", choices=("pipeline", "model"), help="the whole way of a frame, or the renderer alone"
+    )
+    parser.add_argument("--jumps", type=int, default=120, help="sudden motions to measure (pipeline), 0.75 s each")
+    parser.add_argument("--rounds", type=int, default=300, help="frames to time (model)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latency's histogram (pipeline)")
+    add_picture_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure, print a table, write what was asked for."""
+    settings = settings_from(args)
+    named = DEFAULT_MODEL if settings.model == "auto" else settings.model
+    inputs: dict[str, Json] = {"subject": args.subject, "model": named, "render_size": settings.render_size}
+    inputs |= {"size": list(settings.stream.size), "camera": list(settings.camera.size), "fps": settings.stream.fps}
+    report = Report("bench", inputs)
+    if args.subject == "model":
+        results = _model(settings, named, args.rounds)
+        print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+    else:
+        figures = measure_pipeline(settings, args.jumps, start_s=seconds_to_first_frame(settings))
+        results = figures.results
+        stages = cast("dict[str, Json]", results["stages"])
+        rows = {"motion to photon": _times(results["motion_to_photon"])}
+        print(table(rows | {name: _times(stage) for name, stage in stages.items()}, TIMES, "ms"))
+        print(table({"": _times(results)}, ("fps", "late_share", "dropped", "cpu_s_per_frame", "peak_mb", "start_s")))
+        if args.plot:
+            plot_latency(figures.latency_ms, _times(results["shares"]), args.plot, f"{named}, motion to photon")
+    if args.json:
+        write_json(report.finish(results), args.json)
+    return 0
+
+
+def _times(figures: Json) -> Mapping[str, float]:
+    """Figures of a report as a row of a table."""
+    return cast("Mapping[str, float]", figures)
+
+
+def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = None) -> PipelineFigures:
+    """Motion to photon with the synthetic performer; the avatar is the same photo.
+
+    The pictures go through pyvirtualcam to a backend of ours; where it is not installed, they are converted alike.
+    """
+    portrait = own_portrait(ASTRONAUT)
+    shots = jumping(portrait, settings.camera.size)
+    fps = settings.stream.fps
+
+    async def play(plan: Jumps, receiver: Receiver) -> Played:
+        animator: Animator = assemble(settings, [portrait], make_driver("face", [portrait]), AvatarStore()).animator
+        capture = SyntheticCapture(shots, fps=settings.camera.fps, scene=plan)
+        sink: Sink = ReceiverSink(receiver)
+        if importlib.util.find_spec("pyvirtualcam"):
+            receiver.register()
+            sink = VirtualCameraSink(size=settings.stream.size, fps=fps, backend=BACKEND)
+        governor = Governor(Quality(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps)
+        pipeline = Pipeline(capture, animator, [sink], fps=fps, governor=governor)
+        await pipeline.run()
+        return Played(capture.start_ns, capture.skipped, pipeline.stats)
+
+    return asyncio.run(bench_pipeline(play, shots=JUMP_SHOTS, fps=settings.camera.fps, jumps=jumps, start_s=start_s))
+
+
+def seconds_to_first_frame(settings: RunSettings) -> float:
+    """From starting ``livehead run`` in a process of its own to the line that tells its first frame.
+
+    Raises: DeviceError when it does not come.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "livehead",
+        "run",
+        "--avatar",
+        str(ASTRONAUT),
+        "--capture",
+        "file:" + str(ASTRONAUT),
+    ]
+    command += ["--sink", "null", "--model", settings.model, "--render-size", str(settings.render_size)]
+    started = time.monotonic()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line.strip())
+            if line.startswith("first frame"):
+                seconds = time.monotonic() - started
+                process.terminate()
+                return round(seconds, 3)
+    raise DeviceError(f"livehead run gave no frame ({said[-1] if said else 'it said nothing'})", "run it by hand")
+
+
+def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
+    portrait = own_portrait(ASTRONAUT)
+    renderer = make_renderer(name, settings.render_size)
+    avatar = renderer.prepare(portrait)
+    puppet, script = Puppet(avatar.motion), sample_performance()
+    motions = [puppet(script.at(number / settings.stream.fps), 0) for number in range(round(script.duration_s * 30))]
+    with Segmentation() as segmentation:
+        person = segmentation.person(renderer.render(avatar, avatar.motion))
+    subject = Subject(
+        frames={"fp32": lambda motion: renderer.render(avatar, motion)},
+        speech=Speech(still_speech(avatar.motion), person),
+    )
+    return bench_model(subject, motions, rounds)
