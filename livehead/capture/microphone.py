@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from contextlib import AsyncExitStack
+from statistics import median_low
 from types import ModuleType, TracebackType
 from typing import Any
+
+import av
+import numpy as np
 
 from livehead.clock import NS, now_ns
 from livehead.concurrency import Fifo, Worker
@@ -15,6 +20,8 @@ from livehead.frames import AudioFrame, Samples
 log = logging.getLogger(__name__)
 
 _LINE = 50  # blocks that may wait for the reader: half a second to a second
+_STARTS = 50  # estimates of when the stream began, the median of which gives the time: it follows the clocks' drift
+_SETTLING_S = 2.0  # PulseAudio begins with ages that are 0.4 s too long and needs 1.5 s to mend them
 _CREDIBLE_S = 1.0  # a recording time further back than this is a driver's fancy
 
 
@@ -22,8 +29,9 @@ class MicrophoneCapture:
     """Blocks of sound, float32 mono, from the input device ``name``.
 
     ``name``: a device's number, its name or a part of it, in any case; None takes the system's default.
-    ``rate``: Hz; a device that refuses it is read at its own rate, which the frames tell. ``block_ms``: 10 to 20.
-    ``captured_ns`` is the sound card's time of the first sample, put on the monotonic clock.
+    ``rate``: Hz; the sound of a device that refuses it is resampled. ``block_ms``: 10 to 20.
+    ``captured_ns`` is the sound card's time of the first sample, put on the monotonic clock and freed of the jitter
+    with which blocks arrive.
     Raises (on entering): CaptureError when PortAudio or the device is missing.
     """
 
@@ -34,7 +42,11 @@ class MicrophoneCapture:
         """Times that the sound card or the system lost samples."""
         self._block_ms = block_ms
         self._line: Fifo[AudioFrame] = Fifo(_LINE)
-        self._taken = 0
+        self._device_rate = rate
+        self._resampler: av.AudioResampler | None = None
+        self._taken = 0  # samples of the device's
+        self._given = 0  # samples at ``rate``
+        self._starts: deque[int] = deque(maxlen=_STARTS)
         self._closing = False
         self._stack = AsyncExitStack()
 
@@ -66,11 +78,12 @@ class MicrophoneCapture:
         try:
             return self._started(sounddevice, device)
         except sounddevice.PortAudioError as error:
-            rate = round(device["default_samplerate"])
-            if rate == self.rate:
+            own_rate = round(device["default_samplerate"])
+            if own_rate == self.rate:
                 raise _refused(sounddevice, device["name"], error) from error
-        log.info("%s does not record at %d Hz: reading it at %d Hz", device["name"], self.rate, rate)
-        self.rate = rate
+        log.info("%s does not record at %d Hz: resampling from %d Hz", device["name"], self.rate, own_rate)
+        self._device_rate = own_rate
+        self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
         try:
             return self._started(sounddevice, device)
         except sounddevice.PortAudioError as error:
@@ -79,8 +92,8 @@ class MicrophoneCapture:
     def _started(self, sounddevice: ModuleType, device: dict[str, Any]) -> Any:
         stream = sounddevice.InputStream(
             device=device["index"],
-            samplerate=self.rate,
-            blocksize=round(self.rate * self._block_ms / 1000),
+            samplerate=self._device_rate,
+            blocksize=round(self._device_rate * self._block_ms / 1000),
             channels=1,
             dtype="float32",
             latency="low",
@@ -94,13 +107,28 @@ class MicrophoneCapture:
         """PortAudio's thread: ``block`` is float32 [N, 1] and only lent."""
         if status:
             self.drop_outs += 1
+            self._starts.clear()  # samples are missing: the count no longer tells the time
         # both times are on PortAudio's own clock, which need not be ours; their difference is the block's age
         age_s = time.currentTime - time.inputBufferAdcTime
-        if not (time.inputBufferAdcTime > 0 and 0 <= age_s <= _CREDIBLE_S):
-            age_s = count / self.rate
-        captured_ns = now_ns() - round(age_s * NS)
-        self._line.put(AudioFrame(block.T.copy(), self.rate, self._taken, captured_ns))
+        settled = self._taken > _SETTLING_S * self._device_rate
+        if not (settled and time.inputBufferAdcTime > 0 and 0 <= age_s <= _CREDIBLE_S):
+            age_s = count / self._device_rate
+        self._starts.append(now_ns() - round(age_s * NS) - self._taken * NS // self._device_rate)
         self._taken += count
+        samples = self._resampled(block)
+        captured_ns = median_low(self._starts) + self._given * NS // self.rate
+        self._line.put(AudioFrame(samples, self.rate, self._given, captured_ns))
+        self._given += samples.shape[1]
+
+    def _resampled(self, block: Samples) -> Samples:
+        """float32 [1, N] at ``rate``; a copy in any case, since PortAudio uses its buffer again."""
+        samples = block.T.copy()
+        if self._resampler is None:
+            return samples
+        sound = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
+        sound.rate = self._device_rate
+        parts = [part.to_ndarray().astype(np.float32, copy=False) for part in self._resampler.resample(sound)]
+        return np.concatenate([np.zeros((1, 0), np.float32), *parts], axis=1)
 
     def _finished(self) -> None:
         if not self._closing:
