@@ -101,4 +101,5 @@ def _mixing(points: Array, reach: float) -> Array:
     """[K, K], rows summing to 1: each point's neighbours in ``points`` [K, 3], weighted by a Gaussian of ``reach``."""
     apart = np.square(points[:, None] - points[None]).sum(axis=-1)
     weights = np.exp(-apart / max(2 * reach * reach, 1e-12))
+    weights[weights < 1e-3] = 0  # far ones do not matter, and numbers near the smallest float would make it slow
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
