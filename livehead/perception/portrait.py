@@ -13,7 +13,7 @@ from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
 from livehead.perception.faces import find_faces, fit_mesh
-from livehead.perception.hints import CHIN, FOREHEAD, head_angles, photo_hints
+from livehead.perception.hints import face_height, head_angles, photo_hints
 
 _LARGEST, _SMALLEST = 1024, 256  # side of the crop picture in pixels
 _FACE_SHARE = 0.52  # forehead to chin over the crop's side, as in the clips that the models learn from
@@ -21,6 +21,7 @@ _HAIR = 0.03  # of the side: how much the crop is raised for it
 _TIGHTEST = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
 _FACE_AT_LEAST = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
 _YAW_AT_MOST = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
+_CERTAIN = 0.7  # trust in a mesh from which no other way of holding the photo needs to be tried
 _LYING = 60  # degrees of roll from which a photo counts as turned, not the head as tilted
 
 
@@ -100,9 +101,8 @@ def prepare_portrait(photo: Image, name: str, crop: Literal["auto", "whole"] = "
 def propose_crop(points: Array, width: int, height: int) -> Crop:
     """Head and shoulders about a mesh [478, 3] in pixels of a ``width`` x ``height`` photo; inside it if possible."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-    face = float(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2]))
     tightest = _TIGHTEST * float((high - low).max())
-    wanted = max(face / _FACE_SHARE, 1.35 * float((high - low).max()))
+    wanted = max(face_height(points) / _FACE_SHARE, 1.35 * float((high - low).max()))
     side = int(round(max(tightest, min(wanted, width, height))))
     centre = (low + high) / 2 - np.array([0, _HAIR * side], np.float32)
     left, top = (int(round(float(c) + 0.5 - side / 2)) for c in centre)
@@ -128,26 +128,30 @@ def _to_crop(points: Array, crop: Crop) -> Array:
 
 def _find(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
     """The photo the right way up, the mesh of its largest face in pixels, and what there is to say about both."""
+    found: list[tuple[float, int, Array, int]] = []
     for turns in (0, 1, 3, 2):
         turned = np.ascontiguousarray(np.rot90(photo, turns))
         faces = find_faces(turned)
-        for face in faces:
-            points = fit_mesh(turned, face)
-            if points is None or abs(head_angles(points)[2]) > _LYING:
-                continue
-            notes = []
-            if turns:
-                notes.append("The photo lay on its side or upside down and was turned upright.")
-            if len(faces) > 1:
-                notes.append(f"There are {len(faces)} faces in the photo; the largest is used.")
-            return turned, points, tuple(notes)
-    raise NoFaceError(
-        f"No face was found in {name}", "use a photo of one person who looks into the camera, well lit", subject=name
-    )
+        fits = (fit_mesh(turned, face) for face in faces)
+        fit = next((fit for fit in fits if fit and abs(head_angles(fit.points)[2]) < _LYING), None)
+        if fit is not None:
+            found.append((fit.trust, turns, fit.points, len(faces)))
+            if fit.trust > _CERTAIN:
+                break
+    if not found:
+        remedy = "use a photo of one person who looks into the camera, well lit"
+        raise NoFaceError(f"No face was found in {name}", remedy, subject=name)
+    _, turns, points, count = max(found, key=lambda each: each[0])
+    notes = []
+    if turns:
+        notes.append("The photo lay on its side or upside down and was turned upright.")
+    if count > 1:
+        notes.append(f"There are {count} faces in the photo; the largest is used.")
+    return np.ascontiguousarray(np.rot90(photo, turns)), points, tuple(notes)
 
 
 def _require_usable(points: Array, name: str) -> None:
-    face = float(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2]))
+    face = face_height(points)
     if face < _FACE_AT_LEAST:
         raise SourceError(
             f"The face in {name} is only {face:.0f} pixels high",

@@ -1,0 +1,116 @@
+"""Hints name what is wrong with a photo, and say nothing about a good one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from livehead.motion.mesh import MESH
+from livehead.perception.hints import face_height, head_angles, photo_hints
+from livehead.perception.photo import read_photo
+from livehead.perception.portrait import Portrait, prepare_portrait
+
+ASSETS = Path(__file__).parents[2] / "livehead" / "assets"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Portrait:
+    return prepare_portrait(read_photo(ASSETS / "drawn.png"), "drawn")
+
+
+def hints_on(portrait: Portrait, image: np.ndarray) -> str:
+    return " ".join(photo_hints(image.astype(np.uint8), portrait.motion, portrait.crop.side))
+
+
+def turned(portrait: Portrait, degrees: float, axis: int) -> np.ndarray:
+    """The portrait's mesh [478, 3] turned about an axis of the picture: 0 across, 1 down, 2 into it."""
+    points = portrait.motion.points3d()[0]
+    centre = points.mean(axis=0)
+    spin, _ = cv2.Rodrigues(np.eye(3)[axis] * np.radians(degrees))
+    return (centre + (points - centre) @ spin.T).astype(np.float32)
+
+
+def test_a_good_photo_gets_no_hint(drawn: Portrait) -> None:
+    assert drawn.hints == ()
+
+
+def test_the_head_angles_follow_the_turns_of_a_mesh(drawn: Portrait) -> None:
+    yaw, pitch, roll = head_angles(drawn.motion.points3d()[0])
+    assert abs(yaw) < 3
+    assert -16 < pitch < -4
+    assert abs(roll) < 2
+    assert head_angles(turned(drawn, 25, 1))[0] == pytest.approx(yaw + 25, abs=3)
+    assert head_angles(turned(drawn, -20, 0))[1] == pytest.approx(pitch + 20, abs=3)
+    assert head_angles(turned(drawn, 15, 2))[2] == pytest.approx(roll + 15, abs=1)
+
+
+def test_yaw_is_positive_when_the_nose_points_to_the_pictures_left(drawn: Portrait) -> None:
+    points = turned(drawn, 25, 1)
+    assert points[MESH.nose, 0] < points[MESH.rigid, 0].mean() - 0.05
+
+
+@pytest.mark.parametrize(
+    ("axis", "degrees", "says"),
+    [
+        (1, 30, "turned to the side"),
+        (1, -30, "turned to the side"),
+        (2, 20, "tilted"),
+        (0, -35, "chin is raised"),
+        (0, 30, "chin is lowered"),
+    ],
+)
+def test_a_posed_head_is_named(drawn: Portrait, axis: int, degrees: float, says: str) -> None:
+    points = turned(drawn, degrees, axis)
+    motion = drawn.motion.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
+    assert says in " ".join(photo_hints(drawn.image, motion, drawn.crop.side))
+
+
+def test_an_open_mouth_is_named(drawn: Portrait) -> None:
+    value = drawn.motion.value.copy()
+    value[0, MESH.mouth.lower[1:-1], 1] += 0.06
+    found = photo_hints(drawn.image, drawn.motion.moved(value), drawn.crop.side)
+    assert found == ("The mouth is open; a photo with closed lips animates better.",)
+
+
+def test_the_astronauts_smile_counts_as_open() -> None:
+    astronaut = prepare_portrait(read_photo(ASSETS / "astronaut.png"), "astronaut")
+    assert any("mouth is open" in hint for hint in astronaut.hints)
+    assert any("pixels high" in hint for hint in astronaut.hints)
+
+
+def test_a_closed_eye_is_named(drawn: Portrait) -> None:
+    value = drawn.motion.value.copy()
+    value[0, MESH.left_eye.upper[1:-1]] = value[0, MESH.left_eye.lower[1:-1]]
+    motion = drawn.motion.moved(value)
+    assert "eye is nearly closed" in " ".join(photo_hints(drawn.image, motion, drawn.crop.side))
+
+
+def test_a_blurred_photo_is_out_of_focus(drawn: Portrait) -> None:
+    sigma = 0.02 * drawn.image.shape[0]
+    assert "out of focus" in hints_on(drawn, cv2.GaussianBlur(drawn.image, (0, 0), sigma))
+
+
+def test_a_dark_photo_is_poorly_lit_and_nothing_else(drawn: Portrait) -> None:
+    found = hints_on(drawn, drawn.image * 0.35)
+    assert "poorly lit" in found
+    assert "out of focus" not in found
+
+
+def test_reflections_before_the_eyes_are_named(drawn: Portrait) -> None:
+    image = drawn.image.copy()
+    side = image.shape[0]
+    for eye in (MESH.right_eye, MESH.left_eye):
+        x, y = (drawn.motion.value[0, eye.iris[0]] + 1) * side / 2
+        cv2.ellipse(
+            image, (int(x - 0.02 * side), int(y)), (int(0.02 * side), int(0.015 * side)), 30, 0, 360, (255,) * 3, -1
+        )
+    assert "shines before the eyes" in hints_on(drawn, image)
+
+
+def test_a_small_face_is_named_with_its_height(drawn: Portrait) -> None:
+    small = photo_hints(drawn.image, drawn.motion, 150)
+    height = face_height(drawn.motion.points3d()[0]) / 2 * 150
+    assert any(f"only {height:.0f} pixels high" in hint for hint in small)
