@@ -130,7 +130,7 @@ class _Recording:
         pts = round((frame.captured_ns - self._origin_ns) / NS / _TIME_BASE)
         if pts <= self._last_pts:
             return  # nothing newer to show
-        picture = av.VideoFrame.from_ndarray(_fitted(frame.image, self._size), format="rgb24")
+        picture = av.VideoFrame.from_numpy_buffer(_fitted(frame.image, self._size), format="rgb24")
         picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709)
         picture.pts, picture.time_base = pts, _TIME_BASE
         self._last_pts = pts
