@@ -14,6 +14,7 @@ from livehead.motion.mesh import Eye
 Numbers: TypeAlias = npt.NDArray[np.integer[Any]]
 
 _SHUT = 0.33  # MediaPipe's aperture of a shut eye over that of the same eye open, at most
+_NARROWEST = 0.1  # no open eye has less: such a neutral was taken during a blink
 _MEET = 0.2  # where the lids meet, from the lower lid (0) to the upper (1)
 _WIDEST = 1.35  # lids cannot open further, times their rest
 
@@ -38,7 +39,7 @@ def opening(now: float, neutral: float) -> float:
 
     Below the aperture that the tracker gives to shut eyes the answer is exactly 0, whatever the eye's shape.
     """
-    ratio = now / max(neutral, 1e-6)
+    ratio = now / max(neutral, _NARROWEST)
     if ratio >= 1:
         return min(ratio, _WIDEST)
     # Slightly convex: small changes about the neutral are mostly noise and glances, large ones are blinks.
@@ -93,7 +94,9 @@ def carried(rest: Array, movers: Numbers, skin: Numbers, reach: float, stiff: fl
     weights = np.exp(-((apart / (0.6 * reach)) ** 2) / 2) + 1e-12
     nearest = np.maximum(apart.min(axis=1) - stiff, 0)
     fade = np.exp(-((nearest / reach) ** 2) / 2)
-    return np.asarray(fade[:, None] * weights / weights.sum(axis=1, keepdims=True), np.float32)
+    shares = fade[:, None] * weights / weights.sum(axis=1, keepdims=True)
+    shares[shares < 1e-4] = 0
+    return np.asarray(shares, np.float32)
 
 
 def _axes(points: Array, eye: Eye) -> tuple[Array, Array, Array]:
