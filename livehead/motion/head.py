@@ -35,7 +35,7 @@ class HeadMotion:
         return HeadMotion(1 / self.scale, back, (-(back @ self.shift) / self.scale).astype(np.float32))
 
     def angles(self) -> tuple[float, float, float]:
-        """Yaw, pitch and roll in degrees (0 for no turn).
+        """Yaw, pitch and roll in degrees (0 for no turn); the roll comes first, the yaw last.
 
         Positive yaw turns the nose to the right of the picture, positive pitch down, positive roll the crown to the
         right (clockwise on the screen).

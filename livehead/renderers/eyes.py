@@ -234,7 +234,8 @@ def _complete_iris(patch: Array, known: npt.NDArray[np.bool_], away: Array) -> A
     """``patch`` where it is ``known`` iris, elsewhere the mean colour at the same distance from the pupil."""
     if int(known.sum()) < _FEW:
         pupil = np.clip((away - 0.35) / 0.15, 0.25, 1)[..., None]
-        return (_DARK_IRIS * pupil).astype(np.float32)
+        dark: Array = (_DARK_IRIS * pupil).astype(np.float32)
+        return dark
     step = np.minimum((away / _RIM_OUTER * _PROFILE).astype(int), _PROFILE - 1)
     count = np.bincount(step[known], minlength=_PROFILE)
     total = np.stack([np.bincount(step[known], patch[known][:, c], _PROFILE) for c in range(3)], axis=1)

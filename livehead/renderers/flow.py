@@ -17,7 +17,7 @@ Sampled = TypeVar("Sampled", npt.NDArray[np.uint8], Array)
 
 _FRACTION = 4  # bits of sub-pixel position that the polygon filler takes
 _COARSE = 128  # the flow is looked up in no fewer cells than that along a side ...
-_SEAM = 0.3  # ... and again in every pixel where it changes by more than this from pixel to pixel
+_SEAM = 0.4  # ... and again in every pixel where it changes by more than this from pixel to pixel
 _FLAT = 1e-3  # doubled area in square pixels below which a triangle is seen edge-on
 
 
@@ -41,7 +41,7 @@ class Flow:
         shift, seams = self._shift(_step(side))
         places = np.asarray(cv2.scaleAdd(shift, density, _pixels(side, density, around)), np.float32)
         if len(seams):
-            own = self.affine[self.names.reshape(-1)[seams]]
+            own = np.take(self.affine, np.take(self.names, seams), axis=0)
             x, y = (seams % side).astype(np.float32), (seams // side).astype(np.float32)
             exact = own[:, :, 0] * x[:, None] + own[:, :, 1] * y[:, None] + own[:, :, 2]
             places.reshape(-1, 2)[seams] = density * (exact + np.stack([x + around, y + around], axis=1))

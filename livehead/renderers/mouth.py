@@ -20,6 +20,8 @@ _CLOSED, _OPEN = 0.04, 0.10  # opening of the photo's mouth from which its own t
 _LIP_SHADOW = 0.035
 _UPPER_TEETH, _LOWER_TEETH, _TONGUE = 0.13, 0.05, 0.2
 
+_LARGE = 80  # pixels; in a larger mouth the cavity is drawn at half the size, it has no fine detail
+
 # RGB under the light in which skin has a mean of _SKIN
 _SKIN = 150.0
 _CAVITY = np.array([46, 16, 17], np.float32)
@@ -110,7 +112,11 @@ def draw_cavity(picture: Image, mouth: Mouth, face: Array, inside: Array, scale:
     mask = np.zeros((int(high[1] - low[1]), int(high[0] - low[0])), np.uint8)
     cv2.fillPoly(mask, [np.rint((outline - low) * 16).astype(np.int32)], (255,), cv2.LINE_AA, 4)
     share = cv2.GaussianBlur(mask, (0, 0), max(0.008 * mouth.width * scale, 0.6)).astype(np.float32)[..., None] / 255
-    colours = _cavity(mouth, face - low, mouth.width * scale, mask.shape)
+    step = 2 if mask.shape[1] > _LARGE else 1
+    half = (mask.shape[0] // step, mask.shape[1] // step)
+    colours = _cavity(mouth, (face - low - (step - 1) / 2) / step, mouth.width * scale / step, half)
+    if step > 1:
+        colours = cv2.resize(colours, mask.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
     window = picture[low[1] : high[1], low[0] : high[0]]
     window[:] = np.rint(window + share * (colours - window)).astype(np.uint8)
 
