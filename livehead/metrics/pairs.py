@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from livehead.errors import ConfigError, NoFaceError
@@ -21,6 +22,8 @@ from livehead.motion.mesh import MESH
 
 _TEMPLES = (127, 356)
 _PROFILE = 45.0  # degrees of the line between the temples from the picture's plane
+_OUTSIDE = 0.02  # share of person below which a pixel is background; share of background below which there is none
+_MARGIN = 0.02  # of the longer side: how far from the person's rough outline the background begins
 _FACE_PIXELS = 75  # the skull's radius in a 256 x 256 clip, in which expression_akd is told
 
 
@@ -166,10 +169,14 @@ def _expression(mesh: Keypoints, rest: Keypoints) -> Array:
 
 
 def _background_change(outputs: Sequence[Image], segmentation: PersonFinder) -> float | None:
-    """Change outside what is person in the first, a middle or the last frame."""
-    looked_at = [outputs[i] for i in sorted({0, len(outputs) // 2, len(outputs) - 1})]
-    outside = np.all([segmentation.person(image) < 0.02 for image in looked_at], axis=0)
-    if outside.mean() < 0.02:
+    """Change of the pixels that are near no person in any frame."""
+    height, width = outputs[0].shape[:2]
+    person = np.zeros((height, width), np.uint8)
+    for image in outputs:
+        person |= segmentation.person(image) > _OUTSIDE
+    around = max(round(_MARGIN * max(height, width)), 1)
+    outside = cv2.dilate(person, np.ones((2 * around + 1,) * 2, np.uint8)) == 0
+    if outside.mean() < _OUTSIDE:
         return None
     first = outputs[0][outside].astype(np.int16)
     return float(np.mean([np.abs(image[outside] - first).mean() for image in outputs]) / 255)
