@@ -20,6 +20,7 @@ import numpy.typing as npt
 from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import Frame, Image, VideoFrame
+from livehead.sinks import v4l2loopback
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -98,6 +99,8 @@ class VirtualCameraSink:
 
     def _open(self) -> Any:
         module = _pyvirtualcam()
+        if self._platform == "linux":
+            v4l2loopback.release_forgotten()
         formats = module.PixelFormat
         wanted = formats[_LIKELY_FORMAT.get(self._platform, "RGB")]
         camera = self._try(module, wanted)
@@ -114,13 +117,18 @@ class VirtualCameraSink:
         except (RuntimeError, KeyError) as error:
             where = f" {self._device}" if self._device else ""
             reason = _reason(error)
-            remedy = _BUSY_REMEDY if "in use" in reason else remedy_for(self._platform)
+            # a loopback device that another program feeds is no output device any more
+            busy = any(word in reason for word in ("in use", "not a video output device"))
+            remedy = _BUSY_REMEDY if busy else remedy_for(self._platform)
             problem = f"the virtual camera{where} cannot be opened ({reason})"
             raise SinkError(problem, remedy, subject=self._device or "") from error
 
     def _close(self) -> None:
         camera, self._camera = self._camera, None
+        device = camera.device
         camera.close()
+        if self._platform == "linux":
+            v4l2loopback.release(device)
 
 
 def remedy_for(platform: str) -> str:

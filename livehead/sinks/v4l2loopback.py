@@ -1,0 +1,51 @@
+"""Give back virtual cameras that v4l2loopback still believes to be fed.
+
+With ``exclusive_caps=1`` (browsers list no camera without it) a device offers itself either to producers or to viewers.
+Version 0.12.7 (Debian 12) forgets to offer a device to producers again after one that used ``write``, as pyvirtualcam
+does: it could be used once after each start of the system. Starting a stream and closing puts the mark right.
+Plain ioctls of Linux's videodev2.h; they need no special rights. (github.com/letmaik/pyvirtualcam/issues/61)
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+_DRIVER = b"v4l2 loopback"
+_QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability)
+_STREAMON = 0x40045612  # _IOW('V', 18, int)
+_CAPABILITY = struct.Struct("=16s32s32sIII12x")  # driver, card, bus, version, capabilities, those of this node
+_TYPE_OUTPUT = struct.pack("=i", 2)
+_CAN_CAPTURE, _CAN_OUTPUT = 0x1, 0x2
+
+
+def release(device: str) -> None:
+    """Offer ``device`` to producers again, after ours has closed it. Leaves other drivers' devices alone."""
+    _release(Path(device), unless=_CAN_OUTPUT)
+
+
+def release_forgotten() -> None:
+    """The same for every device that is offered to nobody at all, as a killed producer leaves one behind."""
+    for node in sorted(Path("/dev").glob("video*")):
+        _release(node, unless=_CAN_CAPTURE | _CAN_OUTPUT)
+
+
+def _release(node: Path, unless: int) -> None:
+    """Release ``node`` if it is a loopback device that offers none of the capabilities ``unless``."""
+    import fcntl  # not on Windows, where this module still has to be imported
+
+    try:
+        device = os.open(node, os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        return  # busy, forbidden or gone: opening it for real will say so
+    try:
+        answer = fcntl.ioctl(device, _QUERYCAP, bytes(_CAPABILITY.size))
+        driver, _, _, _, _, offered = _CAPABILITY.unpack(answer)
+        if driver.rstrip(b"\0") == _DRIVER and not offered & unless:
+            # It makes us the producer, and fails only after that when there is no format; closing ends our part.
+            fcntl.ioctl(device, _STREAMON, _TYPE_OUTPUT)
+    except OSError:
+        return
+    finally:
+        os.close(device)
