@@ -279,7 +279,30 @@ def _open_with_opencv(device: int | str, size: tuple[int, int], fps: float) -> V
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
     capture.set(cv2.CAP_PROP_FPS, fps)
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return capture  # type: ignore[return-value]
+    return _WholePictures(capture)
+
+
+class _WholePictures:
+    """OpenCV (4.11, V4L2) hands out a picture that the driver gives as BGR as one long row; this folds it back."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+
+    def grab(self) -> bool:
+        return self._capture.grab()
+
+    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
+        ok, picture = self._capture.retrieve()
+        if ok and picture.ndim == 2:
+            height, width = (
+                int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+            )
+            ok = picture.size == height * width * 3
+            picture = picture.reshape(height, width, 3) if ok else picture
+        return ok, np.asarray(picture, np.uint8)
+
+    def release(self) -> None:
+        self._capture.release()
 
 
 def _node(device: int | str) -> str:
