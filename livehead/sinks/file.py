@@ -181,6 +181,7 @@ class _Recording:
         coder = video.codec_context
         coder.time_base = _TIME_BASE
         coder.gop_size = _KEYFRAME_EVERY
+        coder.max_b_frames = 0  # reordered frames of a variable rate give the file too short a length
         coder.colorspace = coder.color_primaries = coder.color_trc = _BT709
         coder.color_range = _LIMITED_RANGE
         if self._audio_rate is not None:

@@ -67,6 +67,8 @@ async def test_pictures_come_back_in_colour_at_their_own_times(tmp_path: Path) -
     for row, column in ((12, 16), (12, 48), (36, 16), (36, 48)):
         assert np.abs(frames[0].image[row, column].astype(int) - image[row, column]).max() <= 6
     assert sink.frames == len(times)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.duration / av.time_base == pytest.approx(times[-1] + 1 / 30, abs=0.005)
 
 
 async def test_the_file_is_an_ordinary_mp4_that_players_take(tmp_path: Path) -> None:
