@@ -24,6 +24,7 @@ _COLLECTING_S = 2.0
 _EASE_S = 0.3
 _LATE_EASE_S = 1.5  # unasked and in the middle of a talk: slow enough to go unnoticed
 _LATE_GAIN = 0.5  # after the collection only a face this much better is worth a change
+_USUAL_SLOPE = 6.0  # degrees from forehead to chin, of MediaPipe's mesh of an upright face
 _NOTHING_BEATS = 0.02  # costs below this do not differ by anything that can be seen
 
 
@@ -176,12 +177,12 @@ class _Judge:
 
 
 def _turn(points: Array) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of mesh ``points`` [478, 3], roughly; signs do not matter here."""
+    """Yaw, pitch and roll in degrees of mesh ``points`` [478, 3], roughly, each 0 for a usual upright face."""
     across = points[MESH.left_eye.upper[0]] - points[MESH.right_eye.upper[0]]
     upright = points[MESH.chin] - points[MESH.forehead]
     yaw = math.degrees(math.atan2(across[2], across[0]))
     roll = math.degrees(math.atan2(across[1], across[0]))
-    pitch = math.degrees(math.atan2(upright[2], upright[1]))
+    pitch = math.degrees(math.atan2(upright[2], upright[1])) - _USUAL_SLOPE
     return yaw, pitch, roll
 
 

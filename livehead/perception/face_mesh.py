@@ -94,7 +94,7 @@ class FaceMesh:
         Coordinates are those of ``livehead.motion.keypoints``; points may lie outside [-1, 1] where a face is cut off.
         """
         if self.static:
-            faces = self._run(image)
+            faces = self._run(image) or self._run_padded(image)
             faces.sort(key=_area, reverse=True)
         else:
             faces = self._follow(image)
@@ -154,6 +154,14 @@ class FaceMesh:
         if found:
             self._silent = False  # every calculator has now run once
         return [_in_square(face, width, height) for face in found]
+
+    def _run_padded(self, image: Image) -> list[Array]:
+        """As ``_run`` with a margin around the picture, without which a face that fills it is easily missed."""
+        side = max(image.shape[:2])
+        margin = side // 4
+        padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), constant_values=127)
+        growth = np.float32((side + 2 * margin) / side)  # the centre of the square stays
+        return [face * growth for face in self._run(padded)]
 
     def _process(self, graph: Any, image: Image) -> Any:
         image = np.ascontiguousarray(image)

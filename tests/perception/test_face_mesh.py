@@ -67,6 +67,15 @@ def test_the_depth_has_the_unit_of_the_rest(portrait: Image) -> None:
     assert np.ptp(near[:, 2]) == pytest.approx(2 * np.ptp(far[:, 2]), rel=0.15)
 
 
+def test_a_face_that_fills_the_picture_is_found_where_it_is(portrait: Image) -> None:
+    with FaceMesh(static=True) as mesh:
+        whole = to_pixels(mesh.detect(portrait)[0].value[0], 300, 300)
+        (left, top), (right, bottom) = whole.min(axis=0).astype(int) + 8, whole.max(axis=0).astype(int) - 8
+        tight = np.ascontiguousarray(portrait[top:bottom, left:right])
+        found = to_pixels(mesh.detect(tight)[0].value[0], right - left, bottom - top)
+    assert np.abs(found + [left, top] - whole).mean() < 3
+
+
 def test_of_several_faces_the_largest_comes_first(portrait: Image) -> None:
     picture = scene((resized(portrait, 260), 10, 100), (resized(portrait, 350), 280, 80))
     with FaceMesh(static=True, max_faces=4) as mesh:
