@@ -17,6 +17,7 @@ _STRETCH = (
 
 # In widths of the mouth at rest:
 _CLOSED, _OPEN = 0.04, 0.10  # opening of the photo's mouth from which its own teeth are to be seen, if any
+_WIDE = 0.35
 _LIP_SHADOW = 0.035
 _UPPER_TEETH, _LOWER_TEETH, _TONGUE = 0.13, 0.05, 0.2
 
@@ -36,8 +37,8 @@ class Mouth:
     ``split`` is the share of the inside that hangs on the upper lip (teeth belong to one jaw or the other).
 
     ``gape`` [9] is the opening under each inner point of the upper lip, ``width`` that of the mouth (source units,
-    [-1, 1]); ``light`` scales the cavity's colours to the photo's; ``toothless`` in [0, 1]: 1 where the photo's mouth is
-    closed, so that its teeth are to be made up; ``stretch`` is how far the inside may be stretched.
+    [-1, 1]); ``light`` scales the cavity's colours to the photo's; ``toothless`` in [0, 1]: 1 where the photo's mouth
+    is closed, so that its teeth are to be made up; ``stretch`` is how far the inside may be stretched.
     """
 
     split: float
@@ -72,7 +73,7 @@ def study_mouth(image: Image, face: Array) -> Mouth:
     cheeks = np.rint(((face[MESH.rigid, :2] + 1) * side - 1) / 2).astype(int).clip(0, side - 1)
     skin = float(image[cheeks[:, 1], cheeks[:, 0]].mean())
     return Mouth(
-        split=_darkest_row(image, upper[2:-2, :2], lower[2:-2, :2]) if openness > _CLOSED else 0.6,
+        split=_parting(image, upper[2:-2, :2], lower[2:-2, :2], openness > _WIDE) if openness > _CLOSED else 0.6,
         gape=gape,
         width=width,
         light=float(np.clip(skin / _SKIN, 0.25, 1.25)),
@@ -172,10 +173,15 @@ def _bump(u: Array, width: float) -> Array:
     return bump
 
 
-def _darkest_row(image: Image, upper: Array, lower: Array) -> float:
-    """Where between the lips, from 0.3 (near the upper) to 0.95, the inside is darkest: there the jaws part."""
+def _parting(image: Image, upper: Array, lower: Array, wide: bool) -> float:
+    """Where between the lips, from 0.3 (near the upper) to 0.95, the jaws part: in the darkest row.
+
+    Unless the mouth is ``wide`` open, what is bright are the upper teeth, so it is the darkest row below the brightest.
+    """
     side = image.shape[0]
-    rows = np.linspace(0.3, 0.95, 14, dtype=np.float32)
+    rows = np.linspace(0.1, 0.95, 18, dtype=np.float32)
     places = upper[None] + rows[:, None, None] * (lower - upper)[None]
     pixels = np.rint(((places + 1) * side - 1) / 2).astype(int).clip(0, side - 1)
-    return float(rows[image[pixels[..., 1], pixels[..., 0]].mean(axis=(1, 2)).argmin()])
+    light = image[pixels[..., 1], pixels[..., 0]].mean(axis=(1, 2))
+    first = 4 if wide else max(4, int(light.argmax()))
+    return float(rows[first + light[first:].argmin()])
