@@ -27,7 +27,10 @@ from livehead.motion.regions import brow_share, head_middle, mouth_share
 Mode: TypeAlias = Literal["relative", "absolute"]
 
 _YAW, _PITCH, _ROLL = 38.0, 26.0, 38.0  # degrees that one photo bears
-_GROWTH = 0.35  # of the logarithm of the head's size
+_GROWTH, _SHRINKING = (
+    0.35,
+    0.2,
+)  # of the logarithm of the head's size; beside a smaller head the photo has to be made up
 _KNEE = 0.6  # share of a limit up to which nothing is held back
 _LOOK = 0.24  # widths of the eye that an iris can leave its middle
 _EYEBALL = 0.42  # its radius in widths of the eye
@@ -163,7 +166,8 @@ class _FaceTransfer:
         """The rigid motion of the avatar's head about its own middle, held back where a photo cannot follow."""
         yaw, pitch, roll = (gains.head * angle for angle in motion.angles())
         turn = rotation(_held(yaw, _YAW), _held(pitch, _PITCH), _held(roll, _ROLL))
-        scale = math.exp(_held(gains.head * math.log(max(motion.scale, 1e-3)), _GROWTH))
+        growth = gains.head * math.log(max(motion.scale, 1e-3))
+        scale = math.exp(_held(growth, _GROWTH if growth > 0 else _SHRINKING))
         middle = head_middle(neutral.points)
         shift = gains.head * neutral.to_source.scale * (motion.apply(middle) - middle)
         for axis in (0, 1):
