@@ -1,0 +1,89 @@
+"""Profiles: what a person set up once for a call, kept under a name. Avatars, calibration, gains, picture."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+
+from livehead.config import GainSettings, PictureSettings, Settings, parse
+from livehead.errors import ConfigError
+from livehead.registry import suggestion
+from livehead.renderers.store import HOME
+
+_NAME = re.compile(r"[\w][\w .-]{0,63}")
+
+
+class Profile(Settings):
+    """One profile. ``calibration`` is what ``Calibration.save`` gives: the performer's neutral face as plain values."""
+
+    avatars: tuple[Path, ...] = ()
+    mode: Literal["relative", "absolute"] = "relative"
+    gains: GainSettings = GainSettings()
+    picture: PictureSettings = PictureSettings()
+    calibration: dict[str, Any] | None = None
+
+
+class Profiles:
+    """The profiles in ``folder``; by default ``$LIVEHEAD_HOME/profiles``, else where the system keeps settings."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        home = os.environ.get(HOME)
+        self.folder = folder or (Path(home) if home else platformdirs.user_config_path("livehead")) / "profiles"
+
+    def names(self) -> list[str]:
+        """Of all profiles, sorted."""
+        return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def load(self, name: str) -> Profile:
+        """Raises: ConfigError for an unknown name (with the nearest known one), an unknown key or a damaged file."""
+        path = self._path(name)
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            known = self.names()
+            remedy = suggestion(name, known) if known else "none was saved yet"
+            raise ConfigError(f"there is no profile {name!r}", remedy, subject=name) from error
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read {path} ({error.strerror})", "check its permissions", subject=name
+            ) from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is not JSON ({error})", "mend or delete it", subject=name) from error
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{path} holds no profile", "mend or delete it", subject=name)
+        return parse(Profile, tree, where=str(path))
+
+    def save(self, name: str, profile: Profile) -> Path:
+        """Keep ``profile`` as ``name``. Whatever happens meanwhile, the old one or the new one is there, whole.
+
+        Raises: ConfigError for a name that cannot be a file's, and when the folder cannot be written.
+        """
+        path = self._path(name)
+        text = profile.model_dump_json(indent=1)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(prefix=".partial-", dir=self.folder)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())  # or a power cut may leave a new name on empty content
+                os.replace(partial, path)
+            finally:
+                Path(partial).unlink(missing_ok=True)
+        except OSError as error:
+            remedy = f"free some space, or set {HOME} to another folder"
+            raise ConfigError(f"cannot save {path} ({error.strerror})", remedy, subject=name) from error
+        return path
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            remedy = "use up to 64 letters, digits, spaces, dots and dashes, a letter or digit first"
+            raise ConfigError(f"{name!r} cannot name a profile", remedy, subject=name)
+        return self.folder / f"{name}.json"
