@@ -29,7 +29,7 @@ def mouth_width(points: Array) -> float:
 
 
 def gaps(points: Array) -> Array:
-    """Distances [9] between the inner edges of the lips, along the mouth's vertical; 0 where they touch or cross."""
+    """Distances [9] between the inner edges of the lips, down the face; 0 where they touch or cross."""
     apart = (points[_LOWER] - points[_UPPER]) @ _down(points)
     return np.asarray(np.maximum(apart, 0), np.float32)
 
@@ -98,7 +98,7 @@ def _below_seam(points: Array) -> npt.NDArray[np.bool_]:
 
 
 def _down(points: Array) -> Array:
-    """Unit vector across the line between the mouth's corners, in the picture's plane, towards the chin."""
-    across = points[MESH.mouth.upper[-1]] - points[MESH.mouth.upper[0]]
+    """Unit vector down the face in the picture's plane: across the line of the eyes, for a pursed mouth has no line."""
+    across = points[MESH.left_eye.upper[0]] - points[MESH.right_eye.upper[0]]
     length = max(float(np.hypot(across[0], across[1])), 1e-9)
     return np.array([-across[1] / length, across[0] / length, 0], np.float32)
