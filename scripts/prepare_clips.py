@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Turn folders of head videos (and portraits) into a compact training cache, see ``livehead/training/cache.py``.
 
-    scripts/prepare_clips.py --clips DIR --list train.txt --val-list val.txt [--portraits DIR --portrait-list FILE] --out CACHE
+    scripts/prepare_clips.py --clips DIR --list train.txt --val-list val.txt --portraits DIR --out CACHE
 
 Videos are taken as they are when square, else the square over the face in the first frame in which one is found.
 Frames without a face are left out.
@@ -155,7 +155,7 @@ def main() -> int:
         entry for path, split in tqdm(work) if (entry := prepare(path, split, settings.out, settings)) is not None
     ]
     write_index(settings.out, settings.side, entries)
-    size = {split: 0 for split in ("train", "val")}
+    size = dict.fromkeys(("train", "val"), 0)
     for entry in entries:
         size[entry.split] += sum((settings.out / f"{entry.name}.{kind}").stat().st_size for kind in ("mp4", "npz"))
     for split, total in size.items():

@@ -1,7 +1,7 @@
 """The layers that DaGAN's networks are made of (Hong et al., "Depth-Aware Generative Adversarial Network for Talking
 Head Video Generation", CVPR 2022; they come from the first-order motion model, Siarohin et al., NeurIPS 2019).
 
-Attribute names are those of the published state dicts (``conv``, ``norm``, ``norm1``...), so that checkpoints load by name.
+Attribute names are those of the published state dicts (``conv``, ``norm``, ``norm1``...): checkpoints load by name.
 Every block takes and returns [B, C, H, W].
 """
 
@@ -10,6 +10,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def relu(x: Tensor) -> Tensor:
+    """ReLU, in place where no gradient will ask for what was there."""
+    return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class Same(nn.Module):
@@ -21,7 +26,7 @@ class Same(nn.Module):
         self.norm = nn.BatchNorm2d(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)))
+        return relu(self.norm(self.conv(x)))
 
 
 class Down(nn.Module):
@@ -33,7 +38,7 @@ class Down(nn.Module):
         self.norm = nn.BatchNorm2d(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(F.relu(self.norm(self.conv(x))), 2)
+        return F.avg_pool2d(relu(self.norm(self.conv(x))), 2)
 
 
 class Up(nn.Module):
@@ -45,7 +50,7 @@ class Up(nn.Module):
         self.norm = nn.BatchNorm2d(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))))
+        return relu(self.norm(self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))))
 
 
 class Res(nn.Module):
@@ -59,8 +64,8 @@ class Res(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.conv1(F.relu(self.norm1(x)))
-        return self.conv2(F.relu(self.norm2(inner))) + x
+        inner = self.conv1(relu(self.norm1(x)))
+        return self.conv2(relu(self.norm2(inner))) + x
 
 
 class _Encoder(nn.Module):

@@ -2,11 +2,13 @@
 
 Flows are *displacements* [B, H, W, 2] (x, y) in units of ``livehead.motion.keypoints``: the picture spans [-1, 1] from
 edge to edge, the centre of pixel ``i`` of ``n`` is ``(2 i + 1) / n - 1`` and ``align_corners`` is False. They point
-backwards: the output at ``z`` is the input at ``z + flow(z)``. As displacements they can be resized freely, and no motion
-is exactly zero at every size.
+backwards: the output at ``z`` is the input at ``z + flow(z)``. As displacements they can be resized freely, and no
+motion is exactly zero at every size.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +21,16 @@ def exact(like: Tensor) -> torch.autocast:
 
 
 def identity_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """Pixel centres [1, H, W, 2] (x, y), float32 on the device of ``like``."""
-    x = (2 * torch.arange(width, device=like.device, dtype=torch.float32) + 1) / width - 1
-    y = (2 * torch.arange(height, device=like.device, dtype=torch.float32) + 1) / height - 1
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
+    """Pixel centres [1, H, W, 2] (x, y), float32 on the device of ``like``; shared, so never to be changed."""
+    return _identity_grid(height, width, like.device)
+
+
+@lru_cache(maxsize=16)
+def _identity_grid(height: int, width: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):  # else a grid first made for inference could not be trained with
+        x = (2 * torch.arange(width, device=device, dtype=torch.float32) + 1) / width - 1
+        y = (2 * torch.arange(height, device=device, dtype=torch.float32) + 1) / height - 1
+        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None].contiguous()
 
 
 def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
@@ -40,32 +48,36 @@ def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
 def warp(features: Tensor, flow: Tensor) -> Tensor:
     """Features [B, C, H, W] looked up backwards along ``flow`` [B, H', W', 2]; beyond the border the border repeats.
 
-    Sampled in float32 whatever the features' type: half precision has three digits, fewer than a pixel's position needs.
+    Positions are float32 whatever the features' type: half precision has too few digits for a pixel's place.
     """
+    if not torch.is_grad_enabled() and features.device.type == "cpu" and features.shape[1] >= _GATHER_FROM:
+        return _gather(features, flow)
     height, width = flow.shape[1:3]
     grid = identity_grid(height, width, flow) + flow.float()
     sampled = F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.to(features.dtype)
 
 
-def gather_warp(table: Tensor, height: int, width: int, flow: Tensor) -> Tensor:
-    """As ``warp`` for one picture whose features are given as rows, channels last: ``table`` [height * width, C].
+_GATHER_FROM = 8  # channels
 
-    A look-up of four weighted rows a pixel, which a CPU does an order of magnitude faster than ``grid_sample``, in half
-    precision too; it has no use for gradients. Returns [1, C, H', W'] in channels-last memory.
+
+def _gather(features: Tensor, flow: Tensor) -> Tensor:
+    """As ``grid_sample``, by weighted sums of four rows of channels-last memory.
+
+    A CPU does that an order of magnitude faster, in half precision too; it has no use for gradients.
     """
+    batch, channels, height, width = features.shape
     rows, columns = flow.shape[1:3]
-    x = (identity_grid(rows, columns, flow) + flow.float()).reshape(-1, 2)
-    size = x.new_tensor([width, height])
-    x = ((x + 1) * size - 1) / 2
-    x = torch.minimum(x.clamp_min(0), size - 1)
-    low = torch.minimum(x.floor(), (size - 2).clamp_min(0))
-    part = x - low
-    first = low[:, 1].long() * width + low[:, 0].long()
-    right = 1 if width > 1 else 0
-    below = width if height > 1 else 0
-    index = torch.stack([first, first + right, first + below, first + below + right], dim=1)
-    u, v = part[:, 0], part[:, 1]
-    weights = torch.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], dim=1).to(table.dtype)
-    sampled = F.embedding_bag(index, table, per_sample_weights=weights, mode="sum")
-    return sampled.view(1, rows, columns, -1).permute(0, 3, 1, 2)
+    place = (identity_grid(rows, columns, flow) + flow.float()).view(batch, -1, 2)
+    x = (((place[..., 0] + 1) * width - 1) / 2).clamp(0, width - 1)
+    y = (((place[..., 1] + 1) * height - 1) / 2).clamp(0, height - 1)
+    left, top = x.floor().clamp_max(max(width - 2, 0)), y.floor().clamp_max(max(height - 2, 0))
+    u, v = x - left, y - top
+    start = (torch.arange(batch, device=features.device) * (height * width))[:, None]
+    first = top.long() * width + left.long() + start
+    right, below = (1 if width > 1 else 0), (width if height > 1 else 0)
+    index = torch.stack([first, first + right, first + below, first + below + right], dim=-1)
+    weights = torch.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], dim=-1).to(features.dtype)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    sampled = F.embedding_bag(index.view(-1, 4), table, per_sample_weights=weights.view(-1, 4), mode="sum")
+    return sampled.view(batch, rows, columns, channels).permute(0, 3, 1, 2)

@@ -39,7 +39,7 @@ class ClipEntry:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """``frames`` uint8 [T, S, S, 3] RGB; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64], 255 = person."""
+    """``frames`` uint8 [T, S, S, 3]; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64]: 255 = person."""
 
     entry: ClipEntry
     frames: npt.NDArray[np.uint8]
@@ -72,7 +72,9 @@ def read_index(folder: Path) -> list[ClipEntry]:
     """The clips of a cache. Raises: ConfigError when ``folder`` is not a finished cache of this format."""
     path = folder / "index.json"
     if not path.is_file():
-        raise ConfigError(f"{folder} is not a training cache", "make one with scripts/prepare_clips.py", subject=str(path))
+        raise ConfigError(
+            f"{folder} is not a training cache", "make one with scripts/prepare_clips.py", subject=str(path)
+        )
     document = json.loads(path.read_text())
     if document.get("format") != FORMAT:
         raise ConfigError(f"{folder} has cache format {document.get('format')}", "run scripts/prepare_clips.py again")
@@ -91,7 +93,8 @@ def read_clip(folder: Path, entry: ClipEntry) -> Clip:
     capture.release()
     if len(frames) != entry.frames:
         raise ConfigError(
-            f"{entry.name}.mp4 has {len(frames)} frames, the index says {entry.frames}", "run scripts/prepare_clips.py again"
+            f"{entry.name}.mp4 has {len(frames)} frames, the index says {entry.frames}",
+            "run scripts/prepare_clips.py again",
         )
     with np.load(folder / f"{entry.name}.npz") as stored:
         landmarks, masks = decode_landmarks(stored["landmarks"]), stored["masks"]

@@ -23,14 +23,30 @@ from torch.nn.parallel import DistributedDataParallel
 
 from livehead.errors import ConfigError
 from livehead.models.dagan.compact import CompactGenerator, CompactOutput, build_compact
-from livehead.training.losses import importance, mouth_mask, psnr, pyramid_loss, weighted_l1
+from livehead.training.losses import importance, mouth_mask, psnr, pyramid_loss, texture_loss, weighted_l1
 from livehead.training.pairs import Augmentation, Batch, PairSource
 from livehead.training.recipe import Loss, Recipe, Stage, read_recipe
 from livehead.training.sheets import RunLog, sample_rows, save_sheet
+from livehead.weights.store import load_into, read_file
 
 log = logging.getLogger(__name__)
 
-_TRAIN_COLUMNS = ("samples", "seconds", "side", "rate", "loss", "image", "warped", "generated", "alpha", "gamma", "norm")
+_TRAIN_COLUMNS = (
+    *(
+        "samples",
+        "seconds",
+        "side",
+        "rate",
+        "loss",
+        "image",
+        "texture",
+        "warped",
+        "generated",
+        "alpha",
+        "gamma",
+        "norm",
+    ),
+)
 _VAL_COLUMNS = ("samples", "seconds", "side", "model", "psnr", "l1", "mouth_l1")
 _VAL_FRAMES = 8
 
@@ -67,7 +83,7 @@ def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path
     ``resume`` goes on from ``out/latest.pt``; ``init`` starts from weights (safetensors) with a fresh optimiser.
     Ends early, with a checkpoint, on SIGTERM or SIGINT.
 
-    Raises: ConfigError.
+    Raises: ConfigError, WeightsError.
     """
     recipe = read_recipe(config)
     with _place() as place:
@@ -83,9 +99,7 @@ def new_state(recipe: Recipe, device: torch.device, init: Path | None = None) ->
     """A fresh model, its moving average and optimiser."""
     model = build_compact().to(device, memory_format=torch.channels_last)
     if init is not None:
-        from safetensors.torch import load_file
-
-        model.load_state_dict({name: value.float() for name, value in load_file(init).items()}, strict=False)
+        load_into(model, read_file(init), init.name)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
@@ -201,7 +215,7 @@ class _Trainer:
         with torch.autocast(self.place.device.type, torch.bfloat16):
             output = self.parallel(batch.source, batch.mask, batch.source_points, batch.target_points)
         terms = generator_losses(output, batch, recipe.loss)
-        total = terms["image"] + recipe.loss.warped * terms["warped"] + recipe.loss.generated * terms["generated"]
+        total = total_loss(terms, recipe.loss)
         state.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
@@ -233,11 +247,19 @@ class _Trainer:
         return {"samples": self.state.samples, "seconds": self.state.seconds, "side": stage.side}
 
 
+def total_loss(terms: dict[str, Tensor], loss: Loss) -> Tensor:
+    """The terms of ``generator_losses`` against each other."""
+    parts = (terms["image"], loss.warped * terms["warped"], loss.generated * terms["generated"])
+    return sum(parts, loss.texture * terms["texture"])
+
+
 def generator_losses(output: CompactOutput, batch: Batch, loss: Loss) -> dict[str, Tensor]:
-    """The terms ``image``, ``warped`` and ``generated``, each weighted in place but not against each other."""
+    """``image``, ``texture``, ``warped`` and ``generated``, each weighted in place but not against each other."""
     weight = importance(batch.target_points, batch.target.shape[-1], loss.mouth, loss.eyes)
+    image = output.image
     return {
-        "image": pyramid_loss(output.image, batch.target, weight, loss.levels, loss.edges),
+        "image": pyramid_loss(image, batch.target, weight, loss.levels, loss.edges),
+        "texture": texture_loss(image, batch.target, weight.clamp_max(2)),
         "warped": weighted_l1(output.warped, batch.target, weight),
         "generated": weighted_l1(output.generated, batch.target, weight),
     }
@@ -247,7 +269,7 @@ def generator_losses(output: CompactOutput, batch: Batch, loss: Loss) -> dict[st
 def evaluate(
     model: CompactGenerator | None, held_out: list[tuple[str, Batch]], device: torch.device
 ) -> tuple[dict[str, float], list]:
-    """Means over clips of ``psnr``, ``l1`` and ``mouth_l1``, and sample rows; without a model the source is the answer."""
+    """Means over clips of ``psnr``, ``l1``, ``mouth_l1``, and sample rows; without a model the source is the answer."""
     figures, sheets = [], []
     for _, batch in held_out:
         batch = Batch(*(part.to(device) for part in batch))

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges: zoom, turn in degrees, shift of the square's side; colour: gain, bias, saturation, gamma about 1 and 0."""
+    """Ranges: zoom, turn in degrees, shift as a share of the side, and how far gain, bias, gamma and tint may stray."""
 
     zoom: tuple[float, float] = (0.9, 1.25)
     turn: float = 8.0
@@ -60,7 +60,7 @@ class PairSource:
         return _stack([self._pair(augmentation, rng) for _ in range(size)])
 
     def held_out(self, frames: int) -> list[tuple[str, Batch]]:
-        """Per clip its first frame and ``frames`` targets evenly spread over the rest, as ``livehead evaluate`` does."""
+        """Per clip its first frame and ``frames`` targets evenly spread over the rest: the protocol of ``evaluate``."""
         batches = []
         for clip in self._moving:
             where = np.linspace(1, len(clip.frames) - 1, frames).round().astype(int)
@@ -92,7 +92,9 @@ class PairSource:
         colour = _colour_table(ranges.colour, rng)
 
         def picture(image: np.ndarray) -> np.ndarray:
-            moved = cv2.warpAffine(image, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            moved = cv2.warpAffine(
+                image, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             return cv2.LUT(moved, colour)
 
         def points(mesh: np.ndarray) -> np.ndarray:

@@ -15,14 +15,13 @@ class _Frozen(BaseModel):
 
 
 class Stage(_Frozen):
-    """A stretch of training: ``samples`` pairs at ``side`` pixels, ``batch`` a process; the rate falls to ``last_rate``."""
+    """A stretch of training: ``samples`` pairs of ``side`` pixels, ``batch`` a process; the rate falls."""
 
     side: int = 128
     samples: int
     batch: int = 8
     rate: float = 6e-4
     last_rate: float = 6e-5
-    adversarial: float = 0.0
 
 
 class Loss(_Frozen):
@@ -34,7 +33,7 @@ class Loss(_Frozen):
     levels: int = 3
     warped: float = 0.5
     generated: float = 0.3
-    matching: float = 10.0
+    texture: float = 0.5
 
 
 class Recipe(_Frozen):
@@ -70,8 +69,12 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(tomllib.loads(path.read_text()))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})", "give the recipe with --config", subject=str(path)) from error
+        raise ConfigError(
+            f"{path} cannot be read ({error})", "give the recipe with --config", subject=str(path)
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where}: {first['msg']}", "see configs/train/compact.toml", subject=where) from error
+        raise ConfigError(
+            f"{path}: {where}: {first['msg']}", "see configs/train/compact.toml", subject=where
+        ) from error

@@ -4,11 +4,13 @@ What differs from the published model: key points and depth come from a face mes
 network runs; the flow corrects a prior instead of starting from nothing; and the output is mostly the photo itself,
 ``a * warped photo + (1 - a) * generated``, so that it keeps the photo's sharpness at any size.
 
-A picture of side S: flow and occlusion at S/4 (skin at S/2), features at S/4 and S/8, attention at S/16, output planes at S/2 by S/2 x 4.
+A picture of side S: flow and occlusion at S/4 (skin at S/2), features at S/4 and S/8, attention at S/16, the last
+layers at S/2, whose planes are shuffled to S.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.blocks import Hourglass, Res, Same
+from livehead.models.blocks import Hourglass, Res, Same, relu
 from livehead.models.dagan.attention import CrossModalAttention
 from livehead.models.dagan.dense_motion import DenseMotion, blend
 from livehead.models.dagan.prior import CANDIDATES, HeadPrior
@@ -59,13 +61,17 @@ class MotionField(NamedTuple):
 
 
 class CompactOutput(NamedTuple):
-    """``image`` [B, 3, S, S] RGB in [0, 1] is ``alpha`` [B, 1, S, S] of ``warped``, the rest of ``generated``."""
+    """``warped`` and ``generated`` [B, 3, S, S] RGB in [0, 1]; ``alpha`` [B, 1, S, S]: the warped photo's share."""
 
-    image: Tensor
     warped: Tensor
     generated: Tensor
     alpha: Tensor
     field: MotionField
+
+    @property
+    def image(self) -> Tensor:
+        """The two blended, [B, 3, S, S]."""
+        return torch.lerp(self.generated, self.warped, self.alpha)
 
 
 class SourceEncoder(nn.Module):
@@ -79,7 +85,7 @@ class SourceEncoder(nn.Module):
         self.fourth = Res(sizes.coarse)
 
     def forward(self, x: Tensor, card: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.first(torch.cat([F.pixel_unshuffle(x, 4), card], dim=1))
+        x = self.first(torch.cat([F.pixel_unshuffle(x, 4), card], dim=1).to(self.first.conv.weight.dtype))
         middle = self.second(x)
         return middle, self.fourth(self.third(F.pixel_unshuffle(middle, 2)))
 
@@ -104,20 +110,23 @@ class Decoder(nn.Module):
         # planes 12..15 are the blend map's: start at 0.95 of the warped photo
         self.final.bias.data.copy_(torch.tensor([0.0] * 12 + [3.0] * 4))
 
-    def forward(self, middle: Tensor, coarse: Tensor, warped: Tensor, field: MotionField, memory: tuple[Tensor, Tensor]):
+    def forward(
+        self, middle: Tensor, coarse: Tensor, warped: Tensor, field: MotionField, memory: tuple[Tensor, Tensor]
+    ):
         """Warped features, the warped photo [B, 3, S, S]; returns logits of colours and blend [B, 4, S, S]."""
         near, far = field.occlusion.to(coarse.dtype).split(1, dim=1)
-        at_middle = F.avg_pool2d(field.surface, 2)
-        guide = self.guide(F.avg_pool2d(at_middle, 2).to(coarse.dtype))
+        surface = field.surface.to(coarse.dtype, memory_format=torch.channels_last)
+        at_middle = F.avg_pool2d(surface, 2)
+        guide = self.guide(F.avg_pool2d(at_middle, 2))
         recalled = self.attention.recall(F.avg_pool2d(guide, 2), memory)
         x = coarse * F.avg_pool2d(far, 2) + F.interpolate(recalled, scale_factor=2, mode="nearest")
         x = self.bottleneck(self.enter(torch.cat([x, guide], dim=1)))
         x = F.interpolate(self.rise(x), scale_factor=2, mode="nearest")
-        x = self.refine(self.join(torch.cat([x, middle * near, at_middle.to(x.dtype)], dim=1)))
-        x = F.interpolate(self.last_rise(F.relu(x)), scale_factor=2, mode="nearest")
-        photo = F.pixel_unshuffle(warped - 0.5, 2)
-        x = F.relu(x + self.look(torch.cat([photo, field.surface], dim=1).to(x.dtype)))
-        x = F.relu(x + self.finish(x))
+        x = self.refine(self.join(torch.cat([x, middle * near, at_middle], dim=1)))
+        x = F.interpolate(self.last_rise(relu(x)), scale_factor=2, mode="nearest")
+        photo = F.pixel_unshuffle(warped - 0.5, 2).to(x.dtype, memory_format=torch.channels_last)
+        x = relu(x + self.look(torch.cat([photo, surface], dim=1)))
+        x = relu(x + self.finish(x))
         return F.pixel_shuffle(self.final(x), 2)
 
 
@@ -163,9 +172,7 @@ class CompactGenerator(nn.Module):
         guess = torch.softmax(prior.logits, dim=1)
         near = resize_flow(skin.flow, height, width) * guess[:, -1, :, :, None]
         moved = warp(source.card, blend(guess[:, :-1], prior.displacements) + near)
-        only_head = torch.zeros_like(guess[:, :-1])
-        only_head[:, 1] = 1
-        turned = warp(source.card[:, :4], blend(only_head, prior.displacements))
+        turned = warp(source.card[:, :4], blend(torch.ones_like(guess[:, :1]), prior.displacements[:, 1:2]))
         return torch.cat([source.card, moved, turned, planes], dim=1), prior, skin.flow
 
     def paint(self, source: SourceCode, field: MotionField) -> CompactOutput:
@@ -176,12 +183,21 @@ class CompactGenerator(nn.Module):
         coarse = warp(source.coarse, resize_flow(field.flow, side // 8, side // 8))
         planes = torch.sigmoid(self.decoder(middle, coarse, warped, field, source.memory).float())
         generated, alpha = planes[:, :3], planes[:, 3:]
-        return CompactOutput(alpha * warped + (1 - alpha) * generated, warped, generated, alpha, field)
+        return CompactOutput(warped, generated, alpha, field)
 
     def forward(self, image: Tensor, mask: Tensor, points: Tensor, driving: Tensor) -> CompactOutput:
         """Source as in ``encode``; ``driving`` mesh [B, 478, 3]."""
         source = self.encode(image, mask, points)
         return self.paint(source, self.move(source, driving))
+
+
+def join_codes(codes: Sequence[SourceCode]) -> SourceCode:
+    """Several sources as one batch."""
+    if len(codes) == 1:
+        return codes[0]
+    image, points, card, middle, coarse = (torch.cat([code[i] for code in codes]) for i in range(5))
+    key, value = (torch.cat([code.memory[i] for code in codes]) for i in range(2))
+    return SourceCode(image, points, card, middle, coarse, (key, value))
 
 
 def build_compact(sizes: CompactSizes | None = None) -> CompactGenerator:

@@ -16,7 +16,7 @@ from livehead.models.grid import exact, identity_grid
 
 
 class MotionMasks(NamedTuple):
-    """``mask`` [B, K, H, W] sums to 1 over K; ``occlusion`` [B, O, H, W] in [0, 1]; ``residual`` [B, H, W, 2] or None."""
+    """``mask`` [B, K, H, W], in sum 1; ``occlusion`` [B, O, H, W] in [0, 1]; ``residual`` [B, H, W, 2] or None."""
 
     mask: Tensor
     occlusion: Tensor
@@ -70,7 +70,7 @@ class DenseMotion(nn.Module):
 
     def forward(self, x: Tensor, prior: Tensor | None = None) -> MotionMasks:
         """``x`` [B, C, H, W]: what the network sees; ``prior`` [B, K, H, W]: logits to start from."""
-        features = self.hourglass(x)
+        features = self.hourglass(x.to(self.mask.weight.dtype, memory_format=torch.channels_last))
         logits = self.mask(features).float()
         mask = torch.softmax(logits if prior is None else logits + prior, dim=1)
         residual = None

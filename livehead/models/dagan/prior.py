@@ -16,7 +16,33 @@ from livehead.models.dagan.dense_motion import keypoint_displacements
 from livehead.models.grid import exact, identity_grid
 from livehead.motion.mesh import MESH
 
-KEYPOINTS = (10, 54, 284, 234, 454, 58, 288, 150, 379, 152, 105, 334, 33, 133, 362, 263, 468, 473, 4, 61, 291, 0, 17, 13, 14)
+KEYPOINTS = (
+    10,
+    54,
+    284,
+    234,
+    454,
+    58,
+    288,
+    150,
+    379,
+    152,
+    105,
+    334,
+    33,
+    133,
+    362,
+    263,
+    468,
+    473,
+    4,
+    61,
+    291,
+    0,
+    17,
+    13,
+    14,
+)
 """Forehead, temples, ears, jaw, chin, brows, eye corners, irises, nose, mouth corners, outer and inner lips."""
 
 CANDIDATES = 3 + len(KEYPOINTS) + 1
@@ -68,16 +94,25 @@ class HeadPrior(nn.Module):
 
     def _logits(self, points: Tensor, coverage: Tensor) -> Tensor:
         height, width = coverage.shape[2:]
-        grid = identity_grid(height, width, points)[:, None]
         centre = points.mean(dim=1, keepdim=True)
         radius = (points - centre).norm(dim=-1).mean(dim=1)[:, None, None, None]
-        r = (grid - centre[:, :, None, None]).norm(dim=-1) / radius
+        squares = _squared_distances(torch.cat([centre, points], dim=1), height, width)
+        r = squares[:, :1].sqrt() / radius
         background = _BACKGROUND_SLOPE * (r - _BACKGROUND_FROM)
         background = background.clamp(-_BACKGROUND_MOST, _BACKGROUND_MOST)
-        own = -((grid - points[:, :, None, None]) ** 2).sum(-1) / _POINT_REACH
+        own = squares[:, 1:] / -_POINT_REACH
         skin = _SKIN_OFF + (_SKIN_ON - _SKIN_OFF) * coverage
         constant = torch.ones_like(background)
         return torch.cat([background, _HEAD * constant, _BACK * constant, own, skin], dim=1)
+
+
+def _squared_distances(points: Tensor, height: int, width: int) -> Tensor:
+    """From every pixel to every point [B, K, 2]: [B, K, H, W], as |p|^2 - 2 p.z + |z|^2 (one product of matrices)."""
+    grid = identity_grid(height, width, points).view(-1, 2)
+    cross = torch.baddbmm(
+        (grid**2).sum(-1).expand(len(points), 1, -1), points, grid.T.expand(len(points), -1, -1), alpha=-2
+    )
+    return (cross + (points**2).sum(-1, keepdim=True)).clamp_min(0).view(*points.shape[:2], height, width)
 
 
 def affine_head(driving: Tensor, source: Tensor) -> Tensor:

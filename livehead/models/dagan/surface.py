@@ -31,7 +31,7 @@ _AWAY = 1e-3  # weight of a sample that faces away
 
 
 class SurfaceMap(NamedTuple):
-    """``planes`` [B, 12, S, S] float32 (zero off the face); ``flow`` [B, S, S, 2] displacements, filled off the face."""
+    """``planes`` [B, 12, S, S] float32, zero off the face; ``flow`` [B, S, S, 2] displacements, filled off the face."""
 
     planes: Tensor
     flow: Tensor
@@ -112,7 +112,9 @@ class FaceSurface(nn.Module):
         for name, array in (("corners", samples.corners), ("shares", samples.shares), ("labels", samples.labels)):
             kind = torch.int64 if name == "corners" else torch.float32
             self.register_buffer(name, torch.as_tensor(array, dtype=kind), persistent=False)
-        self.register_buffer("triangles", torch.as_tensor(np.array(MESH.triangles), dtype=torch.int64), persistent=False)
+        self.register_buffer(
+            "triangles", torch.as_tensor(np.array(MESH.triangles), dtype=torch.int64), persistent=False
+        )
         self.register_buffer("iris", self.labels[:, 2] > 0, persistent=False)
         lids = [(eye.upper[4], eye.lower[4]) for eye in (MESH.right_eye, MESH.left_eye)]
         self.register_buffer("lids", torch.tensor(lids), persistent=False)
@@ -158,7 +160,7 @@ class FaceSurface(nn.Module):
     def _weights(self, points: Tensor, here: Tensor) -> Tensor:
         """How much each sample [B, N, 4] counts in its cell [B, N]: the nearer the more, those turned away little."""
         nearer = (points[..., 2].mean(dim=1, keepdim=True) - here[..., 2]) / _NEARER
-        weight = nearer.clamp(-30, 30).exp() * torch.where(here[..., 3] > 0, 1.0, _AWAY)
+        weight = nearer.clamp(-30, 30).exp() * torch.where(here[..., 3] < 0, _AWAY, 1.0)  # irises have no normal: 0
         weight[:, self.iris] = weight[:, self.iris] * self._between_lids(points, here)
         return weight
 
@@ -171,7 +173,7 @@ class FaceSurface(nn.Module):
         return torch.where((along > 0) & (along < 1), 50.0, 0.0)
 
     def _drop(self, place: Tensor, weight: Tensor, values: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        """Weighted means [B, C, side, side] of ``values`` [B, N, C] (filled everywhere) and coverage [B, 1, side, side]."""
+        """Weighted means [B, C, side, side] of ``values`` [B, N, C], filled, and coverage [B, 1, side, side]."""
         batch = len(place)
         cell = ((place[..., :2] + 1) * (side / 2)).floor()
         inside = ((cell >= 0) & (cell < side)).all(dim=-1)
@@ -180,7 +182,7 @@ class FaceSurface(nn.Module):
         weight = (weight * inside)[..., None]
         rows = torch.cat([weight, values * weight], dim=-1).view(-1, values.shape[-1] + 1)
         total = rows.new_zeros(batch * side * side, rows.shape[1]).index_add_(0, index.view(-1), rows)
-        total = total.view(batch, side, side, -1).movedim(-1, 1).contiguous()
+        total = total.view(batch, side, side, -1).permute(0, 3, 1, 2)  # channels last, as they lie
         coverage = (total[:, :1] > 1e-8).float()
         filled = _fill(total)
         # a hole between covered cells is no hole: samples are not infinitely dense

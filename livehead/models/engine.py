@@ -1,0 +1,80 @@
+"""How a network is run: precision, memory format, folded batch norms. The fastest setting that is safe here, named."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from livehead.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""``auto`` is the fastest that is safe on this machine; ``fp32`` the exact path."""
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+# attributes of one block that hold a convolution and the norm that follows it directly
+_PAIRS = (("conv", "norm"), ("conv1", "norm2"))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where and in which type a network runs; ``why`` says so to a person."""
+
+    device: torch.device
+    dtype: torch.dtype
+    why: str
+
+    @property
+    def precision(self) -> str:
+        """``fp32``, ``bf16`` or ``fp16``."""
+        return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
+
+
+def choose_setting(precision: Precision = "auto") -> Setting:
+    """The setting for ``precision`` on this machine. Raises: ConfigError when it cannot be had here."""
+    if torch.cuda.is_available():
+        dtype = {"auto": torch.float16, "fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+        return Setting(torch.device("cuda"), dtype, f"{torch.cuda.get_device_name()}, {precision}")
+    if precision == "fp16":
+        raise ConfigError("fp16 needs a GPU", "use --precision auto, bf16 or fp32", subject=precision)
+    quick = torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+    if precision == "bf16" or (precision == "auto" and quick):
+        means = "with matrix tiles (AMX)" if torch.cpu._is_amx_tile_supported() else "with AVX-512"
+        return Setting(torch.device("cpu"), torch.bfloat16, f"processor, bf16 {means if quick else 'without hardware'}")
+    return Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+
+
+def prepare(network: ModuleT, setting: Setting, exact: tuple[str, ...] = ()) -> ModuleT:
+    """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
+
+    Batch norms are folded into the convolutions before them, weights are laid out channels last.
+    """
+    network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
+    for name, child in network.named_children():
+        kept = torch.float32 if name in exact else setting.dtype
+        child.to(setting.device, kept, memory_format=torch.channels_last)
+    return network.to(setting.device)
+
+
+def fold_batch_norm(network: ModuleT) -> ModuleT:
+    """Replace, in place, every batch norm that directly follows a convolution of its block; returns ``network``.
+
+    In evaluation mode a norm is a scale and a shift of each channel, which a convolution can do with its own weights.
+    """
+    if network.training:
+        raise ValueError("only a network in evaluation mode has constant norms")
+    for block in list(network.modules()):
+        for before, after in _PAIRS:
+            conv, norm = getattr(block, before, None), getattr(block, after, None)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(block, before, fuse_conv_bn_eval(conv, norm))
+                setattr(block, after, nn.Identity())
+    return network

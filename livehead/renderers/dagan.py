@@ -1,0 +1,177 @@
+"""The renderer ``compact``: the bundled depth-aware generator, its output blended with the photo at full size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar, cast
+
+import cv2
+import numpy as np
+import torch
+
+from livehead.errors import SourceError
+from livehead.frames import Image
+from livehead.models.dagan.compact import CompactGenerator, CompactOutput, SourceCode, build_compact, join_codes
+from livehead.models.engine import Precision, Setting, choose_setting, prepare
+from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.perception.portrait import Portrait
+from livehead.perception.segmentation import Segmentation
+from livehead.weights.store import load_into, read_weights
+
+Sampled = TypeVar("Sampled", Image, Array)
+
+_SIDE = 256  # of the picture that the network sees and generates
+_DENSITY = 2  # samples of the photo per pixel of output: linear samples of an enlarged photo stay sharp
+_GEOMETRY = ("surface", "prior")  # parts of the network that stay exact: half a pixel is lost in half precision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompactAvatar:
+    """A portrait made ready for ``CompactRenderer``.
+
+    ``image`` uint8 [S, S, 3] RGB; ``person`` float32 [256, 256] in [0, 1]. What the network makes of them is derived
+    when it is first needed and kept, per network and per size of output.
+    """
+
+    motion: Keypoints
+    image: Image
+    person: Array
+    _codes: dict[int, SourceCode] = field(default_factory=dict, repr=False)
+    _photos: dict[int, Image] = field(default_factory=dict, repr=False)
+
+    def photo(self, side: int) -> Image:
+        """The portrait with ``_DENSITY`` samples a pixel for an output of ``side`` pixels."""
+        if side not in self._photos:
+            self._photos[side] = _enlarged(_resized(self.image, side))
+        return self._photos[side]
+
+
+class CompactRenderer:
+    """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
+
+    ``size``: side of the output in pixels. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``:
+    ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the
+    bundled ones.
+
+    Raises: WeightsError, ConfigError.
+    """
+
+    def __init__(
+        self,
+        size: int = 512,
+        *,
+        alpha: bool = False,
+        precision: Precision = "auto",
+        network: CompactGenerator | None = None,
+    ) -> None:
+        self.size = size
+        self.alpha = alpha
+        self.setting: Setting = choose_setting(precision)
+        self._network = prepare(network or _bundled(), self.setting, exact=_GEOMETRY)
+
+    @property
+    def motion_sets(self) -> frozenset[str]:
+        """Takes the face mesh with irises."""
+        return frozenset({MESH478})
+
+    def prepare(self, source: Portrait) -> CompactAvatar:
+        """Segment the portrait and encode it. Raises: SourceError."""
+        if source.motion.set != MESH478:
+            raise SourceError(f"compact takes {MESH478}, not {source.motion.set}", subject=source.name)
+        with Segmentation(refine=False) as segmentation:
+            person = cv2.resize(segmentation.person(source.image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        avatar = CompactAvatar(source.motion, source.image, np.asarray(person, np.float32))
+        self._code(avatar)
+        avatar.photo(self.size)
+        return avatar
+
+    def render(self, avatar: CompactAvatar, motion: Keypoints) -> Image:
+        """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        return self.render_many([(avatar, motion)])[0]
+
+    @torch.inference_mode()
+    def render_many(self, pairs: Sequence[tuple[CompactAvatar, Keypoints]]) -> list[Image]:
+        """As ``render``; the network draws all at once."""
+        if not pairs:
+            return []
+        code = join_codes([self._code(avatar) for avatar, _ in pairs])
+        driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
+        output = self._network.paint(code, self._network.move(code, driving.to(self.setting.device)))
+        drawn = _to_host(output)
+        return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
+
+    @torch.inference_mode()
+    def _code(self, avatar: CompactAvatar) -> SourceCode:
+        known = avatar._codes.get(id(self._network))
+        if known is None:
+            image = torch.from_numpy(_resized(avatar.image, _SIDE)).permute(2, 0, 1)[None].float() / 255
+            person = torch.from_numpy(avatar.person)[None, None]
+            points = torch.from_numpy(avatar.motion.points3d())
+            known = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
+            avatar._codes[id(self._network)] = known
+        return known
+
+    def _compose(self, avatar: CompactAvatar, generated: Image, blend: Array, flow: Array) -> Image:
+        """The photo at full size along ``flow`` [G, G, 2], ``blend`` [S, S] of it, the rest ``generated`` [S, S, 3]."""
+        whole = (self.size, self.size)
+        shift = cv2.resize(flow, whole, interpolation=cv2.INTER_LINEAR)
+        places = np.asarray(cv2.scaleAdd(shift, _DENSITY * self.size / 2, _pixels(self.size, _DENSITY)), np.float32)
+        photo = _sampled(avatar.photo(self.size), places)
+        drawn = cv2.resize(generated, whole, interpolation=cv2.INTER_LINEAR)
+        share = cv2.resize(blend, whole, interpolation=cv2.INTER_LINEAR)
+        picture: Image = cv2.blendLinear(photo, drawn, share, 1 - share).astype(np.uint8, copy=False)
+        return np.dstack([picture, self._matte(avatar, flow)]) if self.alpha else picture
+
+    def _matte(self, avatar: CompactAvatar, flow: Array) -> Image:
+        """The person's share of each pixel, carried along ``flow``: uint8 [size, size]."""
+        shift = cv2.resize(flow, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
+        places = np.asarray(cv2.scaleAdd(shift, _SIDE / 2, _pixels(_SIDE, 1)), np.float32)
+        moved = _sampled(avatar.person, places)
+        share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
+        matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+        return matte
+
+
+def _bundled() -> CompactGenerator:
+    network = build_compact()
+    load_into(network, read_weights("compact"), "compact")
+    return network
+
+
+def _to_host(output: CompactOutput) -> list[tuple[Image, Array, Array]]:
+    """Per picture: generated uint8 [S, S, 3], blend float32 [S, S], displacements float32 [G, G, 2] in [-1, 1]."""
+    generated = (output.generated * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    blend = output.alpha[:, 0].float().cpu().numpy()
+    return list(zip(generated, blend, output.field.flow.float().cpu().numpy(), strict=True))
+
+
+def _resized(image: Image, side: int) -> Image:
+    if image.shape[0] == side:
+        return np.ascontiguousarray(image)
+    how = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_CUBIC
+    return cv2.resize(image, (side, side), interpolation=how).astype(np.uint8, copy=False)
+
+
+def _enlarged(image: Image) -> Image:
+    """``_DENSITY`` samples a pixel, every first at the centre of a pixel of ``image``."""
+    side = image.shape[0]
+    line = np.arange(_DENSITY * side - _DENSITY + 1, dtype=np.float32) / _DENSITY
+    between = np.stack(np.meshgrid(line, line), axis=-1)
+    return _sampled(image, between, cv2.INTER_LANCZOS4)
+
+
+def _sampled(source: Sampled, places: Array, how: int = cv2.INTER_LINEAR) -> Sampled:
+    """``source`` [S, S] or [S, S, C] at ``places`` [H, W, 2] (x, y in its pixels); beyond the border it repeats."""
+    taken = cv2.remap(source, places, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cast(Sampled, taken)
+
+
+@lru_cache(maxsize=8)
+def _pixels(side: int, density: int) -> Array:
+    """Where each pixel lies in a picture of ``density`` samples a pixel: float32 [side, side, 2] (x, y)."""
+    line = np.arange(side, dtype=np.float32) * density
+    pixels: Array = np.stack(np.meshgrid(line, line), axis=-1)
+    pixels.setflags(write=False)
+    return pixels

@@ -1,0 +1,66 @@
+"""From a run's checkpoint to the weights that ship: half precision, checksum, model card."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from livehead.errors import WeightsMissingError
+from livehead.models.dagan.compact import build_compact
+from livehead.weights.store import load_into
+
+
+def half_weights(checkpoint: Path) -> tuple[dict[str, torch.Tensor], int]:
+    """The averaged weights of a run, and the samples it has seen.
+
+    Convolutions in half precision; vectors (biases, norms) in single: they are small, and variances can be tiny.
+    Raises: WeightsMissingError.
+    """
+    if not checkpoint.is_file():
+        raise WeightsMissingError(f"there is no checkpoint {checkpoint}", "train first", subject=str(checkpoint))
+    document = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = build_compact()
+    network.load_state_dict(document["average"])
+    tensors = {
+        name: (value.half() if value.ndim > 1 else value.float()).contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    load_into(network, tensors, checkpoint.name)
+    return tensors, int(document["counts"]["samples"])
+
+
+def export(checkpoint: Path, assets: Path, summary: str) -> Path:
+    """Write ``compact.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path."""
+    tensors, samples = half_weights(checkpoint)
+    path = assets / "compact.safetensors"
+    save_file(tensors, path, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
+    listing = assets / "weights.json"
+    entries = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else {}
+    entries["compact"] = {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "licence": "research and evaluation only, see compact.card.md",
+        "card": "compact.card.md",
+        "summary": summary.format(samples=samples),
+    }
+    listing.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="export a run's averaged weights into the package")
+    parser.add_argument("checkpoint", type=Path, help="latest.pt of a run")
+    parser.add_argument("--assets", type=Path, default=Path(__file__).parents[1] / "assets")
+    parser.add_argument("--summary", default="compact generator, {samples} training samples")
+    given = parser.parse_args()
+    export(given.checkpoint, given.assets, given.summary)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+import torch
+
+from livehead.models.dagan.dense_motion import blend
+from livehead.models.dagan.prior import CANDIDATES, HeadPrior, affine_head, similarity
+from livehead.models.dagan.surface import mean_face
+
+
+def face():
+    return torch.from_numpy(mean_face()[0])[None] * 0.5
+
+
+def test_the_affine_head_recovers_an_affine_motion():
+    points = face()[..., :2]
+    linear, shift = torch.tensor([[1.1, 0.2], [-0.1, 0.9]]), torch.tensor([0.05, -0.02])
+    found = affine_head(points, points @ linear.T + shift)
+    assert torch.allclose(found[0, :, :2], linear, atol=1e-3)
+    assert torch.allclose(found[0, :, 2], shift, atol=1e-3)
+
+
+def test_the_similarity_recovers_a_turn_without_mirroring():
+    points = face()
+    angle = torch.tensor(0.5)
+    turn = torch.tensor([[angle.cos(), 0, angle.sin()], [0, 1, 0], [-angle.sin(), 0, angle.cos()]])
+    scale, rotation, shift = similarity(points, 1.2 * points @ turn.T + 0.1)
+    assert torch.allclose(scale, torch.tensor([1.2]), atol=1e-3)
+    assert torch.allclose(rotation[0], turn, atol=1e-3)
+    assert torch.allclose(shift, torch.full((1, 3), 0.1), atol=1e-3)
+
+
+def test_every_candidate_of_a_still_head_is_no_motion():
+    guess = HeadPrior()(face(), face(), torch.zeros(1, 1, 16, 16))
+    assert guess.displacements.shape == (1, CANDIDATES - 1, 2, 3)
+    assert guess.displacements.abs().max() < 2e-4  # the affine fit is held a little towards no motion at all
+
+
+def test_far_from_the_head_the_background_stands_still():
+    driving = face() * 0.5
+    source = driving + torch.tensor([0.2, 0.1, 0.0])
+    guess = HeadPrior()(driving, source, torch.zeros(1, 1, 32, 32))
+    flow = blend(torch.softmax(guess.logits, dim=1)[:, :-1], guess.displacements)
+    assert flow[0, 0, 0].norm() < 0.01
+    assert torch.allclose(flow[0, 16, 16], torch.tensor([0.2, 0.1]), atol=0.02)

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from torch import nn
+
+from livehead.errors import ConfigError
+from livehead.models.blocks import Hourglass, Res, Same
+from livehead.models.engine import choose_setting, fold_batch_norm, prepare
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(Same(3, 8), Res(8), Hourglass(8, 4, 16, 2))
+        self.geometry = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = Network()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # norms that have seen something
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    return network.eval()
+
+
+def test_folding_batch_norms_changes_nothing_but_their_number(network):
+    x = torch.rand(1, 3, 16, 16)
+    expected = network(x)
+    norms = sum(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    folded = fold_batch_norm(network)
+    assert torch.allclose(folded(x), expected, atol=1e-4)
+    assert (
+        sum(isinstance(m, nn.BatchNorm2d) for m in folded.modules()) == 1 < norms
+    )  # one stands before its convolution
+
+
+def test_norms_of_a_network_in_training_are_not_folded(network):
+    with pytest.raises(ValueError, match="evaluation"):
+        fold_batch_norm(network.train())
+
+
+def test_preparing_leaves_the_given_network_alone(network):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    prepare(network, choose_setting("bf16"))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_exact_children_stay_in_single_precision(network):
+    prepared = prepare(network, choose_setting("bf16"), exact=("geometry",))
+    assert prepared.geometry.weight.dtype == torch.float32
+    assert prepared.body[0].conv.weight.dtype == torch.bfloat16
+
+
+def test_fp32_is_always_there_and_says_so():
+    setting = choose_setting("fp32")
+    assert setting.precision == "fp32"
+    assert setting.why
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has fp16")
+def test_fp16_without_a_gpu_says_what_to_use_instead():
+    with pytest.raises(ConfigError, match="bf16 or fp32"):
+        choose_setting("fp16")

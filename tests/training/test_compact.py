@@ -1,0 +1,78 @@
+import csv
+
+import pytest
+import torch
+
+from livehead.errors import ConfigError
+from livehead.training.compact import run
+from livehead.training.export import half_weights
+from livehead.training.recipe import read_recipe
+
+RECIPE = """
+log_every = 1
+warm_up = 1
+[[stages]]
+side = 64
+samples = {samples}
+batch = 2
+rate = 1e-3
+last_rate = 1e-3
+"""
+
+
+def recipe(folder, samples):
+    path = folder / f"recipe-{samples}.toml"
+    path.write_text(RECIPE.format(samples=samples))
+    return path
+
+
+def losses(folder):
+    with (folder / "train.csv").open() as rows:
+        return [float(row["loss"]) for row in csv.DictReader(rows)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in a fixed order
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_resumed_run_goes_on_as_an_unbroken_one(cache, tmp_path):
+    run(cache, recipe(tmp_path, 8), tmp_path / "whole")
+    run(cache, recipe(tmp_path, 4), tmp_path / "broken")
+    run(cache, recipe(tmp_path, 8), tmp_path / "broken", resume=True)
+    whole, broken = losses(tmp_path / "whole"), losses(tmp_path / "broken")
+    assert len(whole) == 4
+    assert broken == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_run_leaves_figures_of_the_unmoved_source_and_the_untrained_model(cache, tmp_path):
+    run(cache, recipe(tmp_path, 2), tmp_path / "out")
+    with (tmp_path / "out" / "val.csv").open() as rows:
+        assert [row["model"] for row in csv.DictReader(rows)] == ["copy", "untrained", "average"]
+    assert list((tmp_path / "out" / "sheets").glob("*.png"))
+
+
+def test_half_weights_start_a_new_run(cache, tmp_path):
+    from safetensors.torch import save_file
+
+    run(cache, recipe(tmp_path, 2), tmp_path / "first")
+    tensors, samples = half_weights(tmp_path / "first" / "latest.pt")
+    assert samples == 2
+    save_file(tensors, tmp_path / "half.safetensors")
+    run(cache, recipe(tmp_path, 2), tmp_path / "second", init=tmp_path / "half.safetensors")
+    assert len(losses(tmp_path / "second")) == 1
+
+
+def test_resuming_without_a_checkpoint_says_so(cache, tmp_path):
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        run(cache, recipe(tmp_path, 2), tmp_path / "none", resume=True)
+
+
+def test_an_unknown_setting_is_refused_by_name(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("sede = 1\n" + RECIPE.format(samples=1))
+    with pytest.raises(ConfigError, match="sede"):
+        read_recipe(path)
