@@ -157,7 +157,7 @@ class _FaceTransfer:
                 apertures=(aperture(neutral, MESH.right_eye), aperture(neutral, MESH.left_eye)),
                 looks=(gaze(neutral, MESH.right_eye), gaze(neutral, MESH.left_eye)),
                 to_source=to_source,
-                mouth_ratio=float(np.clip(ratio, 0.8, 1.25)),
+                mouth_ratio=float(np.clip(ratio, 0.85, 1.15)),
                 lip_ratio=np.clip(self._thickness / np.maximum(thickness(neutral) * to_source.scale, 1e-6), 0.2, 1.2),
             )
         return self._neutral
