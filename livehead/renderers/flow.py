@@ -17,7 +17,7 @@ Sampled = TypeVar("Sampled", npt.NDArray[np.uint8], Array)
 
 _FRACTION = 4  # bits of sub-pixel position that the polygon filler takes
 _COARSE = 128  # the flow is looked up in no fewer cells than that along a side ...
-_SEAM = 0.4  # ... and again in every pixel where it changes by more than this from pixel to pixel
+_SEAM = 0.5  # ... and again in every pixel where it changes by more than this from pixel to pixel
 _FLAT = 1e-3  # doubled area in square pixels below which a triangle is seen edge-on
 
 
@@ -63,8 +63,8 @@ class Flow:
         if step == 1:
             return coarse, np.empty(0, np.intp)
         rough = np.zeros(coarse.shape[:2], np.uint8)
-        for axis, other in ((0, (slice(1, None), slice(None))), (1, (slice(None), slice(1, None)))):
-            rough[other] |= (np.abs(np.diff(coarse, axis=axis)) > _SEAM * step).any(axis=-1)
+        for change, place in ((coarse[1:] - coarse[:-1], rough[1:]), (coarse[:, 1:] - coarse[:, :-1], rough[:, 1:])):
+            place |= np.maximum(np.abs(change[..., 0]), np.abs(change[..., 1])) > _SEAM * step
         rough = cv2.dilate(rough, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
         seams = np.flatnonzero(cv2.resize(rough, (side, side), interpolation=cv2.INTER_NEAREST))
         return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR), np.float32), seams

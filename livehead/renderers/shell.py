@@ -19,10 +19,11 @@ _CLEARANCE = 0.05  # no vertex is nearer to the face's outline
 _HELD = 0.3  # from the photo's end inwards
 
 # In heights of the face (forehead to chin), measured on the train and val clips:
-_NECK_TOP, _NECK_BOTTOM = -0.15, 0.55  # where along the face's axis, from the chin down, the head lets go of the body
-_BODY_FOLLOWS = 0.3  # share of the head's shift that the shoulders take
+_NECK_TOP, _NECK_BOTTOM = -0.6, 0.2  # where along the face's axis, from the chin down, the head lets go of the body
+_HAIR_ENDS = (0.2, 0.8)  # between these distances from the outline
+_BODY_FOLLOWS = 0.15  # share of the head's shift that the shoulders take
 _SPREAD = 0.08  # over what distance neighbours of the outline share its bending
-_REACH = 0.25  # over what distance that bending dies out
+_REACH = 0.15  # over what distance that bending dies out
 _SLOPE, _DEEPEST = 0.7, 0.45  # how quickly and how far the head recedes behind the outline
 
 
@@ -66,7 +67,7 @@ def build_shell(face: Array, layers: Layers, first: int) -> Shell:
     return Shell(
         points=points,
         triangles=triangles[_seen(_corners(triangles, face, points, first), layers)],
-        head=_with_head(flat, face, height),
+        head=_with_head(flat, face, height) * _near(nearest / height),
         bend=(fading * share).astype(np.float32),
         pivot=face[MESH.rigid].mean(axis=0),
         free=_free(flat, layers.ends),
@@ -93,6 +94,13 @@ def _with_head(points: Array, face: Array, height: float) -> Array:
     down = (face[MESH.chin, :2] - face[MESH.forehead, :2]) / height
     below = (points - face[MESH.chin, :2]) @ down / height
     x = np.clip((below - _NECK_TOP) / (_NECK_BOTTOM - _NECK_TOP), 0, 1)
+    weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
+    return weight
+
+
+def _near(distance: Array) -> Array:
+    """[M] in [0, 1]: what is far from the face is hardly its hair, whatever the segmentation says."""
+    x = np.clip((distance - _HAIR_ENDS[0]) / (_HAIR_ENDS[1] - _HAIR_ENDS[0]), 0, 1)
     weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
     return weight
 
