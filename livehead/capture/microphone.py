@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections import deque
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from statistics import median_low
 from types import ModuleType, TracebackType
 from typing import Any
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 _LINE = 50  # blocks that may wait for the reader: half a second to a second
 _STARTS = 50  # estimates of when the stream began, the median of which gives the time: it follows the clocks' drift
 _SETTLING_S = 2.0  # PulseAudio begins with ages that are 0.4 s too long and needs 1.5 s to mend them
+_ALSA_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+_IGNORED = _ALSA_HANDLER(lambda *_: None)
 _CREDIBLE_S = 1.0  # a recording time further back than this is a driver's fancy
 
 
@@ -145,7 +149,15 @@ def microphones_found() -> list[str]:
     return [str(device["name"]) for device in _inputs(_sounddevice())]
 
 
+def _hush_alsa() -> None:
+    """ALSA, asked for its devices, writes a line to standard error for each that the machine lacks."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # without the library there is nobody to hush
+            ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_IGNORED)
+
+
 def _sounddevice() -> ModuleType:
+    _hush_alsa()
     try:
         import sounddevice
     except OSError as error:  # it looks for the PortAudio library when it is imported

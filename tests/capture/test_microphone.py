@@ -237,10 +237,25 @@ def test_without_any_device_it_says_so(tmp_path: Path) -> None:
         """,
         environment,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert "microphone" in done.stdout or "PortAudio" in done.stdout
     assert ": " in done.stdout
     assert done.stdout.count("\n") == 1
+
+
+def test_alsa_says_nothing_about_devices_that_the_machine_lacks(server: dict[str, str]) -> None:
+    done = run(
+        """
+        import ctypes
+
+        microphones_found()
+        pcm = ctypes.c_void_p()
+        print(ctypes.CDLL("libasound.so.2").snd_pcm_open(ctypes.byref(pcm), b"nonsense", 1, 0))
+        """,
+        server,
+    )
+    assert int(done.stdout) < 0
+    assert done.stderr == ""
 
 
 def test_without_portaudio_it_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
