@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from livehead.config import GainSettings, RunSettings, load, parse
+from livehead.profiles import Profile
 from livehead.registry import names
 
 REGIONS = tuple(GainSettings.model_fields)
@@ -43,10 +44,12 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="FILE", help="TOML with any of these settings")
 
 
-def settings_from(args: argparse.Namespace) -> RunSettings:
-    """The settings of ``--config`` with the command line's laid over them. Raises: ConfigError."""
+def settings_from(args: argparse.Namespace, profile: Profile | None = None) -> RunSettings:
+    """Defaults, under those of ``--config``, a profile and the command line, in this order. Raises: ConfigError."""
     base = load(RunSettings, args.config) if args.config else RunSettings()
     tree = base.model_dump()
+    if profile is not None:
+        tree |= profile.model_dump(include={"mode", "gains", "picture"})
     given = vars(args)
     for key in ("model", "driver", "capture", "microphone", "mode", "render_size", "precision"):
         if key in given:

@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from livehead.capture.microphone import MicrophoneCapture
@@ -14,11 +15,13 @@ from livehead.commands.compose import DEFAULT_MODEL, Company, assemble, make_dri
 from livehead.commands.ends import open_capture, open_sink
 from livehead.commands.hotkeys import Hotkeys
 from livehead.commands.options import add_picture_arguments, say, settings_from
-from livehead.config import RunSettings, StreamSettings
+from livehead.config import GainSettings, RunSettings, StreamSettings
 from livehead.governor import Governor, Quality
 from livehead.interfaces import Capture, Sink
+from livehead.motion.calibration import Calibration
 from livehead.motion.recording import MotionRecorder
 from livehead.pipeline import Pipeline
+from livehead.profiles import Profile, Profiles
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.window import WindowSink
 from livehead.stats import machine, peak_mb, seconds_since_start, summary
@@ -51,18 +54,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Until Ctrl-C, the end of the video, ``q`` in the window or ``--seconds``."""
-    settings = settings_from(args)
+    profiles = Profiles()
+    profile = _profile(args, profiles)
+    settings = settings_from(args, profile)
+    paths = args.avatar or list(profile.avatars)
+    calibration = Calibration.load(profile.calibration) if profile.calibration else Calibration()
     with ExitStack() as stack:
         store = AvatarStore()
-        portraits = open_portraits(args.avatar or [], store, say)
+        portraits = open_portraits(paths, store, say)
         driver = make_driver(settings.driver, portraits)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
-        company = assemble(settings, portraits, driver, store, watch=recorder.add if recorder else None)
+        watch = recorder.add if recorder else None
+        company = assemble(settings, portraits, driver, store, calibration=calibration, watch=watch)
         run = LiveRun(settings, company)
         say(run.described())
         asyncio.run(run.go(args.seconds))
+    if args.profile:
+        kept = profile.model_copy(
+            update={
+                "avatars": tuple(path.resolve() for path in paths),
+                "mode": settings.mode,
+                "gains": GainSettings(**asdict(run.hotkeys.gains)),
+                "picture": settings.picture,
+                "calibration": company.calibration.save(),
+            }
+        )
+        say(f"profile kept in {profiles.save(args.profile, kept)}")
     run.tell(args.json)
     return 0
+
+
+def _profile(args: argparse.Namespace, profiles: Profiles) -> Profile:
+    """The profile that was named; a new one when it is unknown and an avatar is given. Raises: ConfigError."""
+    if args.profile and (args.profile in profiles.names() or not args.avatar):
+        return profiles.load(args.profile)
+    return Profile()
 
 
 class LiveRun:

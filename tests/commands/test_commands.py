@@ -122,3 +122,18 @@ def test_doctor_tells_what_is_missing_and_ends_accordingly(tmp_path: Path, capsy
     assert status == (1 if missing else 0)
     said = capsys.readouterr().out
     assert all(finding["remedy"] in said for finding in missing)
+
+
+def test_a_profile_keeps_avatar_gains_and_calibration(
+    tmp_path: Path, photo: Path, talk: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = ["run", "--capture", f"file:{talk}", "--sink", "null", "--size", "320x240", "--render-size", "128"]
+    assert main([*live, "--avatar", str(photo), "--profile", "me", "--gain", "mouth=1.5"]) == 0
+    first = json.loads((home / "profiles" / "me.json").read_text())
+    assert first["gains"]["mouth"] == 1.5
+    assert len(first["calibration"]["value"]) == 478
+    assert main([*live, "--profile", "me"]) == 0
+    again = json.loads((home / "profiles" / "me.json").read_text())
+    assert again == first, "a known neutral face stays until it is asked for anew"
+    assert main([*live, "--profile", "mee"]) == 2
+    assert "'me'" in capsys.readouterr().err
