@@ -10,7 +10,10 @@ from livehead.motion.keypoints import Keypoints
 
 
 class IdleDriver:
-    """Idle motion of one avatar. It is made from the avatar's own points, so transfer it in the mode ``absolute``."""
+    """Idle motion of one avatar, made from the avatar's own points.
+
+    Transfer it in the mode ``absolute``, or, to move other avatars too, relative to ``Calibration(source)``.
+    """
 
     def __init__(self, source: Keypoints, seed: int = 0) -> None:
         """``source``: the avatar's own motion, ``mesh478`` with depth."""

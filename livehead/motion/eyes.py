@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from livehead.motion.keypoints import Array
 from livehead.motion.mesh import Eye
-
-Numbers: TypeAlias = npt.NDArray[np.integer[Any]]
+from livehead.motion.regions import carried
 
 _SHUT = 0.33  # MediaPipe's aperture of a shut eye over that of the same eye open, at most
 _NARROWEST = 0.1  # no open eye has less: such a neutral was taken during a blink
@@ -83,20 +80,6 @@ class EyeShape:
         shift = (look.right - self.rest_gaze.right) * self._across
         shift = shift + (look.down - self.rest_gaze.down) * self._width * self._down
         points[self.eye.iris] += shift.astype(np.float32)
-
-
-def carried(rest: Array, movers: Numbers, skin: Numbers, reach: float, stiff: float = 0.0) -> Array:
-    """[skin, movers]: how much of each mover's displacement its surrounding skin takes on; fades over ``reach``.
-
-    Within ``stiff`` of the movers the skin moves as they do.
-    """
-    apart = np.linalg.norm(rest[skin][:, None] - rest[movers][None], axis=2)
-    weights = np.exp(-((apart / (0.6 * reach)) ** 2) / 2) + 1e-12
-    nearest = np.maximum(apart.min(axis=1) - stiff, 0)
-    fade = np.exp(-((nearest / reach) ** 2) / 2)
-    shares = fade[:, None] * weights / weights.sum(axis=1, keepdims=True)
-    shares[shares < 1e-4] = 0
-    return np.asarray(shares, np.float32)
 
 
 def _axes(points: Array, eye: Eye) -> tuple[Array, Array, Array]:

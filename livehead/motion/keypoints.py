@@ -1,9 +1,9 @@
 """Key points, the motion of every face driver.
 
-Coordinates (written once, here): x right, y down, isotropic, relative to a *square*. A square picture is its own square;
-a picture of another shape lies centred in the square over its longer side. [-1, 1] spans the square from edge to edge, so
-the centre of pixel ``i`` of ``side`` pixels is ``(2 i + 1) / side - 1`` (``align_corners=False``). Depth has the same
-unit, grows away from the camera, and its zero is arbitrary (MediaPipe's is near the head's centre of mass).
+Coordinates (written once, here): x right, y down, isotropic, relative to a *square*. A square picture is its own
+square; a picture of another shape lies centred in the square over its longer side. [-1, 1] spans the square from edge
+to edge, so the centre of pixel ``i`` of ``side`` pixels is ``(2 i + 1) / side - 1`` (``align_corners=False``). Depth
+has the same unit, grows away from the camera, and its zero is arbitrary (MediaPipe's is near the centre of the head).
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from livehead.motion.eyes import carried
 from livehead.motion.keypoints import Array
 from livehead.motion.mesh import MESH
+from livehead.motion.regions import carried
 
 _UPPER = MESH.mouth.upper[1:-1]
 _LOWER = MESH.mouth.lower[1:-1]

@@ -9,12 +9,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from livehead.motion.easing import smoothstep
-from livehead.motion.eyes import EyeShape, Gaze, carried
+from livehead.motion.eyes import EyeShape, Gaze
 from livehead.motion.head import HeadMotion, rotation
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
 from livehead.motion.lips import LipShape, gaps, mouth_width
 from livehead.motion.mesh import MESH
-from livehead.motion.regions import brow_share, head_middle, ramp
+from livehead.motion.regions import brow_share, carried, head_middle, ramp
 
 _JAW_DROP = 0.28  # of the mouth's width, for a jaw that is open
 _WIDE_OPEN = 0.5  # gap of the lips at the middle of an open mouth, over its width

@@ -1,11 +1,16 @@
-"""Which parts of a face take part in what, as smooth weights on one mesh, and where its head turns."""
+"""Which parts of a face take part in what, as smooth weights on one mesh; what moves along; where its head turns."""
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from livehead.motion.keypoints import Array
 from livehead.motion.mesh import MESH
+
+_Numbers: TypeAlias = npt.NDArray[np.integer[Any]]
 
 _EYE_CORNERS = [33, 133, 362, 263]
 
@@ -41,6 +46,20 @@ def ramp(value: Array, start: float, end: float) -> Array:
     """0 up to ``start``, 1 from ``end`` on, smooth between."""
     share = np.clip((value - start) / (end - start), 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def carried(rest: Array, movers: _Numbers, skin: _Numbers, reach: float, stiff: float = 0.0) -> Array:
+    """[skin, movers]: how much of each mover's displacement its surrounding skin takes on; fades over ``reach``.
+
+    Within ``stiff`` of the movers the skin moves as they do.
+    """
+    apart = np.linalg.norm(rest[skin][:, None] - rest[movers][None], axis=2)
+    weights = np.exp(-((apart / (0.6 * reach)) ** 2) / 2) + 1e-12
+    nearest = np.maximum(apart.min(axis=1) - stiff, 0)
+    fade = np.exp(-((nearest / reach) ** 2) / 2)
+    shares = fade[:, None] * weights / weights.sum(axis=1, keepdims=True)
+    shares[shares < 1e-4] = 0
+    return np.asarray(shares, np.float32)
 
 
 def _height(rest: Array) -> Array:
