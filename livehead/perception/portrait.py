@@ -16,8 +16,8 @@ from livehead.perception.faces import find_faces, fit_mesh
 from livehead.perception.hints import face_height, head_angles, photo_hints
 
 _LARGEST, _SMALLEST = 1024, 256  # side of the crop picture in pixels
-_FACE_SHARE = 0.52  # forehead to chin over the crop's side, as in the clips that the models learn from
-_HAIR = 0.03  # of the side: how much the crop is raised for it
+_FACE_SHARE = 0.49  # forehead to chin over the side of the crop: a little wider than the clips that models learn from
+_HAIR = 0.06  # of the side: how much the crop is raised, so that hair that moves stays inside it
 _TIGHTEST = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
 _FACE_AT_LEAST = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
 _YAW_AT_MOST = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
