@@ -88,6 +88,7 @@ class PipeWireSink:
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C is for livehead, which then ends the camera in its turn
         )
         assert self._child.stdin is not None
         _widen(self._child.stdin.fileno())

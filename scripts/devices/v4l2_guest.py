@@ -76,7 +76,8 @@ async def sink_to_capture(frames: int = 60) -> dict[str, Any]:
     figures["fps"] = round((frames - 1) / (times[-1] - times[0]), 2)
     figures["dropped"] = dropped
     figures["size"] = "x".join(map(str, frame.size))
-    figures["passed"] = figures["size"] == "x".join(map(str, SIZE)) and _in_sequence(figures)
+    steady = figures["missed"] + figures["repeated"] <= 0.15 * frames
+    figures["passed"] = figures["size"] == "x".join(map(str, SIZE)) and steady and _in_sequence(figures)
     return figures
 
 
@@ -90,6 +91,7 @@ async def sink_to_browser(seconds: float = 10.0) -> dict[str, Any]:
     if len(times) > 1:
         figures["fps"] = round((len(times) - 1) * 1000 / (times[-1] - times[0]), 2)
     figures["label"], figures["sizes"], figures["colours"] = report["label"], report["sizes"], report["colours"]
+    # How many frames a browser misses tells of the emulated processor alone, so it is reported and not judged.
     figures["passed"] = (
         figures["frames"] >= 5 * FPS and figures["sizes"] == ["x".join(map(str, SIZE))] and _in_sequence(figures)
     )
@@ -97,8 +99,7 @@ async def sink_to_browser(seconds: float = 10.0) -> dict[str, Any]:
 
 
 def _in_sequence(figures: dict[str, Any]) -> bool:
-    faultless = figures["unreadable"] == figures["disordered"] == figures["colours_wrong"] == 0
-    return bool(faultless and figures["missed"] + figures["repeated"] <= 0.15 * figures["frames"])
+    return bool(figures["unreadable"] == figures["disordered"] == figures["colours_wrong"] == 0)
 
 
 async def webcam_unplugged() -> dict[str, Any]:

@@ -39,6 +39,18 @@ def children() -> set[int]:
     return {int(pid) for pid, rest in fields if int(rest[1]) == os.getpid()}
 
 
+def wait_for_camera(name: str, *, gone: bool = False) -> str:
+    """What the server lists, once ``name`` is listed or no more."""
+    deadline = time.monotonic() + 5
+    while True:
+        command = ["pw-cli", "ls", "Node"]
+        nodes = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        if (name in nodes) != gone:
+            return nodes
+        assert time.monotonic() < deadline, f"{name} is {'still' if gone else 'not'} listed"
+        time.sleep(0.05)
+
+
 async def send_for_ever(sink: PipeWireSink) -> None:
     while True:
         await sink.send(picture(*SIZE))
@@ -104,16 +116,12 @@ async def test_without_a_server_the_camera_says_how_to_start_one(folder: Path) -
 @needs_server
 async def test_the_camera_is_listed_under_its_name_until_it_closes(server: subprocess.Popen[bytes]) -> None:
     before = children()
-
-    def listed() -> str:
-        return subprocess.run(["pw-cli", "ls", "Node"], capture_output=True, text=True, timeout=10, check=True).stdout
-
     async with PipeWireSink(SIZE, name='Ada\'s "Camera", 2') as sink:
         await sink.send(picture(*SIZE))
-        nodes = await asyncio.to_thread(listed)
+        nodes = await asyncio.to_thread(wait_for_camera, "Ada")
     assert 'node.description = "Ada\'s "Camera", 2"' in nodes
     assert 'media.class = "Video/Source"' in nodes
-    assert "Ada" not in listed()
+    wait_for_camera("Ada", gone=True)
     assert children() == before
 
 
@@ -144,6 +152,28 @@ async def test_when_the_server_ends_the_next_pictures_fail_with_one_line(server:
             await asyncio.wait_for(send_for_ever(sink), 10)
     assert "\n" not in str(caught.value)
     assert children() == before
+
+
+@needs_server
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed")
+def test_a_killed_livehead_leaves_no_camera_behind(server: subprocess.Popen[bytes]) -> None:
+    program = """
+import asyncio
+from livehead.sinks.pipewire import PipeWireSink
+async def main():
+    async with PipeWireSink((64, 48), name="Orphan"):
+        print("open", flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as livehead:
+        assert livehead.stdout is not None
+        try:
+            livehead.stdout.readline()
+            wait_for_camera("Orphan")
+        finally:
+            livehead.kill()
+    wait_for_camera("Orphan", gone=True)
 
 
 async def test_frames_arrive_in_a_browser_page_in_sequence(tmp_path: Path) -> None:
