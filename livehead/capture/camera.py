@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from statistics import median
 from types import TracebackType
-from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from livehead.capture.video_device import Opener, VideoDevice, exposure_hint, open_device, refusal
 from livehead.clock import NS, Timeline, now_ns
 from livehead.concurrency import Latest, Worker
 from livehead.errors import CaptureError
@@ -34,21 +31,6 @@ _SILENT_S = 1.0  # no frame for so long: unplugged
 _BACKOFF_S = (0.25, 0.5, 1.0, 2.0)
 _RATE_WINDOW = 45  # frame intervals looked at for the measured rate
 _DARK = 0.7  # below this share of the asked rate the camera is called slow; a dark room halves it
-_SYSFS = Path("/sys/class/video4linux")
-
-
-class VideoDevice(Protocol):
-    """What is used of ``cv2.VideoCapture``."""
-
-    def grab(self) -> bool: ...
-
-    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]: ...
-
-    def release(self) -> None: ...
-
-
-Opener = Callable[[], VideoDevice | None]
-"""Opens the device, or gives None when it cannot; called again after each unplugging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +71,7 @@ class CameraCapture:
         self._fps = fps
         self._size = size
         self._on_notice = on_notice or log.warning
-        self._opener = opener or (lambda: _open_with_opencv(device, size, fps))
+        self._opener = opener or (lambda: open_device(device, size, fps))
         self._status = CameraStatus()
         self._slot: Latest[VideoFrame] = Latest()
         self._stopping = threading.Event()
@@ -142,7 +124,7 @@ class CameraCapture:
             if self._read_one(device, patience_s=_FIRST_FRAME_S):
                 return device
             device.release()
-        raise _refused(self.device, opened=device is not None)
+        raise refusal(self.device, opened=device is not None)
 
     def _keep_reading(self, device: VideoDevice | None) -> None:
         """The camera's thread: read, and when nothing comes any more, reopen until told to stop."""
@@ -219,7 +201,7 @@ class CameraCapture:
             self._tell_once(
                 "rate",
                 f"camera {self.device} gives {fps:.0f} of {self._fps:.0f} frames a second: in a dark room its exposure "
-                f"takes longer; add light{_exposure_hint(self.device)}",
+                f"takes longer; add light{exposure_hint(self.device)}",
             )
 
     def _tell_size(self) -> None:
@@ -241,94 +223,3 @@ class CameraCapture:
         fault = None if reading.cancelled() else reading.exception()
         if fault is not None:
             self._slot.close(CaptureError(f"camera {self.device} failed ({fault})", "start again"))
-
-
-def cameras_found() -> list[str]:
-    """The cameras of this machine as ``/dev/video0 (its name)``; empty where the system cannot list them."""
-    found = []
-    for node in sorted(_SYSFS.glob("video*"), key=lambda path: (len(path.name), path.name)):
-        # a webcam's second node carries metadata, no pictures
-        index = node / "index"
-        if index.is_file() and index.read_text().strip() not in ("", "0"):
-            continue
-        name = node / "name"
-        label = f" ({name.read_text().strip()})" if name.is_file() else ""
-        found.append(f"/dev/{node.name}{label}")
-    return found
-
-
-def _open_with_opencv(device: int | str, size: tuple[int, int], fps: float) -> VideoDevice | None:
-    # OpenCV reads this when it first waits for a frame; its own 10 s would hold up the end of the program
-    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
-    # the default on Windows (MSMF) may take half a minute to open; the generic one on Linux tries every other API first
-    backend = {"win32": cv2.CAP_DSHOW, "linux": cv2.CAP_V4L2}.get(sys.platform, cv2.CAP_ANY)
-    if sys.platform == "linux" and not Path(_node(device)).exists():
-        return None
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)  # silent: what is wrong is told by CaptureError
-    try:
-        capture = cv2.VideoCapture(device, backend)
-    finally:
-        cv2.setLogLevel(level)
-    if not capture.isOpened():
-        capture.release()
-        return None
-    # the format first: sizes and rates are those of the format
-    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-    capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
-    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-    capture.set(cv2.CAP_PROP_FPS, fps)
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return _WholePictures(capture)
-
-
-class _WholePictures:
-    """OpenCV (4.11, V4L2) hands out a picture that the driver gives as BGR as one long row; this folds it back."""
-
-    def __init__(self, capture: cv2.VideoCapture) -> None:
-        self._capture = capture
-
-    def grab(self) -> bool:
-        return self._capture.grab()
-
-    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
-        ok, picture = self._capture.retrieve()
-        if ok and picture.ndim == 2:
-            height, width = (
-                int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
-            )
-            ok = picture.size == height * width * 3
-            picture = picture.reshape(height, width, 3) if ok else picture
-        return ok, np.asarray(picture, np.uint8)
-
-    def release(self) -> None:
-        self._capture.release()
-
-
-def _node(device: int | str) -> str:
-    return f"/dev/video{device}" if isinstance(device, int) else device
-
-
-def _exposure_hint(device: int | str) -> str:
-    if sys.platform != "linux":
-        return ""
-    return f", or: v4l2-ctl -d {_node(device)} -c exposure_dynamic_framerate=0"
-
-
-def _refused(device: int | str, *, opened: bool) -> CaptureError:
-    """Why the camera cannot be used, and what to do: absent, forbidden or busy."""
-    subject = str(device)
-    found = cameras_found()
-    others = f"found: {', '.join(found)}" if found else "no camera was found; plug one in, or use --capture file:VIDEO"
-    if sys.platform == "linux":
-        node = Path(_node(device))
-        if not node.exists():
-            return CaptureError(f"there is no camera {device}", others, subject=subject)
-        if not os.access(node, os.R_OK | os.W_OK):
-            remedy = "sudo usermod -aG video $USER, then log in again"
-            return CaptureError(f"camera {device} may not be opened", remedy, subject=subject)
-    problem = f"camera {device} gives no picture" if opened else f"camera {device} cannot be opened"
-    remedy = "end the other program that uses it, or choose another with --capture camera:N"
-    if sys.platform == "darwin":
-        remedy += ", or allow it in System Settings > Privacy & Security > Camera"
-    return CaptureError(problem, f"{remedy} ({others})" if found else remedy, subject=subject)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from livehead.capture import camera
-from livehead.capture.camera import CameraCapture, cameras_found
+from livehead.capture.camera import CameraCapture
 from livehead.clock import now_ns
 from livehead.errors import CaptureError
 from livehead.interfaces import EndOfStream
@@ -171,14 +171,3 @@ async def test_a_reader_ends_when_the_camera_is_closed(clip: Path) -> None:
     with pytest.raises(EndOfStream):
         await rest(capture)
     assert device.released
-
-
-def test_cameras_are_listed_by_name_without_their_metadata_nodes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for node, index, name in (("video0", "0", "HD Webcam"), ("video1", "1", "HD Webcam"), ("video10", "0", "Livehead")):
-        (tmp_path / node).mkdir()
-        (tmp_path / node / "index").write_text(f"{index}\n")
-        (tmp_path / node / "name").write_text(f"{name}\n")
-    monkeypatch.setattr(camera, "_SYSFS", tmp_path)
-    assert cameras_found() == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from livehead.capture import video_device
+from livehead.capture.video_device import cameras_found, exposure_hint, open_device, refusal
+
+
+def test_cameras_are_listed_by_name_without_their_metadata_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node, index, name in (("video0", "0", "HD Webcam"), ("video1", "1", "HD Webcam"), ("video10", "0", "Livehead")):
+        (tmp_path / node).mkdir()
+        (tmp_path / node / "index").write_text(f"{index}\n")
+        (tmp_path / node / "name").write_text(f"{name}\n")
+    monkeypatch.setattr(video_device, "_SYSFS", tmp_path)
+    assert cameras_found() == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]
+
+
+def test_a_device_that_does_not_exist_is_not_opened() -> None:
+    assert open_device(99, (640, 480), 30) is None
+
+
+def test_a_missing_camera_is_answered_with_those_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(video_device, "_SYSFS", tmp_path)
+    assert "no camera was found" in refusal(99, opened=False).remedy
+    (tmp_path / "video3").mkdir()
+    (tmp_path / "video3" / "name").write_text("HD Webcam\n")
+    assert refusal(99, opened=False).remedy == "found: /dev/video3 (HD Webcam)"
+
+
+def test_a_mac_is_reminded_of_its_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert "Privacy & Security" in refusal(0, opened=False).remedy
+
+
+def test_only_linux_is_told_of_v4l2_ctl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    assert "/dev/video2 -c exposure" in exposure_hint(2)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert exposure_hint(2) == ""
