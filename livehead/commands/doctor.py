@@ -114,7 +114,7 @@ def _tracker() -> list[Finding]:
 
 
 def _camera() -> list[Finding]:
-    from livehead.capture.camera import cameras_found
+    from livehead.capture.video_device import cameras_found
 
     cameras = cameras_found()
     detail = ", ".join(cameras) if cameras else "none found"
