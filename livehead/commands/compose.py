@@ -12,7 +12,7 @@ from livehead.animator import Animator, Scene
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Driver, Renderer
-from livehead.motion.calibration import Calibration
+from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.presence import Presence
@@ -83,6 +83,18 @@ def make_driver(spec: str, portraits: Sequence[Portrait]) -> Driver[Keypoints]:
     name, _, argument = spec.partition(":")
     driver: Driver[Keypoints] = find("drivers", name)(argument, portraits[0])
     return driver
+
+
+def neutral_of(driver: Driver[Keypoints], portraits: Sequence[Portrait]) -> Calibration:
+    """What is known of the performer's neutral face beforehand: of a camera nothing, of a recording the best moment."""
+    from livehead.drivers.idle import IdleDriver
+    from livehead.drivers.replay import ReplayDriver
+
+    if isinstance(driver, IdleDriver):
+        return Calibration(portraits[0].motion)
+    if isinstance(driver, ReplayDriver):
+        return Calibration(best_neutral(driver.motion))
+    return Calibration()
 
 
 def assemble(

@@ -11,7 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from livehead.capture.microphone import MicrophoneCapture
-from livehead.commands.compose import DEFAULT_MODEL, Company, assemble, make_driver, open_portraits, to_gains
+from livehead.commands.compose import (
+    DEFAULT_MODEL,
+    Company,
+    assemble,
+    make_driver,
+    neutral_of,
+    open_portraits,
+    to_gains,
+)
 from livehead.commands.ends import open_capture, open_sink
 from livehead.commands.hotkeys import Hotkeys
 from livehead.commands.options import add_picture_arguments, say, settings_from
@@ -58,11 +66,13 @@ def main(args: argparse.Namespace) -> int:
     profile = _profile(args, profiles)
     settings = settings_from(args, profile)
     paths = args.avatar or list(profile.avatars)
-    calibration = Calibration.load(profile.calibration) if profile.calibration else Calibration()
     with ExitStack() as stack:
         store = AvatarStore()
         portraits = open_portraits(paths, store, say)
         driver = make_driver(settings.driver, portraits)
+        calibration = neutral_of(driver, portraits)
+        if profile.calibration and calibration.neutral is None:
+            calibration = Calibration.load(profile.calibration)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         watch = recorder.add if recorder else None
         company = assemble(settings, portraits, driver, store, calibration=calibration, watch=watch)
@@ -76,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
                 "mode": settings.mode,
                 "gains": GainSettings(**asdict(run.hotkeys.gains)),
                 "picture": settings.picture,
-                "calibration": company.calibration.save(),
+                "calibration": company.calibration.save() if run.needs_camera else profile.calibration,
             }
         )
         say(f"profile kept in {profiles.save(args.profile, kept)}")
@@ -102,13 +112,13 @@ class LiveRun:
         if settings.microphone:
             stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
             microphone = MicrophoneCapture(_name(settings.microphone), rate=SOUND_RATE)
-        self._needs_camera = settings.driver.partition(":")[0] not in NO_CAMERA
+        self.needs_camera = settings.driver.partition(":")[0] not in NO_CAMERA
         budget = settings.budget
         self.governor = Governor(
             Quality(settings.render_size, 1, stream.fps), budget.frame_ms or 1000 / stream.fps, budget.machine_share
         )
         self.pipeline = Pipeline(
-            open_capture(settings.capture, settings.camera) if self._needs_camera else None,
+            open_capture(settings.capture, settings.camera) if self.needs_camera else None,
             company.animator,
             [self._sink(spec, stream) for spec in settings.sinks],
             fps=stream.fps,
@@ -125,7 +135,7 @@ class LiveRun:
     def described(self) -> str:
         """One line: what does the work here, from where to where."""
         settings, facts = self.settings, machine()
-        capture = settings.capture if self._needs_camera else "no camera"
+        capture = settings.capture if self.needs_camera else "no camera"
         width, height = settings.stream.size
         where = facts["gpu"] or f"the CPU ({facts['cpu']}, {facts['cores']} cores)"
         model = DEFAULT_MODEL if settings.model == "auto" else settings.model
@@ -197,7 +207,7 @@ class LiveRun:
             key=lambda item: item[1]["median"],
         )
         if figures["median"] < 1000 / self.settings.stream.fps:
-            return "the camera gives no more: more light may help" if self._needs_camera else "the machine is busy"
+            return "the camera gives no more: more light may help" if self.needs_camera else "the machine is busy"
         remedy = "try a smaller --render-size" if name == "draw" else "try --machine-share 1 and close other programs"
         return f"{name} takes {figures['median']:.0f} ms: {remedy}"
 
