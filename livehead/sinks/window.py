@@ -10,7 +10,6 @@ import enum
 import os
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -89,7 +88,10 @@ class WindowSink:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
             stack.push_async_callback(self._worker.run, self._close)
+            watchdog = asyncio.get_running_loop().call_later(_PATIENCE_S, self._give_up)
+            stack.callback(watchdog.cancel)
             await self._worker.run(self._open)
+            watchdog.cancel()
             polling = asyncio.create_task(self._poll(), name="window-keys")
             stack.push_async_callback(_ended, polling)
             self._stack = stack.pop_all()
@@ -132,14 +134,15 @@ class WindowSink:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        watchdog = threading.Timer(_PATIENCE_S, self._process.kill)
-        watchdog.start()
         try:
             self._ask(HEADER.pack(0, 0, 0, 0))
         except SinkError as error:
             raise SinkError(f"no window can be opened on screen {screen}", remedy, subject=screen) from error
-        finally:
-            watchdog.cancel()
+
+    def _give_up(self) -> None:
+        """End a process that does not answer, and so the wait for its answer."""
+        if self._process is not None:
+            self._process.kill()
 
     def _show(self, frame: VideoFrame) -> list[int]:
         width, height = frame.size

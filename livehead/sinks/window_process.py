@@ -12,6 +12,7 @@ them when the person closed the window; then the process ends, as it does at the
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import sys
 from typing import BinaryIO
@@ -74,5 +75,6 @@ def _drawn(rgb: npt.NDArray[np.uint8], mirror: bool, text: str) -> npt.NDArray[n
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks; his end is the end of the input
     os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # it complains of fonts that nobody needs
     serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import shutil
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from fractions import Fraction
@@ -219,9 +220,19 @@ async def test_without_a_screen_it_says_what_to_do(monkeypatch: pytest.MonkeyPat
             pass
 
 
-async def test_a_screen_that_does_not_answer_does_not_take_livehead_down(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_screen_that_is_not_there_does_not_take_livehead_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("DISPLAY", ":4711")
     with pytest.raises(SinkError, match="no window can be opened on screen :4711"):
         async with WindowSink():
             pass
+
+
+async def test_a_screen_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("livehead.sinks.window._PATIENCE_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("DISPLAY", f"127.0.0.1:{silent.getsockname()[1] - 6000}")
+        with pytest.raises(SinkError, match="no window can be opened"):
+            async with WindowSink():
+                pass
