@@ -58,6 +58,7 @@ class FileCapture:
         self._pace = _Pace(clock or Timekeeping()) if live else None
         self._frames: Iterator[VideoFrame] = iter(())
         self._end_s = 0.0
+        self._told = False
         self._stack = AsyncExitStack()
         self._worker = Worker("file-capture")
 
@@ -134,6 +135,10 @@ class FileCapture:
             self._tell_damage(stream)
 
     def _tell_damage(self, stream: Any) -> None:
+        """Once, however often the file is played."""
+        if self._told:
+            return
+        self._told = True
         promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
         if promised_s - self._end_s > _CUT_S:
             log.warning("%s is cut: it ends at %.1f s of %.1f s", self.path, self._end_s, promised_s)

@@ -99,6 +99,11 @@ async def test_a_file_cut_in_the_middle_gives_what_there_is_and_tells(
         frames = await everything(FileCapture(path, live=False))
     assert 15 <= len(frames) < 35
     assert "is cut" in caplog.text
+    caplog.clear()
+    async with FileCapture(path, live=False, loop=True) as capture:
+        for _ in range(100):
+            await capture.recv()
+    assert caplog.text.count("is cut") == 1
 
 
 async def test_what_cannot_be_read_is_refused_with_a_remedy(tmp_path: Path, write_wav: Writer) -> None:
