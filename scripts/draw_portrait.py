@@ -12,12 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Field = npt.NDArray[np.float32]
+Field = npt.NDArray[Any]  # float32, one value or colour a pixel
 
 DRAWN = Path(__file__).parents[1] / "livehead" / "assets" / "drawn.png"
 
@@ -67,7 +68,8 @@ class _Canvas:
     def finish(self, size: int) -> npt.NDArray[np.uint8]:
         picture = cv2.resize(self.colour, (size, size), interpolation=cv2.INTER_AREA)
         grain = np.random.default_rng(3).normal(0, 0.003, (size, size, 1)).astype(np.float32)
-        return np.rint(np.clip(picture + grain, 0, 1) * 255).astype(np.uint8)
+        finished: npt.NDArray[np.uint8] = np.rint(np.clip(picture + grain, 0, 1) * 255).astype(np.uint8)
+        return finished
 
     # -- means
 
@@ -81,39 +83,47 @@ class _Canvas:
         self.colour *= 1 + mask[:, :, None] * (tint - 1)
 
     def blur(self, field: Field, sigma: float) -> Field:
+        """``sigma`` is a share of the side."""
         return cv2.GaussianBlur(field, (0, 0), sigma * self.side)
 
     def bump(self, x: float, y: float, width: float, height: float) -> Field:
-        return np.exp(-(((self.x - x) / width) ** 2 + ((self.y - y) / height) ** 2) / 2)
+        """A Gaussian hill, 1 high."""
+        hill: Field = np.exp(-(((self.x - x) / width) ** 2 + ((self.y - y) / height) ** 2) / 2)
+        return hill
 
     def pair(self, x: float, y: float, width: float, height: float) -> Field:
+        """One on either side of the face."""
         return self.bump(x, y, width, height) + self.bump(-x, y, width, height)
 
     def edge(self, signed: Field, soft: float = 0.0012) -> Field:
         """1 where ``signed`` distance is positive, with a soft edge."""
         return _smooth(-soft, soft, signed)
 
+    def stroke(self, layer: Field, path: Field, width: int, tone: Sequence[float]) -> None:
+        """A line along ``path`` [n, 2] in shares of the side, x from the middle; ``width`` in pixels."""
+        points = np.rint((path + [0.5, 0]) * self.side * 16).astype(np.int32)
+        cv2.polylines(layer, [points], False, tone, width, cv2.LINE_AA, 4)
+
     # -- parts, from back to front
 
     def _backdrop(self) -> Field:
         glow = np.exp(-((self.x + 0.12) ** 2 + (self.y - 0.38) ** 2) / 0.22)[:, :, None]
         far, near = np.array([0.33, 0.38, 0.43], np.float32), np.array([0.66, 0.70, 0.72], np.float32)
-        return (far + glow * (near - far)).astype(np.float32)
+        backdrop: Field = (far + glow * (near - far)).astype(np.float32)
+        return backdrop
 
     def _shade(self, height: Field, albedo: Field, shine: float) -> Field:
         """Light a surface: soft key with cast shadows, cool fill from the right, darker creases, a little gloss."""
-        rise_x, rise_y = (
-            cv2.Sobel(height, -1, 1, 0, scale=self.side / 8),
-            cv2.Sobel(height, -1, 0, 1, scale=self.side / 8),
-        )
+        rise_x: Field = cv2.Sobel(height, -1, 1, 0, scale=self.side / 8)
+        rise_y: Field = cv2.Sobel(height, -1, 0, 1, scale=self.side / 8)
         length = np.sqrt(rise_x**2 + rise_y**2 + 1)
         key = _KEY / np.linalg.norm(_KEY)
         toward = (-rise_x * key[0] - rise_y * key[1] + key[2]) / length
         lit = np.clip((toward + 0.25) / 1.25, 0, 1) ** 1.15
         lit *= self._open_to_light(height, key)
         fill = np.clip((-rise_x * 0.75 + rise_y * -0.1 + 0.65) / length, 0, 1)
-        half = key + np.array([0, 0, 1], np.float32)
-        half /= np.linalg.norm(half)
+        half: Field = key + np.array([0, 0, 1], np.float32)
+        half = half / np.linalg.norm(half)
         gloss = np.clip((-rise_x * half[0] - rise_y * half[1] + half[2]) / length, 0, 1) ** 22
         crease = np.clip((self.blur(height, 0.010) - height) * 38, 0, 0.5)
         warm = np.array([1.0, 0.96, 0.90], np.float32)
@@ -121,14 +131,16 @@ class _Canvas:
         light = 0.92 * lit[:, :, None] * warm + 0.36 * fill[:, :, None] * cool + 0.16
         # Light that has wandered through skin is red: the passage into shadow glows.
         glow = np.exp(-(((lit - 0.42) / 0.16) ** 2))[:, :, None] * np.array([0.060, 0.010, 0], np.float32)
-        return (albedo * light + glow * (shine > 0)) * (1 - crease[:, :, None]) + shine * (gloss * lit)[:, :, None]
+        skin: Field = albedo * light + glow * (shine > 0)
+        skin = skin * (1 - crease[:, :, None]) + shine * (gloss * lit)[:, :, None]
+        return skin
 
     def _open_to_light(self, height: Field, key: npt.NDArray[np.float32]) -> Field:
         """1 where the key light reaches the surface, softly less where something stands in its way."""
         small = cv2.resize(height, (512, 512), interpolation=cv2.INTER_AREA)
         clearance = np.full_like(small, 1.0)
         for step in range(1, 40):
-            shift = np.float32([[1, 0, -key[0] * step], [0, 1, -key[1] * step]])
+            shift = np.array([[1, 0, -key[0] * step], [0, 1, -key[1] * step]], np.float32)
             ahead = cv2.warpAffine(small, shift, (512, 512), borderMode=cv2.BORDER_REPLICATE)
             room = (small + key[2] * step / 512 - ahead) / (step / 512)
             clearance = np.minimum(clearance, room)
@@ -179,7 +191,7 @@ class _Canvas:
         # The surface turns away more slowly than the outline narrows: the chin is a ball, not an edge.
         turn = [(0, 0.130), (0.20, 0.145), (0.34, 0.175), (0.43, 0.179), (0.50, 0.176), (0.56, 0.169), (0.64, 0.150)]
         across = np.clip(np.abs(x) / _curve([*turn, (0.70, 0.134), (0.77, 0.122), (1, 0.12)], y, 0.025), 0, 1)
-        height = 0.165 * np.sqrt(np.clip(1 - across**2.3, 0, 1))
+        height: Field = 0.165 * np.sqrt(np.clip(1 - across**2.3, 0, 1))
         height *= 0.35 + 0.65 * np.sqrt(np.clip(1 - (np.clip(y - 0.60, 0, 1) / 0.172) ** 2, 0, 1))
         height += 0.012 * self.bump(0, 0.36, 0.11, 0.06)  # forehead
         below = y + 9 * np.clip(np.abs(x) - 0.004, 0, 0.03) ** 2  # the tip hangs lower than its sides
@@ -202,7 +214,8 @@ class _Canvas:
         height += 0.0055 * self.pair(0.013, 0.6560, 0.017, 0.0060) + 0.0080 * self.bump(0, 0.6835, 0.027, 0.0080)
         height -= 0.0030 * self.bump(0, 0.632, 0.0050, 0.010)  # philtrum
         height -= 0.0060 * self.bump(0, 0.7035, 0.028, 0.0065) + 0.0035 * self.pair(0.056, 0.670, 0.006, 0.008)
-        return height + 0.010 * self.bump(0, 0.733, 0.028, 0.020)  # chin
+        height += 0.010 * self.bump(0, 0.733, 0.028, 0.020)  # chin
+        return height
 
     def _complexion(self) -> Field:
         """Colour of the skin before light falls on it."""
@@ -297,13 +310,6 @@ class _Canvas:
         self.lay((1.0, 1.0, 0.98), inside * _smooth(0.0034, 0.0022, spot) * 0.95)
         self.lay((0.8, 0.9, 1.0), inside * _smooth(0.0026, 0.0012, np.hypot(dx - 0.0060, dy - 0.0070)) * 0.25)
 
-    def _strokes(self, paths: Sequence[Field], widths: Sequence[float], shades: Sequence[Field]) -> None:
-        """Paint strokes of hair: ``paths`` [n, 2] in shares of the side, each with a width and a colour."""
-        for path, width, shade in zip(paths, widths, shades, strict=True):
-            points = np.rint((path + [0.5, 0]) * self.side * 16).astype(np.int32)
-            tone = tuple(float(c) for c in shade)
-            cv2.polylines(self.colour, [points], False, tone, max(1, round(width * self.side)), cv2.LINE_AA, 4)
-
     def _lashes(self, which: int) -> None:
         layer = np.zeros((self.side, self.side), np.float32)
         for t in np.linspace(-0.6, 1.0, 34) + self.random.normal(0, 0.02, 34):
@@ -313,13 +319,9 @@ class _Canvas:
             length = (0.0030 + 0.0048 * (t + 1) / 2) * self.random.uniform(0.6, 1.15)
             lean = 0.25 + 1.0 * max(t + 0.2, -0.3)
             bend = np.linspace(0, 1, 6)[:, None]
-            path = (
-                np.array([[x, y]])
-                + bend * length * np.array([[lean * 0.75, -0.35]])
-                + bend**2 * length * [[0.1, -0.55]]
-            )
-            path[:, 0] = path[:, 0] * which + 0.5
-            cv2.polylines(layer, [np.rint(path * self.side * 16).astype(np.int32)], False, 1.0, 1, cv2.LINE_AA, 4)
+            outward, upward = np.array([[lean * 0.75, -0.35]]), np.array([[0.1, -0.55]])
+            path = np.array([[x, y]]) + length * (bend * outward + bend**2 * upward)
+            self.stroke(layer, path * [which, 1], 1, [1.0])
         self.lay((0.08, 0.05, 0.04), self.blur(layer, 0.0003) * 0.75)
 
     def _brow(self, which: int) -> None:
@@ -333,8 +335,7 @@ class _Canvas:
             lean = lean / np.linalg.norm(lean) * self.random.uniform(0.008, 0.014)
             bend = np.linspace(0, 1, 5)[:, None]
             path = np.array([[x, y]]) + bend * lean + bend**2 * np.array([[0.003, 0.001]])
-            path[:, 0] = path[:, 0] * which + 0.5
-            cv2.polylines(layer, [np.rint(path * self.side * 16).astype(np.int32)], False, 1.0, 1, cv2.LINE_AA, 4)
+            self.stroke(layer, path * [which, 1], 1, [1.0])
         cover = self.blur(layer, 0.0005) * 0.60 + self.blur(layer, 0.0035) * 0.45
         self.lay((0.24, 0.155, 0.11), np.clip(cover, 0, 0.85))
 
@@ -348,7 +349,6 @@ class _Canvas:
             depth = self.random.uniform(0, 1)  # 0 next to the face, 1 the outer contour
             strands.append((depth, side, self._strand(side, depth, front, steps)))
         strands.sort(key=lambda strand: -strand[0])
-        paths, widths, shades = [], [], []
         for depth, side, path in strands:
             tone = self.random.uniform(0.70, 1.25) * ((0.70 + 0.20 * depth) if front else 0.36)
             shift = self.random.normal(0, 0.025)
@@ -357,10 +357,9 @@ class _Canvas:
             shade = tone * np.array(_HAIR)[None] * (1 + 1.2 * shine[:, None] * front)
             width = self.random.uniform(0.0009, 0.0021)
             for start in range(0, len(steps) - 1, 2):
-                paths.append(path[start : start + 3])
-                widths.append(width * (1 - 0.6 * _smooth(0.85, 1.0, steps[start])))
-                shades.append(shade[start])
-        self._strokes(paths, widths, shades)
+                thin = width * (1 - 0.6 * float(_smooth(0.85, 1.0, steps[start])))
+                tone_here = [float(part) for part in shade[start]]
+                self.stroke(self.colour, path[start : start + 3], max(1, round(thin * self.side)), tone_here)
 
     def _strand(self, side: int, depth: float, front: bool, steps: Field) -> Field:
         """Middle line [n, 2] of one strand."""

@@ -38,8 +38,3 @@ class CrossFade:
         t = max(done, 0.0)
         weight = t * t * (3 - 2 * t)
         return cv2.addWeighted(image, weight, last, 1 - weight, 0).astype(np.uint8, copy=False)
-
-
-def mirrored(image: Image) -> Image:
-    """Left and right exchanged, for a self-view; a new array."""
-    return cv2.flip(image, 1).astype(np.uint8, copy=False)

@@ -13,7 +13,7 @@ from livehead.motion.keypoints import mesh_keypoints
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Crop, Portrait, prepare_portrait
 from livehead.renderers.composite import Compositor
-from livehead.renderers.fade import CrossFade, mirrored
+from livehead.renderers.fade import CrossFade
 from livehead.renderers.placement import Fit, place
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
@@ -202,9 +202,3 @@ def test_a_cross_fade_ends_when_the_canvas_changes_size() -> None:
     other = np.zeros((16, 8, 3), np.uint8)
     assert fade.blend(other, 1) is other
     assert not fade.active
-
-
-def test_a_self_view_is_mirrored_in_a_picture_of_its_own() -> None:
-    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    assert np.array_equal(mirrored(picture), picture[:, ::-1])
-    assert np.array_equal(mirrored(mirrored(picture)), picture)
