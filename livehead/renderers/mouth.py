@@ -18,16 +18,16 @@ _STRETCH = (
 # In widths of the mouth at rest:
 _CLOSED, _OPEN = 0.04, 0.10  # opening of the photo's mouth from which its own teeth are to be seen, if any
 _WIDE = 0.35
-_LIP_SHADOW = 0.035
-_UPPER_TEETH, _LOWER_TEETH, _TONGUE = 0.13, 0.05, 0.2
+_LIP_SHADOW = 0.07
+_UPPER_TEETH, _LOWER_TEETH, _TONGUE = 0.15, 0.05, 0.24
 
 _LARGE = 80  # pixels; in a larger mouth the cavity is drawn at half the size, it has no fine detail
 
 # RGB under the light in which skin has a mean of _SKIN
 _SKIN = 150.0
-_CAVITY = np.array([46, 16, 17], np.float32)
-_TEETH = np.array([206, 194, 182], np.float32)
-_FLESH = np.array([148, 74, 76], np.float32)
+_CAVITY = np.array([54, 22, 23], np.float32)
+_TEETH = np.array([216, 206, 194], np.float32)
+_FLESH = np.array([140, 68, 72], np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,26 +131,29 @@ def _cavity(mouth: Mouth, face: Array, width: float, shape: tuple[int, ...]) -> 
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     u = ((x - middle[0]) * across[0] + (y - middle[1]) * across[1]) / width
     v = ((x - middle[0]) * down[0] + (y - middle[1]) * down[1]) / width
-    top = np.interp(u, (upper - middle) @ across / width, (upper - middle) @ down / width)
-    bottom = np.interp(u, (lower - middle) @ across / width, (lower - middle) @ down / width)
+    below = v - np.interp(u, (upper - middle) @ across / width, (upper - middle) @ down / width)
+    above = np.interp(u, (lower - middle) @ across / width, (lower - middle) @ down / width) - v
     gape = float(((lower - upper) @ down).max()) / width
-    below, above = v - top, bottom - v
+    smile = max(1.0, float((upper[-1] - upper[0]) @ across) / width)
     colour = np.broadcast_to(_CAVITY, (*u.shape, 3)).astype(np.float32)
-    colour = _over(
-        colour,
-        _FLESH * 0.75,
-        _bump(u, 0.34) ** 2 * _ramp(_TONGUE * gape / 0.5 * _bump(u, 0.34) - above, 0.1) * _rise(gape, 0.15, 0.4),
-    )
-    lower_edge = _LOWER_TEETH * _rise(gape, 0.2, 0.5) * np.sqrt(np.clip(1 - (u / 0.22) ** 2, 0, 1))
-    colour = _over(colour, _TEETH * 0.7, mouth.toothless * _ramp(lower_edge - above, 0.02) * _rise(gape, 0.25, 0.5))
-    upper_edge = min(_UPPER_TEETH, 0.5 * gape) * np.sqrt(np.clip(1 - (u / 0.42) ** 2, 0, 1))
-    teeth = (
-        _TEETH * (0.55 + 0.45 * _bump(u, 0.4))[..., None] * (1 - 0.1 * np.abs(np.cos(np.pi * u / 0.1)) ** 12)[..., None]
-    )
-    colour = _over(colour, teeth, mouth.toothless * _ramp(upper_edge - below, 0.02) * _rise(gape, 0.04, 0.12))
-    shade = 0.35 + 0.65 * np.clip(below / _LIP_SHADOW / 2, 0, 1)
-    lit: Array = (np.clip(colour * (shade * mouth.light)[..., None], 0, 255)).astype(np.float32)
+    tongue = _bump(u, 0.34) ** 2 * _ramp(2 * _TONGUE * gape * _bump(u, 0.34) - above, 0.1) * _rise(gape, 0.15, 0.4)
+    colour = _over(colour, _FLESH * 0.75, tongue)
+    if mouth.toothless > 0:
+        colour = _with_teeth(colour, u, below, above, gape, smile, mouth.toothless)
+    shade = 0.45 + 0.55 * np.clip(below / _LIP_SHADOW, 0, 1)
+    lit: Array = np.clip(colour * (shade * mouth.light)[..., None], 0, 255).astype(np.float32)
     return lit
+
+
+def _with_teeth(colour: Array, u: Array, below: Array, above: Array, gape: float, smile: float, share: float) -> Array:
+    """Teeth over ``colour`` [h, w, 3]; ``u`` from the middle, ``below`` and ``above`` the lips, in widths of the mouth."""
+    lower_edge = _LOWER_TEETH * _rise(gape, 0.2, 0.5) * _bump(u, 0.22)
+    colour = _over(colour, _TEETH * 0.7, share * _ramp(lower_edge - above, 0.02) * _rise(gape, 0.25, 0.5))
+    row = _bump(u, 0.42 * smile)  # a smile bares more of them
+    gaps = 0.1 * np.abs(np.cos(np.pi * u / 0.1)) ** 12
+    light = (0.55 + 0.45 * row) * (1 - gaps)
+    shown = _ramp(min(_UPPER_TEETH, 0.5 * gape) * row - below, 0.02) * _rise(gape, 0.04, 0.12)
+    return _over(colour, _TEETH * light[..., None], share * shown)
 
 
 def _over(below: Array, above: Array, share: Array) -> Array:
