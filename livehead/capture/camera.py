@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from statistics import median
 from types import TracebackType
 
@@ -97,10 +98,11 @@ class CameraCapture:
         self._loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             worker = await stack.enter_async_context(Worker("camera"))
-            device = await worker.run(self._open_first)
-            reading = asyncio.ensure_future(worker.run(self._keep_reading, device))
-            reading.add_done_callback(self._ended)
+            first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            reading = asyncio.ensure_future(worker.run(self._work, first))
+            reading.add_done_callback(partial(self._ended, first))
             stack.push_async_callback(self._stop, reading)
+            await first
             self._stack = stack.pop_all()
         return self
 
@@ -118,17 +120,16 @@ class CameraCapture:
         self._slot.close()
         await asyncio.wait([reading])
 
-    def _open_first(self) -> VideoDevice:
-        device = self._opener()
-        if device is not None:
-            if self._read_one(device, patience_s=_FIRST_FRAME_S):
-                return device
-            device.release()
-        raise refusal(self.device, opened=device is not None)
+    def _work(self, first: asyncio.Future[None]) -> None:
+        """The camera's thread: open, tell ``first``, read, and when nothing comes any more, reopen until told to stop.
 
-    def _keep_reading(self, device: VideoDevice | None) -> None:
-        """The camera's thread: read, and when nothing comes any more, reopen until told to stop."""
+        Raises: CaptureError when the camera gives no first frame.
+        """
+        device = self._opener()
         try:
+            if device is None or not self._read_one(device, patience_s=_FIRST_FRAME_S):
+                raise refusal(self.device, opened=device is not None)
+            self._call(_settle, first)
             self._tell_size()
             while not self._stopping.is_set():
                 if device is None:
@@ -215,11 +216,23 @@ class CameraCapture:
             self._tell(text)
 
     def _tell(self, text: str) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on_notice, text)
+        self._call(self._on_notice, text)
 
-    def _ended(self, reading: asyncio.Future[None]) -> None:
-        """A fault of the camera's thread reaches the reader instead of leaving it waiting."""
+    def _call(self, fn: Callable[..., object], *args: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(fn, *args)
+
+    def _ended(self, first: asyncio.Future[None], reading: asyncio.Future[None]) -> None:
+        """A fault of the camera's thread reaches the one who waits, for the first frame or the next."""
         fault = None if reading.cancelled() else reading.exception()
-        if fault is not None:
+        if fault is None:
+            _settle(first)
+        elif not first.done():
+            first.set_exception(fault)
+        else:
             self._slot.close(CaptureError(f"camera {self.device} failed ({fault})", "start again"))
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -153,6 +153,31 @@ async def test_a_camera_that_gives_no_picture_is_called_busy(tmp_path: Path, mon
     assert busy.released
 
 
+async def test_leaving_while_the_first_frame_is_awaited_is_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera, "_FIRST_FRAME_S", 60.0)
+    silent = PacedFile(tmp_path / "nothing.mp4", 100)
+    capture = CameraCapture(opener=Socket(silent))
+    async with asyncio.timeout(5):
+        entering = asyncio.create_task(capture.__aenter__())
+        await asyncio.sleep(0.1)
+        entering.cancel()
+        await asyncio.wait([entering])
+    assert entering.cancelled()
+    assert silent.released
+
+
+async def test_a_fault_of_the_device_reaches_the_reader(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = PacedFile(clip, 100)
+    async with CameraCapture(size=(64, 48), opener=Socket(device)) as capture:
+        await capture.recv()
+        monkeypatch.setattr(device, "retrieve", lambda: (True, np.zeros((0, 0, 3), np.uint8)))
+        with pytest.raises(CaptureError, match="camera 0 failed"):
+            await rest(capture)
+    assert device.released
+
+
 async def test_a_file_that_is_no_camera_is_refused_in_silence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
