@@ -131,8 +131,9 @@ class _Canvas:
         light = 0.92 * lit[:, :, None] * warm + 0.36 * fill[:, :, None] * cool + 0.16
         # Light that has wandered through skin is red: the passage into shadow glows.
         glow = np.exp(-(((lit - 0.42) / 0.16) ** 2))[:, :, None] * np.array([0.060, 0.010, 0], np.float32)
-        matt: Field = (albedo * light + glow * (shine > 0)) * (1 - crease[:, :, None])
-        return matt + shine * (gloss * lit)[:, :, None]
+        matt = (albedo * light + glow * (shine > 0)) * (1 - crease[:, :, None])
+        shaded: Field = matt + shine * (gloss * lit)[:, :, None]
+        return shaded
 
     def _open_to_light(self, height: Field, key: npt.NDArray[np.float32]) -> Field:
         """1 where the key light reaches the surface, softly less where something stands in its way."""

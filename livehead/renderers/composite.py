@@ -49,8 +49,8 @@ class Compositor:
         self._part = place_of.head.within(place_of.seen)
         self._badge = Badge(size) if badge else None
         still = _still(photo, place_of, size, fit)
-        self._ground: Image | None = None
-        self._own_alpha = np.empty((0, 0), np.uint8)
+        self._square = np.empty((self._head.width, self._head.width, 3), np.uint8)
+        self._screen: _Screen | None = None
         if background != KEEP:
             still = self._replace(still, photo, place_of, Background(background))
         self._still = still
@@ -63,42 +63,84 @@ class Compositor:
         outline of the person.
         """
         canvas = self._still.copy()
-        if self._ground is None:
-            picture = self._cut(_resized(_without_alpha(rendered), self._head.width))
+        if self._screen is None:
+            picture = _resized(_without_alpha(rendered), self._square)[self._visible]
         else:
-            picture = self._before(self._ground, rendered)
+            picture = self._screen.before(rendered)
         self._border.paste(picture, canvas[self._part.slices])
         if self._badge is not None:
             self._badge.draw(canvas)
         return canvas
 
-    def _cut(self, square: Image) -> Image:
-        """The visible part of the square at canvas resolution."""
+    @property
+    def _visible(self) -> tuple[slice, slice]:
+        """The part of the square that is on the canvas, at canvas resolution."""
         top, left = self._part.top - self._head.top, self._part.left - self._head.left
-        return square[top : top + self._part.height, left : left + self._part.width]
-
-    def _before(self, ground: Image, rendered: Image) -> Image:
-        """The visible part of the square, before ``ground``."""
-        if rendered.shape[2] == 3:
-            return _over(self._cut(_resized(rendered, self._head.width)), ground, self._own_alpha)
-        # Multiplied by alpha while small: one product less at canvas resolution, and no colour seeps in at the outline.
-        alpha = cv2.extractChannel(rendered, 3).astype(np.uint8, copy=False)
-        colour = _times(_without_alpha(rendered), alpha)
-        clear = self._cut(_resized(np.invert(alpha), self._head.width))
-        return cv2.add(self._cut(_resized(colour, self._head.width)), _times(ground, clear)).astype(
-            np.uint8, copy=False
-        )
+        return slice(top, top + self._part.height), slice(left, left + self._part.width)
 
     def _replace(self, still: Image, photo: Image, place_of: Placement, background: Background) -> Image:
-        """The still canvas with another background; keeps what moving parts need of it."""
+        """The still canvas with another background, which is kept for what moves."""
         with Segmentation() as segmentation:
             person = (segmentation.person(photo) * 255).astype(np.uint8)
         mask = np.zeros(still.shape[:2], np.uint8)
         mask[place_of.seen.slices] = _resampled(person, place_of)
         ground = background.paint(still, mask, place_of.seen.slices)
-        self._ground = np.ascontiguousarray(ground[self._part.slices])
-        self._own_alpha = np.ascontiguousarray(mask[self._part.slices])
-        return _over(still, ground, mask)
+        part = self._part.slices
+        self._screen = _Screen(ground[part], mask[part], self._head.width, self._visible)
+        return cv2.add(_times(still, mask), _times(ground, np.invert(mask))).astype(np.uint8, copy=False)
+
+
+class _Screen:
+    """Puts rendered heads before another background.
+
+    The working memory is kept: touching fresh pages for every frame takes longer than the arithmetic does.
+    """
+
+    def __init__(self, ground: Image, own_alpha: Image, side: int, visible: tuple[slice, slice]) -> None:
+        self._ground = np.ascontiguousarray(ground)
+        self._own_clear = np.invert(own_alpha)
+        self._visible = visible
+        self._clear = np.empty((side, side), np.uint8)
+        self._colour = np.empty((side, side, 3), np.uint8)
+        self._share, self._behind, self._front = (np.empty_like(self._ground) for _ in range(3))
+        self._small = _Small(0)
+
+    def before(self, rendered: Image) -> Image:
+        """What the canvas shows of a square [S, S, 3 or 4]; overwritten by the next call."""
+        if rendered.shape[2] == 3:
+            colour = _resized(rendered, self._colour)[self._visible]
+            clear = self._own_clear
+            cv2.merge([np.invert(clear)] * 3, self._share)
+            colour = cv2.multiply(colour, self._share, self._front, scale=1 / 255).astype(np.uint8, copy=False)
+        else:
+            # Multiplied by alpha while small: less to do, and no colour seeps in across the outline.
+            if self._small.side != rendered.shape[0]:
+                self._small = _Small(rendered.shape[0])
+            small_colour, small_clear = self._small.split(rendered)
+            colour = _resized(small_colour, self._colour)[self._visible]
+            clear = _resized(small_clear, self._clear)[self._visible]
+        cv2.merge([clear] * 3, self._share)
+        cv2.multiply(self._ground, self._share, self._behind, scale=1 / 255)
+        return cv2.add(colour, self._behind, self._front).astype(np.uint8, copy=False)
+
+
+class _Small:
+    """Working memory at the renderer's resolution."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._alpha = np.empty((side, side), np.uint8)
+        self._clear = np.empty_like(self._alpha)
+        self._colour, self._share = (np.empty((side, side, 3), np.uint8) for _ in range(2))
+
+    def split(self, rendered: Image) -> tuple[Image, Image]:
+        """Of RGBA: the colour times alpha, and one minus alpha."""
+        cv2.extractChannel(rendered, 3, self._alpha)
+        cv2.cvtColor(rendered, cv2.COLOR_RGBA2RGB, self._colour)
+        cv2.merge([self._alpha] * 3, self._share)
+        cv2.multiply(self._colour, self._share, self._colour, scale=1 / 255)
+        cv2.bitwise_not(self._alpha, self._clear)
+        return self._colour, self._clear
 
 
 class _Border:
@@ -187,24 +229,21 @@ def _resampled(photo: Image, place_of: Placement) -> Image:
     return np.asarray(picture, np.uint8)
 
 
-def _resized(square: Image, side: int) -> Image:
+def _resized(square: Image, into: Image) -> Image:
+    """``square`` at the size of ``into``, and there, unless it has that size already."""
+    side = into.shape[0]
     if square.shape[0] == side:
         return square
     # Linear down to half; below that it would skip pixels. Upwards, cubic costs no more and is sharper.
     shrink = side / square.shape[0]
     how = cv2.INTER_AREA if shrink < 0.5 else cv2.INTER_LINEAR if shrink < 1 else cv2.INTER_CUBIC
-    return cv2.resize(square, (side, side), interpolation=how).astype(np.uint8, copy=False)
+    return cv2.resize(square, (side, side), into, interpolation=how).astype(np.uint8, copy=False)
 
 
 def _without_alpha(picture: Image) -> Image:
     if picture.shape[2] == 3:
         return picture
     return cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
-
-
-def _over(picture: Image, ground: Image, alpha: Image) -> Image:
-    """uint8 [h, w, 3]: ``picture`` over ``ground`` by ``alpha`` uint8 [h, w]."""
-    return cv2.add(_times(picture, alpha), _times(ground, np.invert(alpha))).astype(np.uint8, copy=False)
 
 
 def _times(picture: Image, share: Image) -> Image:
