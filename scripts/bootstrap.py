@@ -54,7 +54,7 @@ def run(python: Path, *arguments: str) -> int:
 
 
 def _pip(python: Path, *arguments: str) -> None:
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+    command = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments]
     result = subprocess.run(command, check=False)
     if result.returncode:
         sys.exit(f"the packages could not be installed (pip ended with {result.returncode}): see pip's lines above")
