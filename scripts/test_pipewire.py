@@ -33,7 +33,7 @@ FLAGS = ("--enable-features=WebRtcPipeWireCamera", "--autoplay-policy=no-user-ge
 
 async def feed(sink: PipeWireSink, done: asyncio.Event, sent: dict[int, float], spent: list[float]) -> None:
     """Send numbered pictures until ``done``, noting when each was sent (Unix ms) and what sending cost (ms)."""
-    start = time.monotonic()
+    due = time.monotonic()
     number = 0
     while not done.is_set():
         frame = VideoFrame(barcode.paint(number, *sink.size), number, Fraction(1, sink.fps), time.monotonic_ns())
@@ -42,7 +42,8 @@ async def feed(sink: PipeWireSink, done: asyncio.Event, sent: dict[int, float], 
         await sink.send(frame)
         spent.append((time.perf_counter() - before) * 1000)
         number += 1
-        await asyncio.sleep(max(0.0, start + number / sink.fps - time.monotonic()))
+        due = max(due + 1 / sink.fps, time.monotonic())  # late frames are not made up for in a burst
+        await asyncio.sleep(due - time.monotonic())
 
 
 async def measure(size: tuple[int, int], fps: int, seconds: float) -> dict[str, Any]:

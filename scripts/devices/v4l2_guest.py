@@ -22,6 +22,7 @@ SIZE = (320, 240)
 FPS = 10
 LOOPBACK = "/dev/video10"
 WEBCAM = "/dev/video20"
+_SETTLING, _JUDGED = 40, 60  # frames: a browser's start keeps two emulated processors busy for long
 VIVID = Path("/sys/bus/platform/drivers/vivid")
 LABEL = "Livehead Avatar"
 
@@ -50,14 +51,15 @@ async def numbered_camera() -> AsyncIterator[None]:
 
 
 async def _feed(camera: VirtualCameraSink, feeding: asyncio.Event) -> None:
-    start = time.monotonic()
+    due = time.monotonic()
     number = 0
     while True:
         frame = VideoFrame(barcode.paint(number, *SIZE), number, Fraction(1, FPS), time.monotonic_ns())
         await camera.send(frame)
         feeding.set()
         number += 1
-        await asyncio.sleep(max(0.0, start + number / FPS - time.monotonic()))
+        due = max(due + 1 / FPS, time.monotonic())  # late frames are not made up for in a burst
+        await asyncio.sleep(due - time.monotonic())
 
 
 async def sink_to_capture(frames: int = 60) -> dict[str, Any]:
@@ -81,20 +83,17 @@ async def sink_to_capture(frames: int = 60) -> dict[str, Any]:
     return figures
 
 
-async def sink_to_browser(seconds: float = 10.0) -> dict[str, Any]:
+async def sink_to_browser() -> dict[str, Any]:
     """Numbered pictures through the virtual camera into an unmodified Chromium. Raises: BrowserError."""
     async with numbered_camera():
-        report = await asyncio.to_thread(browser.watch_camera, LABEL, SIZE, FPS, seconds, 170.0, least=80)
-    skip = 2 * FPS  # the browser's start, with everything else on two emulated processors
-    numbers, times = report["numbers"][skip:], report["times"][skip:]
-    figures: dict[str, Any] = dict(barcode.judge(numbers, report["coloursRight"][skip:]))
+        report = await asyncio.to_thread(browser.watch_camera, LABEL, SIZE, FPS, 0.0, 170.0, least=_SETTLING + _JUDGED)
+    numbers, times = report["numbers"][-_JUDGED:], report["times"][-_JUDGED:]
+    figures: dict[str, Any] = dict(barcode.judge(numbers, report["coloursRight"][-_JUDGED:]))
     if len(times) > 1:
         figures["fps"] = round((len(times) - 1) * 1000 / (times[-1] - times[0]), 2)
     figures["label"], figures["sizes"], figures["colours"] = report["label"], report["sizes"], report["colours"]
-    # How many frames a browser misses tells of the emulated processor alone, so it is reported and not judged.
-    figures["passed"] = (
-        figures["frames"] >= 5 * FPS and figures["sizes"] == ["x".join(map(str, SIZE))] and _in_sequence(figures)
-    )
+    # How many frames a browser misses depends on the emulated processor's share of a busy host: reported, not judged.
+    figures["passed"] = figures["sizes"] == ["x".join(map(str, SIZE))] and _in_sequence(figures)
     return figures
 
 
