@@ -27,6 +27,7 @@ _RIGHT_RING = np.array([247, 30, 29, 27, 28, 56, 190], np.int32)  # that ring, a
 _LEFT_RING = np.array([467, 260, 259, 257, 258, 286, 414], np.int32)
 _SLIT = 0.06  # opening over width below which nothing shows of the eyeball
 _SHADE = 0.4  # darkening of the eyeball at the lids' edge
+_UNMOVED = 1e-3  # less than that is rounding
 _DARK_IRIS = np.array([52, 38, 30], np.float32)  # where the photo's eye is shut
 _FEW = 12  # pixels; fewer are no base for a colour
 
@@ -36,7 +37,8 @@ class Eyeball:
     """A completed eyeball. ``white`` and ``iris`` uint8 [h, w, 3] RGB, with ``centre`` [2] of the iris in their pixels.
 
     ``frame`` [2, 2] are the eye's axes (towards the inner corner, and down as long as the lids are apart) and
-    ``middle`` [2] the middle of the opening, in pixels; ``radius`` is the iris's.
+    ``middle`` [2] the middle of the opening, in pixels; ``radius`` is the iris's. ``rest`` [3] is the photo's gaze
+    (along and down) and opening, in widths of the eye.
     """
 
     white: Image
@@ -45,6 +47,7 @@ class Eyeball:
     radius: float
     middle: Array
     frame: Array
+    rest: Array
 
 
 def close_lids(source: Array, target: Array, eye: Eye) -> None:
@@ -113,7 +116,7 @@ def complete_eyeball(image: Image, pixels: Array, eye: Eye) -> Eyeball:
     inset = max(1, round(0.025 * width))
     visible = cv2.erode(visible.astype(np.uint8), np.ones((2 * inset + 1, 2 * inset + 1), np.uint8)) > 0
     centre = pixels[eye.iris[0]] - corner
-    radius = _radius(pixels, eye)
+    radius = _radius(pixels[eye.iris])
     away = _distance(patch.shape[:2], centre) / radius
     white = _complete_white(patch, visible & (away > 1.15), width)
     iris = _complete_iris(patch, visible & (away < _RIM_OUTER), away)
@@ -124,16 +127,20 @@ def complete_eyeball(image: Image, pixels: Array, eye: Eye) -> Eyeball:
         radius=radius,
         middle=(middle - corner).astype(np.float32),
         frame=frame,
+        rest=_stance(pixels, eye, middle, frame),
     )
 
 
-def draw_eye(picture: Image, eyeball: Eyeball, source: Array, target: Array, eye: Eye) -> None:
+def draw_eye(picture: Image, eyeball: Eyeball, target: Array, eye: Eye) -> None:
     """Lay the eyeball into the opening of ``eye`` in ``picture`` [S, S, 3], in place.
 
-    ``source`` and ``target`` [478, 2] are the meshes in pixels. Where neither gaze nor lids have moved, the picture
-    stays as it is: the photo's own eye is better than the completed one.
+    ``target`` [478, 2] is the mesh in pixels. Where neither gaze nor lids have moved, the picture stays as it is: the
+    photo's own eye is better than the completed one.
     """
-    strength = min(_change(source, target, eye) / _CHANGE, _openness(target, eye) / _SLIT, 1.0)
+    middle, frame = _frame(target, eye)
+    stance = _stance(target, eye, middle, frame)
+    change = float(np.abs(stance - eyeball.rest).max()) - _UNMOVED
+    strength = min(change / _CHANGE, float(stance[2]) / _SLIT, 1.0)
     outline = target[eye.opening]
     low = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 2, 0)
     high = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 3, picture.shape[0])
@@ -141,7 +148,8 @@ def draw_eye(picture: Image, eyeball: Eyeball, source: Array, target: Array, eye
         return
     shape = (int(high[1] - low[1]), int(high[0] - low[0]))
     mask = _polygon(outline - low, shape)
-    ball = _look(eyeball, target - low, eye, shape)
+    corner = low.astype(np.float32)
+    ball = _look(eyeball, middle - corner, frame, target[eye.iris] - corner, shape)
     depth = cv2.GaussianBlur(mask, (0, 0), max(0.04 * float(np.ptp(outline[:, 0])), 0.5)).astype(np.float32)
     ball *= (1 - _SHADE + _SHADE * np.clip(depth / 127.5 - 1, 0, 1))[..., None]
     share = cv2.GaussianBlur(mask, (3, 3), 0).astype(np.float32)[..., None] * np.float32(strength / 255)
@@ -149,40 +157,36 @@ def draw_eye(picture: Image, eyeball: Eyeball, source: Array, target: Array, eye
     window[:] = np.rint(window + share * (ball - window)).astype(np.uint8)
 
 
-def _look(eyeball: Eyeball, target: Array, eye: Eye, shape: tuple[int, int]) -> Array:
-    """The bare eyeball as it looks at ``target`` [478, 2]: float32 [h, w, 3]."""
-    middle, frame = _frame(target, eye)
-    x, y = np.meshgrid(np.arange(shape[1], dtype=np.float32), np.arange(shape[0], dtype=np.float32))
-    pixels = np.stack([x, y], axis=-1)
-    back = eyeball.frame @ _inverse(frame)
-    white = sample(eyeball.white, ((pixels - middle) @ back.T + eyeball.middle).astype(np.float32))
-    offset = (pixels - target[eye.iris[0]]) / _radius(target, eye)
-    away = np.linalg.norm(offset, axis=-1)
-    iris = sample(eyeball.iris, (offset * eyeball.radius + eyeball.centre).astype(np.float32))
-    share = np.clip((_RIM_OUTER - away) / (_RIM_OUTER - _RIM), 0, 1)[..., None]
-    ball: Array = (white + share * (iris.astype(np.float32) - white)).astype(np.float32)
-    return ball
+def _look(eyeball: Eyeball, middle: Array, frame: Array, iris: Array, shape: tuple[int, int]) -> Array:
+    """The bare eyeball in an opening with ``middle`` and ``frame``, ``iris`` [5, 2] in place: float32 [h, w, 3]."""
+    pixels = np.empty((*shape, 2), np.float32)
+    pixels[..., 0] = np.arange(shape[1])
+    pixels[..., 1] = np.arange(shape[0])[:, None]
+    back = (eyeball.frame @ _inverse(frame)).astype(np.float32)
+    white = sample(eyeball.white, (pixels - middle) @ back.T + eyeball.middle).astype(np.float32)
+    offset = (pixels - iris[0].astype(np.float32)) * np.float32(1 / _radius(iris))
+    away = np.sqrt(offset[..., 0] ** 2 + offset[..., 1] ** 2)
+    inside = sample(eyeball.iris, offset * np.float32(eyeball.radius) + eyeball.centre)
+    share = np.clip((_RIM_OUTER - away) * np.float32(1 / (_RIM_OUTER - _RIM)), 0, 1)[..., None]
+    white += share * (inside - white)
+    return white
 
 
-def _change(source: Array, target: Array, eye: Eye) -> float:
-    """How much gaze and opening differ, in widths of the eye."""
-    one, other = _frame(source, eye), _frame(target, eye)
-    gaze = [_inverse(f) @ (p[eye.iris[0]] - m) for p, (m, f) in ((source, one), (target, other))]
-    width = [float(np.linalg.norm(f[:, 0])) for _, f in (one, other)]
-    gape = [float(np.linalg.norm(f[:, 1])) for _, f in (one, other)]
-    # Frames are in units of the opening; back to widths of the eye, in which both changes can be compared.
-    along = abs(float(gaze[1][0] - gaze[0][0]))
-    down = abs(float(gaze[1][1] * gape[1] / width[1] - gaze[0][1] * gape[0] / width[0]))
-    return max(along, down, abs(gape[1] / width[1] - gape[0] / width[0])) - 1e-4
+def _stance(pixels: Array, eye: Eye, middle: Array, frame: Array) -> Array:
+    """Gaze along and down the eye and its opening, [3], in its widths."""
+    width, gape = np.sqrt(np.sum(frame * frame, axis=0))
+    gaze = _inverse(frame) @ (pixels[eye.iris[0]] - middle)
+    return np.array([gaze[0], gaze[1] * gape / width, gape / width], np.float32)
 
 
 def _frame(pixels: Array, eye: Eye) -> tuple[Array, Array]:
     """Middle [2] and axes [2, 2] (columns: corner to corner, lid to lid) of the opening."""
     across = pixels[eye.upper[-1]] - pixels[eye.upper[0]]
     gape = (pixels[eye.lower[2:-2]] - pixels[eye.upper[2:-2]]).mean(axis=0)
-    down = np.array([-across[1], across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
-    down = down if float(down @ gape) >= 0 else -down
-    frame: Array = np.stack([across, down * max(abs(float(down @ gape)), 0.5)], axis=1).astype(np.float32)
+    down = np.array([-across[1], across[0]]) / max(float(np.hypot(across[0], across[1])), 1e-6)
+    along = float(down @ gape)
+    down = down if along >= 0 else -down
+    frame: Array = np.stack([across, down * max(abs(along), 0.5)], axis=1).astype(np.float32)
     middle: Array = pixels[eye.opening].mean(axis=0).astype(np.float32)
     return middle, frame
 
@@ -199,8 +203,9 @@ def _openness(points: Array, eye: Eye) -> float:
     return float(gape / max(float(np.linalg.norm(points[eye.upper[0]] - points[eye.upper[-1]])), 1e-6))
 
 
-def _radius(pixels: Array, eye: Eye) -> float:
-    return max(float(np.linalg.norm(pixels[eye.iris[1:]] - pixels[eye.iris[0]], axis=-1).mean()), 0.5)
+def _radius(iris: Array) -> float:
+    """Of an iris [5, 2]: its centre, then its rim."""
+    return max(float(np.sqrt(np.sum((iris[1:] - iris[0]) ** 2, axis=1)).mean()), 0.5)
 
 
 def _distance(shape: tuple[int, ...], centre: Array) -> Array:

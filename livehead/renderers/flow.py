@@ -17,7 +17,7 @@ Sampled = TypeVar("Sampled", npt.NDArray[np.uint8], Array)
 
 _FRACTION = 4  # bits of sub-pixel position that the polygon filler takes
 _COARSE = 128  # the flow is looked up in no fewer cells than that along a side ...
-_SEAM = 0.5  # ... and again in every pixel where it changes by more than this from pixel to pixel
+_SEAM = 0.375  # ... and again in every pixel where it changes by more than this from pixel to pixel
 _FLAT = 1e-3  # doubled area in square pixels below which a triangle is seen edge-on
 
 
@@ -62,11 +62,13 @@ class Flow:
         coarse += own[..., 2]
         if step == 1:
             return coarse, np.empty(0, np.intp)
-        rough = np.zeros(coarse.shape[:2], np.uint8)
-        for change, place in ((coarse[1:] - coarse[:-1], rough[1:]), (coarse[:, 1:] - coarse[:, :-1], rough[:, 1:])):
-            place |= np.maximum(np.abs(change[..., 0]), np.abs(change[..., 1])) > _SEAM * step
-        rough = cv2.dilate(rough, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
-        seams = np.flatnonzero(cv2.resize(rough, (side, side), interpolation=cv2.INTER_NEAREST))
+        rough = np.zeros(coarse.shape[:2], bool)
+        down, right = np.abs(coarse[1:] - coarse[:-1]), np.abs(coarse[:, 1:] - coarse[:, :-1])
+        for change, one, other in ((down, rough[1:], rough[:-1]), (right, rough[:, 1:], rough[:, :-1])):
+            seam = np.maximum(change[..., 0], change[..., 1]) > _SEAM * step
+            one |= seam
+            other |= seam
+        seams = np.flatnonzero(cv2.resize(rough.view(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST))
         return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR), np.float32), seams
 
 

@@ -146,7 +146,7 @@ def _cavity(mouth: Mouth, face: Array, width: float, shape: tuple[int, ...]) -> 
 
 
 def _with_teeth(colour: Array, u: Array, below: Array, above: Array, gape: float, smile: float, share: float) -> Array:
-    """Teeth over ``colour`` [h, w, 3]; ``u`` from the middle, ``below`` and ``above`` the lips, in widths of the mouth."""
+    """Teeth over ``colour`` [h, w, 3]; ``u`` from the middle, ``below`` and ``above`` the lips, in mouth widths."""
     lower_edge = _LOWER_TEETH * _rise(gape, 0.2, 0.5) * _bump(u, 0.22)
     colour = _over(colour, _TEETH * 0.7, share * _ramp(lower_edge - above, 0.02) * _rise(gape, 0.25, 0.5))
     row = _bump(u, 0.42 * smile)  # a smile bares more of them

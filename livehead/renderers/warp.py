@@ -112,10 +112,9 @@ class WarpRenderer:
 
     def _draw_openings(self, person: Image, avatar: WarpAvatar, textures: _Textures, pose: _Pose) -> None:
         """Eyeballs and the mouth's cavity over the picture that the flow gave."""
-        source = to_pixels(avatar.motion.value[0], self.size, self.size)
         target = to_pixels(pose.place[:, :2], self.size, self.size)
         for eye, eyeball in zip(_EYES, textures.eyeballs, strict=True):
-            draw_eye(person, eyeball, source, target[:_FACE], eye)
+            draw_eye(person, eyeball, target[:_FACE], eye)
         draw_cavity(person, avatar.mouth, target[:_FACE], target[_FACE:_LASHES], pose.scale * self.size / 2)
 
 
