@@ -33,11 +33,21 @@ def _identity_grid(height: int, width: int, device: torch.device) -> Tensor:
         return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None].contiguous()
 
 
+def corner_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """[1, H, W, 2] (x, y) with the first and last pixels' centres at -1 and 1: only the published networks use it.
+
+    They were trained with it, though they sample as if the picture's edges were there (``align_corners=False``).
+    """
+    x = torch.linspace(-1, 1, width, device=like.device)
+    y = torch.linspace(-1, 1, height, device=like.device)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
+
+
 def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
     """Displacements [B, h, w, 2] at another size: bilinear upwards, the mean of each cell downwards."""
     if flow.shape[1:3] == (height, width):
         return flow
-    planes = flow.movedim(-1, 1)
+    planes = flow.movedim(-1, 1).contiguous()
     if height < flow.shape[1]:
         resized = F.adaptive_avg_pool2d(planes, (height, width))
     else:

@@ -6,7 +6,6 @@ The run folder holds ``latest.pt`` (all that is needed to go on), ``train.csv``,
 from __future__ import annotations
 
 import argparse
-import copy
 import logging
 import os
 import signal
@@ -21,13 +20,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from livehead.errors import ConfigError
-from livehead.models.dagan.compact import CompactGenerator, CompactOutput, build_compact
+from livehead.models.dagan.compact import CompactGenerator, CompactOutput
+from livehead.training.adversary import Adversary
 from livehead.training.losses import importance, mouth_mask, psnr, pyramid_loss, texture_loss, weighted_l1
 from livehead.training.pairs import Augmentation, Batch, PairSource
 from livehead.training.recipe import Loss, Recipe, Stage, read_recipe
-from livehead.training.sheets import RunLog, sample_rows, save_sheet
-from livehead.weights.store import load_into, read_file
+from livehead.training.sheets import RunLog, plot_run, sample_rows, save_sheet
+from livehead.training.state import State, follow, load_state, new_state, save_state
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +48,6 @@ _TRAIN_COLUMNS = (
 )
 _VAL_COLUMNS = ("samples", "seconds", "side", "model", "psnr", "l1", "mouth_l1")
 _VAL_FRAMES = 8
-
-
-@dataclass
-class State:
-    """All that changes while training."""
-
-    model: CompactGenerator
-    average: CompactGenerator
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,48 +82,14 @@ def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path
         _Trainer(recipe, data, out, place, state).run()
 
 
-def new_state(recipe: Recipe, device: torch.device, init: Path | None = None) -> State:
-    """A fresh model, its moving average and optimiser."""
-    model = build_compact().to(device, memory_format=torch.channels_last)
-    if init is not None:
-        load_into(model, read_file(init), init.name)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    free = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
-    return State(model, copy.deepcopy(model).eval().requires_grad_(False), optimiser)
-
-
-def save_state(state: State, path: Path) -> None:
-    """Write a checkpoint; a reader never sees half of one."""
-    document = {
-        "model": state.model.state_dict(),
-        "average": state.average.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "counts": {"step": state.step, "samples": state.samples, "seconds": state.seconds},
-    }
-    unfinished = path.with_suffix(".part")
-    torch.save(document, unfinished)
-    os.replace(unfinished, path)
-
-
-def load_state(state: State, path: Path) -> None:
-    """Go on from a checkpoint. Raises: ConfigError when there is none."""
-    if not path.is_file():
-        raise ConfigError(f"there is no checkpoint {path}", "leave out --resume to start anew", subject=str(path))
-    document = torch.load(path, map_location="cpu", weights_only=True)
-    state.model.load_state_dict(document["model"])
-    state.average.load_state_dict(document["average"])
-    state.optimiser.load_state_dict(document["optimiser"])
-    state.step, state.samples, state.seconds = (document["counts"][k] for k in ("step", "samples", "seconds"))
-
-
 @contextmanager
 def _place() -> Iterator[Place]:
     """This process' device and rank, under ``torchrun`` or alone."""
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     if world > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -158,17 +111,28 @@ class _Trainer:
 
     def run(self) -> None:
         """Stage by stage to the end, or to a signal."""
-        for kind in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(kind, self._on_signal)
-        while self.state.samples < self.recipe.samples and not self.stop:
-            stage, _ = self.recipe.at(self.state.samples)
-            self._run_stage(stage)
+        with self._heeding_signals():
+            while self.state.samples < self.recipe.samples and not self.stop:
+                stage, _ = self.recipe.at(self.state.samples)
+                self._run_stage(stage)
         if self.place.first:
             save_state(self.state, self.out / "latest.pt")
+            plot_run(self.out)
             log.info("stopped after %d samples", self.state.samples)
 
-    def _on_signal(self, *_: object) -> None:
-        self.stop = True
+    @contextmanager
+    def _heeding_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the run after the step that is under way."""
+
+        def heed(*_: object) -> None:
+            self.stop = True
+
+        before = {kind: signal.signal(kind, heed) for kind in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
 
     def _run_stage(self, stage: Stage) -> None:
         source = PairSource(self.data, "train", stage.side, self.place.rank, self.place.world)
@@ -216,12 +180,14 @@ class _Trainer:
             output = self.parallel(batch.source, batch.mask, batch.source_points, batch.target_points)
         terms = generator_losses(output, batch, recipe.loss)
         total = total_loss(terms, recipe.loss)
+        if stage.adversarial > 0:
+            total = total + self._adversarial(stage, output.image, batch)
         state.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
         if torch.isfinite(norm):
             state.optimiser.step()
-        _follow(state.average, state.model, min(recipe.average, (1 + state.step) / (10 + state.step)))
+        follow(state.average, state.model, min(recipe.average, (1 + state.step) / (10 + state.step)))
         state.step += 1
         state.samples += stage.batch * self.place.world
         if self.train_log is not None and state.step % recipe.log_every == 0:
@@ -230,6 +196,16 @@ class _Trainer:
             row |= {"samples": state.samples, "seconds": state.seconds, "side": stage.side, "rate": rate}
             row |= {"loss": float(total.detach()), "alpha": float(output.alpha.detach().mean()), "gamma": gamma}
             self.train_log.row(row | {"norm": float(norm)})
+
+    def _adversarial(self, stage: Stage, image: Tensor, batch: Batch) -> Tensor:
+        """The critic's share of the generator's loss, and a step of the critic."""
+        if self.state.adversary is None:
+            torch.manual_seed(self.recipe.seed)  # the same critic in every process
+            self.state.adversary = Adversary(self.place.device)
+        adversary, mesh = self.state.adversary, batch.target_points
+        terms = adversary.terms(image, batch.target, mesh)
+        adversary.learn(image, batch.target, mesh)
+        return stage.adversarial * (terms["adversarial"] + self.recipe.loss.matching * terms["matching"])
 
     def _validate(self, stage: Stage, held_out: list[tuple[str, Batch]]) -> None:
         models = {"average": self.state.average}
@@ -285,14 +261,6 @@ def evaluate(
         figures.append((psnr(image, batch.target).mean(), error.mean(), in_mouth.mean()))
     means = torch.tensor(figures).mean(dim=0).tolist()
     return dict(zip(("psnr", "l1", "mouth_l1"), means, strict=True)), sheets
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
-    """Move the average towards the model; batch statistics are taken over as they are averages already."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
-    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
-        mine.copy_(theirs)
 
 
 def main() -> None:

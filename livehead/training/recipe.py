@@ -22,6 +22,7 @@ class Stage(_Frozen):
     batch: int = 8
     rate: float = 6e-4
     last_rate: float = 6e-5
+    adversarial: float = 0.0
 
 
 class Loss(_Frozen):
@@ -34,6 +35,7 @@ class Loss(_Frozen):
     warped: float = 0.5
     generated: float = 0.3
     texture: float = 0.5
+    matching: float = 10.0
 
 
 class Recipe(_Frozen):

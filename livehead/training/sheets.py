@@ -59,3 +59,39 @@ def _flow_colours(flow: Tensor) -> Tensor:
     """Displacements [B, H, W, 2] as red (x) and green (y) about grey; full colour is a quarter of the picture."""
     planes = (flow.movedim(-1, 1) + 0.5).clamp(0, 1)
     return torch.cat([planes, torch.full_like(planes[:, :1], 0.5)], dim=1)
+
+
+def plot_run(folder: Path) -> None:
+    """``curves.png`` of a run folder: the losses, and on held-out persons PSNR and the mouth's L1."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    train, val = (_columns(folder / f"{name}.csv") for name in ("train", "val"))
+    figure, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
+    for name in ("image", "texture", "warped", "generated"):
+        axes[0].plot(*_series(train, name), label=name, linewidth=0.8)
+    axes[0].set(yscale="log", title="training loss")
+    axes[0].legend()
+    for axis, name in zip(axes[1:], ("psnr", "mouth_l1"), strict=True):
+        for model, style in (("average", "-o"), ("untrained", "--"), ("copy", ":")):
+            rows = [row for row in val if row["model"] == model]
+            if model == "average":
+                axis.plot(*_series(rows, name), style, markersize=3, label=model)
+            elif rows:
+                axis.axhline(float(rows[0][name]), linestyle=style, label=model)
+        axis.set(title=f"held-out {name}", xlabel="samples")
+        axis.legend()
+    figure.savefig(folder / "curves.png", dpi=90)
+    pyplot.close(figure)
+
+
+def _columns(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def _series(rows: list[dict[str, str]], name: str) -> tuple[list[float], list[float]]:
+    known = [row for row in rows if row.get(name)]
+    return [float(row["samples"]) for row in known], [float(row[name]) for row in known]

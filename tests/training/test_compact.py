@@ -20,9 +20,9 @@ last_rate = 1e-3
 """
 
 
-def recipe(folder, samples):
+def recipe(folder, samples, more=""):
     path = folder / f"recipe-{samples}.toml"
-    path.write_text(RECIPE.format(samples=samples))
+    path.write_text(RECIPE.format(samples=samples) + more)
     return path
 
 
@@ -46,6 +46,16 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(cache, tmp_path):
     whole, broken = losses(tmp_path / "whole"), losses(tmp_path / "broken")
     assert len(whole) == 4
     assert broken == pytest.approx(whole, rel=1e-4)
+
+
+def test_an_adversarial_run_resumes_with_its_critic(cache, tmp_path):
+    run(cache, recipe(tmp_path, 6, "adversarial = 0.1"), tmp_path / "whole")
+    run(cache, recipe(tmp_path, 4, "adversarial = 0.1"), tmp_path / "broken")
+    run(cache, recipe(tmp_path, 6, "adversarial = 0.1"), tmp_path / "broken", resume=True)
+    assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
+    plain = recipe(tmp_path, 2)
+    run(cache, plain, tmp_path / "plain")
+    assert losses(tmp_path / "whole")[0] > losses(tmp_path / "plain")[0]
 
 
 def test_a_run_leaves_figures_of_the_unmoved_source_and_the_untrained_model(cache, tmp_path):

@@ -23,10 +23,10 @@ class MotionMasks(NamedTuple):
     residual: Tensor | None
 
 
-def heat_maps(points: Tensor, height: int, width: int, variance: float = 0.01) -> Tensor:
-    """exp(-d^2 / (2 variance)) about points [B, K, 2]: [B, K, H, W]."""
-    grid = identity_grid(height, width, points)[:, None]
-    return torch.exp(-((grid - points[:, :, None, None]) ** 2).sum(-1) / (2 * variance))
+def heat_maps(points: Tensor, grid: Tensor, variance: float = 0.01) -> Tensor:
+    """exp(-d^2 / (2 variance)) about points [B, K, 2] on ``grid`` [1, H, W, 2]: [B, K, H, W]."""
+    squares = ((grid[:, None] - points[:, :, None, None]) ** 2).sum(dim=-1)
+    return torch.exp(-squares / (2 * variance))
 
 
 def keypoint_displacements(driving: Tensor, source: Tensor, jacobian: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ CARD_PLANES = 8
 
 _NEARER = 0.02  # depth over which a nearer sample outweighs another e-fold
 _AWAY = 1e-3  # weight of a sample that faces away
+_SEEN = 1e-8  # least weight of a cell that got a sample
 
 
 class SurfaceMap(NamedTuple):
@@ -126,8 +127,8 @@ class FaceSurface(nn.Module):
         """The map of a source mesh [B, 478, 3] itself: [B, 8, side, side]."""
         here = self._sampled(self._oriented(points))
         values = torch.cat([here[..., 2:4], self.labels.expand(len(points), -1, -1)], dim=-1)
-        mean, coverage = self._drop(here, self._weights(points, here), values, side)
-        return torch.cat([coverage, mean * coverage], dim=1)
+        _, planes = self._drop(here, self._weights(points, here), values, side)
+        return planes
 
     @torch.no_grad()
     def forward(self, driving: Tensor, source: Tensor, side: int) -> SurfaceMap:
@@ -136,8 +137,8 @@ class FaceSurface(nn.Module):
         here, there = sampled[..., :4], sampled[..., 4:]
         pieces = [there[..., :2] - here[..., :2], here[..., 2:3], there[..., 2:3], here[..., 3:], there[..., 3:]]
         values = torch.cat([*pieces, self.labels.expand(len(driving), -1, -1)], dim=-1)
-        mean, coverage = self._drop(here, self._weights(driving, here), values, side)
-        return SurfaceMap(torch.cat([coverage, mean * coverage], dim=1), mean[:, :2].movedim(1, -1))
+        filled, planes = self._drop(here, self._weights(driving, here), values, side)
+        return SurfaceMap(planes, (filled[:, 1:3] / filled[:, :1]).movedim(1, -1))
 
     def _oriented(self, points: Tensor) -> Tensor:
         """Points [B, 478, 4] with the cosine of their normal towards the camera beside them."""
@@ -173,21 +174,24 @@ class FaceSurface(nn.Module):
         return torch.where((along > 0) & (along < 1), 50.0, 0.0)
 
     def _drop(self, place: Tensor, weight: Tensor, values: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        """Weighted means [B, C, side, side] of ``values`` [B, N, C], filled, and coverage [B, 1, side, side]."""
+        """Sums of weights and weighted ``values`` [B, N, C] in cells, filled: [B, 1 + C, side, side]; and the map.
+
+        The map holds coverage, then the values' means times coverage. Both lie channels last.
+        """
         batch = len(place)
         cell = ((place[..., :2] + 1) * (side / 2)).floor()
         inside = ((cell >= 0) & (cell < side)).all(dim=-1)
         cell = cell.clamp(0, side - 1).long()
         index = cell[..., 1] * side + cell[..., 0] + torch.arange(batch, device=place.device)[:, None] * side * side
-        weight = (weight * inside)[..., None]
-        rows = torch.cat([weight, values * weight], dim=-1).view(-1, values.shape[-1] + 1)
+        rows = torch.cat([torch.ones_like(weight)[..., None], values], dim=-1) * (weight * inside)[..., None]
+        rows = rows.view(-1, values.shape[-1] + 1)
         total = rows.new_zeros(batch * side * side, rows.shape[1]).index_add_(0, index.view(-1), rows)
-        total = total.view(batch, side, side, -1).permute(0, 3, 1, 2)  # channels last, as they lie
-        coverage = (total[:, :1] > 1e-8).float()
-        filled = _fill(total)
+        total = total.view(batch, side, side, -1).permute(0, 3, 1, 2)
+        seen = (total[:, :1] > _SEEN).float().contiguous()
         # a hole between covered cells is no hole: samples are not infinitely dense
-        coverage = (F.avg_pool2d(coverage, 3, 1, 1) * 2).clamp_max(1)
-        return filled[:, 1:] / filled[:, :1], coverage
+        coverage = (F.avg_pool2d(seen, 3, 1, 1) * 2).clamp_max(1)
+        filled = _fill(total)
+        return filled, filled * (coverage / filled[:, :1])
 
 
 def _fill(total: Tensor) -> Tensor:

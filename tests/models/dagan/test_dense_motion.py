@@ -22,7 +22,8 @@ def test_blending_maps_equals_blending_flows():
 
 
 def test_a_heat_map_peaks_at_its_point():
-    maps = heat_maps(torch.tensor([[[1 / 16, -3 / 16]]]), 16, 16)
+    points = torch.tensor([[[1 / 16, -3 / 16]]])
+    maps = heat_maps(points, identity_grid(16, 16, points))
     assert divmod(int(maps.flatten().argmax()), 16) == (6, 8)
     assert maps.max() == 1
 

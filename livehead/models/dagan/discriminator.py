@@ -1,0 +1,65 @@
+"""The critic of adversarial training: patches of a picture, together with where its key points should be.
+
+DaGAN's own (and FOMM's): four convolutions without padding, of which all but the first are normalised, then one value a
+patch without a final activation. Names are those of the published state dict.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livehead.models.dagan.dense_motion import heat_maps
+from livehead.models.grid import corner_grid
+
+
+class Judgement(NamedTuple):
+    """``features`` after every block, and ``realness`` [B, 1, h, w]: 1 for real patches, 0 for generated ones."""
+
+    features: list[Tensor]
+    realness: Tensor
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int, out: int, *, norm: bool, pool: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 4)
+        self.norm = nn.InstanceNorm2d(out, affine=True) if norm else None
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x if self.norm is None else self.norm(x)
+        x = F.leaky_relu(x, 0.2)
+        return F.avg_pool2d(x, 2) if self.pool else x
+
+
+class _Patches(nn.Module):
+    def __init__(self, channels: int, expansion: int, largest: int, blocks: int) -> None:
+        super().__init__()
+        widths = [channels, *(min(largest, expansion * 2 ** (i + 1)) for i in range(blocks))]
+        self.down_blocks = nn.ModuleList(
+            _Block(widths[i], widths[i + 1], norm=i > 0, pool=i < blocks - 1) for i in range(blocks)
+        )
+        self.conv = nn.Conv2d(widths[-1], 1, 1)
+
+
+class Discriminator(nn.Module):
+    """``points`` key points; widths ``min(largest, expansion * 2^(i + 1))`` over ``blocks`` blocks."""
+
+    def __init__(self, points: int, expansion: int = 32, largest: int = 512, blocks: int = 4) -> None:
+        super().__init__()
+        self.discs = nn.ModuleDict({"1": _Patches(3 + points, expansion, largest, blocks)})
+
+    def forward(self, image: Tensor, points: Tensor) -> Judgement:
+        """``image`` [B, 3, S, S] RGB in [0, 1]; ``points`` [B, K, 2]: no gradient flows into them."""
+        maps = heat_maps(points.detach(), corner_grid(*image.shape[2:], image))
+        x = torch.cat([image, maps.to(image.dtype)], dim=1)
+        patches, features = self.discs["1"], []
+        for block in patches.down_blocks:
+            x = block(x)
+            features.append(x)
+        return Judgement(features, patches.conv(x))

@@ -1,0 +1,73 @@
+"""The second half of adversarial training: a critic that learns what real pictures look like, patch by patch.
+
+Least squares (Mao et al., "Least squares generative adversarial networks", ICCV 2017) with feature matching, as DaGAN
+is trained. It is switched on by a stage's ``adversarial`` weight, after the L1 stages: a critic that starts beside an
+untrained generator learns nothing but blur.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from livehead.models.dagan.discriminator import Discriminator
+from livehead.models.dagan.prior import KEYPOINTS
+
+_RATE = 2e-4
+_BETAS = (0.5, 0.999)
+
+
+class Adversary:
+    """A critic and its optimiser."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.critic = Discriminator(len(KEYPOINTS), expansion=16, largest=128).to(device)
+        self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=_RATE, betas=_BETAS)
+
+    def terms(self, generated: Tensor, real: Tensor, mesh: Tensor) -> dict[str, Tensor]:
+        """For the generator: ``adversarial`` and ``matching``. Pictures [B, 3, S, S] in [0, 1]; mesh [B, 478, 3]."""
+        points = mesh[:, KEYPOINTS, :2]
+        self.critic.requires_grad_(False)
+        with torch.autocast(generated.device.type, torch.bfloat16):
+            fake = self.critic(generated, points)
+            with torch.no_grad():
+                truth = self.critic(real, points)
+        self.critic.requires_grad_(True)
+        matching = [
+            nn.functional.l1_loss(a.float(), b.float()) for a, b in zip(fake.features, truth.features, strict=True)
+        ]
+        return {
+            "adversarial": (1 - fake.realness.float()).square().mean(),
+            "matching": torch.stack(matching).mean(),
+        }
+
+    def learn(self, generated: Tensor, real: Tensor, mesh: Tensor) -> float:
+        """One step of the critic's own; returns its loss."""
+        points = mesh[:, KEYPOINTS, :2]
+        with torch.autocast(generated.device.type, torch.bfloat16):
+            fake = self.critic(generated.detach(), points).realness.float()
+            truth = self.critic(real, points).realness.float()
+        loss = (1 - truth).square().mean() + fake.square().mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        _share_gradients(self.critic)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def state(self) -> dict[str, object]:
+        """For a checkpoint."""
+        return {"critic": self.critic.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load(self, state: dict[str, dict[str, object]]) -> None:
+        """From a checkpoint."""
+        self.critic.load_state_dict(state["critic"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def _share_gradients(network: nn.Module) -> None:
+    """The mean of all processes' gradients, when there are several."""
+    if dist.is_available() and dist.is_initialized():
+        for parameter in network.parameters():
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= dist.get_world_size()

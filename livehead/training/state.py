@@ -1,0 +1,79 @@
+"""What a run is made of at any moment, and its checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from livehead.errors import ConfigError
+from livehead.models.dagan.compact import CompactGenerator, build_compact
+from livehead.training.adversary import Adversary
+from livehead.training.recipe import Recipe
+from livehead.weights.store import load_into, read_file
+
+
+@dataclass
+class State:
+    """All that changes while training."""
+
+    model: CompactGenerator
+    average: CompactGenerator
+    optimiser: torch.optim.Optimizer
+    adversary: Adversary | None = None
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+
+
+def new_state(recipe: Recipe, device: torch.device, init: Path | None = None) -> State:
+    """A fresh model, its moving average and optimiser."""
+    model = build_compact().to(device, memory_format=torch.channels_last)
+    if init is not None:
+        load_into(model, read_file(init), init.name)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    free = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
+    return State(model, copy.deepcopy(model).eval().requires_grad_(False), optimiser)
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write a checkpoint; a reader never sees half of one."""
+    document = {
+        "model": state.model.state_dict(),
+        "average": state.average.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "counts": {"step": state.step, "samples": state.samples, "seconds": state.seconds},
+    }
+    if state.adversary is not None:
+        document["adversary"] = state.adversary.state()
+    unfinished = path.with_suffix(".part")
+    torch.save(document, unfinished)
+    os.replace(unfinished, path)
+
+
+def load_state(state: State, path: Path) -> None:
+    """Go on from a checkpoint. Raises: ConfigError when there is none."""
+    if not path.is_file():
+        raise ConfigError(f"there is no checkpoint {path}", "leave out --resume to start anew", subject=str(path))
+    document = torch.load(path, map_location="cpu", weights_only=True)
+    state.model.load_state_dict(document["model"])
+    state.average.load_state_dict(document["average"])
+    state.optimiser.load_state_dict(document["optimiser"])
+    if "adversary" in document:
+        state.adversary = Adversary(next(state.model.parameters()).device)
+        state.adversary.load(document["adversary"])
+    state.step, state.samples, state.seconds = (document["counts"][k] for k in ("step", "samples", "seconds"))
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Move the average towards the model; batch statistics are taken over as they are averages already."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)

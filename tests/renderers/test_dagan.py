@@ -1,0 +1,87 @@
+from dataclasses import replace
+from importlib.resources import files
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from livehead.errors import SourceError
+from livehead.models.dagan.compact import build_compact
+from livehead.motion.keypoints import MESH478
+from livehead.perception.portrait import prepare_portrait
+from livehead.renderers.dagan import CompactRenderer
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    bgr = cv2.imread(str(files("livehead.assets") / "astronaut.png"))
+    return prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), "astronaut")
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    torch.manual_seed(0)
+    return CompactRenderer(size=256, precision="fp32", network=build_compact())
+
+
+@pytest.fixture(scope="module")
+def avatar(renderer, portrait):
+    return renderer.prepare(portrait)
+
+
+def shifted(motion, x):
+    return motion.moved(motion.value + np.array([x, 0], np.float32))
+
+
+def test_the_sources_own_motion_gives_the_photo_back(renderer, avatar):
+    # untrained, 0.95 of the output is the warped photo and the rest is grey
+    share = 1 / (1 + np.exp(-3.0))
+    expected = share * cv2.resize(avatar.image, (256, 256), interpolation=cv2.INTER_AREA) + (1 - share) * 127.5
+    assert np.abs(renderer.render(avatar, avatar.motion) - expected).mean() < 1
+
+
+def test_the_face_goes_where_the_motion_says(renderer, avatar):
+    def edges(image):
+        return cv2.Canny(image, 60, 120)[60:200].astype(float)
+
+    still, moved = (renderer.render(avatar, motion) for motion in (avatar.motion, shifted(avatar.motion, 8 / 128)))
+    box = slice(90, 150)
+    match = [np.abs(edges(moved)[:, 90 + x : 150 + x] - edges(still)[:, box]).mean() for x in range(-12, 13)]
+    assert abs(int(np.argmin(match)) - 12 - 8) <= 1
+
+
+def test_rendering_many_equals_rendering_each(renderer, avatar):
+    motions = [avatar.motion, shifted(avatar.motion, 0.05)]
+    together = renderer.render_many([(avatar, motion) for motion in motions])
+    for image, motion in zip(together, motions, strict=True):
+        assert np.abs(image.astype(int) - renderer.render(avatar, motion)).max() <= 1
+    assert renderer.render_many([]) == []
+
+
+def test_another_size_needs_no_new_avatar(renderer, avatar):
+    renderer.size = 384
+    try:
+        assert renderer.render(avatar, avatar.motion).shape == (384, 384, 3)
+    finally:
+        renderer.size = 256
+
+
+def test_alpha_is_the_persons_and_moves_with_it(portrait):
+    renderer = CompactRenderer(size=128, alpha=True, precision="fp32", network=build_compact())
+    avatar = renderer.prepare(portrait)
+    image = renderer.render(avatar, avatar.motion)
+    assert image.shape == (128, 128, 4)
+    assert image[64, 64, 3] > 200 > 60 > image[2, 2, 3]
+
+
+def test_half_precision_stays_close_to_the_exact_path(renderer, avatar):
+    torch.manual_seed(0)
+    half = CompactRenderer(size=256, precision="bf16", network=build_compact())
+    motion = shifted(avatar.motion, 0.05)
+    assert np.abs(half.render(avatar, motion).astype(int) - renderer.render(avatar, motion)).mean() < 0.5
+
+
+def test_a_portrait_in_other_points_is_refused_by_name(renderer, portrait):
+    with pytest.raises(SourceError, match=MESH478):
+        renderer.prepare(replace(portrait, motion=replace(portrait.motion, set="dagan15")))
