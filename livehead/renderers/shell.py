@@ -22,6 +22,8 @@ _HELD = 0.3  # from the photo's end inwards
 _NECK_TOP, _NECK_BOTTOM = -0.6, 0.2  # where along the face's axis, from the chin down, the head lets go of the body
 _HAIR_ENDS = (0.2, 0.8)  # between these distances from the outline
 _BODY_FOLLOWS = 0.15  # share of the head's shift that the shoulders take
+_NECK_SHEARS, _NECK_SWELLS = 0.15, 0.12  # how far and by what factor (its logarithm) the head moves without them
+_JOINT = (0.25, 0.45)  # of head and neck, below and behind the middle of the face
 _SPREAD = 0.08  # over what distance neighbours of the outline share its bending
 _REACH = 0.15  # over what distance that bending dies out
 _SLOPE, _DEEPEST = 0.7, 0.45  # how quickly and how far the head recedes behind the outline
@@ -29,10 +31,12 @@ _SLOPE, _DEEPEST = 0.7, 0.45  # how quickly and how far the head recedes behind 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shell:
-    """``points`` [M, 3] in the source; ``triangles`` [T, 3] over the face's points and these.
+    """``points`` [M, 3] in the source, the last 36 of them the face's outline; ``triangles`` [T, 3] over the face's
+    points and these.
 
-    ``head`` [M] is how far a point goes with the skull, ``bend`` [M, 36] how it follows the outline's own bending,
-    and ``pivot`` [3] the place whose shift the body follows.
+    ``head`` [M] is how far a point goes with the skull, ``bend`` [M, 36] how it follows what the outline does beside
+    that, and ``pivot`` [3] the joint of head and neck; ``height`` is that of the face. ``free`` [2, M, 2] is what is
+    left of a shift away from the photo's first and last x, y.
     """
 
     points: Array
@@ -40,22 +44,35 @@ class Shell:
     head: Array
     bend: Array
     pivot: Array
+    height: float
     free: Array
 
-    def moved(self, motion: HeadMotion, bending: Array) -> Array:
-        """The points [M, 3] after ``motion``; ``bending`` [36, 3] is what the outline does beside it."""
-        body = _BODY_FOLLOWS * (motion.apply(self.pivot) - self.pivot)
+    def moved(self, motion: HeadMotion, outline: Array) -> Array:
+        """The points [M, 3] after ``motion``, when the face's outline has gone to ``outline`` [36, 3]."""
+        body = self._body(motion)
         rigid = motion.apply(self.points) - self.points
-        shift: Array = body + self.head[:, None] * (rigid - body) + self.bend @ bending
+        shift: Array = body + self.head[:, None] * (rigid - body)
+        # Bending takes up all the difference at the outline, so that skin goes over into neck and hair without a step.
+        shift += self.bend @ (outline - (self.points + shift)[-len(outline) :])
         shift[:, :2] *= np.where(shift[:, :2] > 0, self.free[0], self.free[1])
         return self.points + shift
+
+    def _body(self, motion: HeadMotion) -> Array:
+        """Shift [M, 3] of the body: it comes along where the neck would stretch, shear or swell too much."""
+        shift = motion.apply(self.pivot) - self.pivot
+        amount = float(np.linalg.norm(shift[:2])) / self.height
+        share = 1 - _limited((1 - _BODY_FOLLOWS) * amount, _NECK_SHEARS) / max(amount, 1e-6)
+        grown = np.log(motion.scale)
+        scale = np.exp(grown - _limited(grown, _NECK_SWELLS))
+        body: Array = (scale - 1) * (self.points - self.pivot) + share * shift
+        return body.astype(np.float32)
 
 
 def build_shell(face: Array, layers: Layers, first: int) -> Shell:
     """Hang a mesh on ``face`` [478, 3] where ``layers`` show the person; its own points are numbered from ``first``."""
     outline = face[MESH.oval]
     height = float(np.linalg.norm(face[MESH.chin, :2] - face[MESH.forehead, :2]))
-    flat = _vertices(outline[:, :2])
+    flat = np.concatenate([_vertices(outline[:, :2]), outline[:, :2]])
     distance = _distances(flat, outline[:, :2])
     nearest = distance.min(axis=1)
     share = np.exp(-(((distance - nearest[:, None]) / (_SPREAD * height)) ** 2))
@@ -63,13 +80,14 @@ def build_shell(face: Array, layers: Layers, first: int) -> Shell:
     depth = share @ outline[:, 2] + np.minimum(_SLOPE * nearest, _DEEPEST * height)
     points = np.column_stack([flat, depth]).astype(np.float32)
     fading = np.exp(-((nearest / (_REACH * height)) ** 2))[:, None]
-    triangles = _triangles(flat, outline[:, :2], first)
+    triangles = _triangles(flat[: -len(outline)], outline[:, :2], first)
     return Shell(
         points=points,
         triangles=triangles[_seen(_corners(triangles, face, points, first), layers)],
         head=_with_head(flat, face, height) * _near(nearest / height),
         bend=(fading * share).astype(np.float32),
-        pivot=face[MESH.rigid].mean(axis=0),
+        pivot=_pivot(face, height),
+        height=height,
         free=_free(flat, layers.ends),
     )
 
@@ -96,6 +114,19 @@ def _with_head(points: Array, face: Array, height: float) -> Array:
     x = np.clip((below - _NECK_TOP) / (_NECK_BOTTOM - _NECK_TOP), 0, 1)
     weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
     return weight
+
+
+def _limited(x: float, most: float) -> float:
+    """``x`` while it is small, never beyond ``most``."""
+    return float(most * np.tanh(x / most))
+
+
+def _pivot(face: Array, height: float) -> Array:
+    """About where a head turns: below and behind the middle of the face [478, 3]."""
+    middle = (face[MESH.forehead] + face[MESH.chin]) / 2
+    down = (face[MESH.chin, :2] - face[MESH.forehead, :2]) / height
+    pivot: Array = np.append(middle[:2] + _JOINT[0] * height * down, middle[2] + _JOINT[1] * height).astype(np.float32)
+    return pivot
 
 
 def _near(distance: Array) -> Array:
@@ -149,9 +180,3 @@ def _seen(corners: Array, layers: Layers) -> npt.NDArray[np.bool_]:
     high = np.clip(np.ceil(pixels.max(axis=1)).astype(int), 0, last) + 1
     boxes = zip(low, high, strict=True)
     return np.array([bool(layers.matte[y0:y1, x0:x1].any()) for (x0, y0), (x1, y1) in boxes])
-
-
-def outline_bending(source: Array, target: Array, motion: HeadMotion) -> npt.NDArray[np.float32]:
-    """[36, 3]: where the outline of ``target`` [478, 3] lies beside that of ``source`` after ``motion``."""
-    bending: npt.NDArray[np.float32] = target[MESH.oval] - motion.apply(source[MESH.oval])
-    return bending

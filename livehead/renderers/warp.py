@@ -27,7 +27,7 @@ from livehead.renderers.eyes import (
 from livehead.renderers.flow import backward_flow, sample
 from livehead.renderers.layers import Layers, split_layers
 from livehead.renderers.mouth import Mouth, draw_cavity, inside_triangles, study_mouth
-from livehead.renderers.shell import Shell, build_shell, outline_bending
+from livehead.renderers.shell import Shell, build_shell
 
 _DENSITY = 2  # linear samples of a picture that was enlarged well are as sharp as cubic ones, in a fifth of the time
 
@@ -135,7 +135,7 @@ class _Pose:
 def _pose(avatar: WarpAvatar, target: Array) -> _Pose:
     source = avatar.motion.points3d()[0]
     head = fit_head(source, target)
-    shell = avatar.shell.moved(head, outline_bending(source, target, head))
+    shell = avatar.shell.moved(head, target[MESH.oval])
     face = target.copy()
     for eye in _EYES:
         close_lids(source, face, eye)
