@@ -18,6 +18,7 @@ from livehead.perception.startup import import_solutions, quiet
 
 _FITS = 4  # the mesh moves by less than a tenth of a pixel after the third fit
 _CLOSE_UP = 2.2  # side of the close-up over the side of the detector's box, which spans brows to chin
+_SMALLEST_PART = 400  # pixels; in a part of this size a face of 40 pixels, the smallest of use, is found
 _GAP_AT_MOST = 0.15  # in sizes of the face; frontal and half-turned faces stay below 0.05
 _EYES_AND_MOUTH = ((33, 133), (362, 263), (13, 14))
 """Mesh points whose means are the detector's own right eye, left eye and mouth centre."""
@@ -53,15 +54,42 @@ class Fit:
 
 
 def find_faces(photo: Image) -> list[Face]:
-    """All faces of an upright RGB photo, the largest first. Near and far faces are searched for separately."""
+    """All faces of an upright RGB photo, the largest first.
+
+    Near and far faces are searched for separately; where there is none, small ones in ever smaller parts of the photo.
+    """
     solutions = import_solutions()
-    found: list[Face] = []
-    for model in (0, 1):  # faces within two metres of the camera; within five
-        with quiet(), solutions.face_detection.FaceDetection(model, 0.5) as detector:
-            found.extend(_detections(detector.process(photo), photo.shape[1], photo.shape[0]))
-    found.sort(key=lambda face: face.score, reverse=True)
+    height, width = photo.shape[:2]
+    with (
+        quiet(),
+        solutions.face_detection.FaceDetection(0, 0.5) as near,  # within two metres of the camera
+        solutions.face_detection.FaceDetection(1, 0.5) as far,  # within five
+    ):
+        for parts in (1, 2, 4):
+            found: list[Face] = []
+            for left, top, side in _tiles(width, height, parts):
+                tile = np.ascontiguousarray(photo[top : top + side, left : left + side])
+                for detector in (near, far):
+                    found.extend(_detections(detector.process(tile), left, top, *tile.shape[1::-1]))
+            if found:
+                return _distinct(found)
+            if max(width, height) / parts < _SMALLEST_PART:
+                break
+    return []
+
+
+def _tiles(width: int, height: int, parts: int) -> Iterator[tuple[int, int, int]]:
+    """Left, top and side of squares, half overlapping, of which ``parts`` side by side span the longer side."""
+    side = -(-max(width, height) // parts)
+    for top in range(0, max(height - side // 2, 1), side // 2):
+        for left in range(0, max(width - side // 2, 1), side // 2):
+            yield left, top, side
+
+
+def _distinct(found: list[Face]) -> list[Face]:
+    """Each face once, the largest first."""
     distinct: list[Face] = []
-    for face in found:
+    for face in sorted(found, key=lambda face: face.score, reverse=True):
         if all(_overlap(face.box, other.box) < 0.3 for other in distinct):
             distinct.append(face)
     return sorted(distinct, key=lambda face: face.size, reverse=True)
@@ -84,14 +112,15 @@ def fit_mesh(photo: Image, face: Face) -> Fit | None:
     return Fit(points, face.score - 2 * gap) if gap < _GAP_AT_MOST else None
 
 
-def _detections(result: object, width: int, height: int) -> Iterator[Face]:
+def _detections(result: object, left: int, top: int, width: int, height: int) -> Iterator[Face]:
+    """Faces of a tile of ``width`` x ``height`` at ``left``, ``top``, in pixels of the photo."""
     for detection in getattr(result, "detections", None) or ():
         data = detection.location_data
         box = data.relative_bounding_box
-        marks = np.array([[mark.x * width, mark.y * height] for mark in data.relative_keypoints], np.float32)
+        marks = [[left + mark.x * width, top + mark.y * height] for mark in data.relative_keypoints]
         yield Face(
-            box=(box.xmin * width, box.ymin * height, box.width * width, box.height * height),
-            marks=marks,
+            box=(left + box.xmin * width, top + box.ymin * height, box.width * width, box.height * height),
+            marks=np.array(marks, np.float32),
             score=float(detection.score[0]),
         )
 

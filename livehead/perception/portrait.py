@@ -21,7 +21,8 @@ _HAIR = 0.06  # of the side: how much the crop is raised, so that hair that move
 _TIGHTEST = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
 _FACE_AT_LEAST = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
 _YAW_AT_MOST = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
-_CERTAIN = 0.7  # trust in a mesh from which no other way of holding the photo needs to be tried
+_CERTAIN = 0.66  # trust in a mesh from which no other way of holding the photo needs to be tried
+_DOUBTFUL = 0.6  # trust below which paintings and half-hidden faces were sometimes read wrong
 _LYING = 60  # degrees of roll from which a photo counts as turned, not the head as tilted
 
 
@@ -134,15 +135,18 @@ def _find(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
         faces = find_faces(turned)
         fits = (fit_mesh(turned, face) for face in faces)
         fit = next((fit for fit in fits if fit and abs(head_angles(fit.points)[2]) < _LYING), None)
-        if fit is not None:
+        # Networks read faces into photos held wrong, with some doubt: only a certain face turns a photo.
+        if fit is not None and (turns == 0 or fit.trust > _CERTAIN):
             found.append((fit.trust, turns, fit.points, len(faces)))
             if fit.trust > _CERTAIN:
                 break
     if not found:
         remedy = "use a photo of one person who looks into the camera, well lit"
         raise NoFaceError(f"No face was found in {name}", remedy, subject=name)
-    _, turns, points, count = max(found, key=lambda each: each[0])
+    trust, turns, points, count = max(found, key=lambda each: each[0])
     notes = []
+    if trust < _DOUBTFUL:
+        notes.append("The face is hard to make out; a clearer photo may animate better.")
     if turns:
         notes.append("The photo lay on its side or upside down and was turned upright.")
     if count > 1:

@@ -146,3 +146,11 @@ def test_the_digest_tells_photos_apart_by_their_pixels(drawn: Image) -> None:
     assert photo_digest(drawn) != photo_digest(changed)
     assert photo_digest(np.zeros((2, 8, 3), np.uint8)) != photo_digest(np.zeros((4, 4, 3), np.uint8))
     assert prepare_portrait(drawn, "drawn").digest == photo_digest(drawn)
+
+
+def test_a_small_face_in_a_large_photo_is_found(drawn: Image) -> None:
+    scene = np.full((1500, 2000, 3), 130, np.uint8)
+    scene[900:1050, 1500:1650] = cv2.resize(drawn, (150, 150), interpolation=cv2.INTER_AREA)
+    portrait = prepare_portrait(scene, "far.jpg")
+    assert portrait.crop.left + portrait.crop.side / 2 == pytest.approx(1575, abs=15)
+    assert any("pixels high" in hint for hint in portrait.hints)
