@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.uint8]
 
 _AROUND = 1 / 4  # of the crop's side: so much of what lies beyond may move into the picture
 _PERSON = 0.15  # share of person from which a pixel belongs to the person's layer
-_MARGIN = 0.016  # of the side: the layer takes so much background with it ...
+_MARGIN = 0.02  # of the side: the layer takes so much background with it ...
 _FEATHER = 0.012  # ... and fades out over so much more
 _FILL_SIDE = 256  # the hidden background is made up at this size
 

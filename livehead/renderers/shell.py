@@ -19,7 +19,7 @@ _CLEARANCE = 0.05  # no vertex is nearer to the face's outline
 _HELD = 0.3  # from the photo's end inwards
 
 # In heights of the face (forehead to chin), measured on the train and val clips:
-_NECK_TOP, _NECK_BOTTOM = -0.6, 0.2  # where along the face's axis, from the chin down, the head lets go of the body
+_NECK_TOP, _NECK_BOTTOM = -0.75, 0.2  # where along the face's axis, from the chin down, the head lets go of the body
 _HAIR_ENDS = (0.2, 0.8)  # between these distances from the outline
 _BODY_FOLLOWS = 0.15  # share of the head's shift that the shoulders take
 _NECK_SHEARS, _NECK_SWELLS = 0.15, 0.12  # how far and by what factor (its logarithm) the head moves without them
@@ -88,7 +88,7 @@ def build_shell(face: Array, layers: Layers, first: int) -> Shell:
         bend=(fading * share).astype(np.float32),
         pivot=_pivot(face, height),
         height=height,
-        free=_free(flat, layers.ends),
+        free=_free(flat, layers),
     )
 
 
@@ -136,14 +136,30 @@ def _near(distance: Array) -> Array:
     return weight
 
 
-def _free(points: Array, ends: Array) -> Array:
-    """[2, M, 2]: 0 at the photo's ends, 1 some way inside.
+def _free(points: Array, layers: Layers) -> Array:
+    """[2, M, 2]: 0 at the photo's ends where they cut the person off, 1 some way inside and where they do not.
 
     There is nothing beyond the ends to move in, so hair or shoulders that are cut off there stretch, not come off.
     """
-    x = np.clip(np.stack([points - ends[0], ends[1] - points]) / _HELD, 0, 1)
+    x = np.clip(np.stack([points - layers.ends[0], layers.ends[1] - points]) / _HELD, 0, 1)
+    for end in (0, 1):
+        for axis in (0, 1):
+            cut = _cut_off(layers, end, axis)
+            along = ((points[:, 1 - axis] + 1) * layers.side - 1) / 2 + layers.around
+            x[end, :, axis] = 1 - (1 - x[end, :, axis]) * np.interp(along, np.arange(len(cut)), cut)
     free: Array = (x * x * (3 - 2 * x)).astype(np.float32)
     return free
+
+
+def _cut_off(layers: Layers, end: int, axis: int) -> Array:
+    """How much person there is along the photo's first or last (``end``) column or row (``axis`` 0 or 1), smoothed."""
+    whole = layers.alpha.shape[0]
+    place = ((layers.ends[end, axis] + 1) * layers.side - 1) / 2 + layers.around
+    line = int(np.clip(round(float(place)) + (2 if end == 0 else -2), 0, whole - 1))
+    cut = np.ascontiguousarray((layers.alpha[line] if axis == 1 else layers.alpha[:, line])[:, None], np.float32) / 255
+    reach = 2 * (layers.side // 20) + 1
+    wide = cv2.dilate(cut, np.ones((reach, 1), np.uint8))
+    return np.asarray(cv2.blur(wide, (1, reach)), np.float32)[:, 0]
 
 
 def _triangles(points: Array, outline: Array, first: int) -> Indices:
