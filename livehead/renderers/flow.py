@@ -47,9 +47,9 @@ class Flow:
             places.reshape(-1, 2)[seams] = density * (exact + np.stack([x + around, y + around], axis=1))
         return places
 
-    def uncovered(self) -> npt.NDArray[np.bool_]:
-        """Mask [S, S] of pixels over which there is no triangle."""
-        mask: npt.NDArray[np.bool_] = self.names == 0
+    def covered(self) -> npt.NDArray[np.bool_]:
+        """Mask [S, S] of pixels over which there is a triangle."""
+        mask: npt.NDArray[np.bool_] = self.names > 0
         return mask
 
     def _shift(self, step: int) -> tuple[Array, npt.NDArray[np.intp]]:

@@ -103,7 +103,7 @@ class WarpRenderer:
         flow = backward_flow(pose.origin, pose.place, pose.triangles, pose.behind, self.size)
         person = sample(textures.person, flow.places(_DENSITY, textures.around))
         self._draw_openings(person[..., :3], avatar, textures, pose)
-        person[flow.uncovered(), 3] = 0
+        person[..., 3] *= flow.covered()
         return person if self.alpha else _over(person, textures.background)
 
     def render_many(self, pairs: Sequence[tuple[WarpAvatar, Keypoints]]) -> list[Image]:
