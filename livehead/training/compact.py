@@ -194,7 +194,7 @@ class _Trainer:
             gamma = float(state.model.decoder.attention.gamma.detach())
             row = {name: float(value.detach()) for name, value in terms.items()}
             row |= {"samples": state.samples, "seconds": state.seconds, "side": stage.side, "rate": rate}
-            row |= {"loss": float(total.detach()), "alpha": float(output.alpha.detach().mean()), "gamma": gamma}
+            row |= {"loss": float(total.detach()), "gamma": gamma}
             self.train_log.row(row | {"norm": float(norm)})
 
     def _adversarial(self, stage: Stage, image: Tensor, batch: Batch) -> Tensor:
@@ -226,17 +226,18 @@ class _Trainer:
 def total_loss(terms: dict[str, Tensor], loss: Loss) -> Tensor:
     """The terms of ``generator_losses`` against each other."""
     parts = (terms["image"], loss.warped * terms["warped"], loss.generated * terms["generated"])
-    return sum(parts, loss.texture * terms["texture"])
+    return sum(parts, loss.texture * terms["texture"] + loss.keep * (1 - terms["alpha"]))
 
 
 def generator_losses(output: CompactOutput, batch: Batch, loss: Loss) -> dict[str, Tensor]:
-    """``image``, ``texture``, ``warped`` and ``generated``, each weighted in place but not against each other."""
+    """``image``, ``texture``, ``warped``, ``generated``, not yet against each other, and the mean ``alpha``."""
     weight = importance(batch.target_points, batch.target.shape[-1], loss.mouth, loss.eyes)
     image = output.image
     return {
         "image": pyramid_loss(image, batch.target, weight, loss.levels, loss.edges),
         "texture": texture_loss(image, batch.target, weight.clamp_max(2)),
         "warped": weighted_l1(output.warped, batch.target, weight),
+        "alpha": output.alpha.mean(),
         "generated": weighted_l1(output.generated, batch.target, weight),
     }
 
