@@ -104,6 +104,11 @@ class Renderer(Protocol[SourceT_contra, AvatarT, MotionT_contra]):
         """Names of the sets of points that ``render`` takes."""
         ...
 
+    @property
+    def hardware(self) -> str:
+        """What really does the work here, and how: ``processor, fp32``."""
+        ...
+
     def prepare(self, source: SourceT_contra) -> AvatarT:
         """Everything that depends on the source alone. Raises: SourceError."""
         ...

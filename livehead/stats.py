@@ -119,14 +119,21 @@ def machine(precision: str = "fp32") -> dict[str, object]:
     import torch
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    cpu, cores = processor()
     return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": cpu,
+        "cores": cores,
         "threads": torch.get_num_threads(),
         "gpu": gpu,
         "torch": torch.__version__,
         "precision": precision,
     }
+
+
+def processor() -> tuple[str, int]:
+    """Its name, and how many of its cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _cpu_name(), cores
 
 
 def _cpu_name() -> str:

@@ -33,9 +33,13 @@ CONSENT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Company:
-    """An animator, and what of it is changed while it runs. All transfers share one ``calibration``."""
+    """An animator, and what of it is changed while it runs. All transfers share one ``calibration``.
+
+    ``hardware``: what does the renderer's work.
+    """
 
     animator: Animator
+    hardware: str
     transfers: tuple[MotionTransfer, ...]
     calibration: Calibration
 
@@ -53,9 +57,10 @@ class Company:
         self.animator.between_frames(change)
 
 
-def make_renderer(name: str, size: int, *, alpha: bool = False) -> Renderer[Any, Any, Any]:
-    """The renderer called ``name``. Raises: ConfigError for an unknown one."""
-    renderer: Renderer[Any, Any, Any] = find("renderers", DEFAULT_MODEL if name == "auto" else name)(size, alpha=alpha)
+def make_renderer(name: str, size: int, *, alpha: bool = False, precision: str = "auto") -> Renderer[Any, Any, Any]:
+    """The renderer called ``name``. Raises: ConfigError for an unknown one, WeightsError."""
+    factory = find("renderers", DEFAULT_MODEL if name == "auto" else name)
+    renderer: Renderer[Any, Any, Any] = factory(size, alpha=alpha, precision=precision)
     return renderer
 
 
@@ -112,7 +117,8 @@ def assemble(
     Raises: ConfigError, SourceError.
     """
     picture = settings.picture
-    renderer = make_renderer(settings.model, settings.render_size, alpha=picture.background != "keep")
+    alpha = picture.background != "keep"
+    renderer = make_renderer(settings.model, settings.render_size, alpha=alpha, precision=settings.precision)
     kind = get_type_hints(type(renderer).prepare)["return"]
     calibration = calibration or Calibration()
     scenes, transfers = [], []
@@ -124,12 +130,20 @@ def assemble(
         stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
         scenes.append(Scene(portrait.name, avatar, transfer, Presence(IdleMotion(avatar.motion)), stage))
         transfers.append(transfer)
-    return Company(Animator(driver, renderer, scenes, watch=watch), tuple(transfers), calibration)
+    animator = Animator(driver, renderer, scenes, watch=watch)
+    return Company(animator, renderer.hardware, tuple(transfers), calibration)
 
 
 def to_gains(settings: GainSettings) -> Gains:
     """The transfer's gains as settings name them."""
     return Gains(**settings.model_dump())
+
+
+def warp(size: int, *, alpha: bool, precision: str) -> Renderer[Any, Any, Any]:
+    """``warp``: no learning, so no precision to choose."""
+    from livehead.renderers.warp import WarpRenderer
+
+    return WarpRenderer(size, alpha=alpha)
 
 
 def face(argument: str, portrait: Portrait) -> Driver[Keypoints]:

@@ -32,7 +32,7 @@ from livehead.pipeline import Pipeline
 from livehead.profiles import Profile, Profiles
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.window import WindowSink
-from livehead.stats import machine, peak_mb, seconds_since_start, summary
+from livehead.stats import peak_mb, processor, seconds_since_start, summary
 
 SOUND_RATE = 48_000
 NO_CAMERA = ("idle", "motion")  # drivers that look at nothing
@@ -106,6 +106,7 @@ class LiveRun:
 
     def __init__(self, settings: RunSettings, company: Company) -> None:
         self.settings = settings
+        self._hardware = company.hardware
         self.hotkeys = Hotkeys(company, to_gains(settings.gains), self.stop)
         stream = settings.stream
         microphone: Capture | None = None
@@ -134,14 +135,13 @@ class LiveRun:
 
     def described(self) -> str:
         """One line: what does the work here, from where to where."""
-        settings, facts = self.settings, machine()
+        settings, (cpu, cores) = self.settings, processor()
         capture = settings.capture if self.needs_camera else "no camera"
         width, height = settings.stream.size
-        where = facts["gpu"] or f"the CPU ({facts['cpu']}, {facts['cores']} cores)"
         model = DEFAULT_MODEL if settings.model == "auto" else settings.model
         return (
-            f"{settings.driver} from {capture}, {model} at {settings.render_size} px on {where}, "
-            f"{width}x{height} at {settings.stream.fps:g} fps to {', '.join(settings.sinks)}"
+            f"{settings.driver} from {capture}, {model} at {settings.render_size} px ({self._hardware}; {cpu}, "
+            f"{cores} cores), {width}x{height} at {settings.stream.fps:g} fps to {', '.join(settings.sinks)}"
         )
 
     async def go(self, seconds: float | None = None) -> None:

@@ -76,6 +76,11 @@ class CompactRenderer:
         """Takes the face mesh with irises."""
         return frozenset({MESH478})
 
+    @property
+    def hardware(self) -> str:
+        """Where the network runs, and in which precision."""
+        return self.setting.why
+
     def prepare(self, source: Portrait) -> CompactAvatar:
         """Segment the portrait and encode it. Raises: SourceError."""
         if source.motion.set != MESH478:

@@ -84,6 +84,11 @@ class WarpRenderer:
         """Takes the face mesh with irises."""
         return frozenset({MESH478})
 
+    @property
+    def hardware(self) -> str:
+        """The processor: there is no network to speed up."""
+        return "processor, no network"
+
     def prepare(self, source: Portrait) -> WarpAvatar:
         """Split the portrait and hang the shell on its face. Raises: SourceError."""
         if source.motion.set != MESH478:
