@@ -68,6 +68,7 @@ def judge(
     numbers, times = report["numbers"][skip:], report["times"][skip:]
     figures: dict[str, Any] = dict(barcode.judge(numbers, report["coloursRight"][skip:]))
     figures["label"], figures["sizes"], figures["colours"] = report["label"], report["sizes"], report["colours"]
+    figures["attempts"] = report["attempts"]
     if len(times) < 2:
         return {**figures, "passed": False, "problem": f"only {len(report['times'])} frames arrived"}
     figures["fps"] = round((len(times) - 1) * 1000 / (times[-1] - times[0]), 2)
