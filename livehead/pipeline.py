@@ -154,7 +154,7 @@ class Pipeline:
                 self._frames.close()
 
     async def _watch(self, capture: Capture) -> None:
-        accepted_ns = 0
+        accepted_ns = -NS
         while True:
             try:
                 frame = await capture.recv()

@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         ) from error
     settings = RunSettings()
     say("filming the synthetic performer")
-    shots = performing(own_portrait(ASTRONAUT), settings.camera.size, FPS)
+    shots = performing(own_portrait(DRAWN), settings.camera.size, FPS)
     video, sheet = args.out / "demo.mp4", args.out / "demo.png"
     picked = asyncio.run(_record(settings, shots, video))
     from livehead.metrics.sheet import Row, save_sheet
