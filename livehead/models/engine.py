@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from livehead.errors import ConfigError
@@ -55,13 +55,17 @@ def choose_setting(precision: Precision = "auto") -> Setting:
 def prepare(network: ModuleT, setting: Setting, exact: tuple[str, ...] = ()) -> ModuleT:
     """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
 
-    Batch norms are folded into the convolutions before them, weights are laid out channels last.
+    Batch norms are folded into the convolutions before them; weights are laid out channels last, or on a processor with
+    bf16 once and for all in the blocks that its matrix unit takes.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
     for name, child in network.named_children():
         kept = torch.float32 if name in exact else setting.dtype
         child.to(setting.device, kept, memory_format=torch.channels_last)
-    return network.to(setting.device)
+    network = network.to(setting.device)
+    if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
+        _pack_convolutions(network)
+    return network
 
 
 def fold_batch_norm(network: ModuleT) -> ModuleT:
@@ -78,3 +82,25 @@ def fold_batch_norm(network: ModuleT) -> ModuleT:
                 setattr(block, before, fuse_conv_bn_eval(conv, norm))
                 setattr(block, after, nn.Identity())
     return network
+
+
+class PackedConv(nn.Module):
+    """A convolution whose weights lie as oneDNN computes with them; a plain one reorders them at every call."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.shape = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        dense = conv.weight.detach()
+        packed = torch._C._nn.mkldnn_reorder_conv2d_weight(dense.to_mkldnn(), *self.shape)
+        self.register_buffer("weight", packed, persistent=False)
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.shape, "none", [], "")
+
+
+def _pack_convolutions(network: nn.Module) -> None:
+    for block in list(network.modules()):
+        for name, child in block.named_children():
+            if type(child) is nn.Conv2d and child.padding_mode == "zeros" and child.weight.dtype == torch.bfloat16:
+                setattr(block, name, PackedConv(child))

@@ -4,7 +4,7 @@ from torch import nn
 
 from livehead.errors import ConfigError
 from livehead.models.blocks import Hourglass, Res, Same
-from livehead.models.engine import choose_setting, fold_batch_norm, prepare
+from livehead.models.engine import Setting, choose_setting, fold_batch_norm, prepare
 
 
 class Network(nn.Module):
@@ -56,6 +56,16 @@ def test_exact_children_stay_in_single_precision(network):
     prepared = prepare(network, choose_setting("bf16"), exact=("geometry",))
     assert prepared.geometry.weight.dtype == torch.float32
     assert prepared.body[0].conv.weight.dtype == torch.bfloat16
+
+
+def test_packed_convolutions_compute_the_same(network):
+    x = torch.rand(1, 3, 16, 16).contiguous(memory_format=torch.channels_last).bfloat16()
+    plain = fold_batch_norm(network).bfloat16()
+    with torch.inference_mode():
+        expected = plain(x)
+        packed = prepare(network, Setting(torch.device("cpu"), torch.bfloat16, "a test"))(x)
+    assert packed.is_contiguous(memory_format=torch.channels_last)
+    assert (packed - expected).abs().max() <= 0.02 * expected.abs().max()
 
 
 def test_fp32_is_always_there_and_says_so():
