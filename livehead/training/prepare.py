@@ -1,0 +1,127 @@
+"""Makes the training cache: videos and photos in, head crops with their landmarks and person masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from livehead.errors import CaptureError, SourceError
+from livehead.frames import Image
+from livehead.motion.keypoints import Array, to_pixels
+from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.portrait import Crop, prepare_portrait, propose_crop
+from livehead.perception.segmentation import Segmentation
+from livehead.training.cache import MASK_SIDE, ClipEntry, encode_landmarks
+
+_PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
+_STILL_FINER = 3  # a photo is one frame: it may cost more
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """``side`` of the crops; every ``stride``-th frame; ``crf`` of H.264; fewest frames with a face in a clip."""
+
+    side: int = 256
+    stride: int = 3
+    crf: int = 22
+    minimum: int = 8
+
+
+def prepare_file(path: Path, split: str, out: Path, settings: CacheSettings) -> ClipEntry | None:
+    """Write one video or photo to the cache ``out``; None where too few frames show a face.
+
+    Raises: CaptureError when the file cannot be read.
+    """
+    still = path.suffix.lower() in _PHOTOS
+    seen = list(_still(path, settings.side) if still else _moving(path, settings))
+    if len(seen) < (1 if still else settings.minimum):
+        return None
+    name = f"still-{path.stem}" if still else path.stem
+    fps = 1.0 if still else _rate(path) / settings.stride
+    crops, landmarks = zip(*seen, strict=True)
+    with Segmentation(refine=False) as segmentation:
+        masks = [_mask(segmentation, crop) for crop in crops]
+    _write_video(out / f"{name}.mp4", crops, fps, settings.crf - _STILL_FINER * still)
+    np.savez_compressed(out / f"{name}.npz", landmarks=encode_landmarks(np.stack(landmarks)), masks=np.stack(masks))
+    return ClipEntry(name, split, len(crops), fps, still)
+
+
+def _still(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
+    """The head of a photo, once; nothing when there is no usable face."""
+    bgr = cv2.imread(str(path))
+    if bgr is None:
+        raise CaptureError(f"{path} is no picture", "leave it out of the folder", subject=str(path))
+    try:
+        portrait = prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), path.name)
+    except SourceError:
+        return
+    whole = Crop(0, 0, portrait.image.shape[0])
+    yield whole.cut(portrait.image, side), portrait.motion.points3d()[0]
+
+
+def _moving(path: Path, settings: CacheSettings) -> Iterator[tuple[Image, Array]]:
+    """Crops and meshes [478, 3] of the frames that show a face.
+
+    A square video is taken whole, another one cut about the face of the first frame that shows one.
+    """
+    square: Crop | None = None
+    with FaceMesh() as mesh, FaceMesh(static=True) as finder:
+        for frame in _frames(path, settings.stride):
+            height, width = frame.shape[:2]
+            if square is None:
+                square = Crop(0, 0, width) if width == height else _about_face(frame, finder)
+            if square is None:
+                continue
+            crop = square.cut(frame, settings.side)
+            faces = mesh.detect(crop)
+            if faces:
+                yield crop, faces[0].points3d()[0]
+
+
+def _about_face(frame: Image, finder: FaceMesh) -> Crop | None:
+    height, width = frame.shape[:2]
+    faces = finder.detect(frame)
+    if not faces:
+        return None
+    points = faces[0].points3d()[0]
+    pixels = np.column_stack([to_pixels(points[:, :2], width, height), points[:, 2] * max(width, height) / 2])
+    return propose_crop(pixels.astype(np.float32), width, height)
+
+
+def _frames(path: Path, stride: int) -> Iterator[Image]:
+    try:
+        with av.open(str(path)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index % stride == 0:
+                    yield frame.to_ndarray(format="rgb24")
+    except (av.error.FFmpegError, IndexError) as error:
+        raise CaptureError(f"{path} is no video ({error})", "leave it out of the folder", subject=str(path)) from error
+
+
+def _rate(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return float(container.streams.video[0].average_rate or 25)
+
+
+def _mask(segmentation: Segmentation, crop: Image) -> np.ndarray:
+    """The person in 16 steps, uint8 [64, 64] in 0..15."""
+    small = cv2.resize(segmentation.person(crop), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
+    return np.rint(small.clip(0, 1) * 15).astype(np.uint8)
+
+
+def _write_video(path: Path, frames: tuple[Image, ...], fps: float, crf: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        # it is always decoded from the start, so one key frame will do
+        stream.options = {"crf": str(crf), "preset": "medium", "g": str(len(frames))}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
