@@ -1,0 +1,167 @@
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from livehead.animator import Animator, Scene
+from livehead.errors import ConfigError
+from livehead.frames import Image, VideoFrame
+from livehead.governor import Quality
+from livehead.interfaces import Inputs
+from livehead.motion.idle import IdleMotion
+from livehead.motion.keypoints import MESH478, Keypoints, mesh_keypoints
+from livehead.motion.presence import Presence
+from livehead.motion.transfer import MotionTransfer
+
+FACE = np.load(__file__.replace("test_animator.py", "data/face.npz"))["points"]
+
+
+class Showing:
+    """A driver that gives what it is told and counts how often it looked."""
+
+    motion_set = MESH478
+
+    def __init__(self) -> None:
+        self.motion = mesh_keypoints(FACE, 1.0, 0)
+        self.looked = 0
+
+    def estimate(self, inputs: Inputs) -> Keypoints:
+        self.looked += 1
+        return replace(self.motion, captured_ns=inputs.now_ns)
+
+    def reset(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Plain:
+    motion: Keypoints
+    shade: int
+
+
+class Shading:
+    """A renderer that paints the avatar's shade, and keeps the motion that it was given."""
+
+    motion_sets = frozenset({MESH478})
+    hardware = "none"
+
+    def __init__(self) -> None:
+        self.size = 32
+        self.given: Keypoints | None = None
+
+    def prepare(self, source: int) -> Plain:
+        return Plain(mesh_keypoints(FACE, 1.0, 0), source)
+
+    def render(self, avatar: Plain, motion: Keypoints) -> Image:
+        self.given = motion
+        return np.full((self.size, self.size, 3), avatar.shade, np.uint8)
+
+    def render_many(self, pairs):  # type: ignore[no-untyped-def]
+        return [self.render(*pair) for pair in pairs]
+
+
+class AsIs:
+    def compose(self, rendered: Image) -> Image:
+        return rendered
+
+
+def at(ms: int) -> Inputs:
+    frame = VideoFrame(np.zeros((4, 4, 3), np.uint8), ms, Fraction(1, 1000), ms * 10**6)
+    return Inputs(frame, None, frame.captured_ns)
+
+
+def build(*shades: int, **options: float) -> tuple[Animator, Showing, Shading]:
+    driver, renderer = Showing(), Shading()
+    scenes = []
+    for shade in shades:
+        avatar = renderer.prepare(shade)
+        scenes.append(
+            Scene(str(shade), avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
+        )
+    return Animator(driver, renderer, scenes, **options), driver, renderer  # type: ignore[arg-type]
+
+
+def test_inputs_become_a_picture_of_the_first_avatar() -> None:
+    animator, _, _ = build(50, 200)
+    assert animator.animate(at(0)).mean() == 50
+
+
+def test_the_next_avatar_comes_with_a_cross_fade() -> None:
+    animator, _, _ = build(50, 200, fade_s=60.0)
+    animator.animate(at(0))
+    assert animator.next_scene().name == "200"
+    assert 50 <= animator.animate(at(33)).mean() < 60, "the fade has only begun"
+
+
+def test_without_a_fade_the_next_avatar_is_there_at_once_and_the_first_follows_the_last() -> None:
+    animator, _, _ = build(50, 200, fade_s=0.0)
+    animator.animate(at(0))
+    animator.next_scene()
+    assert animator.animate(at(33)).mean() == 200
+    animator.next_scene()
+    assert animator.animate(at(66)).mean() == 50
+
+
+def test_a_frozen_picture_stays_until_it_is_let_go() -> None:
+    animator, _, _ = build(50, 200, fade_s=0.0)
+    first = animator.animate(at(0))
+    animator.frozen = True
+    animator.next_scene()
+    assert animator.animate(at(33)) is first
+    animator.frozen = False
+    assert animator.animate(at(66)).mean() == 200
+
+
+def test_a_face_never_seen_leaves_the_avatar_to_idle_motion() -> None:
+    animator, driver, renderer = build(50)
+    driver.motion = mesh_keypoints(np.zeros_like(FACE), 0.0, 0)
+    for ms in range(0, 2000, 33):
+        animator.animate(at(ms))
+        assert renderer.given is not None
+        assert np.abs(renderer.given.value[0] - FACE[:, :2]).max() < 0.1
+
+
+def test_a_lower_tracking_rate_repeats_motion_with_the_new_time() -> None:
+    animator, driver, _ = build(50)
+    animator.set_quality(Quality(size=16, track_every=2, fps=30))
+    motions = [animator.estimate(at(33 * n)) for n in range(6)]
+    assert driver.looked == 4, "the first, then every other one"
+    assert [motion.captured_ns for motion in motions] == [33 * n * 10**6 for n in range(6)]
+
+
+def test_quality_changes_the_size_from_the_next_picture_on() -> None:
+    animator, _, renderer = build(50)
+    animator.set_quality(Quality(size=16, track_every=1, fps=30))
+    assert animator.animate(at(0)).shape == (16, 16, 3)
+    assert renderer.size == 16
+
+
+def test_requests_are_done_between_frames() -> None:
+    animator, _, _ = build(50)
+    done: list[str] = []
+    animator.between_frames(lambda: done.append("now"))
+    assert not done
+    animator.animate(at(0))
+    assert done == ["now"]
+
+
+def test_every_motion_can_be_watched() -> None:
+    driver, renderer = Showing(), Shading()
+    avatar = renderer.prepare(1)
+    watched: list[Keypoints] = []
+    scene = Scene("one", avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
+    animator = Animator(driver, renderer, [scene], watch=watched.append)
+    animator.estimate(at(0))
+    assert len(watched) == 1
+
+
+def test_a_driver_and_a_renderer_of_other_points_are_refused_by_name() -> None:
+    driver, renderer = Showing(), Shading()
+    renderer.motion_sets = frozenset({"dagan15"})
+    with pytest.raises(ConfigError, match=r"mesh478.*dagan15"):
+        Animator(driver, renderer, [])
+
+
+def test_no_avatar_is_told() -> None:
+    with pytest.raises(ConfigError, match="--avatar"):
+        Animator(Showing(), Shading(), [])
