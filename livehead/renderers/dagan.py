@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ class CompactAvatar:
     motion: Keypoints
     image: Image
     person: Array
-    _codes: dict[int, SourceCode] = field(default_factory=dict, repr=False)
+    _codes: WeakKeyDictionary[CompactGenerator, SourceCode] = field(default_factory=WeakKeyDictionary, repr=False)
     _photos: dict[int, Image] = field(default_factory=dict, repr=False)
 
     def photo(self, side: int) -> Image:
@@ -109,13 +110,13 @@ class CompactRenderer:
 
     @torch.inference_mode()
     def _code(self, avatar: CompactAvatar) -> SourceCode:
-        known = avatar._codes.get(id(self._network))
+        known = avatar._codes.get(self._network)
         if known is None:
             image = torch.from_numpy(_resized(avatar.image, _SIDE)).permute(2, 0, 1)[None].float() / 255
             person = torch.from_numpy(avatar.person)[None, None]
             points = torch.from_numpy(avatar.motion.points3d())
             known = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
-            avatar._codes[id(self._network)] = known
+            avatar._codes[self._network] = known
         return known
 
     def _compose(self, avatar: CompactAvatar, generated: Image, blend: Array, flow: Array) -> Image:

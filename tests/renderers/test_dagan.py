@@ -10,7 +10,8 @@ from livehead.errors import SourceError
 from livehead.models.dagan.compact import build_compact
 from livehead.motion.keypoints import MESH478
 from livehead.perception.portrait import prepare_portrait
-from livehead.renderers.dagan import CompactRenderer
+from livehead.renderers.archive import read_archive, write_archive
+from livehead.renderers.dagan import CompactAvatar, CompactRenderer
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,13 @@ def test_rendering_many_equals_rendering_each(renderer, avatar):
     for image, motion in zip(together, motions, strict=True):
         assert np.abs(image.astype(int) - renderer.render(avatar, motion)).max() <= 1
     assert renderer.render_many([]) == []
+
+
+def test_an_avatar_that_was_kept_on_disk_renders_the_same(renderer, avatar, tmp_path):
+    write_archive(tmp_path / "avatar.npz", avatar)
+    kept = read_archive(CompactAvatar, tmp_path / "avatar.npz")
+    motion = shifted(avatar.motion, 0.05)
+    assert np.array_equal(renderer.render(kept, motion), renderer.render(avatar, motion))
 
 
 def test_another_size_needs_no_new_avatar(renderer, avatar):
