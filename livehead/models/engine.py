@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class Setting:
 
 def choose_setting(precision: Precision = "auto") -> Setting:
     """The setting for ``precision`` on this machine. Raises: ConfigError when it cannot be had here."""
+    if precision not in get_args(Precision):
+        raise ConfigError(f"there is no precision {precision!r}", f"use one of {', '.join(get_args(Precision))}")
     if torch.cuda.is_available():
         dtype = {"auto": torch.float16, "fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[precision]
         return Setting(torch.device("cuda"), dtype, f"{torch.cuda.get_device_name()}, {precision}")

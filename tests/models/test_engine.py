@@ -78,3 +78,8 @@ def test_fp32_is_always_there_and_says_so():
 def test_fp16_without_a_gpu_says_what_to_use_instead():
     with pytest.raises(ConfigError, match="bf16 or fp32"):
         choose_setting("fp16")
+
+
+def test_an_unknown_precision_is_answered_with_the_known_ones():
+    with pytest.raises(ConfigError, match="auto, fp32, bf16, fp16"):
+        choose_setting("int7")
