@@ -57,6 +57,11 @@ COMMANDS = {
         "measure speed and latency on this machine",
         "livehead bench pipeline --json pipeline.json --plot pipeline.png",
     ),
+    "train": _Command(
+        "livehead.commands.train",
+        "train a bundled model on clips of your own",
+        "livehead train compact --data cache --config configs/train/compact.toml",
+    ),
 }
 
 
