@@ -32,7 +32,7 @@ class Loss(_Frozen):
     trained on better than others, what is warped suits everybody.
     """
 
-    mouth: float = 6.0
+    mouth: float = 10.0
     eyes: float = 3.0
     edges: float = 1.0
     levels: int = 3
