@@ -142,7 +142,8 @@ def _find(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
                 break
     if not found:
         remedy = "use a photo of one person who looks into the camera, well lit"
-        raise NoFaceError(f"No face was found in {name}", remedy, subject=name)
+        seen = "A face in profile, or half hidden, is all that was found" if find_faces(photo) else "No face was found"
+        raise NoFaceError(f"{seen} in {name}", remedy, subject=name)
     trust, turns, points, count = max(found, key=lambda each: each[0])
     notes = []
     if trust < _DOUBTFUL:
