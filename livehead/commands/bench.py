@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from livehead.animator import Animator
 from livehead.capture.synthetic import SyntheticCapture
@@ -32,6 +32,9 @@ from livehead.perception.segmentation import Segmentation
 from livehead.pipeline import Pipeline
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.virtual_camera import VirtualCameraSink
+
+if TYPE_CHECKING:
+    from livehead.renderers.dagan import CompactAvatar, CompactRenderer
 
 TIMES = ("median", "p95", "p99", "n")
 
@@ -131,14 +134,34 @@ def seconds_to_first_frame(settings: RunSettings) -> float:
 
 def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
     portrait = own_portrait(ASTRONAUT)
-    renderer = make_renderer(name, settings.render_size)
-    avatar = renderer.prepare(portrait)
-    puppet, script = Puppet(avatar.motion), sample_performance()
-    motions = [puppet(script.at(number / settings.stream.fps), 0) for number in range(round(script.duration_s * 30))]
+    puppet, script = Puppet(portrait.motion), sample_performance()
+    motions = [puppet(script.at(number / 30), 0) for number in range(round(script.duration_s * 30))]
+    used = make_renderer(name, settings.render_size, precision=settings.precision)
+    avatar = used.prepare(portrait)
     with Segmentation() as segmentation:
-        person = segmentation.person(renderer.render(avatar, avatar.motion))
-    subject = Subject(
-        frames={"fp32": lambda motion: renderer.render(avatar, motion)},
-        speech=Speech(still_speech(avatar.motion), person),
-    )
+        person = segmentation.person(used.render(avatar, avatar.motion))
+    speech = Speech(still_speech(avatar.motion), person)
+    subject = Subject(frames={"fp32": lambda motion: used.render(avatar, motion)}, speech=speech)
+    if name == "compact":
+        subject = _network(settings, cast("CompactRenderer", used), avatar, speech)
     return bench_model(subject, motions, rounds)
+
+
+def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar, speech: Speech) -> Subject:
+    """The bundled generator as ``run`` would use it, beside its exact path with and without the source's work kept."""
+    from livehead.renderers.dagan import CompactAvatar
+
+    def fresh() -> CompactAvatar:
+        return CompactAvatar(avatar.motion, avatar.image, avatar.person)
+
+    exact = make_renderer("compact", settings.render_size, precision="fp32")
+    return Subject(
+        frames={
+            "fp32": lambda motion: exact.render(avatar, motion),
+            used.setting.precision: lambda motion: used.render(avatar, motion),
+        },
+        uses=used.setting.precision,
+        uncached=lambda motion: exact.render(fresh(), motion),
+        batched=lambda motions: used.render_many([(avatar, motion) for motion in motions]),
+        speech=speech,
+    )

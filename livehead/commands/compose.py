@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from livehead.animator import Animator, Scene
 from livehead.config import GainSettings, RunSettings
@@ -22,6 +22,10 @@ from livehead.perception.portrait import Portrait
 from livehead.registry import find
 from livehead.renderers.composite import Compositor
 from livehead.renderers.store import AvatarStore
+from livehead.stats import processor
+
+if TYPE_CHECKING:
+    from livehead.models.engine import Precision
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +61,15 @@ class Company:
         self.animator.between_frames(change)
 
 
-def make_renderer(name: str, size: int, *, alpha: bool = False, precision: str = "auto") -> Renderer[Any, Any, Any]:
-    """The renderer called ``name``. Raises: ConfigError for an unknown one, WeightsError."""
+def make_renderer(
+    name: str, size: int, *, alpha: bool = False, precision: str = "auto", threads: int | None = None
+) -> Renderer[Any, Any, Any]:
+    """The renderer called ``name``; ``threads`` for its network, all cores if None.
+
+    Raises: ConfigError for an unknown name, WeightsError.
+    """
     factory = find("renderers", DEFAULT_MODEL if name == "auto" else name)
-    renderer: Renderer[Any, Any, Any] = factory(size, alpha=alpha, precision=precision)
+    renderer: Renderer[Any, Any, Any] = factory(size, alpha=alpha, precision=precision, threads=threads)
     return renderer
 
 
@@ -118,7 +127,11 @@ def assemble(
     """
     picture = settings.picture
     alpha = picture.background != "keep"
-    renderer = make_renderer(settings.model, settings.render_size, alpha=alpha, precision=settings.precision)
+    # One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
+    threads = max(processor()[1] - 1, 1)
+    renderer = make_renderer(
+        settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
+    )
     kind = get_type_hints(type(renderer).prepare)["return"]
     calibration = calibration or Calibration()
     scenes, transfers = [], []
@@ -139,11 +152,22 @@ def to_gains(settings: GainSettings) -> Gains:
     return Gains(**settings.model_dump())
 
 
-def warp(size: int, *, alpha: bool, precision: str) -> Renderer[Any, Any, Any]:
-    """``warp``: no learning, so no precision to choose."""
+def warp(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    """``warp``: no network, so neither precision nor threads to choose."""
     from livehead.renderers.warp import WarpRenderer
 
     return WarpRenderer(size, alpha=alpha)
+
+
+def compact(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    """``compact``: the bundled generator. Raises: ConfigError for a precision that cannot be had here."""
+    import torch
+
+    from livehead.renderers.dagan import CompactRenderer
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
 
 
 def face(argument: str, portrait: Portrait) -> Driver[Keypoints]:
