@@ -11,12 +11,15 @@ import torch
 from safetensors.torch import save_file
 
 from livehead.errors import WeightsMissingError
-from livehead.models.dagan.compact import build_compact
+from livehead.models.dagan.compact import BLEND_PLANES, build_compact
 from livehead.weights.store import load_into
 
 
-def half_weights(checkpoint: Path) -> tuple[dict[str, torch.Tensor], int]:
+def half_weights(checkpoint: Path, sharper: float = 0.0) -> tuple[dict[str, torch.Tensor], int]:
     """The averaged weights of a run, and the samples it has seen.
+
+    ``sharper`` raises the blend map's logits: more of the warped photo, less of what is generated. L1 makes a network
+    hedge with blur; half a unit costs 0.03 dB and gives 0.03 of sharpness (val).
 
     Convolutions in half precision; vectors (biases, norms) in single: they are small, and variances can be tiny.
     Raises: WeightsMissingError.
@@ -26,6 +29,7 @@ def half_weights(checkpoint: Path) -> tuple[dict[str, torch.Tensor], int]:
     document = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = build_compact()
     network.load_state_dict(document["average"])
+    network.decoder.final.bias.data[BLEND_PLANES] += sharper
     tensors = {
         name: (value.half() if value.ndim > 1 else value.float()).contiguous()
         for name, value in network.state_dict().items()
@@ -35,9 +39,9 @@ def half_weights(checkpoint: Path) -> tuple[dict[str, torch.Tensor], int]:
     return tensors, int(document["counts"]["samples"])
 
 
-def export(checkpoint: Path, assets: Path, summary: str) -> Path:
+def export(checkpoint: Path, assets: Path, summary: str, sharper: float = 0.0) -> Path:
     """Write ``compact.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path."""
-    tensors, samples = half_weights(checkpoint)
+    tensors, samples = half_weights(checkpoint, sharper)
     path = assets / "compact.safetensors"
     save_file(tensors, path, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
     listing = assets / "weights.json"
@@ -58,8 +62,9 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="latest.pt of a run")
     parser.add_argument("--assets", type=Path, default=Path(__file__).parents[1] / "assets")
     parser.add_argument("--summary", default="compact generator, {samples} training samples")
+    parser.add_argument("--sharper", type=float, default=0.6, help="raise the blend's logits: more photo, less paint")
     given = parser.parse_args()
-    export(given.checkpoint, given.assets, given.summary)
+    export(given.checkpoint, given.assets, given.summary, given.sharper)
 
 
 if __name__ == "__main__":

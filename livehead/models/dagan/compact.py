@@ -25,6 +25,9 @@ from livehead.models.dagan.prior import CANDIDATES, HeadPrior
 from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface, SurfaceMap
 from livehead.models.grid import resize_flow, warp
 
+BLEND_PLANES = slice(12, 16)
+"""Of the last convolution's planes: the blend map's, before they are shuffled to full size; the others are colours."""
+
 
 @dataclass(frozen=True)
 class CompactSizes:
@@ -107,8 +110,8 @@ class Decoder(nn.Module):
         self.finish = nn.Conv2d(sizes.fine, sizes.fine, 3, padding=1)
         self.final = nn.Conv2d(sizes.fine, 16, 3, padding=1)
         nn.init.zeros_(self.final.weight)
-        # planes 12..15 are the blend map's: start at 0.95 of the warped photo
-        self.final.bias.data.copy_(torch.tensor([0.0] * 12 + [3.0] * 4))
+        nn.init.zeros_(self.final.bias)
+        nn.init.constant_(self.final.bias[BLEND_PLANES], 3.0)  # starts at 0.95 of the warped photo
 
     def forward(
         self, middle: Tensor, coarse: Tensor, warped: Tensor, field: MotionField, memory: tuple[Tensor, Tensor]
