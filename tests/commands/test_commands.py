@@ -137,3 +137,14 @@ def test_a_profile_keeps_avatar_gains_and_calibration(
     assert again == first, "a known neutral face stays until it is asked for anew"
     assert main([*live, "--profile", "mee"]) == 2
     assert "'me'" in capsys.readouterr().err
+
+
+def test_the_bundled_model_animates_by_name(tmp_path: Path, photo: Path, talk: Path) -> None:
+    out = tmp_path / "out.mp4"
+    command = ["animate", "--model", "compact", "--render-size", "256", "--avatar", str(photo), "--driving", str(talk)]
+    assert main([*command, "--out", str(out)]) == 0
+    shown = pictures(out)
+    assert len(shown) == 20
+    changed = np.abs(shown[10].astype(int) - shown[0]).mean(axis=2)
+    assert changed.max() > 30, "the face moves"
+    assert np.median(changed) <= 2, "most of the photo stands still"
