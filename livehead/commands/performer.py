@@ -31,7 +31,8 @@ JUMP_SHOTS = 8
 
 def performer(portrait: Portrait, size: tuple[int, int], motions: list[Keypoints]) -> list[Image]:
     """Camera pictures uint8 [H, W, 3] of ``portrait`` in ``motions``, filmed at ``size`` (width, height)."""
-    renderer = WarpRenderer(512)
+    # No finer than the photo itself: filming is what one waits for before the first frame.
+    renderer = WarpRenderer(min(max(portrait.crop.side, 256), 512))
     avatar = renderer.prepare(portrait)
     stage = Compositor(portrait, size, fit="crop")
     return [stage.compose(renderer.render(avatar, motion)) for motion in motions]
