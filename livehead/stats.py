@@ -8,8 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,13 +45,6 @@ class Stats:
         """Add one timing of ``stage``."""
         with self._lock:
             self._stages.setdefault(stage, deque(maxlen=self._keep)).append(milliseconds)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Time a block as ``stage``; a block that raises is not counted."""
-        start = time.perf_counter_ns()
-        yield
-        self.record(stage, (time.perf_counter_ns() - start) / 1e6)
 
     def recent(self, stage: str, n: int) -> list[float]:
         """The newest ``n`` timings of ``stage`` in ms, oldest first."""

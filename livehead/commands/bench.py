@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,7 +16,6 @@ from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make
 from livehead.commands.options import add_picture_arguments, settings_from
 from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, still_speech
 from livehead.config import RunSettings
-from livehead.errors import DeviceError
 from livehead.governor import Governor, Quality
 from livehead.interfaces import Sink
 from livehead.metrics.bench_model import Speech, Subject, bench_model
@@ -27,6 +24,7 @@ from livehead.metrics.latency import Jumps
 from livehead.metrics.plot import plot_latency
 from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
 from livehead.metrics.report import Json, Report, table, write_json
+from livehead.metrics.startup import seconds_until
 from livehead.motion.performance import Puppet, sample_performance
 from livehead.perception.segmentation import Segmentation
 from livehead.pipeline import Pipeline
@@ -119,17 +117,7 @@ def seconds_to_first_frame(settings: RunSettings) -> float:
         "file:" + str(ASTRONAUT),
     ]
     command += ["--sink", "null", "--model", settings.model, "--render-size", str(settings.render_size)]
-    started = time.monotonic()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line.strip())
-            if line.startswith("first frame"):
-                seconds = time.monotonic() - started
-                process.terminate()
-                return round(seconds, 3)
-    raise DeviceError(f"livehead run gave no frame ({said[-1] if said else 'it said nothing'})", "run it by hand")
+    return round(seconds_until(command, "first frame"), 3)
 
 
 def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:

@@ -20,7 +20,6 @@ class Hotkeys:
     def __init__(self, company: Company, gains: Gains, quit_run: Callable[[], None]) -> None:
         self.gains = gains
         self._company = company
-        self._quit = quit_run
         self._region = 1
         self._actions: dict[WindowKey, Callable[[], object]] = {
             WindowKey.RECALIBRATE: company.recalibrate,
