@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with portraits, clips and PROVENANCE.tsv")
     parser.add_argument("--out", type=Path, required=True, help="folder for videos, sheets and figures")
-    parser.add_argument("--model", default="warp")
+    parser.add_argument("--model", default="auto")
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--splits", default="val,test")
     parser.add_argument("--every", type=int, default=1, help="look at every n-th output frame")

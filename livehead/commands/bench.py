@@ -16,20 +16,23 @@ from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make
 from livehead.commands.options import add_picture_arguments, settings_from
 from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, still_speech
 from livehead.config import RunSettings
+from livehead.frames import Image
 from livehead.governor import Governor, Quality
 from livehead.interfaces import Sink
-from livehead.metrics.bench_model import Speech, Subject, bench_model
+from livehead.metrics.bench_model import Render, Speech, Subject, bench_model
 from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
 from livehead.metrics.latency import Jumps
 from livehead.metrics.plot import plot_latency
 from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
 from livehead.metrics.report import Json, Report, table, write_json
 from livehead.metrics.startup import seconds_until
+from livehead.motion.keypoints import Keypoints
 from livehead.motion.performance import Puppet, sample_performance
 from livehead.perception.segmentation import Segmentation
 from livehead.pipeline import Pipeline
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.virtual_camera import VirtualCameraSink
+from livehead.stats import Stats, processor
 
 if TYPE_CHECKING:
     from livehead.renderers.dagan import CompactAvatar, CompactRenderer
@@ -135,21 +138,46 @@ def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
     return bench_model(subject, motions, rounds)
 
 
+def _alone(renderer: CompactRenderer, avatar: CompactAvatar) -> Render:
+    """Its frames, torch in as many threads as if it were the only renderer of the process."""
+    import torch
+
+    threads = 1 if renderer.setting.integer else processor()[1]
+
+    def render(motion: Keypoints) -> Image:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        return renderer.render(avatar, motion)
+
+    return render
+
+
 def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar, speech: Speech) -> Subject:
     """The bundled generator as ``run`` would use it, beside its exact path with and without the source's work kept."""
+    from livehead.metrics.flops import gflops
+    from livehead.models.engine import quicker_precisions
     from livehead.renderers.dagan import CompactAvatar
 
     def fresh() -> CompactAvatar:
         return CompactAvatar(avatar.motion, avatar.image, avatar.person)
 
-    exact = make_renderer("compact", settings.render_size, precision="fp32")
+    exact = cast("CompactRenderer", make_renderer("compact", settings.render_size, precision="fp32"))
+    renderers = {"fp32": exact, used.setting.precision: used}
+    for precision in quicker_precisions():
+        if precision not in renderers:
+            other = make_renderer("compact", settings.render_size, precision=precision)
+            renderers[precision] = cast("CompactRenderer", other)
+    used.stats = Stats()
+    exact.render(avatar, avatar.motion)
     return Subject(
-        frames={
-            "fp32": lambda motion: exact.render(avatar, motion),
-            used.setting.precision: lambda motion: used.render(avatar, motion),
-        },
+        frames={name: _alone(renderer, avatar) for name, renderer in renderers.items()},
         uses=used.setting.precision,
         uncached=lambda motion: exact.render(fresh(), motion),
         batched=lambda motions: used.render_many([(avatar, motion) for motion in motions]),
+        gflops={
+            "cached": gflops(lambda: exact.render(avatar, avatar.motion)),
+            "uncached": gflops(lambda: exact.render(fresh(), avatar.motion)),
+        },
+        stats=used.stats,
         speech=speech,
     )

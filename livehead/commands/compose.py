@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "warp"
+DEFAULT_MODEL = "compact"
 CONSENT = (
     "Animate a photo of a real person only with that person's consent, and tell those who watch that it is an avatar."
 )
@@ -143,6 +143,9 @@ def assemble(
         stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
         scenes.append(Scene(portrait.name, avatar, transfer, Presence(IdleMotion(avatar.motion)), stage))
         transfers.append(transfer)
+    renderer.render(
+        scenes[0].avatar, scenes[0].avatar.motion
+    )  # what the first frame compiles is ready before a camera is
     animator = Animator(driver, renderer, scenes, watch=watch)
     return Company(animator, renderer.hardware, tuple(transfers), calibration)
 
@@ -165,9 +168,11 @@ def compact(size: int, *, alpha: bool, precision: str, threads: int | None) -> R
 
     from livehead.renderers.dagan import CompactRenderer
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
+    torch.set_num_threads(threads or processor()[1])
+    renderer = CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
+    if renderer.setting.integer:
+        torch.set_num_threads(1)  # the parts that cost have threads of their own by now
+    return renderer
 
 
 def face(argument: str, portrait: Portrait) -> Driver[Keypoints]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from livehead.commands.compose import make_renderer
+from livehead.commands.compose import DEFAULT_MODEL, make_renderer
 from livehead.metrics.clips import list_clips
 from livehead.metrics.evaluation import METRICS, SIDE, Draw, Prepare, Shot, copy, evaluate
 from livehead.metrics.plot import plot_evaluation
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="names of clips, one a line; all of the folder if absent"
     )
-    parser.add_argument("--model", default="warp", help="names, comma between; copy and warp are always added")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="names, comma between; copy and warp are always added")
     parser.add_argument("--frames", type=int, default=40, help="driving frames of each clip")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them")

@@ -1,21 +1,24 @@
-"""How a network is run: precision, memory format, folded batch norms. The fastest setting that is safe here, named."""
+"""How a network is run: precision, memory format, folded norms, compiled parts. The fastest safe setting, named."""
 
 from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from livehead.errors import ConfigError
+from livehead.models import openvino, quantize
+from livehead.models.openvino import OpenVinoPart
 
 log = logging.getLogger(__name__)
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 """``auto`` is the fastest that is safe on this machine; ``fp32`` the exact path."""
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -26,15 +29,22 @@ _PAIRS = (("conv", "norm"), ("conv1", "norm2"))
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where and in which type a network runs; ``why`` says so to a person."""
+    """Where and in which type a network runs; ``why`` says so to a person.
+
+    ``integer``: the parts that a renderer names are compiled by OpenVINO with convolutions in eight bits; ``dtype`` is
+    that of the rest.
+    """
 
     device: torch.device
     dtype: torch.dtype
     why: str
+    integer: bool = False
 
     @property
     def precision(self) -> str:
-        """``fp32``, ``bf16`` or ``fp16``."""
+        """``fp32``, ``bf16``, ``fp16`` or ``int8``."""
+        if self.integer:
+            return "int8"
         return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
 
 
@@ -42,29 +52,69 @@ def choose_setting(precision: Precision = "auto") -> Setting:
     """The setting for ``precision`` on this machine. Raises: ConfigError when it cannot be had here."""
     if precision not in get_args(Precision):
         raise ConfigError(f"there is no precision {precision!r}", f"use one of {', '.join(get_args(Precision))}")
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and precision != "int8":
         dtype = {"auto": torch.float16, "fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[precision]
         return Setting(torch.device("cuda"), dtype, f"{torch.cuda.get_device_name()}, {precision}")
     if precision == "fp16":
         raise ConfigError("fp16 needs a GPU", "use --precision auto, bf16 or fp32", subject=precision)
-    quick = torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
-    if precision == "bf16" or (precision == "auto" and quick):
-        means = "with matrix tiles (AMX)" if torch.cpu._is_amx_tile_supported() else "with AVX-512"
-        return Setting(torch.device("cpu"), torch.bfloat16, f"processor, bf16 {means if quick else 'without hardware'}")
-    return Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+    if precision == "int8" and not openvino.available():
+        raise ConfigError("int8 needs OpenVINO", "pip install 'livehead[fast-cpu]'", subject=precision)
+    if precision == "auto":
+        precision = next(iter(quicker_precisions()), "fp32")
+    if precision == "int8":
+        return Setting(torch.device("cpu"), torch.float32, "processor, int8 by OpenVINO", integer=True)
+    if precision == "fp32":
+        return Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+    means = "with matrix tiles (AMX)" if torch.cpu._is_amx_tile_supported() else "with AVX-512"
+    return Setting(
+        torch.device("cpu"), torch.bfloat16, f"processor, bf16 {means if _quick_bf16() else 'without hardware'}"
+    )
 
 
-def prepare(network: ModuleT, setting: Setting, exact: tuple[str, ...] = ()) -> ModuleT:
+def quicker_precisions() -> list[Precision]:
+    """What a processor here computes quicker than fp32, the quickest first; none where a GPU does the work."""
+    found: list[Precision] = []
+    if torch.cuda.is_available():
+        return found
+    if openvino.available() and (torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported()):
+        found.append("int8")
+    if _quick_bf16():
+        found.append("bf16")
+    return found
+
+
+def _quick_bf16() -> bool:
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+
+
+Parts = Mapping[str, Callable[..., Any]]
+"""Children that take and return tensors only, and what makes their own return of the outputs: they can be compiled."""
+
+
+def prepare(
+    network: ModuleT,
+    setting: Setting,
+    exact: tuple[str, ...] = (),
+    parts: Parts | None = None,
+    ranges: quantize.Ranges | None = None,
+) -> ModuleT:
     """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
 
     Batch norms are folded into the convolutions before them; weights are laid out channels last, or on a processor with
-    bf16 once and for all in the blocks that its matrix unit takes.
+    bf16 once and for all in the blocks that its matrix unit takes. In eight bits, ``ranges`` are those of ``observe``.
+    Raises: ConfigError for eight bits without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
+    if setting.integer and not ranges:
+        raise ConfigError("these weights have no ranges for int8", "export them anew, or use --precision bf16")
     for name, child in network.named_children():
         kept = torch.float32 if name in exact else setting.dtype
         child.to(setting.device, kept, memory_format=torch.channels_last)
     network = network.to(setting.device)
+    if setting.integer and ranges and parts:
+        for name, rebuild in parts.items():
+            compiled = OpenVinoPart(network.get_submodule(name), quantize.part(ranges, name), rebuild)
+            setattr(network, name, compiled)
     if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
         _pack_convolutions(network)
     return network

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar, cast
@@ -15,10 +17,13 @@ import torch
 from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.models.dagan.compact import CompactGenerator, CompactOutput, SourceCode, build_compact, join_codes
-from livehead.models.engine import Precision, Setting, choose_setting, prepare
+from livehead.models.dagan.dense_motion import MotionMasks
+from livehead.models.engine import Parts, Precision, Setting, choose_setting, prepare
+from livehead.models.quantize import Ranges, split_ranges
 from livehead.motion.keypoints import MESH478, Array, Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import Segmentation
+from livehead.stats import Stats
 from livehead.weights.store import load_into, read_weights
 
 Sampled = TypeVar("Sampled", Image, Array)
@@ -26,6 +31,10 @@ Sampled = TypeVar("Sampled", Image, Array)
 _SIDE = 192  # of the picture that the network sees and generates: two cores draw it in time for 30 fps
 _DENSITY = 2  # samples of the photo per pixel of output: linear samples of an enlarged photo stay sharp
 _GEOMETRY = ("surface", "prior")  # parts of the network that stay exact: half a pixel is lost in half precision
+_PARTS: Parts = {
+    "motion": MotionMasks,
+    "decoder": lambda logits: logits,
+}  # what a frame costs, and what each of them returns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +63,7 @@ class CompactRenderer:
 
     ``size``: side of the output in pixels. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``:
     ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the
-    bundled ones.
+    bundled ones, for int8 with their ``ranges``. Where ``stats`` is set, a frame's stages are recorded.
 
     Raises: WeightsError, ConfigError.
     """
@@ -66,11 +75,15 @@ class CompactRenderer:
         alpha: bool = False,
         precision: Precision = "auto",
         network: CompactGenerator | None = None,
+        ranges: Ranges | None = None,
     ) -> None:
         self.size = size
         self.alpha = alpha
         self.setting: Setting = choose_setting(precision)
-        self._network = prepare(network or _bundled(), self.setting, exact=_GEOMETRY)
+        if network is None:
+            network, ranges = _bundled()
+        self.stats: Stats | None = None
+        self._network = prepare(network, self.setting, _GEOMETRY, _PARTS, ranges)
 
     @property
     def motion_sets(self) -> frozenset[str]:
@@ -104,9 +117,19 @@ class CompactRenderer:
             return []
         code = join_codes([self._code(avatar) for avatar, _ in pairs])
         driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
-        output = self._network.paint(code, self._network.move(code, driving.to(self.setting.device)))
-        drawn = _to_host(output)
-        return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
+        with self._timed("move"):
+            field = self._network.move(code, driving.to(self.setting.device))
+        with self._timed("paint"):
+            drawn = _to_host(self._network.paint(code, field))
+        with self._timed("compose"):
+            return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter_ns()
+        yield
+        if self.stats is not None:
+            self.stats.record(stage, (time.perf_counter_ns() - start) / 1e6)
 
     @torch.inference_mode()
     def _code(self, avatar: CompactAvatar) -> SourceCode:
@@ -140,10 +163,11 @@ class CompactRenderer:
         return matte
 
 
-def _bundled() -> CompactGenerator:
+def _bundled() -> tuple[CompactGenerator, Ranges]:
     network = build_compact()
-    load_into(network, read_weights("compact"), "compact")
-    return network
+    tensors, ranges = split_ranges(read_weights("compact"))
+    load_into(network, tensors, "compact")
+    return network, ranges
 
 
 def _to_host(output: CompactOutput) -> list[tuple[Image, Array, Array]]:

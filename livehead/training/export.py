@@ -1,4 +1,4 @@
-"""From a run's checkpoint to the weights that ship: half precision, checksum, model card."""
+"""From a run's checkpoint to the weights that ship: half precision, ranges for int8, checksum, model card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from safetensors.torch import save_file
 
 from livehead.errors import WeightsMissingError
 from livehead.models.dagan.compact import BLEND_PLANES, build_compact
+from livehead.models.engine import fold_batch_norm
+from livehead.models.quantize import Ranges, observe, to_tensors
+from livehead.training.pairs import Augmentation, PairSource
 from livehead.weights.store import load_into
+
+_SIDE = 192  # at which the renderer runs
+_PAIRS = 48
+_EVERY = 8  # of the clips one is read: enough to know ranges
 
 
 def half_weights(checkpoint: Path, sharper: float = 0.0) -> tuple[dict[str, torch.Tensor], int]:
@@ -39,9 +46,29 @@ def half_weights(checkpoint: Path, sharper: float = 0.0) -> tuple[dict[str, torc
     return tensors, int(document["counts"]["samples"])
 
 
-def export(checkpoint: Path, assets: Path, summary: str, sharper: float = 0.0) -> Path:
-    """Write ``compact.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path."""
+def measured_ranges(tensors: dict[str, torch.Tensor], data: Path) -> Ranges:
+    """What the convolutions of these weights get from training pairs of the cache ``data``. Raises: ConfigError."""
+    network = build_compact()
+    load_into(network, tensors, "the exported weights")
+    network = fold_batch_norm(network.eval())
+    source = PairSource(data, "train", _SIDE, 0, _EVERY)
+
+    @torch.inference_mode()
+    def look() -> None:
+        for number in range(_PAIRS):
+            batch = source.batch(1, Augmentation(), (number,))
+            network(batch.source, batch.mask, batch.source_points, batch.target_points)
+
+    return observe(network, look)
+
+
+def export(checkpoint: Path, assets: Path, data: Path, summary: str, sharper: float = 0.0) -> Path:
+    """Write ``compact.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path.
+
+    ``data``: the training cache, to measure the ranges for int8 on.
+    """
     tensors, samples = half_weights(checkpoint, sharper)
+    tensors |= to_tensors(measured_ranges(tensors, data))
     path = assets / "compact.safetensors"
     save_file(tensors, path, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
     listing = assets / "weights.json"
@@ -60,11 +87,12 @@ def export(checkpoint: Path, assets: Path, summary: str, sharper: float = 0.0) -
 def main() -> None:
     parser = argparse.ArgumentParser(description="export a run's averaged weights into the package")
     parser.add_argument("checkpoint", type=Path, help="latest.pt of a run")
+    parser.add_argument("--data", type=Path, required=True, help="the training cache")
     parser.add_argument("--assets", type=Path, default=Path(__file__).parents[1] / "assets")
     parser.add_argument("--summary", default="compact generator, {samples} training samples")
     parser.add_argument("--sharper", type=float, default=0.6, help="raise the blend's logits: more photo, less paint")
     given = parser.parse_args()
-    export(given.checkpoint, given.assets, given.summary, given.sharper)
+    export(given.checkpoint, given.assets, given.data, given.summary, given.sharper)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,18 @@ import pytest
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks that are compiled once for all tests."""
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, so that no test meets the avatars of another."""
     folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "compiled").symlink_to(compiled, target_is_directory=True)
     monkeypatch.setenv("LIVEHEAD_HOME", str(folder))
     return folder
 

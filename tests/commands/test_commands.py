@@ -97,9 +97,10 @@ def test_evaluate_gives_the_design_s_figures(tmp_path: Path, talk: Path) -> None
     clips = ["evaluate", "--clips", str(talk.parent), "--frames", "6"]
     assert main([*clips, "--json", str(figures), "--plot", str(plot)]) == 0
     results = json.loads(figures.read_text())["results"]
-    assert set(results) == {"copy", "warp"}
-    assert results["warp"]["clips"]["talk"]["psnr"] > results["copy"]["clips"]["talk"]["psnr"]
-    assert results["warp"]["mean"]["akd"] < results["copy"]["mean"]["akd"]
+    assert set(results) == {"copy", "warp", "compact"}
+    for model in ("warp", "compact"):
+        assert results[model]["clips"]["talk"]["psnr"] > results["copy"]["clips"]["talk"]["psnr"]
+        assert results[model]["mean"]["akd"] < results["copy"]["mean"]["akd"]
     assert Image.open(plot).size[0] > 300
 
 
@@ -108,6 +109,9 @@ def test_bench_model_tells_time_and_that_the_background_stands_still(tmp_path: P
     assert main(["bench", "model", "--rounds", "5", "--render-size", "128", "--json", str(figures)]) == 0
     report = json.loads(figures.read_text())
     assert report["results"]["frame"]["n"] == 5
+    assert report["results"]["stages"].keys() == {"move", "paint", "compose"}
+    assert 0 < report["results"]["gflops_cached"] < report["results"]["gflops_uncached"]
+    assert all(fidelity > 35 for fidelity in report["results"]["psnr_to_fp32"].values())
     assert report["yardstick_ms"].keys() == {"conv_fp32", "conv_bf16"}
     assert report["results"]["background_change"]["mean"] < 1 / 255
 

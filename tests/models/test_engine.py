@@ -1,10 +1,16 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from livehead.config import HOME
 from livehead.errors import ConfigError
+from livehead.models import openvino
 from livehead.models.blocks import Hourglass, Res, Same
-from livehead.models.engine import Setting, choose_setting, fold_batch_norm, prepare
+from livehead.models.engine import Setting, choose_setting, fold_batch_norm, prepare, quicker_precisions
+from livehead.models.openvino import OpenVinoPart
+from livehead.models.quantize import observe
 
 
 class Network(nn.Module):
@@ -66,6 +72,42 @@ def test_packed_convolutions_compute_the_same(network):
         packed = prepare(network, Setting(torch.device("cpu"), torch.bfloat16, "a test"))(x)
     assert packed.is_contiguous(memory_format=torch.channels_last)
     assert (packed - expected).abs().max() <= 0.02 * expected.abs().max()
+
+
+def test_integers_need_ranges(network):
+    setting = Setting(torch.device("cpu"), torch.float32, "a test", integer=True)
+    with pytest.raises(ConfigError, match="no ranges"):
+        prepare(network, setting, parts={"body": lambda x: x})
+
+
+def test_named_parts_are_computed_in_integers_and_the_rest_exactly(network, monkeypatch, tmp_path):
+    pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
+    monkeypatch.setenv(HOME, str(tmp_path))
+    setting = choose_setting("int8")
+    assert setting.precision == "int8"
+    x = torch.rand(1, 3, 16, 16)
+    with torch.inference_mode():
+        folded = fold_batch_norm(copy.deepcopy(network))
+        ranges = observe(folded, lambda: folded(x))
+        got = prepare(network, setting, parts={"body": lambda x: x}, ranges=ranges)
+        error = got(x) - network(x)
+    assert isinstance(got.body, OpenVinoPart)
+    assert type(got.geometry) is nn.Linear
+    assert 0 < error.square().mean().sqrt() < 0.05 * network(x).std()
+
+
+def test_int8_without_the_package_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(openvino, "available", lambda: False)
+    assert "int8" not in quicker_precisions()
+    with pytest.raises(ConfigError, match="fast-cpu"):
+        choose_setting("int8")
+
+
+def test_auto_is_the_quickest_that_there_is():
+    if torch.cuda.is_available():
+        assert choose_setting().precision == "fp16"
+    else:
+        assert choose_setting().precision == [*quicker_precisions(), "fp32"][0]
 
 
 def test_fp32_is_always_there_and_says_so():

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from livehead.config import HOME
 from livehead.errors import SourceError
+from livehead.metrics.image import psnr
 from livehead.models.dagan.compact import build_compact
 from livehead.motion.keypoints import MESH478
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.archive import read_archive, write_archive
 from livehead.renderers.dagan import CompactAvatar, CompactRenderer
+from livehead.stats import Stats
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,27 @@ def test_half_precision_stays_close_to_the_exact_path(renderer, avatar):
     half = CompactRenderer(size=256, precision="bf16", network=build_compact())
     motion = shifted(avatar.motion, 0.05)
     assert np.abs(half.render(avatar, motion).astype(int) - renderer.render(avatar, motion)).mean() < 0.5
+
+
+def test_the_bundled_weights_in_eight_bits_stay_close_to_the_exact_path(portrait, monkeypatch, tmp_path):
+    pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
+    monkeypatch.setenv(HOME, str(tmp_path))
+    exact, integer = (CompactRenderer(size=256, precision=precision) for precision in ("fp32", "int8"))
+    avatar = exact.prepare(portrait)
+    for x in (0.0, 0.08):
+        motion = shifted(avatar.motion, x)
+        assert psnr(integer.render(avatar, motion), exact.render(avatar, motion)) > 40
+
+
+def test_the_stages_of_a_frame_are_recorded_where_somebody_asks(renderer, avatar):
+    renderer.stats = Stats()
+    try:
+        renderer.render(avatar, avatar.motion)
+        stages = renderer.stats.stages()
+    finally:
+        renderer.stats = None
+    assert set(stages) == {"move", "paint", "compose"}
+    assert all(stage["n"] == 1 and stage["median"] > 0 for stage in stages.values())
 
 
 def test_a_portrait_in_other_points_is_refused_by_name(renderer, portrait):

@@ -1,12 +1,17 @@
 import csv
+import hashlib
+import json
 
 import pytest
 import torch
 
 from livehead.errors import ConfigError
+from livehead.models.dagan.compact import build_compact
+from livehead.models.quantize import split_ranges
 from livehead.training.compact import run
-from livehead.training.export import half_weights
+from livehead.training.export import export, half_weights
 from livehead.training.recipe import read_recipe
+from livehead.weights.store import load_into, read_file
 
 RECIPE = """
 log_every = 1
@@ -74,6 +79,19 @@ def test_half_weights_start_a_new_run(cache, tmp_path):
     save_file(tensors, tmp_path / "half.safetensors")
     run(cache, recipe(tmp_path, 2), tmp_path / "second", init=tmp_path / "half.safetensors")
     assert len(losses(tmp_path / "second")) == 1
+
+
+def test_an_export_has_checksum_summary_and_ranges_for_every_convolution(cache, tmp_path):
+    run(cache, recipe(tmp_path, 2), tmp_path / "run")
+    path = export(tmp_path / "run" / "latest.pt", tmp_path, cache, "after {samples} samples")
+    [entry] = json.loads((tmp_path / "weights.json").read_text()).values()
+    assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert entry["summary"] == "after 2 samples"
+    weights, ranges = split_ranges(read_file(path))
+    load_into(network := build_compact(), weights, path.name)
+    convolutions = {name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)}
+    assert set(ranges) == convolutions
+    assert all(low <= 0 <= high for low, high in ranges.values())
 
 
 def test_resuming_without_a_checkpoint_says_so(cache, tmp_path):

@@ -6,6 +6,10 @@ network runs; the flow corrects a prior instead of starting from nothing; and th
 
 A picture of side S: flow and occlusion at S/4 (skin at S/2), features at S/4 and S/8, attention at S/16, the last
 layers at S/2, whose planes are shuffled to S.
+
+What depends on the photo alone is drawn once and costs nothing a frame. So the photo gets a network of its own, the
+``SourceReader``: it tells hair from shoulders from background and guesses what lies behind, and the networks of a frame
+look that up instead of finding it out anew.
 """
 
 from __future__ import annotations
@@ -31,7 +35,10 @@ BLEND_PLANES = slice(12, 16)
 
 @dataclass(frozen=True)
 class CompactSizes:
-    """Widths: ``fine`` at S/2, ``middle`` at S/4, ``coarse`` at S/8; ``motion``, ``motion_depth``: the hourglass."""
+    """Widths: ``fine`` at S/2, ``middle`` at S/4, ``coarse`` at S/8; ``motion``, ``motion_depth``: the hourglass.
+
+    ``layers``: planes that the reader of the photo adds to what the motion network sees; ``reader...``: its hourglass.
+    """
 
     fine: int = 32
     middle: int = 64
@@ -41,10 +48,17 @@ class CompactSizes:
     motion: int = 32
     motion_largest: int = 128
     motion_depth: int = 3
+    layers: int = 12
+    reader: int = 40
+    reader_largest: int = 160
+    reader_depth: int = 4
 
 
 class SourceCode(NamedTuple):
-    """All that depends on the source alone. ``card`` [B, 12, S/4, S/4]: colours, person mask, mesh."""
+    """All that depends on the source alone.
+
+    ``card`` [B, 12 + layers, S/4, S/4]: colours, person mask, mesh, and what the reader tells of every place.
+    """
 
     image: Tensor
     points: Tensor
@@ -77,20 +91,41 @@ class CompactOutput(NamedTuple):
         return torch.lerp(self.generated, self.warped, self.alpha)
 
 
-class SourceEncoder(nn.Module):
-    """Appearance at S/4 and S/8 from colours and person mask [B, 4, S, S] (and the mesh's card at S/4)."""
+class SourceReader(nn.Module):
+    """Understands the photo, once: ``layers`` planes for the motion network, and coarse features, zero at first."""
 
     def __init__(self, sizes: CompactSizes) -> None:
         super().__init__()
+        self.hourglass = Hourglass(4 * 16 + CARD_PLANES, sizes.reader, sizes.reader_largest, sizes.reader_depth)
+        width = self.hourglass.out_channels
+        self.layers = nn.Conv2d(width, sizes.layers, 3, padding=1)
+        self.coarse = nn.Conv2d(width, sizes.coarse, 3, padding=1)
+        nn.init.zeros_(self.coarse.weight)
+        nn.init.zeros_(self.coarse.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of what the encoder sees, [B, 72, S/4, S/4]: layers at S/4, features at S/8."""
+        read = self.hourglass(x)
+        return torch.tanh(self.layers(read)), self.coarse(F.avg_pool2d(read, 2))
+
+
+class SourceEncoder(nn.Module):
+    """Appearance at S/4 and S/8 from colours and person mask [B, 4, S, S] (and the mesh's card at S/4)."""
+
+    def __init__(self, sizes: CompactSizes, reader: SourceReader) -> None:
+        super().__init__()
+        self.reader = reader
         self.first = Same(4 * 16 + CARD_PLANES, sizes.middle)
         self.second = Same(sizes.middle, sizes.middle)
         self.third = Same(4 * sizes.middle, sizes.coarse)
         self.fourth = Res(sizes.coarse)
 
-    def forward(self, x: Tensor, card: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.first(torch.cat([F.pixel_unshuffle(x, 4), card], dim=1).to(self.first.conv.weight.dtype))
-        middle = self.second(x)
-        return middle, self.fourth(self.third(F.pixel_unshuffle(middle, 2)))
+    def forward(self, x: Tensor, card: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The reader's layers [B, layers, S/4, S/4]; features at S/4 and S/8."""
+        x = torch.cat([F.pixel_unshuffle(x, 4), card], dim=1).to(self.first.conv.weight.dtype)
+        layers, told = self.reader(x)
+        middle = self.second(self.first(x))
+        return layers, middle, self.fourth(self.third(F.pixel_unshuffle(middle, 2))) + told
 
 
 class Decoder(nn.Module):
@@ -114,14 +149,24 @@ class Decoder(nn.Module):
         nn.init.constant_(self.final.bias[BLEND_PLANES], 3.0)  # starts at 0.95 of the warped photo
 
     def forward(
-        self, middle: Tensor, coarse: Tensor, warped: Tensor, field: MotionField, memory: tuple[Tensor, Tensor]
-    ):
-        """Warped features, the warped photo [B, 3, S, S]; returns logits of colours and blend [B, 4, S, S]."""
-        near, far = field.occlusion.to(coarse.dtype).split(1, dim=1)
-        surface = field.surface.to(coarse.dtype, memory_format=torch.channels_last)
+        self,
+        middle: Tensor,
+        coarse: Tensor,
+        warped: Tensor,
+        occlusion: Tensor,
+        surface: Tensor,
+        key: Tensor,
+        value: Tensor,
+    ) -> Tensor:
+        """From warped features and photo [B, 3, S, S], a field's two maps, the attention's memory.
+
+        Returns logits of colours and blend [B, 4, S, S].
+        """
+        near, far = occlusion.to(coarse.dtype).split(1, dim=1)
+        surface = surface.to(coarse.dtype, memory_format=torch.channels_last)
         at_middle = F.avg_pool2d(surface, 2)
         guide = self.guide(F.avg_pool2d(at_middle, 2))
-        recalled = self.attention.recall(F.avg_pool2d(guide, 2), memory)
+        recalled = self.attention.recall(F.avg_pool2d(guide, 2), (key, value))
         x = coarse * F.avg_pool2d(far, 2) + F.interpolate(recalled, scale_factor=2, mode="nearest")
         x = self.bottleneck(self.enter(torch.cat([x, guide], dim=1)))
         x = F.interpolate(self.rise(x), scale_factor=2, mode="nearest")
@@ -151,8 +196,8 @@ class CompactGenerator(nn.Module):
         side = image.shape[-1]
         seen = torch.cat([image, mask], dim=1) - 0.5
         mesh = self.surface.card(points, side // 4)
-        middle, coarse = self.encoder(seen, mesh)
-        card = torch.cat([F.avg_pool2d(seen, 4), mesh], dim=1)
+        layers, middle, coarse = self.encoder(seen, mesh)
+        card = torch.cat([F.avg_pool2d(seen, 4), mesh, layers.to(mesh.dtype)], dim=1)
         return SourceCode(image, points, card, middle, coarse, self.decoder.attention.remember(F.avg_pool2d(coarse, 2)))
 
     def move(self, source: SourceCode, driving: Tensor) -> MotionField:
@@ -166,15 +211,14 @@ class CompactGenerator(nn.Module):
         flow = resize_flow(rest, 2 * height, 2 * width) + share.movedim(1, -1) * skin_flow
         return MotionField(flow, masks.occlusion, skin.planes, masks.mask)
 
-    @torch.no_grad()
     def look(self, source: SourceCode, driving: Tensor, skin: SurfaceMap):
-        """What the motion network sees [B, 40, S/4, S/4], the prior, and the skin's flow [B, S/2, S/2, 2]."""
+        """What the motion network sees [B, 40 + 2 layers, S/4, S/4], the prior, the skin's flow [B, S/2, S/2, 2]."""
         height, width = source.card.shape[2:]
         planes = F.avg_pool2d(skin.planes, 2)
         prior = self.prior(driving, source.points, planes[:, :1])
         guess = torch.softmax(prior.logits, dim=1)
         near = resize_flow(skin.flow, height, width) * guess[:, -1, :, :, None]
-        moved = warp(source.card, blend(guess[:, :-1], prior.displacements) + near)
+        moved = warp(source.card, blend(guess[:, :-1], prior.displacements) + near)  # differentiable in the layers
         turned = warp(source.card[:, :4], blend(torch.ones_like(guess[:, :1]), prior.displacements[:, 1:2]))
         return torch.cat([source.card, moved, turned, planes], dim=1), prior, skin.flow
 
@@ -184,7 +228,8 @@ class CompactGenerator(nn.Module):
         warped = warp(source.image, resize_flow(field.flow, side, side))
         middle = warp(source.middle, resize_flow(field.flow, side // 4, side // 4))
         coarse = warp(source.coarse, resize_flow(field.flow, side // 8, side // 8))
-        planes = torch.sigmoid(self.decoder(middle, coarse, warped, field, source.memory).float())
+        logits = self.decoder(middle, coarse, warped, field.occlusion, field.surface, *source.memory)
+        planes = torch.sigmoid(logits.float())
         generated, alpha = planes[:, :3], planes[:, 3:]
         return CompactOutput(warped, generated, alpha, field)
 
@@ -206,13 +251,13 @@ def join_codes(codes: Sequence[SourceCode]) -> SourceCode:
 def build_compact(sizes: CompactSizes | None = None) -> CompactGenerator:
     """The one place where the model's sizes meet."""
     sizes = sizes or CompactSizes()
-    seen = 2 * (4 + CARD_PLANES) + 4 + SURFACE_PLANES
+    seen = 2 * (4 + CARD_PLANES + sizes.layers) + 4 + SURFACE_PLANES
     hourglass = Hourglass(seen, sizes.motion, sizes.motion_largest, sizes.motion_depth)
     attention = CrossModalAttention(sizes.attention, sizes.coarse, sizes.attention)
     return CompactGenerator(
         FaceSurface(),
         HeadPrior(),
-        SourceEncoder(sizes),
+        SourceEncoder(sizes, SourceReader(sizes)),
         DenseMotion(hourglass, CANDIDATES, occlusions=2, kernel=3, corrects=True),
         Decoder(sizes, attention),
     )

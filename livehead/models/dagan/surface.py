@@ -107,7 +107,7 @@ def _samples(spacing: float) -> _Samples:
 class FaceSurface(nn.Module):
     """Draws the mesh. ``spacing``: distance of samples on the mean face, whose height is 2."""
 
-    def __init__(self, spacing: float = 0.02) -> None:
+    def __init__(self, spacing: float = 0.03) -> None:
         super().__init__()
         samples = _samples(spacing)
         for name, array in (("corners", samples.corners), ("shares", samples.shares), ("labels", samples.labels)):

@@ -1,0 +1,105 @@
+"""Convolutions in eight bits: which range each one's input has, and a network that rounds as eight bits would.
+
+Post-training quantisation, as in Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference" (CVPR 2018): inputs share one scale and zero point a tensor, weights have a scale for
+each output channel. The rounding network computes in float32; a compiler that knows the operations (OpenVINO) turns it
+into integer arithmetic.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Ranges = dict[str, tuple[float, float]]
+"""Least and largest input of each convolution, by its name in the network. Zero is always between them."""
+
+_PREFIX = "ranges."
+
+
+def observe(network: nn.Module, run: Callable[[], None]) -> Ranges:
+    """The ranges of the convolutions' inputs while ``run`` calls the network on typical inputs.
+
+    Of each call's extremes the mean counts: a single outlier would cost all other values their precision.
+    """
+    seen: dict[str, list[tuple[float, float]]] = {}
+
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            x = inputs[0].detach()
+            seen.setdefault(name, []).append((float(x.amin()), float(x.amax())))
+
+        return hook
+
+    convolutions = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    handles = [module.register_forward_pre_hook(note(name)) for name, module in convolutions]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: _mean_range(pairs) for name, pairs in seen.items()}
+
+
+def _mean_range(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    low, high = (sum(values) / len(values) for values in zip(*pairs, strict=True))
+    return min(low, 0.0), max(high, 0.0)
+
+
+class RoundedConv(nn.Module):
+    """A convolution whose input and weights are rounded to 256 and 255 levels."""
+
+    def __init__(self, conv: nn.Conv2d, span: tuple[float, float]) -> None:
+        super().__init__()
+        low, high = span
+        self.scale = max((high - low) / 255, 1e-8)
+        self.zero = round(-low / self.scale)
+        self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
+        weight = conv.weight.detach().float().contiguous()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().float())
+        self.register_buffer("steps", weight.abs().amax(dim=(1, 2, 3)).clamp_min(1e-8) / 127)
+        self.register_buffer("zeros", torch.zeros(len(weight), dtype=torch.int32))
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale!r}, zero={self.zero}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, 0, 255)
+        weight = torch.fake_quantize_per_channel_affine(self.weight, self.steps, self.zeros, 0, -127, 127)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+def rounded(network: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> nn.Module:
+    """A copy of ``network`` in which every convolution with a range is a ``RoundedConv``."""
+    network = copy.deepcopy(network)
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.Conv2d) and name in ranges:
+            owner, _, last = name.rpartition(".")
+            setattr(network.get_submodule(owner), last, RoundedConv(module, ranges[name]))
+    return network
+
+
+def part(ranges: Ranges, name: str) -> Ranges:
+    """The ranges of the child ``name``, by the names that its convolutions have in it."""
+    return {key.removeprefix(f"{name}."): span for key, span in ranges.items() if key.startswith(f"{name}.")}
+
+
+def to_tensors(ranges: Ranges) -> dict[str, Tensor]:
+    """Ranges in the form in which they lie beside the weights in one file."""
+    return {_PREFIX + name: torch.tensor(span) for name, span in ranges.items()}
+
+
+def split_ranges(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], Ranges]:
+    """A file's tensors, and the ranges that were among them."""
+    weights = {name: value for name, value in tensors.items() if not name.startswith(_PREFIX)}
+    spans = {
+        name.removeprefix(_PREFIX): (float(value[0]), float(value[1]))
+        for name, value in tensors.items()
+        if name.startswith(_PREFIX)
+    }
+    return weights, spans

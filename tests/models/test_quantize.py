@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import nn
+
+from livehead.models.blocks import Hourglass
+from livehead.models.quantize import RoundedConv, observe, part, rounded, split_ranges, to_tensors
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.body = Hourglass(8, 4, 16, 2)
+        self.unused = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.body(torch.relu(self.first(x)))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return Network().eval()
+
+
+def pictures(count):
+    torch.manual_seed(1)
+    return [torch.randn(1, 3, 16, 16) for _ in range(count)]
+
+
+@torch.no_grad()
+def ranges_of(network, inputs):
+    return observe(network, lambda: [network(x) for x in inputs])
+
+
+def test_a_range_is_the_mean_of_the_calls_extremes_and_holds_zero(network):
+    low, high = torch.full((1, 3, 16, 16), 2.0), torch.full((1, 3, 16, 16), 4.0)
+    assert ranges_of(network, [low, high])["first"] == (0.0, 3.0)
+
+
+def test_convolutions_that_were_not_called_have_no_range(network):
+    ranges = ranges_of(network, pictures(2))
+    assert "unused" not in ranges
+    assert {"first", "body.encoder.down_blocks.0.conv", "body.decoder.up_blocks.1.conv"} <= ranges.keys()
+
+
+def test_observing_leaves_no_hook_behind(network):
+    ranges_of(network, pictures(1))
+    assert all(not module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_rounded_network_stays_within_a_few_steps_of_the_exact_one(network):
+    inputs = pictures(4)
+    eight = rounded(network, ranges_of(network, inputs))
+    with torch.no_grad():
+        exact = torch.cat([network(x) for x in inputs])
+        error = torch.cat([eight(x) for x in inputs]) - exact
+    assert 0 < error.square().mean().sqrt() < 0.03 * exact.std()
+
+
+def test_rounding_is_done_to_256_levels():
+    conv = nn.Conv2d(1, 1, 1, bias=False)
+    conv.weight.data.fill_(1.0)
+    levels = RoundedConv(conv, (-1.0, 1.0))(torch.linspace(-1, 1, 5000).view(1, 1, 1, -1)).unique()
+    assert 250 <= len(levels) <= 256
+
+
+def test_rounding_leaves_the_given_network_alone(network):
+    before = network.first
+    rounded(network, {"first": (0.0, 1.0)})
+    assert network.first is before
+
+
+def test_ranges_lie_beside_weights_and_come_back(network):
+    ranges = {"first": (-0.5, 1.5), "body.encoder.down_blocks.0.conv": (0.0, 2.0)}
+    weights = {"first.weight": torch.ones(1)}
+    kept, found = split_ranges(weights | to_tensors(ranges))
+    assert found == ranges
+    assert kept == weights
+    assert part(found, "body") == {"encoder.down_blocks.0.conv": (0.0, 2.0)}
