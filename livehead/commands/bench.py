@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import sys
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,11 +15,11 @@ from livehead.animator import Animator
 from livehead.capture.synthetic import SyntheticCapture
 from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
 from livehead.commands.options import add_picture_arguments, settings_from
-from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, still_speech
+from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, performer, still_speech
 from livehead.config import RunSettings
-from livehead.frames import Image
+from livehead.frames import Image, VideoFrame
 from livehead.governor import Governor, Quality
-from livehead.interfaces import Sink
+from livehead.interfaces import Inputs, Sink
 from livehead.metrics.bench_model import Render, Speech, Subject, bench_model
 from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
 from livehead.metrics.latency import Jumps
@@ -26,6 +27,7 @@ from livehead.metrics.plot import plot_latency
 from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
 from livehead.metrics.report import Json, Report, table, write_json
 from livehead.metrics.startup import seconds_until
+from livehead.metrics.stillness import noisy, stillness
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.performance import Puppet, sample_performance
 from livehead.perception.segmentation import Segmentation
@@ -37,6 +39,7 @@ from livehead.stats import Stats, processor
 if TYPE_CHECKING:
     from livehead.renderers.dagan import CompactAvatar, CompactRenderer
 
+STILL_FRAMES, SETTLING = 90, 30
 TIMES = ("median", "p95", "p99", "n")
 
 
@@ -60,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
     report = Report("bench", inputs)
     if args.subject == "model":
         results = _model(settings, named, args.rounds)
+        results["stillness"] = measure_stillness(settings, STILL_FRAMES)
         print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
     else:
         figures = measure_pipeline(settings, args.jumps, start_s=seconds_to_first_frame(settings))
@@ -121,6 +125,19 @@ def seconds_to_first_frame(settings: RunSettings) -> float:
     ]
     command += ["--sink", "null", "--model", settings.model, "--render-size", str(settings.render_size)]
     return round(seconds_until(command, "first frame"), 3)
+
+
+def measure_stillness(settings: RunSettings, frames: int) -> Json:
+    """A performer who does not move, seen by a camera with noise, against what the avatar does meanwhile."""
+    portrait = own_portrait(ASTRONAUT)
+    [scene] = performer(portrait, settings.camera.size, [portrait.motion])
+    seen = noisy(scene, frames)
+    animator = assemble(settings, [portrait], make_driver("face", [portrait]), AvatarStore()).animator
+    step, shown = round(1e9 / settings.stream.fps), []
+    for number, image in enumerate(seen):
+        frame = VideoFrame(image, number, Fraction(1, round(settings.stream.fps)), number * step)
+        shown.append(animator.draw(animator.estimate(Inputs(frame, None, number * step))))
+    return cast("Json", stillness(seen[SETTLING:], shown[SETTLING:]))
 
 
 def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:

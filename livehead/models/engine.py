@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from livehead.errors import ConfigError
 from livehead.models import openvino, quantize
+from livehead.models.cuda_graph import CudaGraphPart
 from livehead.models.openvino import OpenVinoPart
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,8 @@ def prepare(
     """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
 
     Batch norms are folded into the convolutions before them; weights are laid out channels last, or on a processor with
-    bf16 once and for all in the blocks that its matrix unit takes. In eight bits, ``ranges`` are those of ``observe``.
+    bf16 once and for all in the blocks that its matrix unit takes. ``parts`` are compiled where that helps: for eight
+    bits, with the ``ranges`` of ``observe``, and as CUDA graphs.
     Raises: ConfigError for eight bits without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
@@ -111,10 +113,12 @@ def prepare(
         kept = torch.float32 if name in exact else setting.dtype
         child.to(setting.device, kept, memory_format=torch.channels_last)
     network = network.to(setting.device)
-    if setting.integer and ranges and parts:
-        for name, rebuild in parts.items():
-            compiled = OpenVinoPart(network.get_submodule(name), quantize.part(ranges, name), rebuild)
-            setattr(network, name, compiled)
+    for name, rebuild in (parts or {}).items():
+        child = network.get_submodule(name)
+        if setting.integer and ranges:
+            setattr(network, name, OpenVinoPart(child, quantize.part(ranges, name), rebuild))
+        elif setting.device.type == "cuda":
+            setattr(network, name, CudaGraphPart(child, rebuild))
     if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
         _pack_convolutions(network)
     return network

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,10 @@ class _Trainer:
         self.recipe, self.data, self.out, self.place, self.state = recipe, data, out, place, state
         self.parallel: nn.Module = state.model
         if place.world > 1:
-            self.parallel = DistributedDataParallel(state.model, broadcast_buffers=False)
+            with warnings.catch_warnings():
+                # newer versions rename the argument, and older ones know only this name
+                warnings.simplefilter("ignore", FutureWarning)
+                self.parallel = DistributedDataParallel(state.model, broadcast_buffers=False)
         self.stop = False
         self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if place.first else None
         self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if place.first else None
