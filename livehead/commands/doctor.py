@@ -98,7 +98,16 @@ def _machine() -> list[Finding]:
     detail = f"{facts['cpu']}, {facts['cores']} cores; {gpu}; yardstick " + ", ".join(
         f"{key} {value} ms" for key, value in speed.items()
     )
-    return [Finding("machine", True, detail)]
+    return [Finding("machine", True, detail), _networks()]
+
+
+def _networks() -> Finding:
+    """In which arithmetic the networks would run, and whether a package would make them quicker."""
+    from livehead.models import openvino
+    from livehead.models.engine import choose_setting, computes_integers
+
+    well = openvino.available() or not computes_integers()
+    return Finding("networks", well, choose_setting().why, "pip install 'livehead[fast-cpu]' makes them quicker here")
 
 
 def _tracker() -> list[Finding]:

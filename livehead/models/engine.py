@@ -75,13 +75,18 @@ def choose_setting(precision: Precision = "auto") -> Setting:
 def quicker_precisions() -> list[Precision]:
     """What a processor here computes quicker than fp32, the quickest first; none where a GPU does the work."""
     found: list[Precision] = []
-    if torch.cuda.is_available():
-        return found
-    if openvino.available() and (torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported()):
+    if openvino.available() and computes_integers():
         found.append("int8")
-    if _quick_bf16():
+    if not torch.cuda.is_available() and _quick_bf16():
         found.append("bf16")
     return found
+
+
+def computes_integers() -> bool:
+    """Whether networks run here on a processor that multiplies integers of eight bits quicker than other numbers."""
+    if torch.cuda.is_available():
+        return False
+    return torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _quick_bf16() -> bool:
