@@ -15,11 +15,14 @@ import torch
 from torch import Tensor
 
 from livehead.models.dagan.surface import mean_face
+from livehead.motion.mesh import MESH
 from livehead.training.cache import Clip, ClipEntry, read_clip, read_index
 
 _STILL_SHARE = 0.04  # of the samples are photos: nothing moves
-_FAR_SHARE = 0.5  # of the pairs are the farthest apart of a few
+_FAR_SHARE = 0.4  # of the pairs are the farthest apart of a few
+_MOUTH_SHARE = 0.35  # are those of a few whose mouths are opened the most differently
 _FAR_OF = 5
+_LIPS = (13, 14)  # the inner lips' middles
 
 
 class Batch(NamedTuple):
@@ -72,10 +75,7 @@ class PairSource:
             clip, first, second = self._stills[rng.integers(len(self._stills))], 0, 0
         else:
             clip = self._moving[rng.choice(len(self._moving), p=self._odds)]
-            first = int(rng.integers(len(clip.frames)))
-            others = rng.integers(len(clip.frames), size=_FAR_OF if rng.random() < _FAR_SHARE else 1)
-            apart = ((clip.landmarks[others] - clip.landmarks[first]) ** 2).sum(axis=(1, 2))
-            second = int(others[apart.argmax()])
+            first, second = _chosen(clip.landmarks, rng)
         return self._augmented(_plain(clip, first, second), augmentation, rng)
 
     def _augmented(self, pair: tuple[np.ndarray, ...], ranges: Augmentation, rng: np.random.Generator):
@@ -103,6 +103,26 @@ class PairSource:
 
         mask = cv2.warpAffine(mask, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return picture(source), mask, points(source_points), picture(target), points(target_points)
+
+
+def _chosen(landmarks: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """Two frames of a clip: often far apart in pose or in how far the mouth is open, else any two."""
+    first = int(rng.integers(len(landmarks)))
+    kind = rng.random()
+    if kind >= _FAR_SHARE + _MOUTH_SHARE:
+        return first, int(rng.integers(len(landmarks)))
+    others = rng.integers(len(landmarks), size=_FAR_OF)
+    if kind < _FAR_SHARE:
+        apart = ((landmarks[others] - landmarks[first]) ** 2).sum(axis=(1, 2))
+    else:
+        apart = np.abs(_opening(landmarks[others]) - _opening(landmarks[first][None]))
+    return first, int(others[apart.argmax()])
+
+
+def _opening(landmarks: np.ndarray) -> np.ndarray:
+    """How far mouths of meshes [T, 478, 3] are open, in units of the face's height: [T]."""
+    inner = np.linalg.norm(landmarks[:, _LIPS[0], :2] - landmarks[:, _LIPS[1], :2], axis=1)
+    return inner / np.linalg.norm(landmarks[:, MESH.chin, :2] - landmarks[:, MESH.forehead, :2], axis=1)
 
 
 def _load(folder: Path, entry: ClipEntry, side: int) -> Clip:

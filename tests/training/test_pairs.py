@@ -1,6 +1,8 @@
 import numpy as np
 import torch
 
+from livehead.models.dagan.surface import mean_face
+from livehead.training import pairs
 from livehead.training.pairs import Augmentation, PairSource
 
 NOTHING = Augmentation(zoom=(1, 1), turn=0, shift=0, colour=0)
@@ -34,3 +36,12 @@ def test_held_out_pairs_begin_with_the_first_frame(cache):
     assert batch.source.shape == (3, 3, 64, 64)
     assert torch.equal(batch.source[0], batch.source[2])
     assert not np.allclose(batch.target[0], batch.target[2])
+
+
+def test_mouths_that_differ_are_chosen_more_often_than_chance_would():
+    mesh = np.repeat(mean_face()[0][None], 40, axis=0).astype(np.float32)
+    mesh[::10, 14, 1] += 0.3  # one mouth of ten is open
+    rng = np.random.default_rng(0)
+    chosen = [pairs._chosen(mesh, rng) for _ in range(600)]
+    differ = np.mean([(first % 10 == 0) != (second % 10 == 0) for first, second in chosen])
+    assert differ > 0.3 > 2 * 0.1 * 0.9
