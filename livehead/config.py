@@ -14,6 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from livehead.errors import ConfigError
 from livehead.registry import suggestion
 
+HOME = "LIVEHEAD_HOME"
+"""Environment variable: one folder for everything that livehead keeps, in place of the system's own places."""
+
 
 def _size(value: Any) -> Any:
     if isinstance(value, str):

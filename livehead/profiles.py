@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 import platformdirs
 
-from livehead.config import GainSettings, PictureSettings, Settings, parse
+from livehead.config import HOME, GainSettings, PictureSettings, Settings, parse
 from livehead.errors import ConfigError
 from livehead.registry import suggestion
-from livehead.renderers.store import HOME
 
 _NAME = re.compile(r"[\w][\w .-]{0,63}")
 

@@ -14,13 +14,11 @@ from typing import Any, Literal, TypeVar
 import platformdirs
 
 import livehead
+from livehead.config import HOME
 from livehead.frames import Image
 from livehead.interfaces import AvatarT, Renderer
 from livehead.perception.portrait import Portrait, photo_digest, prepare_portrait
 from livehead.renderers.archive import ArchiveError, read_archive, write_archive
-
-HOME = "LIVEHEAD_HOME"
-"""Environment variable: one folder for everything that livehead keeps, in place of the system's own places."""
 
 _FILES_AT_MOST = 100  # of one to thirty megabytes each; those used longest ago go first
 _CODE = ("motion", "perception", "renderers")  # rooms of the package whose code decides what is stored
