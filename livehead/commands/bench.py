@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, cast
 
 from livehead.animator import Animator
 from livehead.capture.synthetic import SyntheticCapture
+from livehead.commands.bench_live import FILM, filmed, live_subject
 from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
+from livehead.commands.dagan import CHECKPOINTS
 from livehead.commands.options import add_picture_arguments, settings_from
 from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, still_speech
 from livehead.config import RunSettings
@@ -87,7 +89,9 @@ def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = 
     fps = settings.stream.fps
 
     async def play(plan: Jumps, receiver: Receiver) -> Played:
-        animator: Animator = assemble(settings, [portrait], make_driver("face", [portrait]), AvatarStore()).animator
+        animator: Animator = assemble(
+            settings, [portrait], make_driver("auto", [portrait], settings.model), AvatarStore()
+        ).animator
         capture = SyntheticCapture(shots, fps=settings.camera.fps, scene=plan)
         sink: Sink = ReceiverSink(receiver)
         if importlib.util.find_spec("pyvirtualcam"):
@@ -124,6 +128,9 @@ def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
     portrait = own_portrait(ASTRONAUT)
     puppet, script = Puppet(portrait.motion), sample_performance()
     motions = [puppet(script.at(number / 30), 0) for number in range(round(script.duration_s * 30))]
+    if name in CHECKPOINTS:
+        film = filmed(portrait, motions[:: max(len(motions) // FILM, 1)])
+        return bench_model(live_subject(settings, name, portrait, film), film.motions, rounds)
     used = make_renderer(name, settings.render_size, precision=settings.precision)
     avatar = used.prepare(portrait)
     with Segmentation() as segmentation:

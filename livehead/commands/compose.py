@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from livehead.animator import Animator, Scene
+from livehead.commands.dagan import CHECKPOINTS, weights_version
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.calibration import Calibration, best_neutral
-from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.presence import Presence
+from livehead.motion.sway import idle_motion
 from livehead.motion.transfer import Gains, MotionTransfer
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait
@@ -92,9 +93,17 @@ def open_portraits(paths: Sequence[Path], store: AvatarStore, tell: Callable[[st
     return portraits
 
 
-def make_driver(spec: str, portraits: Sequence[Portrait]) -> Driver[Keypoints]:
-    """The driver that ``spec`` names. Raises: ConfigError."""
-    name, _, argument = spec.partition(":")
+def driver_name(spec: str, model: str) -> str:
+    """``spec`` in full: ``auto`` is the driver that gives the points ``model`` takes; ``dagan`` the model's own one."""
+    own = f"dagan:{model}" if model in CHECKPOINTS else "face"
+    if spec == "auto" or (spec == "dagan" and model in CHECKPOINTS):
+        return own
+    return spec
+
+
+def make_driver(spec: str, portraits: Sequence[Portrait], model: str = "auto") -> Driver[Keypoints]:
+    """The driver that ``spec`` names, for ``model``. Raises: ConfigError, WeightsError."""
+    name, _, argument = driver_name(spec, model).partition(":")
     driver: Driver[Keypoints] = find("drivers", name)(argument, portraits[0])
     return driver
 
@@ -134,14 +143,15 @@ def assemble(
     )
     kind = get_type_hints(type(renderer).prepare)["return"]
     calibration = calibration or Calibration()
+    version = weights_version(settings.model)
     scenes, transfers = [], []
     for portrait in portraits:
-        avatar = store.avatar(portrait, renderer, kind, "")
+        avatar = store.avatar(portrait, renderer, kind, version)
         transfer = MotionTransfer(
             avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
         )
         stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
-        scenes.append(Scene(portrait.name, avatar, transfer, Presence(IdleMotion(avatar.motion)), stage))
+        scenes.append(Scene(portrait.name, avatar, transfer, Presence(idle_motion(avatar.motion)), stage))
         transfers.append(transfer)
     animator = Animator(driver, renderer, scenes, watch=watch)
     return Company(animator, renderer.hardware, tuple(transfers), calibration)

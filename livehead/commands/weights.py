@@ -54,7 +54,7 @@ def _verify(library: Library, wanted: list[str]) -> int:
 
 def _list(library: Library) -> None:
     for name, weights in bundled().items():
-        print(f"{name}: ships with livehead. {weights.summary} Licence: {weights.licence}.")
+        print(f"{name}: ships with livehead: {weights.summary}. Licence: {weights.licence}.")
     for name, publication in PUBLICATIONS.items():
         if name not in library.names():
             print(f"{name}: not imported; {publication.remedy}")

@@ -38,10 +38,11 @@ class CrossModalAttention(nn.Module):
         """gamma times what ``query`` [B, 1, N, width] finds in ``memory``: [B, C, N]."""
         key, value = memory
         query = query.to(key.dtype)
-        # a processor holds all logits of a call at once: some rows at a time keep them small and in its cache
-        parts = query.split(_ROWS, dim=2) if query.device.type == "cpu" else (query,)
-        mixed = [F.scaled_dot_product_attention(part, key, value, scale=1.0) for part in parts]
-        mixed = (mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)).squeeze(1).transpose(1, 2)
+        if query.device.type == "cpu" and query.shape[2] > _MANY:
+            # a processor's kernel that never holds all logits wants queries, keys and values of one width
+            missing = (0, value.shape[-1] - key.shape[-1])
+            query, key = F.pad(query, missing), F.pad(key, missing)
+        mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1).transpose(1, 2)
         return self.gamma.to(mixed.dtype) * mixed
 
     def weights(self, query: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
@@ -53,7 +54,7 @@ class CrossModalAttention(nn.Module):
         return features + self.recall(guide, self.remember(features))
 
 
-_ROWS = 512
+_MANY = 1024  # places: beyond, all logits together are too large to keep
 
 
 def _rows(planes: Tensor) -> Tensor:

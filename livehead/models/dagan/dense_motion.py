@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from livehead.models.blocks import Hourglass
 from livehead.models.grid import exact, identity_grid
+from livehead.motion.relative import LARGEST_INVERSE
 
 
 class MotionMasks(NamedTuple):
@@ -36,7 +37,7 @@ def keypoint_displacements(driving: Tensor, source: Tensor, jacobian: Tensor) ->
     return torch.cat([linear, offset[..., None]], dim=-1)
 
 
-def bounded_inverse(jacobian: Tensor, largest: float = 20.0) -> Tensor:
+def bounded_inverse(jacobian: Tensor, largest: float = LARGEST_INVERSE) -> Tensor:
     """Inverses of [..., 2, 2]; the exact ones as long as their norm (Frobenius) is at most ``largest``.
 
     A detector's nearly singular Jacobian would otherwise throw a whole region out of the picture.

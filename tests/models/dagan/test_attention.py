@@ -21,11 +21,11 @@ def test_attention_equals_the_published_one(parity):
     assert torch.allclose(weights, arrays["attention"], atol=1e-4, rtol=1e-4)
 
 
-def test_many_queries_in_parts_find_what_they_find_together():
+def test_many_places_are_attended_to_exactly():
     torch.manual_seed(0)
     attention = CrossModalAttention(guide=8, channels=8, width=4)
     torch.nn.init.ones_(attention.gamma)
-    features, guide = torch.rand(1, 8, 32, 32), torch.rand(1, 8, 32, 32)
+    features, guide = torch.rand(1, 8, 36, 36), torch.rand(1, 8, 36, 36)
     memory = attention.remember(features)
     whole = attention.weights(attention.ask(guide), memory) @ memory[1][:, 0]
     assert torch.allclose(attention.recall(guide, memory).flatten(2).transpose(1, 2), whole, atol=1e-5)
