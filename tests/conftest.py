@@ -10,6 +10,15 @@ import pytest
 import torch
 
 from livehead.models.blocks import AntiAlias
+from livehead.models.dagan.build import (
+    DaganSizes,
+    HourglassSizes,
+    build_face_depth,
+    build_generator,
+    build_keypoint_detector,
+)
+from livehead.models.engine import Setting
+from livehead.perception.rgbd import RgbdDetector
 
 TESTS = Path(__file__).parent
 SHARED = Path(os.environ.get("LIVEHEAD_SHARED", TESTS.parents[1] / "shared"))
@@ -67,6 +76,23 @@ def spectral_pair(tensors, layer):
     v = v / v.norm()
     u = matrix @ v
     return (u / u.norm()).float(), v.float()
+
+
+@pytest.fixture(scope="session")
+def tiny_dagan():
+    """A generator of tiny width and the eyes that belong to it, at random, in fp32."""
+    hourglass = HourglassSizes(4, 8, 2)
+    sizes = DaganSizes(points=15, expansion=4, largest=16, residuals=1, motion=hourglass, keypoints=hourglass)
+    torch.manual_seed(0)
+    depth, generator = build_face_depth(18), build_generator(sizes)
+    keypoints = build_keypoint_detector(sizes)
+    torch.nn.init.normal_(keypoints.kp.weight, std=0.5)  # points that move with the picture
+    torch.nn.init.ones_(generator.attention.gamma)
+    for module in generator.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)  # as lively as trained ones
+    setting = Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+    return generator.eval(), RgbdDetector(depth.eval(), keypoints.eval(), setting)
 
 
 @pytest.fixture(scope="session")

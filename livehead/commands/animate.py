@@ -5,28 +5,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from livehead.animator import Animator
 from livehead.capture.file import FileCapture, read_audio
 from livehead.clock import NS
-from livehead.commands.compose import assemble, make_driver, open_portraits
+from livehead.commands.compose import Company, assemble, make_driver, open_portraits
 from livehead.commands.options import add_picture_arguments, say, settings_from
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
-from livehead.errors import CaptureError, NoFaceError
-from livehead.frames import AudioFrame, VideoFrame
+from livehead.errors import CaptureError, ConfigError, NoFaceError
+from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import Driver, EndOfStream, Inputs
 from livehead.motion.best_frame import best_frame
 from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
 from livehead.perception.portrait import Portrait, propose_crop
 from livehead.pipeline import TIME_BASE
+from livehead.renderers.panels import PanelRenderer
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.file import FileSink
 
@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the performer")
     parser.add_argument("--audio", type=Path, metavar="FILE", help="sound for the result, instead of the video's own")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="the result")
+    parser.add_argument(
+        "--debug-panels", action="store_true", help="depth, key points, flow, occlusion and attention beside it (dagan)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures of the run")
     add_picture_arguments(parser)
 
@@ -63,7 +66,8 @@ def main(args: argparse.Namespace) -> int:
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
     company = assemble(settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size)
     sound = _sound(args.audio or args.driving, wanted=args.audio is not None)
-    asyncio.run(_render(company.animator, watched.motions, sound, args.out))
+    draw = _with_panels(company) if args.debug_panels else company.animator.draw
+    asyncio.run(_render(draw, watched.motions, sound, args.out))
     taken_s = time.monotonic() - started
     _report(args, settings, watched, taken_s)
     return 0
@@ -132,14 +136,30 @@ def _framed(watched: _Watched, neutral: Keypoints) -> _Watched:
     return replace(watched, motions=motions)
 
 
-async def _render(animator: Animator, motions: list[Keypoints], sound: AudioFrame | None, out: Path) -> None:
+def _with_panels(company: Company) -> Callable[[Keypoints], Image]:
+    """As the animator draws, with what led there beside it. Raises: ConfigError for a model that shows nothing."""
+    renderer, avatar, transfer = company.renderer, company.avatars[0], company.transfers[0]
+    if not isinstance(renderer, PanelRenderer):
+        raise ConfigError("--debug-panels show what dagan and dagan-spade see", "add --model dagan, or leave it out")
+
+    def draw(motion: Keypoints) -> Image:
+        picture = company.animator.draw(motion)
+        moved = transfer.apply(motion) if motion.seen else avatar.motion
+        return renderer.panels(avatar, moved).beside(picture)
+
+    return draw
+
+
+async def _render(
+    draw: Callable[[Keypoints], Image], motions: list[Keypoints], sound: AudioFrame | None, out: Path
+) -> None:
     """Draw and encode; a picture is drawn while the one before is encoded."""
     blocks = _blocks(sound, motions[-1].captured_ns)
     block = next(blocks, None)
     async with Worker("draw") as worker, FileSink(out, audio_rate=SOUND_RATE if sound else None) as sink:
         encoding: Awaitable[None] | None = None
         for motion in tqdm(motions, desc="animating", unit="frame", disable=None):
-            image = await worker.run(animator.draw, motion)
+            image = await worker.run(draw, motion)
             if encoding is not None:
                 await encoding
             while block is not None and block.captured_ns <= motion.captured_ns:

@@ -38,15 +38,18 @@ CONSENT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Company:
-    """An animator, and what of it is changed while it runs. All transfers share one ``calibration``.
-
-    ``hardware``: what does the renderer's work.
-    """
+    """An animator, what it was made of, and what changes while it runs. All transfers share one ``calibration``."""
 
     animator: Animator
-    hardware: str
+    renderer: Renderer[Any, Any, Any]
+    avatars: tuple[Any, ...]
     transfers: tuple[MotionTransfer, ...]
     calibration: Calibration
+
+    @property
+    def hardware(self) -> str:
+        """What does the renderer's work."""
+        return self.renderer.hardware
 
     def recalibrate(self) -> None:
         """Look for the performer's neutral face anew."""
@@ -154,7 +157,8 @@ def assemble(
         scenes.append(Scene(portrait.name, avatar, transfer, Presence(idle_motion(avatar.motion)), stage))
         transfers.append(transfer)
     animator = Animator(driver, renderer, scenes, watch=watch)
-    return Company(animator, renderer.hardware, tuple(transfers), calibration)
+    avatars = tuple(scene.avatar for scene in scenes)
+    return Company(animator, renderer, avatars, tuple(transfers), calibration)
 
 
 def to_gains(settings: GainSettings) -> Gains:

@@ -34,7 +34,7 @@ class DaganDriver:
         eyes = np.tile(np.eye(2, dtype=np.float32), (1, count, 1, 1))
         nothing = np.zeros((1, count, 2), np.float32)
         self._last = Keypoints(detector.motion_set, nothing, None, eyes, np.zeros(1, np.float32), 0)
-        self.reset()
+        self._start()
 
     @property
     def motion_set(self) -> str:
@@ -60,6 +60,9 @@ class DaganDriver:
         """Forget whom it followed, and where."""
         self._mesh.reset()
         self._smoother.reset()
+        self._start()
+
+    def _start(self) -> None:
         self._home: Crop | None = None
         self._crop: Crop | None = None
         self._there = False

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
 from livehead.frames import Image
-from livehead.motion.keypoints import Array
+from livehead.motion.keypoints import Array, Keypoints
 
-_TITLES = ("depth", "key points", "flow", "occlusion", "attention")
+_TITLES = ("source", "depth", "key points", "flow", "occlusion", "attention")
 _LARGEST_FLOW = 0.5  # in units of the picture's half side: what is drawn in full colour
 _SOURCE, _DRIVING = (80, 160, 255), (255, 120, 60)  # RGB
 
@@ -33,10 +34,17 @@ class Panels:
     attention: Array
     asking: tuple[int, int]
 
-    def draw(self, side: int) -> Image:
-        """uint8 [side, 5 side, 3] RGB, each panel with its title."""
-        parts = (self._depth(), self._points(side), self._flow(), _grey(self.occlusion), self._attention())
-        return np.hstack([_titled(part, title, side) for part, title in zip(parts, _TITLES, strict=True)])
+    def beside(self, picture: Image) -> Image:
+        """``picture`` uint8 [H, W, 3] RGB with all panels to its right, two by three, each with its title."""
+        height = picture.shape[0]
+        side = max(height // 3 // 2 * 2, 2)
+        parts = (self.image, self._depth(), self._points(side), self._flow(), _grey(self.occlusion), self._attention())
+        drawn = [_titled(part, title, side) for part, title in zip(parts, _TITLES, strict=True)]
+        block = np.vstack([np.hstack(drawn[row : row + 2]) for row in (0, 2, 4)])
+        canvas = np.zeros((height, picture.shape[1] + 2 * side, 3), np.uint8)
+        canvas[:, : picture.shape[1]] = picture
+        canvas[: block.shape[0], picture.shape[1] :] = block[:height]
+        return canvas
 
     def _depth(self) -> Image:
         return _coloured(self.disparity / max(float(self.disparity.max()), 1e-6))
@@ -66,6 +74,15 @@ class Panels:
         return canvas
 
 
+@runtime_checkable
+class PanelRenderer(Protocol):
+    """A renderer that can show what it thinks."""
+
+    def panels(self, avatar: Any, motion: Keypoints) -> Panels:
+        """What led to the picture of ``motion``."""
+        ...
+
+
 def _pixels(points: Array, side: int) -> list[tuple[int, int]]:
     places = np.rint((points.clip(-2, 2) + 1) / 2 * (side - 1)).astype(int)
     return [(int(x), int(y)) for x, y in places]
@@ -83,7 +100,7 @@ def _coloured(share: Array) -> Image:
 
 def _titled(panel: Image, title: str, side: int) -> Image:
     canvas = cv2.resize(panel, (side, side), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
-    scale, place = side / 400, (side // 40, side // 14)
+    scale, place = max(side / 400, 0.3), (side // 40, side // 14)
     cv2.putText(canvas, title, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(canvas, title, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
     return canvas
