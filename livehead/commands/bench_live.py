@@ -54,6 +54,7 @@ def live_subject(settings: RunSettings, name: str, portrait: Portrait, film: Fil
         points = used.detector.look([film.of(motion) for motion in motions]).points
         return used.render_many([(avatar, each) for each in as_keypoints(points, used.detector.motion_set, 0)])
 
+    exact.encode(avatar)
     plain = _seen_and_drawn(exact, avatar, film)
     first = film.motions[0]
     gflops = {"cached": count_gflops(lambda: plain(first)), "uncached": count_gflops(lambda: uncached(first))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,12 @@ def time_parts(parts: Mapping[str, nn.Module], stats: Stats) -> None:
         part.register_forward_hook(after)
 
 
+def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """Of shapes [B, heads, N, E], [B, heads, M, E] and [B, heads, M, V]: PyTorch's counter does not know this one."""
+    batch, heads, queries, width = query
+    return 2 * batch * heads * queries * key[2] * (width + value[3])
+
+
 def _finish() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -37,6 +43,7 @@ def _finish() -> None:
 
 def count_gflops(call: Callable[[], object]) -> float:
     """Billions of operations in the convolutions and products of ``call``; multiplying and adding count as two."""
-    with FlopCounterMode(display=False) as counter:
+    counts = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    with FlopCounterMode(display=False, custom_mapping=counts) as counter:
         call()
     return round(float(counter.get_total_flops()) / 1e9, 2)

@@ -17,3 +17,9 @@ def test_every_call_of_a_part_is_timed_under_its_name():
 def test_a_multiplication_and_an_addition_are_two_operations():
     a, b = torch.rand(1000, 1000), torch.rand(1000, 1000)
     assert count_gflops(lambda: a @ b) == 2
+
+
+def test_attention_counts_both_of_its_products():
+    q = torch.rand(1, 1, 500, 32)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    assert count_gflops(lambda: [attend(q, q, q) for _ in range(100)]) == 100 * 2 * 500 * 500 * 64 / 1e9
