@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,11 +64,13 @@ def _unpickled(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about old pickles: what matters is said below
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         problem = "is damaged or no checkpoint"
         if "Unsupported" in str(error) or "weights_only" in str(error).lower():
-            problem = "holds more than tensors, perhaps a program; nothing of it was run"
+            problem = "is damaged or holds more than tensors, perhaps a program; nothing of it was run"
         raise _refused(path, problem) from error
     except _BROKEN as error:
         raise _refused(path, "is damaged, not wholly downloaded, or no checkpoint") from error

@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from livehead.errors import ConfigError, WeightsChecksumError, WeightsMismatchError, WeightsMissingError
 from livehead.weights.checkpoint import file_sha256
@@ -30,6 +31,14 @@ def test_several_files_make_one_checkpoint(library, depth_files):
     assert entry.networks == {"encoder": "dagan-depth-encoder-18", "depth": "dagan-depth-decoder-18"}
     assert "Niantic" in entry.licence
     assert library.load("dagan-depth-18", ["encoder", "depth"]).keys() == {"encoder", "depth"}
+
+
+def test_safetensors_of_several_networks_are_taken_too(library, published, tmp_path):
+    """What a training of one's own writes: published keys, the part before a slash."""
+    parts = {"encoder": published("dagan-depth18-encoder"), "depth": published("dagan-depth18-decoder")}
+    path = tmp_path / "mine.safetensors"
+    save_file({f"{part}/{key}": value for part, tensors in parts.items() for key, value in tensors.items()}, path)
+    assert library.add("dagan-depth-18", [path]).networks.keys() == {"encoder", "depth"}
 
 
 def test_a_changed_byte_is_noticed_at_the_next_read(library, depth_files):
