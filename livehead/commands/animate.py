@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     store = AvatarStore()
     (portrait,) = open_portraits([args.avatar], store, say)
     started = time.monotonic()
-    watched = asyncio.run(_watch(args.driving, portrait, settings.model))
+    watched = asyncio.run(_watch(args.driving, portrait, settings))
     neutral = _neutral(watched, portrait)
     if neutral is None:
         raise NoFaceError(f"no face in {args.driving}", "give a video that shows the performer's face")
@@ -87,8 +87,8 @@ class _Watched:
     seconds: float
 
 
-async def _watch(path: Path, portrait: Portrait, model: str) -> _Watched:
-    driver = make_driver("auto", [portrait], model)
+async def _watch(path: Path, portrait: Portrait, settings: RunSettings) -> _Watched:
+    driver = make_driver("auto", [portrait], settings.model, settings.precision)
     tracker = make_driver("face", [portrait]) if driver.motion_set != MESH478 else None
     motions: list[Keypoints] = []
     meshes: list[Keypoints] = []

@@ -90,7 +90,7 @@ def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = 
 
     async def play(plan: Jumps, receiver: Receiver) -> Played:
         animator: Animator = assemble(
-            settings, [portrait], make_driver("auto", [portrait], settings.model), AvatarStore()
+            settings, [portrait], make_driver("auto", [portrait], settings.model, settings.precision), AvatarStore()
         ).animator
         capture = SyntheticCapture(shots, fps=settings.camera.fps, scene=plan)
         sink: Sink = ReceiverSink(receiver)

@@ -96,17 +96,20 @@ def open_portraits(paths: Sequence[Path], store: AvatarStore, tell: Callable[[st
     return portraits
 
 
-def driver_name(spec: str, model: str) -> str:
+def driver_name(spec: str, model: str, precision: str = "auto") -> str:
     """``spec`` in full: ``auto`` is the driver that gives the points ``model`` takes; ``dagan`` the model's own one."""
-    own = f"dagan:{model}" if model in CHECKPOINTS else "face"
+    learned = f"dagan:{model}" if precision == "auto" else f"dagan:{model}/{precision}"
+    own = learned if model in CHECKPOINTS else "face"
     if spec == "auto" or (spec == "dagan" and model in CHECKPOINTS):
         return own
     return spec
 
 
-def make_driver(spec: str, portraits: Sequence[Portrait], model: str = "auto") -> Driver[Keypoints]:
-    """The driver that ``spec`` names, for ``model``. Raises: ConfigError, WeightsError."""
-    name, _, argument = driver_name(spec, model).partition(":")
+def make_driver(
+    spec: str, portraits: Sequence[Portrait], model: str = "auto", precision: str = "auto"
+) -> Driver[Keypoints]:
+    """The driver that ``spec`` names, for ``model`` in ``precision``. Raises: ConfigError, WeightsError."""
+    name, _, argument = driver_name(spec, model, precision).partition(":")
     driver: Driver[Keypoints] = find("drivers", name)(argument, portraits[0])
     return driver
 

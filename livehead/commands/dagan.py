@@ -46,10 +46,11 @@ def dagan_spade(size: int, *, alpha: bool, precision: str, threads: int | None) 
 
 
 def dagan_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
-    """``dagan``, or ``dagan:dagan-spade`` for the key points of the other checkpoint. Raises: WeightsError."""
+    """``dagan``, or ``dagan:MODEL/PRECISION`` for the eyes of that very renderer. Raises: WeightsError, ConfigError."""
     from livehead.drivers.dagan import DaganDriver
 
-    return DaganDriver(detector(argument or "dagan", "auto"))
+    model, _, precision = argument.partition("/")
+    return DaganDriver(detector(model or "dagan", precision or "auto"))
 
 
 def detector(model: str, precision: str) -> RgbdDetector:

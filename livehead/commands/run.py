@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     profiles = Profiles()
     profile = _profile(args, profiles)
     settings = settings_from(args, profile)
-    settings = settings.model_copy(update={"driver": driver_name(settings.driver, settings.model)})
+    settings = settings.model_copy(update={"driver": driver_name(settings.driver, settings.model, settings.precision)})
     paths = args.avatar or list(profile.avatars)
     with ExitStack() as stack:
         store = AvatarStore()

@@ -27,6 +27,11 @@ def test_a_model_gets_the_driver_of_its_own_points_unless_another_is_named(spec,
     assert driver_name(spec, model) == expected
 
 
+def test_eyes_and_renderer_share_a_precision():
+    assert driver_name("auto", "dagan", "fp32") == "dagan:dagan/fp32"
+    assert driver_name("auto", "warp", "fp32") == "face"
+
+
 def test_a_model_that_sees_by_itself_is_timed_from_picture_to_picture(monkeypatch, tiny_dagan):
     monkeypatch.setattr("livehead.commands.bench_live.make_renderer", lambda *_, **__: DaganRenderer(*tiny_dagan, 64))
     monkeypatch.setattr(bench_model, "_WARM_UP", 2)
