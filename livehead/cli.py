@@ -57,6 +57,11 @@ COMMANDS = {
         "measure speed and latency on this machine",
         "livehead bench pipeline --json pipeline.json --plot pipeline.png",
     ),
+    "weights": _Command(
+        "livehead.commands.weights",
+        "which checkpoints there are; bring in published ones; check that all are whole",
+        "livehead weights import DaGAN_vox_adv_256.pth.tar --as dagan-vox-256",
+    ),
     "train": _Command(
         "livehead.commands.train",
         "train a bundled model on clips of your own",

@@ -81,7 +81,7 @@ class BudgetSettings(Settings):
 class RunSettings(Settings):
     """Everything that ``livehead run`` can be told in a file; the command line overrides it."""
 
-    driver: str = "face"
+    driver: str = "auto"
     model: str = "auto"
     capture: str = "camera"
     microphone: str | None = None

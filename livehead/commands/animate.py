@@ -5,32 +5,34 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from livehead.animator import Animator
 from livehead.capture.file import FileCapture, read_audio
 from livehead.clock import NS
-from livehead.commands.compose import assemble, make_driver, open_portraits
+from livehead.commands.compose import Company, assemble, make_driver, open_portraits
 from livehead.commands.options import add_picture_arguments, say, settings_from
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
-from livehead.errors import CaptureError, NoFaceError
-from livehead.frames import AudioFrame, VideoFrame
-from livehead.interfaces import EndOfStream, Inputs
+from livehead.errors import CaptureError, ConfigError, NoFaceError
+from livehead.frames import AudioFrame, Image, VideoFrame
+from livehead.interfaces import Driver, EndOfStream, Inputs
+from livehead.motion.best_frame import best_frame
 from livehead.motion.calibration import Calibration, best_neutral
-from livehead.motion.keypoints import Keypoints, to_pixels, to_square
+from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
 from livehead.perception.portrait import Portrait, propose_crop
 from livehead.pipeline import TIME_BASE
+from livehead.renderers.panels import PanelRenderer
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.file import FileSink
 
 SOUND_RATE = 48_000
 SOUND_BLOCK = 960
+_SKIN = 468  # points of the face mesh without the irises
 LONGEST_SIDE = 1280  # of a video that takes its size from the photo
 
 
@@ -39,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the performer")
     parser.add_argument("--audio", type=Path, metavar="FILE", help="sound for the result, instead of the video's own")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="the result")
+    parser.add_argument(
+        "--debug-panels", action="store_true", help="depth, key points, flow, occlusion and attention beside it (dagan)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures of the run")
     add_picture_arguments(parser)
 
@@ -49,21 +54,20 @@ def main(args: argparse.Namespace) -> int:
     store = AvatarStore()
     (portrait,) = open_portraits([args.avatar], store, say)
     started = time.monotonic()
-    watched = asyncio.run(_watch(args.driving, portrait))
-    neutral = best_neutral(watched.motions)
+    watched = asyncio.run(_watch(args.driving, portrait, settings))
+    neutral = _neutral(watched, portrait)
     if neutral is None:
         raise NoFaceError(f"no face in {args.driving}", "give a video that shows the performer's face")
-    if settings.mode == "absolute":
+    if settings.mode == "absolute" and neutral.set == MESH478:
         watched = _framed(watched, neutral)
     size = settings.stream.size
     if "size" not in vars(args):
         size = _photo_size(portrait)
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
-    company = assemble(
-        settings, [portrait], make_driver("idle", [portrait]), store, calibration=Calibration(neutral), size=size
-    )
+    company = assemble(settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size)
     sound = _sound(args.audio or args.driving, wanted=args.audio is not None)
-    asyncio.run(_render(company.animator, watched.motions, sound, args.out))
+    draw = _with_panels(company) if args.debug_panels else company.animator.draw
+    asyncio.run(_render(draw, watched.motions, sound, args.out))
     taken_s = time.monotonic() - started
     _report(args, settings, watched, taken_s)
     return 0
@@ -71,16 +75,23 @@ def main(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Watched:
-    """The performer's motion in every frame of a video of ``size``, and the video's length."""
+    """The performer's motion in every frame of a video of ``size``, as ``driver`` saw it, and the video's length.
 
+    ``meshes``: face meshes of the same frames, where the motion is none itself.
+    """
+
+    driver: Driver[Keypoints]
     motions: list[Keypoints]
+    meshes: list[Keypoints]
     size: tuple[int, int]
     seconds: float
 
 
-async def _watch(path: Path, portrait: Portrait) -> _Watched:
-    driver = make_driver("face", [portrait])
+async def _watch(path: Path, portrait: Portrait, settings: RunSettings) -> _Watched:
+    driver = make_driver("auto", [portrait], settings.model, settings.precision)
+    tracker = make_driver("face", [portrait]) if driver.motion_set != MESH478 else None
     motions: list[Keypoints] = []
+    meshes: list[Keypoints] = []
     size, seconds, step = (0, 0), 0.0, 0.0
     async with Worker("watch") as worker, FileCapture(path, live=False) as capture:
         with tqdm(desc="watching", unit="frame", disable=None) as bar:
@@ -89,10 +100,22 @@ async def _watch(path: Path, portrait: Portrait) -> _Watched:
                     frame = await capture.recv()
                 except EndOfStream:
                     break
-                motions.append(await worker.run(driver.estimate, Inputs(frame, None, frame.captured_ns)))
+                inputs = Inputs(frame, None, frame.captured_ns)
+                motions.append(await worker.run(driver.estimate, inputs))
+                if tracker is not None:
+                    meshes.append(await worker.run(tracker.estimate, inputs))
                 step, seconds, size = frame.seconds - seconds, frame.seconds, frame.size
                 bar.update()
-    return _Watched(motions, size, seconds + (step or 1 / 25))
+    return _Watched(driver, motions, meshes, size, seconds + (step or 1 / 25))
+
+
+def _neutral(watched: _Watched, portrait: Portrait) -> Keypoints | None:
+    """What relative motion is measured from: a neutral face; of learned points, the frame most like the photo."""
+    seen = [i for i, mesh in enumerate(watched.meshes) if mesh.seen and watched.motions[i].seen]
+    if not seen:
+        return best_neutral(watched.motions)
+    face = portrait.motion.value[0, :_SKIN]
+    return watched.motions[seen[best_frame(face, [watched.meshes[i].value[0, :_SKIN] for i in seen])]]
 
 
 def _framed(watched: _Watched, neutral: Keypoints) -> _Watched:
@@ -113,14 +136,30 @@ def _framed(watched: _Watched, neutral: Keypoints) -> _Watched:
     return replace(watched, motions=motions)
 
 
-async def _render(animator: Animator, motions: list[Keypoints], sound: AudioFrame | None, out: Path) -> None:
+def _with_panels(company: Company) -> Callable[[Keypoints], Image]:
+    """As the animator draws, with what led there beside it. Raises: ConfigError for a model that shows nothing."""
+    renderer, avatar, transfer = company.renderer, company.avatars[0], company.transfers[0]
+    if not isinstance(renderer, PanelRenderer):
+        raise ConfigError("--debug-panels show what dagan and dagan-spade see", "add --model dagan, or leave it out")
+
+    def draw(motion: Keypoints) -> Image:
+        picture = company.animator.draw(motion)
+        moved = transfer.apply(motion) if motion.seen else avatar.motion
+        return renderer.panels(avatar, moved).beside(picture)
+
+    return draw
+
+
+async def _render(
+    draw: Callable[[Keypoints], Image], motions: list[Keypoints], sound: AudioFrame | None, out: Path
+) -> None:
     """Draw and encode; a picture is drawn while the one before is encoded."""
     blocks = _blocks(sound, motions[-1].captured_ns)
     block = next(blocks, None)
     async with Worker("draw") as worker, FileSink(out, audio_rate=SOUND_RATE if sound else None) as sink:
         encoding: Awaitable[None] | None = None
         for motion in tqdm(motions, desc="animating", unit="frame", disable=None):
-            image = await worker.run(animator.draw, motion)
+            image = await worker.run(draw, motion)
             if encoding is not None:
                 await encoding
             while block is not None and block.captured_ns <= motion.captured_ns:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 from livehead.animator import Animator
 from livehead.capture.synthetic import SyntheticCapture
+from livehead.commands.bench_live import FILM, filmed, live_subject
 from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
+from livehead.commands.dagan import CHECKPOINTS
 from livehead.commands.options import add_picture_arguments, settings_from
 from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, performer, still_speech
 from livehead.config import RunSettings
@@ -94,7 +96,9 @@ def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = 
     fps = settings.stream.fps
 
     async def play(plan: Jumps, receiver: Receiver) -> Played:
-        animator: Animator = assemble(settings, [portrait], make_driver("face", [portrait]), AvatarStore()).animator
+        animator: Animator = assemble(
+            settings, [portrait], make_driver("auto", [portrait], settings.model, settings.precision), AvatarStore()
+        ).animator
         capture = SyntheticCapture(shots, fps=settings.camera.fps, scene=plan)
         sink: Sink = ReceiverSink(receiver)
         if importlib.util.find_spec("pyvirtualcam"):
@@ -144,6 +148,9 @@ def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
     portrait = own_portrait(ASTRONAUT)
     puppet, script = Puppet(portrait.motion), sample_performance()
     motions = [puppet(script.at(number / 30), 0) for number in range(round(script.duration_s * 30))]
+    if name in CHECKPOINTS:
+        film = filmed(portrait, motions[:: max(len(motions) // FILM, 1)])
+        return bench_model(live_subject(settings, name, portrait, film), film.motions, rounds)
     used = make_renderer(name, settings.render_size, precision=settings.precision)
     avatar = used.prepare(portrait)
     with Segmentation() as segmentation:
@@ -171,7 +178,7 @@ def _alone(renderer: CompactRenderer, avatar: CompactAvatar) -> Render:
 
 def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar, speech: Speech) -> Subject:
     """The bundled generator as ``run`` would use it, beside its exact path with and without the source's work kept."""
-    from livehead.metrics.flops import gflops
+    from livehead.metrics.stages import count_gflops, time_parts
     from livehead.models.engine import quicker_precisions
     from livehead.renderers.dagan import CompactAvatar
 
@@ -184,7 +191,8 @@ def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar
         if precision not in renderers:
             other = make_renderer("compact", settings.render_size, precision=precision)
             renderers[precision] = cast("CompactRenderer", other)
-    used.stats = Stats()
+    stats = Stats()
+    time_parts(used.parts, stats)
     exact.render(avatar, avatar.motion)
     return Subject(
         frames={name: _alone(renderer, avatar) for name, renderer in renderers.items()},
@@ -192,9 +200,9 @@ def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar
         uncached=lambda motion: exact.render(fresh(), motion),
         batched=lambda motions: used.render_many([(avatar, motion) for motion in motions]),
         gflops={
-            "cached": gflops(lambda: exact.render(avatar, avatar.motion)),
-            "uncached": gflops(lambda: exact.render(fresh(), avatar.motion)),
+            "cached": count_gflops(lambda: exact.render(avatar, avatar.motion)),
+            "uncached": count_gflops(lambda: exact.render(fresh(), avatar.motion)),
         },
-        stats=used.stats,
+        stats=stats,
         speech=speech,
     )

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from livehead.animator import Animator, Scene
+from livehead.commands.dagan import CHECKPOINTS, weights_version
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.calibration import Calibration, best_neutral
-from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.presence import Presence
+from livehead.motion.sway import idle_motion
 from livehead.motion.transfer import Gains, MotionTransfer
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait
@@ -37,15 +38,18 @@ CONSENT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Company:
-    """An animator, and what of it is changed while it runs. All transfers share one ``calibration``.
-
-    ``hardware``: what does the renderer's work.
-    """
+    """An animator, what it was made of, and what changes while it runs. All transfers share one ``calibration``."""
 
     animator: Animator
-    hardware: str
+    renderer: Renderer[Any, Any, Any]
+    avatars: tuple[Any, ...]
     transfers: tuple[MotionTransfer, ...]
     calibration: Calibration
+
+    @property
+    def hardware(self) -> str:
+        """What does the renderer's work."""
+        return self.renderer.hardware
 
     def recalibrate(self) -> None:
         """Look for the performer's neutral face anew."""
@@ -92,9 +96,20 @@ def open_portraits(paths: Sequence[Path], store: AvatarStore, tell: Callable[[st
     return portraits
 
 
-def make_driver(spec: str, portraits: Sequence[Portrait]) -> Driver[Keypoints]:
-    """The driver that ``spec`` names. Raises: ConfigError."""
-    name, _, argument = spec.partition(":")
+def driver_name(spec: str, model: str, precision: str = "auto") -> str:
+    """``spec`` in full: ``auto`` is the driver that gives the points ``model`` takes; ``dagan`` the model's own one."""
+    learned = f"dagan:{model}" if precision == "auto" else f"dagan:{model}/{precision}"
+    own = learned if model in CHECKPOINTS else "face"
+    if spec == "auto" or (spec == "dagan" and model in CHECKPOINTS):
+        return own
+    return spec
+
+
+def make_driver(
+    spec: str, portraits: Sequence[Portrait], model: str = "auto", precision: str = "auto"
+) -> Driver[Keypoints]:
+    """The driver that ``spec`` names, for ``model`` in ``precision``. Raises: ConfigError, WeightsError."""
+    name, _, argument = driver_name(spec, model, precision).partition(":")
     driver: Driver[Keypoints] = find("drivers", name)(argument, portraits[0])
     return driver
 
@@ -134,20 +149,22 @@ def assemble(
     )
     kind = get_type_hints(type(renderer).prepare)["return"]
     calibration = calibration or Calibration()
+    version = weights_version(settings.model)
     scenes, transfers = [], []
     for portrait in portraits:
-        avatar = store.avatar(portrait, renderer, kind, "")
+        avatar = store.avatar(portrait, renderer, kind, version)
         transfer = MotionTransfer(
             avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
         )
         stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
-        scenes.append(Scene(portrait.name, avatar, transfer, Presence(IdleMotion(avatar.motion)), stage))
+        scenes.append(Scene(portrait.name, avatar, transfer, Presence(idle_motion(avatar.motion)), stage))
         transfers.append(transfer)
     renderer.render(
         scenes[0].avatar, scenes[0].avatar.motion
     )  # what the first frame compiles is ready before a camera is
     animator = Animator(driver, renderer, scenes, watch=watch)
-    return Company(animator, renderer.hardware, tuple(transfers), calibration)
+    avatars = tuple(scene.avatar for scene in scenes)
+    return Company(animator, renderer, avatars, tuple(transfers), calibration)
 
 
 def to_gains(settings: GainSettings) -> Gains:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from livehead.commands.compose import DEFAULT_MODEL, make_renderer
+from livehead.commands.dagan import CHECKPOINTS, detector
 from livehead.metrics.clips import list_clips
 from livehead.metrics.evaluation import METRICS, SIDE, Draw, Prepare, Shot, copy, evaluate
 from livehead.metrics.plot import plot_evaluation
@@ -49,12 +50,15 @@ def main(args: argparse.Namespace) -> int:
 
 
 def prepare_with(name: str) -> Prepare:
-    """The protocol's view of a renderer: the whole frame is the source, its mesh the motion."""
+    """The protocol's view of a renderer: the whole frame is the source, its mesh (or learned points) the motion."""
     renderer = make_renderer(name, SIDE)
+    eyes = detector(name, "auto") if name in CHECKPOINTS else None
 
     def prepare(source: Shot) -> Draw:
         portrait = Portrait("clip", source.image, Crop(0, 0, SIDE), source.image, source.mesh, (), "")
         avatar = renderer.prepare(portrait)
+        if eyes is not None:
+            return lambda driving: renderer.render(avatar, eyes.detect(driving.image))
         return lambda driving: renderer.render(avatar, driving.mesh)
 
     return prepare

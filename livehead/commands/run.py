@@ -15,6 +15,7 @@ from livehead.commands.compose import (
     DEFAULT_MODEL,
     Company,
     assemble,
+    driver_name,
     make_driver,
     neutral_of,
     open_portraits,
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     absent = argparse.SUPPRESS
     add = parser.add_argument
     add("--avatar", type=Path, nargs="+", metavar="PHOTO", help="one or several, with the consent of whom they show")
-    add("--driver", default=absent, metavar="NAME", help="face, idle or motion:FILE")
+    add("--driver", default=absent, metavar="NAME", help="auto (as the model needs), face, dagan, idle or motion:FILE")
     add("--capture", default=absent, metavar="SPEC", help="camera, camera:N, file:VIDEO or synthetic")
     add("--microphone", default=absent, metavar="NAME", help="record its sound too; 'default' for the system's")
     add(
@@ -65,11 +66,12 @@ def main(args: argparse.Namespace) -> int:
     profiles = Profiles()
     profile = _profile(args, profiles)
     settings = settings_from(args, profile)
+    settings = settings.model_copy(update={"driver": driver_name(settings.driver, settings.model, settings.precision)})
     paths = args.avatar or list(profile.avatars)
     with ExitStack() as stack:
         store = AvatarStore()
         portraits = open_portraits(paths, store, say)
-        driver = make_driver(settings.driver, portraits)
+        driver = make_driver(settings.driver, portraits, settings.model)
         calibration = neutral_of(driver, portraits)
         if profile.calibration and calibration.neutral is None:
             calibration = Calibration.load(profile.calibration)

@@ -68,6 +68,34 @@ class Res(nn.Module):
         return self.conv2(relu(self.norm2(inner))) + x
 
 
+class AntiAlias(nn.Module):
+    """A picture at ``scale`` times its size: blurred by a Gaussian that fits the scale, then every 1 / scale-th pixel.
+
+    Of FOMM: deviation (1 / scale - 1) / 2, a window of four deviations to each side, zeros beyond the border.
+    """
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.stride = round(1 / scale)
+        self.register_buffer("weight", _gaussian((self.stride - 1) / 2).expand(channels, 1, -1, -1).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, ceil(scale H), ceil(scale W)]."""
+        if self.stride == 1:
+            return x
+        padding = self.weight.shape[-1] // 2
+        return F.conv2d(x, self.weight.to(x.dtype), stride=self.stride, padding=padding, groups=len(self.weight))
+
+
+def _gaussian(deviation: float) -> Tensor:
+    """A normalised window [n, n]; of deviation 0 the single weight 1."""
+    reach = round(4 * deviation)
+    place = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    line = torch.exp(-(place**2) / (2 * deviation**2)) if reach else torch.ones(1)
+    window = line[:, None] * line
+    return window / window.sum()
+
+
 class _Encoder(nn.Module):
     def __init__(self, widths: list[int]) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 # attributes of one block that hold a convolution and the norm that follows it directly
-_PAIRS = (("conv", "norm"), ("conv1", "norm2"))
+_PAIRS = (("conv", "norm"), ("conv1", "norm2"), ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ motion is exactly zero at every size.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -55,39 +56,76 @@ def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
     return resized.movedim(1, -1)
 
 
+def resize_places(places: Tensor, height: int, width: int) -> Tensor:
+    """Absolute places [B, h, w, 2] at another size as the published networks resize them: bilinear, edges to edges."""
+    if places.shape[1:3] == (height, width):
+        return places
+    planes = F.interpolate(places.movedim(-1, 1), (height, width), mode="bilinear", align_corners=False)
+    return planes.movedim(1, -1)
+
+
+Padding = Literal["border", "zeros"]
+"""What lies beyond a picture: its border, repeated, or nothing."""
+
+
 def warp(features: Tensor, flow: Tensor) -> Tensor:
     """Features [B, C, H, W] looked up backwards along ``flow`` [B, H', W', 2]; beyond the border the border repeats.
 
     Positions are float32 whatever the features' type: half precision has too few digits for a pixel's place.
     """
-    if not torch.is_grad_enabled() and features.device.type == "cpu" and features.shape[1] >= _GATHER_FROM:
-        return _gather(features, flow)
     height, width = flow.shape[1:3]
-    grid = identity_grid(height, width, flow) + flow.float()
-    sampled = F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sample(features, identity_grid(height, width, flow) + flow.float(), "border")
+
+
+def sample(features: Tensor, places: Tensor, padding: Padding) -> Tensor:
+    """Features [B, C, H, W] at absolute ``places`` [B, H', W', 2] float32; [-1, 1] spans the picture edge to edge."""
+    if not torch.is_grad_enabled() and features.device.type == "cpu" and features.shape[1] >= _GATHER_FROM:
+        return _gather(features, places, padding)
+    sampled = F.grid_sample(features.float(), places, mode="bilinear", padding_mode=padding, align_corners=False)
     return sampled.to(features.dtype)
 
 
 _GATHER_FROM = 8  # channels
 
 
-def _gather(features: Tensor, flow: Tensor) -> Tensor:
+def _gather(features: Tensor, places: Tensor, padding: Padding) -> Tensor:
     """As ``grid_sample``, by weighted sums of four rows of channels-last memory.
 
     A CPU does that an order of magnitude faster, in half precision too; it has no use for gradients.
     """
     batch, channels, height, width = features.shape
-    rows, columns = flow.shape[1:3]
-    place = (identity_grid(rows, columns, flow) + flow.float()).view(batch, -1, 2)
-    x = (((place[..., 0] + 1) * width - 1) / 2).clamp(0, width - 1)
-    y = (((place[..., 1] + 1) * height - 1) / 2).clamp(0, height - 1)
-    left, top = x.floor().clamp_max(max(width - 2, 0)), y.floor().clamp_max(max(height - 2, 0))
-    u, v = x - left, y - top
-    start = (torch.arange(batch, device=features.device) * (height * width))[:, None]
-    first = top.long() * width + left.long() + start
-    right, below = (1 if width > 1 else 0), (width if height > 1 else 0)
-    index = torch.stack([first, first + right, first + below, first + below + right], dim=-1)
-    weights = torch.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], dim=-1).to(features.dtype)
+    rows, columns = places.shape[1:3]
+    place = places.reshape(batch, -1, 2)
+    x, y = ((place[..., 0] + 1) * width - 1) / 2, ((place[..., 1] + 1) * height - 1) / 2
+    if padding == "zeros":
+        index, weights = _corners_or_nothing(x, y, height, width)
+    else:
+        index, weights = _corners(x.clamp(0, width - 1), y.clamp(0, height - 1), height, width)
+    index = index + (torch.arange(batch, device=features.device) * (height * width))[:, None, None]
     table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    weights = weights.to(features.dtype)
     sampled = F.embedding_bag(index.view(-1, 4), table, per_sample_weights=weights.view(-1, 4), mode="sum")
     return sampled.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
+
+
+def _corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The four pixels about places inside a picture, [B, N, 4] as numbers of the picture's rows, and their shares."""
+    left, top = x.floor().clamp_max(max(width - 2, 0)), y.floor().clamp_max(max(height - 2, 0))
+    u, v = x - left, y - top
+    first = top.long() * width + left.long()
+    right, below = (1 if width > 1 else 0), (width if height > 1 else 0)
+    index = torch.stack([first, first + right, first + below, first + below + right], dim=-1)
+    return index, torch.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], dim=-1)
+
+
+def _corners_or_nothing(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """As ``_corners`` for places anywhere; pixels outside the picture have no share."""
+    x, y = x.clamp(-2, width + 1), y.clamp(-2, height + 1)  # far outside is outside, and small enough for an integer
+    left, top = x.floor(), y.floor()
+    u, v = x - left, y - top
+    columns = torch.stack([left, left + 1, left, left + 1], dim=-1)
+    lines = torch.stack([top, top, top + 1, top + 1], dim=-1)
+    inside = (columns >= 0) & (columns < width) & (lines >= 0) & (lines < height)
+    shares = torch.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], dim=-1)
+    index = lines.clamp(0, height - 1).long() * width + columns.clamp(0, width - 1).long()
+    return index, torch.where(inside, shares, 0.0)

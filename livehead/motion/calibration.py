@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
@@ -54,7 +54,10 @@ class _Change:
         depth = target.depth
         if start.depth is not None and target.depth is not None:
             depth = start.depth + share * (target.depth - start.depth)
-        return target.moved(start.value + share * (target.value - start.value), depth)
+        jacobian = target.jacobian
+        if start.jacobian is not None and target.jacobian is not None:
+            jacobian = start.jacobian + share * (target.jacobian - start.jacobian)
+        return replace(target.moved(start.value + share * (target.value - start.value), depth), jacobian=jacobian)
 
 
 class Calibration:

@@ -27,9 +27,7 @@ class IdleMotion:
     def __init__(self, source: Keypoints, seed: int = 0) -> None:
         """``source``: the avatar's own motion, ``mesh478`` with depth."""
         self._puppet = Puppet(source)
-        self._phases = np.random.default_rng([seed, 0]).uniform(0, 2 * math.pi, (len(_SWAY), len(_PERIODS_S)))
-        self._blinks = _Moments(seed, 1, _BLINK_EVERY_S)
-        self._glances = _Moments(seed, 2, _GLANCE_EVERY_S)
+        self._pose = IdlePose(seed)
 
     def at(self, now_ns: int) -> Keypoints:
         """The avatar at ``now_ns`` of any clock that starts at or after 0."""
@@ -37,6 +35,19 @@ class IdleMotion:
 
     def pose(self, seconds: float) -> Pose:
         """The same as controls."""
+        return self._pose.at(seconds)
+
+
+class IdlePose:
+    """The controls of an idle face: a function of time and ``seed`` alone."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._phases = np.random.default_rng([seed, 0]).uniform(0, 2 * math.pi, (len(_SWAY), len(_PERIODS_S)))
+        self._blinks = _Moments(seed, 1, _BLINK_EVERY_S)
+        self._glances = _Moments(seed, 2, _GLANCE_EVERY_S)
+
+    def at(self, seconds: float) -> Pose:
+        """The pose at a time from 0 on."""
         waves = np.sin(2 * math.pi * seconds / np.array(_PERIODS_S) + self._phases) @ np.array(_PARTS)
         sway = {name: size * float(wave) for (name, size), wave in zip(_SWAY.items(), waves, strict=True)}
         right, down = self._glance(seconds)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from livehead.motion.easing import smoothstep
-from livehead.motion.idle import IdleMotion
-from livehead.motion.keypoints import Keypoints
+from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.sway import Idle
 
 _PATIENCE_S = 0.12  # a face missed for so long is most likely still there
 _EASE_S = 0.35  # patience and ease together: idle within half a second
@@ -21,14 +21,15 @@ class Presence:
     avatar's path has no jump even if the performer comes and goes in the middle of a fade.
     """
 
-    def __init__(self, idle: IdleMotion) -> None:
+    def __init__(self, idle: Idle) -> None:
         self._idle = idle
         self._live: Keypoints | None = None
         self._shown: Keypoints | None = None
         self._away = True
         self._seen_ns = -(10**18)
         self._switched_ns = -(10**18)
-        self._offset = np.zeros((1, 1, 3), np.float32)
+        self._offset: Array = np.zeros((1, 1, 3), np.float32)
+        self._turn: Array | None = None
 
     @property
     def away(self) -> bool:
@@ -45,11 +46,21 @@ class Presence:
         if away != self._away:
             self._away, self._switched_ns = away, now_ns
             self._offset = np.zeros_like(points) if self._shown is None else self._shown.points3d() - points
+            self._turn = _difference(self._shown, target)
         left = np.float32(1 - smoothstep((now_ns - self._switched_ns) * 1e-9 / _EASE_S))
         points = points + left * self._offset
+        jacobian = target.jacobian
         self._shown = replace(
             motion,
             value=np.ascontiguousarray(points[..., :2]),
-            depth=np.ascontiguousarray(points[..., 2]),
+            depth=None if target.depth is None else np.ascontiguousarray(points[..., 2]),
+            jacobian=jacobian if jacobian is None or self._turn is None else jacobian + left * self._turn,
         )
         return self._shown
+
+
+def _difference(shown: Keypoints | None, target: Keypoints) -> Array | None:
+    """Of Jacobians, where both have them."""
+    if shown is None or shown.jacobian is None or target.jacobian is None:
+        return None
+    return shown.jacobian - target.jacobian

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-import cv2
 import numpy as np
 
 from livehead.errors import ConfigError
@@ -23,6 +22,7 @@ from livehead.motion.keypoints import MESH478, Array, Keypoints
 from livehead.motion.lips import LipShape, gaps, mouth_width, thickness, thinned
 from livehead.motion.mesh import MESH
 from livehead.motion.regions import brow_share, head_middle, mouth_share
+from livehead.motion.relative import relative_points
 
 Mode: TypeAlias = Literal["relative", "absolute"]
 
@@ -87,27 +87,6 @@ class MotionTransfer:
             return relative_points(self.source, driving, neutral, adapt_scale=True)
         points = self._face(driving.points3d()[0], neutral.points3d()[0], self.gains)
         return driving.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
-
-
-def relative_points(source: Keypoints, driving: Keypoints, neutral: Keypoints, *, adapt_scale: bool) -> Keypoints:
-    """Relative motion of any set of points, after Siarohin et al., "First Order Motion Model" (2019), section 3.4.
-
-    Points move by the performer's displacement (times the ratio of the sizes of the faces, the square roots of their
-    convex hulls' areas, if ``adapt_scale``); jacobians turn by the performer's change of jacobian.
-    """
-    scale = math.sqrt(_hull_area(source) / max(_hull_area(neutral), 1e-12)) if adapt_scale else 1.0
-    jacobian = source.jacobian
-    if source.jacobian is not None and driving.jacobian is not None and neutral.jacobian is not None:
-        jacobian = (driving.jacobian @ np.linalg.inv(neutral.jacobian) @ source.jacobian).astype(np.float32)
-    depth = source.depth
-    if source.depth is not None and driving.depth is not None and neutral.depth is not None:
-        depth = source.depth + np.float32(scale) * (driving.depth - neutral.depth)
-    value = source.value + np.float32(scale) * (driving.value - neutral.value)
-    return replace(driving, value=value, depth=depth, jacobian=jacobian)
-
-
-def _hull_area(keypoints: Keypoints) -> float:
-    return float(cv2.contourArea(cv2.convexHull(keypoints.value[0])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -86,7 +86,9 @@ class FaceMesh:
         self._following = False
         self._rival_surveys = self._since_survey = 0
         if not self.static:
-            self._graph.reset()
+            with quiet():
+                self._graph.reset()
+            self._silent = True
 
     def detect(self, image: Image, captured_ns: int = 0) -> list[Keypoints]:
         """Faces of ``image``, uint8 [H, W, 3] RGB, each as ``mesh478`` with B = 1; the one to use comes first.

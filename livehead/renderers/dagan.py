@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar, cast
@@ -23,7 +21,6 @@ from livehead.models.quantize import Ranges, split_ranges
 from livehead.motion.keypoints import MESH478, Array, Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import Segmentation
-from livehead.stats import Stats
 from livehead.weights.store import load_into, read_weights
 
 Sampled = TypeVar("Sampled", Image, Array)
@@ -63,7 +60,7 @@ class CompactRenderer:
 
     ``size``: side of the output in pixels. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``:
     ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the
-    bundled ones, for int8 with their ``ranges``. Where ``stats`` is set, a frame's stages are recorded.
+    bundled ones, for int8 with their ``ranges``.
 
     Raises: WeightsError, ConfigError.
     """
@@ -82,13 +79,17 @@ class CompactRenderer:
         self.setting: Setting = choose_setting(precision)
         if network is None:
             network, ranges = _bundled()
-        self.stats: Stats | None = None
         self._network = prepare(network, self.setting, _GEOMETRY, _PARTS, ranges)
 
     @property
     def motion_sets(self) -> frozenset[str]:
         """Takes the face mesh with irises."""
         return frozenset({MESH478})
+
+    @property
+    def parts(self) -> Mapping[str, torch.nn.Module]:
+        """What a frame goes through, by name: for timing."""
+        return {name: self._network.get_submodule(name) for name in (*_GEOMETRY, *_PARTS)}
 
     @property
     def hardware(self) -> str:
@@ -117,19 +118,9 @@ class CompactRenderer:
             return []
         code = join_codes([self._code(avatar) for avatar, _ in pairs])
         driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
-        with self._timed("move"):
-            field = self._network.move(code, driving.to(self.setting.device))
-        with self._timed("paint"):
-            drawn = _to_host(self._network.paint(code, field))
-        with self._timed("compose"):
-            return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter_ns()
-        yield
-        if self.stats is not None:
-            self.stats.record(stage, (time.perf_counter_ns() - start) / 1e6)
+        field = self._network.move(code, driving.to(self.setting.device))
+        drawn = _to_host(self._network.paint(code, field))
+        return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
 
     @torch.inference_mode()
     def _code(self, avatar: CompactAvatar) -> SourceCode:

@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from livehead.models.grid import identity_grid, resize_flow, warp
+from livehead.models.grid import identity_grid, resize_flow, sample, warp
 
 
 def picture(channels=12, height=16, width=24):
@@ -50,3 +50,12 @@ def test_a_constant_flow_stays_constant_at_every_size():
     flow = torch.full((1, 16, 16, 2), 0.25)
     for side in (8, 16, 40):
         assert torch.allclose(resize_flow(flow, side, side), torch.full((1, side, side, 2), 0.25))
+
+
+def test_beyond_the_border_there_is_nothing_where_that_is_asked_for():
+    image = picture()
+    places = identity_grid(10, 14, image) + 4 * some_flow(10, 14)
+    expected = F.grid_sample(image, places, padding_mode="zeros", align_corners=False)
+    assert torch.allclose(sample(image, places, "zeros"), expected)
+    with torch.no_grad():
+        assert torch.allclose(sample(image, places, "zeros"), expected, atol=1e-5)

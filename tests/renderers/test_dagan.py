@@ -14,7 +14,6 @@ from livehead.motion.keypoints import MESH478
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.archive import read_archive, write_archive
 from livehead.renderers.dagan import CompactAvatar, CompactRenderer
-from livehead.stats import Stats
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +100,6 @@ def test_the_bundled_weights_in_eight_bits_stay_close_to_the_exact_path(portrait
     for x in (0.0, 0.08):
         motion = shifted(avatar.motion, x)
         assert psnr(integer.render(avatar, motion), exact.render(avatar, motion)) > 40
-
-
-def test_the_stages_of_a_frame_are_recorded_where_somebody_asks(renderer, avatar):
-    renderer.stats = Stats()
-    try:
-        renderer.render(avatar, avatar.motion)
-        stages = renderer.stats.stages()
-    finally:
-        renderer.stats = None
-    assert set(stages) == {"move", "paint", "compose"}
-    assert all(stage["n"] == 1 and stage["median"] > 0 for stage in stages.values())
 
 
 def test_a_portrait_in_other_points_is_refused_by_name(renderer, portrait):

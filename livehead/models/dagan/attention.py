@@ -25,16 +25,36 @@ class CrossModalAttention(nn.Module):
         """Keys [B, 1, N, width] and values [B, 1, N, C] of appearance [B, C, H, W]; a constant one can be kept."""
         return _rows(F.relu(self.key_conv(appearance))), _rows(F.relu(self.value_conv(appearance)))
 
+    def ask(self, guide: Tensor) -> Tensor:
+        """Queries [B, 1, N, width] of ``guide`` [B, G, h, w]; those of a constant guide can be kept."""
+        return _rows(F.relu(self.query_conv(guide)))
+
     def recall(self, guide: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
         """gamma times what ``guide`` [B, G, h, w] finds in ``memory``: [B, C, h, w]."""
+        found = self.find(self.ask(guide), memory)
+        return found.reshape(len(guide), -1, *guide.shape[2:])
+
+    def find(self, query: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+        """gamma times what ``query`` [B, 1, N, width] finds in ``memory``: [B, C, N]."""
         key, value = memory
-        query = _rows(F.relu(self.query_conv(guide))).to(key.dtype)
+        query = query.to(key.dtype)
+        if query.device.type == "cpu" and query.shape[2] > _MANY:
+            # a processor's kernel that never holds all logits wants queries, keys and values of one width
+            missing = (0, value.shape[-1] - key.shape[-1])
+            query, key = F.pad(query, missing), F.pad(key, missing)
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1).transpose(1, 2)
-        return self.gamma.to(mixed.dtype) * mixed.reshape(len(guide), -1, *guide.shape[2:])
+        return self.gamma.to(mixed.dtype) * mixed
+
+    def weights(self, query: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+        """How much each place counts for each query, [B, N, M] in sum 1: to look at, a few at a time."""
+        return torch.softmax(query.float() @ memory[0].float().transpose(2, 3), dim=-1).squeeze(1)
 
     def forward(self, features: Tensor, guide: Tensor) -> Tensor:
         """``features`` [B, C, H, W] with what ``guide`` [B, G, H, W] finds elsewhere in them."""
         return features + self.recall(guide, self.remember(features))
+
+
+_MANY = 1024  # places: beyond, all logits together are too large to keep
 
 
 def _rows(planes: Tensor) -> Tensor:

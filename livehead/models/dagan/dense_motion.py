@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from livehead.models.blocks import Hourglass
 from livehead.models.grid import exact, identity_grid
+from livehead.motion.relative import LARGEST_INVERSE
 
 
 class MotionMasks(NamedTuple):
@@ -36,16 +37,31 @@ def keypoint_displacements(driving: Tensor, source: Tensor, jacobian: Tensor) ->
     return torch.cat([linear, offset[..., None]], dim=-1)
 
 
-def blend(mask: Tensor, displacements: Tensor) -> Tensor:
+def bounded_inverse(jacobian: Tensor, largest: float = LARGEST_INVERSE) -> Tensor:
+    """Inverses of [..., 2, 2]; the exact ones as long as their norm (Frobenius) is at most ``largest``.
+
+    A detector's nearly singular Jacobian would otherwise throw a whole region out of the picture.
+    """
+    a, b, c, d = jacobian.flatten(-2).unbind(dim=-1)
+    determinant = a * d - b * c
+    least = (jacobian.flatten(-2).square().sum(dim=-1).sqrt() / largest).clamp_min(1e-6)
+    size = torch.maximum(determinant.abs(), least)
+    sign = torch.where(determinant < 0, -1.0, 1.0)
+    adjugate = torch.stack([d, -b, -c, a], dim=-1).unflatten(-1, (2, 2))
+    return adjugate * (sign / size)[..., None, None]
+
+
+def blend(mask: Tensor, displacements: Tensor, grid: Tensor | None = None) -> Tensor:
     """The flow [B, H, W, 2] of affine candidates [B, K, 2, 3], weighted by ``mask`` [B, K, H, W].
 
-    The weighted mean is taken of the maps, not of K flows: an affine map's mean is the affine map of means.
+    ``grid`` [1, H, W, 2]: where the pixels are, by default at ``identity_grid``. The weighted mean is taken of the
+    maps, not of K flows: an affine map's mean is the affine map of means.
     """
     batch, count, height, width = mask.shape
     with exact(mask):
         mean = displacements.reshape(batch, count, 6).transpose(1, 2) @ mask.flatten(2).float()
     xx, xy, x1, yx, yy, y1 = mean.view(batch, 6, height, width).unbind(dim=1)
-    x, y = identity_grid(height, width, mask).unbind(dim=-1)
+    x, y = (identity_grid(height, width, mask) if grid is None else grid).unbind(dim=-1)
     return torch.stack([xx * x + xy * y + x1, yx * x + yy * y + y1], dim=-1)
 
 

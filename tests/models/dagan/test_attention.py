@@ -1,12 +1,6 @@
-from pathlib import Path
-
-import numpy as np
-import pytest
 import torch
 
 from livehead.models.dagan.attention import CrossModalAttention
-
-PARITY = Path(__file__).parents[4] / "shared" / "parity" / "dagan-attention.npz"
 
 
 def test_attention_is_off_before_training():
@@ -15,11 +9,23 @@ def test_attention_is_off_before_training():
     assert torch.equal(attention(features, torch.rand(1, 3, 6, 6)), features)
 
 
-@pytest.mark.skipif(not PARITY.is_file(), reason="the parity fixtures are not beside the checkout")
-def test_attention_equals_the_published_one():
-    with np.load(PARITY) as stored:
-        arrays = {name: torch.from_numpy(np.atleast_1d(stored[name])) for name in stored.files}
+def test_attention_equals_the_published_one(parity):
+    arrays = parity("dagan-attention")
     attention = CrossModalAttention(guide=32, channels=32, width=4)
-    attention.load_state_dict({name[3:]: value for name, value in arrays.items() if name.startswith("sd/")})
+    state = {name[3:]: torch.atleast_1d(value) for name, value in arrays.items() if name.startswith("sd/")}
+    attention.load_state_dict(state)
     output = attention(arrays["warped_features"], arrays["depth_features"])
     assert torch.allclose(output, arrays["output"], atol=1e-4, rtol=1e-4)
+    memory = attention.remember(arrays["warped_features"])
+    weights = attention.weights(attention.ask(arrays["depth_features"]), memory)
+    assert torch.allclose(weights, arrays["attention"], atol=1e-4, rtol=1e-4)
+
+
+def test_many_places_are_attended_to_exactly():
+    torch.manual_seed(0)
+    attention = CrossModalAttention(guide=8, channels=8, width=4)
+    torch.nn.init.ones_(attention.gamma)
+    features, guide = torch.rand(1, 8, 36, 36), torch.rand(1, 8, 36, 36)
+    memory = attention.remember(features)
+    whole = attention.weights(attention.ask(guide), memory) @ memory[1][:, 0]
+    assert torch.allclose(attention.recall(guide, memory).flatten(2).transpose(1, 2), whole, atol=1e-5)

@@ -1,7 +1,7 @@
 import torch
 
 from livehead.models.blocks import Hourglass
-from livehead.models.dagan.dense_motion import DenseMotion, blend, heat_maps, keypoint_displacements
+from livehead.models.dagan.dense_motion import DenseMotion, blend, bounded_inverse, heat_maps, keypoint_displacements
 from livehead.models.grid import identity_grid
 
 
@@ -34,3 +34,17 @@ def test_an_untrained_corrector_is_its_prior():
     masks = network(torch.rand(1, 3, 8, 8), prior)
     assert torch.equal(masks.mask, torch.softmax(prior, dim=1))
     assert not masks.residual.any()
+
+
+def test_a_well_conditioned_jacobian_is_inverted_exactly():
+    torch.manual_seed(0)
+    jacobian = torch.eye(2) + 0.3 * torch.randn(100, 2, 2)
+    jacobian = jacobian[torch.linalg.inv(jacobian).norm(dim=(1, 2)) < 20]
+    assert torch.allclose(bounded_inverse(jacobian), torch.linalg.inv(jacobian), atol=1e-4, rtol=1e-4)
+
+
+def test_a_singular_jacobian_does_not_explode():
+    singular = torch.tensor([[[1.0, 2.0], [2.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0 - 1e-7]]])
+    inverse = bounded_inverse(singular)
+    assert inverse.isfinite().all()
+    assert (inverse.norm(dim=(1, 2)) <= 20.001).all()

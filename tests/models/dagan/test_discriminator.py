@@ -1,13 +1,6 @@
-import json
-from pathlib import Path
-
-import numpy as np
-import pytest
 import torch
 
 from livehead.models.dagan.discriminator import Discriminator
-
-PARITY = Path(__file__).parents[4] / "shared" / "parity" / "dagan-discriminator-tiny.npz"
 
 
 def test_the_published_sizes_have_the_published_shapes():
@@ -18,11 +11,9 @@ def test_the_published_sizes_have_the_published_shapes():
     assert "discs.1.down_blocks.0.norm.weight" not in shapes
 
 
-@pytest.mark.skipif(not PARITY.is_file(), reason="the parity fixtures are not beside the checkout")
-def test_it_judges_as_the_published_one():
-    with np.load(PARITY) as stored:
-        config = json.loads(str(stored["config"]))
-        arrays = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "config"}
+def test_it_judges_as_the_published_one(parity):
+    arrays = parity("dagan-discriminator-tiny")
+    config = arrays.pop("config")
     critic = Discriminator(4, config["block_expansion"], config["max_features"], config["num_blocks"]).eval()
     critic.load_state_dict({name[3:]: value for name, value in arrays.items() if name.startswith("sd/")})
     judgement = critic(arrays["x"], arrays["kp_value"])

@@ -1,0 +1,67 @@
+"""``livehead weights``: which checkpoints there are, bringing in published ones, and whether all are whole."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from livehead.errors import WeightsError
+from livehead.weights.library import Library
+from livehead.weights.published import PUBLICATIONS
+from livehead.weights.registry import bundled
+from livehead.weights.store import read_weights
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="list|import|verify", required=True)
+    actions.add_parser("list", help="what ships, what was imported, what can be")
+    bring = actions.add_parser("import", help="check published files and keep them as safetensors")
+    bring.add_argument("files", type=Path, nargs="+", metavar="FILE", help="as downloaded from their authors")
+    bring.add_argument("--as", dest="name", required=True, choices=tuple(PUBLICATIONS), help="what they are")
+    verify = actions.add_parser("verify", help="check the sha256 of all, or of those named")
+    verify.add_argument("names", nargs="*", metavar="NAME")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Raises: WeightsError, ConfigError."""
+    library = Library()
+    if args.action == "import":
+        _import(library, args.name, args.files)
+    elif args.action == "verify":
+        return _verify(library, args.names or [*bundled(), *library.names()])
+    else:
+        _list(library)
+    return 0
+
+
+def _import(library: Library, name: str, files: list[Path]) -> None:
+    entry = library.add(name, files)
+    networks = ", ".join(entry.networks.values())
+    print(f"{name}: {networks} kept in {library.path(name)}")
+    print(f"licence: {entry.licence} ({entry.source})")
+
+
+def _verify(library: Library, wanted: list[str]) -> int:
+    """0 when all are whole. Raises: the first error."""
+    for name in wanted:
+        if name in bundled():
+            read_weights(name)
+        else:
+            library.verify(name)
+        print(f"{name}: whole")
+    return 0
+
+
+def _list(library: Library) -> None:
+    for name, weights in bundled().items():
+        print(f"{name}: ships with livehead: {weights.summary}. Licence: {weights.licence}.")
+    for name, publication in PUBLICATIONS.items():
+        if name not in library.names():
+            print(f"{name}: not imported; {publication.remedy}")
+            continue
+        try:
+            entry = library.entry(name)
+        except WeightsError as error:
+            print(f"{name}: {error}")
+        else:
+            print(f"{name}: imported {entry.imported[:10]} from {', '.join(entry.origin)}. Licence: {entry.licence}.")

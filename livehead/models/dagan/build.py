@@ -1,0 +1,95 @@
+"""The one place where the published networks' sizes meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from livehead.models.blocks import AntiAlias, Hourglass
+from livehead.models.dagan.attention import CrossModalAttention
+from livehead.models.dagan.dense_motion import DenseMotion
+from livehead.models.dagan.depth import DepthDecoder, FaceDepth
+from livehead.models.dagan.discriminator import Discriminator
+from livehead.models.dagan.generator import FeatureEncoder, Generator, ResidualDecoder
+from livehead.models.dagan.keypoint_motion import KeypointMotion
+from livehead.models.dagan.keypoints import KeypointDetector
+from livehead.models.dagan.resnet import Layers, ResNet
+from livehead.models.dagan.spade import SpadeDecoder
+
+Seen = Literal["rgbd", "rgb", "depth"]
+"""What the key-point detector looks at."""
+
+CHANNELS: dict[Seen, int] = {"rgbd": 4, "rgb": 3, "depth": 1}
+
+Drawn = Literal["residual", "spade"]
+"""The generator's decoder."""
+
+_SCALE = 0.25  # key points and motion are found at a quarter of the picture's size
+
+
+@dataclass(frozen=True)
+class HourglassSizes:
+    """``expansion`` and ``largest`` width, ``depth``: times halved."""
+
+    expansion: int
+    largest: int = 1024
+    depth: int = 5
+
+
+@dataclass(frozen=True)
+class DaganSizes:
+    """Widths of the published model. ``attention``: planes of queries and keys are the features' over this."""
+
+    points: int = 15
+    expansion: int = 64
+    largest: int = 512
+    halvings: int = 2
+    residuals: int = 6
+    attention: int = 8
+    spade: int = 512
+    motion: HourglassSizes = field(default_factory=lambda: HourglassSizes(64))
+    keypoints: HourglassSizes = field(default_factory=lambda: HourglassSizes(32))
+
+    @property
+    def widths(self) -> list[int]:
+        """Of the features, from full size down."""
+        return [min(self.largest, self.expansion * 2**i) for i in range(self.halvings + 1)]
+
+
+def build_generator(sizes: DaganSizes | None = None, decoder: Drawn = "residual") -> Generator:
+    """DepthAware (``residual``) or SPADE."""
+    sizes = sizes or DaganSizes()
+    widths, motion = sizes.widths, sizes.motion
+    candidates = sizes.points + 1
+    hourglass = Hourglass(4 * candidates, motion.expansion, motion.largest, motion.depth)
+    return Generator(
+        AntiAlias(3, _SCALE),
+        FeatureEncoder(3, widths),
+        FeatureEncoder(1, widths),
+        KeypointMotion(DenseMotion(hourglass, candidates, occlusions=1, kernel=7, corrects=False)),
+        CrossModalAttention(widths[-1], widths[-1], widths[-1] // sizes.attention),
+        SpadeDecoder(widths[-1], sizes.spade) if decoder == "spade" else ResidualDecoder(widths, sizes.residuals),
+    )
+
+
+def build_keypoint_detector(sizes: DaganSizes | None = None, sees: Seen = "rgbd") -> KeypointDetector:
+    """The detector of colour and disparity, or of one of them."""
+    sizes = sizes or DaganSizes()
+    channels, inner = CHANNELS[sees], sizes.keypoints
+    hourglass = Hourglass(channels, inner.expansion, inner.largest, inner.depth)
+    return KeypointDetector(AntiAlias(channels, _SCALE), hourglass, sizes.points)
+
+
+def build_depth_decoder(layers: Layers = 18) -> DepthDecoder:
+    """For the features of ``ResNet(layers)``."""
+    return DepthDecoder((64, 64, 128, 256, 512) if layers == 18 else (64, 256, 512, 1024, 2048))
+
+
+def build_face_depth(layers: Layers = 18) -> FaceDepth:
+    """Encoder and decoder of face depth."""
+    return FaceDepth(ResNet(layers), build_depth_decoder(layers))
+
+
+def build_discriminator(sizes: DaganSizes | None = None) -> Discriminator:
+    """The critic of adversarial training."""
+    return Discriminator((sizes or DaganSizes()).points)

@@ -1,0 +1,73 @@
+"""From two sets of learned key points to a flow (DaGAN, section 3.3; FOMM, equations 4 to 8).
+
+Every point offers an affine motion about itself; a small copy of the source is warped by each; and ``DenseMotion``,
+seeing them all, chooses for every pixel. Grids are the published networks': pixels at ``grid.corner_grid``, sampled as
+if the edges were there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from livehead.models.dagan.dense_motion import DenseMotion, blend, bounded_inverse, heat_maps, keypoint_displacements
+from livehead.models.dagan.keypoints import LearnedPoints
+from livehead.models.grid import corner_grid, exact, sample
+
+
+class MotionField(NamedTuple):
+    """``places`` [B, h, w, 2]: where in the source each pixel is; ``mask`` [B, K + 1, h, w]; ``occlusion``
+    [B, 1, h, w].
+
+    Occlusion is 1 where the source shows what is needed and 0 where it has to be made up.
+    """
+
+    places: Tensor
+    mask: Tensor
+    occlusion: Tensor
+
+
+class Candidates(NamedTuple):
+    """``heat`` [B, K + 1, h, w] and the source ``warped`` by each motion [B, K + 1, 3, h, w], no motion first;
+    ``displacements`` [B, K, 2, 3] of the others."""
+
+    heat: Tensor
+    warped: Tensor
+    displacements: Tensor
+
+
+class KeypointMotion(nn.Module):
+    """Wraps ``dense``, whose hourglass sees 4 planes for each of K + 1 candidates."""
+
+    def __init__(self, dense: DenseMotion) -> None:
+        super().__init__()
+        self.dense = dense
+
+    def forward(self, small: Tensor, source: LearnedPoints, driving: LearnedPoints) -> MotionField:
+        """``small`` [B, 3, h, w]: the source RGB in [0, 1] at a quarter of its size."""
+        candidates = self.candidates(small, source, driving)
+        heat, warped, displacements = candidates
+        seen = torch.cat([heat[:, :, None], warped], dim=2).flatten(1, 2)
+        masks = self.dense(seen)
+        grid = corner_grid(*small.shape[2:], small)
+        places = grid + blend(masks.mask[:, 1:], displacements, grid)
+        return MotionField(places, masks.mask, masks.occlusion)
+
+    def candidates(self, small: Tensor, source: LearnedPoints, driving: LearnedPoints) -> Candidates:
+        """All that the network chooses from; exact in any precision."""
+        with exact(small):
+            small = small.float()
+            batch, _, height, width = small.shape
+            grid = corner_grid(height, width, small)
+            jacobian = source.jacobian @ bounded_inverse(driving.jacobian)
+            displacements = keypoint_displacements(driving.value, source.value, jacobian)
+            heat = heat_maps(driving.value, grid) - heat_maps(source.value, grid)
+            heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1)
+            moved = torch.einsum("bkij,hwj->bkhwi", displacements[..., :2], grid[0])
+            moved = moved + displacements[:, :, None, None, :, 2] + grid[:, None]
+            places = torch.cat([grid[:, None].expand(batch, -1, -1, -1, -1), moved], dim=1)
+            warped = sample(small, places.flatten(1, 2), "zeros")
+            warped = warped.unflatten(2, (-1, height)).transpose(1, 2)
+        return Candidates(heat, warped, displacements)

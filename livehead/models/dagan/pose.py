@@ -1,0 +1,81 @@
+"""How the camera moved between two frames, and how it sees: only the training of face depth asks.
+
+Rotations are axis-angle in radians, translations in the unit of depth; both are small by construction. Intrinsics are
+in pixels of the 256 x 256 training picture.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livehead.models.blocks import relu
+
+_SMALL = 0.01
+_SIDE = 256.0
+
+
+class CameraMotion(NamedTuple):
+    """``axis_angle`` and ``translation`` [B, F, 1, 3], one of each for every predicted frame."""
+
+    axis_angle: Tensor
+    translation: Tensor
+
+
+class PoseEstimate(NamedTuple):
+    """``motion`` of two frames and ``intrinsics`` [B, 3, 3] (focal lengths, centre)."""
+
+    motion: CameraMotion
+    intrinsics: Tensor
+
+
+def _camera_motion(planes: Tensor) -> CameraMotion:
+    """From [B, 6 F, h, w]: means over the picture, scaled down."""
+    values = _SMALL * planes.float().mean(dim=(2, 3)).view(len(planes), -1, 1, 6)
+    return CameraMotion(values[..., :3], values[..., 3:])
+
+
+class PoseDecoder(nn.Module):
+    """Reads the last of ``ResNet(frames=2)``'s maps, of ``channels`` planes. ``net`` is ordered as published."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeeze, motion = nn.Conv2d(channels, 256, 1), nn.Conv2d(256, 12, 1)
+        inner = [nn.Conv2d(256, 256, 3, padding=1) for _ in range(2)]
+        focal, centre = (nn.Conv2d(256, 2, 3, padding=1) for _ in range(2))
+        self.net = nn.ModuleList([squeeze, *inner, motion, focal, centre])
+
+    def forward(self, features: Tensor) -> PoseEstimate:
+        """``features`` [B, C, h, w]."""
+        squeeze, first, second, motion, focal, centre = self.net
+        x = relu(second(relu(first(relu(squeeze(features))))))
+        return PoseEstimate(_camera_motion(motion(x)), _intrinsics(focal(x).float(), centre(x).float()))
+
+
+def _intrinsics(focal: Tensor, centre: Tensor) -> Tensor:
+    lengths = F.softplus(focal).mean(dim=(2, 3)) * _SIDE
+    middle = (F.softplus(centre).mean(dim=(2, 3)) + 0.5) * _SIDE
+    last = torch.tensor([0.0, 0.0, 1.0], device=focal.device).expand(len(focal), 1, 3)
+    return torch.cat([torch.cat([torch.diag_embed(lengths), middle[..., None]], dim=2), last], dim=1)
+
+
+class PoseCNN(nn.Module):
+    """A plain network in place of encoder and decoder: ``frames`` pictures in, the motions between them out."""
+
+    def __init__(self, frames: int = 2) -> None:
+        super().__init__()
+        widths, kernels = (16, 32, 64, 128, 256, 256, 256), (7, 5, 3, 3, 3, 3, 3)
+        before = (3 * frames, *widths[:-1])
+        self.net = nn.ModuleList(
+            nn.Conv2d(a, b, k, 2, padding=k // 2) for a, b, k in zip(before, widths, kernels, strict=True)
+        )
+        self.pose_conv = nn.Conv2d(widths[-1], 6 * (frames - 1), 1)
+
+    def forward(self, pictures: Tensor) -> CameraMotion:
+        """``pictures`` [B, 3 frames, H, W] RGB in [0, 1]."""
+        for conv in self.net:
+            pictures = relu(conv(pictures))
+        return _camera_motion(self.pose_conv(pictures))

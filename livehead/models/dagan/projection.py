@@ -1,0 +1,112 @@
+"""From disparity and a camera's motion to another frame of the same face: what teaches face depth without a label
+(DaGAN, section 3.1, after Godard et al. 2019, equations 1 to 3).
+
+Camera coordinates: x right, y down, z away; pixels: centres at integers. Depth lies between 0.1 and 100.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NEAREST, FARTHEST = 0.1, 100.0
+_TINY = 1e-7
+_C1, _C2 = 0.01**2, 0.03**2
+_STRUCTURE = 0.85  # share of SSIM in the photometric error
+
+
+class Distance(NamedTuple):
+    """``scaled`` disparity (1 / depth) and ``depth``, both of the disparity's shape."""
+
+    scaled: Tensor
+    depth: Tensor
+
+
+def to_depth(disparity: Tensor) -> Distance:
+    """Of a network's disparity in (0, 1)."""
+    scaled = 1 / FARTHEST + (1 / NEAREST - 1 / FARTHEST) * disparity
+    return Distance(scaled, 1 / scaled)
+
+
+def rigid_motion(axis_angle: Tensor, translation: Tensor, *, invert: bool = False) -> Tensor:
+    """The matrix [B, 4, 4] of a rotation [B, 3] (radians about its own direction) followed by a shift [B, 3].
+
+    ``invert``: of the way back.
+    """
+    matrix = torch.eye(4, device=axis_angle.device, dtype=axis_angle.dtype).repeat(len(axis_angle), 1, 1)
+    rotation = _rotation(axis_angle)
+    if invert:
+        back = rotation.transpose(1, 2)
+        matrix[:, :3, :3], matrix[:, :3, 3:] = back, -back @ translation[..., None]
+    else:
+        matrix[:, :3, :3], matrix[:, :3, 3:] = rotation, translation[..., None]
+    return matrix
+
+
+def _rotation(axis_angle: Tensor) -> Tensor:
+    """Rodrigues' formula."""
+    angle = axis_angle.norm(dim=1)[:, None, None]
+    x, y, z = (axis_angle / (angle[..., 0] + _TINY)).unbind(dim=1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(-1, 3, 3)
+    outer = torch.stack([x, y, z], dim=1)[:, :, None] * torch.stack([x, y, z], dim=1)[:, None]
+    eye = torch.eye(3, device=x.device, dtype=x.dtype)
+    return torch.cos(angle) * eye + torch.sin(angle) * cross + (1 - torch.cos(angle)) * outer
+
+
+def back_project(depth: Tensor, intrinsics: Tensor) -> Tensor:
+    """Camera points [B, 4, H W], homogeneous, of ``depth`` [B, 1, H, W] under ``intrinsics`` [B, 3, 3]."""
+    batch, _, height, width = depth.shape
+    y, x = torch.meshgrid(
+        torch.arange(height, device=depth.device, dtype=depth.dtype),
+        torch.arange(width, device=depth.device, dtype=depth.dtype),
+        indexing="ij",
+    )
+    pixels = torch.stack([x, y, torch.ones_like(x)]).view(1, 3, -1)
+    points = torch.linalg.inv(intrinsics) @ pixels * depth.view(batch, 1, -1)
+    return torch.cat([points, torch.ones_like(points[:, :1])], dim=1)
+
+
+def project(points: Tensor, intrinsics: Tensor, motion: Tensor, height: int, width: int) -> Tensor:
+    """Where ``points`` [B, 4, H W] are seen after ``motion`` [B, 4, 4]: [B, H, W, 2], outer pixels at -1 and 1."""
+    seen = intrinsics @ (motion @ points)[:, :3]
+    pixels = (seen[:, :2] / (seen[:, 2:] + _TINY)).view(-1, 2, height, width).movedim(1, -1)
+    last = torch.tensor([width - 1, height - 1], device=pixels.device, dtype=pixels.dtype)
+    return (pixels / last - 0.5) * 2
+
+
+def seen_from(picture: Tensor, places: Tensor) -> Tensor:
+    """``picture`` [B, C, H, W] at ``project``'s places; beyond the border the border repeats."""
+    return F.grid_sample(picture, places, padding_mode="border", align_corners=False)
+
+
+def structure_error(a: Tensor, b: Tensor) -> Tensor:
+    """(1 - SSIM) / 2 in [0, 1] of each pixel over 3 x 3 neighbours, [B, C, H, W], of RGB in [0, 1]."""
+    a, b = (F.pad(picture, (1, 1, 1, 1), mode="reflect") for picture in (a, b))
+    mean_a, mean_b = F.avg_pool2d(a, 3, 1), F.avg_pool2d(b, 3, 1)
+    spread_a = F.avg_pool2d(a * a, 3, 1) - mean_a**2
+    spread_b = F.avg_pool2d(b * b, 3, 1) - mean_b**2
+    shared = F.avg_pool2d(a * b, 3, 1) - mean_a * mean_b
+    alike = (2 * mean_a * mean_b + _C1) * (2 * shared + _C2)
+    most = (mean_a**2 + mean_b**2 + _C1) * (spread_a + spread_b + _C2)
+    return ((1 - alike / most) / 2).clamp(0, 1)
+
+
+def photometric_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """How wrong each pixel is, [B, 1, H, W]: mostly structure, some absolute difference."""
+    difference = (target - prediction).abs().mean(dim=1, keepdim=True)
+    return _STRUCTURE * structure_error(prediction, target).mean(dim=1, keepdim=True) + (1 - _STRUCTURE) * difference
+
+
+def roughness(disparity: Tensor, picture: Tensor) -> Tensor:
+    """Mean slope of ``disparity`` [B, 1, H, W] over its own mean, less where ``picture`` has edges: a scalar."""
+    disparity = disparity / (disparity.mean(dim=(2, 3), keepdim=True) + _TINY)
+    total = disparity.new_zeros(())
+    for axis in (2, 3):
+        slope = disparity.diff(dim=axis).abs()
+        edge = picture.diff(dim=axis).abs().mean(dim=1, keepdim=True)
+        total = total + (slope * torch.exp(-edge)).mean()
+    return total

@@ -1,0 +1,98 @@
+"""Residual networks as feature pyramids (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016).
+
+Of 18 or 50 layers; names are those of torchvision's state dicts, which the published depth networks carry under
+``encoder.``. The classifier is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livehead.models.blocks import relu
+
+Layers = Literal[18, 50]
+
+_MEAN, _DEVIATION = 0.45, 0.225  # of colours, the same for all three
+
+
+class Basic(nn.Module):
+    """Two 3 x 3 convolutions beside a short cut."""
+
+    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        beside = x if self.downsample is None else self.downsample(x)
+        x = relu(self.bn1(self.conv1(x)))
+        return relu(self.bn2(self.conv2(x)) + beside)
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a short cut; the last has four times the width."""
+
+    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        beside = x if self.downsample is None else self.downsample(x)
+        x = relu(self.bn1(self.conv1(x)))
+        x = relu(self.bn2(self.conv2(x)))
+        return relu(self.bn3(self.conv3(x)) + beside)
+
+
+def _stage(block: type[Basic | Bottleneck], channels: int, width: int, count: int, stride: int) -> nn.Sequential:
+    out = width if block is Basic else 4 * width
+    beside = None
+    if stride != 1 or channels != out:
+        beside = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+    rest = [block(out, width, 1, None) for _ in range(count - 1)]
+    return nn.Sequential(block(channels, width, stride, beside), *rest)
+
+
+class ResNet(nn.Module):
+    """``frames`` pictures go in side by side; five feature maps come out, each half as large as the one before.
+
+    ``widths``: channels of the five.
+    """
+
+    def __init__(self, layers: Layers, frames: int = 1) -> None:
+        super().__init__()
+        block, counts, growth = (Basic, (2, 2, 2, 2), 1) if layers == 18 else (Bottleneck, (3, 4, 6, 3), 4)
+        self.widths = (64, *(growth * width for width in (64, 128, 256, 512)))
+        self.conv1 = nn.Conv2d(3 * frames, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _stage(block, 64, 64, counts[0], 1)
+        self.layer2 = _stage(block, self.widths[1], 128, counts[1], 2)
+        self.layer3 = _stage(block, self.widths[2], 256, counts[2], 2)
+        self.layer4 = _stage(block, self.widths[3], 512, counts[3], 2)
+
+    @property
+    def stages(self) -> Sequence[nn.Module]:
+        """The four residual stages."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """``pictures`` [B, 3 frames, H, W] RGB in [0, 1]."""
+        x = ((pictures - _MEAN) / _DEVIATION).to(self.conv1.weight.dtype)
+        features = [relu(self.bn1(self.conv1(x)))]
+        x = F.max_pool2d(features[0], 3, 2, padding=1)
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features

@@ -1,0 +1,148 @@
+"""The renderers ``dagan`` and ``dagan-spade``: the published generators at 256 x 256, imported weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import cv2
+import numpy as np
+import torch
+
+from livehead.frames import Image
+from livehead.models.dagan.generator import Generator, SourceCode, join_sources
+from livehead.models.dagan.keypoint_motion import MotionField
+from livehead.models.engine import Setting, prepare
+from livehead.models.grid import resize_places
+from livehead.motion.keypoints import Array, Keypoints
+from livehead.perception.portrait import Portrait
+from livehead.perception.rgbd import SIDE, RgbdDetector, as_keypoints, as_points, resized
+from livehead.perception.segmentation import Segmentation
+from livehead.renderers.panels import Panels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DaganAvatar:
+    """A portrait made ready for ``DaganRenderer``.
+
+    ``motion``: its learned key points; ``image`` uint8 [256, 256, 3] RGB; ``disparity`` float32 [256, 256] in (0, 1),
+    large is near; ``person`` float32 [256, 256] in [0, 1]. What a generator makes of them is derived when it is first
+    needed and kept.
+    """
+
+    motion: Keypoints
+    image: Image
+    disparity: Array
+    person: Array
+    _codes: WeakKeyDictionary[Generator, SourceCode] = field(default_factory=WeakKeyDictionary, repr=False)
+
+
+class DaganRenderer:
+    """Draws portraits in the motion of ``detector``'s own key points.
+
+    ``size``: side of the output in pixels; the network's own is 256. ``alpha``: give RGBA, straight alpha of the person
+    alone. ``network`` and ``detector`` come from the same training; both run under the detector's setting.
+    """
+
+    def __init__(self, network: Generator, detector: RgbdDetector, size: int = 512, *, alpha: bool = False) -> None:
+        self.size = size
+        self.alpha = alpha
+        self.detector = detector
+        self._network = prepare(network, detector.setting, exact=("down",))
+
+    @property
+    def setting(self) -> Setting:
+        """Where the networks run, in which precision."""
+        return self.detector.setting
+
+    @property
+    def parts(self) -> Mapping[str, torch.nn.Module]:
+        """What a frame goes through, by name: for timing."""
+        return {"motion": self._network.motion, "decoder": self._network.decoder}
+
+    @property
+    def motion_sets(self) -> frozenset[str]:
+        """Takes the detector's key points."""
+        return frozenset({self.detector.motion_set})
+
+    @property
+    def hardware(self) -> str:
+        """Where the networks run, in words."""
+        return self.setting.why
+
+    def prepare(self, source: Portrait) -> DaganAvatar:
+        """Find depth, key points and the person, and encode the portrait."""
+        image = resized(source.image, SIDE)
+        look = self.detector.look([image])
+        with Segmentation(refine=False) as segmentation:
+            person = np.asarray(segmentation.person(image), np.float32)
+        (motion,) = as_keypoints(look.points, self.detector.motion_set, 0)
+        avatar = DaganAvatar(motion, image, look.disparity[0, 0].cpu().numpy(), person)
+        self.encode(avatar)
+        return avatar
+
+    def render(self, avatar: DaganAvatar, motion: Keypoints) -> Image:
+        """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        return self.render_many([(avatar, motion)])[0]
+
+    @torch.inference_mode()
+    def render_many(self, pairs: Sequence[tuple[DaganAvatar, Keypoints]]) -> list[Image]:
+        """As ``render``; the network draws all at once."""
+        if not pairs:
+            return []
+        code = join_sources([self.encode(avatar) for avatar, _ in pairs])
+        moved = self._network.move(code, as_points([motion for _, motion in pairs], self.setting.device))
+        drawn = self._network.paint(code, moved)
+        pictures = (drawn * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        places = resize_places(moved.places, SIDE, SIDE).float().cpu().numpy() if self.alpha else pictures
+        return [
+            self._finished(avatar, picture, place)
+            for (avatar, _), picture, place in zip(pairs, pictures, places, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def encode(self, avatar: DaganAvatar) -> SourceCode:
+        """What this renderer's network makes of the source, kept with the avatar."""
+        known = avatar._codes.get(self._network)
+        if known is None:
+            device = self.setting.device
+            image = torch.from_numpy(avatar.image).to(device).permute(2, 0, 1)[None].float() / 255
+            disparity = torch.from_numpy(avatar.disparity).to(device)[None, None]
+            known = self._network.encode(image, disparity, as_points([avatar.motion], device))
+            avatar._codes[self._network] = known
+        return known
+
+    @torch.inference_mode()
+    def move(self, avatar: DaganAvatar, motion: Keypoints) -> MotionField:
+        """The flow alone."""
+        return self._network.move(self.encode(avatar), as_points([motion], self.setting.device))
+
+    @torch.inference_mode()
+    def panels(self, avatar: DaganAvatar, motion: Keypoints) -> Panels:
+        """What led to the picture of ``motion``, to be looked at."""
+        code, moved = self.encode(avatar), self.move(avatar, motion)
+        side = moved.places.shape[1]
+        middle = avatar.motion.value[0].mean(axis=0)
+        row, column = (int(np.clip((middle[axis] + 1) / 2 * side, 0, side - 1)) for axis in (1, 0))
+        attention = self._network.attention_rows(code, moved, torch.tensor([row * side + column]))
+        return Panels(
+            image=avatar.image,
+            disparity=avatar.disparity,
+            source=avatar.motion.value[0],
+            driving=motion.value[0],
+            places=moved.places[0].float().cpu().numpy(),
+            occlusion=moved.occlusion[0, 0].float().cpu().numpy(),
+            attention=attention[0, 0].float().cpu().numpy().reshape(side, side),
+            asking=(row, column),
+        )
+
+    def _finished(self, avatar: DaganAvatar, picture: Image, places: Array) -> Image:
+        drawn = resized(picture, self.size)
+        if not self.alpha:
+            return drawn
+        pixels = ((places + 1) * SIDE - 1) / 2
+        moved = cv2.remap(avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
+        matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+        return np.dstack([drawn, matte])

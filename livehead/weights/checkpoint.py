@@ -1,0 +1,103 @@
+"""Foreign checkpoint files: PyTorch's ``.pth`` and ``.pth.tar``, and safetensors, read without running what they say.
+
+A PyTorch file is a pickle, and a pickle is a program. ``weights_only`` reads tensors and plain values and stops at
+anything else, before it has done anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from livehead.errors import WeightsMismatchError, WeightsMissingError
+from livehead.weights.store import read_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BROKEN = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, RuntimeError, ValueError),
+    *(LookupError, TypeError, AttributeError, AssertionError, OverflowError, MemoryError),
+)
+"""What PyTorch raises for files that are no checkpoints, or only the beginning of one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateDict:
+    """One network's tensors by key. ``place``: the entry where they were; empty if they are the whole file."""
+
+    place: str
+    tensors: Mapping[str, Tensor]
+
+
+def file_sha256(path: Path) -> str:
+    """Of the content, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_checkpoint(path: Path) -> list[StateDict]:
+    """All networks of a file; what stands beside them (optimisers, counters) is left out.
+
+    Raises: WeightsMissingError when there is no file; WeightsMismatchError when it is none of the formats, damaged, or
+    holds anything but tensors and plain values.
+    """
+    if not path.is_file():
+        raise WeightsMissingError(f"there is no file {path}", "name the downloaded checkpoint", subject=str(path))
+    if path.suffix == ".safetensors":
+        return _grouped(read_file(path))
+    content = _unpickled(path)
+    found = list(_state_dicts(content, ""))
+    if not found:
+        raise WeightsMismatchError(f"{path} holds no network", "name the published file", subject=str(path))
+    return found
+
+
+def _unpickled(path: Path) -> Any:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about old pickles: what matters is said below
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        problem = "is damaged or no checkpoint"
+        if "Unsupported" in str(error) or "weights_only" in str(error).lower():
+            problem = "is damaged or holds more than tensors, perhaps a program; nothing of it was run"
+        raise _refused(path, problem) from error
+    except _BROKEN as error:
+        raise _refused(path, "is damaged, not wholly downloaded, or no checkpoint") from error
+
+
+def _refused(path: Path, problem: str) -> WeightsMismatchError:
+    return WeightsMismatchError(f"{path} {problem}", "download it again from its authors", subject=str(path))
+
+
+def _state_dicts(content: Any, place: str) -> Iterator[StateDict]:
+    """``content`` itself if its values are tensors, else those of its own entries, one level deep."""
+    import torch
+
+    if not isinstance(content, Mapping):
+        return
+    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}
+    if tensors:
+        yield StateDict(place, tensors)
+    elif not place:
+        for name, entry in content.items():
+            yield from _state_dicts(entry, str(name))
+
+
+def _grouped(tensors: Mapping[str, Tensor]) -> list[StateDict]:
+    """Keys ``part/key`` are several networks in one file, as ``weights.library`` keeps them."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        part, slash, key = name.rpartition("/")
+        groups.setdefault(part if slash else "", {})[key] = value
+    return [StateDict(part, group) for part, group in groups.items()]

@@ -1,0 +1,197 @@
+"""Published state dicts to our networks: key by key, every one accounted for.
+
+A network's own key names are ours; a list of prefixes says what each was called when it was published.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from livehead.errors import ConfigError, WeightsMismatchError
+from livehead.registry import suggestion
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_GENERATOR = (
+    ("dense_motion_network.down.", "down."),
+    ("dense_motion_network.", "motion.dense."),
+    ("src_first.", "geometry.first."),
+    ("src_down_blocks.", "geometry.down_blocks."),
+    ("first.", "appearance.first."),
+    ("down_blocks.", "appearance.down_blocks."),
+    ("AttnModule.", "attention."),
+)
+_RESIDUAL = (*_GENERATOR, *((f"{part}.", f"decoder.{part}.") for part in ("bottleneck", "up_blocks", "final")))
+_SPADE = (
+    *_GENERATOR,
+    ("decoder.G_middle_", "decoder.middle."),
+    ("decoder.up_", "decoder.rise."),
+)
+_ENCODER = (("encoder.", ""),)
+
+_COUNTERS = re.compile(r"(^|\.)num_batches_tracked$")
+_SPECTRAL = re.compile(r"^(?P<layer>.+)\.weight_(?P<part>orig|u|v)$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern)."""
+
+    build: Callable[[], nn.Module]
+    renames: tuple[tuple[str, str], ...] = ()
+    ignored: str = r"$^"
+
+    def ours(self, key: str) -> str:
+        """Our name of a published key; the first prefix that fits counts."""
+        for theirs, ours in self.renames:
+            if key.startswith(theirs):
+                return ours + key.removeprefix(theirs)
+        return key
+
+    def theirs(self, key: str) -> str:
+        """The inverse of ``ours``."""
+        for theirs, ours in self.renames:
+            if key.startswith(ours):
+                return theirs + key.removeprefix(ours)
+        return key
+
+
+def names() -> list[str]:
+    """Every name that ``load_official`` takes, sorted."""
+    return sorted(_layouts())
+
+
+def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The published network ``name``, in evaluation mode, float32, from its state dict with the published key names.
+
+    Pictures are RGB in [0, 1], float32, [B, C, S, S]; ``LearnedPoints(value [B, K, 2], jacobian [B, K, 2, 2])`` are of
+    ``livehead.models.dagan.keypoints``. What each returns is called by its own type, and its forward is
+
+    - ``dagan-generator-{10,15}``, ``dagan-spade-{10,15}``: ``(image, depth, points, driving) -> GeneratorOutput(image,
+      deformed, field)``, ``field`` being ``MotionField(places, mask, occlusion)``; ``depth`` [B, 1, S, S] is the
+      source's disparity, ``points`` the source's key points, ``driving`` the performer's;
+    - ``dagan-keypoints-{rgbd,rgb,depth}-{10,15}``: ``(picture) -> LearnedPoints``; the fourth plane of ``rgbd`` is
+      disparity;
+    - ``dagan-discriminator-{10,15}``: ``(image, points [B, K, 2]) -> Judgement(features, realness)``;
+    - ``dagan-depth-encoder-{18,50}``: ``(image) -> [five feature maps, the finest first]``;
+    - ``dagan-depth-decoder-{18,50}``: ``(features, scales=4) -> [disparities in (0, 1), the finest first]``;
+    - ``dagan-pose-encoder-{18,50}``: as the depth encoder, of two pictures side by side [B, 6, S, S];
+    - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> PoseEstimate(CameraMotion, intrinsics [B, 3, 3])``;
+    - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3].
+
+    Spectral norms become plain weights. Keys lose a leading ``module.``.
+
+    Raises: ConfigError for an unknown name; WeightsMismatchError naming the first key that is missing, unknown or of
+    another shape.
+    """
+    layout = _layout(name)
+    given = {layout.ours(key): value for key, value in _wanted(layout, _without_module(tensors)).items()}
+    return _filled(name, layout, _plain(name, given))
+
+
+def official_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of ours under its published names: what ``load_official`` takes. Raises: ConfigError."""
+    layout = _layout(name)
+    return {layout.theirs(key): value for key, value in tensors.items()}
+
+
+def _layout(name: str) -> _Layout:
+    layout = _layouts().get(name)
+    if layout is None:
+        raise ConfigError(f"there is no published network {name!r}", suggestion(name, names()), subject=name)
+    return layout
+
+
+def _layouts() -> dict[str, _Layout]:
+    """All layouts by name; nothing is built before it is asked for."""
+    from livehead.models.dagan import build
+    from livehead.models.dagan.pose import PoseCNN, PoseDecoder
+    from livehead.models.dagan.resnet import ResNet
+
+    extras = r"^(encoder\.fc\.(weight|bias)|height|width|use_stereo)$"
+    layouts: dict[str, _Layout] = {"dagan-posecnn": _Layout(PoseCNN)}
+    for count in (10, 15):
+        sizes = replace(build.DaganSizes(), points=count)
+        layouts[f"dagan-generator-{count}"] = _Layout(_later(build.build_generator, sizes), _RESIDUAL)
+        layouts[f"dagan-spade-{count}"] = _Layout(_later(build.build_generator, sizes, "spade"), _SPADE)
+        layouts[f"dagan-discriminator-{count}"] = _Layout(_later(build.build_discriminator, sizes))
+        for sees in build.CHANNELS:
+            layouts[f"dagan-keypoints-{sees}-{count}"] = _Layout(_later(build.build_keypoint_detector, sizes, sees))
+    for layers, last in ((18, 512), (50, 2048)):
+        layouts[f"dagan-depth-encoder-{layers}"] = _Layout(_later(ResNet, layers), _ENCODER, extras)
+        layouts[f"dagan-depth-decoder-{layers}"] = _Layout(_later(build.build_depth_decoder, layers), (), extras)
+        layouts[f"dagan-pose-encoder-{layers}"] = _Layout(_later(ResNet, layers, 2), _ENCODER, extras)
+        layouts[f"dagan-pose-decoder-{layers}"] = _Layout(_later(PoseDecoder, last), (), extras)
+    return layouts
+
+
+def _later(make: Callable[..., nn.Module], *arguments: Any) -> Callable[[], nn.Module]:
+    return lambda: make(*arguments)
+
+
+def _without_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys as a network has them that was not wrapped for several GPUs."""
+    return {key.removeprefix("module."): value for key, value in tensors.items()}
+
+
+def _wanted(layout: _Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    ignored = re.compile(layout.ignored)
+    return {key: value for key, value in tensors.items() if not _COUNTERS.search(key) and not ignored.match(key)}
+
+
+def _plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Spectrally normed weights as they act: ``weight_orig / (u W v)`` with the stored u and v."""
+    plain: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        match = _SPECTRAL.match(key)
+        if match is None:
+            plain[key] = value
+        else:
+            parts.setdefault(match["layer"], {})[match["part"]] = value
+    for layer, part in parts.items():
+        if part.keys() != {"orig", "u", "v"}:
+            _refuse(name, "lacks", [f"{layer}.weight_{each}" for each in ("orig", "u", "v") if each not in part])
+        matrix = part["orig"].double().flatten(1)
+        if part["u"].shape != matrix.shape[:1] or part["v"].shape != matrix.shape[1:]:
+            _refuse(name, "has another shape of", [f"{layer}.weight_u"])
+        largest = part["u"].double() @ matrix @ part["v"].double()
+        plain[f"{layer}.weight"] = (part["orig"].double() / largest).float()
+    return plain
+
+
+def _filled(name: str, layout: _Layout, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The network of ``layout`` with exactly ``tensors`` (our names) in it."""
+    import torch
+
+    with torch.device("meta"):  # no time for random numbers that nobody will see
+        network = layout.build().eval()
+    wanted = network.state_dict()
+    counters = {key for key in wanted if _COUNTERS.search(key)}
+    _refuse(name, "lacks", [layout.theirs(key) for key in wanted.keys() - tensors.keys() - counters])
+    _refuse(name, "has the unknown", [layout.theirs(key) for key in tensors.keys() - wanted.keys()])
+    shared = wanted.keys() & tensors.keys()
+    _refuse(
+        name,
+        "has another shape of",
+        [layout.theirs(key) for key in shared if wanted[key].shape != tensors[key].shape],
+    )
+    content = {key: tensors[key].detach().to(wanted[key].dtype, copy=True) for key in shared}
+    content |= {key: torch.zeros((), dtype=torch.int64) for key in counters}
+    network.load_state_dict(content, assign=True)
+    return network
+
+
+def _refuse(name: str, problem: str, keys: Iterable[str]) -> None:
+    """Raise for the first of ``keys``, if there is one."""
+    ordered = sorted(keys)
+    if ordered:
+        raise WeightsMismatchError(
+            f"{name} {problem} {ordered[0]} ({len(ordered)} such)",
+            "give the published file of this very network",
+            subject=name,
+        )
