@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
+from livehead.stats import processor
 from livehead.weights.library import Library
 from livehead.weights.published import find_publication
 
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from livehead.models.dagan.keypoints import KeypointDetector
     from livehead.models.engine import Precision
     from livehead.perception.rgbd import RgbdDetector
+    from livehead.renderers.dagan_full import DaganRenderer
 
 CHECKPOINTS: Mapping[str, str] = MappingProxyType({"dagan": "dagan-vox-256", "dagan-spade": "dagan-spade-vox-256"})
 """Models that are published checkpoints, and which."""
 
+_MOMENTS = 3  # of the performance, of each of two persons, on which ranges are measured
 _DEPTHS = ("dagan-depth-18", "dagan-depth-50")  # the released generators were trained with the first
 
 
@@ -60,7 +63,7 @@ def detector(model: str, precision: str) -> RgbdDetector:
     _require(library, checkpoint, model)
     depth = _depth(library, model)
     content = (library.entry(checkpoint).sha256, library.entry(depth).sha256)
-    return _detector(library.folder, checkpoint, depth, content, precision)
+    return _detector(library.folder, model, checkpoint, depth, content, precision)
 
 
 def _renderer(model: str, size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
@@ -68,27 +71,74 @@ def _renderer(model: str, size: int, *, alpha: bool, precision: str, threads: in
 
     from livehead.renderers.dagan_full import DaganRenderer
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or processor()[1])
     eyes = detector(model, precision)
-    network = Library().load(CHECKPOINTS[model], ["generator"])["generator"]
-    return DaganRenderer(cast("Generator", network), eyes, size, alpha=alpha)
+    library = Library()
+    network = cast("Generator", library.load(CHECKPOINTS[model], ["generator"])["generator"])
+    ranges = library.ranges(model, _checkpoints(library, model)).get("generator")
+    renderer = DaganRenderer(network, eyes, size, alpha=alpha, ranges=ranges)
+    if renderer.setting.integer:
+        torch.set_num_threads(1)  # the parts that cost have threads of their own by now
+    return renderer
 
 
 @lru_cache(maxsize=2)
-def _detector(folder: Path, checkpoint: str, depth: str, content: tuple[str, str], precision: str) -> RgbdDetector:
+def _detector(
+    folder: Path, model: str, checkpoint: str, depth: str, content: tuple[str, str], precision: str
+) -> RgbdDetector:
     """``content``: sha256 of both, so that a checkpoint imported anew is loaded anew."""
     from livehead.models.dagan.depth import DepthDecoder, FaceDepth
     from livehead.models.dagan.resnet import ResNet
     from livehead.models.engine import choose_setting
     from livehead.perception.rgbd import RgbdDetector
 
-    setting = choose_setting(cast("Precision", precision))
     library = Library(folder)
+    ranges = library.ranges(model, (checkpoint, depth))
+    setting = choose_setting(cast("Precision", precision), ranges=bool(ranges))
     keypoints = cast("KeypointDetector", library.load(checkpoint, ["kp_detector"])["kp_detector"])
     parts = library.load(depth, ["encoder", "depth"])
     network: FaceDepth = FaceDepth(cast(ResNet, parts["encoder"]), cast(DepthDecoder, parts["depth"]))
-    return RgbdDetector(network, keypoints, setting)
+    return RgbdDetector(network, keypoints, setting, ranges)
+
+
+def calibrate(model: str, tell: Callable[[str], None]) -> bool:
+    """Measure, on pictures that ship, what int8 needs to know of ``model``; False where not all of it is imported.
+
+    ``tell`` gets a line before the work, which takes half a minute.
+    """
+    from torch.nn import ModuleDict
+
+    from livehead.commands.bench_live import filmed
+    from livehead.commands.performer import ASTRONAUT, DRAWN, own_portrait
+    from livehead.models.quantize import observe, part
+    from livehead.motion.performance import Puppet, sample_performance
+    from livehead.perception.rgbd import SIDE
+
+    library = Library()
+    if CHECKPOINTS[model] not in library.names() or not any(name in library.names() for name in _DEPTHS):
+        return False
+    tell(f"measuring the ranges that {model} needs for int8")
+    renderer = cast("DaganRenderer", _renderer(model, SIDE, alpha=False, precision="fp32", threads=None))
+    networks = renderer.networks
+
+    def run() -> None:
+        script = sample_performance()
+        for portrait in (own_portrait(ASTRONAUT), own_portrait(DRAWN)):
+            puppet = Puppet(portrait.motion)
+            moments = [script.duration_s * (number + 0.5) / _MOMENTS for number in range(_MOMENTS)]
+            film = filmed(portrait, [puppet(script.at(moment), 0) for moment in moments])
+            avatar = renderer.prepare(portrait)
+            for picture in film.pictures:
+                renderer.render(avatar, renderer.detector.detect(picture))
+
+    found = observe(ModuleDict(dict(networks)), run)
+    library.keep_ranges(model, _checkpoints(library, model), {name: part(found, name) for name in networks})
+    return True
+
+
+def _checkpoints(library: Library, model: str) -> tuple[str, str]:
+    """The two that ``model`` is made of. Raises: WeightsMissingError."""
+    return CHECKPOINTS[model], _depth(library, model)
 
 
 def _depth(library: Library, model: str) -> str:

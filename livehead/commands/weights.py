@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from livehead.commands.dagan import CHECKPOINTS, calibrate
+from livehead.commands.options import say
 from livehead.errors import WeightsError
 from livehead.weights.library import Library
 from livehead.weights.published import PUBLICATIONS
@@ -39,6 +41,9 @@ def _import(library: Library, name: str, files: list[Path]) -> None:
     networks = ", ".join(entry.networks.values())
     print(f"{name}: {networks} kept in {library.path(name)}")
     print(f"licence: {entry.licence} ({entry.source})")
+    for model, checkpoint in CHECKPOINTS.items():
+        if name == checkpoint or name not in CHECKPOINTS.values():
+            calibrate(model, say)
 
 
 def _verify(library: Library, wanted: list[str]) -> int:

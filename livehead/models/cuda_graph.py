@@ -43,7 +43,9 @@ class CudaGraphPart(nn.Module):
         except AttributeError:
             return getattr(super().__getattr__("part"), name)
 
-    def forward(self, *inputs: Tensor) -> Any:
+    def forward(self, *given: Tensor | None) -> Any:
+        """The part's arguments in their order; those that are None at the end are as if they were not given."""
+        inputs = tuple(x for x in given if x is not None)
         if self._plain:
             return self.part(*inputs)
         key = tuple((x.shape, x.dtype, x.stride()) for x in inputs)
@@ -71,4 +73,5 @@ class CudaGraphPart(nn.Module):
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             result = self.part(*kept)
-        return _Recording(graph, kept, (result,) if isinstance(result, Tensor) else tuple(result))
+        outputs = (result,) if isinstance(result, Tensor) else tuple(x for x in result if x is not None)
+        return _Recording(graph, kept, outputs)

@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,11 @@ class Setting:
         return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
 
 
-def choose_setting(precision: Precision = "auto") -> Setting:
-    """The setting for ``precision`` on this machine. Raises: ConfigError when it cannot be had here."""
+def choose_setting(precision: Precision = "auto", *, ranges: bool = True) -> Setting:
+    """The setting for ``precision`` on this machine; ``ranges``: whether the weights have those that int8 needs.
+
+    Raises: ConfigError when it cannot be had here.
+    """
     if precision not in get_args(Precision):
         raise ConfigError(f"there is no precision {precision!r}", f"use one of {', '.join(get_args(Precision))}")
     if torch.cuda.is_available() and precision != "int8":
@@ -61,7 +64,7 @@ def choose_setting(precision: Precision = "auto") -> Setting:
     if precision == "int8" and not openvino.available():
         raise ConfigError("int8 needs OpenVINO", "pip install 'livehead[fast-cpu]'", subject=precision)
     if precision == "auto":
-        precision = next(iter(quicker_precisions()), "fp32")
+        precision = next((quick for quick in quicker_precisions() if ranges or quick != "int8"), "fp32")
     if precision == "int8":
         return Setting(torch.device("cpu"), torch.float32, "processor, int8 by OpenVINO", integer=True)
     if precision == "fp32":
@@ -94,7 +97,8 @@ def _quick_bf16() -> bool:
 
 
 Parts = Mapping[str, Callable[..., Any]]
-"""Children that take and return tensors only, and what makes their own return of the outputs: they can be compiled."""
+"""Parts that take and return tensors only, by their names in the network (the whole of it is ""), and what makes of
+the tensors what each of them returns: they can be compiled."""
 
 
 def prepare(
@@ -119,13 +123,22 @@ def prepare(
         child.to(setting.device, kept, memory_format=torch.channels_last)
     network = network.to(setting.device)
     for name, rebuild in (parts or {}).items():
-        child = network.get_submodule(name)
+        part = network.get_submodule(name)
         if setting.integer and ranges:
-            setattr(network, name, OpenVinoPart(child, quantize.part(ranges, name), rebuild))
+            network = _replaced(network, name, OpenVinoPart(part, quantize.part(ranges, name), rebuild))
         elif setting.device.type == "cuda":
-            setattr(network, name, CudaGraphPart(child, rebuild))
+            network = _replaced(network, name, CudaGraphPart(part, rebuild))
     if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
         _pack_convolutions(network)
+    return network
+
+
+def _replaced(network: ModuleT, name: str, by: nn.Module) -> ModuleT:
+    """``network`` with ``by`` in the place of its part ``name``; ``by`` itself, which passes for it, for the whole."""
+    if not name:
+        return cast(ModuleT, by)
+    owner, _, last = name.rpartition(".")
+    setattr(network.get_submodule(owner), last, by)
     return network
 
 

@@ -32,6 +32,18 @@ def available() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
+class _Tensors(nn.Module):
+    """A part whose outputs are tensors and nothing else, as a trace wants them."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        outputs = self.part(*inputs)
+        return outputs if isinstance(outputs, Tensor) else tuple(x for x in outputs if x is not None)
+
+
 class OpenVinoPart(nn.Module):
     """``part`` behind the same call, for float32 tensors on the processor and without gradients.
 
@@ -49,7 +61,8 @@ class OpenVinoPart(nn.Module):
     ) -> None:
         super().__init__()
         self.part = part.float().eval().requires_grad_(False)
-        self._traced = [rounded(part, ranges) if ranges else part]  # in a list: no child, so never moved or saved
+        # in a list: no child, so never moved or saved
+        self._traced = [_Tensors(rounded(part, ranges) if ranges else part)]
         self._threads = torch.get_num_threads()
         self._rebuild = rebuild
         self._between = between
@@ -62,7 +75,9 @@ class OpenVinoPart(nn.Module):
         except AttributeError:
             return getattr(super().__getattr__("part"), name)
 
-    def forward(self, *inputs: Tensor) -> Any:
+    def forward(self, *given: Tensor | None) -> Any:
+        """The part's arguments in their order; those that are None at the end are as if they were not given."""
+        inputs = tuple(x for x in given if x is not None)
         shapes = tuple(x.shape for x in inputs)
         request = self._requests.get(shapes)
         if request is None:

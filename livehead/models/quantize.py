@@ -85,7 +85,9 @@ def rounded(network: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> nn
 
 
 def part(ranges: Ranges, name: str) -> Ranges:
-    """The ranges of the child ``name``, by the names that its convolutions have in it."""
+    """The ranges of the child ``name`` (all, where it is empty), by the names that its convolutions have in it."""
+    if not name:
+        return ranges
     return {key.removeprefix(f"{name}."): span for key, span in ranges.items() if key.startswith(f"{name}.")}
 
 

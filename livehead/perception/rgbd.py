@@ -14,6 +14,7 @@ from livehead.frames import Image
 from livehead.models.dagan.depth import FaceDepth
 from livehead.models.dagan.keypoints import KeypointDetector, LearnedPoints
 from livehead.models.engine import Setting, prepare
+from livehead.models.quantize import Ranges
 from livehead.motion.keypoints import Keypoints
 
 SIDE = 256
@@ -34,14 +35,22 @@ class RgbdDetector:
 
     Its key points are of the set ``dagan15`` (or ``dagan10``), in the published networks' own coordinates: x right, y
     down, the first and last cell of a 58 x 58 map at -1 and 1. They mean something to their own generator only.
+    ``ranges``: for int8, by ``depth`` and ``keypoints``.
     """
 
-    def __init__(self, depth: FaceDepth, keypoints: KeypointDetector, setting: Setting) -> None:
+    def __init__(
+        self,
+        depth: FaceDepth,
+        keypoints: KeypointDetector,
+        setting: Setting,
+        ranges: Mapping[str, Ranges] | None = None,
+    ) -> None:
+        ranges = ranges or {}
         self.setting = setting
         self.motion_set = f"dagan{keypoints.points}"
         self._channels = keypoints.channels
-        self._depth = prepare(depth, setting)
-        self._keypoints = prepare(keypoints, setting, exact=("down",))
+        self._depth = prepare(depth, setting, (), {"": lambda disparity: disparity}, ranges.get("depth"))
+        self._keypoints = prepare(keypoints, setting, ("down",), {"": LearnedPoints}, ranges.get("keypoints"))
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:

@@ -11,15 +11,22 @@ import numpy as np
 import torch
 
 from livehead.frames import Image
+from livehead.models.dagan.dense_motion import MotionMasks
 from livehead.models.dagan.generator import Generator, SourceCode, join_sources
 from livehead.models.dagan.keypoint_motion import MotionField
-from livehead.models.engine import Setting, prepare
+from livehead.models.engine import Parts, Setting, prepare
 from livehead.models.grid import resize_places
+from livehead.models.quantize import Ranges
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.perception.rgbd import SIDE, RgbdDetector, as_keypoints, as_points, resized
 from livehead.perception.segmentation import Segmentation
 from livehead.renderers.panels import Panels
+
+_PARTS: Parts = {
+    "motion.dense": lambda mask, occlusion: MotionMasks(mask, occlusion, None),
+    "decoder": lambda picture: picture,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,19 +49,33 @@ class DaganRenderer:
     """Draws portraits in the motion of ``detector``'s own key points.
 
     ``size``: side of the output in pixels; the network's own is 256. ``alpha``: give RGBA, straight alpha of the person
-    alone. ``network`` and ``detector`` come from the same training; both run under the detector's setting.
+    alone. ``network`` and ``detector`` come from the same training; both run under the detector's setting, for int8
+    with the network's ``ranges``.
     """
 
-    def __init__(self, network: Generator, detector: RgbdDetector, size: int = 512, *, alpha: bool = False) -> None:
+    def __init__(
+        self,
+        network: Generator,
+        detector: RgbdDetector,
+        size: int = 512,
+        *,
+        alpha: bool = False,
+        ranges: Ranges | None = None,
+    ) -> None:
         self.size = size
         self.alpha = alpha
         self.detector = detector
-        self._network = prepare(network, detector.setting, exact=("down",))
+        self._network = prepare(network, detector.setting, ("down",), _PARTS, ranges)
 
     @property
     def setting(self) -> Setting:
         """Where the networks run, in which precision."""
         return self.detector.setting
+
+    @property
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        """All that take part, by the names under which their ranges are kept."""
+        return {**self.detector.parts, "generator": self._network}
 
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:

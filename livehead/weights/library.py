@@ -4,6 +4,7 @@ sha256, licence and origin, and never read without the sha256 being checked."""
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,10 @@ from livehead.weights.published import Publication, find_publication, identify, 
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from livehead.models.quantize import Ranges
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,44 @@ class Library:
             raise WeightsMismatchError(
                 f"{self.path(name)} lacks what {name} needs ({error})", "import the weights again", subject=name
             ) from error
+
+    def keep_ranges(self, model: str, of: Sequence[str], ranges: Mapping[str, Ranges]) -> None:
+        """Remember, by network, what ``model`` needs for int8; it was measured on the checkpoints named in ``of``.
+
+        Raises: WeightsError.
+        """
+        document = {"weights": self._digests(of), "ranges": ranges}
+        path = self._ranges_path(model)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._partial(".json")
+            partial.write_text(json.dumps(document, indent=1), encoding="utf-8")
+            os.replace(partial, path)
+        except OSError as error:
+            remedy = f"free some space, or set {HOME} to another folder"
+            raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=model) from error
+
+    def ranges(self, model: str, of: Sequence[str]) -> dict[str, Ranges]:
+        """What ``keep_ranges`` was given for these very checkpoints; nothing where there is none."""
+        try:
+            document = json.loads(self._ranges_path(model).read_text(encoding="utf-8"))
+            if document["weights"] != self._digests(of):
+                return {}
+            return {
+                network: {name: (float(low), float(high)) for name, (low, high) in spans.items()}
+                for network, spans in document["ranges"].items()
+            }
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("%s cannot be used (%s): import the weights again", self._ranges_path(model), error)
+            return {}
+
+    def _ranges_path(self, model: str) -> Path:
+        return self.folder / "ranges" / f"{model}.json"
+
+    def _digests(self, names: Sequence[str]) -> list[str]:
+        return [self.entry(name).sha256 for name in names]
 
     def add(self, name: str, files: Sequence[Path]) -> Imported:
         """Read, check and keep the published ``files`` as ``name``. Raises: WeightsError, ConfigError."""

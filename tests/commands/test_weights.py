@@ -1,5 +1,7 @@
 """``livehead weights`` and the models that need it, from the command line."""
 
+import json
+import shutil
 from pathlib import Path
 
 import av
@@ -9,6 +11,10 @@ import pytest
 import torch
 
 from livehead.cli import main
+from livehead.commands.compose import make_renderer
+from livehead.commands.performer import own_portrait
+from livehead.metrics.image import psnr
+from livehead.weights.library import Library
 
 
 def saved(path, content):
@@ -33,10 +39,20 @@ def files(tmp_path_factory, published):
     }
 
 
+@pytest.fixture(scope="module")
+def kept(files, tmp_path_factory):
+    """A home into which everything was imported."""
+    folder = tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIVEHEAD_HOME", str(folder))
+        for name, paths in files.items():
+            assert main(["weights", "import", *paths, "--as", name]) == 0
+    return folder
+
+
 @pytest.fixture
-def imported(files, home):
-    for name, paths in files.items():
-        assert main(["weights", "import", *paths, "--as", name]) == 0
+def imported(kept, home):
+    shutil.copytree(kept / "weights", home / "weights")
 
 
 def refused(capsys, *arguments):
@@ -112,6 +128,25 @@ def test_imported_weights_animate_and_are_evaluated(imported, clips: Path, photo
     height, width = cv2.imread(str(photo)).shape[:2]
     assert shown[0].shape[:2] == (height, width + 2 * (height // 6 * 2))
     assert main(["evaluate", "--model", "dagan", "--clips", str(clips), "--frames", "3"]) == 0
+
+
+def test_an_import_measures_what_integers_need(imported, home):
+    document = json.loads((home / "weights" / "ranges" / "dagan.json").read_text())
+    assert set(document["ranges"]) == {"depth", "keypoints", "generator"}
+    assert "decoder.bottleneck.r0.conv1" in document["ranges"]["generator"]
+    low, high = document["ranges"]["depth"]["encoder.layer1.0.conv1"]
+    assert low == 0 < high, "a rectified picture"
+    assert not Library().ranges("dagan", ["dagan-vox-256"]), "ranges of other weights are not used"
+
+
+def test_integers_stay_near_the_exact_path(imported, photo):
+    pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
+    portrait = own_portrait(photo)
+    exact, integer = (make_renderer("dagan", 256, precision=precision) for precision in ("fp32", "int8"))
+    assert integer.setting.integer
+    avatar = exact.prepare(portrait)
+    motion = avatar.motion.moved(avatar.motion.value + 0.05)
+    assert psnr(integer.render(avatar, motion), exact.render(avatar, motion)) > 33
 
 
 def test_panels_of_a_model_that_has_none_are_refused(photo, talk, tmp_path, capsys):

@@ -39,10 +39,10 @@ class CrossModalAttention(nn.Module):
         key, value = memory
         query = query.to(key.dtype)
         if query.device.type == "cpu" and query.shape[2] > _MANY:
-            # a processor's kernel that never holds all logits wants queries, keys and values of one width
-            missing = (0, value.shape[-1] - key.shape[-1])
-            query, key = F.pad(query, missing), F.pad(key, missing)
-        mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1).transpose(1, 2)
+            mixed = _mixed_in_blocks(query, key, value)
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        mixed = mixed.squeeze(1).transpose(1, 2)
         return self.gamma.to(mixed.dtype) * mixed
 
     def weights(self, query: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
@@ -55,6 +55,18 @@ class CrossModalAttention(nn.Module):
 
 
 _MANY = 1024  # places: beyond, all logits together are too large to keep
+_BLOCK = 512  # queries at once
+
+
+def _mixed_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """As ``scaled_dot_product_attention`` without a scale, with the logits of one block of queries at a time.
+
+    On processors PyTorch has no kernel for values wider than the queries: it would keep all logits, or the queries
+    would have to be padded to the values' width, which takes twice as long as this.
+    """
+    keys = key.transpose(2, 3)
+    blocks = [torch.softmax((rows @ keys).float(), dim=-1).to(value.dtype) @ value for rows in query.split(_BLOCK, 2)]
+    return torch.cat(blocks, dim=2)
 
 
 def _rows(planes: Tensor) -> Tensor:
