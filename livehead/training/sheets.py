@@ -1,8 +1,7 @@
-"""What a run looks like from outside: numbers in a CSV file, pictures in sheets."""
+"""What a run looks like from outside: pictures in sheets, and its numbers as curves."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import cv2
@@ -12,28 +11,8 @@ from torch import Tensor
 
 from livehead.models.dagan.compact import CompactOutput
 from livehead.models.grid import resize_flow
+from livehead.training.journal import read_rows
 from livehead.training.pairs import Batch
-
-
-class RunLog:
-    """Appends rows to a CSV file with fixed columns; starts the file with them."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
-        self._path, self._columns = path, columns
-        if not path.exists():
-            self._write(columns)
-
-    def row(self, values: dict[str, float | int | str]) -> None:
-        """One row; a column that is not given stays empty."""
-        self._write([_short(values.get(column, "")) for column in self._columns])
-
-    def _write(self, cells: object) -> None:
-        with self._path.open("a", newline="") as out:
-            csv.writer(out).writerow(cells)
-
-
-def _short(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def sample_rows(batch: Batch, output: CompactOutput, rows: int) -> np.ndarray:
@@ -68,7 +47,7 @@ def plot_run(folder: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    train, val = (_columns(folder / f"{name}.csv") for name in ("train", "val"))
+    train, val = (read_rows(folder / f"{name}.csv") for name in ("train", "val"))
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
     for name in ("image", "texture", "warped", "generated"):
         axes[0].plot(*_series(train, name), label=name, linewidth=0.8)
@@ -85,11 +64,6 @@ def plot_run(folder: Path) -> None:
         axis.legend()
     figure.savefig(folder / "curves.png", dpi=90)
     pyplot.close(figure)
-
-
-def _columns(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as rows:
-        return list(csv.DictReader(rows))
 
 
 def _series(rows: list[dict[str, str]], name: str) -> tuple[list[float], list[float]]:
