@@ -72,6 +72,16 @@ class Loop:
         self.told = self.place.any(self.told)
         return self.told
 
+    def train(self, subject: Subject, total: int) -> None:
+        """A whole run: figures of the beginning, the steps, a checkpoint and figures of the end."""
+        with self.heeding_signals():
+            if self.place.first and subject.counts.step == 0:
+                subject.validate()
+            self.run(subject, total)
+        if self.place.first:
+            subject.save()
+            subject.validate()
+
     def run(self, subject: Subject, total: int, going: Callable[[], bool] = lambda: True) -> None:
         """Steps until ``total`` samples are seen, ``going`` says no, or somebody said stop."""
         saved = validated = time.monotonic()

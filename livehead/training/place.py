@@ -53,10 +53,16 @@ def open_place() -> Iterator[Place]:
             dist.destroy_process_group()
 
 
-def share(network: nn.Module, place: Place) -> nn.Module:
-    """``network`` so that every process' backward pass leaves the mean gradient of all of them."""
+def share(network: nn.Module, place: Place, *, norms: bool = False) -> nn.Module:
+    """``network`` so that every process' backward pass leaves the mean gradient of all of them.
+
+    ``norms``: batch norms look at all processes' batches, as the published networks were trained; on GPUs only, since
+    PyTorch has no such layer for processors.
+    """
     if place.world == 1:
         return network
+    if norms and place.device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     with warnings.catch_warnings():
         # newer versions rename the argument, and older ones know only this name
         warnings.simplefilter("ignore", FutureWarning)
