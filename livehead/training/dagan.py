@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from livehead.models.dagan.depth import FaceDepth
 from livehead.models.dagan.equivariance import Deformation
 from livehead.training.adversary import critic_loss, critic_terms
+from livehead.training.batches import batches
 from livehead.training.dagan_losses import crowding, equivariance, gradient_likeness, weights_of
 from livehead.training.dagan_recipe import DaganRecipe
 from livehead.training.dagan_state import (
@@ -104,7 +106,9 @@ class DaganTrainer:
         depth: FaceDepth,
         likeness: Likeness,
     ) -> None:
-        self.recipe, self.source, self.out, self.place, self.state = recipe, source, out, place, state
+        self.recipe, self.out, self.place, self.state = recipe, out, place, state
+        make = partial(source.pairs, recipe.batch)
+        self.batches = batches(make, (recipe.seed, place.rank), state.step, recipe.workers)
         self.depth, self.likeness = depth, likeness
         self.held_out: list[tuple[str, Pair]] = []
         self.total = recipe.total(source.persons)
@@ -122,7 +126,7 @@ class DaganTrainer:
         """Key points and generator, then the critic on the same pictures."""
         state, recipe = self.state, self.recipe
         seed = (recipe.seed, self.place.rank, state.step)
-        pair = self.source.pairs(recipe.batch, seed).to(self.place.device)
+        pair = next(self.batches).to(self.place.device)
         rate = recipe.rate_at(state.samples, self.total)
         for optimiser in (state.optimiser, state.critic_optimiser):
             for group in optimiser.param_groups:

@@ -24,7 +24,6 @@ from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.dagan_recipe import DaganRecipe
 from livehead.weights.checkpoint import read_checkpoint as read_foreign
 from livehead.weights.convert import load_official, official_keys
-from livehead.weights.library import Library
 from livehead.weights.published import find_publication, identify
 from livehead.weights.store import load_into
 
@@ -129,13 +128,15 @@ def _ours(layout: str, network: nn.Module, tensors: dict[str, Tensor]) -> dict[s
     return {names.get(key, key): value for key, value in tensors.items()}
 
 
-def read_face_depth(files: Sequence[Path], library: Library | None = None) -> FaceDepth:
+def read_face_depth(files: Sequence[Path]) -> FaceDepth:
     """Face depth, frozen: from ``files`` in the published layout, or from what was imported if there are none.
 
     Raises: WeightsError with how to get it.
     """
     if not files:
-        library = library or Library()
+        from livehead.weights.library import Library  # needs more than a machine that only trains may have
+
+        library = Library()
         name = next((name for name in _DEPTHS if name in library.names()), None)
         if name is None:
             remedy = f"train it (livehead train depth) and give --depth runs/depth/{CHECKPOINT}; or "

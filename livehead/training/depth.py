@@ -6,12 +6,14 @@ The run folder holds ``latest.pth.tar`` (which ``livehead weights import`` and `
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from livehead.training.batches import batches
 from livehead.training.dagan_recipe import DepthRecipe
 from livehead.training.depth_state import CHECKPOINT, DepthState, Sight, load_state, new_state, save_state
 from livehead.training.frames import FrameSource, Triplet
@@ -55,7 +57,9 @@ class DepthTrainer:
     """One process' share of a run: a ``loop.Subject``."""
 
     def __init__(self, recipe: DepthRecipe, source: FrameSource, out: Path, place: Place, state: DepthState) -> None:
-        self.recipe, self.source, self.out, self.place, self.state = recipe, source, out, place, state
+        self.recipe, self.out, self.place, self.state = recipe, out, place, state
+        make = partial(source.triplets, recipe.batch)
+        self.batches = batches(make, (recipe.seed, place.rank), state.step, recipe.workers)
         self.held_out: list[tuple[str, Triplet]] = []
         self.total = recipe.total(source.persons)
         self.parallel = share(state.observer, place, norms=True)
@@ -71,7 +75,7 @@ class DepthTrainer:
         """One batch of triplets."""
         state, recipe = self.state, self.recipe
         seed = (recipe.seed, self.place.rank, state.step)
-        triplet = self.source.triplets(recipe.batch, seed).to(self.place.device)
+        triplet = next(self.batches).to(self.place.device)
         rate = recipe.rate_at(state.samples, self.total)
         for group in state.optimiser.param_groups:
             group["lr"] = rate

@@ -78,7 +78,8 @@ class Course(Frozen):
     """What the recipes of the published networks share: how much, how fast, and when to look at it.
 
     ``batch`` is a process'; an epoch draws every person ``repeats`` times, unless ``samples`` (of all epochs together)
-    says how many; after each of the epochs ``drops`` the rate falls tenfold. Times in seconds.
+    says how many; after each of the epochs ``drops`` the rate falls tenfold. ``workers``: processes that make batches
+    ahead, for each that trains. Times in seconds.
     """
 
     seed: int = 0
@@ -90,6 +91,7 @@ class Course(Frozen):
     samples: int | None = Field(None, ge=1)
     drops: tuple[int, ...] = ()
     clip: float = 0.0
+    workers: int = Field(0, ge=0)
     checkpoint_every: float = 300
     validate_every: float = 900
     log_every: int = Field(50, ge=1)

@@ -114,14 +114,19 @@ def test_a_checkpoint_of_the_published_size_is_imported_as_the_published_one(tmp
         assert torch.equal(value, loaded.state_dict()[name]), name
 
 
-def test_an_imported_or_own_checkpoint_starts_a_new_run(cache, depth_file, tmp_path):
-    run(cache, recipe(tmp_path, 2), tmp_path / "first", depth=[depth_file])
-    chosen = read_as(DaganRecipe, recipe(tmp_path, 2), "")
-    state = new_state(chosen, torch.device("cpu"), init=tmp_path / "first" / "latest.pth.tar")
-    kept = parameters(tmp_path / "first")["kp_detector/kp.weight"]
-    assert torch.equal(state.actors.detector.kp.weight, kept)
+def test_a_checkpoint_starts_a_new_run_of_the_same_sizes(tmp_path):
+    chosen, path, place = (
+        read_as(DaganRecipe, recipe(tmp_path, 2), ""),
+        tmp_path / "latest.pth.tar",
+        torch.device("cpu"),
+    )
+    first = new_state(chosen, place)
+    save_state(first, path)
+    second = new_state(chosen, place, init=path)
+    for name, value in first.actors.state_dict().items():
+        assert torch.equal(value, second.actors.state_dict()[name]), name
     with pytest.raises(WeightsMismatchError, match="same version"):
-        new_state(DaganRecipe(), torch.device("cpu"), init=tmp_path / "first" / "latest.pth.tar")
+        new_state(DaganRecipe(), place, init=path)
 
 
 def test_vgg_judges_where_its_file_is_named(cache, depth_file, tmp_path, caplog):

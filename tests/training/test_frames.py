@@ -1,9 +1,12 @@
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from livehead.errors import ConfigError
+from livehead.training.batches import batches
 from livehead.training.footage import Shelf, find_footage
 from livehead.training.frames import FrameSource
 from livehead.training.jitter import Jitter
@@ -78,6 +81,15 @@ def test_the_same_seed_gives_the_same_batch(cache):
     assert not torch.equal(first.source, other.source)
     three, same = (source.triplets(4, (0, 0, 7)) for _ in range(2))
     assert torch.equal(three.seen, same.seen)
+
+
+def test_batches_are_the_same_whoever_makes_them(cache):
+    source = FrameSource(cache, "train", 64)
+    made = [batches(partial(source.pairs, 2), (5, 0), 3, workers) for workers in (0, 2)]
+    for step in range(3, 6):
+        expected = source.pairs(2, (5, 0, step))
+        for each in made:
+            assert torch.equal(next(each).driving, expected.driving)
 
 
 def test_the_source_is_the_earlier_frame_unless_time_is_reversed(tmp_path):
