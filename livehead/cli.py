@@ -64,7 +64,7 @@ COMMANDS = {
     ),
     "train": _Command(
         "livehead.commands.train",
-        "train a bundled model on clips of your own",
+        "train a model on clips of your own",
         "livehead train compact --data cache --config configs/train/compact.toml",
     ),
 }

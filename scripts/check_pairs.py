@@ -29,7 +29,7 @@ from livehead.perception.segmentation import Segmentation
 
 SPARE = 5  # pairs chosen beyond those asked for, in place of profiles
 FOUND = 0.99  # share of output frames in which the face must be found again
-COLUMNS = ("frames", "found", "identity", "expression_akd", "background", "seconds")
+COLUMNS = ("frames", "found", "identity", "expression_akd", "pose_error", "background", "seconds")
 
 
 def main() -> int:

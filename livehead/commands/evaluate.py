@@ -10,7 +10,19 @@ from tqdm import tqdm
 from livehead.commands.compose import DEFAULT_MODEL, make_renderer
 from livehead.commands.dagan import CHECKPOINTS, detector
 from livehead.metrics.clips import list_clips
-from livehead.metrics.evaluation import METRICS, SIDE, Draw, Prepare, Shot, copy, evaluate
+from livehead.metrics.evaluation import (
+    METRICS,
+    POSE,
+    SIDE,
+    Draw,
+    ModelFigures,
+    Prepare,
+    Shot,
+    copy,
+    evaluate,
+    evaluate_pairs,
+)
+from livehead.metrics.lists import read_pairs
 from livehead.metrics.plot import plot_evaluation
 from livehead.metrics.report import Report, table, write_json
 from livehead.perception.face_mesh import FaceMesh
@@ -22,7 +34,10 @@ BASELINES = ("copy", "warp")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=Path, required=True, metavar="DIR", help="folder of clips of one face each")
     parser.add_argument(
-        "--list", type=Path, metavar="FILE", help="names of clips, one a line; all of the folder if absent"
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="names of clips, one a line, all of the folder if absent; or .csv: pairs of frames, as for VoxCeleb",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="names, comma between; copy and warp are always added")
     parser.add_argument("--frames", type=int, default=40, help="driving frames of each clip")
@@ -34,19 +49,30 @@ def main(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
     names = list(dict.fromkeys([*BASELINES, *(name.strip() for name in args.model.split(",") if name.strip())]))
     models = {name: copy if name == "copy" else prepare_with(name) for name in names}
-    clips = list_clips(args.clips, args.list)
     settings = {"clips": str(args.clips), "list": str(args.list or ""), "frames": args.frames, "models": names}
     report = Report("evaluate", settings)
-    with FaceMesh(static=True) as finder, tqdm(total=len(clips), unit="clip", disable=None) as bar:
-        results = evaluate(
-            clips, models, finder, args.frames, lambda clip: (bar.set_postfix_str(clip), bar.update())[0]
-        )
-    print(table({name: figures.mean for name, figures in results.items()}, METRICS, "model"))
+    in_pairs = args.list is not None and args.list.suffix.lower() == ".csv"
+    with FaceMesh(static=True) as finder:
+        results = _of_pairs(args, models, finder) if in_pairs else _of_clips(args, models, finder)
+    columns = (*METRICS, POSE) if in_pairs else METRICS
+    print(table({name: figures.mean for name, figures in results.items()}, columns, "model"))
     if args.json:
         write_json(report.finish({n: {"mean": f.mean, "clips": f.clips} for n, f in results.items()}), args.json)
     if args.plot:
         plot_evaluation(results, args.plot)
     return 0
+
+
+def _of_clips(args: argparse.Namespace, models: dict[str, Prepare], finder: FaceMesh) -> dict[str, ModelFigures]:
+    clips = list_clips(args.clips, args.list)
+    with tqdm(total=len(clips), unit="clip", disable=None) as bar:
+        return evaluate(clips, models, finder, args.frames, lambda clip: (bar.set_postfix_str(clip), bar.update())[0])
+
+
+def _of_pairs(args: argparse.Namespace, models: dict[str, Prepare], finder: FaceMesh) -> dict[str, ModelFigures]:
+    pairs = read_pairs(args.list, args.clips)
+    with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
+        return evaluate_pairs(pairs, models, finder, lambda pair: (bar.set_postfix_str(pair), bar.update())[0])
 
 
 def prepare_with(name: str) -> Prepare:

@@ -63,7 +63,7 @@ def read_frames(path: Path, wanted: Sequence[int], side: int) -> dict[int, Image
     frames: dict[int, Image] = {}
     for index, frame in enumerate(_decoded(path)):
         if index in wanted_set:
-            frames[index] = _square(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
+            frames[index] = square(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
         if index >= last:
             break
     return frames
@@ -93,7 +93,8 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
         raise CaptureError(f"cannot read {path} ({error})", "is it a video file?", subject=str(path)) from error
 
 
-def _square(image: Image, side: int) -> Image:
+def square(image: Image, side: int) -> Image:
+    """The square in the middle of ``image`` [H, W, 3], scaled to [side, side, 3]."""
     height, width = image.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2

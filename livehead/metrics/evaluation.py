@@ -18,7 +18,8 @@ from livehead.frames import Image
 from livehead.metrics.clips import count_frames, driving_indices, read_frames
 from livehead.metrics.identity import SOMEBODY_ELSE, Embed, Looks, cosine, identity, looks_of
 from livehead.metrics.image import box_l1, flicker, l1, psnr, sharpness, ssim
-from livehead.metrics.landmarks import FaceFinder, akd, face_box, find_mesh, mouth_box
+from livehead.metrics.landmarks import FaceFinder, akd, face_box, find_mesh, mouth_box, pose_gap
+from livehead.metrics.lists import FramePair, Still
 from livehead.motion.keypoints import Keypoints
 
 SIDE = 256
@@ -42,6 +43,9 @@ Prepare: TypeAlias = Callable[[Shot], Draw]
 
 EMBEDDED = "identity_cosine"
 """The key beside ``METRICS`` where a recognition network is given: 1 for the same person, 0 where no face is found."""
+
+POSE = "pose"
+"""The key beside ``METRICS`` of ``evaluate_pairs``."""
 
 Figures: TypeAlias = dict[str, float]
 
@@ -96,6 +100,38 @@ def evaluate(
     return {name: ModelFigures(_mean(list(figures.values())), figures) for name, figures in clips_of.items()}
 
 
+def evaluate_pairs(
+    pairs: Sequence[FramePair],
+    models: Mapping[str, Prepare],
+    finder: FaceFinder,
+    progress: Callable[[str], None] = lambda pair: None,
+    embed: Embed | None = None,
+) -> dict[str, ModelFigures]:
+    """As ``evaluate`` for single frames, absolute motion: figures of each pair by its name, and their means.
+
+    ``flicker`` is NaN, since one frame cannot flicker. Where the two frames show different persons, ``identity`` and
+    ``pose`` are what means something. ``pose``: degrees between the heads of the output and of the driving frame.
+
+    Raises: CaptureError for a frame that cannot be read; NoFaceError for one without a face.
+    """
+    pairs_of: dict[str, dict[str, Figures]] = {name: {} for name in models}
+    for pair in pairs:
+        source, driving = (_seen(still, finder) for still in (pair.source, pair.driving))
+        clip = _Clip(pair.name, source, looks_of(source.image, source.mesh), [driving])
+        for name, prepare in models.items():
+            pairs_of[name][pair.name] = _measure(clip, prepare(source), finder, embed, (*METRICS, POSE))
+        progress(pair.name)
+    return {name: ModelFigures(_mean(list(figures.values())), figures) for name, figures in pairs_of.items()}
+
+
+def _seen(still: Still, finder: FaceFinder) -> Shot:
+    image = still.read(SIDE)
+    mesh = find_mesh(finder, image)
+    if mesh is None:
+        raise NoFaceError(f"no face in {still.name}", "take it out of the list", subject=still.name)
+    return Shot(image, mesh)
+
+
 def _read(path: Path, finder: FaceFinder, count: int) -> _Clip:
     """Decode a clip's source and driving frames and find their faces. Driving frames with no face are passed over."""
     chosen = driving_indices(count_frames(path), count)
@@ -117,7 +153,9 @@ def _read(path: Path, finder: FaceFinder, count: int) -> _Clip:
     return _Clip(path.stem, shots[0], looks_of(shots[0].image, shots[0].mesh), driving)
 
 
-def _measure(clip: _Clip, draw: Draw, finder: FaceFinder, embed: Embed | None) -> Figures:
+def _measure(
+    clip: _Clip, draw: Draw, finder: FaceFinder, embed: Embed | None, wanted: Sequence[str] = METRICS
+) -> Figures:
     """One model on one clip."""
     meshes = _Meshes(finder)
     outputs = [draw(shot) for shot in clip.driving]
@@ -129,8 +167,9 @@ def _measure(clip: _Clip, draw: Draw, finder: FaceFinder, embed: Embed | None) -
             row[EMBEDDED] = cosine(embed(output, mesh), source) if mesh is not None else 0.0
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     figures["missed"] = sum(row["missed"] for row in rows)
-    figures["flicker"] = flicker(outputs, [shot.image for shot in clip.driving])
-    return {name: figures[name] for name in (*METRICS, EMBEDDED) if name in figures}
+    whole = len(outputs) > 2
+    figures["flicker"] = flicker(outputs, [shot.image for shot in clip.driving]) if whole else float("nan")
+    return {name: figures[name] for name in (*wanted, EMBEDDED) if name in figures}
 
 
 class _Meshes:
@@ -162,9 +201,16 @@ def _compare(output: Image, truth: Shot, source: Looks, meshes: _Meshes) -> Figu
         "mouth_l1": box_l1(output, truth.image, mouth_box(truth.mesh, SIDE, SIDE)),
         "sharpness": sharpness(output, truth.image, box),
         "identity": identity(looks_of(output, mesh), source) if mesh is not None else SOMEBODY_ELSE,
+        POSE: pose_gap(mesh, truth.mesh) if mesh is not None else float("nan"),
     }
 
 
 def _mean(clips: list[Figures]) -> Figures:
     """Means over clips."""
-    return {name: float(np.mean([clip[name] for clip in clips])) for name in clips[0]}
+    return {name: _finite_mean([clip[name] for clip in clips]) for name in clips[0]}
+
+
+def _finite_mean(values: list[float]) -> float:
+    """Of those that are numbers; NaN when none is."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")

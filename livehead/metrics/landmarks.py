@@ -8,6 +8,7 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.metrics.image import Box, points_box
+from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 from livehead.motion.mesh import MESH
 
@@ -42,6 +43,16 @@ def akd(output: Keypoints | None, truth: Keypoints, width: int, height: int) -> 
 def pixels(mesh: Keypoints, width: int, height: int) -> Array:
     """The points [K, 2] of one face in pixels of the picture in which it was found."""
     return to_pixels(mesh.value[0], width, height)
+
+
+def pose_gap(output: Keypoints, truth: Keypoints) -> float:
+    """Degrees between the heads of two meshes: of the one rotation that turns either skull into the other."""
+    return turn_angle(fit_head(output.points3d()[0], truth.points3d()[0]).rotation)
+
+
+def turn_angle(rotation: Array) -> float:
+    """The angle in degrees by which a rotation [3, 3] turns about its own axis."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
 
 
 def face_box(mesh: Keypoints, width: int, height: int) -> Box:

@@ -15,7 +15,7 @@ import numpy as np
 from livehead.errors import ConfigError, NoFaceError
 from livehead.frames import Image
 from livehead.metrics.identity import SOMEBODY_ELSE, identity, looks_of
-from livehead.metrics.landmarks import FaceFinder, find_mesh
+from livehead.metrics.landmarks import FaceFinder, find_mesh, turn_angle
 from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.mesh import MESH
@@ -46,7 +46,8 @@ class PairFigures:
 
     ``found``: share of frames in which the face is found again. ``identity``: 0 the portrait's person, 1 another.
     ``expression_akd``: mean distance in pixels, head pose and face shape taken out, between how the performer's points
-    moved from his first frame and how the avatar's moved from its own. ``background``: mean absolute change, 0-1 range,
+    moved from his first frame and how the avatar's moved from its own. ``pose_error``: mean angle in degrees between
+    how his head turned from his first frame and how the avatar's did. ``background``: mean absolute change, 0-1 range,
     from the first output frame outside the person; None when the person fills the picture.
     """
 
@@ -54,6 +55,7 @@ class PairFigures:
     found: float
     identity: float
     expression_akd: float
+    pose_error: float
     background: float | None
 
     @property
@@ -132,8 +134,8 @@ def judge_pair(
         identity(looks_of(image, mesh), looks) if mesh is not None else SOMEBODY_ELSE
         for image, mesh in zip(outputs, shown, strict=True)
     ]
-    gaps = [
-        _expression_gap(theirs, neutral, ours, at_first)
+    both = [
+        (theirs, neutral, ours, at_first)
         for theirs, ours in zip(performed, shown, strict=True)
         if theirs is not None and ours is not None and at_first is not None
     ]
@@ -141,7 +143,8 @@ def judge_pair(
         frames=len(outputs),
         found=float(np.mean([mesh is not None for mesh in shown])),
         identity=float(np.mean(likeness)),
-        expression_akd=float(np.mean(gaps)) if gaps else float("nan"),
+        expression_akd=float(np.mean([_expression_gap(*each) for each in both])) if both else float("nan"),
+        pose_error=float(np.mean([_turn_gap(*each) for each in both])) if both else float("nan"),
         background=_background_change(outputs, segmentation),
     )
 
@@ -158,6 +161,15 @@ def _expression_gap(theirs: Keypoints, their_rest: Keypoints, ours: Keypoints, o
     """How differently two faces moved from their rest, in pixels of a face as large as a clip's."""
     gap = _expression(theirs, their_rest) - _expression(ours, our_rest)
     return float(np.linalg.norm(gap[:, :2], axis=1).mean() * _FACE_PIXELS)
+
+
+def _turn_gap(theirs: Keypoints, their_rest: Keypoints, ours: Keypoints, our_rest: Keypoints) -> float:
+    """How differently two heads turned from their rest, in degrees."""
+    turns = [
+        fit_head(rest.points3d()[0], mesh.points3d()[0]).rotation
+        for mesh, rest in ((theirs, their_rest), (ours, our_rest))
+    ]
+    return turn_angle(turns[0].T @ turns[1])
 
 
 def _expression(mesh: Keypoints, rest: Keypoints) -> Array:

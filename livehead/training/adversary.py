@@ -11,7 +11,6 @@ picture costs a ninth of the time; the rest of a picture is nearly all the photo
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from livehead.models.dagan.prior import KEYPOINTS
 from livehead.models.grid import identity_grid
 from livehead.motion.mesh import MESH
 from livehead.training.losses import part_box
+from livehead.training.place import share_gradients
 
 _RATE = 2e-4
 _BETAS = (0.5, 0.999)
@@ -27,42 +27,53 @@ _SIDE = 64
 _GROW = 1.5  # of the mouth's box: lips from outside are part of what is judged
 
 
+def critic_terms(critic: Discriminator, generated: Tensor, real: Tensor, points: Tensor) -> dict[str, Tensor]:
+    """For the generator: ``adversarial`` and ``matching``. Pictures [B, 3, S, S] in [0, 1]; points [B, K, 2].
+
+    ``matching`` is the mean over the critic's blocks of the L1 between what it makes of the two pictures.
+    """
+    critic.requires_grad_(False)
+    with torch.autocast(generated.device.type, torch.bfloat16):
+        fake = critic(generated, points)
+        with torch.no_grad():
+            truth = critic(real, points)
+    critic.requires_grad_(True)
+    matching = [nn.functional.l1_loss(a.float(), b.float()) for a, b in zip(fake.features, truth.features, strict=True)]
+    return {
+        "adversarial": (1 - fake.realness.float()).square().mean(),
+        "matching": torch.stack(matching).mean(),
+    }
+
+
+def critic_loss(critic: Discriminator, generated: Tensor, real: Tensor, points: Tensor) -> Tensor:
+    """What the critic itself lowers; nothing flows back into ``generated``."""
+    with torch.autocast(generated.device.type, torch.bfloat16):
+        fake = critic(generated.detach(), points).realness.float()
+        truth = critic(real, points).realness.float()
+    return (1 - truth).square().mean() + fake.square().mean()
+
+
 class Adversary:
-    """A critic and its optimiser."""
+    """The critic of ``compact``'s mouths and its optimiser."""
 
     def __init__(self, device: torch.device) -> None:
         self.critic = Discriminator(len(KEYPOINTS), expansion=32, largest=256).to(device)
         self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=_RATE, betas=_BETAS)
 
     def terms(self, generated: Tensor, real: Tensor, mesh: Tensor) -> dict[str, Tensor]:
-        """For the generator: ``adversarial`` and ``matching``. Pictures [B, 3, S, S] in [0, 1]; mesh [B, 478, 3]."""
+        """As ``critic_terms``, of the mouths; mesh [B, 478, 3]."""
         generated, points = mouth_crop(generated, mesh)
         real, _ = mouth_crop(real, mesh)
-        self.critic.requires_grad_(False)
-        with torch.autocast(generated.device.type, torch.bfloat16):
-            fake = self.critic(generated, points)
-            with torch.no_grad():
-                truth = self.critic(real, points)
-        self.critic.requires_grad_(True)
-        matching = [
-            nn.functional.l1_loss(a.float(), b.float()) for a, b in zip(fake.features, truth.features, strict=True)
-        ]
-        return {
-            "adversarial": (1 - fake.realness.float()).square().mean(),
-            "matching": torch.stack(matching).mean(),
-        }
+        return critic_terms(self.critic, generated, real, points)
 
     def learn(self, generated: Tensor, real: Tensor, mesh: Tensor) -> float:
         """One step of the critic's own; returns its loss."""
         generated, points = mouth_crop(generated.detach(), mesh)
         real, _ = mouth_crop(real, mesh)
-        with torch.autocast(generated.device.type, torch.bfloat16):
-            fake = self.critic(generated, points).realness.float()
-            truth = self.critic(real, points).realness.float()
-        loss = (1 - truth).square().mean() + fake.square().mean()
+        loss = critic_loss(self.critic, generated, real, points)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        _share_gradients(self.critic)
+        share_gradients(self.critic)
         self.optimiser.step()
         return float(loss.detach())
 
@@ -83,11 +94,3 @@ def mouth_crop(picture: Tensor, mesh: Tensor) -> tuple[Tensor, Tensor]:
     grid = middle[:, None, None] + half[:, None, None] * identity_grid(_SIDE, _SIDE, mesh)
     crop = F.grid_sample(picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return crop, (mesh[:, KEYPOINTS, :2] - middle[:, None]) / half[:, None]
-
-
-def _share_gradients(network: nn.Module) -> None:
-    """The mean of all processes' gradients, when there are several."""
-    if dist.is_available() and dist.is_initialized():
-        for parameter in network.parameters():
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= dist.get_world_size()

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import signal
-import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from livehead.models.dagan.compact import CompactGenerator, CompactOutput
 from livehead.training.adversary import Adversary
+from livehead.training.journal import RunLog
+from livehead.training.loop import Loop, Rhythm
 from livehead.training.losses import importance, mouth_mask, psnr, pyramid_loss, texture_loss, weighted_l1
 from livehead.training.pairs import Augmentation, Batch, PairSource
+from livehead.training.place import Place, open_place, share
 from livehead.training.recipe import Loss, Recipe, Stage, read_recipe
-from livehead.training.sheets import RunLog, plot_run, sample_rows, save_sheet
+from livehead.training.sheets import plot_run, sample_rows, save_sheet
 from livehead.training.state import State, follow, load_state, new_state, save_state
 
 log = logging.getLogger(__name__)
@@ -51,20 +45,6 @@ _VAL_COLUMNS = ("samples", "seconds", "side", "model", "psnr", "l1", "mouth_l1")
 _VAL_FRAMES = 8
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where this process trains."""
-
-    device: torch.device
-    rank: int
-    world: int
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes files."""
-        return self.rank == 0
-
-
 def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path | None = None) -> None:
     """Train ``compact`` from the cache ``data`` by the recipe ``config`` into the folder ``out``.
 
@@ -74,7 +54,7 @@ def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path
     Raises: ConfigError, WeightsError.
     """
     recipe = read_recipe(config)
-    with _place() as place:
+    with open_place() as place:
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         state = new_state(recipe, place.device, init)
@@ -83,99 +63,53 @@ def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path
         _Trainer(recipe, data, out, place, state).run()
 
 
-@contextmanager
-def _place() -> Iterator[Place]:
-    """This process' device and rank, under ``torchrun`` or alone."""
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    if world > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Place(device, rank, world)
-    finally:
-        if world > 1:
-            dist.destroy_process_group()
-
-
 class _Trainer:
     def __init__(self, recipe: Recipe, data: Path, out: Path, place: Place, state: State) -> None:
         self.recipe, self.data, self.out, self.place, self.state = recipe, data, out, place, state
-        self.parallel: nn.Module = state.model
-        if place.world > 1:
-            with warnings.catch_warnings():
-                # newer versions rename the argument, and older ones know only this name
-                warnings.simplefilter("ignore", FutureWarning)
-                self.parallel = DistributedDataParallel(state.model, broadcast_buffers=False)
-        self.stop = False
+        self.parallel = share(state.model, place)
+        self.loop = Loop(place, Rhythm(recipe.checkpoint_every, recipe.validate_every))
         self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if place.first else None
         self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if place.first else None
 
     def run(self) -> None:
         """Stage by stage to the end, or to a signal."""
-        with self._heeding_signals():
-            while self.state.samples < self.recipe.samples and not self.stop:
+        with self.loop.heeding_signals():
+            while self.state.samples < self.recipe.samples and not self.loop.told:
                 stage, _ = self.recipe.at(self.state.samples)
                 self._run_stage(stage)
         if self.place.first:
-            save_state(self.state, self.out / "latest.pt")
+            self.save()
             plot_run(self.out)
             log.info("stopped after %d samples", self.state.samples)
 
-    @contextmanager
-    def _heeding_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the run after the step that is under way."""
+    @property
+    def counts(self) -> State:
+        """How far the run is."""
+        return self.state
 
-        def heed(*_: object) -> None:
-            self.stop = True
-
-        before = {kind: signal.signal(kind, heed) for kind in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for kind, handler in before.items():
-                signal.signal(kind, handler)
+    def save(self) -> None:
+        """Write ``latest.pt``."""
+        save_state(self.state, self.out / "latest.pt")
 
     def _run_stage(self, stage: Stage) -> None:
-        source = PairSource(self.data, "train", stage.side, self.place.rank, self.place.world)
-        held_out = PairSource(self.data, "val", stage.side).held_out(_VAL_FRAMES) if self.place.first else []
-        saved = validated = time.monotonic()
+        self.stage = stage
+        self.source = PairSource(self.data, "train", stage.side, self.place.rank, self.place.world)
+        self.held_out = PairSource(self.data, "val", stage.side).held_out(_VAL_FRAMES) if self.place.first else []
         if self.state.step == 0 and self.place.first:
-            self._validate(stage, held_out)
-        while self.recipe.at(self.state.samples)[0] is stage and not self._stopped():
-            began = time.monotonic()
-            self._step(stage, source)
-            now = time.monotonic()
-            self.state.seconds += now - began
-            if self.place.first and now - saved > self.recipe.checkpoint_every:
-                save_state(self.state, self.out / "latest.pt")
-                saved = now
-            if self.place.first and now - validated > self.recipe.validate_every:
-                self._validate(stage, held_out)
-                validated = time.monotonic()
-            if self.state.samples >= self.recipe.samples:
-                break
+            self.validate()
+        self.loop.run(self, self.recipe.samples, going=lambda: self.recipe.at(self.state.samples)[0] is stage)
         if self.place.first:
-            self._validate(stage, held_out)
-
-    def _stopped(self) -> bool:
-        """Whether any process was told to stop, so that all stop after the same step."""
-        if self.place.world > 1:
-            told = torch.tensor([float(self.stop)], device=self.place.device)
-            dist.all_reduce(told)
-            self.stop = bool(told.item() > 0)
-        return self.stop
+            self.validate()
 
     def _rate(self, stage: Stage) -> float:
         _, done = self.recipe.at(self.state.samples)
         rate = stage.rate * (stage.last_rate / stage.rate) ** done
         return rate * min(1.0, (self.state.samples + 1) / self.recipe.warm_up)
 
-    def _step(self, stage: Stage, source: PairSource) -> None:
-        state, recipe = self.state, self.recipe
-        batch = source.batch(stage.batch, Augmentation(), (recipe.seed, self.place.rank, state.step))
+    def step(self) -> None:
+        """One batch."""
+        state, recipe, stage = self.state, self.recipe, self.stage
+        batch = self.source.batch(stage.batch, Augmentation(), (recipe.seed, self.place.rank, state.step))
         batch = Batch(*(part.to(self.place.device) for part in batch))
         rate = self._rate(stage)
         for group in state.optimiser.param_groups:
@@ -211,13 +145,14 @@ class _Trainer:
         adversary.learn(image, batch.target, mesh)
         return stage.adversarial * (terms["adversarial"] + self.recipe.loss.matching * terms["matching"])
 
-    def _validate(self, stage: Stage, held_out: list[tuple[str, Batch]]) -> None:
+    def validate(self) -> None:
+        """Figures of held-out clips, and a sheet of them."""
         models = {"average": self.state.average}
         if self.state.step == 0:
             models = {"copy": None, "untrained": self.state.average}
         for name, model in models.items():
-            figures, sheets = evaluate(model, held_out, self.place.device)
-            self.val_log.row(figures | self._when(stage) | {"model": name})
+            figures, sheets = evaluate(model, self.held_out, self.place.device)
+            self.val_log.row(figures | self._when(self.stage) | {"model": name})
             if sheets:
                 folder = self.out / "sheets"
                 folder.mkdir(exist_ok=True)

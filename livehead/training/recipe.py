@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from livehead.errors import ConfigError
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Settings that never change and refuse what they do not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Stage(_Frozen):
+class Stage(Frozen):
     """A stretch of training: ``samples`` pairs of ``side`` pixels, ``batch`` a process; the rate falls."""
 
     side: int = 128
@@ -25,7 +28,7 @@ class Stage(_Frozen):
     adversarial: float = 0.0
 
 
-class Loss(_Frozen):
+class Loss(Frozen):
     """Weights. ``mouth`` and ``eyes`` multiply their places; the others are whole terms.
 
     ``keep`` is the price of generating where the photo could be warped: what is generated suits the persons that were
@@ -43,7 +46,7 @@ class Loss(_Frozen):
     matching: float = 10.0
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """The whole run. Times in seconds."""
 
     seed: int = 0
@@ -71,17 +74,56 @@ class Recipe(_Frozen):
         return self.stages[-1], 1.0
 
 
+class Course(Frozen):
+    """What the recipes of the published networks share: how much, how fast, and when to look at it.
+
+    ``batch`` is a process'; an epoch draws every person ``repeats`` times, unless ``samples`` (of all epochs together)
+    says how many; after each of the epochs ``drops`` the rate falls tenfold. ``workers``: processes that make batches
+    ahead, for each that trains. Times in seconds.
+    """
+
+    seed: int = 0
+    side: int = Field(256, ge=64)
+    batch: int = Field(ge=1)
+    rate: float
+    epochs: int = Field(ge=1)
+    repeats: int = Field(75, ge=1)
+    samples: int | None = Field(None, ge=1)
+    drops: tuple[int, ...] = ()
+    clip: float = 0.0
+    workers: int = Field(0, ge=0)
+    checkpoint_every: float = 300
+    validate_every: float = 900
+    log_every: int = Field(50, ge=1)
+
+    def total(self, persons: int) -> int:
+        """Samples of the whole run on data of so many persons."""
+        return self.samples or self.epochs * self.repeats * persons
+
+    def rate_at(self, samples: int, total: int) -> float:
+        """The rate after so many of all samples."""
+        epoch = self.epochs * samples / total
+        return self.rate * 0.1 ** sum(epoch >= drop for drop in self.drops)
+
+
+Kind = TypeVar("Kind", bound=Frozen)
+
+
 def read_recipe(path: Path) -> Recipe:
     """Raises: ConfigError when the file is missing, no TOML, or has a setting that there is not."""
+    return read_as(Recipe, path, "configs/train/compact.toml")
+
+
+def read_as(kind: type[Kind], path: Path, example: str) -> Kind:
+    """A recipe of another kind; ``example`` is named to whoever gets it wrong. Raises: ConfigError."""
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
             f"{path} cannot be read ({error})", "give the recipe with --config", subject=str(path)
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{path}: {where}: {first['msg']}", "see configs/train/compact.toml", subject=where
-        ) from error
+        problem = ": ".join(part for part in (str(path), where, first["msg"].removeprefix("Value error, ")) if part)
+        raise ConfigError(problem, f"see {example}", subject=where) from error

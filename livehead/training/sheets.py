@@ -1,39 +1,20 @@
-"""What a run looks like from outside: numbers in a CSV file, pictures in sheets."""
+"""What a run looks like from outside: pictures in sheets, and its numbers as curves."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from livehead.models.dagan.compact import CompactOutput
 from livehead.models.grid import resize_flow
+from livehead.training.journal import read_rows
 from livehead.training.pairs import Batch
-
-
-class RunLog:
-    """Appends rows to a CSV file with fixed columns; starts the file with them."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
-        self._path, self._columns = path, columns
-        if not path.exists():
-            self._write(columns)
-
-    def row(self, values: dict[str, float | int | str]) -> None:
-        """One row; a column that is not given stays empty."""
-        self._write([_short(values.get(column, "")) for column in self._columns])
-
-    def _write(self, cells: object) -> None:
-        with self._path.open("a", newline="") as out:
-            csv.writer(out).writerow(cells)
-
-
-def _short(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def sample_rows(batch: Batch, output: CompactOutput, rows: int) -> np.ndarray:
@@ -46,7 +27,15 @@ def sample_rows(batch: Batch, output: CompactOutput, rows: int) -> np.ndarray:
     columns = [batch.source, batch.target, output.image, output.warped, output.generated]
     columns += [output.alpha.expand(-1, 3, -1, -1), flow]
     apart = (batch.source - batch.target).abs().mean(dim=(1, 2, 3)).argsort(descending=True)[:rows]
-    sheet = torch.cat([torch.cat(list(column[apart]), dim=1) for column in columns], dim=2)
+    return side_by_side([column[apart] for column in columns])
+
+
+def side_by_side(columns: Sequence[Tensor]) -> np.ndarray:
+    """Pictures [B, 3 or 1, S, S] in [0, 1], a column each, as uint8 RGB; smaller ones are enlarged."""
+    side = max(column.shape[-1] for column in columns)
+    planes = [column.detach().float().cpu().expand(-1, 3, -1, -1) for column in columns]
+    planes = [x if x.shape[-1] == side else F.interpolate(x, (side, side), mode="nearest") for x in planes]
+    sheet = torch.cat([torch.cat(list(column), dim=1) for column in planes], dim=2)
     return (sheet.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
@@ -68,7 +57,7 @@ def plot_run(folder: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    train, val = (_columns(folder / f"{name}.csv") for name in ("train", "val"))
+    train, val = (read_rows(folder / f"{name}.csv") for name in ("train", "val"))
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
     for name in ("image", "texture", "warped", "generated"):
         axes[0].plot(*_series(train, name), label=name, linewidth=0.8)
@@ -87,11 +76,29 @@ def plot_run(folder: Path) -> None:
     pyplot.close(figure)
 
 
-def _columns(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as rows:
-        return list(csv.DictReader(rows))
-
-
 def _series(rows: list[dict[str, str]], name: str) -> tuple[list[float], list[float]]:
     known = [row for row in rows if row.get(name)]
     return [float(row["samples"]) for row in known], [float(row[name]) for row in known]
+
+
+def plot_logs(folder: Path, terms: Sequence[str], figure: str) -> None:
+    """``curves.png`` of a run folder: ``terms`` of the loss, and ``figure`` on held-out clips beside ``copy``'s."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    train, val = (read_rows(folder / f"{name}.csv") for name in ("train", "val"))
+    canvas, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name in terms:
+        left.plot(*_series(train, name), label=name, linewidth=0.8)
+    left.set(yscale="log", title="training loss", xlabel="samples")
+    left.legend()
+    right.plot(*_series([row for row in val if row["model"] == "model"], figure), "-o", markersize=3, label="model")
+    for row in val[:1]:
+        if row["model"] == "copy" and row[figure]:
+            right.axhline(float(row[figure]), linestyle=":", label="copy")
+    right.set(title=f"held-out {figure}", xlabel="samples")
+    right.legend()
+    canvas.savefig(folder / "curves.png", dpi=90)
+    pyplot.close(canvas)

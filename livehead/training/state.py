@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from livehead.errors import ConfigError
 from livehead.models.dagan.compact import CompactGenerator, build_compact
 from livehead.training.adversary import Adversary
+from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.recipe import Recipe
 from livehead.weights.store import load_into, read_file
 
@@ -52,16 +51,12 @@ def save_state(state: State, path: Path) -> None:
     }
     if state.adversary is not None:
         document["adversary"] = state.adversary.state()
-    unfinished = path.with_suffix(".part")
-    torch.save(document, unfinished)
-    os.replace(unfinished, path)
+    write_checkpoint(document, path)
 
 
 def load_state(state: State, path: Path) -> None:
     """Go on from a checkpoint. Raises: ConfigError when there is none."""
-    if not path.is_file():
-        raise ConfigError(f"there is no checkpoint {path}", "leave out --resume to start anew", subject=str(path))
-    document = torch.load(path, map_location="cpu", weights_only=True)
+    document = read_checkpoint(path)
     state.model.load_state_dict(document["model"])
     state.average.load_state_dict(document["average"])
     state.optimiser.load_state_dict(document["optimiser"])

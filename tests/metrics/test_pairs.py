@@ -51,6 +51,13 @@ def test_a_portrait_that_only_moves_keeps_its_person_and_expression(finder, segm
     assert figures.found == 1
     assert figures.identity < 0.3
     assert figures.expression_akd < 1.5
+    assert figures.pose_error < 2
+
+
+def test_a_head_that_does_not_turn_along_is_told_in_degrees(finder, segmentation, astronaut):
+    driving = [astronaut(turn=t) for t in (0, 12)]
+    figures = judge_pair(astronaut(), driving, [driving[0]] * 2, finder, segmentation)
+    assert figures.pose_error == pytest.approx(12 / 2, abs=1)
 
 
 def test_lost_faces_are_counted_and_look_worse(finder, segmentation, astronaut):

@@ -1,11 +1,20 @@
 """A tiny training cache, drawn: shapes that move with a face mesh, so that no clip of a person is needed."""
 
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from livehead.models.dagan.build import build_face_depth
 from livehead.models.dagan.surface import mean_face
 from livehead.training.cache import ClipEntry, encode_landmarks, write_index
+from livehead.weights.convert import official_keys
 
 SIDE = 64
 
@@ -41,3 +50,49 @@ def cache(tmp_path_factory):
         entries.append(ClipEntry(name, split, frames, 8.0, frames == 1))
     write_index(folder, SIDE, entries)
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in a fixed order
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def depth_file(tmp_path_factory):
+    """Face depth of the published size, untrained, in the published layout."""
+    torch.manual_seed(0)
+    network = build_face_depth(18)
+    document = {
+        "encoder": official_keys("dagan-depth-encoder-18", network.encoder.state_dict()),
+        "depth": official_keys("dagan-depth-decoder-18", network.decoder.state_dict()),
+    }
+    path = tmp_path_factory.mktemp("depth") / "depth.pth.tar"
+    torch.save(document, path)
+    return path
+
+
+@pytest.fixture
+def two_processes():
+    """``two_processes(cache, recipe, depth, folder)``: weights and gradients of both after a step, over gloo."""
+
+    def together(*arguments):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        script = str(Path(__file__).with_name("two_ranks.py"))
+        paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+        common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
+        processes = [
+            subprocess.Popen(
+                [sys.executable, script, *map(str, arguments)],
+                env={**os.environ, **common, "PYTHONPATH": paths, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            )
+            for rank in range(2)
+        ]
+        assert [process.wait(timeout=180) for process in processes] == [0, 0]
+        return [torch.load(arguments[-1] / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+
+    return together

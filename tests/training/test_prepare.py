@@ -70,6 +70,6 @@ def test_what_is_no_video_is_refused(tmp_path):
 
 def test_a_cache_is_read_without_mediapipe():
     """Training must run where only torch is: neither the cache nor the trainer imports trackers."""
-    for name in ("cache", "pairs", "compact", "state", "losses"):
+    for name in ("cache", "pairs", "compact", "state", "losses", "footage", "frames", "depth", "dagan"):
         module = importlib.import_module(f"livehead.training.{name}")
         assert "perception" not in Path(module.__file__).read_text()

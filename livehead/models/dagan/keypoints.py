@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.blocks import AntiAlias, Hourglass
-from livehead.models.grid import corner_grid
+from livehead.models.grid import corner_grid, exact
 
 
 class LearnedPoints(NamedTuple):
@@ -57,7 +57,8 @@ class KeypointDetector(nn.Module):
         logits = self.kp(features).float()
         maps = self.jacobian(features).float()
         batch, count, height, width = logits.shape
-        heat = torch.softmax(logits.flatten(2) / self.temperature, dim=-1)
-        grid = corner_grid(height, width, heat).view(-1, 2)
-        jacobian = torch.einsum("bkn,bkcn->bkc", heat, maps.view(batch, count, 4, -1))
-        return LearnedPoints(heat @ grid, jacobian.view(batch, count, 2, 2))
+        with exact(logits):
+            heat = torch.softmax(logits.flatten(2) / self.temperature, dim=-1)
+            grid = corner_grid(height, width, heat).view(-1, 2)
+            jacobian = torch.einsum("bkn,bkcn->bkc", heat, maps.view(batch, count, 4, -1))
+            return LearnedPoints(heat @ grid, jacobian.view(batch, count, 2, 2))

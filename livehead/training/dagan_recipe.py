@@ -1,0 +1,131 @@
+"""How the published networks are trained: the typed form of ``configs/train/depth.toml`` and ``dagan.toml``.
+
+Defaults are the published recipe's (DaGAN, section 4, and its released configuration).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from livehead.models.dagan import build
+from livehead.models.dagan.discriminator import Discriminator
+from livehead.models.dagan.resnet import Layers
+from livehead.training.recipe import Course, Frozen
+
+_QUARTER = 4  # key points and motion are found at a quarter of the side
+_LEAST = 16  # pixels of the smallest picture that VGG-19 can halve four times
+
+
+class DepthRecipe(Course):
+    """Stage 1, face depth.
+
+    ``resnet``: a torchvision state dict of as many ``layers``, to start both encoders from; ``smoothness`` is halved
+    from scale to scale.
+    """
+
+    batch: int = Field(12, ge=1)
+    rate: float = 1e-4
+    epochs: int = Field(20, ge=1)
+    drops: tuple[int, ...] = (15,)
+    layers: Layers = 18
+    resnet: Path | None = None
+    smoothness: float = 1e-3
+
+    @model_validator(mode="after")
+    def _divisible(self) -> DepthRecipe:
+        if self.side % 32:
+            raise ValueError(f"side: {self.side} is no multiple of 32")
+        return self
+
+
+class DaganLoss(Frozen):
+    """Weights. ``perceptual`` counts per layer and scale, ``matching`` per block of the critic.
+
+    ``gradients`` takes the place of ``perceptual`` where no VGG-19 is named. Key points closer than ``apart`` repel.
+    """
+
+    perceptual: float = 10.0
+    gradients: float = 100.0
+    adversarial: float = 1.0
+    matching: float = 10.0
+    equivariance_value: float = 10.0
+    equivariance_jacobian: float = 10.0
+    distance: float = 10.0
+    apart: float = 0.2
+
+
+class Widths(Frozen):
+    """Of an hourglass."""
+
+    expansion: int
+    largest: int = 1024
+    depth: int = 5
+
+
+class CriticWidths(Frozen):
+    """Of the discriminator."""
+
+    expansion: int = 32
+    largest: int = 512
+    blocks: int = 4
+
+
+class Sizes(Frozen):
+    """Of the networks. Only the published ones, with 10 or 15 points, can be imported and animate."""
+
+    points: int = 15
+    expansion: int = 64
+    largest: int = 512
+    halvings: int = 2
+    residuals: int = 6
+    attention: int = 8
+    motion: Widths = Widths(expansion=64)
+    keypoints: Widths = Widths(expansion=32)
+    critic: CriticWidths = CriticWidths()
+
+    def networks(self) -> build.DaganSizes:
+        """For the builder of key-point detector and generator."""
+        motion, keypoints = (
+            build.HourglassSizes(each.expansion, each.largest, each.depth) for each in (self.motion, self.keypoints)
+        )
+        return build.DaganSizes(
+            points=self.points,
+            expansion=self.expansion,
+            largest=self.largest,
+            halvings=self.halvings,
+            residuals=self.residuals,
+            attention=self.attention,
+            motion=motion,
+            keypoints=keypoints,
+        )
+
+    def discriminator(self) -> Discriminator:
+        """The critic."""
+        return Discriminator(self.points, self.critic.expansion, self.critic.largest, self.critic.blocks)
+
+
+class DaganRecipe(Course):
+    """Stage 2, key points, generator and critic.
+
+    ``vgg``: a torchvision state dict of VGG-19; ``scales``: sizes at which its features are compared.
+    """
+
+    batch: int = Field(4, ge=1)
+    rate: float = 2e-4
+    epochs: int = Field(150, ge=1)
+    vgg: Path | None = None
+    scales: tuple[float, ...] = (1, 0.5, 0.25, 0.125)
+    loss: DaganLoss = DaganLoss()
+    sizes: Sizes = Sizes()
+
+    @model_validator(mode="after")
+    def _divisible(self) -> DaganRecipe:
+        deepest = max(self.sizes.motion.depth, self.sizes.keypoints.depth)
+        step = max(_QUARTER * 2**deepest, 32)
+        if self.side % step:
+            raise ValueError(f"side: {self.side} is no multiple of {step}, as hourglasses {deepest} deep need")
+        if self.side * min(self.scales) < _LEAST:
+            raise ValueError(f"scales: {min(self.scales)} of {self.side} pixels are fewer than {_LEAST}")
+        return self

@@ -1,0 +1,53 @@
+"""Colours that stray, alike for all pictures of a sample: brightness, contrast, saturation, hue, in any order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Pictures = npt.NDArray[np.float32]
+"""[T, S, S, 3] RGB in [0, 1]."""
+
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How far each may stray: factors from 1 - x to 1 + x; the hue by a share of the full circle."""
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+
+    def apply(self, pictures: Pictures, rng: np.random.Generator) -> Pictures:
+        """Other colours of ``pictures``, clipped to [0, 1]."""
+        spread = (self.brightness, self.contrast, self.saturation)
+        brightness, contrast, saturation = (1 + x * rng.uniform(-1, 1) for x in spread)
+        hue = self.hue * rng.uniform(-1, 1)
+        changes = (
+            lambda x: x * brightness,
+            lambda x: _mixed(x, (x @ _GREY).mean(axis=(1, 2))[:, None, None, None], contrast),
+            lambda x: _mixed(x, (x @ _GREY)[..., None], saturation),
+            lambda x: _turned(x, 360 * hue),
+        )
+        for which in rng.permutation(len(changes)):
+            pictures = changes[which](pictures).clip(0, 1).astype(np.float32)
+        return pictures
+
+
+def _mixed(pictures: Pictures, with_what: Pictures, share: float) -> Pictures:
+    return with_what + share * (pictures - with_what)
+
+
+def _turned(pictures: Pictures, degrees: float) -> Pictures:
+    """Every hue moved along the circle."""
+    turned = []
+    for picture in pictures:
+        hsv = cv2.cvtColor(np.ascontiguousarray(picture, np.float32), cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0] + degrees) % 360
+        turned.append(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
+    return np.stack(turned)

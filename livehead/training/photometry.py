@@ -1,0 +1,89 @@
+"""What face depth is taught by: a frame must look like its neighbours, seen from where they were taken
+(Godard et al., ICCV 2019, section 3; DaGAN, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from livehead.models.dagan.projection import (
+    back_project,
+    photometric_error,
+    project,
+    rigid_motion,
+    roughness,
+    seen_from,
+    to_depth,
+)
+
+_DITHER = 1e-5  # breaks ties between a neighbour that was moved and one that was not
+
+
+class View(NamedTuple):
+    """A neighbour: its ``picture`` [B, 3, H, W] RGB in [0, 1], the ``motion`` [B, 4, 4] of the camera from the frame to
+    it, and the ``intrinsics`` [B, 3, 3] in pixels of this size."""
+
+    picture: Tensor
+    motion: Tensor
+    intrinsics: Tensor
+
+
+class DepthTerms(NamedTuple):
+    """``photometric`` and ``smoothness`` to be lowered, means over scales; ``still``: share of pixels left out."""
+
+    photometric: Tensor
+    smoothness: Tensor
+    still: Tensor
+
+
+def camera_motion(axis_angle: Tensor, translation: Tensor, *, earlier: bool) -> Tensor:
+    """From the frame to its neighbour, [B, 4, 4], of the first motion of [B, F, 1, 3] between two frames in time order.
+
+    The network always sees the earlier frame first, so that towards an ``earlier`` neighbour its motion is turned back.
+    """
+    return rigid_motion(axis_angle[:, 0, 0], translation[:, 0, 0], invert=earlier)
+
+
+def at_side(intrinsics: Tensor, side: int, trained: int = 256) -> Tensor:
+    """Intrinsics [B, 3, 3] of pictures of ``trained`` pixels as those of ``side`` pixels.
+
+    They stay real numbers; the published training cuts them to whole ones, which lets no gradient through.
+    """
+    scale = torch.tensor([side / trained, side / trained, 1.0], device=intrinsics.device)
+    return intrinsics * scale[:, None]
+
+
+def warped(disparity: Tensor, view: View) -> Tensor:
+    """The neighbour's picture as seen from the frame, [B, 3, H, W], by the frame's ``disparity`` [B, 1, H, W]."""
+    height, width = disparity.shape[2:]
+    points = back_project(to_depth(disparity).depth, view.intrinsics)
+    return seen_from(view.picture, project(points, view.intrinsics, view.motion, height, width))
+
+
+def depth_terms(
+    frame: Tensor, disparities: Sequence[Tensor], views: Sequence[View], generator: torch.Generator | None
+) -> DepthTerms:
+    """Of a ``frame`` [B, 3, H, W] and its disparities [B, 1, H / 2^s, W / 2^s], the finest first.
+
+    Each pixel is judged by the neighbour that fits it best; where one fits best that was not moved at all (a picture
+    that stands still, or a thing that moves with the camera), there is nothing to learn. ``generator``: of the dither,
+    on the processor; none for a figure that repeats.
+    """
+    unmoved = torch.cat([photometric_error(view.picture, frame) for view in views], dim=1)
+    if generator is not None:
+        unmoved = unmoved + _DITHER * torch.randn(unmoved.shape, generator=generator).to(frame.device)
+    total, rough, still = (frame.new_zeros(()) for _ in range(3))
+    for scale, disparity in enumerate(disparities):
+        full = F.interpolate(disparity, frame.shape[2:], mode="bilinear", align_corners=False)
+        moved = torch.cat([photometric_error(warped(full, view), frame) for view in views], dim=1)
+        best = torch.cat([unmoved, moved], dim=1).min(dim=1)
+        total = total + best.values.mean()
+        still = still + (best.indices < len(views)).float().mean()
+        small = F.interpolate(frame, disparity.shape[2:], mode="area")
+        rough = rough + roughness(disparity, small) / 2**scale
+    count = len(disparities)
+    return DepthTerms(total / count, rough / count, still / count)
