@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.config import HOME
+from livehead.models.compiled import CompiledPart, tensors_of
 from livehead.models.quantize import Ranges, rounded
 
 log = logging.getLogger(__name__)
@@ -39,16 +40,15 @@ class _Tensors(nn.Module):
         super().__init__()
         self.part = part
 
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        outputs = self.part(*inputs)
-        return outputs if isinstance(outputs, Tensor) else tuple(x for x in outputs if x is not None)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tensors_of(self.part(*inputs))
 
 
-class OpenVinoPart(nn.Module):
+class OpenVinoPart(CompiledPart):
     """``part`` behind the same call, for float32 tensors on the processor and without gradients.
 
     With ``ranges`` its convolutions are computed in eight bits, what is between them in ``between`` ("f32", "bf16").
-    ``rebuild`` makes of the outputs what the part itself returns. It computes in as many threads as torch has when it
+    It computes in as many threads as torch has when it
     is built; torch's own should be one from then on, or two pools fight over the cores.
     """
 
@@ -56,35 +56,24 @@ class OpenVinoPart(nn.Module):
         self,
         part: nn.Module,
         ranges: Ranges | None = None,
-        rebuild: Callable[..., Any] = lambda *outputs: outputs[0],
+        rebuild: Callable[..., Any] | None = None,
         between: str = "f32",
     ) -> None:
-        super().__init__()
-        self.part = part.float().eval().requires_grad_(False)
+        super().__init__(part.float().eval().requires_grad_(False), rebuild)
         # in a list: no child, so never moved or saved
         self._traced = [_Tensors(rounded(part, ranges) if ranges else part)]
         self._threads = torch.get_num_threads()
-        self._rebuild = rebuild
         self._between = between
         self._requests: dict[tuple[torch.Size, ...], Any] = {}
 
-    def __getattr__(self, name: str) -> Any:
-        """What else the part has (what it does once a source, say) is reached as before."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("part"), name)
-
-    def forward(self, *given: Tensor | None) -> Any:
-        """The part's arguments in their order; those that are None at the end are as if they were not given."""
-        inputs = tuple(x for x in given if x is not None)
+    def compute(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         shapes = tuple(x.shape for x in inputs)
         request = self._requests.get(shapes)
         if request is None:
             request = self._requests[shapes] = self._compile(inputs)
         arrays = [x.float().contiguous().numpy() for x in inputs]
         result = request.infer(arrays, share_inputs=True)
-        return self._rebuild(*(torch.from_numpy(result[i]) for i in range(len(result))))
+        return tuple(torch.from_numpy(result[i]) for i in range(len(result)))
 
     def _compile(self, inputs: tuple[Tensor, ...]) -> Any:
         """An inference request for these shapes: from the cache, or made (a second or two) and put there."""
