@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the training cache")
     parser.add_argument("--assets", type=Path, default=Path(__file__).parents[1] / "assets")
     parser.add_argument("--summary", default="compact generator, {samples} training samples")
-    parser.add_argument("--sharper", type=float, default=0.6, help="raise the blend's logits: more photo, less paint")
+    parser.add_argument("--sharper", type=float, default=1.2, help="raise the blend's logits: more photo, less paint")
     given = parser.parse_args()
     export(given.checkpoint, given.assets, given.data, given.summary, given.sharper)
 
