@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from livehead.animator import Animator, Scene
+from livehead.clock import now_ns
 from livehead.commands.dagan import CHECKPOINTS, weights_version
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "compact"
+FALLBACK_MODEL = "warp"
+"""For live pictures where nobody chose a model and the default one is too slow."""
+
+_TRIALS, _LEFT = 7, 0.25
+
 CONSENT = (
     "Animate a photo of a real person only with that person's consent, and tell those who watch that it is an avatar."
 )
@@ -165,6 +172,16 @@ def assemble(
     animator = Animator(driver, renderer, scenes, watch=watch)
     avatars = tuple(scene.avatar for scene in scenes)
     return Company(animator, renderer, avatars, tuple(transfers), calibration)
+
+
+def keeps_up(company: Company, fps: float) -> bool:
+    """Whether the renderer draws in time for live pictures; a quarter of each is left to all that follows it."""
+    times = []
+    for _ in range(_TRIALS):
+        start = now_ns()
+        company.renderer.render(company.avatars[0], company.avatars[0].motion)
+        times.append((now_ns() - start) / 1e9)
+    return median(times) * fps < 1 - _LEFT
 
 
 def to_gains(settings: GainSettings) -> Gains:

@@ -13,9 +13,11 @@ from pathlib import Path
 from livehead.capture.microphone import MicrophoneCapture
 from livehead.commands.compose import (
     DEFAULT_MODEL,
+    FALLBACK_MODEL,
     Company,
     assemble,
     driver_name,
+    keeps_up,
     make_driver,
     neutral_of,
     open_portraits,
@@ -78,6 +80,13 @@ def main(args: argparse.Namespace) -> int:
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         watch = recorder.add if recorder else None
         company = assemble(settings, portraits, driver, store, calibration=calibration, watch=watch)
+        if settings.model == "auto" and not keeps_up(company, settings.stream.fps):
+            say(
+                f"{DEFAULT_MODEL} is too slow for {settings.stream.fps:g} fps here, so {FALLBACK_MODEL} draws; "
+                f"--model {DEFAULT_MODEL} insists on it, pip install 'livehead[fast-cpu]' makes it quicker"
+            )
+            settings = settings.model_copy(update={"model": FALLBACK_MODEL})
+            company = assemble(settings, portraits, driver, store, calibration=calibration, watch=watch)
         run = LiveRun(settings, company)
         say(run.described())
         asyncio.run(run.go(args.seconds))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from livehead.cli import COMMANDS, main
+from livehead.commands.compose import keeps_up
 from livehead.metrics.landmarks import find_mesh
 from livehead.perception.face_mesh import FaceMesh
 
@@ -152,3 +154,26 @@ def test_the_bundled_model_animates_by_name(tmp_path: Path, photo: Path, talk: P
     changed = np.abs(shown[10].astype(int) - shown[0]).mean(axis=2)
     assert changed.max() > 30, "the face moves"
     assert np.median(changed) <= 2, "most of the photo stands still"
+
+
+def test_a_machine_too_slow_for_the_default_is_told_and_gets_the_other(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    idle = ["run", "--avatar", str(photo), "--driver", "idle", "--sink", "null", "--seconds", "0.3"]
+    monkeypatch.setattr("livehead.commands.run.keeps_up", lambda company, fps: False)
+    assert main(idle) == 0
+    said = capsys.readouterr().err
+    assert "compact is too slow for 30 fps here, so warp draws" in said
+    assert "warp at 512 px" in said
+    assert main([*idle, "--model", "compact"]) == 0
+    assert "compact at 512 px" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("seconds", "enough"), [(0.0, True), (0.03, False)])
+def test_a_renderer_keeps_up_when_it_leaves_time_for_the_rest(seconds: float, enough: bool) -> None:
+    class Renderer:
+        def render(self, avatar: object, motion: object) -> None:
+            time.sleep(seconds)
+
+    company = SimpleNamespace(renderer=Renderer(), avatars=(SimpleNamespace(motion=None),))
+    assert keeps_up(company, 30) is enough  # type: ignore[arg-type]
