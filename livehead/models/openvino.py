@@ -12,6 +12,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class OpenVinoPart(CompiledPart):
         """An inference request for these shapes: from the cache, or made (a second or two) and put there."""
         import openvino
 
-        core = openvino.Core()
+        core = _core()
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": self._between,
@@ -113,6 +114,14 @@ class OpenVinoPart(CompiledPart):
             model = openvino.convert_model(traced, example_input=examples)
         model.reshape({port: list(x.shape) for port, x in zip(model.inputs, examples, strict=True)})
         return model
+
+
+@cache
+def _core() -> Any:
+    """One for the process, to its end: with the last of them the library is unloaded under its own threads."""
+    import openvino
+
+    return openvino.Core()
 
 
 def _cache() -> Path:
