@@ -166,9 +166,8 @@ def assemble(
         stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
         scenes.append(Scene(portrait.name, avatar, transfer, Presence(idle_motion(avatar.motion)), stage))
         transfers.append(transfer)
-    renderer.render(
-        scenes[0].avatar, scenes[0].avatar.motion
-    )  # what the first frame compiles is ready before a camera is
+    first = scenes[0].avatar
+    renderer.render(first, first.motion)  # what a first frame compiles is ready before a camera is opened
     animator = Animator(driver, renderer, scenes, watch=watch)
     avatars = tuple(scene.avatar for scene in scenes)
     return Company(animator, renderer, avatars, tuple(transfers), calibration)
