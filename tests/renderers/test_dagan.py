@@ -77,6 +77,19 @@ def test_another_size_needs_no_new_avatar(renderer, avatar):
         renderer.size = 256
 
 
+def test_below_its_first_size_the_network_draws_a_smaller_picture_of_the_same(portrait):
+    renderer = CompactRenderer(size=256, precision="fp32")
+    avatar = renderer.prepare(portrait)
+    sides = []
+    renderer.parts["decoder"].register_forward_pre_hook(lambda part, given: sides.append(given[2].shape[-1]))
+    motion = shifted(avatar.motion, 0.05)
+    full = renderer.render(avatar, motion)
+    renderer.size = 192
+    lesser = renderer.render(avatar, motion)
+    assert sides == [192, 128]
+    assert psnr(lesser, cv2.resize(full, (192, 192), interpolation=cv2.INTER_AREA)) > 26
+
+
 def test_alpha_is_the_persons_and_moves_with_it(portrait):
     renderer = CompactRenderer(size=128, alpha=True, precision="fp32", network=build_compact())
     avatar = renderer.prepare(portrait)
