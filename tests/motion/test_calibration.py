@@ -101,7 +101,8 @@ def test_the_neutral_torso_is_eased_saved_and_loaded(puppet: Puppet) -> None:
     assert places[-1] == pytest.approx(0.4)
     saved = json.loads(json.dumps(calibration.save()))
     neutral = Calibration.load(saved).neutral
-    assert neutral is not None and neutral.torso is not None
+    assert neutral is not None
+    assert neutral.torso is not None
     np.testing.assert_allclose(neutral.torso, 0.4, atol=1e-5)
 
 
@@ -110,4 +111,5 @@ def test_a_neutral_that_was_saved_before_torsos_were_known_is_read(puppet: Puppe
     assert saved is not None
     del saved["torso"]
     neutral = Calibration.load(saved).neutral
-    assert neutral is not None and neutral.torso is None
+    assert neutral is not None
+    assert neutral.torso is None

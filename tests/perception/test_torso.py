@@ -73,7 +73,8 @@ def test_it_finds_how_the_torso_moved(
 def test_the_reference_itself_is_at_rest(picture: Image, face: Keypoints) -> None:
     tracker = TorsoTracker()
     first, second = tracker.follow(picture, face), tracker.follow(picture, face)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     np.testing.assert_allclose(first[0], torso_at_rest(face.value[0]), atol=1e-4)
     np.testing.assert_allclose(second, first, atol=1e-4)
 
@@ -86,7 +87,8 @@ def test_a_head_that_moves_alone_leaves_it_where_it_is(picture: Image, face: Key
     moved[:height, 12:] = picture[:height, :-12]
     aside = face.moved(face.value + np.array([24 / picture.shape[0], 0], np.float32))
     found = tracker.follow(moved, aside)
-    assert rest is not None and found is not None
+    assert rest is not None
+    assert found is not None
     assert np.abs(found - rest).max() * picture.shape[0] / 2 < 1.5
 
 
@@ -94,7 +96,8 @@ def test_other_light_is_no_motion(picture: Image, face: Keypoints) -> None:
     tracker = TorsoTracker()
     rest = tracker.follow(picture, face)
     found = tracker.follow(cv2.convertScaleAbs(picture, alpha=0.85, beta=-8).astype(np.uint8), face)
-    assert rest is not None and found is not None
+    assert rest is not None
+    assert found is not None
     assert np.abs(found - rest).max() * picture.shape[0] / 2 < 1.5
 
 
@@ -138,6 +141,8 @@ def test_a_camera_frame_of_any_size_gives_the_same_points(picture: Image, face: 
                 np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=how), np.uint8), face
             )
         found.append(points)
-    assert found[0] is not None and found[1] is not None and found[2] is not None
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[2] is not None
     np.testing.assert_allclose(found[0], found[1], atol=0.012)
     np.testing.assert_allclose(found[2], found[1], atol=0.012)
