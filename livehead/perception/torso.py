@@ -24,14 +24,16 @@ from livehead.motion.torso import face_height, torso_at_rest
 _Map: TypeAlias = npt.NDArray[np.float64]
 """[2, 3], from the patch to the frame about the patch's middle: ``z -> m[:, :2] z + m[:, 2]``, in face heights."""
 
-_FACE = 52  # pixels that the reference's face is high on the finest level
-_LEVELS = ((4, 4), (2, 3), (1, 2))  # how much smaller than the finest, and steps of descent, the coarsest first
+_FACE = 48  # pixels that the reference's face is high on the finest level
+_LEVELS = ((4, 3), (2, 2), (1, 1))  # how much smaller than the finest, and steps of descent, the coarsest first
 _BLUR = 0.8  # pixels, on every level: what aliasing leaves would be followed
-_POINTS = 600  # of a level, those of the strongest edges
+_POINTS = 350  # of a level, those of the strongest edges
 _FEWEST = 12
 _CONTRAST = 20.0  # grey levels by which a point may be off before it counts as something else
 _HOLD = np.array([0.02, 0.02, 0.2, 0.2, 0.2, 0.2, 1e-6, 0.03])  # pull of shift, linear part, brightness and contrast
 _REST: _Map = np.eye(2, 3)
+_DARK = np.zeros(2)  # no change of brightness and contrast
+_SENSE = np.float32(1 / _CONTRAST)
 _POOR = 0.5  # cost (0 to 1) of a coarse match from which on one more start is tried
 _SETTLED = 1e-3  # face heights: a smaller step is the last
 
@@ -70,8 +72,9 @@ class _Window:
         """Grey float32 [h, w] of the window in ``_LEVELS``."""
         part = image[self.top : self.bottom, self.left : self.right]
         height, width = (max(round(side * self.zoom), 8) for side in part.shape[:2])
-        how = cv2.INTER_AREA if self.zoom < 1 else cv2.INTER_LINEAR
-        grey = cv2.cvtColor(cv2.resize(part, (width, height), interpolation=how), cv2.COLOR_RGB2GRAY)
+        # to twice the size by four samples a pixel, then by means: means of a camera frame would take longest of all
+        double = cv2.resize(part, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+        grey = cv2.resize(cv2.cvtColor(double, cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA)
         fine = grey.astype(np.float32)
         sizes = [(max(width // by, 4), max(height // by, 4)) for by, _ in _LEVELS]
         small = [
@@ -120,14 +123,14 @@ class _Patch:
         coarse, *finer = zip(self._levels, self._window.levels(image), _LEVELS, strict=True)
         level, picture, (_, steps) = coarse
         # where it was last, and at rest: what once went astray would else stay there
-        found, cost = min(
-            (level.fit(picture, start, steps) for start in (self._map, _REST)), key=lambda tried: tried[1]
-        )
-        if cost > _POOR:
-            again = level.fit(picture, self._with_head(mesh), steps)
-            found = again[0] if again[1] < cost else found
+        tried = [level.fit(picture, start, steps) for start in (self._map, _REST)]
+        costs = [level.cost(picture, each) for each in tried]
+        if min(costs) > _POOR:
+            tried.append(level.fit(picture, self._with_head(mesh), steps))
+            costs.append(level.cost(picture, tried[-1]))
+        found = tried[int(np.argmin(costs))]
         for level, picture, (_, steps) in finer:
-            found, _ = level.fit(picture, found, steps)
+            found = level.fit(picture, found, steps)
         self._map = found
         return self._moved(found)
 
@@ -164,27 +167,33 @@ class _Level:
         self._slopes = np.column_stack([x, y, x * u, x * v, y * u, y * v, np.ones_like(x), contrast]).astype(np.float32)
         self._hold = _HOLD * max(len(rows), 1) * _CONTRAST**2
 
-    def fit(self, picture: Array, start: _Map, steps: int) -> tuple[_Map, float]:
-        """The map that makes ``picture`` look like the patch, from ``start`` on, and what it costs, 0 to 1."""
-        found, light = start, np.zeros(2, np.float32)
-        off, inside = self._compared(picture, found)
-        light[0] = np.median(off[inside]) if inside.any() else 0
+    def fit(self, picture: Array, start: _Map, steps: int) -> _Map:
+        """The map that makes ``picture`` look like the patch, from ``start`` on."""
+        found, light = start, None
         for _ in range(steps):
+            off, inside = self._compared(picture, found)
+            light = self._brighter(off, inside) if light is None else light
             left = off - self._slopes[:, 6:] @ light
-            weight = inside / np.square(1 + np.square(left / np.float32(_CONTRAST)))
-            weighted = self._slopes * weight[:, None]
-            away = np.concatenate([found[:, 2], (found[:, :2] - np.eye(2)).ravel(), [0, 0]])
+            weighted = self._slopes * (inside / np.square(1 + np.square(left * _SENSE)))[:, None]
+            away = np.concatenate([found[:, 2], (found - _REST)[:, :2].ravel(), _DARK])
             normal = (weighted.T @ self._slopes).astype(np.float64) + np.diag(self._hold)
             step = np.linalg.solve(normal, (weighted.T @ off).astype(np.float64) + self._hold * away)
             light = step[6:].astype(np.float32)
             found = _composed(found, step[:6])
-            off, inside = self._compared(picture, found)
             if np.abs(step[:6]).max() < _SETTLED:
                 break
-        squares = np.square(off - self._slopes[:, 6:] @ light)
-        lost = np.where(inside, squares / (squares + np.float32(_CONTRAST**2)), 1.0).mean()
-        held = float(self._hold[:6] @ np.square(np.r_[found[:, 2], (found[:, :2] - np.eye(2)).ravel()]))
-        return found, float(lost) + held / (max(len(self.places), 1) * _CONTRAST**2)
+        return found
+
+    def cost(self, picture: Array, found: _Map) -> float:
+        """How badly ``picture`` looks like the patch under a map: 0 to 1, and more for maps far from rest."""
+        off, inside = self._compared(picture, found)
+        squares = np.square((off - self._slopes[:, 6:] @ self._brighter(off, inside)) * _SENSE)
+        away = np.concatenate([found[:, 2], (found - _REST)[:, :2].ravel()])
+        return float(np.where(inside, squares / (squares + 1), 1.0).mean()) + float(_HOLD[:6] @ np.square(away))
+
+    def _brighter(self, off: Array, inside: npt.NDArray[np.bool_]) -> Array:
+        """Brightness alone that explains most of what ``_compared`` found."""
+        return np.array([np.median(off[inside]) if inside.any() else 0, 0], np.float32)
 
     def _compared(self, picture: Array, found: _Map) -> tuple[Array, npt.NDArray[np.bool_]]:
         """How much brighter than the patch ``picture`` is at each point under a map, and which lie inside of it."""
@@ -204,7 +213,7 @@ def _composed(found: _Map, step: npt.NDArray[np.float64]) -> _Map:
 
 def _window(pixels: Array, neck: Array, face: float, width: int, height: int) -> _Window:
     """The patch and room for it to move, cut at the frame's borders."""
-    left, right = (round(float(neck[0]) + side * 2.4 * face) for side in (-1, 1))
+    left, right = (round(float(neck[0]) + side * 2.0 * face) for side in (-1, 1))
     top, bottom = round(float(pixels[MESH.chin, 1]) - 0.8 * face), round(float(pixels[MESH.chin, 1]) + 2.8 * face)
     return _Window(max(left, 0), max(top, 0), min(right, width), min(bottom, height), _FACE / face)
 
