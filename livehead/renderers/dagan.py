@@ -16,9 +16,11 @@ from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.models.dagan.compact import CompactGenerator, CompactOutput, SourceCode, build_compact, join_codes
 from livehead.models.dagan.dense_motion import MotionMasks
+from livehead.models.dagan.prior import TorsoMotion
 from livehead.models.engine import Parts, Precision, Setting, choose_setting, prepare
 from livehead.models.quantize import Ranges, split_ranges
 from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.torso import torso_at_rest
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import Segmentation
 from livehead.weights.store import load_into, read_weights
@@ -60,6 +62,8 @@ class CompactAvatar:
 
 class CompactRenderer:
     """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
+
+    Where a motion tells of the torso, the torso follows it, else the network guesses from the head.
 
     ``size``: side of the output in pixels; set below what it was at first, the network draws a smaller picture too, in
     half the time. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``: ``auto`` takes the fastest
@@ -123,7 +127,8 @@ class CompactRenderer:
             return []
         code = join_codes([self._code(avatar) for avatar, _ in pairs])
         driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
-        field = self._network.move(code, driving.to(self.setting.device))
+        torso = _torso_motion(pairs, self.setting.device)
+        field = self._network.move(code, driving.to(self.setting.device), torso)
         drawn = _to_host(self._network.paint(code, field))
         return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
 
@@ -157,6 +162,18 @@ class CompactRenderer:
         share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
         matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
         return matte
+
+
+def _torso_motion(pairs: Sequence[tuple[CompactAvatar, Keypoints]], device: torch.device) -> TorsoMotion:
+    """The torsos of avatars and motions, as far as the motions know them."""
+    driving, source = [], []
+    for avatar, motion in pairs:
+        own = torso_at_rest(avatar.motion.value[0])[None] if avatar.motion.torso is None else avatar.motion.torso
+        driving.append(own if motion.torso is None else motion.torso)
+        source.append(own)
+    known = torch.tensor([float(motion.torso is not None) for _, motion in pairs])
+    there, here = (torch.from_numpy(np.concatenate(points)) for points in (driving, source))
+    return TorsoMotion(there.to(device), here.to(device), known.to(device))
 
 
 def _bundled() -> tuple[CompactGenerator, Ranges]:

@@ -63,10 +63,10 @@ def test_an_adversarial_run_resumes_with_its_critic(cache, tmp_path):
     assert losses(tmp_path / "whole")[0] > losses(tmp_path / "plain")[0]
 
 
-def test_a_run_leaves_figures_of_the_unmoved_source_and_the_untrained_model(cache, tmp_path):
+def test_a_run_leaves_figures_of_the_source_the_untrained_model_and_the_trained_with_and_without_torso(cache, tmp_path):
     run(cache, recipe(tmp_path, 2), tmp_path / "out")
     with (tmp_path / "out" / "val.csv").open() as rows:
-        assert [row["model"] for row in csv.DictReader(rows)] == ["copy", "untrained", "average"]
+        assert [row["model"] for row in csv.DictReader(rows)] == ["copy", "untrained", "average", "untold"]
     assert list((tmp_path / "out" / "sheets").glob("*.png"))
 
 
