@@ -1,7 +1,7 @@
 """Sound held back by a delay that may change while it plays, without a click.
 
 Small corrections (a slowly changing delay, the drift between two sound cards) play it up to half a per cent faster or
-slower, which nobody hears; large ones cross-fade to the right place.
+slower, which nobody hears, and are made at once in a pause; large ones cross-fade to the right place.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _JITTER_S = 0.03  # a block further than this off its place has a gap before it
 _BEND = 0.005  # most that speed changes; 9 cents
 _SETTLE_S = 2.0  # a small error is worked off over about so long
 _JUMP_S = 0.05  # an error larger than this would take too long: it is cross-faded
+_PAUSE_S = 0.003  # in a pause it goes to the right place at once when it is further off than this
+_QUIET = 0.003  # what counts as a pause: peaks below -50 dB
 _FADE_S = 0.01
 _LATER_S = 0.01  # how much longer it is held each time that the sound came too late to be played in time
 _LATEST_S = 1.0
@@ -79,8 +81,11 @@ class DelayLine:
             if abs(off_s) > _JUMP_S:
                 return self._jump(count, step, wanted, self._at)
             bend = float(np.clip(off_s / _SETTLE_S, -_BEND, _BEND))
-            start, self._at = self._at, self._at + count * step * (1 + bend)
-            return self._ended(self._sound(count, step * (1 + bend), start), step)
+            sound = self._sound(count, step * (1 + bend), self._at)
+            if abs(off_s) > _PAUSE_S and np.abs(sound).max(initial=0) < _QUIET:
+                return self._jump(count, step, wanted, self._at)
+            self._at += count * step * (1 + bend)
+            return self._ended(sound, step)
 
     def _sound(self, count: int, step: float, start: float) -> Signal:
         first = self._end - len(self._samples)

@@ -26,6 +26,7 @@ _WINDOW = 150  # pictures whose median is the delay: five seconds
 _LEAST = 15  # pictures until the delay is taken for known
 _EVERY_S = 0.5  # between two estimates
 _RETRY_S = 0.5
+_STALLED_S = 3.0  # a device that asks for nothing for so long is as good as gone
 _QUIET_S = 1.0  # without sound for so long the device is let go, so that PortAudio can look for a lost microphone
 
 
@@ -49,7 +50,7 @@ class SpeakerSink:
         self._ended_itself = False
         self._lost = False
         self._next_estimate_s = self._next_try_s = 0.0
-        self._heard_s = time.monotonic()
+        self._heard_s = self._filled_s = time.monotonic()  # the last block that came, that was asked for
         self._worker = Worker("sound-out")
         self._stack = AsyncExitStack()
 
@@ -67,13 +68,22 @@ class SpeakerSink:
         self._stats.count("sound_out.starved", self._line.starved)
         await self._stack.aclose()
 
+    @property
+    def playing(self) -> bool:
+        """Whether the device is in use at present."""
+        return self._stream.running
+
     async def send(self, frame: Frame) -> None:
         """Take a block of sound, to be heard later."""
         if not isinstance(frame, AudioFrame):
             return
         now_s = time.monotonic()
+        if now_s - self._heard_s > _QUIET_S:  # the pipeline has begun, or a lost microphone is back
+            self._filled_s = now_s
         self._heard_s = now_s
         self._line.write(frame)
+        if not (self._lost or self._ended_itself) and now_s - self._filled_s > _STALLED_S:
+            self._ended()
         if now_s >= self._next_estimate_s:
             self._next_estimate_s = now_s + _EVERY_S
             self._estimate_delay()
@@ -95,12 +105,14 @@ class SpeakerSink:
             if self._lost:
                 log.warning("the sound output is back")
             self._lost = self._ended_itself = False
+            self._filled_s = now_s
         elif not isinstance(error, SinkError):
             raise error
 
     def _fill(self, block: npt.NDArray[np.float32], count: int, times: Any, status: Any) -> None:
         """PortAudio's thread: ``block`` [N, channels] is to be filled."""
         rate = self._stream.device_rate
+        self._filled_s = time.monotonic()
         if self._fresh:
             self._clock, self._fresh = StreamClock(rate), False
         if status:
@@ -111,7 +123,7 @@ class SpeakerSink:
             self._clock.lost()
         self._clock.passed += count
         block[:] = np.clip(self._line.read(count, rate, heard_ns), -1, 1)[:, None]
-        if time.monotonic() - self._heard_s > _QUIET_S:
+        if self._filled_s - self._heard_s > _QUIET_S:
             self._ended_itself = True
             self._stream.stop_from_callback()
 

@@ -134,3 +134,16 @@ def test_a_change_of_the_microphone_s_rate_is_survived() -> None:
     rig.rate, rig.taken = 16_000, round(rig.now_ms / 1000 * 16_000)
     sound = rig.play(1.0)
     assert np.abs(sound[RATE // 2 :]).max() == pytest.approx(1, abs=0.01)
+
+
+def test_in_a_pause_it_goes_to_the_right_place_at_once() -> None:
+    line = DelayLine()
+    line.delay_s = 0.1
+    for number in range(100):
+        moment = START_NS + number * 20_000_000
+        samples = tone(number * 960, 960) * (number >= 50)
+        line.write(AudioFrame(samples.astype(np.float32), RATE, number * 960, moment))
+    line.read(480, RATE, START_NS + 500_000_000)
+    line.delay_s = 0.14
+    heard = [line.read(480, RATE, START_NS + (510 + 10 * number) * 1_000_000) for number in range(100)]
+    assert off_s(np.concatenate(heard)[-RATE // 4 :], 1.25, 0.14) < 1e-4
