@@ -28,6 +28,7 @@ _ALSA_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_c
 _IGNORED = _ALSA_HANDLER(lambda *_: None)
 _STARTS = 50  # estimates of when a stream began, the median of which gives the time: it follows the clocks' drift
 _SETTLING_S = 2.0  # PulseAudio begins with ages that are 0.4 s too long and needs 1.5 s to mend them
+_OUTPUT_LATENCY_S = 0.03  # the shortest breaks off on a busy machine; the picture is later than this anyway
 _CREDIBLE_S = 1.0  # a time further away than this is a driver's fancy
 _WORDS = {"input": ("microphone", "plug one in, or go on without --microphone"), "output": ("sound output", "")}
 _ERRORS: dict[str, type[DeviceError]] = {"input": CaptureError, "output": SinkError}
@@ -146,7 +147,7 @@ class DeviceStream:
             blocksize=round(rate * self._block_ms / 1000),
             channels=self.channels,
             dtype="float32",
-            latency="low",
+            latency="low" if self.direction == "input" else _OUTPUT_LATENCY_S,
             callback=self._callback,
             finished_callback=self._ended,
         )

@@ -1,7 +1,7 @@
 """A private PulseAudio server whose null sinks stand for a microphone and a virtual cable, without any sound card.
 
-What is played into ``MICROPHONE_SINK`` is recorded from the device ``MICROPHONE``; what is played on the device ``CABLE``
-is recorded from the device ``CABLE_END``. These devices are what PortAudio lists of it, through ALSA's plug-in.
+What is played into ``MICROPHONE_SINK`` is recorded from the device ``MICROPHONE``; what is played on the device
+``CABLE`` is recorded from the device ``CABLE_END``. PortAudio lists these devices, through ALSA's plug-in.
 """
 
 from __future__ import annotations
@@ -70,7 +70,15 @@ class PulseServer:
             raise DeviceError(f"{missing} is not installed", REMEDY)
         home = self._folder.name
         self._process = subprocess.Popen(
-            ["pulseaudio", "-n", "-F", f"{home}/pulse.pa", "--exit-idle-time=-1", "--daemonize=no", "--use-pid-file=no"],
+            [
+                "pulseaudio",
+                "-n",
+                "-F",
+                f"{home}/pulse.pa",
+                "--exit-idle-time=-1",
+                "--daemonize=no",
+                "--use-pid-file=no",
+            ],
             env={**os.environ, **self.environment, "XDG_RUNTIME_DIR": home, "HOME": home},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

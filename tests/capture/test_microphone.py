@@ -226,7 +226,9 @@ def test_a_microphone_that_goes_away_goes_on_when_it_is_back(server: dict[str, s
 
 
 @pytest.mark.parametrize("rate", [8000, 96_000])
-def test_a_device_of_any_rate_is_heard_at_ours(rate: int, server: dict[str, str], write_wav: Callable[..., Path]) -> None:
+def test_a_device_of_any_rate_is_heard_at_ours(
+    rate: int, server: dict[str, str], write_wav: Callable[..., Path]
+) -> None:
     tone = write_wav(hz=1000.0, rate=16_000, channels=1)
     done = run(
         f"""
