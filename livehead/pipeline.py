@@ -115,6 +115,8 @@ class Pipeline:
                 sources.append((self._tick, ()))
             if self._microphone is not None:
                 sources.append((self._listen, (await stack.enter_async_context(self._microphone),)))
+            if self._capture is not None:
+                self._seen_ns = now_ns()
             estimating = await stack.enter_async_context(Worker("estimate"))
             drawing = await stack.enter_async_context(Worker("draw"))
             try:
@@ -163,8 +165,7 @@ class Pipeline:
                 return
             if not isinstance(frame, VideoFrame):
                 continue
-            fps = self._governor.quality.fps if self._governor else self._fps
-            if frame.captured_ns - accepted_ns < 0.75 * NS / fps:
+            if frame.captured_ns - accepted_ns < 0.75 * NS / self._rate:
                 self.stats.count("capture.over_rate")
                 continue
             accepted_ns = frame.captured_ns
@@ -175,6 +176,7 @@ class Pipeline:
         """The frame clock; silent while the camera gives pictures."""
         pacer = Pacer(self._fps)
         while True:
+            pacer.period_ns = round(NS / self._rate)
             slot_ns = await pacer.tick()
             if now_ns() - self._seen_ns > CAMERA_PATIENCE_NS:
                 self._frames.put(Inputs(frame=None, audio=None, now_ns=slot_ns))
@@ -248,6 +250,11 @@ class Pipeline:
         await outlet.deliver(line)
         if all(other.error for other in self._outlets):
             self.stop()
+
+    @property
+    def _rate(self) -> float:
+        """Frames a second that are wished for now."""
+        return self._governor.quality.fps if self._governor else self._fps
 
     def _all_outlets(self) -> list[Outlet]:
         return self._outlets if self._sound_outlet is None else [*self._outlets, self._sound_outlet]

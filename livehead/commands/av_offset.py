@@ -145,7 +145,9 @@ class _Trial:
             microphone=open_microphone(settings.microphone or "default", RATE, self.stats),
             ear=SoundRing(on_gap=lambda: self.stats.count("sound.gaps")),
             sound_out=open_sound_out(settings.sound_out or "default", RATE, self.stats),
-            governor=Governor(Quality(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps),
+            governor=Governor(
+                Quality(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps, tracks=False
+            ),
             stats=self.stats,
         )
 

@@ -149,7 +149,10 @@ class LiveRun:
             stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
         budget = settings.budget
         self.governor = Governor(
-            Quality(settings.render_size, 1, stream.fps), budget.frame_ms or 1000 / stream.fps, budget.machine_share
+            Quality(settings.render_size, 1, stream.fps),
+            budget.frame_ms or 1000 / stream.fps,
+            budget.machine_share,
+            tracks=self.needs_camera,
         )
         self.pipeline = Pipeline(
             open_capture(settings.capture, settings.camera) if self.needs_camera else None,

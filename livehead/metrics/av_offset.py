@@ -67,10 +67,14 @@ def offset_between(mouth: Curve, loudness: Curve) -> Offset:
 def offset_in_file(path: Path) -> Offset:
     """Of a recording with picture and sound. Raises: DeviceError."""
     with av.open(str(path)) as container:
-        pictures = ((picture.time, picture.to_ndarray(format="rgb24")) for picture in container.decode(video=0))
-        mouth = mouth_opening(pictures)
+        mouth = mouth_opening(
+            (float(picture.time or 0), np.asarray(picture.to_ndarray(format="rgb24"), np.uint8))
+            for picture in container.decode(video=0)
+        )
     with av.open(str(path)) as container:
-        blocks = [(block.time, block.rate, block.to_ndarray().mean(axis=0)) for block in container.decode(audio=0)]
+        blocks = [
+            (float(block.time or 0), block.rate, block.to_ndarray().mean(axis=0)) for block in container.decode(audio=0)
+        ]
     times = [start_s + np.arange(len(samples)) / rate for start_s, rate, samples in blocks]
     sound = Curve(np.concatenate(times), np.concatenate([samples for _, _, samples in blocks]))
     return offset_between(mouth, loudness(sound))
@@ -115,4 +119,4 @@ def loudness(sound: Curve) -> Curve:
 
 def _correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
     one, other = one - one.mean(), other - other.mean()
-    return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-12))
+    return float(one @ other) / max(float(np.linalg.norm(one)) * float(np.linalg.norm(other)), 1e-12)
