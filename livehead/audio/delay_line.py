@@ -24,6 +24,7 @@ _QUIET = 0.003  # what counts as a pause: peaks below -50 dB
 _FADE_S = 0.01
 _LATER_S = 0.01  # how much longer it is held each time that the sound came too late to be played in time
 _LATEST_S = 1.0
+_SPARE_S, _JUDGE_S = 0.02, 2.0  # when it had more time to spare than this for so long, it is held less long again
 
 
 class DelayLine:
@@ -42,7 +43,9 @@ class DelayLine:
         self._next_pts = 0  # of the capture
         self._at: float | None = None  # running number of the next sample to be heard
         self._late = False
-        self._least_s = 0.0
+        self._least_s = 0.0  # what the sound itself needs to come in time
+        self._spare_s = _LATEST_S  # least time to spare of the blocks read since ...
+        self._judged_ns = 0  # ... this moment
 
     @property
     def held_s(self) -> float:
@@ -73,6 +76,7 @@ class DelayLine:
             if self.delay_s is None or not len(self._samples):
                 return np.zeros(count, np.float32)
             step = self._rate / rate
+            self._judge(heard_ns)
             captured_ns = heard_ns - round(self.held_s * NS)
             wanted = self._end - (self._end_ns - captured_ns) * self._rate / NS
             if self._at is None:
@@ -85,7 +89,16 @@ class DelayLine:
             if abs(off_s) > _PAUSE_S and np.abs(sound).max(initial=0) < _QUIET:
                 return self._jump(count, step, wanted, self._at)
             self._at += count * step * (1 + bend)
+            self._spare_s = min(self._spare_s, (self._end - self._at - reach(1 / step)) / self._rate)
             return self._ended(sound, step)
+
+    def _judge(self, heard_ns: int) -> None:
+        """Hold the sound less long again when it has come early enough for a while."""
+        if heard_ns - self._judged_ns < _JUDGE_S * NS:
+            return
+        if self._at is not None and self._spare_s > _SPARE_S:
+            self._least_s = max(self._least_s - (self._spare_s - _SPARE_S), 0.0)
+        self._judged_ns, self._spare_s = heard_ns, _LATEST_S
 
     def _sound(self, count: int, step: float, start: float) -> Signal:
         first = self._end - len(self._samples)

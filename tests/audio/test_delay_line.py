@@ -24,8 +24,13 @@ class Rig:
         self.line, self.rate, self.out_rate = line, rate, out_rate
         self.taken = self.now_ms = 0
         self.heard: list[np.ndarray] = []
+        self.waiting: list[AudioFrame] = []
 
-    def play(self, seconds: float, *, drift: float = 0.0, deaf: bool = False) -> np.ndarray:
+    @property
+    def now_ns(self) -> int:
+        return START_NS + self.now_ms * 1_000_000
+
+    def play(self, seconds: float, *, drift: float = 0.0, deaf: bool = False, late_ms: int = 0) -> np.ndarray:
         """``drift``: how much quicker the microphone's clock is than ours; ``deaf``: its blocks are lost."""
         begun = len(self.heard)
         for _ in range(round(seconds * 100)):
@@ -35,9 +40,10 @@ class Rig:
                 self.taken += block
                 if not deaf:
                     moment = START_NS + (self.now_ms - 20) * 1_000_000
-                    self.line.write(
-                        AudioFrame(tone(pts, round(block * (1 + drift)), self.rate), self.rate, pts, moment)
-                    )
+                    samples = tone(pts, round(block * (1 + drift)), self.rate)
+                    self.waiting.append(AudioFrame(samples, self.rate, pts, moment))
+            while self.waiting and self.waiting[0].captured_ns + (20 + late_ms) * 1_000_000 <= self.now_ns:
+                self.line.write(self.waiting.pop(0))
             heard_ns = START_NS + (self.now_ms + 10) * 1_000_000
             self.heard.append(self.line.read(self.out_rate // 100, self.out_rate, heard_ns))
             self.now_ms += 10
@@ -97,6 +103,18 @@ def test_sound_that_comes_later_than_its_delay_is_held_longer_until_it_no_longer
     assert line.held_s >= 0.02
     rig.play(2.0)
     assert line.starved == broken
+
+
+def test_after_a_stall_it_is_held_no_longer_than_needed_again() -> None:
+    line = DelayLine()
+    line.delay_s = 0.03
+    rig = Rig(line)
+    rig.play(1.0)
+    rig.play(5.0, late_ms=150)
+    assert 0.15 < line.held_s < 0.25
+    rig.play(20.0)
+    assert line.held_s < 0.08
+    assert np.abs(rig.play(1.0)).max() > 0.9
 
 
 def test_a_microphone_that_is_lost_for_a_while_fades_out_and_comes_back() -> None:
