@@ -17,7 +17,7 @@ import numpy.typing as npt
 from livehead.clock import NS
 from livehead.errors import DeviceError
 from livehead.frames import AudioFrame, Image
-from livehead.motion.mesh import MESH
+from livehead.metrics.speech import opening
 from livehead.perception.face_mesh import FaceMesh
 
 Times = npt.NDArray[np.float64]
@@ -26,8 +26,7 @@ Times = npt.NDArray[np.float64]
 _STEP_S = 0.002
 _LONGEST_S = 0.5  # apart
 _WINDOW_S = 0.02  # of the loudness
-_CLEAR = 0.5  # correlation below which a mouth does not follow the sound
-_UPPER_LIP, _LOWER_LIP = 13, 14  # the middles of the lips' inner edges
+_CLEAR = 0.4  # correlation below which a mouth does not follow the sound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,9 +52,9 @@ def offset_between(mouth: Curve, loudness: Curve) -> Offset:
     if end - start < 2 * _LONGEST_S:
         raise DeviceError("picture and sound do not overlap for long enough", "measure for longer")
     grid = np.arange(start, end, _STEP_S)
-    opening = np.interp(grid, mouth.times, mouth.values)
+    open_by = np.interp(grid, mouth.times, mouth.values)
     lags = np.arange(-_LONGEST_S, _LONGEST_S + _STEP_S / 2, _STEP_S)
-    alike = np.array([_correlation(opening, np.interp(grid + lag, loudness.times, loudness.values)) for lag in lags])
+    alike = np.array([_correlation(open_by, np.interp(grid + lag, loudness.times, loudness.values)) for lag in lags])
     best = int(alike.argmax())
     if not alike[best] > _CLEAR:
         raise DeviceError(
@@ -85,17 +84,15 @@ def mouth_opening(pictures: Iterable[tuple[float, Image]]) -> Curve:
 
     Pictures without a face are left out. Raises: DeviceError when there is hardly one with a face.
     """
-    at, opening = [], []
+    times, meshes = [], []
     with FaceMesh() as finder:
         for time, picture in pictures:
             for face in finder.detect(picture)[:1]:
-                points = face.value[0]
-                height = float(np.linalg.norm(points[MESH.forehead] - points[MESH.chin]))
-                at.append(time)
-                opening.append(float(np.linalg.norm(points[_UPPER_LIP] - points[_LOWER_LIP])) / max(height, 1e-6))
-    if len(at) < 10:
+                times.append(time)
+                meshes.append(face.points3d()[0])
+    if len(times) < 10:
         raise DeviceError("hardly any picture shows a face", "look at what was received")
-    return Curve(np.array(at), np.array(opening))
+    return Curve(np.array(times), opening(np.stack(meshes)).astype(np.float64))
 
 
 def sound_curve(frames: Sequence[AudioFrame]) -> Curve:
