@@ -27,7 +27,7 @@ Direction = Literal["input", "output"]
 _ALSA_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
 _IGNORED = _ALSA_HANDLER(lambda *_: None)
 _STARTS = 50  # estimates of when a stream began, the median of which gives the time: it follows the clocks' drift
-_SETTLING_S = 2.0  # PulseAudio begins with ages that are 0.4 s too long and needs 1.5 s to mend them
+_SETTLING_S = {"input": 2.0, "output": 0.3}  # PulseAudio's first ages are 0.4 s too long; it needs 1.5 s to mend them
 _OUTPUT_LATENCY_S = 0.03  # the shortest breaks off on a busy machine; the picture is later than this anyway
 _CREDIBLE_S = 1.0  # a time further away than this is a driver's fancy
 _WORDS = {"input": ("microphone", "plug one in, or go on without --microphone"), "output": ("sound output", "")}
@@ -37,21 +37,24 @@ _ERRORS: dict[str, type[DeviceError]] = {"input": CaptureError, "output": SinkEr
 class StreamClock:
     """Puts the sound card's times of samples on the monotonic clock, freed of the jitter with which blocks come."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, direction: Direction, rate: int) -> None:
         self._rate = rate
+        self._settling_s = _SETTLING_S[direction]
         self._starts: deque[int] = deque(maxlen=_STARTS)
         self.passed = 0
         """Samples of the stream so far, those lost included."""
 
-    def moment_ns(self, away_s: float, otherwise_s: float) -> int:
+    def moment_ns(self, away_s: float, nearest_s: float) -> int:
         """When the next sample is recorded or heard.
 
-        ``away_s``: the card's word for how far that is from now (before it if negative); ``otherwise_s``: what is
-        taken instead while the card is not credible.
+        ``away_s``: the card's word for how far that is from now, in its direction (before now if negative).
+        ``nearest_s``: it cannot be nearer than this, which is also what is taken while the card is not credible. (Of
+        the monitor of a null sink PulseAudio tells when a sample would be played, which is after it was recorded.)
         """
-        settled = self.passed > _SETTLING_S * self._rate
-        credible = settled and away_s != 0 and abs(away_s) <= _CREDIBLE_S
-        self._starts.append(now_ns() + round((away_s if credible else otherwise_s) * NS) - self._since(self.passed))
+        settled = self.passed > self._settling_s * self._rate
+        if not settled or not abs(nearest_s) <= abs(away_s) <= _CREDIBLE_S or away_s * nearest_s < 0:
+            away_s = nearest_s
+        self._starts.append(now_ns() + round(away_s * NS) - self._since(self.passed))
         return median_low(self._starts) + self._since(self.passed)
 
     def lost(self) -> int:

@@ -47,7 +47,7 @@ class MicrophoneCapture:
         self._closed = False
         self._stream = DeviceStream("input", name, rate, block_ms, self._take, self._ended)
         self._worker = Worker("microphone")
-        self._clock = StreamClock(rate)
+        self._clock = StreamClock("input", rate)
         self._resampler = Resampler(rate, rate)
         self._fresh = True  # the next block is the first of its stream
         self._pts = 0
@@ -102,7 +102,7 @@ class MicrophoneCapture:
         """PortAudio's thread: ``block`` is float32 [N, 1] and only lent."""
         device_rate = self._stream.device_rate
         if self._fresh:
-            self._clock, self._resampler = StreamClock(device_rate), Resampler(device_rate, self.rate)
+            self._clock, self._resampler = StreamClock("input", device_rate), Resampler(device_rate, self.rate)
         # both times are on PortAudio's own clock, which need not be ours; their difference is the block's age
         age_s = time.currentTime - time.inputBufferAdcTime if time.inputBufferAdcTime > 0 else 0.0
         moment_ns = self._clock.moment_ns(-age_s, -count / device_rate)

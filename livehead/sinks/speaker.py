@@ -45,7 +45,7 @@ class SpeakerSink:
         self._stats = stats
         self._line = DelayLine()
         self._stream = DeviceStream("output", name, rate, block_ms, self._fill, self._ended)
-        self._clock = StreamClock(rate)
+        self._clock = StreamClock("output", rate)
         self._fresh = True
         self._ended_itself = False
         self._lost = False
@@ -114,13 +114,11 @@ class SpeakerSink:
         rate = self._stream.device_rate
         self._filled_s = time.monotonic()
         if self._fresh:
-            self._clock, self._fresh = StreamClock(rate), False
+            self._clock, self._fresh = StreamClock("output", rate), False
         if status:
             self._stats.count("sound_out.drop_outs")
         away_s = times.outputBufferDacTime - times.currentTime if times.outputBufferDacTime > 0 else 0.0
         heard_ns = self._clock.moment_ns(away_s, count / rate)
-        if status:
-            self._clock.lost()
         self._clock.passed += count
         block[:] = np.clip(self._line.read(count, rate, heard_ns), -1, 1)[:, None]
         if self._filled_s - self._heard_s > _QUIET_S:

