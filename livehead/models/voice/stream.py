@@ -18,7 +18,7 @@ STEP_SAMPLES = STEP * HOP
 """Samples of a step: 20 ms."""
 
 _QUIET = 10 ** (-50 / 20)  # root mean square of a step that is no speech, whatever it is
-_LIKELY = 0.15  # probability of speech that is taken for speech
+_LIKELY = 0.3  # probability of speech that is taken for speech
 _PATIENCE_S, _DOUBT_S = 0.35, 0.35  # so long sound may be no speech; so long until it moves nothing any more
 _OPENING_S, _CLOSING_S = 0.04, 0.08  # for the gate's whole way, at least
 _WARM_UP = 75  # steps of silence after which nothing before them matters
