@@ -19,6 +19,7 @@ from livehead.motion.speech import SpeechFace
 
 _EASE_S = 0.08  # over a seam in the sound
 _LONGEST_SILENCE_S = 1.0  # more of it changes nothing
+_LIVELINESS = 1.4  # who speaks sways more than who waits
 
 
 class VoiceDriver:
@@ -34,7 +35,7 @@ class VoiceDriver:
         self._source = source
         self._puppet = Puppet(source)
         self._face = SpeechFace(source.points3d()[0], model.basis)
-        self._idle = IdlePose(seed)
+        self._idle = IdlePose(seed, _LIVELINESS)
         self._stream = VoiceStream(model.network, activity)
         self._nothing = np.zeros(model.network.outputs, np.float32)
         self.reset()

@@ -37,6 +37,12 @@ class Talk:
 def read_talk(path: Path) -> Talk:
     """Decode and watch a clip. Raises: CaptureError where picture or sound is lacking, NoFaceError where a face is."""
     sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)[0]
+    times, meshes, seen = watch(path)
+    return Talk(path.stem, times, meshes, seen, sound)
+
+
+def watch(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArray[np.bool_]]:
+    """``times``, ``meshes`` and ``seen`` of a clip, as in ``Talk``. Raises: CaptureError, NoFaceError."""
     times: list[float] = []
     found: list[Array | None] = []
     with FaceMesh() as mesh, opened(path) as container:
@@ -44,12 +50,13 @@ def read_talk(path: Path) -> Talk:
             raise CaptureError(f"{path} has no video stream", "give a clip with a picture", subject=str(path))
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        step = 1.0 / float(stream.average_rate or 25)
         for frame in decoded(container, stream):
             if frame is not None:
                 faces = mesh.detect(_rgb(frame))
-                times.append(frame.time)
+                times.append(frame.time if frame.time is not None else (times[-1] + step if times else 0.0))
                 found.append(faces[0].points3d()[0] if faces else None)
-    seen = np.array([each is not None for each in found])
+    seen = np.array([each is not None for each in found], bool)
     if not seen.any():
         raise NoFaceError(f"no face in {path}", "leave the clip out of the list", subject=str(path))
     last = next(each for each in found if each is not None)
@@ -57,7 +64,7 @@ def read_talk(path: Path) -> Talk:
     for each in found:
         last = last if each is None else each
         meshes.append(last)
-    return Talk(path.stem, np.array(times) - times[0], np.stack(meshes).astype(np.float32), seen, sound)
+    return np.array(times) - times[0], np.stack(meshes).astype(np.float32), seen
 
 
 def _rgb(frame: Any) -> npt.NDArray[np.uint8]:

@@ -24,7 +24,7 @@ def voice_tensors(checkpoint: Path, livelier: float) -> tuple[dict[str, torch.Te
     it, since it hedges where sound does not tell. Raises: ConfigError.
     """
     document = read_checkpoint(checkpoint)
-    if "basis" not in document:
+    if not {"average", "basis"} <= document.keys():
         raise ConfigError(
             f"{checkpoint} is no checkpoint of a voice run", "name its latest.pt", subject=str(checkpoint)
         )

@@ -12,6 +12,7 @@ _KNEE = 0.5  # of a coefficient's spread: errors beyond it count linearly
 _LAG = 2  # steps between which speed is measured: a frame of video
 _UNSETTLED, _EARLY = 15, 0.3  # steps at a stretch's beginning, where the network knows no past, and what they count
 _SMALLEST = 0.1  # spread below which a stretch has nothing to correlate with
+_TINY = 1e-6  # a square root has no slope at 0
 
 
 class VoiceTerms(NamedTuple):
@@ -38,7 +39,7 @@ def correlation(found: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
     """[...]: Pearson's, over the last axis of [..., T] where ``known``; near 0 where next to nothing moves."""
     count = known.sum(dim=-1).clamp_min(1)
     mine, theirs = ((each - ((each * known).sum(dim=-1) / count)[..., None]) * known for each in (found, wanted))
-    power = (mine.square().sum(dim=-1) * theirs.square().sum(dim=-1)).sqrt()
+    power = (mine.square().sum(dim=-1) * theirs.square().sum(dim=-1) + _TINY).sqrt()
     return (mine * theirs).sum(dim=-1) / (power + _SMALLEST * count)
 
 

@@ -19,7 +19,7 @@ STEP_SAMPLES = STEP * HOP
 
 _QUIET = 10 ** (-50 / 20)  # root mean square of a step that is no speech, whatever it is
 _LIKELY = 0.3  # probability of speech that is taken for speech
-_PATIENCE_S, _DOUBT_S = 0.2, 0.2  # so long sound may be no speech; so long until it moves nothing any more
+_PATIENCE_S, _DOUBT_S = 0.35, 0.35  # so long sound may be no speech; so long until it moves nothing any more
 _OPENING_S, _CLOSING_S = 0.04, 0.08  # for the gate's whole way, at least
 _WARM_UP = 75  # steps of silence after which nothing before them matters
 
@@ -101,7 +101,11 @@ class VoiceStream:
             self._likely = float(self._activity.judge(self._unjudged[:ready])[-1]) >= _LIKELY
             self._unjudged = self._unjudged[ready:]
         quiet = float(np.sqrt(np.square(step).mean())) <= _QUIET
-        self._other_s = 0.0 if quiet or self._likely else self._other_s + STEP_S
+        if self._likely:
+            self._other_s = 0.0
+        else:  # patience comes back in silence as it went in noise, or a beat would renew it
+            self._other_s = max(self._other_s + (-STEP_S if quiet else STEP_S), 0.0)
+            self._other_s = min(self._other_s, _PATIENCE_S + _DOUBT_S)
         wanted = 0.0 if quiet else 1 - min(max((self._other_s - _PATIENCE_S) / _DOUBT_S, 0.0), 1.0)
         self._gate += min(max(wanted - self._gate, -STEP_S / _CLOSING_S), STEP_S / _OPENING_S)
         return self._gate
