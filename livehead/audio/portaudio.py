@@ -6,6 +6,7 @@ happen while no stream runs.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
 import sys
@@ -29,6 +30,7 @@ _IGNORED = _ALSA_HANDLER(lambda *_: None)
 _STARTS = 50  # estimates of when a stream began, the median of which gives the time: it follows the clocks' drift
 _SETTLING_S = {"input": 2.0, "output": 0.3}  # PulseAudio's first ages are 0.4 s too long; it needs 1.5 s to mend them
 _OUTPUT_LATENCY_S = 0.03  # the shortest breaks off on a busy machine; the picture is later than this anyway
+_CLOSING_S = 3.0
 _CREDIBLE_S = 1.0  # a time further away than this is a driver's fancy
 _WORDS = {"input": ("microphone", "plug one in, or go on without --microphone"), "output": ("sound output", "")}
 _ERRORS: dict[str, type[DeviceError]] = {"input": CaptureError, "output": SinkError}
@@ -125,10 +127,10 @@ class DeviceStream:
         """End the stream; ``on_end`` is not called."""
         with _LOCK:
             self._wanted = False
-            if self._stream is not None:
-                self._stream.close(ignore_errors=True)
-                self._stream = None
+            stream, self._stream = self._stream, None
             _OPEN.discard(self)
+            if stream is not None:
+                _close(load_portaudio(self.direction), stream)
 
     def stop_from_callback(self) -> None:
         """To be called within ``callback`` alone: its block is the last."""
@@ -170,6 +172,18 @@ class DeviceStream:
 
 _LOCK = threading.RLock()  # PortAudio's opening and closing are not made for several threads
 _OPEN: set[DeviceStream] = set()
+_STUCK: list[Any] = []  # streams whose closing has not returned; kept, since freeing them would close them again
+
+
+def _close(sounddevice: ModuleType, stream: Any) -> None:
+    """Close ``stream``, for a while: ALSA's plug-in for a sound server that has died may wait for it for ever."""
+    closing = threading.Thread(target=stream.close, kwargs={"ignore_errors": True}, daemon=True)
+    closing.start()
+    closing.join(_CLOSING_S)
+    if closing.is_alive():
+        log.warning("PortAudio does not let go of a device that is gone")
+        _STUCK.append(stream)
+        atexit.unregister(sounddevice._exit_handler)  # it would wait as well
 
 
 def devices_found(direction: Direction) -> list[str]:
@@ -191,7 +205,7 @@ def load_portaudio(direction: Direction) -> ModuleType:
 
 def _look_again() -> None:
     """Let PortAudio list the devices anew, unless a stream runs; streams that have ended are closed for it."""
-    if any(stream.running for stream in _OPEN):
+    if _STUCK or any(stream.running for stream in _OPEN):
         return
     sounddevice = load_portaudio("input")
     for stream in list(_OPEN):

@@ -49,6 +49,10 @@ async def record(frames):
         while True:
             frames.append(await ear.recv())
 
+async def ended(recording):
+    recording.cancel()
+    await asyncio.wait([recording])
+
 def onsets(frames, start_ns):
     '''Seconds since the start at which a tone begins.'''
     samples = np.concatenate([f.samples[0] for f in frames])
@@ -82,7 +86,7 @@ def test_sound_is_heard_as_late_as_the_picture_is_shown_and_follows_when_that_ch
                     for _ in range(200):
                         stats.record("capture_to_sink", 300.0)
                     await speak(sink, start_ns, 5, 9)
-                recording.cancel()
+                await ended(recording)
             at_s = onsets(frames, start_ns)
             late_ms = at_s % 0.5 * 1000
             early = (at_s > 2) & (at_s < 5)
@@ -117,7 +121,7 @@ def test_an_output_that_goes_away_goes_on_when_it_is_back() -> None:
                 await speak(sink, start_ns, 3, 5)
                 recording = asyncio.create_task(record(frames))
                 await speak(sink, start_ns, 5, 7)
-                recording.cancel()
+                await ended(recording)
             server.stop()
             print(stats.counts()["sound_out.lost"], len(onsets(frames, start_ns)) >= 3)
 
@@ -144,7 +148,7 @@ def test_without_sound_the_device_is_let_go_and_taken_again() -> None:
                     released = not sink.playing
                     recording = asyncio.create_task(record(frames))
                     await speak(sink, start_ns, 3, 6)
-                    recording.cancel()
+                    await ended(recording)
             print(released, stats.counts().get("sound_out.lost", 0), len(onsets(frames, start_ns)) >= 4)
 
         asyncio.run(main())
@@ -168,7 +172,7 @@ def test_a_device_of_any_rate_plays(rate: int) -> None:
                 async with SpeakerSink(CABLE, stats=stats) as sink:
                     start_ns = now_ns()
                     await speak(sink, start_ns, 0, 4)
-                recording.cancel()
+                await ended(recording)
             heard = np.concatenate([frame.samples[0] for frame in frames])
             strength = np.abs(np.fft.rfft(heard))
             assert abs(strength.argmax() * RATE / len(heard) - 1000) < 25
