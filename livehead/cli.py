@@ -37,6 +37,11 @@ COMMANDS = {
         "animate a photo by a recorded video, into a file",
         "livehead animate --avatar me.jpg --driving talk.mp4 --out avatar.mp4",
     ),
+    "serve": _Command(
+        "livehead.commands.serve",
+        "the studio page: an avatar in the browser, by WebRTC",
+        "livehead serve --avatar me.jpg",
+    ),
     "demo": _Command(
         "livehead.commands.demo",
         "the main job with no camera, microphone or GPU: a video, a contact sheet and the latency",
