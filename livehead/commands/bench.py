@@ -47,10 +47,19 @@ TIMES = ("median", "p95", "p99", "n")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "subject", choices=("pipeline", "model"), help="the whole way of a frame, or the renderer alone"
+        "subject",
+        choices=("pipeline", "model", "webrtc"),
+        help="the whole way of a frame, the renderer alone, or camera to page through a real Chromium",
     )
     parser.add_argument("--jumps", type=int, default=120, help="sudden motions to measure (pipeline), 0.75 s each")
     parser.add_argument("--rounds", type=int, default=300, help="frames to time (model)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="to measure each renderer (webrtc)")
+    parser.add_argument(
+        "--renderers",
+        default="passthrough,warp,compact",
+        metavar="NAME,...",
+        help="to measure one after the other (webrtc)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latency's histogram (pipeline)")
     add_picture_arguments(parser)
@@ -67,6 +76,8 @@ def main(args: argparse.Namespace) -> int:
         results = _model(settings, named, args.rounds)
         results["stillness"] = measure_stillness(settings, STILL_FRAMES)
         print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+    elif args.subject == "webrtc":
+        results = _webrtc(settings, args.renderers.split(","), args.seconds)
     else:
         figures = measure_pipeline(settings, args.jumps, start_s=seconds_to_first_frame(settings))
         results = figures.results
@@ -79,6 +90,19 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         write_json(report.finish(results), args.json)
     return 0
+
+
+def _webrtc(settings: RunSettings, renderers: list[str], seconds: float) -> dict[str, Json]:
+    from livehead.commands.bench_webrtc import measure_webrtc
+
+    results = measure_webrtc(renderers, seconds, settings)
+    pages = cast("dict[str, dict[str, Json]]", results["camera_to_page"])
+    rows = {name: _times(page) for name, page in pages.items()}
+    print(table(rows, (*TIMES, "fps", "join_s"), "ms from camera to page"))
+    for name, page in pages.items():
+        stages = cast("dict[str, Json]", page["stages"])
+        print(table({stage: _times(times) for stage, times in stages.items()}, TIMES[:2], name))
+    return results
 
 
 def _times(figures: Json) -> Mapping[str, float]:

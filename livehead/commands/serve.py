@@ -78,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a session nobody is connected to ends after so long",
     )
+    add(
+        "--time-code",
+        action="store_true",
+        help="for bench webrtc: copy the camera's time code into the avatar's picture",
+    )
     add_picture_arguments(parser)
 
 
@@ -90,8 +95,9 @@ def main(args: argparse.Namespace) -> int:
     require_safe(args.host, token, tls=args.tls_cert is not None, behind_proxy=args.behind_proxy)
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
-        troupe = Players(settings, args.avatar or ASTRONAUT, Path(guests))
-        server = make_server(troupe, settings, Access(token, frozenset(args.origin)), limits_from(args))
+        troupe = Players(settings, args.avatar or ASTRONAUT, Path(guests), measured=args.time_code)
+        access, limits = Access(token, frozenset(args.origin)), limits_from(args)
+        server = make_server(troupe, settings, access, limits, _coded_ends() if args.time_code else None)
         listener = Listener(server.application(), args.host, args.port, tls=tls_from(args))
         say(f"{troupe.first_choice().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends")
         say(f"open {listener.url(token)}")
@@ -105,6 +111,12 @@ def make_server(
     """The application around ``troupe``."""
     sessions = Sessions(troupe, fps=settings.stream.fps, size=settings.render_size, limits=limits, ends=ends or Ends())
     return Studio(sessions, access, CONSENT)
+
+
+def _coded_ends() -> Ends:
+    from livehead.commands.bench_webrtc import ENDS
+
+    return ENDS
 
 
 def limits_from(args: argparse.Namespace) -> Limits:
@@ -182,7 +194,9 @@ class Playing:
 class Players:
     """A ``Troupe`` of livehead's own models. Guests' photos are kept in ``folder`` only, which goes with the server."""
 
-    def __init__(self, settings: RunSettings, avatar: Path, folder: Path) -> None:
+    def __init__(self, settings: RunSettings, avatar: Path, folder: Path, *, measured: bool = False) -> None:
+        """``measured``: there is a model ``passthrough`` too, which shows what all but the avatar costs."""
+        self._measured = measured
         self._settings = settings
         self._guests = AvatarStore(folder)
         self._own = AvatarStore()
@@ -202,12 +216,19 @@ class Players:
             background=settings.picture.background,
             badge=settings.picture.badge,
         )
+        self._waiting: Stage | None = None
+        if settings.model == "auto":
+            self._waiting = self._quick_enough()
+
+    def _quick_enough(self) -> Playing:
+        """The default model, or the quicker one where it is too slow."""
         playing = self._play(self._first)
-        if settings.model == "auto" and not keeps_up(playing.company, settings.stream.fps):
-            say(f"{DEFAULT_MODEL} is too slow for {settings.stream.fps:g} fps here, so {FALLBACK_MODEL} draws at first")
-            self._first = replace(self._first, model=FALLBACK_MODEL)
-            playing = self._play(self._first, playing)
-        self._waiting: Playing | None = playing
+        if keeps_up(playing.company, self._settings.stream.fps):
+            return playing
+        fps = self._settings.stream.fps
+        say(f"{DEFAULT_MODEL} is too slow for {fps:g} fps here, so {FALLBACK_MODEL} draws at first")
+        self._first = replace(self._first, model=FALLBACK_MODEL)
+        return self._play(self._first, playing)
 
     def first_choice(self) -> Choice:
         return self._first
@@ -215,7 +236,11 @@ class Players:
     def portrait(self, pixels: Image) -> Portrait:
         return self._guests.portrait(pixels, "your photo")
 
-    def stage(self, choice: Choice, previous: Stage | None) -> Playing:
+    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
+        if self._measured and choice.model == "passthrough":
+            from livehead.commands.bench_webrtc import PassThrough
+
+            return PassThrough(choice, self._settings.stream.size)
         waiting, self._waiting = self._waiting, None
         if waiting is not None and choice is self._first:
             return waiting

@@ -117,7 +117,10 @@ class Tab:
 
 
 class Chromium:
-    """``with`` it; its profile is thrown away afterwards. Raises: DeviceError when there is none or it does not start."""
+    """``with`` it; its profile is thrown away afterwards.
+
+    Raises: DeviceError when there is none or it does not start.
+    """
 
     def __init__(self, flags: Sequence[str] = ()) -> None:
         self._flags = list(flags)

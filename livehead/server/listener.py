@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import signal
 import socket
 import ssl
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -31,6 +35,25 @@ class _Prompt(H11Protocol):
     def _close_if_silent(self) -> None:
         if self.headers is None and not self.transport.is_closing():
             self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which after a graceful end kills the process once more with the signal that ended it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        in_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
+        for number in numbers:
+            if sys.platform == "win32":
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._end))
+            else:
+                loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.should_exit = True
 
 
 class Listener:
@@ -60,7 +83,7 @@ class Listener:
             timeout_graceful_shutdown=_SHUTDOWN_S,
             ssl_context_factory=self._context if tls is not None else None,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
 
     def url(self, token: str = "") -> str:
         """What to open. The token is behind ``#``, which browsers send to nobody."""

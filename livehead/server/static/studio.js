@@ -17,7 +17,6 @@ const avatarStream = new MediaStream();
 let local = null;
 let joined = false;
 let welcome = null;
-$("avatar").srcObject = avatarStream;
 
 const WHY = {
   NotAllowedError: "The browser may not use the camera or microphone. Allow both for this page (the icon beside its address), then join again.",
@@ -131,6 +130,7 @@ function enable(on) {
 link.addEventListener("track", ({ detail: track }) => {
   for (const old of avatarStream.getTracks().filter((each) => each.kind === track.kind)) avatarStream.removeTrack(old);
   avatarStream.addTrack(track);
+  $("avatar").srcObject ??= avatarStream; // not before: a page that waits for an empty stream is never done loading
 });
 
 link.addEventListener("state", ({ detail: state }) => {
@@ -178,6 +178,7 @@ const RECEIVE = {
       receivers: `${Math.max(message.receivers - 1, 0)}`,
     };
     for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
+    document.dispatchEvent(new CustomEvent("livehead-figures", { detail: { server: message, own, latency } }));
     chart.add(latency, own.fps || message.fps);
   },
   recording(message) {

@@ -6,11 +6,11 @@ const unmute = document.getElementById("unmute");
 
 const link = new Link("viewer", { key: new URLSearchParams(location.hash.slice(1)).get("key") ?? "" });
 const stream = new MediaStream();
-video.srcObject = stream;
 
 link.addEventListener("track", ({ detail: track }) => {
   for (const old of stream.getTracks().filter((each) => each.kind === track.kind)) stream.removeTrack(old);
   stream.addTrack(track);
+  video.srcObject ??= stream; // not before: a page that waits for an empty stream is never done loading
   if (track.kind === "audio") unmute.hidden = !video.muted;
 });
 link.addEventListener("state", ({ detail: state }) => {
