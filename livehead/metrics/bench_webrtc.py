@@ -18,11 +18,11 @@ from typing import Any
 from livehead.errors import DeviceError
 from livehead.metrics.chromium import Chromium, fake_devices
 from livehead.metrics.report import Json
-from livehead.metrics.timecode import NUMBERS
 from livehead.stats import summary
 
 _SETTLE_S = 4.0  # bitrate estimates and the governor come to rest
 _FIRST_S = 30.0
+_OLDEST_MS = 5000.0
 _TIMES = ("driver_ms", "render_ms", "encode_ms")
 
 
@@ -83,7 +83,8 @@ def _judge(seen: Mapping[str, Any], begin_ms: float) -> CameraToPage:
 def latencies(captured: Sequence[tuple[float, int]], shown: Sequence[tuple[float, int]]) -> list[float]:
     """Age in ms of each number when it was first shown, by its newest capture before that; moments in ms.
 
-    Numbers come again when the fake camera's file begins anew, so only a capture of the last half round counts.
+    Numbers come again when the fake camera's file begins anew; where the page missed a capture, the one of the round
+    before is too old to be meant.
     """
     result = []
     last = -1
@@ -92,6 +93,6 @@ def latencies(captured: Sequence[tuple[float, int]], shown: Sequence[tuple[float
             continue
         last = number
         ages = [moment - taken for taken, code in captured if code == number and taken <= moment]
-        if ages and min(ages) < NUMBERS / 30 * 1000 / 2:
+        if ages and min(ages) < _OLDEST_MS:
             result.append(min(ages))
     return result

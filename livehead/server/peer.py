@@ -134,7 +134,7 @@ class Peer:
 
 
 # What reading foreign SDP has been seen to raise in aiortc, which does not check what it splits.
-_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, UnicodeError)
+_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, StopIteration)
 
 
 def _parts(offer: str) -> list[MediaDescription]:
