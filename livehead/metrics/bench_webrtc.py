@@ -28,7 +28,7 @@ _TIMES = ("driver_ms", "render_ms", "encode_ms")
 
 @dataclass(frozen=True, slots=True)
 class CameraToPage:
-    """``latency_ms`` of each avatar frame; ``stages``: summaries in ms; ``join_s``: from the click to the first frame."""
+    """``latency_ms`` of each avatar frame, ``stages`` in ms, ``join_s`` from the click to the first frame."""
 
     latency_ms: list[float]
     stages: Mapping[str, dict[str, float]]

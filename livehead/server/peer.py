@@ -140,9 +140,13 @@ _UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, Asse
 def _parts(offer: str) -> list[MediaDescription]:
     """The media that are offered. Raises: ProtocolError unless it is one picture and at most one sound."""
     try:
-        parts = SessionDescription.parse(offer).media
+        session = SessionDescription.parse(offer)
     except _UNREADABLE as error:
         raise ProtocolError(f"the offer is not SDP ({type(error).__name__})", "reload the page") from error
+    parts, names = session.media, [part.rtp.muxId for part in session.media]
+    bundled = [str(item) for group in session.group if group.semantic == "BUNDLE" for item in group.items]
+    if not all(names) or sorted(names) != sorted(set(names)) or sorted(bundled) != sorted(names):
+        raise ProtocolError("the parts of an offer have to be bundled", "use a browser of the last ten years")
     kinds = sorted(part.kind for part in parts)
     if kinds not in (["video"], ["audio", "video"]):
         told = ", ".join(kinds)[:60] or "nothing"

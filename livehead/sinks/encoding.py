@@ -30,7 +30,9 @@ _VPX_FALL, _VPX_RISE = 0.8, 1.5  # outside these shares of the running bitrate l
 _VPX_REST_NS = 3 * NS  # ... to rise, no sooner than this after the last time
 _NO_KEY = 1 << 16  # frames between key frames: they come when a receiver asks
 _TIME_BASE = Fraction(1, 90_000)
-_BT601 = 5  # what WebRTC receivers assume where nothing is said: code of H.273
+# Colour matrices as Chromium reads them: H.264 as the stream says, VP8 always as BT.601 (RFC 6386, section 9.2).
+_BT709, _LIMITED_RANGE = 1, 1  # codes of H.273
+_MATRIX = {"H264": av.video.reformatter.Colorspace.ITU709, "VP8": av.video.reformatter.Colorspace.ITU601}
 
 
 class PictureEncoder:
@@ -58,7 +60,7 @@ class PictureEncoder:
     def encode(self, frame: VideoFrame, *, key: bool = False) -> tuple[list[bytes], int]:
         """RTP payloads of ``frame`` (RGB) and its time in 1/90000 s. ``key``: a picture that stands alone."""
         picture = av.VideoFrame.from_numpy_buffer(frame.image[..., :3], format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT601)
+        picture = picture.reformat(format="yuv420p", dst_colorspace=_MATRIX[self.codec])
         picture.pts, picture.time_base = round(frame.seconds / _TIME_BASE), _TIME_BASE
         self._adapt(picture.width, picture.height, frame.captured_ns)
         picture.pict_type = PictureType.I if key else PictureType.NONE
@@ -93,6 +95,8 @@ class PictureEncoder:
         options = {"maxrate": str(self._target), "bufsize": str(round(self._target * _BUFFER_S))}
         if h264:
             context.profile = "Baseline"
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = _LIMITED_RANGE
             options |= {"preset": "ultrafast", "tune": "zerolatency", "level": "31"}
         else:
             options |= {"minrate": str(self._target), "deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0"}

@@ -47,8 +47,7 @@ def test_text_of_any_kind_is_refused(text: str) -> None:
 def test_nearly_right_messages_are_taken_or_refused_and_nothing_else(kind: str, rest: dict[str, object]) -> None:
     try:
         message = protocol.decode(json.dumps({"type": kind, **rest}))
-    except ProtocolError as error:
-        assert len(str(error)) < 300
+    except ProtocolError:
         return
     assert message.type == kind
     assert set(rest) <= set(type(message).model_fields)
