@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parser(arguments).parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("matplotlib", "PIL", "asyncio", "libav"):
+    for noisy in ("matplotlib", "PIL", "asyncio", "libav", "aioice", "aiortc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         status: int = importlib.import_module(COMMANDS[args.command].module).main(args)

@@ -29,6 +29,7 @@ from livehead.stats import Stats
 log = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90_000)
+EARLY = 0.6  # periods that a frame may come before its time
 SOUND_LINE = 100  # audio frames that may wait for one sink: one to two seconds
 SINK_PATIENCE = 30  # consecutive bad frames until a sink that does not raise SinkError is given up
 
@@ -154,7 +155,7 @@ class Pipeline:
                 self._frames.close()
 
     async def _watch(self, capture: Capture) -> None:
-        accepted_ns = -NS
+        due_ns = 0
         while True:
             try:
                 frame = await capture.recv()
@@ -163,10 +164,12 @@ class Pipeline:
             if not isinstance(frame, VideoFrame):
                 continue
             fps = self._governor.quality.fps if self._governor else self._fps
-            if frame.captured_ns - accepted_ns < 0.75 * NS / fps:
+            period_ns = round(NS / fps)
+            if frame.captured_ns < due_ns - EARLY * period_ns:
                 self.stats.count("capture.over_rate")
                 continue
-            accepted_ns = frame.captured_ns
+            # the mean rate is held, not each distance: frames of a network come early and late in turn
+            due_ns = max(due_ns, frame.captured_ns - period_ns) + period_ns
             self._frames.put(Inputs(frame=frame, audio=None, now_ns=frame.captured_ns))
 
     async def _tick(self) -> None:

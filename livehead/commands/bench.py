@@ -25,7 +25,7 @@ from livehead.interfaces import Inputs, Sink
 from livehead.metrics.bench_model import Render, Speech, Subject, bench_model
 from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
 from livehead.metrics.latency import Jumps
-from livehead.metrics.plot import plot_latency
+from livehead.metrics.plot import plot_ages, plot_latency
 from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
 from livehead.metrics.report import Json, Report, table, write_json
 from livehead.metrics.startup import seconds_until
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="to measure one after the other (webrtc)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latency's histogram (pipeline)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latency's histogram (pipeline, webrtc)")
     add_picture_arguments(parser)
 
 
@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
         results["stillness"] = measure_stillness(settings, STILL_FRAMES)
         print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
     elif args.subject == "webrtc":
-        results = _webrtc(settings, args.renderers.split(","), args.seconds)
+        results = _webrtc(settings, args.renderers.split(","), args.seconds, args.plot)
     else:
         figures = measure_pipeline(settings, args.jumps, start_s=seconds_to_first_frame(settings))
         results = figures.results
@@ -92,13 +92,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _webrtc(settings: RunSettings, renderers: list[str], seconds: float) -> dict[str, Json]:
+def _webrtc(settings: RunSettings, renderers: list[str], seconds: float, plot: Path | None) -> dict[str, Json]:
     from livehead.commands.bench_webrtc import measure_webrtc
 
-    results = measure_webrtc(renderers, seconds, settings)
+    results, ages_ms = measure_webrtc(renderers, seconds, settings)
+    if plot:
+        plot_ages(ages_ms, plot)
     pages = cast("dict[str, dict[str, Json]]", results["camera_to_page"])
     rows = {name: _times(page) for name, page in pages.items()}
     print(table(rows, (*TIMES, "fps", "join_s"), "ms from camera to page"))
+    if results["viewers_cpu"] is not None:
+        columns = ("viewers", "cores_one", "cores_all", "fps_one", "fps_all", "ratio")
+        print(table({"warp": _times(results["viewers_cpu"])}, columns, "cores of the server"))
     for name, page in pages.items():
         stages = cast("dict[str, Json]", page["stages"])
         print(table({stage: _times(times) for stage, times in stages.items()}, TIMES[:2], name))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from livehead.commands.compose import FALLBACK_MODEL
 from livehead.commands.performer import ASTRONAUT, own_portrait, performing
 from livehead.config import RunSettings
-from livehead.errors import DeviceError
+from livehead.errors import ConfigError, DeviceError
 from livehead.frames import Image, VideoFrame
 from livehead.governor import Quality
 from livehead.interfaces import Inputs
@@ -26,31 +27,51 @@ from livehead.metrics import timecode
 from livehead.metrics.bench_webrtc import CameraToPage, measure_page
 from livehead.metrics.footage import write_mjpeg
 from livehead.metrics.report import Json
+from livehead.metrics.viewers import viewers_cpu
+from livehead.registry import names, suggestion
 from livehead.server.session import Ends
 from livehead.server.stage import Choice, Stage
 
 RENDERERS = ("passthrough", "warp", "compact")
 PASSTHROUGH = "passthrough"
 CAMERA = (640, 480)
+CROWD = 10
 _START_S = 60.0
 
 ENDS = Ends(capture=timecode.CodedCapture, sink=timecode.CodedSink)
 """What ``livehead serve --time-code`` puts before the ends of its pipelines."""
 
 
-def measure_webrtc(renderers: list[str], seconds: float, settings: RunSettings) -> dict[str, Json]:
-    """Results of ``bench webrtc``."""
+def measure_webrtc(
+    renderers: list[str], seconds: float, settings: RunSettings
+) -> tuple[dict[str, Json], dict[str, list[float]]]:
+    """Results of ``bench webrtc``, and the age in ms of each picture by renderer. Raises: ConfigError, DeviceError."""
+    known = (PASSTHROUGH, *names("renderers"))
+    for name in renderers:
+        if name not in known:
+            raise ConfigError(f"there is no renderer {name!r}", suggestion(name, known))
     with tempfile.TemporaryDirectory(prefix="livehead-bench-") as folder:
         camera = Path(folder, "camera.mjpeg")
         film_time_codes(camera)
         pages = {name: _measured(name, camera, seconds, settings) for name in renderers}
     last = pages[renderers[-1]]
-    return {
+    crowd = measure_viewers(seconds) if sys.platform == "linux" else None
+    results: dict[str, Json] = {
         "camera_to_page": {name: page.results() for name, page in pages.items()},
         "stages": dict(last.stages),
         "join_s": max(page.join_s for page in pages.values()),
         "fps": min(page.fps for page in pages.values()),
+        "viewers_cpu": crowd,
     }
+    return results, {name: page.latency_ms for name, page in pages.items()}
+
+
+def measure_viewers(seconds: float) -> dict[str, Json]:
+    """What ten viewers cost in place of one; ``warp`` draws."""
+    shots = performing(own_portrait(ASTRONAUT), CAMERA, 30.0)[:90]
+    with serving("--model", FALLBACK_MODEL) as server:
+        pictures = [shot.image for shot in shots]
+        return asyncio.run(viewers_cpu(server.url, server.pid, pictures, CROWD, seconds))
 
 
 def film_time_codes(path: Path) -> None:
@@ -60,13 +81,21 @@ def film_time_codes(path: Path) -> None:
 
 
 def _measured(name: str, camera: Path, seconds: float, settings: RunSettings) -> CameraToPage:
-    with serving("--model", name, "--render-size", str(settings.render_size), "--time-code") as url:
-        return measure_page(url, camera, None, seconds)
+    with serving("--model", name, "--render-size", str(settings.render_size), "--time-code") as server:
+        return measure_page(server.url, camera, None, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A ``livehead serve`` that runs."""
+
+    url: str
+    pid: int
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[str]:
-    """``livehead serve`` in a process of its own on a free port: its address. Raises: DeviceError."""
+def serving(*arguments: str) -> Iterator[Served]:
+    """``livehead serve`` in a process of its own on a free port. Raises: DeviceError."""
     command = [sys.executable, "-m", "livehead", "serve", "--port", "0", *arguments]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ.copy())
     assert server.stderr is not None
@@ -85,8 +114,7 @@ def serving(*arguments: str) -> Iterator[str]:
     try:
         if not ready.wait(_START_S) or not told or not told[-1].startswith("open "):
             raise DeviceError(f"livehead serve did not start: {''.join(told[-1:]).strip()}")
-        time.sleep(0.3)  # the line comes just before the first request is answered
-        yield told[-1].split()[1]
+        yield Served(told[-1].split()[1], server.pid)
     finally:
         server.terminate()
         try:

@@ -33,7 +33,8 @@ class _Prompt(H11Protocol):
         self.loop.call_later(_REQUEST_S, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
-        if self.headers is None and not self.transport.is_closing():
+        asked: object = self.headers  # None until the first request is whole
+        if asked is None and not self.transport.is_closing():
             self.transport.close()
 
 
@@ -118,6 +119,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
+        listening.listen()  # who calls before the server answers waits instead of being refused
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:

@@ -35,8 +35,8 @@ def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serving("--model", "warp", "--avatar", str(DRAWN), "--size", "256x256", "--render-size", "128") as url:
-        yield url
+    with serving("--model", "warp", "--avatar", str(DRAWN), "--size", "256x256", "--render-size", "128") as served:
+        yield served.url
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ const avatarStream = new MediaStream();
 let local = null;
 let joined = false;
 let welcome = null;
+const waiting = new Map(); // uploads chosen before joining, by address
 
 const WHY = {
   NotAllowedError: "The browser may not use the camera or microphone. Allow both for this page (the icon beside its address), then join again.",
@@ -124,7 +125,7 @@ function leave() {
 }
 
 function enable(on) {
-  for (const id of ["freeze", "calibrate", "record", "photo", "copy"]) $(id).disabled = !on;
+  for (const id of ["freeze", "calibrate", "record", "copy"]) $(id).disabled = !on;
 }
 
 link.addEventListener("track", ({ detail: track }) => {
@@ -151,6 +152,8 @@ const RECEIVE = {
     $("consent").textContent = message.consent;
     $("link").value = `${location.origin}/watch#key=${message.viewer_key}`;
     showChosen(message.chosen);
+    for (const [address, [file, doing]] of waiting) upload(address, file, doing);
+    waiting.clear();
   },
   state(message) {
     showChosen(message.chosen);
@@ -250,7 +253,8 @@ async function upload(address, file, doing) {
   complain("");
   if (!file) return;
   if (!welcome) {
-    complain("Join first, then choose a photo.");
+    waiting.set(address, [file, doing]);
+    say(`${file.name} is used as soon as you join.`);
     return;
   }
   if (file.size > welcome.most_upload_bytes) {
