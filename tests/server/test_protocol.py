@@ -35,14 +35,14 @@ def test_what_is_right_arrives_as_it_was_sent(message: protocol.Message) -> None
     assert protocol.decode(message.model_dump_json()) == message
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200))
 def test_text_of_any_kind_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError):
         protocol.decode(text)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(KINDS, st.dictionaries(KEYS, JSON, max_size=4))
 def test_nearly_right_messages_are_taken_or_refused_and_nothing_else(kind: str, rest: dict[str, object]) -> None:
     try:

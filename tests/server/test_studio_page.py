@@ -24,10 +24,10 @@ WAIT_S = 40.0  # generous: CI's two cores also run the browser
 
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fake camera's file: the astronaut opens and closes her mouth twice a second."""
+    """A fake camera's file: the astronaut opens and closes her mouth once a second."""
     portrait = own_portrait(ASTRONAUT)
     puppet = Puppet(portrait.motion)
-    motions = [puppet(Pose(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 7.5))), 0) for number in range(15)]
+    motions = [puppet(Pose(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 15))), 0) for number in range(30)]
     path = tmp_path_factory.mktemp("camera") / "speaker.mjpeg"
     write_mjpeg(performer(portrait, (480, 360), motions), path)
     return path
@@ -85,13 +85,13 @@ def test_the_avatar_speaks_as_the_person_before_the_camera_does(studio: Tab) -> 
     studio.until(f"{shown} > {before + 20}", WAIT_S)
     openings = []
     with FaceMesh(static=True) as mesh:
-        for _ in range(12):
+        for _ in range(16):
             faces = mesh.detect(picture(studio))
             if faces:
                 openings.append(float(gaps(faces[0].points3d()[0]).mean()))
             studio.evaluate("new Promise((done) => setTimeout(done, 90))")
-    assert len(openings) >= 10
-    assert max(openings) > 3 * min(openings) + 0.005
+    assert len(openings) >= 12
+    assert max(openings) - min(openings) > 0.04  # of half the picture's side; an idle mouth stays within 0.01
 
 
 def test_live_figures_are_told(studio: Tab) -> None:
