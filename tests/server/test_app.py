@@ -219,6 +219,13 @@ def test_a_session_that_nobody_uses_ends() -> None:
             time.sleep(0.1)
 
 
+def test_a_page_whose_session_ended_is_told_to_begin_anew() -> None:
+    with serving(idle_s=0.5) as server, studio(server) as (page, _), pytest.raises(ConnectionClosed) as ending:
+        drain(page)
+    assert ending.value.rcvd is not None
+    assert ending.value.rcvd.code == 4410
+
+
 def test_a_token_opens_the_studio_and_guessing_is_ended_soon(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with serving(Access(TOKEN)) as server:
