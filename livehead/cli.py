@@ -37,6 +37,11 @@ COMMANDS = {
         "animate a photo by a recorded video or by speech, into a file",
         "livehead animate --avatar me.jpg --driving talk.mp4 --out avatar.mp4",
     ),
+    "serve": _Command(
+        "livehead.commands.serve",
+        "the studio page: an avatar in the browser, by WebRTC",
+        "livehead serve --avatar me.jpg",
+    ),
     "demo": _Command(
         "livehead.commands.demo",
         "the main job with no camera, microphone or GPU: a video, a contact sheet and the latency",
@@ -75,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parser(arguments).parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("matplotlib", "PIL", "asyncio", "libav"):
+    for noisy in ("matplotlib", "PIL", "asyncio", "libav", "aioice", "aiortc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         status: int = importlib.import_module(COMMANDS[args.command].module).main(args)

@@ -28,6 +28,7 @@ from livehead.outlet import Outlet, skip
 from livehead.stats import Stats
 
 TIME_BASE = Fraction(1, 90_000)
+EARLY = 0.6  # periods that a frame may come before its time
 CAMERA_PATIENCE_NS = NS // 8  # without a picture for so long, a driver that can hear goes on by sound alone
 LAST_WORDS_S = 0.5  # a driver that can hear needs, and shows, a little silence after the last sound
 
@@ -157,7 +158,7 @@ class Pipeline:
                 self._frames.close()
 
     async def _watch(self, capture: Capture) -> None:
-        accepted_ns = -NS
+        due_ns = 0
         while True:
             try:
                 frame = await capture.recv()
@@ -165,10 +166,12 @@ class Pipeline:
                 return
             if not isinstance(frame, VideoFrame):
                 continue
-            if frame.captured_ns - accepted_ns < 0.75 * NS / self._rate:
+            period_ns = round(NS / self._rate)
+            if frame.captured_ns < due_ns - EARLY * period_ns:
                 self.stats.count("capture.over_rate")
                 continue
-            accepted_ns = frame.captured_ns
+            # the mean rate is held, not each distance: frames of a network come early and late in turn
+            due_ns = max(due_ns, frame.captured_ns - period_ns) + period_ns
             self._seen_ns = now_ns()
             self._frames.put(Inputs(frame=frame, audio=None, now_ns=frame.captured_ns))
 

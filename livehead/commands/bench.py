@@ -25,7 +25,7 @@ from livehead.interfaces import Inputs, Sink
 from livehead.metrics.bench_model import Render, Speech, Subject, bench_model
 from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
 from livehead.metrics.latency import Jumps
-from livehead.metrics.plot import plot_latency
+from livehead.metrics.plot import plot_ages, plot_latency
 from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
 from livehead.metrics.report import Json, Report, table, write_json
 from livehead.metrics.startup import seconds_until
@@ -48,13 +48,20 @@ TIMES = ("median", "p95", "p99", "n")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "subject",
-        choices=("pipeline", "model", "voice"),
-        help="the whole way of a frame, the renderer alone, or the voice driver",
+        choices=("pipeline", "model", "voice", "webrtc"),
+        help="the whole way of a frame, the renderer, the voice driver, or camera to page through a real Chromium",
     )
     parser.add_argument("--jumps", type=int, default=120, help="sudden motions to measure (pipeline), 0.75 s each")
     parser.add_argument("--rounds", type=int, default=300, help="frames to time (model)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="to measure each renderer (webrtc)")
+    parser.add_argument(
+        "--renderers",
+        default="passthrough,warp,compact",
+        metavar="NAME,...",
+        help="to measure one after the other (webrtc)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latency's histogram (pipeline)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latency's histogram (pipeline, webrtc)")
     add_picture_arguments(parser)
 
 
@@ -64,6 +71,10 @@ def main(args: argparse.Namespace) -> int:
     named = DEFAULT_MODEL if settings.model == "auto" else settings.model
     inputs: dict[str, Json] = {"subject": args.subject, "model": named, "render_size": settings.render_size}
     inputs |= {"size": list(settings.stream.size), "camera": list(settings.camera.size), "fps": settings.stream.fps}
+    if args.subject == "webrtc":
+        from livehead.commands.serve import SIZE
+
+        inputs["size"] = list(SIZE)
     report = Report("bench", inputs)
     if args.subject == "model":
         results = _model(settings, named, args.rounds)
@@ -73,6 +84,8 @@ def main(args: argparse.Namespace) -> int:
         results = bench_voice(settings)
         print(table({"estimate": _times(results["estimate"])}, TIMES, "ms"))
         print(table({"": _times(results)}, ("real_time_factor",)))
+    elif args.subject == "webrtc":
+        results = _webrtc(settings, args.renderers.split(","), args.seconds, args.plot)
     else:
         figures = measure_pipeline(settings, args.jumps, start_s=seconds_to_first_frame(settings))
         results = figures.results
@@ -85,6 +98,24 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         write_json(report.finish(results), args.json)
     return 0
+
+
+def _webrtc(settings: RunSettings, renderers: list[str], seconds: float, plot: Path | None) -> dict[str, Json]:
+    from livehead.commands.bench_webrtc import measure_webrtc
+
+    results, ages_ms = measure_webrtc(renderers, seconds, settings)
+    if plot:
+        plot_ages(ages_ms, plot)
+    pages = cast("dict[str, dict[str, Json]]", results["camera_to_page"])
+    rows = {name: _times(page) for name, page in pages.items()}
+    print(table(rows, (*TIMES, "fps", "join_s"), "ms from camera to page"))
+    if results["viewers_cpu"] is not None:
+        columns = ("viewers", "cores_one", "cores_all", "fps_one", "fps_all", "ratio")
+        print(table({"warp": _times(results["viewers_cpu"])}, columns, "cores of the server"))
+    for name, page in pages.items():
+        stages = cast("dict[str, Json]", page["stages"])
+        print(table({stage: _times(times) for stage, times in stages.items()}, TIMES[:2], name))
+    return results
 
 
 def _times(figures: Json) -> Mapping[str, float]:

@@ -14,6 +14,7 @@ from livehead.clock import now_ns
 from livehead.commands.dagan import CHECKPOINTS, weights_version
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
+from livehead.frames import Image
 from livehead.governor import Quality, ladder
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.calibration import Calibration, best_neutral
@@ -154,15 +155,19 @@ def assemble(
     calibration: Calibration | None = None,
     watch: Callable[[Keypoints], None] | None = None,
     size: tuple[int, int] | None = None,
+    backdrop: Image | None = None,
 ) -> Company:
     """Everything between the driver's inputs and the pictures to send, of ``size`` (the stream's, if None).
+
+    ``backdrop``: uint8 [H, W, 3] RGB, in place of the background that the settings name.
 
     Raises: ConfigError, SourceError.
     """
     from livehead.drivers.face_voice import FaceVoiceDriver
 
     picture = settings.picture
-    alpha = picture.background != "keep"
+    background = picture.background if backdrop is None else backdrop
+    alpha = backdrop is not None or picture.background != "keep"
     # One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
     threads = max(processor()[1] - 1, 1)
     renderer = make_renderer(
@@ -177,7 +182,7 @@ def assemble(
         transfer = MotionTransfer(
             avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
         )
-        stage = Compositor(portrait, size or settings.stream.size, picture.fit, picture.background, badge=picture.badge)
+        stage = Compositor(portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge)
         transfers.append(transfer)
         alone = idle_motion(avatar.motion)
         if isinstance(driver, FaceVoiceDriver):

@@ -97,6 +97,25 @@ def plot_speech(figures: SpeechFigures, path: Path) -> None:
     _save(figure, path)
 
 
+def plot_ages(ages_ms: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Histogram of camera-to-page, a panel a renderer, with its median and p95. Raises: ConfigError."""
+    figure = _figure(9, 1.4 + 1.7 * len(ages_ms))
+    panels = figure.subplots(len(ages_ms), 1, sharex=True, squeeze=False)[:, 0]
+    last = max(max(samples) for samples in ages_ms.values()) * 1.02 + 5
+    colours = _colours(len(ages_ms))
+    for panel, colour, (name, samples) in zip(panels, colours, ages_ms.items(), strict=True):
+        panel.hist(samples, bins=np.arange(0, last + 5, 5).tolist(), color=colour)
+        for mark, line in ((50, "-"), (95, "--")):
+            value = float(np.percentile(samples, mark))
+            told = f"{'median' if mark == 50 else 'p95'} {value:.0f} ms"
+            panel.axvline(value, color="#20242a", linestyle=line, linewidth=1.2, label=told)
+        panel.legend(frameon=False, fontsize=9)
+        panel.set_title(f"{name} ({len(samples)} pictures)", fontsize=10)
+        _plain(panel)
+    panels[-1].set_xlabel("milliseconds from the camera to the page")
+    _save(figure, path)
+
+
 def _draw_shares(axes: Axes, shares: Mapping[str, float], total_ms: float) -> None:
     """One bar of the stages one after the other, to the scale of the histogram above it."""
     left = 0.0

@@ -37,26 +37,41 @@ def read_photo(path: str | os.PathLike[str]) -> Image:
     """
     file = Path(path)
     _require_file(file)
+    return _decoded(file, str(file), None)
+
+
+def decode_photo(data: bytes, name: str, most_pixels: int) -> Image:
+    """As ``read_photo``, of a file's content; more than ``most_pixels`` are refused by the header.
+
+    Raises: SourceError.
+    """
+    if not data:
+        raise SourceError(f"{name} is empty", "choose the photo again", subject=name)
+    return _decoded(io.BytesIO(data), name, most_pixels)
+
+
+def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None) -> Image:
+    too_large = SourceError(
+        f"{name} has far more pixels than a photo needs", "save a copy with a long side of 4000 or less", subject=name
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Pillow.DecompressionBombWarning)
             with Pillow.open(file, formats=_known_formats()) as opened:
+                if most_pixels is not None and opened.width * opened.height > most_pixels:
+                    raise too_large
                 picture = _to_rgb(_reduced(opened))
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise SourceError(
-            f"{file} has far more pixels than a photo needs",
-            "save a copy with a long side of 4000 or less",
-            subject=str(file),
-        ) from error
+        raise too_large from error
     except UnidentifiedImageError as error:
-        raise SourceError(f"{file} is not an image that can be read", _USE_ANOTHER, subject=str(file)) from error
+        raise SourceError(f"{name} is not an image that can be read", _USE_ANOTHER, subject=name) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise SourceError(f"{file} is damaged or cut off ({error})", _USE_ANOTHER, subject=str(file)) from error
+        raise SourceError(f"{name} is damaged or cut off ({error})", _USE_ANOTHER, subject=name) from error
     pixels = np.array(picture, np.uint8)
     height, width = pixels.shape[:2]
     if min(height, width) < _SHORT_SIDE:
         raise SourceError(
-            f"{file} is only {width}x{height} pixels", f"use a photo of at least {4 * _SHORT_SIDE}", subject=str(file)
+            f"{name} is only {width}x{height} pixels", f"use a photo of at least {4 * _SHORT_SIDE}", subject=name
         )
     return pixels
 

@@ -21,14 +21,17 @@ _GROWN = 1 / 160  # of the canvas' width: what is blurred keeps this distance fr
 
 
 class Background:
-    """``spec``: ``blur``, a colour (``#rrggbb`` or a CSS name), or the path of an image.
+    """``spec``: ``blur``, a colour (``#rrggbb`` or a CSS name), the path of an image, or one: uint8 [H, W, 3] RGB.
 
     Raises: ConfigError for a word that is none of these, SourceError for an image that cannot be read.
     """
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str | Image) -> None:
         self._colour: tuple[int, ...] | None = None
         self._image: Image | None = None
+        if not isinstance(spec, str):
+            self._image = spec
+            return
         if spec == BLUR:
             return
         try:

@@ -29,7 +29,7 @@ class Compositor:
 
     ``fit``: ``fit`` the whole photo between bars, ``blur`` the whole photo between blurred sides, ``crop`` head and
     shoulders (with blurred sides where a narrow photo has no more). ``background``: ``keep``, ``blur``, a colour
-    (``#rrggbb`` or a CSS name) or the path of an image. ``badge``: a small visible "avatar" mark in a corner.
+    (``#rrggbb`` or a CSS name), the path of an image or an image. ``badge``: a small visible "avatar" mark in a corner.
 
     Raises: ConfigError, SourceError (a background that is none).
     """
@@ -39,7 +39,7 @@ class Compositor:
         portrait: Portrait,
         size: tuple[int, int] = (1280, 720),
         fit: Fit = "blur",
-        background: str = KEEP,
+        background: str | Image = KEEP,
         badge: bool = False,
     ) -> None:
         photo = portrait.photo
@@ -51,7 +51,7 @@ class Compositor:
         still = _still(photo, place_of, size, fit)
         self._square = np.empty((self._head.width, self._head.width, 3), np.uint8)
         self._screen: _Screen | None = None
-        if background != KEEP:
+        if not (isinstance(background, str) and background == KEEP):
             still = self._replace(still, photo, place_of, Background(background))
         self._still = still
         self._border = _Border(still[self._part.slices], *_weights(self._head, self._part, portrait.crop, photo))

@@ -1,0 +1,155 @@
+"""A peer's camera and microphone as captures that outlive the peer's connection.
+
+A connection may be lost and made anew, a camera pulled out and plugged in: the capture stays, and whichever track is
+plugged in last is the one that is read. While there is none, the camera gives small grey pictures, in which a driver
+sees nobody, so that the avatar idles instead of standing still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from aiortc.mediastreams import MediaStreamError
+
+from livehead.clock import NS, Pacer, Timeline, now_ns
+from livehead.concurrency import Fifo, Latest, Worker
+from livehead.frames import AudioFrame, Image, VideoFrame
+
+TIME_BASE = Fraction(1, 90_000)
+_SILENT_S = 0.7  # without a picture for so long, the camera counts as off
+_NOBODY_SIDE = 64
+_SOUND_LINE = 50  # packets of 20 ms
+
+
+class Track(Protocol):
+    """What a peer sends: aiortc's remote track. ``recv`` raises MediaStreamError after the last frame."""
+
+    async def recv(self) -> Any: ...
+
+
+class _Plug:
+    """Reads one track at a time, as fast as it comes, so that nothing piles up in front of a slow reader."""
+
+    def __init__(self) -> None:
+        self._reading: asyncio.Task[None] | None = None
+
+    def plug(self, track: Track) -> None:
+        """Read ``track`` from now on, and no other."""
+        self.unplug()
+        self._reading = asyncio.create_task(self._read(track))
+
+    def unplug(self) -> None:
+        """Read nothing."""
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    async def _read(self, track: Track) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            self._take(frame, now_ns())
+
+    def _take(self, frame: Any, arrived_ns: int) -> None:
+        raise NotImplementedError
+
+
+class PeerCamera(_Plug):
+    """A ``Capture`` of pictures. ``fps``: how often grey pictures are given while no track gives any.
+
+    ``captured_ns`` is when the picture was decoded here. It is made RGB on a thread, and only when it is asked for.
+    """
+
+    def __init__(self, fps: float = 30.0) -> None:
+        super().__init__()
+        self._fps = fps
+        self._newest: Latest[tuple[Any, int]] = Latest()
+        self._worker = Worker("webrtc-capture")
+        self._timeline = Timeline(TIME_BASE)
+        self._nobody: Image = np.full((_NOBODY_SIDE, _NOBODY_SIDE, 3), 64, np.uint8)
+        self._pacer: Pacer | None = None
+
+    @property
+    def received(self) -> int:
+        """Pictures that came in from peers."""
+        return self._newest.received
+
+    @property
+    def dropped(self) -> int:
+        """Pictures that a newer one replaced before they were read."""
+        return self._newest.dropped
+
+    @property
+    def live(self) -> bool:
+        """Whether a track gives pictures."""
+        return self._pacer is None and self.received > 0
+
+    async def __aenter__(self) -> PeerCamera:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading and join the thread."""
+        self.unplug()
+        self._worker.close()
+
+    async def recv(self) -> VideoFrame:
+        """The newest picture; never ends by itself."""
+        picture, captured_ns = None, 0
+        try:
+            picture, captured_ns = await asyncio.wait_for(self._newest.get(), self._patience())
+            self._pacer = None
+        except TimeoutError:
+            self._pacer = self._pacer or Pacer(self._fps)
+            captured_ns = await self._pacer.tick()
+        image = self._nobody if picture is None else await self._worker.run(_rgb, picture)
+        return VideoFrame(image, self._timeline.pts(captured_ns), TIME_BASE, captured_ns)
+
+    def _patience(self) -> float:
+        if self._pacer is None and self.received:
+            return _SILENT_S
+        return 0.25 / self._fps
+
+    def _take(self, frame: Any, arrived_ns: int) -> None:
+        self._newest.put((frame, arrived_ns))
+
+
+class PeerMicrophone(_Plug):
+    """A ``Capture`` of mono sound. ``captured_ns`` is when the packet was decoded, less its own length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line: Fifo[AudioFrame] = Fifo(_SOUND_LINE)
+        self._pts = 0
+
+    async def __aenter__(self) -> PeerMicrophone:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        self.unplug()
+
+    async def recv(self) -> AudioFrame:
+        """The next stretch of sound; never ends by itself."""
+        return await self._line.get()
+
+    def _take(self, frame: Any, arrived_ns: int) -> None:
+        channels = len(frame.layout.channels)
+        samples = frame.to_ndarray().astype(np.float32).reshape(-1, channels).mean(axis=1) / 32768
+        length_ns = samples.size * NS // frame.sample_rate
+        sound = np.ascontiguousarray(samples[None], np.float32)
+        self._line.put(AudioFrame(sound, frame.sample_rate, self._pts, arrived_ns - length_ns))
+        self._pts += samples.size
+
+
+def _rgb(picture: Any) -> Image:
+    return np.ascontiguousarray(picture.to_ndarray(format="rgb24"), np.uint8)

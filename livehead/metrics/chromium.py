@@ -1,0 +1,191 @@
+"""A real Chromium for measurements and tests: headless, before a fake camera that plays a file, told what to do by CDP.
+
+The Chrome DevTools Protocol over a WebSocket, as far as is needed here: open a page, evaluate, take a picture of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.request import urlopen
+
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from livehead.errors import DeviceError
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--mute-audio",
+    # pages stay as quick as they are when another one is opened beside them
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--autoplay-policy=no-user-gesture-required",
+    "--remote-debugging-port=0",
+    # a page served to this machine alone: its candidates are loopback's, which Chromium leaves out otherwise
+    "--allow-loopback-in-peer-connection",
+)
+_START_S, _CALL_S = 20.0, 30.0
+
+
+def find_chromium() -> str | None:
+    """Path of a Chromium or Chrome, or None."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+def fake_devices(picture: Path | None = None, sound: Path | None = None, *, allowed: bool = True) -> list[str]:
+    """Flags for a camera that plays ``picture`` (``.mjpeg`` or ``.y4m``) and a microphone that plays ``sound``.
+
+    ``allowed``: whether the person lets pages use them.
+    """
+    flags = ["--use-fake-device-for-media-stream"]
+    flags.append("--use-fake-ui-for-media-stream" if allowed else "--deny-permission-prompts")
+    if picture is not None:
+        flags.append(f"--use-file-for-fake-video-capture={picture.resolve()}")
+    if sound is not None:
+        flags.append(f"--use-file-for-fake-audio-capture={sound.resolve()}")
+    return flags
+
+
+class Tab:
+    """One page."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._number = 0
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """One command of the protocol. Raises: DeviceError."""
+        self._number += 1
+        try:
+            self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+            while True:
+                answer = json.loads(self._socket.recv(timeout=_CALL_S))
+                if answer.get("id") == self._number:
+                    break
+        except (WebSocketException, TimeoutError, OSError) as error:
+            raise DeviceError(f"Chromium does not answer {method} ({error})") from error
+        if "error" in answer:
+            raise DeviceError(f"Chromium refuses {method}: {answer['error'].get('message')}")
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def evaluate(self, script: str) -> Any:
+        """The value of ``script``, awaited if it is a promise. Raises: DeviceError with the page's own error."""
+        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            details = answer["exceptionDetails"]
+            told = details.get("exception", {}).get("description", details.get("text"))
+            raise DeviceError(f"the page failed: {told}")
+        return answer["result"].get("value")
+
+    def until(self, script: str, timeout_s: float = 15.0) -> Any:
+        """Wait until ``script`` gives something true, and give it. Raises: DeviceError."""
+        deadline = time.monotonic() + timeout_s
+        while not (value := self.evaluate(script)):
+            if time.monotonic() > deadline:
+                raise DeviceError(f"the page does not come to: {script}")
+            time.sleep(0.05)
+        return value
+
+    def picture(self) -> bytes:
+        """The page as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+    def resize(self, width: int, height: int, *, phone: bool = False) -> None:
+        """The window's inner size in CSS pixels."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+
+    def prefer(self, scheme: str) -> None:
+        """``dark`` or ``light``."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+
+class Chromium:
+    """``with`` it; its profile is thrown away afterwards.
+
+    Raises: DeviceError when there is none or it does not start.
+    """
+
+    def __init__(self, flags: Sequence[str] = ()) -> None:
+        self._flags = list(flags)
+        self._stack = ExitStack()
+        self._port = 0
+
+    def __enter__(self) -> Chromium:
+        path = find_chromium()
+        if path is None:
+            raise DeviceError(
+                "there is no Chromium on this machine", "apt install chromium, or your system's like of it"
+            )
+        with ExitStack() as stack:
+            profile = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="livehead-chromium-", ignore_cleanup_errors=True)
+            )
+            log = stack.enter_context(Path(profile, "log").open("wb"))
+            command = [path, *_FLAGS, *self._flags, f"--user-data-dir={profile}", "about:blank"]
+            browser = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            stack.callback(_end, browser)
+            self._port = _debug_port(browser, Path(profile, "DevToolsActivePort"))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def open(self, url: str) -> Tab:
+        """A new page at ``url``."""
+        with connect(self._browser_socket(), max_size=None) as browser:
+            target = Tab(browser).call("Target.createTarget", url="about:blank")["targetId"]
+        socket = connect(f"ws://127.0.0.1:{self._port}/devtools/page/{target}", max_size=None)
+        self._stack.callback(socket.close)
+        tab = Tab(socket)
+        tab.call("Page.enable")
+        tab.call("Page.navigate", url=url)
+        tab.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        return tab
+
+    def _browser_socket(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self._port}/json/version", timeout=_CALL_S) as answer:
+            return str(json.load(answer)["webSocketDebuggerUrl"])
+
+
+def _debug_port(browser: subprocess.Popen[bytes], file: Path) -> int:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if browser.poll() is not None:
+            raise DeviceError(f"Chromium ended at once with status {browser.returncode}")
+        if file.is_file() and (lines := file.read_text(encoding="ascii").splitlines()):
+            return int(lines[0])
+        time.sleep(0.05)
+    raise DeviceError(f"Chromium did not start in {_START_S:.0f} s", "is the machine overloaded?")
+
+
+def _end(browser: subprocess.Popen[bytes]) -> None:
+    browser.terminate()
+    try:
+        browser.wait(10)
+    except subprocess.TimeoutExpired:
+        browser.kill()
+        browser.wait()

@@ -1,0 +1,1 @@
+"""``livehead serve``: the studio page, its signalling, and the peers behind it."""

@@ -1,0 +1,90 @@
+"""Who may use the server: token, Origin and Host, rates. Decisions only, no I/O.
+
+A browser sends the requests of any page to any address, so an answer depends on where the request's page came from:
+``Origin`` has to be the very host that was asked. Without a token only loopback names are answered, since another
+name that an attacker points to 127.0.0.1 (DNS rebinding) would be an Origin of its own. Nothing is ever decided by a
+cookie, so no page can make a browser act in a person's name.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from livehead.clock import NS
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+LEAST_TOKEN = 16  # characters
+_ADDRESSES = 4096  # remembered at a time, so that an attacker's addresses cannot fill the memory
+
+
+def new_key() -> str:
+    """A key that nobody guesses: 192 random bits."""
+    return secrets.token_urlsafe(24)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two secrets are equal, in a time that does not tell how much of them is."""
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """``token``: what a studio has to show; empty where only loopback is served. ``origins``: further pages' own."""
+
+    token: str = ""
+    origins: frozenset[str] = frozenset()
+
+    def token_right(self, shown: str) -> bool:
+        """Whether ``shown`` opens a studio."""
+        return not self.token or same(self.token, shown)
+
+    def host_right(self, host: str) -> bool:
+        """Whether a request to this ``Host`` is answered."""
+        return bool(self.token) or _name(host) in LOOPBACK_NAMES
+
+    def origin_right(self, origin: str | None, host: str) -> bool:
+        """Whether a request of a page of ``origin`` is answered; one without Origin is no page's."""
+        if origin is None:
+            return True
+        if origin in self.origins:
+            return True
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and bool(host) and parts.netloc.lower() == host.lower()
+
+
+def _name(host: str) -> str:
+    """The name in ``Host``, without port and brackets; empty for what is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+class Rate:
+    """At most ``most`` events of one address in ``period_s``; a bucket that fills evenly."""
+
+    def __init__(self, most: int, period_s: float) -> None:
+        self._most = float(most)
+        self._per_ns = most / (period_s * NS)
+        self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def allows(self, address: str, now_ns: int) -> bool:
+        """Count one event; whether it was still within the rate."""
+        left = self._left(address, now_ns)
+        self._buckets[address] = (max(left - 1, 0.0), now_ns)
+        self._buckets.move_to_end(address)
+        if len(self._buckets) > _ADDRESSES:
+            self._buckets.popitem(last=False)
+        return left >= 1
+
+    def exhausted(self, address: str, now_ns: int) -> bool:
+        """Whether the next event would be over the rate; counts nothing."""
+        return self._left(address, now_ns) < 1
+
+    def _left(self, address: str, now_ns: int) -> float:
+        left, since_ns = self._buckets.get(address, (self._most, now_ns))
+        return min(self._most, left + (now_ns - since_ns) * self._per_ns)

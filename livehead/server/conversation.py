@@ -1,0 +1,195 @@
+"""One page's WebSocket: reads its messages, does what they ask, tells it how things stand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from livehead.clock import now_ns
+from livehead.errors import ConfigError, LiveheadError, ProtocolError
+from livehead.server import protocol
+from livehead.server.access import Access, Rate
+from livehead.server.decoding import MOST_BYTES
+from livehead.server.peer import Peer, State
+from livehead.server.session import Session, chosen
+from livehead.server.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+_HELLO_S = 5.0
+_FIGURES_S = 1.0
+_MESSAGES, _PERIOD_S = 60, 2.0  # of one page; a slider that is dragged sends about 20 a second
+_PATIENCE = 20  # messages that are refused until the connection is ended
+CLOSED_REFUSED, CLOSED_ENDED = 4403, 4410
+
+
+class Conversation:
+    """From ``hello`` to the end of the connection."""
+
+    def __init__(self, socket: WebSocket, sessions: Sessions, access: Access, strangers: Rate, consent: str) -> None:
+        self._socket = socket
+        self._sessions = sessions
+        self._access = access
+        self._strangers = strangers
+        self._consent = consent
+        self._address = socket.client.host if socket.client else ""
+        self._rate = Rate(_MESSAGES, _PERIOD_S)
+        self._session: Session | None = None
+        self._viewer: Peer | None = None
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until either side ends it."""
+        await self._socket.accept()
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                first = await self._socket.receive_text()
+        except (TimeoutError, WebSocketDisconnect, KeyError):
+            await self._end(CLOSED_REFUSED)
+            return
+        try:
+            hello = protocol.decode(first)
+            if not isinstance(hello, protocol.Hello):
+                raise ProtocolError("the first message has to be hello", "reload the page")
+            session = await self._enter(hello)
+        except LiveheadError as error:
+            await self._tell(protocol.problem(error, fatal=True))
+            await self._end(CLOSED_REFUSED)
+            return
+        self._session = session
+        try:
+            if hello.role == "viewer":
+                await self._listen(session, viewer=True)
+            else:
+                session.on_change = self._news.set
+                self._news.set()
+                async with asyncio.TaskGroup() as group:
+                    telling = [
+                        group.create_task(self._tell_state(session)),
+                        group.create_task(self._tell_figures(session)),
+                        group.create_task(self._leave_with(session)),
+                    ]
+                    await self._listen(session, viewer=False)
+                    for task in telling:
+                        task.cancel()
+        finally:
+            session.on_change = lambda: None
+            if self._viewer is not None:
+                await session.leave(self._viewer)
+            await self._end(1000)
+
+    async def _enter(self, hello: protocol.Hello) -> Session:
+        """The session that ``hello`` asks for, welcomed. Raises: ConfigError."""
+        if self._strangers.exhausted(self._address, now_ns()):
+            raise ConfigError("there were too many wrong keys from this address", "wait a minute")
+        if hello.role == "viewer":
+            session = self._sessions.by_viewer_key(hello.key)
+            if session is None:
+                self._strangers.allows(self._address, now_ns())
+                raise ConfigError("there is nobody to watch under this link", "ask for a new one")
+            await self._tell(protocol.Welcome())
+            return session
+        session = self._sessions.by_key(hello.key) if hello.key else None
+        if session is None:
+            if not self._access.token_right(hello.token):
+                self._strangers.allows(self._address, now_ns())
+                raise ConfigError("the token is wrong", "open the link that livehead serve printed")
+            session = await self._sessions.open()
+        troupe = self._sessions.troupe
+        await self._tell(
+            protocol.Welcome(
+                key=session.key,
+                viewer_key=session.viewer_key,
+                drivers=troupe.drivers,
+                models=troupe.models,
+                chosen=chosen(session.choice),
+                most_upload_bytes=MOST_BYTES,
+                consent=self._consent,
+            )
+        )
+        return session
+
+    async def _listen(self, session: Session, *, viewer: bool) -> None:
+        refused = 0
+        while refused < _PATIENCE:
+            try:
+                text = await self._socket.receive_text()
+            except (WebSocketDisconnect, KeyError):  # a binary message has no text
+                return
+            try:
+                if not self._rate.allows(self._address, now_ns()):
+                    raise ProtocolError("there are too many messages at once", "slow down")
+                message = protocol.decode(text)
+                if isinstance(message, protocol.Bye):
+                    if not viewer:
+                        session.close()
+                    return
+                await (self._serve_viewer(session, message) if viewer else self._serve(session, message))
+            except LiveheadError as error:
+                refused += isinstance(error, ProtocolError)
+                await self._tell(protocol.problem(error))
+
+    async def _serve_viewer(self, session: Session, message: protocol.FromPage) -> None:
+        if not isinstance(message, protocol.Offer):
+            raise ProtocolError("a viewer can only watch")
+        if self._viewer is not None:
+            await session.leave(self._viewer)
+        answer, self._viewer = await session.watch(message.sdp)
+        await self._tell(protocol.Answer(sdp=answer))
+
+    async def _serve(self, session: Session, message: protocol.FromPage) -> None:
+        match message:
+            case protocol.Offer():
+                await self._tell(protocol.Answer(sdp=await session.perform(message.sdp, self._on_peer)))
+            case protocol.Settings():
+                await session.set(message)
+            case protocol.Calibrate():
+                session.recalibrate()
+            case protocol.Freeze():
+                session.freeze(message.on)
+            case protocol.Record():
+                await session.record(message.on)
+                recorder = session.recorder
+                if not message.on and recorder.finished is not None:
+                    size = recorder.finished.stat().st_size
+                    await self._tell(protocol.Recorded(seconds=round(recorder.seconds, 1), size=size))
+            case _:
+                raise ProtocolError("this message has no place here")
+
+    def _on_peer(self, state: State) -> None:
+        self._news.set()
+
+    async def _tell_state(self, session: Session) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await self._tell(session.state())
+            if session.trouble is not None:
+                await self._tell(protocol.problem(session.trouble))
+                session.trouble = None
+
+    async def _tell_figures(self, session: Session) -> None:
+        while True:
+            await asyncio.sleep(_FIGURES_S)
+            await self._tell(session.figures())
+
+    async def _leave_with(self, session: Session) -> None:
+        """End the conversation when the session ends, so that the page can begin another."""
+        await session.ended.wait()
+        await self._end(CLOSED_ENDED)
+
+    async def _tell(self, message: protocol.FromServer) -> None:
+        if self._socket.application_state is WebSocketState.CONNECTED:
+            try:
+                await self._socket.send_text(protocol.encode(message))
+            except (WebSocketDisconnect, RuntimeError) as error:
+                log.debug("the page is gone (%s)", type(error).__name__)
+
+    async def _end(self, code: int) -> None:
+        if self._socket.application_state is WebSocketState.CONNECTED:
+            try:
+                await self._socket.close(code)
+            except (WebSocketDisconnect, RuntimeError) as error:
+                log.debug("the page is gone (%s)", type(error).__name__)

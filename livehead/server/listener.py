@@ -1,0 +1,130 @@
+"""The socket that the application is served on, by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from livehead.errors import ConfigError
+from livehead.server.protocol import MOST_BYTES
+
+_REQUEST_S = 10.0  # a connection that has not asked for anything by then is closed
+_CONNECTIONS = 256
+_SHUTDOWN_S = 5
+_PING_S = 10.0
+
+
+class _Prompt(H11Protocol):
+    """uvicorn's, which waits for a first request as long as the other side likes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(_REQUEST_S, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        asked: object = self.headers  # None until the first request is whole
+        if asked is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which after a graceful end kills the process once more with the signal that ended it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        in_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
+        for number in numbers:
+            if sys.platform == "win32":
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._end))
+            else:
+                loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
+class Listener:
+    """Listens from the beginning, so that a port in use is told before anything else. Raises: ConfigError."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        self._host = host
+        self._tls = tls
+        self._socket = _listening(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        """The port, also where a free one was asked for."""
+        config = uvicorn.Config(
+            app,
+            http=_Prompt,
+            ws="websockets-sansio",
+            ws_max_size=MOST_BYTES,
+            ws_ping_interval=_PING_S,
+            ws_ping_timeout=_PING_S,
+            ws_per_message_deflate=False,
+            lifespan="on",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+            ssl_context_factory=self._context if tls is not None else None,
+        )
+        self._server = _Server(config)
+
+    def url(self, token: str = "") -> str:
+        """What to open. The token is behind ``#``, which browsers send to nobody."""
+        name = "localhost" if self._host in ("127.0.0.1", "localhost", "::1") else self._host
+        name = f"[{name}]" if ":" in name else name
+        return f"http{'s' if self._tls else ''}://{name}:{self.port}/" + (f"#token={token}" if token else "")
+
+    @property
+    def started(self) -> bool:
+        """Whether requests are answered."""
+        return bool(self._server.started)
+
+    async def serve(self) -> None:
+        """Until a signal or ``stop``."""
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """End ``serve``, gracefully."""
+        self._server.should_exit = True
+
+    def _context(self, config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        assert self._tls is not None
+        return self._tls
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"there is no address {host} here", "give --host an address of this machine") from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen()  # who calls before the server answers waits instead of being refused
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} is in use", "give another --port, or 0 for a free one") from error
+        raise ConfigError(
+            f"cannot listen on {host}:{port} ({error.strerror})", "give another --host or --port"
+        ) from error
+    return listening

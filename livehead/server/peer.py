@@ -1,0 +1,177 @@
+"""One WebRTC connection: a performer's camera and microphone in, the avatar out; or a viewer, avatar only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal, cast
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from livehead.capture.webrtc import PeerCamera, PeerMicrophone
+from livehead.errors import ProtocolError
+from livehead.server.tuning import (
+    agree_on_playout_delay,
+    hint_start_bitrate,
+    tune_addresses,
+    tune_receiver,
+    tune_sender,
+)
+from livehead.sinks.webrtc import Broadcast, Lane
+
+log = logging.getLogger(__name__)
+
+State = Literal["new", "connecting", "connected", "failed", "closed"]
+
+_GONE_AFTER_S = 12.0  # a connection that is not made by then is given up
+_CANDIDATES = 24  # addresses of the other side that are tried
+_PREFERRED = ("H264", "VP8")  # x264 takes less time than libvpx; Firefox has H.264 only where its plugin is installed
+
+
+class Peer:
+    """``camera`` and ``microphone`` get the tracks that the other side sends; None where it may not send any."""
+
+    def __init__(
+        self,
+        broadcast: Broadcast,
+        camera: PeerCamera | None = None,
+        microphone: PeerMicrophone | None = None,
+        *,
+        on_state: Callable[[State], None] = lambda state: None,
+    ) -> None:
+        self._broadcast = broadcast
+        self._camera = camera
+        self._microphone = microphone
+        self._on_state = on_state
+        self._lanes: list[Lane] = []
+        # No STUN: the peers of a LAN see each other, and waiting for an answer from outside may take seconds.
+        configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        self._connection = RTCPeerConnection(configuration)
+        self._connection.on("track", self._plug)
+        self._connection.on("connectionstatechange", self._changed)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.closed = asyncio.Event()
+
+    @property
+    def state(self) -> State:
+        """Of the connection."""
+        return cast("State", self._connection.connectionState)
+
+    async def answer(self, offer: str) -> str:
+        """The SDP that answers ``offer``. Raises: ProtocolError when it is none, or offers nothing that we take."""
+        offer = _reachable(offer)
+        parts = _parts(offer)
+        for number, part in enumerate(parts):
+            transceiver = self._connection.addTransceiver(part.kind, "sendonly" if self._camera is None else "sendrecv")
+            if number == 0:
+                tune_addresses(transceiver)
+            tune_receiver(transceiver.receiver, part.kind)
+            if part.kind == "video":
+                transceiver.setCodecPreferences(_preferences())
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for transceiver, part in zip(self._connection.getTransceivers(), parts, strict=True):
+                self._feed(transceiver, part)
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except _UNREADABLE as error:
+            raise ProtocolError(f"the offer is not WebRTC's ({type(error).__name__})", "reload the page") from error
+        except (InvalidAccessError, InvalidStateError, OperationError) as error:
+            raise ProtocolError(f"the offer cannot be answered ({error})", "use a browser with H.264 or VP8") from error
+        self._deadline = asyncio.get_running_loop().call_later(_GONE_AFTER_S, self._give_up)
+        return str(self._connection.localDescription.sdp)
+
+    def _feed(self, transceiver: RTCRtpTransceiver, part: MediaDescription) -> None:
+        if part.kind == "video":
+            hint_start_bitrate(transceiver)
+            agree_on_playout_delay(transceiver, part)
+            lane = self._broadcast.video_lane("H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8")
+        else:
+            lane = self._broadcast.sound_lane()
+        self._lanes.append(lane)
+        transceiver.sender.replaceTrack(lane)
+        tune_sender(transceiver.sender, lane)
+
+    def _plug(self, track: MediaStreamTrack) -> None:
+        if track.kind == "video" and self._camera is not None:
+            self._camera.plug(track)
+        elif track.kind == "audio" and self._microphone is not None:
+            self._microphone.plug(track)
+
+    def _changed(self) -> None:
+        state = self.state
+        log.debug("peer %s", state)
+        self._on_state(state)
+        if state == "connected" and self._deadline is not None:
+            self._deadline.cancel()
+        elif state in ("failed", "closed"):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self._closing is None and self.state != "connected":
+            self._closing = asyncio.create_task(self.close())
+
+    async def close(self) -> None:
+        """End the connection; its lanes, threads and ports are free afterwards."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        for lane in self._lanes:
+            lane.stop()
+        await self._connection.close()
+        self.closed.set()
+
+
+# What reading foreign SDP has been seen to raise in aiortc, which does not check what it splits.
+_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, StopIteration)
+
+
+def _parts(offer: str) -> list[MediaDescription]:
+    """The media that are offered. Raises: ProtocolError unless it is one picture and at most one sound."""
+    try:
+        session = SessionDescription.parse(offer)
+    except _UNREADABLE as error:
+        raise ProtocolError(f"the offer is not SDP ({type(error).__name__})", "reload the page") from error
+    parts, names = session.media, [part.rtp.muxId for part in session.media]
+    bundled = [str(item) for group in session.group if group.semantic == "BUNDLE" for item in group.items]
+    if not all(names) or sorted(names) != sorted(set(names)) or sorted(bundled) != sorted(names):
+        raise ProtocolError("the parts of an offer have to be bundled", "use a browser of the last ten years")
+    kinds = sorted(part.kind for part in parts)
+    if kinds not in (["video"], ["audio", "video"]):
+        told = ", ".join(kinds)[:60] or "nothing"
+        raise ProtocolError(f"an offer has one picture and at most one sound, this one {told}", "reload the page")
+    return list(parts)
+
+
+def _reachable(offer: str) -> str:
+    """``offer`` without the names that only multicast DNS resolves, and with few addresses.
+
+    Asking the network for a name takes a second and would be done at a stranger's wish. A browser that hides its
+    addresses behind such names reaches ours, and is answered where it calls from.
+    """
+    lines = [line for line in offer.splitlines() if line.strip()]
+    candidates = [line for line in lines if line.startswith("a=candidate:")]
+    taken = {line for line in candidates if ".local " not in line.lower()}
+    taken = {line for line in candidates if line in taken and candidates.index(line) < _CANDIDATES}
+    kept = [line for line in lines if not line.startswith("a=candidate:") or line in taken]
+    if not taken:  # more may come, by calling us
+        kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
+    return "\r\n".join(kept) + "\r\n"
+
+
+def _preferences() -> list[RTCRtpCodecCapability]:
+    """Our order; retransmission with each."""
+    known = RTCRtpSender.getCapabilities("video").codecs
+    order = (*_PREFERRED, "rtx")
+    return sorted((codec for codec in known if codec.name in order), key=lambda codec: order.index(codec.name))

@@ -1,0 +1,93 @@
+"""Records what a session sends, on the server; the file is named by the server and goes with the session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+
+from livehead.clock import NS, now_ns
+from livehead.errors import SinkError
+from livehead.frames import AudioFrame, Frame
+from livehead.sinks.file import FileSink
+from livehead.sinks.webrtc import SOUND_RATE
+
+MOST_S = 30 * 60
+"""Longest recording in seconds."""
+
+
+class Recorder:
+    """A ``Sink`` that takes everything and keeps it while ``recording``.
+
+    ``on_end`` is called when a recording ends by itself: of length, or with what went wrong.
+    """
+
+    def __init__(self, folder: Path, fps: float, on_end: Callable[[SinkError | None], None]) -> None:
+        self._folder = folder
+        self._fps = fps
+        self._on_end = on_end
+        self._lock = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._file: FileSink | None = None
+        self._began_ns = 0
+        self._number = 0
+        self.finished: Path | None = None
+        """The newest recording that is whole."""
+        self.seconds = 0.0
+        """Its length."""
+
+    @property
+    def recording(self) -> bool:
+        """Whether pictures are kept."""
+        return self._file is not None
+
+    async def __aenter__(self) -> Recorder:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish what is being recorded."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Record from the next picture on. Raises: SinkError."""
+        async with self._lock:
+            if self._file is not None:
+                return
+            self._number += 1
+            file = FileSink(
+                self._folder / f"{self._number}.mp4", fps=self._fps, audio_rate=SOUND_RATE, preset="ultrafast"
+            )
+            self._file = await self._stack.enter_async_context(file)
+            self._began_ns = now_ns()
+
+    async def stop(self) -> None:
+        """Finish the file; the one before it is removed. Raises: SinkError."""
+        async with self._lock:
+            file, self._file = self._file, None
+            if file is None:
+                return
+            before = self.finished
+            await self._stack.aclose()
+            if file.frames:
+                self.finished, self.seconds = file.path, (now_ns() - self._began_ns) / NS
+                if before is not None:
+                    before.unlink(missing_ok=True)
+
+    async def send(self, frame: Frame) -> None:
+        """Keep ``frame``, if recording. A full disk ends the recording, not the sink."""
+        failed: SinkError | None = None
+        async with self._lock:
+            if self._file is None or (isinstance(frame, AudioFrame) and frame.rate != SOUND_RATE):
+                return
+            try:
+                await self._file.send(frame)
+            except SinkError as error:
+                failed = error
+        if failed is not None or now_ns() - self._began_ns > MOST_S * NS:
+            with suppress(SinkError):
+                await self.stop()
+            self._on_end(failed)

@@ -1,0 +1,276 @@
+"""One performer with one avatar: a pipeline that goes on while connections come and go, and what watches it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from livehead.capture.webrtc import PeerCamera, PeerMicrophone
+from livehead.clock import NS, now_ns
+from livehead.concurrency import Worker
+from livehead.errors import ConfigError, LiveheadError
+from livehead.frames import Image
+from livehead.governor import Governor, Quality
+from livehead.interfaces import Capture, Sink
+from livehead.pipeline import Pipeline
+from livehead.server import protocol
+from livehead.server.access import new_key
+from livehead.server.peer import Peer, State
+from livehead.server.recorder import Recorder
+from livehead.server.stage import IMAGE, Choice, Revue, Stage, Troupe
+from livehead.sinks.webrtc import Broadcast
+from livehead.stats import Stats
+
+log = logging.getLogger(__name__)
+
+_RECENT = 30  # frames that a figure is the median of
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What stands at the two ends of a session's pipeline; a latency measurement puts its own before them."""
+
+    capture: Callable[[Capture], Capture] = lambda capture: capture
+    sink: Callable[[Sink], Sink] = lambda sink: sink
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``sessions`` and ``viewers`` (of each) at a time; ``idle_s``: a session that nobody is connected to ends."""
+
+    sessions: int = 4
+    viewers: int = 16
+    idle_s: float = 60.0
+
+
+class Session:
+    """``run`` until ``close``; the stage is made before, on a thread.
+
+    ``key`` opens its settings and uploads, ``viewer_key`` its picture. ``on_change`` is called when its state is new.
+    """
+
+    def __init__(self, stage: Stage, troupe: Troupe, *, fps: float, size: int, limits: Limits, ends: Ends) -> None:
+        self.key, self.viewer_key = new_key(), new_key()
+        self.on_change: Callable[[], None] = lambda: None
+        self.stats = Stats(keep=1024)
+        self.camera = PeerCamera(fps)
+        self.broadcast = Broadcast(fps=fps, stats=self.stats)
+        self.broadcast.delay_ms = self._delay_ms
+        self.busy = False
+        self.trouble: LiveheadError | None = None
+        """What went wrong by itself; whoever tells the page of it takes it away."""
+        self.ended = asyncio.Event()
+        """Set when ``run`` is over."""
+        self.used_ns = now_ns()
+        self._microphone = PeerMicrophone()
+        self._revue = Revue(stage)
+        self._troupe = troupe
+        self._limits = limits
+        self._folder = tempfile.TemporaryDirectory(prefix="livehead-", ignore_cleanup_errors=True)
+        self.recorder = Recorder(Path(self._folder.name), fps, self._recording_ended)
+        self.governor = Governor(Quality(size, 1, fps), 1000 / fps)
+        self._pipeline = Pipeline(
+            ends.capture(self.camera),
+            self._revue,
+            [ends.sink(self.broadcast), self.recorder],
+            fps=fps,
+            microphone=self._microphone,
+            governor=self.governor,
+            stats=self.stats,
+        )
+        self._studio: Peer | None = None
+        self._viewers: set[Peer] = set()
+        self._preparing = Worker("prepare")
+        self._changing = asyncio.Lock()
+        self._last = (now_ns(), 0, 0)
+
+    @property
+    def choice(self) -> Choice:
+        """The settings in force."""
+        return self._revue.stage.choice
+
+    @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return len(self._viewers)
+
+    async def run(self) -> None:
+        """Play until ``close``. Raises: what the pipeline raises."""
+        try:
+            await self._pipeline.run()
+        finally:
+            self.ended.set()
+            await asyncio.gather(*(peer.close() for peer in (self._studio, *self._viewers) if peer is not None))
+            self._preparing.close()
+            self._revue.close()
+            self._folder.cleanup()
+
+    def close(self) -> None:
+        """End ``run``."""
+        self._pipeline.stop()
+
+    def idle(self, now: int) -> bool:
+        """Whether nobody has been connected for as long as the limits say."""
+        if self._viewers or (self._studio is not None and self._studio.state in ("new", "connecting", "connected")):
+            self.used_ns = now
+        return now - self.used_ns > self._limits.idle_s * NS
+
+    async def perform(self, offer: str, on_state: Callable[[State], None] = lambda state: None) -> str:
+        """Answer the performer's offer; a connection that was there before ends. Raises: ProtocolError."""
+        peer = Peer(self.broadcast, self.camera, self._microphone, on_state=on_state)
+        before, self._studio = self._studio, peer
+        if before is not None:
+            await before.close()
+        return await self._answered(peer, offer)
+
+    async def watch(self, offer: str) -> tuple[str, Peer]:
+        """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers."""
+        if len(self._viewers) >= self._limits.viewers:
+            raise ConfigError("there are as many viewers as this server lets in", "try again later")
+        viewer: Peer
+
+        def changed(state: State) -> None:
+            if state in ("failed", "closed"):
+                self._viewers.discard(viewer)
+
+        viewer = Peer(self.broadcast, on_state=changed)
+        self._viewers.add(viewer)
+        return await self._answered(viewer, offer), viewer
+
+    async def leave(self, viewer: Peer) -> None:
+        """End a viewer's connection."""
+        self._viewers.discard(viewer)
+        await viewer.close()
+
+    async def _answered(self, peer: Peer, offer: str) -> str:
+        answered = False
+        try:
+            answer = await peer.answer(offer)
+            answered = True
+        finally:
+            if not answered:
+                self._viewers.discard(peer)
+                await peer.close()
+        return answer
+
+    async def set_portrait(self, pixels: Image) -> None:
+        """Animate another photo. Raises: SourceError, NoFaceError."""
+        portrait = await self._preparing.run(self._troupe.portrait, pixels)
+        await self._change(lambda choice: replace(choice, portrait=portrait))
+
+    async def set_backdrop(self, pixels: Image) -> None:
+        """Show ``pixels`` behind the avatar. Raises: LiveheadError."""
+        await self._change(lambda choice: replace(choice, backdrop=pixels, background=IMAGE))
+
+    async def set(self, settings: protocol.Settings) -> None:
+        """Take the settings that are given. Raises: ConfigError and what making the stage raises."""
+        self._check(settings)
+        if settings.gains is not None:
+            self._revue.stage.set_gains(settings.gains)
+        given = {
+            name: value
+            for name in ("driver", "model", "mode", "background", "badge")
+            if (value := getattr(settings, name)) is not None and value != getattr(self.choice, name)
+        }
+        if given:
+            await self._change(lambda choice: replace(choice, **given))
+        self.on_change()
+
+    def _check(self, settings: protocol.Settings) -> None:
+        for kind, name, known in (
+            ("driver", settings.driver, self._troupe.drivers),
+            ("model", settings.model, self._troupe.models),
+        ):
+            if name is not None and name not in known:
+                raise ConfigError(f"there is no such {kind} here", f"known are {', '.join(known)}")
+        if settings.background == IMAGE and self.choice.backdrop is None:
+            raise ConfigError("there is no background image yet", "choose one first")
+
+    async def _change(self, edit: Callable[[Choice], Choice]) -> None:
+        """Make the stage anew, in the background, and change to it."""
+        async with self._changing:
+            self.busy = True
+            self.on_change()
+            try:
+                previous = self._revue.stage
+                stage = await self._preparing.run(self._troupe.stage, edit(previous.choice), previous)
+                self._revue.change(stage)
+            finally:
+                self.busy = False
+                self.on_change()
+
+    def recalibrate(self) -> None:
+        """Look for the performer's neutral face anew."""
+        self._revue.stage.recalibrate()
+
+    def freeze(self, on: bool) -> None:
+        """Hold the picture, or go on."""
+        self._revue.freeze(on)
+        self.on_change()
+
+    async def record(self, on: bool) -> None:
+        """Start or end a recording. Raises: SinkError."""
+        try:
+            await (self.recorder.start() if on else self.recorder.stop())
+        finally:
+            self.on_change()
+
+    def _recording_ended(self, error: LiveheadError | None) -> None:
+        self.trouble = error
+        self.on_change()
+
+    def state(self) -> protocol.State:
+        """For the page."""
+        choice = self.choice
+        return protocol.State(
+            chosen=chosen(choice),
+            hardware=self._revue.stage.hardware,
+            avatar=choice.portrait.name,
+            hints=choice.portrait.hints,
+            frozen=self._revue.frozen,
+            recording=self.recorder.recording,
+            busy=self.busy,
+        )
+
+    def figures(self) -> protocol.Figures:
+        """Of the time since the last call."""
+        now, encoded, received = now_ns(), self.stats.counts().get("encoded", 0), self.camera.received
+        since, encoded_before, received_before = self._last
+        self._last = (now, encoded, received)
+        seconds = max((now - since) / NS, 1e-3)
+        return protocol.Figures(
+            fps=round((encoded - encoded_before) / seconds, 1),
+            camera_fps=round((received - received_before) / seconds, 1),
+            driver_ms=self._median("estimate"),
+            render_ms=self._median("draw"),
+            encode_ms=self._median("encode"),
+            total_ms=self._median("capture_to_wire"),
+            dropped=self.camera.dropped,
+            bitrate=self.broadcast.bitrate,
+            receivers=self.broadcast.receivers,
+            render_size=self.governor.quality.size,
+        )
+
+    def _median(self, stage: str) -> float:
+        recent = self.stats.recent(stage, _RECENT)
+        return round(statistics.median(recent), 1) if recent else 0.0
+
+    def _delay_ms(self) -> float:
+        return self._median("capture_to_wire")
+
+
+def chosen(choice: Choice) -> protocol.Chosen:
+    """A choice as the page gets it."""
+    return protocol.Chosen(
+        driver=choice.driver,
+        model=choice.model,
+        mode=choice.mode,
+        gains=choice.gains,
+        background=choice.background,
+        badge=choice.badge,
+    )

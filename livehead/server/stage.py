@@ -1,0 +1,149 @@
+"""What a session plays on. The roof's carpentry makes it (``commands/serve.py``); the server knows only this shape."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from livehead.config import GainSettings
+from livehead.frames import Image
+from livehead.governor import Quality
+from livehead.interfaces import Inputs, Motion
+from livehead.perception.portrait import Portrait
+from livehead.pipeline import Performer
+
+IMAGE = "image"
+"""As ``background``: the picture in ``Choice.backdrop``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """All that decides how an avatar looks and moves. ``backdrop``: uint8 [H, W, 3] RGB, for background ``image``."""
+
+    portrait: Portrait
+    driver: str
+    model: str
+    mode: Literal["relative", "absolute"]
+    gains: GainSettings
+    background: str
+    badge: bool
+    backdrop: Image | None = None
+
+
+class Stage(Protocol):
+    """One avatar, ready to perform. Every verb may be called from any thread."""
+
+    @property
+    def performer(self) -> Performer[Any]: ...
+
+    @property
+    def choice(self) -> Choice: ...
+
+    @property
+    def hardware(self) -> str: ...
+
+    def set_gains(self, gains: GainSettings) -> None: ...
+
+    def recalibrate(self) -> None: ...
+
+    def freeze(self, on: bool) -> None: ...
+
+    def close(self, successor: Stage | None) -> None:
+        """Free what ``successor`` does not go on with. Called where ``estimate`` is called."""
+        ...
+
+
+class Troupe(Protocol):
+    """Makes stages. Its verbs block, so they are called on threads."""
+
+    @property
+    def drivers(self) -> tuple[str, ...]: ...
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+
+    def first_choice(self) -> Choice: ...
+
+    def portrait(self, pixels: Image) -> Portrait:
+        """Raises: SourceError, NoFaceError."""
+        ...
+
+    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
+        """``previous`` is still playing; what it has that fits (its driver, its calibration) is used again.
+
+        Raises: LiveheadError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Cue:
+    """A motion and the stage that it is for, so that a change of stage never mixes the two."""
+
+    stage: Stage
+    motion: Motion
+
+    @property
+    def set(self) -> str:
+        return self.motion.set
+
+    @property
+    def captured_ns(self) -> int:
+        return self.motion.captured_ns
+
+
+class Revue:
+    """A ``Performer`` whose stage can be changed between two pictures."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._lock = threading.Lock()
+        self._leaving: list[Stage] = []
+        self._quality: Quality | None = None
+        self._frozen = False
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that plays."""
+        return self._stage
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the picture is held."""
+        return self._frozen
+
+    def change(self, stage: Stage) -> None:
+        """Go on with ``stage``; the one before is closed when its last call is over."""
+        with self._lock:
+            if self._quality is not None:
+                stage.performer.set_quality(self._quality)
+            stage.freeze(self._frozen)
+            self._leaving.append(self._stage)
+            self._stage = stage
+
+    def freeze(self, on: bool) -> None:
+        """Hold the picture, or go on."""
+        self._frozen = on
+        self._stage.freeze(on)
+
+    def estimate(self, inputs: Inputs) -> _Cue:
+        with self._lock:
+            stage = self._stage
+            leaving, self._leaving = self._leaving, []
+        for old in leaving:
+            old.close(stage)
+        return _Cue(stage, stage.performer.estimate(inputs))
+
+    def draw(self, cue: _Cue) -> Image:
+        return cue.stage.performer.draw(cue.motion)
+
+    def set_quality(self, quality: Quality) -> None:
+        with self._lock:
+            self._quality = quality
+            self._stage.performer.set_quality(quality)
+
+    def close(self) -> None:
+        """Close every stage; after the last call."""
+        for stage in (*self._leaving, self._stage):
+            stage.close(None)

@@ -1,0 +1,244 @@
+"""The avatar to any number of WebRTC receivers: each picture is encoded once for each codec in use, then fanned out.
+
+A receiver has a ``Lane``. Encoded pictures cannot be dropped one by one, as later ones build on them: a lane that falls
+behind is emptied and goes on with the next key frame, which is then asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+from aiortc.codecs.base import Encoder
+from aiortc.codecs.opus import OpusEncoder
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from livehead.clock import NS, now_ns, sleep_until
+from livehead.concurrency import Fifo, Worker
+from livehead.errors import SinkError
+from livehead.frames import AudioFrame, Frame, VideoFrame
+from livehead.interfaces import EndOfStream
+from livehead.sinks.encoding import START_BITRATE, Codec, PictureEncoder
+from livehead.stats import Stats
+
+SOUND_RATE = 48_000
+LANE_LENGTH = 8  # pictures that may wait for one receiver
+_KEY_REST_NS = NS // 4  # requests within this time after a key frame are answered by it
+_SOUND_LINE = 50  # packets of 20 ms
+_SOUND_PACKET = SOUND_RATE // 50
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One picture or 20 ms of sound as RTP payloads; ``timestamp`` in the codec's clock."""
+
+    payloads: list[bytes]
+    timestamp: int
+    key: bool = True
+
+
+class Lane(MediaStreamTrack):
+    """The way to one receiver: a track for aiortc's sender, which it gives ``Encoded`` items.
+
+    ``bitrate``: the receiver's newest estimate in bits a second; None before the first.
+    """
+
+    def __init__(self, kind: str, codec: Codec | None, ask_key: Callable[[], None], capacity: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.codec = codec
+        self.bitrate: int | None = None
+        self.dropped = 0
+        self._ask_key = ask_key
+        self._capacity = capacity
+        self._line: Fifo[Encoded] = Fifo(capacity + 1)
+        self._held = 0
+        self._needs_key = kind == "video"
+
+    def put(self, item: Encoded) -> None:
+        """Add what was encoded; called on the event loop."""
+        if self._needs_key and not item.key:
+            self._ask_key()
+            return
+        if self.kind == "video" and self._held >= self._capacity:
+            self.dropped += self._held
+            self._line.close()
+            self._line, self._held, self._needs_key = Fifo(self._capacity + 1), 0, True
+            self._ask_key()
+            return
+        self._needs_key = False
+        self._held = min(self._held + 1, self._capacity)
+        self._line.put(item)
+
+    def request_key(self) -> None:
+        """The receiver cannot go on without a key frame."""
+        self._ask_key()
+
+    async def recv(self) -> Any:
+        """The next item for aiortc's sender. Raises: MediaStreamError once stopped."""
+        while True:
+            line = self._line
+            try:
+                item = await line.get()
+            except EndOfStream:
+                if line is not self._line:
+                    continue  # emptied: the new line holds what follows
+                raise MediaStreamError from None
+            self._held -= self._held > 0
+            return item
+
+    def stop(self) -> None:
+        """No more items. Called by aiortc too, when the connection ends."""
+        super().stop()
+        self._line.close()
+
+
+class Packed(Encoder):
+    """What aiortc's sender takes for its encoder: everything is encoded already."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        raise TypeError("a lane gives encoded items only")
+
+    def pack(self, packet: Any) -> tuple[list[bytes], int]:
+        return packet.payloads, packet.timestamp
+
+    @property
+    def target_bitrate(self) -> int:
+        """What the receiver says it can take (REMB), in bits a second."""
+        return self._lane.bitrate or START_BITRATE
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._lane.bitrate = bitrate
+
+
+class Broadcast:
+    """A ``Sink`` whose pictures and sound go to every lane.
+
+    ``delay_ms``: how long after its capture sound is sent, to be in step with the picture.
+    """
+
+    def __init__(self, *, fps: float = 30.0, stats: Stats | None = None) -> None:
+        self.stats = stats or Stats()
+        self.delay_ms: Callable[[], float] = lambda: 0.0
+        self._fps = fps
+        self._encoders: dict[Codec, PictureEncoder] = {}
+        self._lanes: set[Lane] = set()
+        self._key_wanted: set[Codec] = set()
+        self._key_ns: dict[Codec, int] = {}
+        self._worker = Worker("webrtc-encode")
+        self._sound = _Sound()
+
+    async def __aenter__(self) -> Broadcast:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all lanes and join the thread."""
+        for lane in list(self._lanes):
+            lane.stop()
+        self._worker.close()
+
+    @property
+    def receivers(self) -> int:
+        """How many lanes get pictures."""
+        return sum(lane.kind == "video" for lane in self._lanes)
+
+    @property
+    def bitrate(self) -> int:
+        """Of all encoders that run, in bits a second."""
+        running = {lane.codec for lane in self._lanes}
+        return sum(encoder.bitrate for codec, encoder in self._encoders.items() if codec in running)
+
+    def video_lane(self, codec: Codec) -> Lane:
+        """A lane of pictures; the first that it gives is a key frame."""
+
+        def ask() -> None:
+            self._key_wanted.add(codec)
+
+        lane = Lane("video", codec, ask, LANE_LENGTH)
+        ask()
+        return self._join(lane)
+
+    def sound_lane(self) -> Lane:
+        """A lane of Opus packets."""
+        return self._join(Lane("audio", None, lambda: None, _SOUND_LINE))
+
+    def _join(self, lane: Lane) -> Lane:
+        self._lanes.add(lane)
+        lane.once("ended", lambda: self._lanes.discard(lane))
+        return lane
+
+    async def send(self, frame: Frame) -> None:
+        """Encode and fan out one frame. Raises: SinkError when it cannot be encoded."""
+        if isinstance(frame, AudioFrame):
+            await self._send_sound(frame)
+            return
+        codecs = {lane.codec for lane in self._lanes if lane.codec is not None}
+        for codec in codecs:
+            await self._send_picture(frame, codec)
+        if codecs:
+            self.stats.count("encoded")
+            self.stats.record("capture_to_wire", (now_ns() - frame.captured_ns) / 1e6)
+
+    async def _send_picture(self, frame: VideoFrame, codec: Codec) -> None:
+        encoder = self._encoders.setdefault(codec, PictureEncoder(codec, self._fps))
+        estimates = [lane.bitrate for lane in self._lanes if lane.codec == codec and lane.bitrate is not None]
+        if estimates:
+            encoder.bitrate = min(estimates)
+        key = codec in self._key_wanted and now_ns() - self._key_ns.get(codec, -NS) >= _KEY_REST_NS
+        if key:
+            self._key_wanted.discard(codec)
+            self._key_ns[codec] = now_ns()
+        opened, start = encoder.opened, now_ns()
+        call = await self._worker.attempt(encoder.encode, frame, key=key)
+        error = call.exception()
+        if isinstance(error, (av.FFmpegError, ValueError)):
+            raise SinkError(f"a picture cannot be encoded as {codec} ({error})", "report this") from error
+        payloads, timestamp = call.result()
+        self.stats.record("encode", (now_ns() - start) / 1e6)
+        item = Encoded(payloads, timestamp, key or encoder.opened != opened)
+        self.stats.count("key_frames", int(item.key))
+        for lane in [lane for lane in self._lanes if lane.codec == codec]:
+            lane.put(item)
+
+    async def _send_sound(self, frame: AudioFrame) -> None:
+        lanes = [lane for lane in self._lanes if lane.kind == "audio"]
+        if not lanes:
+            return
+        await sleep_until(frame.captured_ns + round(self.delay_ms() * 1e6))
+        for item in await self._worker.run(self._sound.encode, frame):
+            for lane in lanes:
+                lane.put(item)
+
+
+class _Sound:
+    """Mono sound of any rate to Opus packets of 20 ms."""
+
+    def __init__(self) -> None:
+        self._encoder = OpusEncoder()
+        self._resampler = av.AudioResampler(format="s16", layout="stereo", rate=SOUND_RATE, frame_size=_SOUND_PACKET)
+        self._pts = 0
+
+    def encode(self, frame: AudioFrame) -> list[Encoded]:
+        samples = np.clip(frame.samples.mean(axis=0, keepdims=True), -1, 1)
+        sound = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16), format="s16", layout="mono")
+        sound.sample_rate = frame.rate
+        encoded = []
+        for part in self._resampler.resample(sound):
+            part.pts, part.sample_rate = self._pts, SOUND_RATE
+            part.time_base = Fraction(1, SOUND_RATE)
+            self._pts += part.samples
+            payloads, timestamp = self._encoder.encode(part)
+            if payloads:  # the coder swallows its first packet
+                encoded.append(Encoded(payloads, timestamp))
+        return encoded

@@ -1,0 +1,72 @@
+"""A peer's camera and microphone as captures that outlive its connection."""
+
+import asyncio
+from fractions import Fraction
+
+import av
+import numpy as np
+from aiortc.mediastreams import MediaStreamError
+
+from livehead.capture.webrtc import PeerCamera, PeerMicrophone
+
+
+class Track:
+    """Gives ``frames`` at once and then ends."""
+
+    def __init__(self, frames: list[object], pause_s: float = 0.0) -> None:
+        self.frames = frames
+        self.pause_s = pause_s
+
+    async def recv(self) -> object:
+        await asyncio.sleep(self.pause_s)
+        if not self.frames:
+            raise MediaStreamError
+        return self.frames.pop(0)
+
+
+def picture(shade: int) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(np.full((48, 64, 3), shade, np.uint8), format="rgb24")
+
+
+def tone(samples: int = 960) -> av.AudioFrame:
+    stereo = np.tile(np.array([[16384, 0]], np.int16), (samples, 1)).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(stereo, format="s16", layout="stereo")
+    frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
+    return frame
+
+
+async def test_only_the_newest_picture_is_read() -> None:
+    async with PeerCamera() as camera:
+        camera.plug(Track([picture(shade) for shade in (10, 20, 30)]))
+        await asyncio.sleep(0.05)
+        frame = await camera.recv()
+        assert abs(int(frame.image.mean()) - 30) <= 2
+        assert (camera.received, camera.dropped) == (3, 2)
+
+
+async def test_without_a_camera_small_grey_pictures_keep_the_pace() -> None:
+    async with PeerCamera(fps=50) as camera:
+        frames = [await camera.recv() for _ in range(10)]
+        assert {frame.size for frame in frames} == {(64, 64)}
+        gaps = np.diff([frame.captured_ns for frame in frames]) / 1e6
+        assert 15 < np.median(gaps) < 25
+        assert [frame.pts for frame in frames] == sorted({frame.pts for frame in frames})
+
+
+async def test_another_track_takes_over() -> None:
+    async with PeerCamera() as camera:
+        camera.plug(Track([picture(50)]))
+        assert (await camera.recv()).size == (64, 48)
+        camera.plug(Track([picture(200)]))
+        await asyncio.sleep(0.05)
+        frame = await camera.recv()
+        assert abs(int(frame.image.mean()) - 200) <= 2
+
+
+async def test_sound_comes_as_mono_floats_without_gaps() -> None:
+    async with PeerMicrophone() as microphone:
+        microphone.plug(Track([tone(), tone()]))
+        first, second = await microphone.recv(), await microphone.recv()
+        assert first.samples.shape == (1, 960)
+        assert np.allclose(first.samples, 0.25, atol=1e-3)
+        assert (first.rate, second.pts) == (48_000, 960)

@@ -1,0 +1,129 @@
+"""``livehead serve``: refuses to be reached in the clear, ends when it is told to, shows what it can do."""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+
+from livehead.commands.bench_webrtc import PassThrough, serving
+from livehead.commands.performer import ASTRONAUT, DRAWN
+from livehead.commands.serve import Players, require_safe
+from livehead.config import RunSettings
+from livehead.errors import ConfigError
+from livehead.interfaces import Inputs
+from livehead.perception.photo import read_photo
+from livehead.server.stage import IMAGE, Choice
+from tests.commands.test_bad_input import refused
+
+TOKEN = "a token of twenty-four c"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "studio.example"])
+def test_beyond_this_machine_a_token_and_tls_are_needed(host: str) -> None:
+    with pytest.raises(ConfigError, match="--token new"):
+        require_safe(host, "", tls=True, behind_proxy=False)
+    with pytest.raises(ConfigError, match="--tls-cert"):
+        require_safe(host, TOKEN, tls=False, behind_proxy=False)
+    require_safe(host, TOKEN, tls=True, behind_proxy=False)
+    require_safe(host, TOKEN, tls=False, behind_proxy=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
+def test_on_this_machine_alone_nothing_is_needed(host: str) -> None:
+    require_safe(host, "", tls=False, behind_proxy=False)
+
+
+def test_a_proxy_makes_a_loopback_address_public_so_that_a_token_is_needed() -> None:
+    with pytest.raises(ConfigError, match="token"):
+        require_safe("127.0.0.1", "", tls=False, behind_proxy=True)
+
+
+def test_a_token_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(ConfigError, match="16 characters"):
+        require_safe("127.0.0.1", "secret", tls=False, behind_proxy=False)
+
+
+def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--token" in refused(capsys, "serve", "--host", "0.0.0.0")
+    serve = ("serve", "--model", "warp")
+    assert "no photo" in refused(capsys, *serve, "--avatar", tmp_path / "nobody.jpg")
+    assert "PEM" in refused(capsys, *serve, "--tls-cert", tmp_path / "none.pem")
+    assert "--sessions" in refused(capsys, *serve, "--sessions", "0")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "in use" in refused(capsys, *serve, "--port", taken.getsockname()[1])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_gracefully(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "livehead", "serve", "--port", "0", "--model", "warp", "--render-size", "128"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    for line in server.stderr:
+        if line.startswith("open "):
+            break
+    url = line.split()[1]
+    with urlopen(f"{url}health", timeout=20) as answer:
+        assert b'"ok"' in answer.read()
+    server.send_signal(number)
+    assert server.wait(20) == 0
+    assert "Traceback" not in server.stderr.read()
+    server.stderr.close()
+
+
+def test_serving_for_a_measurement_tells_its_address_and_ends() -> None:
+    with (
+        serving("--model", "passthrough", "--time-code") as served,
+        urlopen(f"{served.url}health", timeout=5) as answer,
+    ):
+        assert answer.status == 200
+
+
+class TestPlayers:
+    @pytest.fixture(scope="class")
+    def players(self, tmp_path_factory: pytest.TempPathFactory) -> Players:
+        settings = RunSettings(model="warp", render_size=128)
+        return Players(settings, DRAWN, tmp_path_factory.mktemp("guests"), measured=True)
+
+    def test_they_offer_what_is_installed(self, players: Players) -> None:
+        assert {"face", "idle"} <= set(players.drivers)
+        assert "warp" in players.models
+
+    def test_a_stage_goes_on_with_the_driver_and_the_calibration_before_it(self, players: Players) -> None:
+        first = players.stage(players.first_choice(), None)
+        choice = players.first_choice()
+        photo = players.portrait(read_photo(ASTRONAUT))
+        second = players.stage(Choice(photo, "face", "warp", "relative", choice.gains, "keep", True), first)
+        assert second.driver is first.driver
+        assert second.company.calibration is first.company.calibration
+        first.close(second)  # leaves the driver alone
+        picture = second.performer.animate(Inputs(None, None, 0))
+        assert picture.shape == (720, 1280, 3)
+        second.close(None)
+
+    def test_a_picture_of_one_s_own_stands_behind_the_avatar(self, players: Players) -> None:
+        green = np.full((64, 64, 3), (10, 200, 60), np.uint8)
+        choice = players.first_choice()
+        own = Choice(choice.portrait, "idle", "warp", "relative", choice.gains, IMAGE, False, green)
+        stage = players.stage(own, None)
+        picture = stage.performer.animate(Inputs(None, None, 0))
+        assert np.abs(picture[:20, :20].reshape(-1, 3).mean(axis=0) - (10, 200, 60)).max() < 4
+        stage.close(None)
+
+    def test_guests_photos_are_kept_in_their_own_folder_only(self, players: Players, tmp_path: Path) -> None:
+        folder = players._guests.folder
+        players.portrait(read_photo(ASTRONAUT))
+        assert list(folder.glob("*-portrait-*"))
+        assert folder != players._own.folder
+
+    def test_without_a_renderer_the_camera_s_picture_is_sent(self, players: Players) -> None:
+        choice = players.first_choice()
+        plain = Choice(choice.portrait, "face", "passthrough", "relative", choice.gains, "keep", False)
+        assert isinstance(players.stage(plain, None), PassThrough)

@@ -1,0 +1,133 @@
+"""A server whose avatar is the camera's own picture: everything is real but the renderer."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamTrack
+
+from livehead.commands.bench_webrtc import PassThrough
+from livehead.config import GainSettings
+from livehead.errors import NoFaceError
+from livehead.frames import Image
+from livehead.motion.keypoints import MESH478, Keypoints
+from livehead.perception.portrait import Crop, Portrait
+from livehead.server.access import Access
+from livehead.server.app import Studio
+from livehead.server.listener import Listener
+from livehead.server.session import Ends, Limits
+from livehead.server.sessions import Sessions
+from livehead.server.stage import Choice, Stage
+from livehead.server.tuning import tune_addresses
+
+SIZE = (128, 96)
+FPS = 30.0
+TOKEN = "a token of twenty-four c"
+
+
+def blank_portrait(name: str) -> Portrait:
+    nothing = np.zeros((1, 478, 2), np.float32)
+    motion = Keypoints(MESH478, nothing, nothing[..., 0], None, np.ones(1, np.float32), 0)
+    photo = np.zeros((64, 64, 3), np.uint8)
+    return Portrait(name, photo, Crop(0, 0, 64), photo, motion, (), name)
+
+
+class MirrorTroupe:
+    """Stages that give the camera's picture back; a dark photo counts as one without a face."""
+
+    drivers = ("face", "idle")
+    models = ("passthrough",)
+
+    def __init__(self) -> None:
+        self.stages = 0
+
+    def first_choice(self) -> Choice:
+        return Choice(blank_portrait("first"), "face", "passthrough", "relative", GainSettings(), "keep", False)
+
+    def portrait(self, pixels: Image) -> Portrait:
+        if pixels.mean() < 10:
+            raise NoFaceError("No face was found in your photo", "use another one")
+        return blank_portrait("second")
+
+    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
+        self.stages += 1
+        return PassThrough(choice, SIZE)
+
+
+def sessions(**limits: float) -> Sessions:
+    return Sessions(MirrorTroupe(), fps=FPS, size=SIZE[0], limits=Limits(**limits), ends=Ends())
+
+
+@contextmanager
+def serving(access: Access | None = None, **limits: float) -> Iterator[str]:
+    """A server on a thread of its own: ``host:port``."""
+    studio = Studio(sessions(**limits), access or Access(), "Ask first.")
+    listener = Listener(studio.application(), "127.0.0.1", 0)
+    thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
+    thread.start()
+    try:
+        while not listener.started:
+            assert thread.is_alive()
+            threading.Event().wait(0.01)
+        yield f"127.0.0.1:{listener.port}"
+    finally:
+        listener.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with serving() as address:
+        yield address
+
+
+class Colours(MediaStreamTrack):
+    """A camera that shows one colour, brighter from frame to frame."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    async def recv(self) -> av.VideoFrame:
+        await asyncio.sleep(1 / FPS)
+        image = np.full((96, 128, 3), (200, 60, 20), np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = self.count * 3000, Fraction(1, 90_000)
+        self.count += 1
+        return frame
+
+
+class Client:
+    """A stranger's end of the connection: aiortc as it is."""
+
+    def __init__(self, camera: MediaStreamTrack | None = None, *, sound: bool = False) -> None:
+        self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.tracks: dict[str, MediaStreamTrack] = {}
+        self.peer.on("track", lambda track: self.tracks.update({track.kind: track}))
+        first = self.peer.addTransceiver(camera or "video", "sendrecv" if camera else "recvonly")
+        if sound:
+            self.peer.addTransceiver("audio", "recvonly")
+        tune_addresses(first)
+
+    async def offer(self) -> str:
+        await self.peer.setLocalDescription(await self.peer.createOffer())
+        return self.peer.localDescription.sdp
+
+    async def take(self, answer: str) -> None:
+        await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+
+    async def pictures(self, count: int, timeout_s: float = 15.0) -> list[np.ndarray]:
+        async with asyncio.timeout(timeout_s):
+            return [(await self.tracks["video"].recv()).to_ndarray(format="rgb24") for _ in range(count)]
+
+    async def close(self) -> None:
+        await self.peer.close()

@@ -1,0 +1,203 @@
+"""Peers: a stranger's WebRTC end against a session, over real sockets. What ends leaves nothing behind."""
+
+import asyncio
+import gc
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from livehead.errors import LiveheadError, ProtocolError
+from livehead.server.peer import Peer
+from livehead.server.whip import Broadcasts
+from livehead.sinks.webrtc import Broadcast
+from tests.server.conftest import Client, Colours, sessions
+
+
+def shows_the_camera(picture: np.ndarray) -> bool:
+    """Whether it has the colour of ``Colours``, as far as codecs keep it."""
+    return bool(np.abs(picture.reshape(-1, 3).mean(axis=0) - (200, 60, 20)).max() < 14)
+
+
+async def performing(session) -> Client:
+    client = Client(Colours())
+    await client.take(await session.perform(await client.offer()))
+    return client
+
+
+async def test_a_performer_s_camera_comes_back_as_the_avatar() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client = await performing(session)
+        pictures = await client.pictures(40)
+        assert shows_the_camera(pictures[-1])
+        assert pictures[-1].shape == (96, 128, 3)
+        assert session.figures().fps > 5
+        await client.close()
+
+
+async def test_viewers_share_one_encoder_and_each_begins_with_a_whole_picture() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client = await performing(session)
+        await client.pictures(5)
+        viewers = [Client(sound=True) for _ in range(3)]
+        for viewer in viewers:
+            answer, _ = await session.watch(await viewer.offer())
+            assert "a=sendonly" in answer
+            await viewer.take(answer)
+        for viewer in viewers:
+            assert shows_the_camera((await viewer.pictures(10))[-1])
+        assert session.viewers == 3
+        [encoder] = session.broadcast._encoders.values()
+        assert encoder.opened == 1
+        for each in (*viewers, client):
+            await each.close()
+
+
+async def test_a_performer_who_comes_back_goes_on_and_viewers_notice_nothing() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        first = await performing(session)
+        viewer = Client()
+        await viewer.take((await session.watch(await viewer.offer()))[0])
+        await viewer.pictures(5)
+        second = await performing(session)
+        assert shows_the_camera((await second.pictures(30))[-1])
+        assert shows_the_camera((await viewer.pictures(5))[-1])
+        for each in (first, second, viewer):
+            await each.close()
+
+
+async def test_without_a_camera_the_avatar_goes_on_by_itself() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        viewer = Client()
+        await viewer.take((await session.watch(await viewer.offer()))[0])
+        grey = (await viewer.pictures(10))[-1]
+        assert np.abs(grey.astype(int) - 64).max() < 20
+        await viewer.close()
+
+
+async def test_a_stream_is_published_by_whip_and_watched_by_whep() -> None:
+    async with sessions() as all_sessions:
+        broadcasts = Broadcasts(all_sessions)
+        camera, viewer = Client(Colours()), Client()
+        with pytest.raises(LiveheadError, match="no stream"):
+            await broadcasts.watch("me", await viewer.offer())
+        answer, place = await broadcasts.publish("me", await camera.offer())
+        await camera.take(answer)
+        answer, seat = await broadcasts.watch("me", viewer.peer.localDescription.sdp)
+        await viewer.take(answer)
+        assert shows_the_camera((await viewer.pictures(40))[-1])
+        assert await broadcasts.leave(seat)
+        assert not await broadcasts.leave(seat)
+        assert await broadcasts.unpublish(place)
+        assert not await broadcasts.unpublish(place)
+        for each in (camera, viewer):
+            await each.close()
+
+
+async def test_names_of_streams_are_plain() -> None:
+    async with sessions() as all_sessions:
+        for name in ("", "../me", "a b", "x" * 65):
+            with pytest.raises(ProtocolError):
+                await Broadcasts(all_sessions).publish(name, "v=0")
+
+
+async def test_a_viewer_s_connection_that_ends_is_forgotten() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        viewer = Client()
+        await viewer.take((await session.watch(await viewer.offer()))[0])
+        await viewer.pictures(2)
+        await viewer.close()
+        for _ in range(200):
+            await asyncio.sleep(0.05)
+            if not session.viewers and not session.broadcast.receivers:
+                return
+        pytest.fail("the viewer is still counted")
+
+
+async def test_a_peer_that_never_calls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livehead.server.peer._GONE_AFTER_S", 0.2)
+    async with Broadcast() as broadcast:
+        client, peer = Client(), Peer(broadcast)
+        await peer.answer(await client.offer())
+        async with asyncio.timeout(10):
+            await peer.closed.wait()
+        assert broadcast.receivers == 0
+        await client.close()
+
+
+async def offered() -> str:
+    client = Client(Colours(), sound=True)
+    offer = await client.offer()
+    await client.close()
+    return offer
+
+
+OFFER = asyncio.run(offered()).splitlines()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(0, len(OFFER) - 1), st.text(max_size=20), st.booleans()), min_size=1, max_size=4))
+def test_offers_that_are_nearly_right_are_answered_or_refused_and_nothing_else(
+    edits: list[tuple[int, str, bool]],
+) -> None:
+    async def try_one() -> None:
+        lines = list(OFFER)
+        for place, text, whole in edits:
+            lines[place] = text if whole else lines[place][: len(text) * 3] + text
+        async with Broadcast() as broadcast:
+            peer = Peer(broadcast)
+            try:
+                await peer.answer("\r\n".join(lines))
+            except ProtocolError:
+                pass
+            finally:
+                await peer.close()
+
+    asyncio.run(try_one())
+
+
+async def test_addresses_that_only_multicast_finds_are_not_looked_up() -> None:
+    from livehead.server.peer import _reachable
+
+    kept = "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host"
+    hidden = "a=candidate:2 1 udp 1 0a0b-0c0d.local 5000 typ host"
+    many = [kept.replace("5000", str(5000 + number)) for number in range(100)]
+    assert _reachable("\r\n".join(["v=0", hidden, kept])).split() == ["v=0", *kept.split()]
+    assert "end-of-candidates" not in _reachable("\r\n".join(["v=0", hidden, "a=end-of-candidates"]))
+    assert _reachable("\r\n".join(many)).count("a=candidate") < 30
+
+
+def open_sockets() -> int:
+    return sum("socket:" in os.readlink(fd) for fd in map(str, Path("/proc/self/fd").iterdir()) if os.path.islink(fd))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts sockets as Linux lists them")
+async def test_a_session_that_ended_leaves_no_task_thread_or_port() -> None:
+    async def one() -> None:
+        async with sessions() as all_sessions:
+            session = await all_sessions.open()
+            client, viewer = await performing(session), Client(sound=True)
+            await viewer.take((await session.watch(await viewer.offer()))[0])
+            await asyncio.gather(client.pictures(5), viewer.pictures(5))
+            await asyncio.gather(client.close(), viewer.close())
+
+    await one()  # what is made once for all, an executor say, is there now
+    await asyncio.sleep(0.1)
+    gc.collect()
+    before = (len(asyncio.all_tasks()), open_sockets(), threading.active_count())
+    await one()
+    await one()
+    await asyncio.sleep(0.1)
+    gc.collect()
+    after = (len(asyncio.all_tasks()), open_sockets(), threading.active_count())
+    assert after[:2] == before[:2]
+    assert after[2] <= before[2] + 1  # the event loop's own executor may still grow

@@ -1,0 +1,85 @@
+"""Messages: what is right arrives as it was sent, everything else is refused and never fatal."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from livehead.config import GainSettings
+from livehead.errors import ProtocolError
+from livehead.server import protocol
+
+RIGHT = [
+    protocol.Hello(role="studio", token="x" * 24),
+    protocol.Hello(role="viewer", key="k"),
+    protocol.Offer(sdp="v=0"),
+    protocol.Settings(gains=GainSettings(mouth=1.4), background="#a0b1c2", badge=True),
+    protocol.Settings(),
+    protocol.Calibrate(),
+    protocol.Freeze(on=True),
+    protocol.Record(on=False),
+    protocol.Bye(),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=5),
+    max_leaves=12,
+)
+KINDS = st.sampled_from(["hello", "offer", "settings", "calibrate", "freeze", "record", "bye", "welcome", ""])
+KEYS = st.sampled_from(["role", "token", "key", "sdp", "driver", "gains", "background", "badge", "on", "mode", "else"])
+
+
+@pytest.mark.parametrize("message", RIGHT, ids=lambda message: message.type)
+def test_what_is_right_arrives_as_it_was_sent(message: protocol.Message) -> None:
+    assert protocol.decode(message.model_dump_json()) == message
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200))
+def test_text_of_any_kind_is_refused(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        protocol.decode(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(KINDS, st.dictionaries(KEYS, JSON, max_size=4))
+def test_nearly_right_messages_are_taken_or_refused_and_nothing_else(kind: str, rest: dict[str, object]) -> None:
+    try:
+        message = protocol.decode(json.dumps({"type": kind, **rest}))
+    except ProtocolError:
+        return
+    assert message.type == kind
+    assert set(rest) <= set(type(message).model_fields)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"type":"freeze","on":1}',
+        '{"type":"freeze"}',
+        '{"type":"freeze","on":true,"more":1}',
+        '{"type":"settings","background":"/etc/passwd"}',
+        '{"type":"settings","gains":{"mouth":99}}',
+        '{"type":"settings","gains":{"nose":1}}',
+        '{"type":"offer","sdp":""}',
+        '{"type":"welcome"}',
+        "[]",
+        "null",
+        '{"type":{"type":"hello"}}',
+    ],
+)
+def test_what_is_nearly_right_is_refused(wrong: str) -> None:
+    with pytest.raises(ProtocolError):
+        protocol.decode(wrong)
+
+
+def test_a_message_that_is_too_big_is_refused_before_it_is_read() -> None:
+    with pytest.raises(ProtocolError, match="bytes"):
+        protocol.decode('{"type":"offer","sdp":"' + "x" * protocol.MOST_BYTES + '"}')
+
+
+def test_a_refusal_repeats_nothing_of_a_secret() -> None:
+    with pytest.raises(ProtocolError) as refusal:
+        protocol.decode('{"type":"hello","role":"studio","token":["the secret"]}')
+    assert "secret" not in str(refusal.value)

@@ -1,0 +1,227 @@
+"""The studio page in a real Chromium, before a camera that shows a face, against a real ``livehead serve``."""
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from livehead.commands.bench_webrtc import serving
+from livehead.commands.performer import ASTRONAUT, DRAWN, own_portrait, performer
+from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
+from livehead.metrics.footage import write_mjpeg
+from livehead.motion.lips import gaps
+from livehead.motion.performance import Pose, Puppet
+from livehead.perception.face_mesh import FaceMesh
+
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
+
+WAIT_S = 40.0  # generous: CI's two cores also run the browser
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fake camera's file: the astronaut opens and closes her mouth once a second."""
+    portrait = own_portrait(ASTRONAUT)
+    puppet = Puppet(portrait.motion)
+    motions = [puppet(Pose(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 15))), 0) for number in range(30)]
+    path = tmp_path_factory.mktemp("camera") / "speaker.mjpeg"
+    write_mjpeg(performer(portrait, (480, 360), motions), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving("--model", "warp", "--avatar", str(DRAWN), "--size", "256x256", "--render-size", "128") as served:
+        yield served.url
+
+
+@pytest.fixture(scope="module")
+def browser(speaker: Path) -> Iterator[Chromium]:
+    with Chromium(fake_devices(speaker)) as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def studio(browser: Chromium, address: str) -> Tab:
+    """A page that has joined."""
+    tab = browser.open(address)
+    tab.resize(1200, 900)
+    tab.evaluate("document.getElementById('mirror').click(); document.getElementById('join').click()")
+    tab.until("document.getElementById('avatar').videoWidth", WAIT_S)
+    return tab
+
+
+def text(tab: Tab, name: str) -> str:
+    return str(tab.evaluate(f"document.getElementById('{name}').textContent"))
+
+
+def picture(tab: Tab, name: str = "avatar") -> np.ndarray:
+    """What a video element shows: uint8 [H, W, 3] RGB."""
+    data = tab.evaluate(f"""(() => {{
+        const video = document.getElementById('{name}');
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+        canvas.getContext('2d').drawImage(video, 0, 0);
+        return canvas.toDataURL('image/png');
+    }})()""")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB"))
+
+
+def choose(tab: Tab, name: str, path: Path) -> None:
+    """A file in an input element, as if the person had chosen it."""
+    root = tab.call("DOM.getDocument")["root"]["nodeId"]
+    node = tab.call("DOM.querySelector", nodeId=root, selector=f"#{name}")["nodeId"]
+    tab.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+
+def test_the_avatar_speaks_as_the_person_before_the_camera_does(studio: Tab) -> None:
+    assert text(studio, "connection") == "connected"
+    shown = "document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames"
+    before = studio.evaluate(shown)
+    studio.until(f"{shown} > {before + 20}", WAIT_S)
+    openings = []
+    with FaceMesh(static=True) as mesh:
+        for _ in range(16):
+            faces = mesh.detect(picture(studio))
+            if faces:
+                openings.append(float(gaps(faces[0].points3d()[0]).mean()))
+            studio.evaluate("new Promise((done) => setTimeout(done, 90))")
+    assert len(openings) >= 12
+    assert max(openings) - min(openings) > 0.04  # of half the picture's side; an idle mouth stays within 0.01
+
+
+def test_live_figures_are_told(studio: Tab) -> None:
+    studio.until("document.getElementById('latency').textContent.endsWith('ms')", WAIT_S)
+    assert float(text(studio, "fps").split()[0]) > 1
+    assert text(studio, "render_ms").endswith("px")
+
+
+def test_a_background_colour_is_shown(studio: Tab) -> None:
+    studio.evaluate("""(() => {
+        const [background, colour] = ['background', 'colour'].map((id) => document.getElementById(id));
+        background.value = 'colour';
+        colour.value = '#10c040';
+        background.dispatchEvent(new Event('change'));
+    })()""")
+
+    def corner() -> np.ndarray:
+        return picture(studio)[8:24, 8:24].reshape(-1, 3).mean(axis=0)
+
+    for _ in range(200):
+        if np.abs(corner() - (16, 192, 64)).max() < 20:
+            return
+        studio.evaluate("new Promise((done) => setTimeout(done, 100))")
+    raise AssertionError(f"the corner stays {corner()}, {text(studio, 'problem')}")
+
+
+def test_the_panic_key_holds_the_picture_and_lets_it_go(studio: Tab) -> None:
+    def press() -> None:
+        studio.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'f', bubbles: true}))")
+
+    press()
+    studio.until("!document.getElementById('frozen').hidden", WAIT_S)
+    studio.evaluate("new Promise((done) => setTimeout(done, 700))")
+    held = [picture(studio).astype(int) for _ in range(4)]
+    assert max(np.abs(each - held[0]).mean() for each in held) < 1.0
+    press()
+    studio.until("document.getElementById('frozen').hidden", WAIT_S)
+
+
+def test_a_photo_without_a_face_gets_a_plain_sentence_and_the_avatar_stays(studio: Tab, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "wall.png")
+    choose(studio, "photo", tmp_path / "wall.png")
+    studio.until("document.getElementById('problem').textContent", WAIT_S)
+    assert text(studio, "problem").startswith("No face was found in your photo")
+
+
+def test_another_photo_becomes_the_avatar(studio: Tab) -> None:
+    before = picture(studio).astype(int)
+    choose(studio, "photo", ASTRONAUT)
+    for _ in range(200):
+        if np.abs(picture(studio).astype(int) - before).mean() > 15:
+            break
+        studio.evaluate("new Promise((done) => setTimeout(done, 100))")
+    assert text(studio, "problem") == ""
+    assert np.abs(picture(studio).astype(int) - before).mean() > 15
+
+
+def test_a_recording_comes_back_as_a_film(studio: Tab) -> None:
+    studio.evaluate("document.getElementById('record').click()")
+    studio.until("!document.getElementById('recording').hidden", WAIT_S)
+    studio.evaluate("new Promise((done) => setTimeout(done, 1500))")
+    studio.evaluate("document.getElementById('record').click()")
+    studio.until("!document.getElementById('download').hidden", WAIT_S)
+    film = studio.evaluate("""new Promise((done) => {
+        const video = document.createElement('video');
+        video.onloadedmetadata = () => done([video.videoWidth, video.videoHeight, video.duration]);
+        video.onerror = () => done(video.error.message);
+        video.src = document.getElementById('file').href;
+    })""")
+    assert film[:2] == [256, 256]
+    assert 0.5 < film[2] < 20
+
+
+def test_whoever_has_the_link_can_watch(studio: Tab, browser: Chromium) -> None:
+    link = studio.evaluate("document.getElementById('link').value")
+    assert "/watch#key=" in link
+    viewer = browser.open(link)
+    viewer.until("document.getElementById('avatar').videoWidth", WAIT_S)
+    assert picture(viewer).shape == (256, 256, 3)
+    assert picture(viewer).std() > 20
+    studio.until("document.getElementById('receivers').textContent === '1'", WAIT_S)
+    viewer.evaluate("window.close()")
+
+
+def test_every_control_has_a_name_for_a_screen_reader(studio: Tab) -> None:
+    nodes = studio.call("Accessibility.getFullAXTree")["nodes"]
+    reachable = [
+        node
+        for node in nodes
+        if any(each["name"] == "focusable" and each["value"]["value"] for each in node.get("properties", []))
+    ]
+    assert len(reachable) > 15
+    nameless = [node["role"]["value"] for node in reachable if not node.get("name", {}).get("value")]
+    assert set(nameless) <= {"RootWebArea", "generic"}, nameless
+
+
+@pytest.mark.parametrize("width", [360, 768, 1200])
+def test_nothing_sticks_out_at_any_width(studio: Tab, width: int) -> None:
+    studio.resize(width, 800, phone=width < 500)
+    assert studio.evaluate("document.documentElement.scrollWidth") <= width
+    assert studio.evaluate("document.getElementById('join').getBoundingClientRect().width") > 60
+
+
+def test_a_refused_permission_gets_a_plain_sentence(address: str) -> None:
+    with Chromium(fake_devices(allowed=False)) as strict:
+        tab = strict.open(address)
+        tab.evaluate("document.getElementById('join').click()")
+        tab.until("document.getElementById('problem').textContent", WAIT_S)
+        assert text(tab, "problem").startswith("The browser may not use the camera")
+
+
+def test_a_missing_camera_gets_a_plain_sentence(browser: Chromium, address: str) -> None:
+    tab = browser.open(address)
+    tab.evaluate("""navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotFoundError"));
+        document.getElementById('join').click()""")
+    tab.until("document.getElementById('problem').textContent", WAIT_S)
+    assert text(tab, "problem").startswith("There is no such camera")
+
+
+def test_after_a_restart_of_the_server_the_page_comes_back_by_itself(browser: Chromium) -> None:
+    arguments = ("--model", "warp", "--size", "256x256", "--render-size", "128")
+    with serving(*arguments) as first:
+        port = first.url.rstrip("/").rpartition(":")[2]
+        tab = browser.open(first.url)
+        tab.evaluate("document.getElementById('join').click()")
+        tab.until("document.getElementById('avatar').videoWidth", WAIT_S)
+    tab.until("document.getElementById('connection').textContent.startsWith('connecting')", WAIT_S)
+    with serving(*arguments, port=int(port)):
+        tab.until("document.getElementById('connection').textContent === 'connected'", WAIT_S)
+        shown = "document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames"
+        before = tab.evaluate(shown)
+        tab.until(f"{shown} > {before + 10}", WAIT_S)

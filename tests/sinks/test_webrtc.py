@@ -1,0 +1,108 @@
+"""One encode for all receivers; a slow one loses only its own pictures."""
+
+import asyncio
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+
+from livehead.clock import NS, now_ns
+from livehead.frames import AudioFrame, VideoFrame
+from livehead.sinks.webrtc import LANE_LENGTH, SOUND_RATE, Broadcast, Packed
+
+
+def picture(number: int) -> VideoFrame:
+    image = np.full((64, 64, 3), number * 7 % 255, np.uint8)
+    return VideoFrame(image, number * 3000, Fraction(1, 90_000), now_ns())
+
+
+def sound(number: int, captured_ns: int) -> AudioFrame:
+    tone = np.sin(np.arange(960) * 0.1).astype(np.float32)[None] * 0.5
+    return AudioFrame(tone, SOUND_RATE, number * 960, captured_ns)
+
+
+async def test_receivers_of_one_codec_get_the_very_same_packets() -> None:
+    async with Broadcast() as broadcast:
+        one, other = broadcast.video_lane("H264"), broadcast.video_lane("H264")
+        await broadcast.send(picture(0))
+        assert (await one.recv()) is (await other.recv())
+        assert broadcast.stats.counts()["encoded"] == 1
+
+
+async def test_nothing_is_encoded_for_nobody() -> None:
+    async with Broadcast() as broadcast:
+        await broadcast.send(picture(0))
+        await broadcast.send(sound(0, now_ns()))
+        assert broadcast.stats.counts() == {}
+
+
+async def test_a_receiver_begins_with_a_key_frame_and_a_late_one_too() -> None:
+    async with Broadcast() as broadcast:
+        first = broadcast.video_lane("H264")
+        for number in range(3):
+            await broadcast.send(picture(number))
+        assert (await first.recv()).key
+        assert not (await first.recv()).key
+        await asyncio.sleep(0.3)
+        late = broadcast.video_lane("H264")
+        for number in range(3, 6):
+            await broadcast.send(picture(number))
+        assert (await late.recv()).key
+
+
+async def test_a_slow_receiver_is_emptied_and_goes_on_with_a_key_frame() -> None:
+    async with Broadcast() as broadcast:
+        slow, quick = broadcast.video_lane("H264"), broadcast.video_lane("H264")
+        seen = 0
+        for number in range(LANE_LENGTH + 5):
+            await broadcast.send(picture(number))
+            seen += (await quick.recv()).timestamp == number * 3000
+            if number == LANE_LENGTH:
+                await asyncio.sleep(0.3)  # after which a new key frame is allowed
+        assert seen == LANE_LENGTH + 5
+        assert slow.dropped == LANE_LENGTH
+        assert (await slow.recv()).key
+        assert quick.dropped == 0
+
+
+async def test_a_request_storm_makes_few_key_frames() -> None:
+    async with Broadcast() as broadcast:
+        lane = broadcast.video_lane("H264")
+        for number in range(10):
+            lane.request_key()
+            await broadcast.send(picture(number))
+            await lane.recv()
+        assert broadcast.stats.counts()["key_frames"] == 1
+
+
+async def test_the_slowest_receiver_s_estimate_sets_the_bitrate() -> None:
+    async with Broadcast() as broadcast:
+        lanes = [broadcast.video_lane("H264") for _ in range(2)]
+        for lane, bitrate in zip(lanes, (2_000_000, 700_000), strict=True):
+            Packed(lane).target_bitrate = bitrate
+        await broadcast.send(picture(0))
+        assert broadcast.bitrate == 700_000
+
+
+async def test_a_receiver_that_left_gets_nothing_more() -> None:
+    async with Broadcast() as broadcast:
+        lane = broadcast.video_lane("VP8")
+        lane.stop()
+        await broadcast.send(picture(0))
+        assert broadcast.receivers == 0
+        with pytest.raises(MediaStreamError):
+            await lane.recv()
+
+
+async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
+    async with Broadcast() as broadcast:
+        broadcast.delay_ms = lambda: 120.0
+        lane = broadcast.sound_lane()
+        captured = now_ns()
+        for number in range(4):
+            await broadcast.send(sound(number, captured))
+        first = await lane.recv()
+        assert now_ns() - captured >= 0.12 * NS
+        second = await lane.recv()
+        assert second.timestamp - first.timestamp == 960
