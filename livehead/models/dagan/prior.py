@@ -135,8 +135,10 @@ class HeadPrior(nn.Module):
 
 
 def _rows_below_chins(driving: Tensor, source: Tensor, torso: Tensor, like: Tensor) -> Tensor:
-    """How far [B, 1, H, W] a pixel lies below the driving chin, and what the torso's map shows there below the source's,
-    whichever is less: under a chin that rose, the same place of the photo may still be its jaw."""
+    """How far [B, 1, H, W] a pixel lies below the driving chin, or what the torso's map shows there below the source's.
+
+    The lesser of the two: under a chin that rose, the same place of the photo may still be its jaw.
+    """
     grid = identity_grid(*like.shape[2:], like)
     here = grid[..., 1] - driving[:, None, None]
     ones = torch.ones_like(grid[..., :1])
