@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from livehead.audio.portaudio import look_again
 from livehead.audio.ring import SoundRing
 from livehead.capture.microphone import MicrophoneCapture
 from livehead.clock import NS
@@ -112,7 +113,7 @@ def measure_voice(
 ) -> dict[str, VoiceFigures]:
     """Run the pipeline of ``run`` with each of ``models`` for a test signal of ``seconds``; judge what came out.
 
-    It makes this process's PortAudio use a private PulseAudio server, so nothing may have used PortAudio before.
+    It makes this process's PortAudio use a private PulseAudio server from now on; no stream may be open.
     Raises: DeviceError where PulseAudio or PortAudio is missing, or when nothing usable arrives.
     """
     figures = {}
@@ -121,6 +122,7 @@ def measure_voice(
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="livehead-av-")))
         server = stack.enter_context(PulseServer())
         os.environ.update(server.environment)
+        look_again()
         write_wav(folder / "bursts.wav", vowel_bursts(seconds))
         for model in models:
             trial = _Trial(settings.model_copy(update={"model": model}), folder / f"{model}.mp4")
