@@ -120,7 +120,7 @@ class DeviceStream:
         """As ``open``, for a device that was lost: close what is left of it and look for it anew."""
         with _LOCK:
             self.close()
-            _look_again()
+            look_again()
             self.open()
 
     def close(self) -> None:
@@ -203,7 +203,7 @@ def load_portaudio(direction: Direction) -> ModuleType:
     return module
 
 
-def _look_again() -> None:
+def look_again() -> None:
     """Let PortAudio list the devices anew, unless a stream runs; streams that have ended are closed for it."""
     if _STUCK or any(stream.running for stream in _OPEN):
         return

@@ -10,16 +10,16 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from tempfile import TemporaryDirectory
-from typing import cast
 
 import numpy as np
 
+from livehead.audio.portaudio import look_again
 from livehead.audio.ring import SoundRing
 from livehead.capture.microphone import MicrophoneCapture
 from livehead.clock import NS
@@ -49,6 +49,9 @@ from livehead.renderers.store import AvatarStore
 from livehead.sinks.file import FileSink
 from livehead.stats import Stats, summary
 
+MODELS = ("warp", "compact")
+TIMES = ("median", "p95", "p99", "n")
+ROW = ("file", "live", "mic to photon by pixels")
 _WARM_UP_S = 4.0  # the sound cards' clocks settle, and the delay of the pictures becomes known
 _LAST_S = 1.5
 _SIDE = 256  # of the pictures that are kept
@@ -82,43 +85,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Measure, print a table, write what was asked for."""
     settings = settings_from(args)
+    models = MODELS if settings.model == "auto" else tuple(settings.model.split(","))
     report = Report("av_offset", settings.model_dump(mode="json"))
-    figures = measure_voice(settings, args.seconds)
-    photon = figures.microphone_to_photon
-    print(table({"microphone to photon": photon}, ("median", "p95", "p99", "n"), "ms"))
-    rows = {"by pixels": {"ms": figures.seen_ms}}
-    rows |= {f"sound after picture, {name}": _row(getattr(figures, name)) for name in ("file", "live")}
-    print(table(rows, ("ms", "correlation")))
+    figures = measure_voice(settings, models, args.seconds)
+    print(table({model: found.microphone_to_photon for model, found in figures.items()}, TIMES, "mic to photon, ms"))
+    print(table({model: _row(found) for model, found in figures.items()}, ROW, "sound after picture, ms"))
     if args.json:
         write_json(report.finish(as_results(figures)), args.json)
     return 0
 
 
-def as_results(figures: VoiceFigures) -> dict[str, Json]:
-    """As the design names them for ``bench voice``."""
+def as_results(figures: Mapping[str, VoiceFigures]) -> dict[str, Json]:
+    """Figures by model, as the design names them for ``bench voice``."""
     return {
-        "microphone_to_photon": cast("Json", figures.microphone_to_photon),
-        "microphone_to_photon_seen_ms": figures.seen_ms,
-        "av_offset_ms": {"file": figures.file.ms, "live": figures.live.ms},
-        "av_correlation": {"file": figures.file.correlation, "live": figures.live.correlation},
-        "counts": cast("Json", figures.counts),
+        "microphone_to_photon": {model: found.microphone_to_photon for model, found in figures.items()},
+        "microphone_to_photon_seen_ms": {model: found.seen_ms for model, found in figures.items()},
+        "av_offset_ms": {m: {"file": found.file.ms, "live": found.live.ms} for m, found in figures.items()},
+        "av_correlation": {
+            m: {"file": found.file.correlation, "live": found.live.correlation} for m, found in figures.items()
+        },
+        "live_counts": {model: found.counts for model, found in figures.items()},
     }
 
 
-def measure_voice(settings: RunSettings, seconds: float = 20.0) -> VoiceFigures:
-    """Run the pipeline of ``run`` with ``settings`` for a test signal of ``seconds`` and judge what came out.
+def measure_voice(
+    settings: RunSettings, models: Sequence[str] = MODELS, seconds: float = 20.0
+) -> dict[str, VoiceFigures]:
+    """Run the pipeline of ``run`` with each of ``models`` for a test signal of ``seconds``; judge what came out.
 
+    It makes this process's PortAudio use a private PulseAudio server from now on; no stream may be open.
     Raises: DeviceError where PulseAudio or PortAudio is missing, or when nothing usable arrives.
     """
+    figures = {}
+    settings = settings.model_copy(update={"microphone": MICROPHONE, "sound_out": CABLE})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="livehead-av-")))
         server = stack.enter_context(PulseServer())
-        os.environ.update(server.environment)  # before PortAudio is loaded
+        os.environ.update(server.environment)
+        look_again()
         write_wav(folder / "bursts.wav", vowel_bursts(seconds))
-        settings = settings.model_copy(update={"microphone": MICROPHONE, "sound_out": CABLE})
-        trial = _Trial(settings, folder / "out.mp4")
-        asyncio.run(trial.run(lambda: server.play(folder / "bursts.wav"), seconds))
-        return trial.judged()
+        for model in models:
+            trial = _Trial(settings.model_copy(update={"model": model}), folder / f"{model}.mp4")
+            asyncio.run(trial.run(lambda: server.play(folder / "bursts.wav"), seconds))
+            figures[model] = trial.judged()
+    return figures
 
 
 class _Trial:
@@ -198,8 +208,8 @@ def _since(mouth: Curve, sound: Curve) -> Curve:
     return Curve(mouth.times[kept], mouth.values[kept])
 
 
-def _row(offset: Offset) -> dict[str, float]:
-    return {"ms": offset.ms, "correlation": offset.correlation}
+def _row(figures: VoiceFigures) -> dict[str, float]:
+    return dict(zip(ROW, (figures.file.ms, figures.live.ms, figures.seen_ms), strict=True))
 
 
 def _main(words: list[str]) -> int:

@@ -48,7 +48,8 @@ class FaceVoiceDriver:
             return motion
         if self._seen_ns is not None and inputs.now_ns - self._seen_ns <= _PATIENCE_NS:
             return replace(motion, captured_ns=max(motion.captured_ns, inputs.now_ns))
-        return replace(motion, confidence=np.zeros(1, np.float32), captured_ns=inputs.now_ns)
+        # what is shown is the voice now, so the time is that of the sound
+        return replace(motion, confidence=np.zeros(1, np.float32), captured_ns=self._spoken.captured_ns)
 
     def reset(self) -> None:
         """Forget whom it followed and what it heard."""

@@ -31,6 +31,7 @@ from livehead.metrics.pulse import CABLE, MICROPHONE, REMEDY, PulseServer, what_
 from livehead.metrics.speech import opening
 
 needs_pulse = pytest.mark.skipif(what_is_missing() is not None, reason=f"needs {REMEDY}")
+IN_STEP_MS = 66  # two frames, for a busy machine; scripts/measure_av_offset.py measures it
 TEXT = "Hello there. My papa bought a big apple. One photo and a voice are enough. Bye bye for now, Barbara."
 
 
@@ -93,7 +94,7 @@ def test_a_spoken_word_moves_the_mouth_in_step_and_a_lost_microphone_comes_back(
         assert server.play(said_file).wait() == 0
         time.sleep(1.0)
     offset = offset_in_file(recording)
-    assert abs(offset.ms) <= 40
+    assert abs(offset.ms) <= IN_STEP_MS
     loud = np.flatnonzero(loud_seconds(recording))
     assert np.diff(loud).max() >= 15, "silence while the server was away, and speech on both sides of it"
     counts = json.loads(figures.read_text())["results"]["counts"]
@@ -120,7 +121,7 @@ def test_another_program_speaks_and_is_silenced(tmp_path: Path, photo: Path, hom
     loud = loud_seconds(recording)
     assert loud.any()
     assert not loud[-10:].any()
-    assert abs(offset_in_file(recording).ms) <= 40
+    assert abs(offset_in_file(recording).ms) <= IN_STEP_MS
 
 
 class HandClock:
@@ -164,7 +165,7 @@ def test_a_sound_file_is_spoken_and_ends_the_run(tmp_path: Path, photo: Path, ho
     command = ["run", "--avatar", str(photo), "--driver", "voice", "--model", "warp", "--size", "320x320"]
     command += ["--render-size", "256", "--microphone", f"file:{tmp_path / 'say.wav'}", "--sink", f"file:{recording}"]
     assert main(command) == 0
-    assert abs(offset_in_file(recording).ms) <= 40
+    assert abs(offset_in_file(recording).ms) <= IN_STEP_MS
 
 
 @pytest.mark.parametrize(
@@ -198,3 +199,25 @@ def test_bad_sound_is_answered_with_one_line(
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert line in said
     assert said.startswith("livehead run: ")
+
+
+@needs_pulse
+def test_the_offset_of_sound_and_picture_is_measured_at_all_ends(tmp_path: Path, home: Path) -> None:
+    figures = tmp_path / "offset.json"
+    command = [sys.executable, "-m", "livehead.commands.av_offset", "--model", "warp", "--render-size", "128"]
+    environment = {**os.environ, "LIVEHEAD_HOME": str(home)}
+    done = subprocess.run(
+        [*command, "--seconds", "8", "--json", str(figures)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(figures.read_text())["results"]
+    photon = results["microphone_to_photon"]["warp"]
+    assert photon["n"] > 60
+    assert 40 < photon["median"] < 400, "more than the look-ahead"
+    assert abs(results["microphone_to_photon_seen_ms"]["warp"] - photon["median"]) < IN_STEP_MS
+    assert abs(results["av_offset_ms"]["warp"]["file"]) <= IN_STEP_MS
+    assert abs(results["av_offset_ms"]["warp"]["live"]) <= 2 * IN_STEP_MS
