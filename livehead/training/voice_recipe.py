@@ -24,8 +24,7 @@ class Sync(Frozen):
     """How sound and picture of each clip are brought in step before the training, see ``voice_sync``.
 
     ``rounds`` of networks of ``steps`` steps, of which each has not heard one of ``folds`` parts of the persons. Clips
-    whose best correlation is below ``weakest`` are left out. What is learnt then leads the sound by ``lead_ms``: where
-    clips differ, most mouths are earlier than the networks agree on, and early lips are noticed less than late ones.
+    whose best correlation is below ``weakest`` are left out.
     """
 
     rounds: int = Field(2, ge=0)
@@ -33,7 +32,6 @@ class Sync(Frozen):
     steps: int = Field(200, ge=1)
     longest_ms: int = Field(240, ge=20)
     weakest: float = 0.25
-    lead_ms: float = 20.0
 
 
 class VoiceRecipe(Frozen):

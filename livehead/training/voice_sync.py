@@ -53,10 +53,7 @@ def brought_in_step(clips: Sequence[SpeechClip], learn: Learn, sync: Sync, kept:
     """The clips that go with their sound, each moved to where it does; ``kept`` is a CSV file that tells of all."""
     lags = _read(kept) if kept.is_file() else _measured(clips, learn, sync, seed)
     _write(lags, kept)
-    lead_s = sync.lead_ms / 1000
-    usable = [
-        clip.later(lags[clip.name].later_s - lead_s) for clip in clips if lags[clip.name].correlation >= sync.weakest
-    ]
+    usable = [clip.later(lags[clip.name].later_s) for clip in clips if lags[clip.name].correlation >= sync.weakest]
     log.info("%d of %d clips have their sound in step, or could be brought so", len(usable), len(clips))
     return usable
 

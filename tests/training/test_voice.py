@@ -177,7 +177,7 @@ def test_clips_that_do_not_go_with_their_sound_are_left_out(clips, tmp_path):
         heard.append({clip.person for clip in some})
         return lambda clip: envelope(clip.sound, np.arange(int(len(clip.sound) / RATE / STEP_S)) * STEP_S)
 
-    sync = Sync(rounds=2, folds=2, weakest=0.5, lead_ms=0)
+    sync = Sync(rounds=2, folds=2, weakest=0.5)
     every = [*clips, late, foreign]
     kept = brought_in_step(every, learn, sync, tmp_path / "sync.csv", seed=0)
     assert [clip.name for clip in kept] == [*(clip.name for clip in clips), "late_01"]
