@@ -223,6 +223,8 @@ class Players:
         self._waiting: Stage | None = None
         if settings.model == "auto":
             self._waiting = self._quick_enough()
+        elif self._first.model in known:
+            self._waiting = self._play(self._first)
 
     def _quick_enough(self) -> Playing:
         """The default model, or the quicker one where it is too slow."""
