@@ -17,7 +17,7 @@ from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.performance import Puppet
 from livehead.motion.speech import SpeechFace
 
-_EASE_S = 0.08  # over a seam in the sound
+_EASE_S = 0.05  # over a seam in the sound
 _LONGEST_SILENCE_S = 1.0  # more of it changes nothing
 _LIVELINESS = 1.4  # who speaks sways more than who waits
 
