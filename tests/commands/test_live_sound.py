@@ -155,8 +155,8 @@ async def test_after_clear_the_mouth_is_shut_within_100_ms(phase_ms: int) -> Non
     times, opened = np.array(since_ms), np.array(mouth)
     spoken = opened[(times > -1000) & (times <= 0)].max()
     assert spoken > 0.02
-    assert opened[times > 70].max() < 0.25 * spoken, "70 ms, since drawing takes time too"
-    assert opened[times > 140].max() < 0.02 * spoken
+    assert opened[times >= 100].max() < 0.02 * spoken
+    assert opened[times > 75].max() < 0.1 * spoken, "since drawing takes time too"
 
 
 def test_a_sound_file_is_spoken_and_ends_the_run(tmp_path: Path, photo: Path, home: Path) -> None:
