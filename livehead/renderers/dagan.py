@@ -19,10 +19,12 @@ from livehead.models.dagan.dense_motion import MotionMasks
 from livehead.models.dagan.prior import TorsoMotion
 from livehead.models.engine import Parts, Precision, Setting, choose_setting, prepare
 from livehead.models.quantize import Ranges, split_ranges
-from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.head import fit_head
+from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
 from livehead.motion.torso import torso_at_rest
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import Segmentation
+from livehead.renderers.mouth import Mouth, draw_cavity, study_mouth
 from livehead.weights.store import load_into, read_weights
 
 Sampled = TypeVar("Sampled", Image, Array)
@@ -30,6 +32,7 @@ Sampled = TypeVar("Sampled", Image, Array)
 _SIDE = 192  # of the picture that the network sees and generates: two cores draw it in time for 30 fps
 _LESSER_SIDE = 128  # of the same where less is asked for than at first: half the time of the other, 0.2 dB below it
 _DENSITY = 2  # samples of the photo per pixel of output: linear samples of an enlarged photo stay sharp
+_MADE_UP = 0.7  # of the inside of a mouth that the photo shows closed, what is painted over what the network draws
 _GEOMETRY = ("surface", "prior")  # parts of the network that stay exact: half a pixel is lost in half precision
 _PARTS: Parts = {
     "motion": MotionMasks,
@@ -52,6 +55,14 @@ class CompactAvatar:
         default_factory=WeakKeyDictionary, repr=False
     )
     _photos: dict[int, Image] = field(default_factory=dict, repr=False)
+    _mouths: list[Mouth] = field(default_factory=list, repr=False)
+
+    @property
+    def mouth(self) -> Mouth:
+        """What the portrait shows of the inside of its mouth."""
+        if not self._mouths:
+            self._mouths.append(study_mouth(self.image, self.motion.points3d()[0]))
+        return self._mouths[0]
 
     def photo(self, side: int) -> Image:
         """The portrait with ``_DENSITY`` samples a pixel for an output of ``side`` pixels."""
@@ -130,7 +141,7 @@ class CompactRenderer:
         torso = _torso_motion(pairs, self.setting.device)
         field = self._network.move(code, driving.to(self.setting.device), torso)
         drawn = _to_host(self._network.paint(code, field))
-        return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
+        return [self._compose(avatar, motion, *parts) for (avatar, motion), parts in zip(pairs, drawn, strict=True)]
 
     @torch.inference_mode()
     def _code(self, avatar: CompactAvatar) -> SourceCode:
@@ -143,7 +154,7 @@ class CompactRenderer:
             known[side] = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
         return known[side]
 
-    def _compose(self, avatar: CompactAvatar, generated: Image, blend: Array, flow: Array) -> Image:
+    def _compose(self, avatar: CompactAvatar, motion: Keypoints, generated: Image, blend: Array, flow: Array) -> Image:
         """The photo at full size along ``flow`` [G, G, 2], ``blend`` [S, S] of it, the rest ``generated`` [S, S, 3]."""
         whole = (self.size, self.size)
         shift = cv2.resize(flow, whole, interpolation=cv2.INTER_LINEAR)
@@ -152,7 +163,19 @@ class CompactRenderer:
         drawn = cv2.resize(generated, whole, interpolation=cv2.INTER_LINEAR)
         share = cv2.resize(blend, whole, interpolation=cv2.INTER_LINEAR)
         picture: Image = cv2.blendLinear(photo, drawn, share, 1 - share).astype(np.uint8, copy=False)
+        self._draw_mouth(picture, avatar, motion.points3d()[0])
         return np.dstack([picture, self._matte(avatar, flow)]) if self.alpha else picture
+
+    def _draw_mouth(self, picture: Image, avatar: CompactAvatar, face: Array) -> None:
+        """Darken, in place, a mouth that the photo shows closed: what is inside the network can only guess, palely."""
+        mouth = avatar.mouth
+        if mouth.toothless == 0:
+            return
+        scale = fit_head(avatar.motion.points3d()[0], face).scale
+        places, inside = (
+            to_pixels(points[:, :2], self.size, self.size) for points in (face, mouth.inside(face, scale))
+        )
+        draw_cavity(picture, mouth, places, inside, scale * self.size / 2, _MADE_UP * mouth.toothless)
 
     def _matte(self, avatar: CompactAvatar, flow: Array) -> Image:
         """The person's share of each pixel, carried along ``flow``: uint8 [size, size]."""

@@ -95,10 +95,11 @@ def inside_triangles(first: int) -> Indices:
     return np.array(triangles, np.int32)
 
 
-def draw_cavity(picture: Image, mouth: Mouth, face: Array, inside: Array, scale: float) -> None:
+def draw_cavity(picture: Image, mouth: Mouth, face: Array, inside: Array, scale: float, most: float = 1.0) -> None:
     """Lay the cavity between the two edges of ``inside`` [18, 2], in place.
 
-    ``face`` [478, 2] and ``inside`` are in pixels of ``picture`` [S, S, 3]; ``scale`` is pixels per source unit.
+    ``face`` [478, 2] and ``inside`` are in pixels of ``picture`` [S, S, 3]; ``scale`` is pixels per source unit;
+    ``most`` in [0, 1] is how much of it is laid over what is there.
     """
     hanging, lying = inside[:9], inside[9:]
     ends = face[MESH.mouth.upper[[0, -1]]]
@@ -112,7 +113,8 @@ def draw_cavity(picture: Image, mouth: Mouth, face: Array, inside: Array, scale:
         return
     mask = np.zeros((int(high[1] - low[1]), int(high[0] - low[0])), np.uint8)
     cv2.fillPoly(mask, [np.rint((outline - low) * 16).astype(np.int32)], (255,), cv2.LINE_AA, 4)
-    share = cv2.GaussianBlur(mask, (0, 0), max(0.008 * mouth.width * scale, 0.6)).astype(np.float32)[..., None] / 255
+    soft = cv2.GaussianBlur(mask, (0, 0), max(0.008 * mouth.width * scale, 0.6)).astype(np.float32)
+    share = soft[..., None] * np.float32(most / 255)
     step = 2 if mask.shape[1] > _LARGE else 1
     half = (mask.shape[0] // step, mask.shape[1] // step)
     colours = _cavity(mouth, (face - low - (step - 1) / 2) / step, mouth.width * scale / step, half)

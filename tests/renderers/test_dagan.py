@@ -11,7 +11,8 @@ from livehead.errors import SourceError
 from livehead.metrics.image import psnr
 from livehead.models.dagan.compact import build_compact
 from livehead.models.dagan.prior import TORSO
-from livehead.motion.keypoints import MESH478
+from livehead.motion.keypoints import MESH478, to_pixels
+from livehead.motion.performance import Pose, Puppet
 from livehead.motion.torso import torso_at_rest
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.archive import read_archive, write_archive
@@ -90,6 +91,18 @@ def test_below_its_first_size_the_network_draws_a_smaller_picture_of_the_same(po
     lesser = renderer.render(avatar, motion)
     assert sides == [192, 128]
     assert psnr(lesser, cv2.resize(full, (192, 192), interpolation=cv2.INTER_AREA)) > 26
+
+
+def test_a_mouth_that_the_photo_shows_closed_opens_dark(renderer):
+    bgr = cv2.imread(str(files("livehead.assets") / "drawn.png"))
+    drawn = renderer.prepare(prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), "drawn"))
+    motion = Puppet(drawn.motion)(Pose(jaw=0.6), 0)
+    picture = renderer.render(drawn, motion)
+    upper, lower = (int(to_pixels(motion.value[0, lip], 256, 256)[1]) for lip in (13, 14))
+    column = int(to_pixels(motion.value[0, 13], 256, 256)[0])
+    assert lower - upper > 4
+    lips = picture[[upper - 3, lower + 3], column].mean()
+    assert picture[upper + 1 : lower, column].mean(axis=-1).min() < 0.6 * lips
 
 
 def test_alpha_is_the_persons_and_moves_with_it(portrait):

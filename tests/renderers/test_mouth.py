@@ -65,6 +65,14 @@ def test_a_closed_mouth_opens_over_a_dark_cavity_with_upper_teeth():
     assert np.all(column[bottom + 3 :] == 150)
 
 
+def test_part_of_the_cavity_is_as_much_of_it():
+    mouth, target = study_mouth(smile(0.0), face(0.0)), face(0.4)
+    whole, half = (np.full((SIDE, SIDE, 3), 150, np.uint8) for _ in range(2))
+    for image, most in ((whole, 1.0), (half, 0.5)):
+        draw_cavity(image, mouth, pixels(target), pixels(mouth.inside(target, 1.0)), SIDE / 2, most)
+    np.testing.assert_allclose(half, (150 + whole.astype(float)) / 2, atol=1)
+
+
 def test_a_mouth_that_does_not_part_is_not_painted():
     mouth = study_mouth(smile(0.2), face(0.2))
     image = smile(0.2)
