@@ -30,6 +30,7 @@ from livehead.commands.performer import ASTRONAUT
 from livehead.config import GainSettings, PictureSettings, RunSettings
 from livehead.errors import ConfigError
 from livehead.frames import Image
+from livehead.governor import Quality, ladder
 from livehead.interfaces import Driver
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
@@ -273,4 +274,5 @@ class Players:
             calibration=calibration,
             backdrop=choice.backdrop if shown else None,
         )
+        company.warm_up(ladder(Quality(settings.render_size, 1, settings.stream.fps)))
         return Playing(choice, company, driver)

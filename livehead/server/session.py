@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from livehead.audio.ring import SoundRing
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
 from livehead.clock import NS, now_ns
 from livehead.concurrency import Worker
@@ -80,6 +81,7 @@ class Session:
             [ends.sink(self.broadcast), self.recorder],
             fps=fps,
             microphone=self._microphone,
+            ear=SoundRing(on_gap=lambda: self.stats.count("sound.gaps")),
             governor=self.governor,
             stats=self.stats,
         )

@@ -109,15 +109,42 @@ class Colours(MediaStreamTrack):
         return frame
 
 
+class Tone(MediaStreamTrack):
+    """A microphone that hums."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    async def recv(self) -> av.AudioFrame:
+        await asyncio.sleep(0.02)
+        times = (self.count + np.arange(960)) / 48_000
+        samples = np.rint(12_000 * np.sin(2 * np.pi * 200 * times)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, self.count, Fraction(1, 48_000)
+        self.count += 960
+        return frame
+
+
 class Client:
     """A stranger's end of the connection: aiortc as it is."""
 
-    def __init__(self, camera: MediaStreamTrack | None = None, *, sound: bool = False) -> None:
+    def __init__(
+        self,
+        camera: MediaStreamTrack | None = None,
+        microphone: MediaStreamTrack | None = None,
+        *,
+        sound: bool = False,
+    ) -> None:
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.tracks: dict[str, MediaStreamTrack] = {}
         self.peer.on("track", lambda track: self.tracks.update({track.kind: track}))
         first = self.peer.addTransceiver(camera or "video", "sendrecv" if camera else "recvonly")
-        if sound:
+        if microphone is not None:
+            self.peer.addTransceiver(microphone, "sendrecv")
+        elif sound:
             self.peer.addTransceiver("audio", "recvonly")
         tune_addresses(first)
 

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from livehead.commands.bench_webrtc import PassThrough
 from livehead.errors import LiveheadError, ProtocolError
+from livehead.interfaces import Inputs, Motion
 from livehead.server.peer import Peer
 from livehead.server.whip import Broadcasts
 from livehead.sinks.webrtc import Broadcast
-from tests.server.conftest import Client, Colours, sessions
+from tests.server.conftest import Client, Colours, Tone, sessions
 
 
 def shows_the_camera(picture: np.ndarray) -> bool:
@@ -38,6 +40,27 @@ async def test_a_performer_s_camera_comes_back_as_the_avatar() -> None:
         assert pictures[-1].shape == (96, 128, 3)
         assert session.figures().fps > 5
         await client.close()
+
+
+async def test_a_driver_hears_the_performer_s_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[np.ndarray] = []
+    estimate = PassThrough.estimate
+
+    def listening(stage: PassThrough, inputs: Inputs) -> Motion:
+        if inputs.audio is not None:
+            heard.append(inputs.audio.samples)
+        return estimate(stage, inputs)
+
+    monkeypatch.setattr(PassThrough, "estimate", listening)
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client = Client(Colours(), Tone())
+        await client.take(await session.perform(await client.offer()))
+        await client.pictures(40)
+        await client.close()
+    spectrum = np.abs(np.fft.rfft(heard[-1][0]))
+    assert abs(spectrum.argmax() * 16_000 / heard[-1].shape[1] - 200) < 5
+    assert np.abs(heard[-1]).max() > 0.2
 
 
 async def test_viewers_share_one_encoder_and_each_begins_with_a_whole_picture() -> None:
