@@ -130,7 +130,12 @@ def _framed(watched: _Watched, neutral: Keypoints) -> _Watched:
     zoom = np.float32(max(width, height) / crop.side)
     corner = to_square(np.array([crop.left, crop.top], np.float32) - 0.5, width, height)
     motions = [
-        motion.moved((motion.value - corner) * zoom - 1, None if motion.depth is None else motion.depth * zoom)
+        replace(
+            motion,
+            value=(motion.value - corner) * zoom - 1,
+            depth=None if motion.depth is None else motion.depth * zoom,
+            torso=None if motion.torso is None else (motion.torso - corner) * zoom - 1,
+        )
         for motion in watched.motions
     ]
     return replace(watched, motions=motions)

@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from livehead.animator import Animator
 from livehead.capture.synthetic import SyntheticCapture
 from livehead.commands.bench_live import FILM, filmed, live_subject
 from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
@@ -125,16 +124,16 @@ def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = 
     fps = settings.stream.fps
 
     async def play(plan: Jumps, receiver: Receiver) -> Played:
-        animator: Animator = assemble(
-            settings, [portrait], make_driver("auto", [portrait], settings.model, settings.precision), AvatarStore()
-        ).animator
+        driver = make_driver("auto", [portrait], settings.model, settings.precision)
+        company = assemble(settings, [portrait], driver, AvatarStore())
         capture = SyntheticCapture(shots, fps=settings.camera.fps, scene=plan)
         sink: Sink = ReceiverSink(receiver)
         if importlib.util.find_spec("pyvirtualcam"):
             receiver.register()
             sink = VirtualCameraSink(size=settings.stream.size, fps=fps, backend=BACKEND)
         governor = Governor(Quality(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps)
-        pipeline = Pipeline(capture, animator, [sink], fps=fps, governor=governor)
+        company.warm_up(governor.steps)
+        pipeline = Pipeline(capture, company.animator, [sink], fps=fps, governor=governor)
         await pipeline.run()
         return Played(capture.start_ns, capture.skipped, pipeline.stats)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,6 +15,7 @@ from livehead.commands.dagan import CHECKPOINTS, weights_version
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
 from livehead.frames import Image
+from livehead.governor import Quality, ladder
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.keypoints import Keypoints
@@ -58,6 +59,14 @@ class Company:
     def hardware(self) -> str:
         """What does the renderer's work."""
         return self.renderer.hardware
+
+    def warm_up(self, steps: Iterable[Quality]) -> None:
+        """Draw once at each size of ``steps``, so that no fall of quality has to wait for what it compiles."""
+        full = self.renderer.size
+        for size in {step.size for step in steps}:
+            self.renderer.size = size
+            self.renderer.render(self.avatars[0], self.avatars[0].motion)
+        self.renderer.size = full
 
     def recalibrate(self) -> None:
         """Look for the performer's neutral face anew."""
@@ -179,13 +188,25 @@ def assemble(
 
 
 def keeps_up(company: Company, fps: float) -> bool:
-    """Whether the renderer draws in time for live pictures; a quarter of each is left to all that follows it."""
+    """Whether the renderer draws in time for live pictures, at its size or at what the governor makes of it first; a
+    quarter of each is left to all that follows it."""
+    full = company.renderer.size
+    quick = False
+    for quality in ladder(Quality(full, 1, fps))[:2]:
+        company.renderer.size = quality.size
+        quick = quick or _draws_in(company) * fps < 1 - _LEFT
+    company.renderer.size = full
+    return quick
+
+
+def _draws_in(company: Company) -> float:
+    """Seconds for a picture, once what a first one compiles is there."""
     times = []
-    for _ in range(_TRIALS):
+    for _ in range(1 + _TRIALS):
         start = now_ns()
         company.renderer.render(company.avatars[0], company.avatars[0].motion)
         times.append((now_ns() - start) / 1e9)
-    return median(times) * fps < 1 - _LEFT
+    return median(times[1:])
 
 
 def to_gains(settings: GainSettings) -> Gains:

@@ -129,6 +129,7 @@ class LiveRun:
         self.governor = Governor(
             Quality(settings.render_size, 1, stream.fps), budget.frame_ms or 1000 / stream.fps, budget.machine_share
         )
+        company.warm_up(self.governor.steps)
         self.pipeline = Pipeline(
             open_capture(settings.capture, settings.camera) if self.needs_camera else None,
             company.animator,

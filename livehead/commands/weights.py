@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bring = actions.add_parser("import", help="check published files and keep them as safetensors")
     bring.add_argument("files", type=Path, nargs="+", metavar="FILE", help="as downloaded from their authors")
     bring.add_argument("--as", dest="name", required=True, choices=tuple(PUBLICATIONS), help="what they are")
+    bring.add_argument(
+        "--licence", metavar="TEXT", help="of weights that you trained yourself; the authors' own if absent"
+    )
     verify = actions.add_parser("verify", help="check the sha256 of all, or of those named")
     verify.add_argument("names", nargs="*", metavar="NAME")
 
@@ -28,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     """Raises: WeightsError, ConfigError."""
     library = Library()
     if args.action == "import":
-        _import(library, args.name, args.files)
+        _import(library, args.name, args.files, args.licence)
     elif args.action == "verify":
         return _verify(library, args.names or [*bundled(), *library.names()])
     else:
@@ -36,8 +39,8 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _import(library: Library, name: str, files: list[Path]) -> None:
-    entry = library.add(name, files)
+def _import(library: Library, name: str, files: list[Path], licence: str | None) -> None:
+    entry = library.add(name, files, licence)
     networks = ", ".join(entry.networks.values())
     print(f"{name}: {networks} kept in {library.path(name)}")
     print(f"licence: {entry.licence} ({entry.source})")

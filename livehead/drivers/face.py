@@ -1,4 +1,4 @@
-"""The performer's face in the camera's picture drives the avatar."""
+"""The performer's face in the camera's picture, and the torso below it, drive the avatar."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from livehead.interfaces import Inputs
 from livehead.motion.filters import Smoother, Smoothing
 from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.torso import TorsoTracker
+
+_FORGET_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is somebody else
 
 
 class FaceDriver:
-    """Tracks the largest face and keeps to it. A ``Driver`` of ``mesh478``, for one thread."""
+    """Tracks the largest face and keeps to it. A ``Driver`` of ``mesh478`` with a torso, for one thread."""
 
     def __init__(self, smoothing: Smoothing | None = None) -> None:
         self._mesh = FaceMesh()
+        self._torso = TorsoTracker()
+        self._seen_ns = 0
         self._smoother = Smoother(smoothing)
         nothing = np.zeros((1, 478, 2), np.float32)
         self._last = Keypoints(MESH478, nothing, nothing[..., 0], None, np.zeros(1, np.float32), 0)
@@ -34,14 +39,22 @@ class FaceDriver:
         frame = inputs.frame
         if frame is None:
             return self._last
-        faces = self._mesh.detect(frame.image[..., :3], frame.captured_ns)
-        unseen = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
-        self._last = self._smoother(faces[0] if faces else unseen)
+        image = frame.image[..., :3]
+        faces = self._mesh.detect(image, frame.captured_ns)
+        if faces:
+            if frame.captured_ns - self._seen_ns > _FORGET_NS:
+                self._torso.reset()
+            self._seen_ns = frame.captured_ns
+            now = replace(faces[0], torso=self._torso.follow(image, faces[0]))
+        else:
+            now = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
+        self._last = self._smoother(now)
         return self._last
 
     def reset(self) -> None:
         """Forget whom it followed."""
         self._mesh.reset()
+        self._torso.reset()
         self._smoother.reset()
 
     def close(self) -> None:

@@ -51,6 +51,7 @@ class ReplayDriver:
             value=start.value + (end.value - start.value) * share,
             depth=_between(start.depth, end.depth, share),
             jacobian=_between(start.jacobian, end.jacobian, share),
+            torso=_between(start.torso, end.torso, share),
         )
 
 

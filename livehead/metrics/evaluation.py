@@ -7,7 +7,7 @@ over frames, then over clips. Models come from outside as ``Prepare``, so this m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from livehead.metrics.image import box_l1, flicker, l1, psnr, sharpness, ssim
 from livehead.metrics.landmarks import FaceFinder, akd, face_box, find_mesh, mouth_box, pose_gap
 from livehead.metrics.lists import FramePair, Still
 from livehead.motion.keypoints import Keypoints
+from livehead.perception.torso import TorsoTracker
 
 SIDE = 256
 METRICS = ("l1", "psnr", "ssim", "akd", "missed", "mouth_l1", "sharpness", "flicker", "identity")
@@ -29,7 +30,10 @@ METRICS = ("l1", "psnr", "ssim", "akd", "missed", "mouth_l1", "sharpness", "flic
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One frame of a clip, uint8 [256, 256, 3] RGB, and the ``mesh478`` found in it (static mode)."""
+    """One frame of a clip, uint8 [256, 256, 3] RGB, and the ``mesh478`` found in it (static mode).
+
+    In clips the mesh comes with the torso, followed from the clip's first frame on.
+    """
 
     image: Image
     mesh: Keypoints
@@ -141,10 +145,11 @@ def _read(path: Path, finder: FaceFinder, count: int) -> _Clip:
         )
     images = read_frames(path, [0, *chosen], SIDE)
     shots: dict[int, Shot] = {}
-    for index, image in images.items():
+    torso = TorsoTracker()  # measured against the first frame, which is the source
+    for index, image in sorted(images.items()):
         mesh = find_mesh(finder, image)
         if mesh is not None:
-            shots[index] = Shot(image, mesh)
+            shots[index] = Shot(image, replace(mesh, torso=torso.follow(image, mesh)))
     if 0 not in shots:
         raise NoFaceError(f"no face in the first frame of {path}", "leave the clip out of the list", subject=str(path))
     driving = [shots[index] for index in chosen if index in shots]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class SavedNeutral(TypedDict):
     value: list[list[float]]
     depth: list[float] | None
     jacobian: list[list[list[float]]] | None
+    torso: NotRequired[list[list[float]] | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,11 @@ class _Change:
         jacobian = target.jacobian
         if start.jacobian is not None and target.jacobian is not None:
             jacobian = start.jacobian + share * (target.jacobian - start.jacobian)
-        return replace(target.moved(start.value + share * (target.value - start.value), depth), jacobian=jacobian)
+        torso = target.torso
+        if start.torso is not None and target.torso is not None:
+            torso = start.torso + share * (target.torso - start.torso)
+        moved = target.moved(start.value + share * (target.value - start.value), depth)
+        return replace(moved, jacobian=jacobian, torso=torso)
 
 
 class Calibration:
@@ -115,13 +120,14 @@ class Calibration:
             "value": np.round(neutral.value[0], 5).tolist(),
             "depth": None if neutral.depth is None else np.round(neutral.depth[0], 5).tolist(),
             "jacobian": None if neutral.jacobian is None else np.round(neutral.jacobian[0], 5).tolist(),
+            "torso": None if neutral.torso is None else np.round(neutral.torso[0], 5).tolist(),
         }
 
     @classmethod
     def load(cls, saved: Mapping[str, object]) -> Calibration:
         """The calibration that ``save`` wrote. Raises: ConfigError when it did not."""
         try:
-            depth, jacobian = saved["depth"], saved["jacobian"]
+            depth, jacobian, torso = saved["depth"], saved["jacobian"], saved.get("torso")
             neutral = Keypoints(
                 set=str(saved["set"]),
                 value=np.asarray(saved["value"], np.float32)[None],
@@ -129,6 +135,7 @@ class Calibration:
                 jacobian=None if jacobian is None else np.asarray(jacobian, np.float32)[None],
                 confidence=np.ones(1, np.float32),
                 captured_ns=0,
+                torso=None if torso is None else np.asarray(torso, np.float32)[None],
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ConfigError("the calibration in the profile is broken", "calibrate again and save it anew") from error

@@ -37,7 +37,7 @@ class Smoothing:
 
 
 class Smoother:
-    """Smooths one stream of ``Keypoints`` by their ``captured_ns``; whole key points, jacobians too, in and out.
+    """Smooths one stream of ``Keypoints`` by their ``captured_ns``; whole key points, jacobians and torso too.
 
     Starts afresh by itself after a gap, a lost face or another set of points.
     """
@@ -68,6 +68,7 @@ class Smoother:
     def _start(self, keypoints: Keypoints) -> None:
         points = keypoints.points3d()
         self._velocity: Array = np.zeros_like(points)
+        self._torso_velocity: Array = np.zeros((len(points), 2), np.float32)
         self._size = max(float(keypoints.value.std(axis=1).mean()), 1e-6)
         self._mixing = _mixing(points[0], self.smoothing.neighbourhood * self._size)
 
@@ -84,7 +85,21 @@ class Smoother:
             value=last.value + share[..., None] * (now.value - last.value),
             depth=_blend(last.depth, now.depth, share),
             jacobian=_blend(last.jacobian, now.jacobian, share[..., None, None]),
+            torso=self._follow_torso(last.torso, now.torso, seconds),
         )
+
+    def _follow_torso(self, last: Array | None, now: Array | None, seconds: float) -> Array | None:
+        """The torso's points [B, 3, 2]; being a plane's they share one speed."""
+        if last is None or now is None:
+            return now
+        smoothing = self.smoothing
+        velocity = (now - last).mean(axis=1) / np.float32(seconds * self._size)
+        self._torso_velocity = self._torso_velocity + np.float32(_share(smoothing.speed_cutoff, seconds)) * (
+            velocity - self._torso_velocity
+        )
+        squared = np.square(self._torso_velocity).sum(axis=-1)
+        share = _share(smoothing.cutoff + smoothing.beta * squared, seconds)
+        return np.asarray(last + share[:, None, None] * (now - last), np.float32)
 
 
 def _blend(last: Array | None, now: Array | None, share: Array) -> Array | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from dataclasses import replace
 
 import numpy as np
 
 from livehead.motion.easing import smoothstep
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.performance import Pose, Puppet
+from livehead.motion.torso import torso_at_rest
 
 _BLINK_EVERY_S = (1.4, 7.0)
 _CLOSING_S, _SHUT_S, _OPENING_S = 0.075, 0.035, 0.17
@@ -27,11 +29,12 @@ class IdleMotion:
     def __init__(self, source: Keypoints, seed: int = 0) -> None:
         """``source``: the avatar's own motion, ``mesh478`` with depth."""
         self._puppet = Puppet(source)
+        self._torso = torso_at_rest(source.value[0])[None] if source.torso is None else source.torso
         self._pose = IdlePose(seed)
 
     def at(self, now_ns: int) -> Keypoints:
         """The avatar at ``now_ns`` of any clock that starts at or after 0."""
-        return self._puppet(self.pose(now_ns * 1e-9), now_ns)
+        return replace(self._puppet(self.pose(now_ns * 1e-9), now_ns), torso=self._torso)
 
     def pose(self, seconds: float) -> Pose:
         """The same as controls."""

@@ -23,7 +23,9 @@ MESH478 = "mesh478"
 class Keypoints:
     """``set`` names the points; ``value`` [B, K, 2] x, y in [-1, 1]; ``depth`` [B, K]; ``jacobian`` [B, K, 2, 2].
 
-    ``confidence`` [B] in [0, 1]; 0 = nothing seen, ``value`` is then the last good one. All arrays are float32.
+    ``confidence`` [B] in [0, 1]; 0 = nothing seen, ``value`` is then the last good one. ``torso`` [B, 3, 2]: where
+    three points that move with the torso are (``livehead.motion.torso``), None where that is not known. All arrays are
+    float32.
     """
 
     set: str
@@ -32,10 +34,17 @@ class Keypoints:
     jacobian: Array | None
     confidence: Array
     captured_ns: int
+    torso: Array | None = None
 
     def __post_init__(self) -> None:
         b, k = self.value.shape[:2]
-        expected = {"value": (b, k, 2), "depth": (b, k), "jacobian": (b, k, 2, 2), "confidence": (b,)}
+        expected = {
+            "value": (b, k, 2),
+            "depth": (b, k),
+            "jacobian": (b, k, 2, 2),
+            "confidence": (b,),
+            "torso": (b, 3, 2),
+        }
         for name, shape in expected.items():
             array = getattr(self, name)
             if array is not None and (array.shape != shape or array.dtype != np.float32):
@@ -47,7 +56,7 @@ class Keypoints:
         return bool((self.confidence > 0).any())
 
     def moved(self, value: Array, depth: Array | None = None) -> Keypoints:
-        """The same moment at other places."""
+        """The same moment with the points at other places; the torso's stay."""
         return replace(self, value=value, depth=self.depth if depth is None else depth)
 
     def points3d(self) -> Array:

@@ -30,6 +30,7 @@ class Presence:
         self._switched_ns = -(10**18)
         self._offset: Array = np.zeros((1, 1, 3), np.float32)
         self._turn: Array | None = None
+        self._lean: Array | None = None
 
     @property
     def away(self) -> bool:
@@ -46,7 +47,8 @@ class Presence:
         if away != self._away:
             self._away, self._switched_ns = away, now_ns
             self._offset = np.zeros_like(points) if self._shown is None else self._shown.points3d() - points
-            self._turn = _difference(self._shown, target)
+            self._turn = None if self._shown is None else _difference(self._shown.jacobian, target.jacobian)
+            self._lean = None if self._shown is None else _difference(self._shown.torso, target.torso)
         left = np.float32(1 - smoothstep((now_ns - self._switched_ns) * 1e-9 / _EASE_S))
         points = points + left * self._offset
         jacobian = target.jacobian
@@ -55,12 +57,18 @@ class Presence:
             value=np.ascontiguousarray(points[..., :2]),
             depth=None if target.depth is None else np.ascontiguousarray(points[..., 2]),
             jacobian=jacobian if jacobian is None or self._turn is None else jacobian + left * self._turn,
+            torso=self._torso(target, left),
         )
         return self._shown
 
+    def _torso(self, target: Keypoints, left: np.float32) -> Array | None:
+        """Idle motion tells of a torso only where the performer's own is known: else the picture would change with
+        every switch."""
+        if target.torso is None or (self._live is not None and self._live.torso is None):
+            return None
+        return target.torso if self._lean is None else target.torso + left * self._lean
 
-def _difference(shown: Keypoints | None, target: Keypoints) -> Array | None:
-    """Of Jacobians, where both have them."""
-    if shown is None or shown.jacobian is None or target.jacobian is None:
-        return None
-    return shown.jacobian - target.jacobian
+
+def _difference(shown: Array | None, target: Array | None) -> Array | None:
+    """Where both are there."""
+    return None if shown is None or target is None else shown - target

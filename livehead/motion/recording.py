@@ -3,7 +3,8 @@
 The file is a zip of npy arrays (``numpy.load`` opens it). ``about`` is JSON text: ``{"format": 1, "set": NAME}``. Each
 part ``n`` of some seconds holds ``times.n`` int64 [T] (nanoseconds since the first), ``confidence.n`` float32 [T],
 ``value.n`` [T, K, 2] and, if the set has them, ``depth.n`` [T, K] as int16 in steps of 1/8192 (0.03 pixels at 512), and
-``jacobian.n`` float32 [T, K, 2, 2]. Batch size is 1.
+``jacobian.n`` float32 [T, K, 2, 2]; where a torso was seen at all, ``torso.n`` float32 [T, 3, 2], NaN where it was not.
+Batch size is 1.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ class MotionRecorder:
         jacobians = [each.jacobian[0] for each in part if each.jacobian is not None]
         if len(jacobians) == len(part):
             arrays["jacobian"] = np.stack(jacobians)
+        if any(each.torso is not None for each in part):
+            unknown = np.full((1, 3, 2), np.nan, np.float32)
+            arrays["torso"] = np.concatenate([unknown if each.torso is None else each.torso for each in part])
         try:
             for name, array in arrays.items():
                 self._zip.writestr(f"{name}.{self._parts}.npy", _npy(array))
@@ -108,7 +112,7 @@ def load_motion(path: str | os.PathLike[str]) -> list[Keypoints]:
 def _read_part(file: np.lib.npyio.NpzFile, part: int, set_name: str) -> list[Keypoints]:
     value = _from_steps(file[f"value.{part}"])
     depth = _from_steps(file[f"depth.{part}"]) if f"depth.{part}" in file else None
-    jacobian = file.get(f"jacobian.{part}")
+    jacobian, torso = file.get(f"jacobian.{part}"), file.get(f"torso.{part}")
     times, confidence = file[f"times.{part}"], file[f"confidence.{part}"]
     return [
         Keypoints(
@@ -118,6 +122,7 @@ def _read_part(file: np.lib.npyio.NpzFile, part: int, set_name: str) -> list[Key
             jacobian=None if jacobian is None else jacobian[i : i + 1],
             confidence=confidence[i : i + 1],
             captured_ns=int(times[i]),
+            torso=None if torso is None or np.isnan(torso[i]).any() else torso[i : i + 1],
         )
         for i in range(len(times))
     ]

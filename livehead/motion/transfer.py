@@ -2,7 +2,8 @@
 
 Absolute: the avatar takes the performer's points as they are. Relative: it takes what changed since the performer's
 neutral face, in proportion to its own features; for a face mesh that is split into the head's rigid motion, the lids
-and the gaze (as ratios), the lips (as a gap) and the rest of the expression (as displacements).
+and the gaze (as ratios), the lips (as a gap) and the rest of the expression (as displacements). The torso, where
+the driver knows it, takes part with the gain of the head.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from livehead.motion.lips import LipShape, gaps, mouth_width, thickness, thinned
 from livehead.motion.mesh import MESH
 from livehead.motion.regions import brow_share, head_middle, mouth_share
 from livehead.motion.relative import relative_points
+from livehead.motion.torso import face_height, torso_at_rest
 
 Mode: TypeAlias = Literal["relative", "absolute"]
 
@@ -32,6 +34,7 @@ _GROWTH, _SHRINKING = (
     0.2,
 )  # of the logarithm of the head's size; beside a smaller head the photo has to be made up
 _KNEE = 0.6  # share of a limit up to which nothing is held back
+_LEAN = 0.7  # heights of the face that a point of the torso can leave its place
 _LOOK = 0.24  # widths of the eye that an iris can leave its middle
 _EYEBALL = 0.42  # its radius in widths of the eye
 
@@ -84,9 +87,22 @@ class MotionTransfer:
             return replace(self.source, confidence=driving.confidence, captured_ns=driving.captured_ns)
         neutral = self.calibration.observe(driving)
         if self._face is None:
-            return relative_points(self.source, driving, neutral, adapt_scale=True)
+            return replace(relative_points(self.source, driving, neutral, adapt_scale=True), torso=None)
         points = self._face(driving.points3d()[0], neutral.points3d()[0], self.gains)
-        return driving.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
+        moved = driving.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
+        return replace(moved, torso=self._torso(driving, neutral))
+
+    def _torso(self, driving: Keypoints, neutral: Keypoints) -> Array | None:
+        """The avatar's torso moved as the performer's did since ``neutral``, in proportion to the faces."""
+        if driving.torso is None:
+            return None
+        # a neutral face of an older profile has no torso: it is where the driver would have put it
+        before = torso_at_rest(neutral.value[0])[None] if neutral.torso is None else neutral.torso
+        own = torso_at_rest(self.source.value[0])[None] if self.source.torso is None else self.source.torso
+        height = face_height(self.source.value[0])
+        change = self.gains.head * height / face_height(neutral.value[0]) * (driving.torso - before)
+        held = np.array([_held(float(each), _LEAN * height) for each in change.ravel()], np.float32)
+        return np.asarray(own + held.reshape(change.shape), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

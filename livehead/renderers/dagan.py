@@ -16,9 +16,11 @@ from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.models.dagan.compact import CompactGenerator, CompactOutput, SourceCode, build_compact, join_codes
 from livehead.models.dagan.dense_motion import MotionMasks
+from livehead.models.dagan.prior import TorsoMotion
 from livehead.models.engine import Parts, Precision, Setting, choose_setting, prepare
 from livehead.models.quantize import Ranges, split_ranges
 from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.torso import torso_at_rest
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import Segmentation
 from livehead.weights.store import load_into, read_weights
@@ -26,6 +28,7 @@ from livehead.weights.store import load_into, read_weights
 Sampled = TypeVar("Sampled", Image, Array)
 
 _SIDE = 192  # of the picture that the network sees and generates: two cores draw it in time for 30 fps
+_LESSER_SIDE = 128  # of the same where less is asked for than at first: half the time of the other, 0.2 dB below it
 _DENSITY = 2  # samples of the photo per pixel of output: linear samples of an enlarged photo stay sharp
 _GEOMETRY = ("surface", "prior")  # parts of the network that stay exact: half a pixel is lost in half precision
 _PARTS: Parts = {
@@ -39,13 +42,15 @@ class CompactAvatar:
     """A portrait made ready for ``CompactRenderer``.
 
     ``image`` uint8 [S, S, 3] RGB; ``person`` float32 [192, 192] in [0, 1]. What the network makes of them is derived
-    when it is first needed and kept, per network and per size of output.
+    when it is first needed and kept, per network, side of its picture and size of output.
     """
 
     motion: Keypoints
     image: Image
     person: Array
-    _codes: WeakKeyDictionary[CompactGenerator, SourceCode] = field(default_factory=WeakKeyDictionary, repr=False)
+    _codes: WeakKeyDictionary[CompactGenerator, dict[int, SourceCode]] = field(
+        default_factory=WeakKeyDictionary, repr=False
+    )
     _photos: dict[int, Image] = field(default_factory=dict, repr=False)
 
     def photo(self, side: int) -> Image:
@@ -58,9 +63,12 @@ class CompactAvatar:
 class CompactRenderer:
     """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
 
-    ``size``: side of the output in pixels. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``:
-    ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the
-    bundled ones, for int8 with their ``ranges``.
+    Where a motion tells of the torso, the torso follows it, else the network guesses from the head.
+
+    ``size``: side of the output in pixels; set below what it was at first, the network draws a smaller picture too, in
+    half the time. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``: ``auto`` takes the fastest
+    that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the bundled ones, for int8 with
+    their ``ranges``.
 
     Raises: WeightsError, ConfigError.
     """
@@ -75,6 +83,7 @@ class CompactRenderer:
         ranges: Ranges | None = None,
     ) -> None:
         self.size = size
+        self._full = size
         self.alpha = alpha
         self.setting: Setting = choose_setting(precision)
         if network is None:
@@ -118,20 +127,21 @@ class CompactRenderer:
             return []
         code = join_codes([self._code(avatar) for avatar, _ in pairs])
         driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
-        field = self._network.move(code, driving.to(self.setting.device))
+        torso = _torso_motion(pairs, self.setting.device)
+        field = self._network.move(code, driving.to(self.setting.device), torso)
         drawn = _to_host(self._network.paint(code, field))
         return [self._compose(avatar, *parts) for (avatar, _), parts in zip(pairs, drawn, strict=True)]
 
     @torch.inference_mode()
     def _code(self, avatar: CompactAvatar) -> SourceCode:
-        known = avatar._codes.get(self._network)
-        if known is None:
-            image = torch.from_numpy(_resized(avatar.image, _SIDE)).permute(2, 0, 1)[None].float() / 255
-            person = torch.from_numpy(avatar.person)[None, None]
+        known = avatar._codes.setdefault(self._network, {})
+        side = _SIDE if self.size >= self._full else _LESSER_SIDE
+        if side not in known:
+            image = torch.from_numpy(_resized(avatar.image, side)).permute(2, 0, 1)[None].float() / 255
+            person = torch.from_numpy(_resized(avatar.person, side))[None, None]
             points = torch.from_numpy(avatar.motion.points3d())
-            known = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
-            avatar._codes[self._network] = known
-        return known
+            known[side] = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
+        return known[side]
 
     def _compose(self, avatar: CompactAvatar, generated: Image, blend: Array, flow: Array) -> Image:
         """The photo at full size along ``flow`` [G, G, 2], ``blend`` [S, S] of it, the rest ``generated`` [S, S, 3]."""
@@ -154,6 +164,18 @@ class CompactRenderer:
         return matte
 
 
+def _torso_motion(pairs: Sequence[tuple[CompactAvatar, Keypoints]], device: torch.device) -> TorsoMotion:
+    """The torsos of avatars and motions, as far as the motions know them."""
+    driving, source = [], []
+    for avatar, motion in pairs:
+        own = torso_at_rest(avatar.motion.value[0])[None] if avatar.motion.torso is None else avatar.motion.torso
+        driving.append(own if motion.torso is None else motion.torso)
+        source.append(own)
+    known = torch.tensor([float(motion.torso is not None) for _, motion in pairs])
+    there, here = (torch.from_numpy(np.concatenate(points)) for points in (driving, source))
+    return TorsoMotion(there.to(device), here.to(device), known.to(device))
+
+
 def _bundled() -> tuple[CompactGenerator, Ranges]:
     network = build_compact()
     tensors, ranges = split_ranges(read_weights("compact"))
@@ -168,11 +190,12 @@ def _to_host(output: CompactOutput) -> list[tuple[Image, Array, Array]]:
     return list(zip(generated, blend, output.field.flow.float().cpu().numpy(), strict=True))
 
 
-def _resized(image: Image, side: int) -> Image:
+def _resized(image: Sampled, side: int) -> Sampled:
+    """``image`` [S, S] or [S, S, C] with ``side`` pixels."""
     if image.shape[0] == side:
         return np.ascontiguousarray(image)
     how = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_CUBIC
-    return cv2.resize(image, (side, side), interpolation=how).astype(np.uint8, copy=False)
+    return cast(Sampled, cv2.resize(image, (side, side), interpolation=how))
 
 
 def _enlarged(image: Image) -> Image:

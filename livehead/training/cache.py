@@ -39,12 +39,16 @@ class ClipEntry:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """``frames`` uint8 [T, S, S, 3]; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64]: 255 = person."""
+    """``frames`` uint8 [T, S, S, 3]; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64]: 255 = person.
+
+    ``torso`` float32 [T, 3, 2], where it was followed: ``livehead.motion.torso``.
+    """
 
     entry: ClipEntry
     frames: npt.NDArray[np.uint8]
     landmarks: npt.NDArray[np.float32]
     masks: npt.NDArray[np.uint8]
+    torso: npt.NDArray[np.float32] | None = None
 
 
 def encode_landmarks(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

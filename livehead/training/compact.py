@@ -115,7 +115,7 @@ class _Trainer:
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(self.place.device.type, torch.bfloat16):
-            output = self.parallel(batch.source, batch.mask, batch.source_points, batch.target_points)
+            output = self.parallel(batch.source, batch.mask, batch.source_points, batch.target_points, batch.torso)
         terms = generator_losses(output, batch, recipe.loss)
         total = total_loss(terms, recipe.loss)
         if stage.adversarial > 0:
@@ -153,6 +153,9 @@ class _Trainer:
         for name, model in models.items():
             figures, sheets = evaluate(model, self.held_out, self.place.device)
             self.val_log.row(figures | self._when(self.stage) | {"model": name})
+            if model is not None and self.state.step:
+                figures, _ = evaluate(model, self.held_out, self.place.device, told=False)
+                self.val_log.row(figures | self._when(self.stage) | {"model": "untold"})
             if sheets:
                 folder = self.out / "sheets"
                 folder.mkdir(exist_ok=True)
@@ -183,16 +186,20 @@ def generator_losses(output: CompactOutput, batch: Batch, loss: Loss) -> dict[st
 
 @torch.no_grad()
 def evaluate(
-    model: CompactGenerator | None, held_out: list[tuple[str, Batch]], device: torch.device
+    model: CompactGenerator | None, held_out: list[tuple[str, Batch]], device: torch.device, told: bool = True
 ) -> tuple[dict[str, float], list]:
-    """Means over clips of ``psnr``, ``l1``, ``mouth_l1``, and sample rows; without a model the source is the answer."""
+    """Means over clips of ``psnr``, ``l1``, ``mouth_l1``, and sample rows; without a model the source is the answer.
+
+    ``told``: how the torso moved, as far as it was followed.
+    """
     figures, sheets = [], []
     for _, batch in held_out:
         batch = Batch(*(part.to(device) for part in batch))
         image = batch.source
         if model is not None:
             with torch.autocast(device.type, torch.bfloat16):
-                output = model(batch.source, batch.mask, batch.source_points, batch.target_points)
+                torso = batch.torso if told else None
+                output = model(batch.source, batch.mask, batch.source_points, batch.target_points, torso)
             image = output.image.float()
             sheets.append(sample_rows(batch, output, 1))
         mouth = mouth_mask(batch.target_points, image.shape[-1])

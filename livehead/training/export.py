@@ -57,7 +57,7 @@ def measured_ranges(tensors: dict[str, torch.Tensor], data: Path) -> Ranges:
     def look() -> None:
         for number in range(_PAIRS):
             batch = source.batch(1, Augmentation(), (number,))
-            network(batch.source, batch.mask, batch.source_points, batch.target_points)
+            network(batch.source, batch.mask, batch.source_points, batch.target_points, batch.torso)
 
     return observe(network, look)
 

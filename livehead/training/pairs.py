@@ -5,7 +5,7 @@ Every batch is a function of (seed, rank, step) alone, so a resumed run sees exa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,25 +14,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from livehead.models.dagan.prior import TorsoMotion
 from livehead.models.dagan.surface import mean_face
+from livehead.motion.keypoints import mesh_keypoints
 from livehead.motion.mesh import MESH
+from livehead.motion.torso import torso_at_rest
+from livehead.perception.torso import TorsoTracker
 from livehead.training.cache import Clip, ClipEntry, read_clip, read_index
 
 _STILL_SHARE = 0.04  # of the samples are photos: nothing moves
 _FAR_SHARE = 0.4  # of the pairs are the farthest apart of a few
 _MOUTH_SHARE = 0.35  # are those of a few whose mouths are opened the most differently
 _FAR_OF = 5
+_OTHER_SHOULDER = [0, 2, 1]
+_UNTOLD_SHARE = 0.3  # of the pairs come without the torso, as from a voice
 _LIPS = (13, 14)  # the inner lips' middles
 
 
 class Batch(NamedTuple):
-    """Pictures [B, 3, S, S] RGB in [0, 1], person mask [B, 1, S, S] of the source, meshes [B, 478, 3]."""
+    """Pictures [B, 3, S, S] RGB in [0, 1], person mask [B, 1, S, S] of the source, meshes [B, 478, 3].
+
+    Points of the torso [B, 3, 2], and whether they are known [B].
+    """
 
     source: Tensor
     mask: Tensor
     source_points: Tensor
     target: Tensor
     target_points: Tensor
+    source_torso: Tensor
+    target_torso: Tensor
+    torso_known: Tensor
+
+    @property
+    def torso(self) -> TorsoMotion:
+        """What a driver would know of it."""
+        return TorsoMotion(self.target_torso, self.source_torso, self.torso_known)
 
 
 @dataclass(frozen=True)
@@ -76,10 +93,10 @@ class PairSource:
         else:
             clip = self._moving[rng.choice(len(self._moving), p=self._odds)]
             first, second = _chosen(clip.landmarks, rng)
-        return self._augmented(_plain(clip, first, second), augmentation, rng)
+        return self._augmented(_plain(clip, first, second, rng.random() >= _UNTOLD_SHARE), augmentation, rng)
 
     def _augmented(self, pair: tuple[np.ndarray, ...], ranges: Augmentation, rng: np.random.Generator):
-        source, mask, source_points, target, target_points = pair
+        source, mask, source_points, target, target_points, *torsos, known = pair
         flip = rng.random() < 0.5
         zoom, turn = rng.uniform(*ranges.zoom), np.deg2rad(rng.uniform(-ranges.turn, ranges.turn))
         shift = rng.uniform(-1, 1, 2) * 2 * ranges.shift
@@ -101,8 +118,13 @@ class PairSource:
             moved = np.column_stack([mesh[:, :2] @ linear.T + shift, mesh[:, 2] * zoom]).astype(np.float32)
             return moved[self._mirror] if flip else moved
 
+        def plane(torso: np.ndarray) -> np.ndarray:
+            moved = (torso @ linear.T + shift).astype(np.float32)
+            return moved[_OTHER_SHOULDER] if flip else moved
+
         mask = cv2.warpAffine(mask, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return picture(source), mask, points(source_points), picture(target), points(target_points)
+        faces = picture(source), mask, points(source_points), picture(target), points(target_points)
+        return *faces, *map(plane, torsos), known
 
 
 def _chosen(landmarks: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
@@ -127,16 +149,33 @@ def _opening(landmarks: np.ndarray) -> np.ndarray:
 
 def _load(folder: Path, entry: ClipEntry, side: int) -> Clip:
     clip = read_clip(folder, entry)
+    clip = replace(clip, torso=followed_torso(clip))
     if clip.frames.shape[1] == side:
         return clip
     frames = np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in clip.frames])
-    return Clip(entry, frames, clip.landmarks, clip.masks)
+    return replace(clip, frames=frames)
 
 
-def _plain(clip: Clip, first: int, second: int) -> tuple[np.ndarray, ...]:
+def followed_torso(clip: Clip) -> np.ndarray | None:
+    """The torso's points [T, 3, 2] as a driver would have followed them; None where it cannot be."""
+    tracker = TorsoTracker()
+    followed = [
+        tracker.follow(frame, mesh_keypoints(mesh, 1.0, 0))
+        for frame, mesh in zip(clip.frames, clip.landmarks, strict=True)
+    ]
+    known = [each for each in followed if each is not None]
+    return np.concatenate(known) if len(known) == len(followed) else None
+
+
+def _plain(clip: Clip, first: int, second: int, told: bool = True) -> tuple[np.ndarray, ...]:
+    """Two frames of a clip, and the torso's two places, if it is ``told`` and was followed."""
     side = clip.frames.shape[1]
     mask = cv2.resize(clip.masks[first], (side, side), interpolation=cv2.INTER_LINEAR)
-    return clip.frames[first], mask, clip.landmarks[first], clip.frames[second], clip.landmarks[second]
+    faces = clip.frames[first], mask, clip.landmarks[first], clip.frames[second], clip.landmarks[second]
+    if not told or clip.torso is None:
+        rest = torso_at_rest(clip.landmarks[first])
+        return *faces, rest, rest, np.float32(0)
+    return *faces, clip.torso[first], clip.torso[second], np.float32(1)
 
 
 def _colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -153,7 +192,7 @@ def _stack(pairs: list[tuple[np.ndarray, ...]]) -> Batch:
         stacked = stacked[..., None] if stacked.ndim == 3 else stacked
         return stacked.permute(0, 3, 1, 2).contiguous().float() / 255
 
-    def meshes(column: int) -> Tensor:
+    def numbers(column: int) -> Tensor:
         return torch.from_numpy(np.stack([pair[column] for pair in pairs])).float()
 
-    return Batch(pictures(0), pictures(1), meshes(2), pictures(3), meshes(4))
+    return Batch(pictures(0), pictures(1), numbers(2), pictures(3), numbers(4), numbers(5), numbers(6), numbers(7))

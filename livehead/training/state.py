@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from livehead.models.dagan.compact import CompactGenerator, build_compact
+from livehead.models.quantize import split_ranges
 from livehead.training.adversary import Adversary
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.recipe import Recipe
@@ -33,7 +34,8 @@ def new_state(recipe: Recipe, device: torch.device, init: Path | None = None) ->
     """A fresh model, its moving average and optimiser."""
     model = build_compact().to(device, memory_format=torch.channels_last)
     if init is not None:
-        load_into(model, read_file(init), init.name)
+        weights, _ = split_ranges(read_file(init))  # whatever is trained gets ranges of its own when it is exported
+        load_into(model, weights, init.name)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]

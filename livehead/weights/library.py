@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+OWN = "trained by its owner"
+"""The source of a checkpoint that is not its authors' published one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Imported:
     """One imported checkpoint, as its JSON tells. ``networks``: official name by part; ``origin``: sha256 by file."""
@@ -144,8 +148,9 @@ class Library:
     def _digests(self, names: Sequence[str]) -> list[str]:
         return [self.entry(name).sha256 for name in names]
 
-    def add(self, name: str, files: Sequence[Path]) -> Imported:
-        """Read, check and keep the published ``files`` as ``name``. Raises: WeightsError, ConfigError."""
+    def add(self, name: str, files: Sequence[Path], licence: str | None = None) -> Imported:
+        """Read, check and keep the published ``files`` as ``name``, or others of that layout under their own
+        ``licence``. Raises: WeightsError, ConfigError."""
         publication = find_publication(name)
         chosen = _chosen(publication, files)
         tensors = {f"{part}/{key}": value for part, (_, each) in chosen.items() for key, value in each.items()}
@@ -156,8 +161,8 @@ class Library:
             entry = Imported(
                 name=name,
                 sha256=file_sha256(partial),
-                licence=publication.licence,
-                source=publication.source,
+                licence=licence or publication.licence,
+                source=OWN if licence else publication.source,
                 networks={part: network for part, (network, _) in chosen.items()},
                 origin={path.name: file_sha256(path) for path in files},
                 imported=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -169,11 +169,19 @@ def test_a_machine_too_slow_for_the_default_is_told_and_gets_the_other(
     assert "compact at 512 px" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("seconds", "enough"), [(0.0, True), (0.03, False)])
-def test_a_renderer_keeps_up_when_it_leaves_time_for_the_rest(seconds: float, enough: bool) -> None:
+@pytest.mark.parametrize(
+    ("seconds_at", "enough"),
+    [({512: 0.0, 384: 0.0}, True), ({512: 0.04, 384: 0.0}, True), ({512: 0.04, 384: 0.04}, False)],
+)
+def test_a_renderer_keeps_up_when_it_leaves_time_for_the_rest_at_its_size_or_the_governors(
+    seconds_at: dict[int, float], enough: bool
+) -> None:
     class Renderer:
+        size = 512
+
         def render(self, avatar: object, motion: object) -> None:
-            time.sleep(seconds)
+            time.sleep(seconds_at[self.size])
 
     company = SimpleNamespace(renderer=Renderer(), avatars=(SimpleNamespace(motion=None),))
     assert keeps_up(company, 30) is enough  # type: ignore[arg-type]
+    assert company.renderer.size == 512

@@ -52,3 +52,12 @@ def test_a_gap_without_a_face_is_not_bridged(source: Keypoints, recording: list[
     place(driver, source, 0.0)
     assert place(driver, source, 0.9) == pytest.approx(0.0, abs=1e-6)
     assert not driver.estimate(Inputs(None, None, 50 * SECOND_NS + 1_500_000_000)).seen
+
+
+def test_a_recorded_torso_plays_along(source: Keypoints, recording: list[Keypoints]) -> None:
+    told = [replace(each, torso=np.full((1, 3, 2), 0.1 * i, np.float32)) for i, each in enumerate(recording)]
+    driver = ReplayDriver([*told[:3], recording[3]])
+    place(driver, source, 0.0)
+    torso = driver.estimate(Inputs(None, None, 50 * SECOND_NS + 1_500_000_000)).torso
+    assert torso is not None
+    np.testing.assert_allclose(torso, 0.15, atol=1e-6)

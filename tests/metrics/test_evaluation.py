@@ -101,3 +101,23 @@ def test_clips_that_cannot_be_judged_are_told(finder, tmp_path, write_clip, astr
     empty = write_clip(tmp_path / "empty.mp4", [np.full((64, 64, 3), 127, np.uint8)] * 6)
     with pytest.raises(NoFaceError, match=r"empty\.mp4"):
         evaluate([empty], {"copy": copy}, finder)
+
+
+def test_driving_shots_tell_how_the_torso_moved_since_the_source(astronaut, write_clip, finder, tmp_path):
+    frames = [astronaut(zoom=0.7, shift=(2 * i, -i)) for i in range(8)]
+    seen = []
+
+    def watching(source):
+        def draw(driving):
+            seen.append((source.mesh, driving.mesh))
+            return driving.image
+
+        return draw
+
+    evaluate([write_clip(tmp_path / "aside.mp4", frames)], {"watching": watching}, finder, frames=4)
+    assert len(seen) == 4
+    for source, driving in seen:
+        moved = (driving.torso - source.torso)[0] * 128
+        head = (driving.value - source.value).mean(axis=1) * 128
+        assert np.abs(moved - head).max() < 1.5  # the whole picture moves
+    assert np.abs(seen[-1][1].torso - seen[-1][0].torso).max() * 128 > 8

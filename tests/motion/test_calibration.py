@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,3 +85,31 @@ def test_the_best_of_a_recording_is_the_calm_one_wherever_it_is(puppet: Puppet) 
 
 def test_a_recording_without_a_face_has_no_neutral() -> None:
     assert best_neutral([]) is None
+
+
+def test_the_neutral_torso_is_eased_saved_and_loaded(puppet: Puppet) -> None:
+    first, second = (
+        replace(puppet(pose, at), torso=np.full((1, 3, 2), place, np.float32))
+        for pose, at, place in ((POOR[0], 0, 0.0), (CALM, 40 * FRAME_NS, 0.4))
+    )
+    calibration = Calibration()
+    calibration.observe(first)
+    eased = [calibration.observe(replace(second, captured_ns=(40 + i) * FRAME_NS)).torso for i in range(20)]
+    places = [float(each[0, 0, 0]) for each in eased if each is not None]
+    assert len(places) == 20
+    assert np.abs(np.diff(places)).max() < 0.1
+    assert places[-1] == pytest.approx(0.4)
+    saved = json.loads(json.dumps(calibration.save()))
+    neutral = Calibration.load(saved).neutral
+    assert neutral is not None
+    assert neutral.torso is not None
+    np.testing.assert_allclose(neutral.torso, 0.4, atol=1e-5)
+
+
+def test_a_neutral_that_was_saved_before_torsos_were_known_is_read(puppet: Puppet) -> None:
+    saved = Calibration(puppet(CALM, 0)).save()
+    assert saved is not None
+    del saved["torso"]
+    neutral = Calibration.load(saved).neutral
+    assert neutral is not None
+    assert neutral.torso is None

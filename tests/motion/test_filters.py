@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,31 @@ def test_jacobians_are_smoothed_with_their_points(shape: Array) -> None:
     assert jacobian is not None
     share = 2 * np.pi * FRAME_NS * 1e-9
     np.testing.assert_allclose(jacobian, share / (share + 1), rtol=1e-5)
+
+
+def torso_stream(shape: Array, places: Array) -> list[Array]:
+    smoother = Smoother()
+    rest = np.array([[0, 0.2], [-0.2, 0.3], [0.2, 0.3]], np.float32)
+    stream = []
+    for i, place in enumerate(places):
+        smooth = smoother(replace(cloud(shape, i), torso=(rest + place).astype(np.float32)[None])).torso
+        assert smooth is not None
+        stream.append(smooth[0] - rest)
+    return stream
+
+
+def test_a_torso_that_trembles_is_steadied_and_one_that_moves_is_followed(shape: Array) -> None:
+    noise = np.random.default_rng(3).normal(0, NOISE, (60, 3, 2))
+    steadied = np.diff(torso_stream(shape, noise)[10:], axis=0).std() / np.diff(noise[10:], axis=0).std()
+    assert steadied < 0.5
+    path = np.linspace(0, 1.5 * SIZE, 10)[:, None, None]
+    behind = path[-1] - torso_stream(shape, np.broadcast_to(path, (10, 3, 2)))[-1]
+    assert np.abs(behind).max() < 0.25 * SIZE
+
+
+def test_a_torso_that_comes_into_sight_is_taken_as_it_is(shape: Array) -> None:
+    smoother = Smoother()
+    smoother(cloud(shape, 0))
+    torso = np.ones((1, 3, 2), np.float32)
+    assert smoother(replace(cloud(shape, 1), torso=torso)).torso is torso
+    assert smoother(cloud(shape, 2)).torso is None

@@ -10,6 +10,7 @@ from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.performance import Pose, Puppet
 from livehead.motion.presence import Presence
+from livehead.motion.torso import torso_at_rest
 
 FRAME_NS = 33_333_333
 LARGEST_STEP = 0.14  # of the distance to go: the steepest part of a fade of 0.35 s, a frame of 1/30 s
@@ -53,3 +54,27 @@ def test_confidence_and_time_are_those_of_the_live_motion(source: Keypoints) -> 
     _, shown = steps(source, [True, False], [Pose(), Pose()])
     assert [each.seen for each in shown] == [True, False]
     assert shown[1].captured_ns == FRAME_NS
+
+
+def with_torso(motion: Keypoints, right: float) -> Keypoints:
+    points = torso_at_rest(motion.value[0])[None] + np.array([right, 0], np.float32)
+    return replace(motion, torso=points.astype(np.float32))
+
+
+def test_a_torso_that_leant_comes_to_rest_without_a_jump(source: Keypoints) -> None:
+    presence, puppet = Presence(IdleMotion(source)), Puppet(source)
+    places = []
+    for i in range(60):
+        live = with_torso(puppet(Pose(), i * FRAME_NS), 0.2)
+        live = live if i < 30 else replace(live, confidence=np.zeros(1, np.float32))
+        shown = presence.apply(live, i * FRAME_NS).torso
+        assert shown is not None
+        places.append(shown[0, 0, 0] - torso_at_rest(source.value[0])[0, 0])
+    assert np.abs(np.diff(places)).max() < 0.15 * 0.2
+    assert abs(places[29] - 0.2) < 1e-5
+    assert abs(places[-1]) < 1e-5
+
+
+def test_the_torso_of_a_driver_that_knows_none_stays_unknown_while_nobody_is_there(source: Keypoints) -> None:
+    _, shown = steps(source, [True] * 10 + [False] * 30, [Pose()] * 40)
+    assert {each.torso is None for each in shown} == {True}

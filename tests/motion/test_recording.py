@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,24 @@ def test_anything_else_is_no_recorded_motion(tmp_path: Path) -> None:
         pass
     with pytest.raises(CaptureError, match="empty"):
         load_motion(tmp_path / "empty.npz")
+
+
+def test_a_torso_is_kept_where_it_was_seen(tmp_path: Path) -> None:
+    written = [moment(i) for i in range(310)]
+    torso = np.random.default_rng(0).uniform(-1, 1, (310, 1, 3, 2)).astype(np.float32)
+    written = [replace(each, torso=torso[i]) if i % 3 else each for i, each in enumerate(written)]
+    with MotionRecorder(tmp_path / "motion.npz") as recorder:
+        for each in written:
+            recorder.add(each)
+    for before, after in zip(written, load_motion(tmp_path / "motion.npz"), strict=True):
+        assert (before.torso is None) == (after.torso is None)
+        if before.torso is not None and after.torso is not None:
+            np.testing.assert_array_equal(after.torso, before.torso)
+
+
+def test_a_recording_without_a_torso_has_none(tmp_path: Path) -> None:
+    with MotionRecorder(tmp_path / "motion.npz") as recorder:
+        recorder.add(moment(1))
+    with np.load(tmp_path / "motion.npz") as file:
+        assert not [name for name in file.files if name.startswith("torso")]
+    assert load_motion(tmp_path / "motion.npz")[0].torso is None

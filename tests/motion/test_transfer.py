@@ -15,6 +15,7 @@ from livehead.motion.keypoints import Keypoints, mesh_keypoints
 from livehead.motion.lips import LipShape, gaps
 from livehead.motion.mesh import MESH
 from livehead.motion.performance import Pose, Puppet
+from livehead.motion.torso import face_height, torso_at_rest
 from livehead.motion.transfer import Gains, MotionTransfer
 
 
@@ -120,3 +121,50 @@ def test_other_points_are_refused_by_name(source: Keypoints) -> None:
     other = Keypoints("dagan15", np.zeros((1, 15, 2), np.float32), None, None, np.ones(1, np.float32), 0)
     with pytest.raises(ConfigError, match="dagan15.*mesh478"):
         MotionTransfer(source).apply(other)
+
+
+def leaning(motion: Keypoints, shift: tuple[float, float]) -> Keypoints:
+    torso = torso_at_rest(motion.value[0])[None] + np.array(shift, np.float32)
+    return replace(motion, torso=torso.astype(np.float32))
+
+
+def test_the_torso_leans_in_proportion_to_the_faces(source: Keypoints, performer: Puppet) -> None:
+    neutral = performer(Pose(), 0)
+    moved = MotionTransfer(source, calibration=Calibration(leaning(neutral, (0, 0))))
+    shift = 0.1 * face_height(neutral.value[0])
+    told = moved.apply(leaning(neutral, (shift, 0))).torso
+    assert told is not None
+    expected = torso_at_rest(source.value[0]) + [0.1 * face_height(source.value[0]), 0]
+    np.testing.assert_allclose(told[0], expected, atol=1e-5)
+
+
+def test_the_gain_of_the_head_is_the_torsos_too(source: Keypoints, performer: Puppet) -> None:
+    neutral = leaning(performer(Pose(), 0), (0, 0))
+    moved = MotionTransfer(source, gains=Gains(head=0), calibration=Calibration(neutral))
+    told = moved.apply(leaning(neutral, (0.1, 0.05))).torso
+    assert told is not None
+    np.testing.assert_allclose(told[0], torso_at_rest(source.value[0]), atol=1e-6)
+
+
+def test_a_torso_that_leaves_the_picture_is_held_back(source: Keypoints, performer: Puppet) -> None:
+    neutral = leaning(performer(Pose(), 0), (0, 0))
+    told = MotionTransfer(source, calibration=Calibration(neutral)).apply(leaning(neutral, (9.0, 0))).torso
+    assert told is not None
+    away = np.abs(told[0] - torso_at_rest(source.value[0])).max()
+    assert 0.3 < away / face_height(source.value[0]) < 0.8
+
+
+def test_an_unknown_torso_stays_unknown_and_an_older_neutral_is_made_up_for(
+    source: Keypoints, performer: Puppet
+) -> None:
+    neutral = performer(Pose(), 0)
+    moved = MotionTransfer(source, calibration=Calibration(neutral))
+    assert moved.apply(performer(Pose(yaw=10), 0)).torso is None
+    told = moved.apply(leaning(neutral, (0, 0))).torso
+    assert told is not None
+    np.testing.assert_allclose(told[0], torso_at_rest(source.value[0]), atol=1e-6)
+
+
+def test_absolute_motion_tells_the_torso_as_it_is(source: Keypoints) -> None:
+    driving = leaning(source, (0.07, -0.02))
+    assert MotionTransfer(source, mode="absolute").apply(driving).torso is driving.torso

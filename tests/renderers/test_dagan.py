@@ -10,7 +10,9 @@ from livehead.config import HOME
 from livehead.errors import SourceError
 from livehead.metrics.image import psnr
 from livehead.models.dagan.compact import build_compact
+from livehead.models.dagan.prior import TORSO
 from livehead.motion.keypoints import MESH478
+from livehead.motion.torso import torso_at_rest
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.archive import read_archive, write_archive
 from livehead.renderers.dagan import CompactAvatar, CompactRenderer
@@ -77,6 +79,19 @@ def test_another_size_needs_no_new_avatar(renderer, avatar):
         renderer.size = 256
 
 
+def test_below_its_first_size_the_network_draws_a_smaller_picture_of_the_same(portrait):
+    renderer = CompactRenderer(size=256, precision="fp32")
+    avatar = renderer.prepare(portrait)
+    sides = []
+    renderer.parts["decoder"].register_forward_pre_hook(lambda part, given: sides.append(given[2].shape[-1]))
+    motion = shifted(avatar.motion, 0.05)
+    full = renderer.render(avatar, motion)
+    renderer.size = 192
+    lesser = renderer.render(avatar, motion)
+    assert sides == [192, 128]
+    assert psnr(lesser, cv2.resize(full, (192, 192), interpolation=cv2.INTER_AREA)) > 26
+
+
 def test_alpha_is_the_persons_and_moves_with_it(portrait):
     renderer = CompactRenderer(size=128, alpha=True, precision="fp32", network=build_compact())
     avatar = renderer.prepare(portrait)
@@ -105,3 +120,26 @@ def test_the_bundled_weights_in_eight_bits_stay_close_to_the_exact_path(portrait
 def test_a_portrait_in_other_points_is_refused_by_name(renderer, portrait):
     with pytest.raises(SourceError, match=MESH478):
         renderer.prepare(replace(portrait, motion=replace(portrait.motion, set="dagan15")))
+
+
+def test_the_torso_follows_a_motion_that_tells_of_it(portrait):
+    torch.manual_seed(0)
+    network = build_compact()
+    network.motion.mask.bias.data[TORSO] = 25.0  # as if training had found it right
+    renderer = CompactRenderer(size=256, precision="fp32", network=network)
+    avatar = renderer.prepare(portrait)
+    rest = torso_at_rest(avatar.motion.value[0])[None]
+    aside = replace(avatar.motion, torso=rest + np.array([16 / 128, 0], np.float32))
+    still, leaning, untold = (
+        renderer.render(avatar, motion).astype(float)[-24:]
+        for motion in (replace(avatar.motion, torso=rest), aside, avatar.motion)
+    )
+    assert np.abs(leaning[:, 60:200] - still[:, 44:184]).mean() < 0.3 * np.abs(leaning - still)[:, 60:200].mean()
+    assert np.abs(untold - still).mean() < 0.5
+
+
+def test_told_and_untold_torsos_are_drawn_together(renderer, avatar):
+    told = replace(avatar.motion, torso=torso_at_rest(avatar.motion.value[0])[None] + np.float32(0.1))
+    together = renderer.render_many([(avatar, avatar.motion), (avatar, told)])
+    for image, motion in zip(together, (avatar.motion, told), strict=True):
+        assert np.abs(image.astype(int) - renderer.render(avatar, motion)).max() <= 1

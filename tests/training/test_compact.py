@@ -1,6 +1,8 @@
 import csv
 import hashlib
 import json
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from livehead.models.quantize import split_ranges
 from livehead.training.compact import run
 from livehead.training.export import export, half_weights
 from livehead.training.recipe import read_recipe
+from livehead.training.state import new_state
 from livehead.weights.store import load_into, read_file
 
 RECIPE = """
@@ -63,10 +66,10 @@ def test_an_adversarial_run_resumes_with_its_critic(cache, tmp_path):
     assert losses(tmp_path / "whole")[0] > losses(tmp_path / "plain")[0]
 
 
-def test_a_run_leaves_figures_of_the_unmoved_source_and_the_untrained_model(cache, tmp_path):
+def test_a_run_leaves_figures_of_the_source_the_untrained_model_and_the_trained_with_and_without_torso(cache, tmp_path):
     run(cache, recipe(tmp_path, 2), tmp_path / "out")
     with (tmp_path / "out" / "val.csv").open() as rows:
-        assert [row["model"] for row in csv.DictReader(rows)] == ["copy", "untrained", "average"]
+        assert [row["model"] for row in csv.DictReader(rows)] == ["copy", "untrained", "average", "untold"]
     assert list((tmp_path / "out" / "sheets").glob("*.png"))
 
 
@@ -104,3 +107,10 @@ def test_an_unknown_setting_is_refused_by_name(tmp_path):
     path.write_text("sede = 1\n" + RECIPE.format(samples=1))
     with pytest.raises(ConfigError, match="sede"):
         read_recipe(path)
+
+
+def test_the_bundled_weights_are_a_start(tmp_path):
+    bundled = Path(str(files("livehead.assets") / "compact.safetensors"))
+    state = new_state(read_recipe(recipe(tmp_path, 2)), torch.device("cpu"), init=bundled)
+    stored, _ = split_ranges(read_file(bundled))
+    assert all(torch.equal(value, stored[name].float()) for name, value in state.model.named_parameters())

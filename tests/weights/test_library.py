@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from livehead.errors import ConfigError, WeightsChecksumError, WeightsMismatchError, WeightsMissingError
 from livehead.weights.checkpoint import file_sha256
+from livehead.weights.library import OWN
 
 
 def test_a_published_checkpoint_is_kept_with_its_licence_and_origin(library, checkpoint, published):
@@ -31,6 +32,12 @@ def test_several_files_make_one_checkpoint(library, depth_files):
     assert entry.networks == {"encoder": "dagan-depth-encoder-18", "depth": "dagan-depth-decoder-18"}
     assert "Niantic" in entry.licence
     assert library.load("dagan-depth-18", ["encoder", "depth"]).keys() == {"encoder", "depth"}
+
+
+def test_weights_of_ones_own_are_kept_under_ones_own_licence(library, depth_files):
+    entry = library.add("dagan-depth-18", depth_files, "ours, for anything")
+    assert (entry.licence, entry.source) == ("ours, for anything", OWN)
+    assert library.entry("dagan-depth-18") == entry
 
 
 def test_safetensors_of_several_networks_are_taken_too(library, published, tmp_path):

@@ -25,12 +25,15 @@ from torch import Tensor, nn
 from livehead.models.blocks import Hourglass, Res, Same, relu
 from livehead.models.dagan.attention import CrossModalAttention
 from livehead.models.dagan.dense_motion import DenseMotion, blend
-from livehead.models.dagan.prior import CANDIDATES, HeadPrior
+from livehead.models.dagan.prior import CANDIDATES, TORSO, HeadPrior, MotionPrior, TorsoMotion
 from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface, SurfaceMap
 from livehead.models.grid import resize_flow, warp
 
 BLEND_PLANES = slice(12, 16)
 """Of the last convolution's planes: the blend map's, before they are shuffled to full size; the others are colours."""
+
+TORSO_PLANES = 5
+"""The photo's colours and person moved with the torso, and whether it is known."""
 
 
 @dataclass(frozen=True)
@@ -200,27 +203,34 @@ class CompactGenerator(nn.Module):
         card = torch.cat([F.avg_pool2d(seen, 4), mesh, layers.to(mesh.dtype)], dim=1)
         return SourceCode(image, points, card, middle, coarse, self.decoder.attention.remember(F.avg_pool2d(coarse, 2)))
 
-    def move(self, source: SourceCode, driving: Tensor) -> MotionField:
-        """Where everything goes for a driving mesh [B, 478, 3]."""
+    def move(self, source: SourceCode, driving: Tensor, torso: TorsoMotion | None = None) -> MotionField:
+        """Where everything goes for a driving mesh [B, 478, 3] and what is known of the torso."""
         height, width = source.card.shape[2:]
         skin = self.surface(driving, source.points, 2 * height)
-        seen, prior, skin_flow = self.look(source, driving, skin)
+        seen, prior = self.look(source, driving, skin, TorsoMotion.unknown(driving) if torso is None else torso)
         masks = self.motion(seen, prior.logits)
         rest = blend(masks.mask[:, :-1], prior.displacements) + masks.residual
         share = F.interpolate(masks.mask[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
-        flow = resize_flow(rest, 2 * height, 2 * width) + share.movedim(1, -1) * skin_flow
+        flow = resize_flow(rest, 2 * height, 2 * width) + share.movedim(1, -1) * skin.flow
         return MotionField(flow, masks.occlusion, skin.planes, masks.mask)
 
-    def look(self, source: SourceCode, driving: Tensor, skin: SurfaceMap):
-        """What the motion network sees [B, 40 + 2 layers, S/4, S/4], the prior, the skin's flow [B, S/2, S/2, 2]."""
+    def look(
+        self, source: SourceCode, driving: Tensor, skin: SurfaceMap, torso: TorsoMotion
+    ) -> tuple[Tensor, MotionPrior]:
+        """What the motion network sees [B, 45 + 2 layers, S/4, S/4], and the prior."""
         height, width = source.card.shape[2:]
         planes = F.avg_pool2d(skin.planes, 2)
-        prior = self.prior(driving, source.points, planes[:, :1])
+        prior = self.prior(driving, source.points, planes[:, :1], torso)
         guess = torch.softmax(prior.logits, dim=1)
         near = resize_flow(skin.flow, height, width) * guess[:, -1, :, :, None]
         moved = warp(source.card, blend(guess[:, :-1], prior.displacements) + near)  # differentiable in the layers
-        turned = warp(source.card[:, :4], blend(torch.ones_like(guess[:, :1]), prior.displacements[:, 1:2]))
-        return torch.cat([source.card, moved, turned, planes], dim=1), prior, skin.flow
+        everywhere = torch.ones_like(guess[:, :1])
+        turned, leant = (
+            warp(source.card[:, :4], blend(everywhere, prior.displacements[:, which : which + 1]))
+            for which in (1, TORSO)
+        )
+        known = everywhere * torso.known[:, None, None, None]
+        return torch.cat([source.card, moved, turned, planes, leant, known], dim=1), prior
 
     def paint(self, source: SourceCode, field: MotionField) -> CompactOutput:
         """Draw the source along a motion field."""
@@ -233,10 +243,12 @@ class CompactGenerator(nn.Module):
         generated, alpha = planes[:, :3], planes[:, 3:]
         return CompactOutput(warped, generated, alpha, field)
 
-    def forward(self, image: Tensor, mask: Tensor, points: Tensor, driving: Tensor) -> CompactOutput:
-        """Source as in ``encode``; ``driving`` mesh [B, 478, 3]."""
+    def forward(
+        self, image: Tensor, mask: Tensor, points: Tensor, driving: Tensor, torso: TorsoMotion | None = None
+    ) -> CompactOutput:
+        """Source as in ``encode``; ``driving`` mesh [B, 478, 3] and what is known of the torso."""
         source = self.encode(image, mask, points)
-        return self.paint(source, self.move(source, driving))
+        return self.paint(source, self.move(source, driving, torso))
 
 
 def join_codes(codes: Sequence[SourceCode]) -> SourceCode:
@@ -251,7 +263,7 @@ def join_codes(codes: Sequence[SourceCode]) -> SourceCode:
 def build_compact(sizes: CompactSizes | None = None) -> CompactGenerator:
     """The one place where the model's sizes meet."""
     sizes = sizes or CompactSizes()
-    seen = 2 * (4 + CARD_PLANES + sizes.layers) + 4 + SURFACE_PLANES
+    seen = 2 * (4 + CARD_PLANES + sizes.layers) + 4 + SURFACE_PLANES + TORSO_PLANES
     hourglass = Hourglass(seen, sizes.motion, sizes.motion_largest, sizes.motion_depth)
     attention = CrossModalAttention(sizes.attention, sizes.coarse, sizes.attention)
     return CompactGenerator(

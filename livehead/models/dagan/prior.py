@@ -1,7 +1,8 @@
 """A good guess at the motion of a head from two meshes, without learning: candidates and how far each is trusted.
 
 Candidates, in this order: no motion (the background), the head's affine map, the back of the head (the same turn at
-another depth), 25 key points' own motions, and last the skin's own flow as the surface gives it.
+another depth), 25 key points' own motions, the torso's affine map, and last the skin's own flow as the surface gives
+it.
 """
 
 from __future__ import annotations
@@ -45,12 +46,34 @@ KEYPOINTS = (
 )
 """Forehead, temples, ears, jaw, chin, brows, eye corners, irises, nose, mouth corners, outer and inner lips."""
 
-CANDIDATES = 3 + len(KEYPOINTS) + 1
+CANDIDATES = 3 + len(KEYPOINTS) + 2
+TORSO = CANDIDATES - 2
+"""Where the torso stands among the candidates."""
 
 _EARS = (234, 454)
 _BACKGROUND_FROM, _BACKGROUND_SLOPE, _BACKGROUND_MOST = 1.7, 6.0, 8.0
 _HEAD, _BACK, _POINT_REACH = -1.5, -4.0, 0.024
 _SKIN_ON, _SKIN_OFF = 6.0, -12.0
+_TORSO_ON, _TORSO_OFF = -4.0, -15.0  # below the chin, above it
+_TORSO_EDGE = 0.5  # radii of the face, below the chin, over which the one becomes the other
+_UNKNOWN = -30.0
+
+
+class TorsoMotion(NamedTuple):
+    """Points of the torso [B, 3, 2] (``livehead.motion.torso``) in both pictures; ``known`` [B]: 0 where they are not.
+
+    Those of unknown torsos may hold anything finite.
+    """
+
+    driving: Tensor
+    source: Tensor
+    known: Tensor
+
+    @classmethod
+    def unknown(cls, like: Tensor) -> TorsoMotion:
+        """Of the batch of ``like`` [B, ...]: nothing is known of any."""
+        points = like.new_zeros(len(like), 3, 2, dtype=torch.float32)
+        return cls(points, points, points[:, 0, 0])
 
 
 class MotionPrior(NamedTuple):
@@ -69,19 +92,22 @@ class HeadPrior(nn.Module):
         self.register_buffer("rigid", torch.as_tensor(np.array(MESH.rigid), dtype=torch.int64), persistent=False)
 
     @torch.no_grad()
-    def forward(self, driving: Tensor, source: Tensor, coverage: Tensor) -> MotionPrior:
-        """Meshes [B, 478, 3] and where the skin is seen, ``coverage`` [B, 1, H, W]."""
+    def forward(self, driving: Tensor, source: Tensor, coverage: Tensor, torso: TorsoMotion) -> MotionPrior:
+        """Meshes [B, 478, 3], where the skin is seen, ``coverage`` [B, 1, H, W], and what is known of the torso."""
         with exact(coverage):
-            return self._guess(driving.float(), source.float(), coverage)
+            return self._guess(driving.float(), source.float(), coverage, torso)
 
-    def _guess(self, driving: Tensor, source: Tensor, coverage: Tensor) -> MotionPrior:
+    def _guess(self, driving: Tensor, source: Tensor, coverage: Tensor, torso: TorsoMotion) -> MotionPrior:
         affine = affine_head(driving[:, self.rigid, :2], source[:, self.rigid, :2])
         d, s = driving[:, self.points, :2], source[:, self.points, :2]
         own = keypoint_displacements(d, s, affine[:, None, :, :2].expand(-1, d.shape[1], -1, -1))
         head = torch.cat([affine[:, :, :2] - torch.eye(2, device=d.device), affine[:, :, 2:]], dim=-1)
         back = self._back_of_head(driving, source)
-        displacements = torch.cat([torch.zeros_like(head)[:, None], head[:, None], back[:, None], own], dim=1)
-        return MotionPrior(displacements, self._logits(d, coverage))
+        still = torch.zeros_like(head)
+        below = torso_displacement(torso)
+        displacements = torch.cat([still[:, None], head[:, None], back[:, None], own, below[:, None]], dim=1)
+        chin = driving[:, MESH.chin, 1]
+        return MotionPrior(displacements, self._logits(d, coverage, chin, torso.known))
 
     def _back_of_head(self, driving: Tensor, source: Tensor) -> Tensor:
         """Displacement [B, 2, 3] of a plane behind the ears, by the skull's similarity of space."""
@@ -92,7 +118,7 @@ class HeadPrior(nn.Module):
         offset = turn[:, :2, 2] * depth[:, None] + shift[:, :2]
         return torch.cat([turn[:, :2, :2] - torch.eye(2, device=turn.device), offset[..., None]], dim=-1)
 
-    def _logits(self, points: Tensor, coverage: Tensor) -> Tensor:
+    def _logits(self, points: Tensor, coverage: Tensor, chin: Tensor, known: Tensor) -> Tensor:
         height, width = coverage.shape[2:]
         centre = points.mean(dim=1, keepdim=True)
         radius = (points - centre).norm(dim=-1).mean(dim=1)[:, None, None, None]
@@ -103,7 +129,10 @@ class HeadPrior(nn.Module):
         own = squares[:, 1:] / -_POINT_REACH
         skin = _SKIN_OFF + (_SKIN_ON - _SKIN_OFF) * coverage
         constant = torch.ones_like(background)
-        return torch.cat([background, _HEAD * constant, _BACK * constant, own, skin], dim=1)
+        rows = identity_grid(height, width, points)[..., 1] - chin[:, None, None]
+        torso = _TORSO_OFF + (_TORSO_ON - _TORSO_OFF) * (rows[:, None] / (_TORSO_EDGE * radius)).clamp(0, 1)
+        torso = torch.where(known[:, None, None, None] > 0, torso, _UNKNOWN)
+        return torch.cat([background, _HEAD * constant, _BACK * constant, own, torso, skin], dim=1)
 
 
 def _squared_distances(points: Tensor, height: int, width: int) -> Tensor:
@@ -113,6 +142,15 @@ def _squared_distances(points: Tensor, height: int, width: int) -> Tensor:
         (grid**2).sum(-1).expand(len(points), 1, -1), points, grid.T.expand(len(points), -1, -1), alpha=-2
     )
     return (cross + (points**2).sum(-1, keepdim=True)).clamp_min(0).view(*points.shape[:2], height, width)
+
+
+def torso_displacement(torso: TorsoMotion) -> Tensor:
+    """Displacement [B, 2, 3] of the affine map that carries the driving points to the source's; none where unknown."""
+    known = torso.known[:, None, None] > 0
+    placed = torso.driving.new_tensor([[0.0, 0.0], [-1.0, 1.0], [1.0, 1.0]])  # three points that are a plane's
+    driving, source = (torch.where(known, points.float(), placed) for points in (torso.driving, torso.source))
+    ones = torch.ones_like(driving[..., :1])
+    return torch.linalg.solve(torch.cat([driving, ones], dim=-1), source - driving).transpose(1, 2)
 
 
 def affine_head(driving: Tensor, source: Tensor) -> Tensor:

@@ -1,8 +1,17 @@
 import torch
 
 from livehead.models.dagan.dense_motion import blend
-from livehead.models.dagan.prior import CANDIDATES, HeadPrior, affine_head, similarity
+from livehead.models.dagan.prior import (
+    CANDIDATES,
+    TORSO,
+    HeadPrior,
+    TorsoMotion,
+    affine_head,
+    similarity,
+    torso_displacement,
+)
 from livehead.models.dagan.surface import mean_face
+from livehead.motion.mesh import MESH
 
 
 def face():
@@ -28,7 +37,7 @@ def test_the_similarity_recovers_a_turn_without_mirroring():
 
 
 def test_every_candidate_of_a_still_head_is_no_motion():
-    guess = HeadPrior()(face(), face(), torch.zeros(1, 1, 16, 16))
+    guess = HeadPrior()(face(), face(), torch.zeros(1, 1, 16, 16), TorsoMotion.unknown(face()))
     assert guess.displacements.shape == (1, CANDIDATES - 1, 2, 3)
     assert guess.displacements.abs().max() < 2e-4  # the affine fit is held a little towards no motion at all
 
@@ -36,7 +45,43 @@ def test_every_candidate_of_a_still_head_is_no_motion():
 def test_far_from_the_head_the_background_stands_still():
     driving = face() * 0.5
     source = driving + torch.tensor([0.2, 0.1, 0.0])
-    guess = HeadPrior()(driving, source, torch.zeros(1, 1, 32, 32))
+    guess = HeadPrior()(driving, source, torch.zeros(1, 1, 32, 32), TorsoMotion.unknown(driving))
     flow = blend(torch.softmax(guess.logits, dim=1)[:, :-1], guess.displacements)
     assert flow[0, 0, 0].norm() < 0.01
     assert torch.allclose(flow[0, 16, 16], torch.tensor([0.2, 0.1]), atol=0.02)
+
+
+def shoulders():
+    return torch.tensor([[[0.0, 0.4], [-0.5, 0.7], [0.5, 0.7]]])
+
+
+def leaning(known):
+    """A torso whose driving points lie aside of the source's, and are larger."""
+    return TorsoMotion(shoulders() * 1.1 + torch.tensor([0.2, -0.1]), shoulders(), torch.tensor([float(known)]))
+
+
+def test_the_torsos_candidate_carries_its_points_to_the_sources():
+    torso = leaning(known=True)
+    displacement = torso_displacement(torso)[0]
+    for driving, source in zip(torso.driving[0], torso.source[0], strict=True):
+        assert torch.allclose(driving + displacement @ torch.cat([driving, torch.ones(1)]), source, atol=1e-5)
+
+
+def test_an_unknown_torso_moves_nothing_and_has_no_share():
+    torso = leaning(known=False)
+    assert not torso_displacement(torso).any()
+    guess = HeadPrior()(face(), face(), torch.zeros(1, 1, 16, 16), torso)
+    assert torch.softmax(guess.logits, dim=1)[:, TORSO].max() < 1e-9
+
+
+def test_a_known_torso_is_likelier_below_the_chin_than_above():
+    logits = HeadPrior()(face(), face(), torch.zeros(1, 1, 32, 32), leaning(known=True)).logits[0, TORSO]
+    chin = int((float(face()[0, MESH.chin, 1]) + 1) * 16)
+    assert (logits[-1] > logits[chin].max() + 5).all()
+    assert (logits[:chin] == logits[0, 0]).all()
+
+
+def test_what_was_unknown_of_a_torso_may_be_degenerate():
+    points = torch.zeros(2, 3, 2)
+    torso = TorsoMotion(points, points, torch.zeros(2))
+    assert torch.isfinite(torso_displacement(torso)).all()

@@ -1,0 +1,42 @@
+"""Absolute motion of a wide video is told relative to head and shoulders, the torso with the face."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import livehead
+from livehead.commands.animate import _framed, _Watched
+from livehead.drivers.idle import IdleDriver
+from livehead.motion.keypoints import Keypoints
+from livehead.perception.face_mesh import FaceMesh
+
+CHOSEN = [152, 234, 454]  # chin and ears stand in for the torso: whatever happens to them must happen to it
+
+
+@pytest.fixture(scope="module")
+def seen() -> Keypoints:
+    picture = cv2.imread(str(Path(livehead.__file__).parent / "assets" / "astronaut.png"))
+    assert picture is not None
+    with FaceMesh(static=True) as mesh:
+        found = mesh.detect(np.ascontiguousarray(picture[..., ::-1]))[0]
+    assert found.depth is not None
+    found = found.moved(found.value * np.float32(0.5), found.depth * np.float32(0.5))  # farther away in a wider picture
+    return replace(found, torso=found.value[:, CHOSEN].copy())
+
+
+def test_face_and_torso_are_framed_alike(seen: Keypoints) -> None:
+    watched = _Watched(IdleDriver(seen), [seen], [], (912, 512), 1.0)
+    framed = _framed(watched, seen).motions[0]
+    assert framed.torso is not None
+    np.testing.assert_allclose(framed.torso, framed.value[:, CHOSEN], atol=1e-6)
+    assert np.abs(framed.value - seen.value).max() > 0.05
+
+
+def test_motion_without_a_torso_is_framed_without(seen: Keypoints) -> None:
+    watched = _Watched(IdleDriver(seen), [replace(seen, torso=None)], [], (912, 512), 1.0)
+    assert _framed(watched, seen).motions[0].torso is None
