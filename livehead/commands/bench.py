@@ -70,6 +70,10 @@ def main(args: argparse.Namespace) -> int:
     named = DEFAULT_MODEL if settings.model == "auto" else settings.model
     inputs: dict[str, Json] = {"subject": args.subject, "model": named, "render_size": settings.render_size}
     inputs |= {"size": list(settings.stream.size), "camera": list(settings.camera.size), "fps": settings.stream.fps}
+    if args.subject == "webrtc":
+        from livehead.commands.serve import SIZE
+
+        inputs["size"] = list(SIZE)
     report = Report("bench", inputs)
     if args.subject == "model":
         results = _model(settings, named, args.rounds)

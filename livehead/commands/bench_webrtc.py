@@ -94,9 +94,9 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[Served]:
-    """``livehead serve`` in a process of its own on a free port. Raises: DeviceError."""
-    command = [sys.executable, "-m", "livehead", "serve", "--port", "0", *arguments]
+def serving(*arguments: str, port: int = 0) -> Iterator[Served]:
+    """``livehead serve`` in a process of its own, on a free port if none is given. Raises: DeviceError."""
+    command = [sys.executable, "-m", "livehead", "serve", "--port", str(port), *arguments]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ.copy())
     assert server.stderr is not None
     told: list[str] = []

@@ -19,6 +19,7 @@ from livehead.commands.compose import (
     FALLBACK_MODEL,
     Company,
     assemble,
+    driver_name,
     keeps_up,
     make_driver,
     open_portraits,
@@ -207,9 +208,12 @@ class Players:
             self.models = (settings.model, *self.models)
         installed = names("drivers")
         self.drivers: tuple[str, ...] = tuple(name for name in _OFFERED if name in installed)
+        driver = driver_name(settings.driver, settings.model, settings.precision)
+        if driver not in self.drivers:
+            self.drivers = (driver, *self.drivers)
         self._first = Choice(
             portrait=portrait,
-            driver="face" if settings.driver == "auto" else settings.driver,
+            driver=driver,
             model=DEFAULT_MODEL if settings.model == "auto" else settings.model,
             mode=settings.mode,
             gains=settings.gains,

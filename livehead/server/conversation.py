@@ -22,7 +22,7 @@ _HELLO_S = 5.0
 _FIGURES_S = 1.0
 _MESSAGES, _PERIOD_S = 60, 2.0  # of one page; a slider that is dragged sends about 20 a second
 _PATIENCE = 20  # messages that are refused until the connection is ended
-CLOSED_REFUSED, CLOSED_BUSY = 4403, 4429
+CLOSED_REFUSED, CLOSED_ENDED = 4403, 4410
 
 
 class Conversation:
@@ -69,6 +69,7 @@ class Conversation:
                     telling = [
                         group.create_task(self._tell_state(session)),
                         group.create_task(self._tell_figures(session)),
+                        group.create_task(self._leave_with(session)),
                     ]
                     await self._listen(session, viewer=False)
                     for task in telling:
@@ -165,11 +166,19 @@ class Conversation:
             await self._news.wait()
             self._news.clear()
             await self._tell(session.state())
+            if session.trouble is not None:
+                await self._tell(protocol.problem(session.trouble))
+                session.trouble = None
 
     async def _tell_figures(self, session: Session) -> None:
         while True:
             await asyncio.sleep(_FIGURES_S)
             await self._tell(session.figures())
+
+    async def _leave_with(self, session: Session) -> None:
+        """End the conversation when the session ends, so that the page can begin another."""
+        await session.ended.wait()
+        await self._end(CLOSED_ENDED)
 
     async def _tell(self, message: protocol.FromServer) -> None:
         if self._socket.application_state is WebSocketState.CONNECTED:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from livehead.clock import NS, now_ns
+from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame
 from livehead.sinks.file import FileSink
 from livehead.sinks.webrtc import SOUND_RATE
@@ -17,11 +19,15 @@ MOST_S = 30 * 60
 
 
 class Recorder:
-    """A ``Sink`` that takes everything and keeps it while ``recording``."""
+    """A ``Sink`` that takes everything and keeps it while ``recording``.
 
-    def __init__(self, folder: Path, fps: float) -> None:
+    ``on_end`` is called when a recording ends by itself: of length, or with what went wrong.
+    """
+
+    def __init__(self, folder: Path, fps: float, on_end: Callable[[SinkError | None], None]) -> None:
         self._folder = folder
         self._fps = fps
+        self._on_end = on_end
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._file: FileSink | None = None
@@ -72,11 +78,16 @@ class Recorder:
                     before.unlink(missing_ok=True)
 
     async def send(self, frame: Frame) -> None:
-        """Keep ``frame``, if recording. Raises: SinkError when the disk is full; the recording is then over."""
+        """Keep ``frame``, if recording. A full disk ends the recording, not the sink."""
+        failed: SinkError | None = None
         async with self._lock:
-            if self._file is None:
+            if self._file is None or (isinstance(frame, AudioFrame) and frame.rate != SOUND_RATE):
                 return
-            if not isinstance(frame, AudioFrame) or frame.rate == SOUND_RATE:
+            try:
                 await self._file.send(frame)
-        if now_ns() - self._began_ns > MOST_S * NS:
-            await self.stop()
+            except SinkError as error:
+                failed = error
+        if failed is not None or now_ns() - self._began_ns > MOST_S * NS:
+            with suppress(SinkError):
+                await self.stop()
+            self._on_end(failed)

@@ -13,7 +13,7 @@ from pathlib import Path
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
 from livehead.clock import NS, now_ns
 from livehead.concurrency import Worker
-from livehead.errors import ConfigError
+from livehead.errors import ConfigError, LiveheadError
 from livehead.frames import Image
 from livehead.governor import Governor, Quality
 from livehead.interfaces import Capture, Sink
@@ -62,13 +62,17 @@ class Session:
         self.broadcast = Broadcast(fps=fps, stats=self.stats)
         self.broadcast.delay_ms = self._delay_ms
         self.busy = False
+        self.trouble: LiveheadError | None = None
+        """What went wrong by itself; whoever tells the page of it takes it away."""
+        self.ended = asyncio.Event()
+        """Set when ``run`` is over."""
         self.used_ns = now_ns()
         self._microphone = PeerMicrophone()
         self._revue = Revue(stage)
         self._troupe = troupe
         self._limits = limits
         self._folder = tempfile.TemporaryDirectory(prefix="livehead-", ignore_cleanup_errors=True)
-        self.recorder = Recorder(Path(self._folder.name), fps)
+        self.recorder = Recorder(Path(self._folder.name), fps, self._recording_ended)
         self.governor = Governor(Quality(size, 1, fps), 1000 / fps)
         self._pipeline = Pipeline(
             ends.capture(self.camera),
@@ -100,6 +104,7 @@ class Session:
         try:
             await self._pipeline.run()
         finally:
+            self.ended.set()
             await asyncio.gather(*(peer.close() for peer in (self._studio, *self._viewers) if peer is not None))
             self._preparing.close()
             self._revue.close()
@@ -214,6 +219,10 @@ class Session:
             await (self.recorder.start() if on else self.recorder.stop())
         finally:
             self.on_change()
+
+    def _recording_ended(self, error: LiveheadError | None) -> None:
+        self.trouble = error
+        self.on_change()
 
     def state(self) -> protocol.State:
         """For the page."""

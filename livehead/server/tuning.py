@@ -2,6 +2,7 @@
 
 - Received pictures: aiortc hands a picture on with the first packet of the *next* one, a frame period late. The RTP
   marker already says that it is whole (RFC 6184, section 5.1; RFC 7741, section 4.1).
+- A decoder that does not keep up: aiortc lets pictures pile up before it without end, each later than the one before.
 - Received sound: aiortc holds four packets back, and one lost packet stops it until sixteen have come.
 - Sent pictures: the ``playout-delay`` header extension at 0/0 tells libwebrtc to show each picture when it is decoded;
   without it, it adds its own smoothing.
@@ -13,6 +14,8 @@ Everything here touches names that aiortc keeps to itself; ``tests/server/test_t
 
 from __future__ import annotations
 
+import contextlib
+import queue
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,6 +33,7 @@ from livehead.sinks.webrtc import Lane, Packed
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 _AT_ONCE = b"\0\0\0"  # least and most delay, 12 bits each, in 10 ms
 _PICTURE_PACKETS, _SOUND_PACKETS = 512, 64
+_LATE = 15  # pictures, or packets of sound, that may wait for the decoder
 _SOUND_GAP = 3  # later packets that must be there until a missing one is given up: 60 ms
 
 LOOPBACK = "127.0.0.1"
@@ -89,11 +93,15 @@ def tune_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
     buffer = WholePictures() if kind == "video" else PromptSound()
     private: Any = receiver
     private._RTCRtpReceiver__jitter_buffer = buffer
+    waiting: queue.Queue[Any] = private._RTCRtpReceiver__decoder_queue
     handle: Callable[[RtpPacket, int], Awaitable[None]] = private._handle_rtp_packet
 
     async def handle_all(packet: RtpPacket, arrival_time_ms: int) -> None:
         """As aiortc's, which takes one picture for each packet: after a gap is filled, several may be whole."""
         await handle(packet, arrival_time_ms)
+        if waiting.qsize() > _LATE:
+            _catch_up(waiting)
+            private._RTCRtpReceiver__decoder_error.set()  # asks the sender for a key frame
         codecs: dict[int, RTCRtpCodecParameters] = private._RTCRtpReceiver__codecs
         codec = codecs.get(packet.payload_type)
         if codec is not None and is_rtx(codec):
@@ -103,9 +111,18 @@ def tune_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
             if frame is None or private._RTCRtpReceiver__decoder_thread is None:
                 return
             frame.timestamp = private._RTCRtpReceiver__timestamp_mapper.map(frame.timestamp)
-            private._RTCRtpReceiver__decoder_queue.put((codec, frame))
+            waiting.put((codec, frame))
 
     private._handle_rtp_packet = handle_all
+
+
+def _catch_up(waiting: queue.Queue[Any]) -> None:
+    """Forget what waits for a decoder that does not keep up; the sign that the track has ended stays."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            if waiting.get_nowait() is None:
+                waiting.put(None)
+                return
 
 
 def tune_sender(sender: RTCRtpSender, lane: Lane) -> None:

@@ -4,10 +4,12 @@ import http.client
 import io
 import json
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -219,6 +221,13 @@ def test_a_session_that_nobody_uses_ends() -> None:
             time.sleep(0.1)
 
 
+def test_a_page_whose_session_ended_is_told_to_begin_anew() -> None:
+    with serving(idle_s=0.5) as server, studio(server) as (page, _), pytest.raises(ConnectionClosed) as ending:
+        drain(page)
+    assert ending.value.rcvd is not None
+    assert ending.value.rcvd.code == 4410
+
+
 def test_a_token_opens_the_studio_and_guessing_is_ended_soon(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with serving(Access(TOKEN)) as server:
@@ -252,3 +261,12 @@ def test_a_connection_that_asks_nothing_is_closed(server: str, monkeypatch: pyte
     with socket.create_connection((host, int(port)), timeout=5) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         assert silent.recv(100) == b""
+
+
+def test_each_threat_s_tests_are_there() -> None:
+    tests = Path(__file__).parents[1]
+    table = (tests.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)?test_\w+\.py)`", table))
+    assert len(named) > 6
+    missing = [name for name in named if not (tests / name).is_file() and not (tests / "server" / name).is_file()]
+    assert not missing

@@ -210,3 +210,18 @@ def test_a_missing_camera_gets_a_plain_sentence(browser: Chromium, address: str)
         document.getElementById('join').click()""")
     tab.until("document.getElementById('problem').textContent", WAIT_S)
     assert text(tab, "problem").startswith("There is no such camera")
+
+
+def test_after_a_restart_of_the_server_the_page_comes_back_by_itself(browser: Chromium) -> None:
+    arguments = ("--model", "warp", "--size", "256x256", "--render-size", "128")
+    with serving(*arguments) as first:
+        port = first.url.rstrip("/").rpartition(":")[2]
+        tab = browser.open(first.url)
+        tab.evaluate("document.getElementById('join').click()")
+        tab.until("document.getElementById('avatar').videoWidth", WAIT_S)
+    tab.until("document.getElementById('connection').textContent.startsWith('connecting')", WAIT_S)
+    with serving(*arguments, port=int(port)):
+        tab.until("document.getElementById('connection').textContent === 'connected'", WAIT_S)
+        shown = "document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames"
+        before = tab.evaluate(shown)
+        tab.until(f"{shown} > {before + 10}", WAIT_S)
