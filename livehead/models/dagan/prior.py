@@ -55,7 +55,7 @@ _BACKGROUND_FROM, _BACKGROUND_SLOPE, _BACKGROUND_MOST = 1.7, 6.0, 8.0
 _HEAD, _BACK, _POINT_REACH = -1.5, -4.0, 0.024
 _SKIN_ON, _SKIN_OFF = 6.0, -12.0
 _TORSO_ON, _TORSO_OFF = -4.0, -15.0  # below the chin, above it
-_TORSO_EDGE = 0.5  # radii of the face, below the chin, over which the one becomes the other
+_TORSO_EDGE = 0.8  # radii of the face, below the chin, over which the one becomes the other
 _UNKNOWN = -30.0
 
 
@@ -106,8 +106,8 @@ class HeadPrior(nn.Module):
         still = torch.zeros_like(head)
         below = torso_displacement(torso)
         displacements = torch.cat([still[:, None], head[:, None], back[:, None], own, below[:, None]], dim=1)
-        chin = driving[:, MESH.chin, 1]
-        return MotionPrior(displacements, self._logits(d, coverage, chin, torso.known))
+        rows = _rows_below_chins(driving[:, MESH.chin, 1], source[:, MESH.chin, 1], below, coverage)
+        return MotionPrior(displacements, self._logits(d, coverage, rows, torso.known))
 
     def _back_of_head(self, driving: Tensor, source: Tensor) -> Tensor:
         """Displacement [B, 2, 3] of a plane behind the ears, by the skull's similarity of space."""
@@ -118,7 +118,7 @@ class HeadPrior(nn.Module):
         offset = turn[:, :2, 2] * depth[:, None] + shift[:, :2]
         return torch.cat([turn[:, :2, :2] - torch.eye(2, device=turn.device), offset[..., None]], dim=-1)
 
-    def _logits(self, points: Tensor, coverage: Tensor, chin: Tensor, known: Tensor) -> Tensor:
+    def _logits(self, points: Tensor, coverage: Tensor, rows: Tensor, known: Tensor) -> Tensor:
         height, width = coverage.shape[2:]
         centre = points.mean(dim=1, keepdim=True)
         radius = (points - centre).norm(dim=-1).mean(dim=1)[:, None, None, None]
@@ -129,10 +129,22 @@ class HeadPrior(nn.Module):
         own = squares[:, 1:] / -_POINT_REACH
         skin = _SKIN_OFF + (_SKIN_ON - _SKIN_OFF) * coverage
         constant = torch.ones_like(background)
-        rows = identity_grid(height, width, points)[..., 1] - chin[:, None, None]
-        torso = _TORSO_OFF + (_TORSO_ON - _TORSO_OFF) * (rows[:, None] / (_TORSO_EDGE * radius)).clamp(0, 1)
+        torso = _TORSO_OFF + (_TORSO_ON - _TORSO_OFF) * (rows / (_TORSO_EDGE * radius)).clamp(0, 1)
         torso = torch.where(known[:, None, None, None] > 0, torso, _UNKNOWN)
         return torch.cat([background, _HEAD * constant, _BACK * constant, own, torso, skin], dim=1)
+
+
+def _rows_below_chins(driving: Tensor, source: Tensor, torso: Tensor, like: Tensor) -> Tensor:
+    """How far [B, 1, H, W] a pixel lies below the driving chin, or what the torso's map shows there below the source's.
+
+    The lesser of the two: under a chin that rose, the same place of the photo may still be its jaw.
+    """
+    grid = identity_grid(*like.shape[2:], like)
+    here = grid[..., 1] - driving[:, None, None]
+    ones = torch.ones_like(grid[..., :1])
+    shift = torch.einsum("bi,nhwi->bhw", torso[:, 1], torch.cat([grid, ones], dim=-1))
+    there = grid[..., 1] + shift - source[:, None, None]
+    return torch.minimum(here, there)[:, None]
 
 
 def _squared_distances(points: Tensor, height: int, width: int) -> Tensor:

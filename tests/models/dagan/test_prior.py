@@ -74,11 +74,24 @@ def test_an_unknown_torso_moves_nothing_and_has_no_share():
     assert torch.softmax(guess.logits, dim=1)[:, TORSO].max() < 1e-9
 
 
+def still(known=True):
+    return TorsoMotion(shoulders(), shoulders(), torch.tensor([float(known)]))
+
+
 def test_a_known_torso_is_likelier_below_the_chin_than_above():
-    logits = HeadPrior()(face(), face(), torch.zeros(1, 1, 32, 32), leaning(known=True)).logits[0, TORSO]
+    logits = HeadPrior()(face(), face(), torch.zeros(1, 1, 32, 32), still()).logits[0, TORSO]
     chin = int((float(face()[0, MESH.chin, 1]) + 1) * 16)
     assert (logits[-1] > logits[chin].max() + 5).all()
     assert (logits[:chin] == logits[0, 0]).all()
+
+
+def test_the_torso_is_not_looked_for_where_the_photo_shows_a_jaw_that_hung_lower():
+    raised = face() - torch.tensor([0.0, 0.2, 0.0])
+    closed, same = (
+        HeadPrior()(driving, face(), torch.zeros(1, 1, 32, 32), still()).logits[0, TORSO]
+        for driving in (raised, face())
+    )
+    assert torch.equal(closed, same)
 
 
 def test_what_was_unknown_of_a_torso_may_be_degenerate():
