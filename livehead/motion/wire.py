@@ -157,7 +157,9 @@ class MotionReader:
 
     def read(self, packet: bytes) -> Keypoints | None:
         """The motion of a packet, ``captured_ns`` on the sender's clock from a start of its own; None where it tells
-        nothing new. Unseen points stay where they were. Raises: ProtocolError; the reader goes on as if it had not been.
+        nothing new. Unseen points stay where they were.
+
+        Raises: ProtocolError; the reader then goes on as if the packet had not come.
         """
         if not _HEAD.size <= len(packet) <= MOST_BYTES:
             raise ProtocolError("a packet of motion is too short or too long", _UPDATE)

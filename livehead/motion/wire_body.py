@@ -58,7 +58,8 @@ class FaceBody:
         coefficients = np.rint(self._basis.split(points, _pose(numbers)) / _COEFFICIENT_STEP)
         wide = coefficients[: self._wide].clip(-32768, 32767).astype("<i2")
         narrow = coefficients[self._wide :].clip(-128, 127).astype(np.int8)
-        return _POSE.pack(*numbers) + wide.tobytes() + narrow.tobytes()
+        packed: bytes = _POSE.pack(*numbers) + wide.tobytes() + narrow.tobytes()
+        return packed
 
     def unpack(self, body: bytes) -> Places:
         """Raises: ProtocolError."""
@@ -82,7 +83,8 @@ class PlainBody:
     def round(self, places: Places) -> Whole:
         """All numbers of ``places`` in steps."""
         parts = [part.ravel() for part in (places.value, places.depth, places.jacobian) if part is not None]
-        return np.rint(np.concatenate(parts).astype(np.float64) / STEP).clip(-_MOST, _MOST).astype(np.int64)
+        steps = np.rint(np.concatenate(parts).astype(np.float64) / STEP)
+        return np.asarray(steps.clip(-_MOST, _MOST), np.int64)
 
     def places(self, whole: Whole) -> Places:
         """The inverse of ``round``, to within half a step."""
@@ -103,7 +105,8 @@ class PlainBody:
 def pack_numbers(numbers: Whole) -> bytes:
     """Each as zigzag (0, -1, 1, -2 are 0, 1, 2, 3), seven bits a byte, the lowest first, bit 7 set but in its last."""
     zigzag = (numbers << 1) ^ (numbers >> 63)
-    lengths = 1 + sum((zigzag >= 1 << 7 * count).astype(np.int64) for count in range(1, _VARINT_BYTES))
+    limits = 1 << 7 * np.arange(1, _VARINT_BYTES)
+    lengths = 1 + (zigzag[:, None] >= limits).sum(axis=1)
     starts = np.cumsum(lengths) - lengths
     packed = np.zeros(int(lengths.sum()), np.uint8)
     for count in range(_VARINT_BYTES):
