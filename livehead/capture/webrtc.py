@@ -61,14 +61,16 @@ class _Plug:
 
 
 class PeerCamera(_Plug):
-    """A ``Capture`` of pictures. ``fps``: how often grey pictures are given while no track gives any.
+    """A ``Capture`` of pictures. ``fps``: how often grey pictures are given while no track gives any; with ``hold``,
+    the last picture again.
 
     ``captured_ns`` is when the picture was decoded here. It is made RGB on a thread, and only when it is asked for.
     """
 
-    def __init__(self, fps: float = 30.0) -> None:
+    def __init__(self, fps: float = 30.0, *, hold: bool = False) -> None:
         super().__init__()
         self._fps = fps
+        self._hold = hold
         self._newest: Latest[tuple[Any, int]] = Latest()
         self._worker = Worker("webrtc-capture")
         self._timeline = Timeline(TIME_BASE)
@@ -110,6 +112,8 @@ class PeerCamera(_Plug):
             self._pacer = self._pacer or Pacer(self._fps)
             captured_ns = await self._pacer.tick()
         image = self._nobody if picture is None else await self._worker.run(_rgb, picture)
+        if self._hold:
+            self._nobody = image
         return VideoFrame(image, self._timeline.pts(captured_ns), TIME_BASE, captured_ns)
 
     def _patience(self) -> float:

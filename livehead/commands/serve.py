@@ -253,10 +253,15 @@ class Players:
     def _play(self, choice: Choice, previous: Playing | None = None) -> Playing:
         driver = calibration = None
         if previous is not None:
-            calibration = previous.company.calibration
-            if previous.choice.driver == choice.driver:
+            same_performer = previous.choice.feed is choice.feed
+            calibration = previous.company.calibration if same_performer else None
+            if previous.choice.driver == choice.driver and same_performer:
                 driver = previous.driver
-        driver = driver or make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
+        driver = (
+            driver
+            or choice.feed
+            or make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
+        )
         shown = choice.background == IMAGE
         picture = PictureSettings(
             fit=self._settings.picture.fit,

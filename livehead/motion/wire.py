@@ -180,13 +180,20 @@ class MotionReader:
             self.waiting += 1
             return None
         self._last = places
+        return self._keypoints(places, confidence / 255, self._time_us * 1000, torso)
+
+    def nothing(self, captured_ns: int) -> Keypoints:
+        """Nobody is seen at ``captured_ns``: the last points, zeros before the first."""
+        return self._keypoints(self._last, 0.0, captured_ns, None)
+
+    def _keypoints(self, places: Places, confidence: float, captured_ns: int, torso: Array | None) -> Keypoints:
         return Keypoints(
             set=self.opening.set,
             value=places.value[None],
             depth=None if places.depth is None else places.depth[None],
             jacobian=None if places.jacobian is None else places.jacobian[None],
-            confidence=np.array([confidence / 255], np.float32),
-            captured_ns=self._time_us * 1000,
+            confidence=np.array([confidence], np.float32),
+            captured_ns=captured_ns,
             torso=torso,
         )
 

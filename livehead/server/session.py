@@ -20,6 +20,7 @@ from livehead.interfaces import Capture, Sink
 from livehead.pipeline import Pipeline
 from livehead.server import protocol
 from livehead.server.access import new_key
+from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.recorder import Recorder
 from livehead.server.stage import IMAGE, Choice, Revue, Stage, Troupe
@@ -158,6 +159,20 @@ class Session:
                 await peer.close()
         return answer
 
+    async def take_motion(self, opening: bytes) -> MotionFeed:
+        """Play the motion of another machine in place of the camera; goes on where the same came before.
+
+        Raises: ProtocolError, ConfigError when the model does not take that motion.
+        """
+        feed = self.choice.feed
+        if isinstance(feed, MotionFeed) and feed.opening == opening:
+            feed.restart()
+        else:
+            feed = MotionFeed(opening)
+            await self._change(lambda choice: replace(choice, feed=feed))
+        self.camera.plug(feed)
+        return feed
+
     async def set_portrait(self, pixels: Image) -> None:
         """Animate another photo. Raises: SourceError, NoFaceError."""
         portrait = await self._preparing.run(self._troupe.portrait, pixels)
@@ -172,13 +187,15 @@ class Session:
         self._check(settings)
         if settings.gains is not None:
             self._revue.stage.set_gains(settings.gains)
-        given = {
+        given: dict[str, object] = {
             name: value
             for name in ("driver", "model", "mode", "background", "badge")
             if (value := getattr(settings, name)) is not None and value != getattr(self.choice, name)
         }
+        if settings.driver is not None and self.choice.feed is not None:
+            given["feed"] = None
         if given:
-            await self._change(lambda choice: replace(choice, **given))
+            await self._change(lambda choice: replace(choice, **given))  # type: ignore[arg-type]
         self.on_change()
 
     def _check(self, settings: protocol.Settings) -> None:
