@@ -40,7 +40,6 @@ class Conversation:
         self._rate = Rate(_MESSAGES, _PERIOD_S)
         self._packet_rate = Rate(_PACKETS, _PERIOD_S)
         self._feed: MotionFeed | None = None
-        self._session: Session | None = None
         self._viewer: Peer | None = None
         self._news = asyncio.Event()
 
@@ -62,12 +61,12 @@ class Conversation:
             await self._tell(protocol.problem(error, fatal=True))
             await self._end(CLOSED_REFUSED)
             return
-        self._session = session
+        notify = self._news.set
         try:
             if hello.role == "viewer":
                 await self._listen(session, viewer=True)
             else:
-                session.on_change = self._news.set
+                session.on_change = notify
                 self._news.set()
                 async with asyncio.TaskGroup() as group:
                     telling = [
@@ -79,15 +78,14 @@ class Conversation:
                     for task in telling:
                         task.cancel()
         finally:
-            session.on_change = lambda: None
+            if session.on_change is notify:  # not of a page that came later
+                session.on_change = lambda: None
             if self._viewer is not None:
                 await session.leave(self._viewer)
             await self._end(1000)
 
     async def _enter(self, hello: protocol.Hello) -> Session:
         """The session that ``hello`` asks for, welcomed. Raises: ConfigError."""
-        if self._strangers.exhausted(self._address, now_ns()):
-            raise ConfigError("there were too many wrong keys from this address", "wait a minute")
         if hello.role == "viewer":
             session = self._sessions.by_viewer_key(hello.key)
             if session is None:
@@ -97,6 +95,9 @@ class Conversation:
             return session
         session = self._sessions.by_key(hello.key) if hello.key else None
         if session is None:
+            # Only those who come with a token wait: keys cannot be guessed, and a call must not be locked out.
+            if self._access.token and self._strangers.exhausted(self._address, now_ns()):
+                raise ConfigError("there were too many wrong keys from this address", "wait a minute")
             if not self._access.token_right(hello.token):
                 self._strangers.allows(self._address, now_ns())
                 raise ConfigError("the token is wrong", "open the link that livehead serve printed")

@@ -3,8 +3,8 @@
     page   -> server   hello, offer, motion, settings, calibrate, freeze, record, bye
     server -> page     welcome, answer, state, figures, recording, problem
 
-After ``motion``, binary messages are packets of ``livehead.motion.wire``. A message that is unknown, malformed or too big raises ProtocolError; the server answers it with ``problem`` and goes
-on.
+A message that is unknown, malformed or too big raises ProtocolError; the server answers it with ``problem`` and goes
+on. After ``motion``, binary messages are packets of ``livehead.motion.wire``.
 """
 
 from __future__ import annotations

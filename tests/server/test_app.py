@@ -241,6 +241,10 @@ def test_a_token_opens_the_studio_and_guessing_is_ended_soon(caplog: pytest.LogC
                 refusals.append(refusal["problem"])
         assert refusals[0] == "the token is wrong"
         assert "too many" in str(refusals[-1])
+        with studio(server, token=TOKEN) as (_, locked_out):
+            assert "too many" in str(locked_out["problem"])
+        with studio(server, key=keys[1]) as (_, still_there):
+            assert still_there["type"] == "welcome"
         assert ask(server, "GET", "/metrics", Authorization="Bearer wrong")[0] == 429
     assert not any(key in caplog.text for key in keys)
 
