@@ -16,8 +16,8 @@ import numpy as np
 
 from livehead.commands.compose import driver_name, make_driver, open_portraits
 from livehead.commands.ends import open_capture, open_sink
-from livehead.commands.options import say, settings_from
-from livehead.commands.run import NO_CAMERA, TOKEN
+from livehead.commands.options import TOKEN, say, settings_from
+from livehead.commands.run import NO_CAMERA
 from livehead.commands.signals import end_on_signals
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
@@ -50,12 +50,10 @@ def render_at(args: argparse.Namespace) -> int:
     paths: list[Path] = args.avatar or []
     if len(paths) > 1:
         raise ConfigError("there is one avatar at a time with --render-at", "name one --avatar")
-    wishes = wishes_from(settings, paths)
     with ExitStack() as stack:
-        portraits = open_portraits(paths, AvatarStore(), say) if paths else []
+        portraits = open_portraits(paths, AvatarStore(), say)
+        wishes = wishes_from(settings, paths[0])
         spec = driver_name(settings.driver, settings.model, settings.precision)
-        if spec.partition(":")[0] == "idle" and not portraits:
-            raise ConfigError("the idle driver moves a face of its own", "name it with --avatar")
         driver = make_driver(spec, portraits, settings.model)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         run = RemoteRun(settings, spec, driver, address, token, wishes, watch=recorder.add if recorder else None)
@@ -76,7 +74,7 @@ def token_from(path: Path | None) -> str:
     return token
 
 
-def wishes_from(settings: RunSettings, paths: list[Path]) -> Wishes:
+def wishes_from(settings: RunSettings, photo: Path) -> Wishes:
     """What the drawing machine is told. Raises: ConfigError when it could not do it."""
     background, backdrop = settings.picture.background, None
     if background not in ("keep", "blur") and not _COLOUR.fullmatch(background):
@@ -90,7 +88,7 @@ def wishes_from(settings: RunSettings, paths: list[Path]) -> Wishes:
         background=background,
         badge=settings.picture.badge,
     )
-    return Wishes(wanted, _read(paths[0]) if paths else None, backdrop)
+    return Wishes(wanted, _read(photo), backdrop)
 
 
 def _read(path: Path) -> bytes:
@@ -212,8 +210,7 @@ class RemoteRun:
             raise failures.exceptions[0] from None
 
     async def _watch(self) -> None:
-        while not self.studio.camera.received:
-            await asyncio.sleep(0.05)
+        await self.studio.camera.arrived.wait()
         self.first_picture_s = seconds_since_start()
         say(f"first picture after {self.first_picture_s:.2f} s")
 
@@ -223,8 +220,8 @@ class RemoteRun:
         stages = {**stats.stages(), **{f"shown.{name}": each for name, each in self.showing.stats.stages().items()}}
         estimate = stages.get("estimate", summary([]))
         say(
-            f"{studio.sent} packets of motion sent ({studio.sent_bytes} bytes, {estimate['median']:.0f} ms to estimate), "
-            f"{studio.camera.received} pictures back"
+            f"{studio.sent} packets of motion sent ({studio.sent_bytes} bytes, {estimate['median']:.0f} ms to estimate "
+            f"each), {studio.camera.received} pictures back"
         )
         if path is not None:
             from livehead.metrics.report import Json, Report, write_json

@@ -25,7 +25,7 @@ from livehead.commands.compose import (
     open_portraits,
     to_gains,
 )
-from livehead.commands.options import add_picture_arguments, say, settings_from
+from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
 from livehead.commands.performer import ASTRONAUT
 from livehead.config import GainSettings, PictureSettings, RunSettings
 from livehead.errors import ConfigError
@@ -41,9 +41,6 @@ from livehead.server.listener import Listener
 from livehead.server.session import Ends, Limits
 from livehead.server.sessions import Sessions
 from livehead.server.stage import IMAGE, Choice, Stage
-
-TOKEN = "LIVEHEAD_TOKEN"
-"""Environment variable: the token, where it should not stand on the command line."""
 
 SIZE = (512, 512)
 """Of the picture, unless --size says otherwise."""

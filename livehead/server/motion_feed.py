@@ -19,6 +19,8 @@ _SILENT_NS = NS // 2  # without a packet for so long, nobody is seen
 class Arrival:
     """What the feed gives for a picture: nothing to see but that there is new motion."""
 
+    width = height = 1
+
     def to_ndarray(self, format: str = "rgb24") -> Image:
         """A grey pixel, uint8 [1, 1, 3]."""
         return np.full((1, 1, 3), 64, np.uint8)

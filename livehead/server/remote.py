@@ -60,13 +60,8 @@ class Address:
             raise ConfigError(f"{url} is no address of a server", remedy) from error
         if parts.username is not None or parts.password is not None:
             raise ConfigError("a token or password may not stand in an address", "set LIVEHEAD_TOKEN")
-        if (
-            parts.scheme not in ("ws", "wss")
-            or not host
-            or parts.path not in ("", "/")
-            or parts.query
-            or parts.fragment
-        ):
+        rest = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme not in ("ws", "wss") or not host or rest:
             raise ConfigError(f"{url} is no address of a server", remedy)
         if parts.scheme == "ws" and not _loopback(host):
             raise ConfigError(f"{host} would be reached in the clear", remedy)
@@ -99,7 +94,7 @@ class RemoteStudio:
     def __init__(
         self, address: Address, token: str, wishes: Wishes, *, fps: float, tell: Callable[[str], None] = log.info
     ) -> None:
-        self.camera = PeerCamera(fps, hold=True)
+        self.camera = PeerCamera(fps, shown=True)
         self.sent = self.sent_bytes = self.connections = 0
         self._address = address
         self._token = token
@@ -176,9 +171,8 @@ class RemoteStudio:
             if image is None:
                 continue
             if len(image) > welcome.most_upload_bytes:
-                raise ConfigError(
-                    f"the {path} has more than {welcome.most_upload_bytes / 1e6:.0f} MB", "make it smaller"
-                )
+                most = f"{welcome.most_upload_bytes / 1e6:.0f} MB"
+                raise ConfigError(f"the {path} has more than the {most} that the server takes", "make it smaller")
             await asyncio.to_thread(_upload, f"{self._address.http}/{path}", image, welcome.key)
         if self._wishes.settings.model_dump(exclude={"type"}, exclude_none=True):
             await _say(socket, self._wishes.settings)
