@@ -175,6 +175,7 @@ class Session:
 
     async def set_portrait(self, pixels: Image) -> None:
         """Animate another photo. Raises: SourceError, NoFaceError."""
+        self._require_running()
         portrait = await self._preparing.run(self._troupe.portrait, pixels)
         await self._change(lambda choice: replace(choice, portrait=portrait))
 
@@ -214,12 +215,17 @@ class Session:
             self.busy = True
             self.on_change()
             try:
+                self._require_running()
                 previous = self._revue.stage
                 stage = await self._preparing.run(self._troupe.stage, edit(previous.choice), previous)
                 self._revue.change(stage)
             finally:
                 self.busy = False
                 self.on_change()
+
+    def _require_running(self) -> None:
+        if self.ended.is_set():
+            raise ConfigError("this session has ended", "join again")
 
     def recalibrate(self) -> None:
         """Look for the performer's neutral face anew."""
