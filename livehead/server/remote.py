@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import json
 import logging
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -113,14 +114,20 @@ class RemoteStudio:
         """Until cancelled. Raises: LiveheadError when the server refuses for good what it is asked for at first."""
         writer = MotionWriter(await self._motions.get(), self._fps)
         pause_s, told = _FIRST_PAUSE_S, ""
+        error: Exception
         while True:
             before = self.connections
             try:
                 await self._converse(writer)
+            except ssl.SSLCertVerificationError as failure:
+                error = ConfigError(
+                    f"the certificate of {self._address.http} is not trusted ({failure.verify_message})",
+                    "set SSL_CERT_FILE to the PEM file of who issued it",
+                )
             except (ExceptionGroup, LiveheadError, *_LOST) as ended:
                 error = _only(ended)
             if isinstance(error, LiveheadError) and not self._settled:
-                raise error
+                raise error  # no use in asking again
             if not isinstance(error, (LiveheadError, *_LOST)):
                 raise error
             if self.connections > before:

@@ -270,3 +270,21 @@ def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         Address.parse(url)
     assert "secret" not in str(refusal.value)
+
+
+async def test_a_certificate_that_nobody_vouches_for_ends_the_run(tmp_path: Path) -> None:
+    import ssl
+
+    from tests.server.test_listener import certificate
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate(tmp_path))
+    stranger = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with stranger:
+        studio = RemoteStudio(
+            Address.parse(f"wss://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"), TOKEN, PLAIN, fps=30
+        )
+        studio.put(own_portrait(DRAWN).motion)
+        with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+            await asyncio.wait_for(studio.run(), PATIENCE_S)
+    await studio.camera.__aexit__(None, None, None)
