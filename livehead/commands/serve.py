@@ -178,9 +178,6 @@ class Playing:
     def recalibrate(self) -> None:
         self.company.recalibrate()
 
-    def freeze(self, on: bool) -> None:
-        self.company.animator.frozen = on
-
     def close(self, successor: Stage | None) -> None:
         if isinstance(successor, Playing) and successor.driver is self.driver:
             return

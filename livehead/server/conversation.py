@@ -23,6 +23,7 @@ _HELLO_S = 5.0
 _FIGURES_S = 1.0
 _MESSAGES, _PERIOD_S = 60, 2.0  # of one page; a slider that is dragged sends about 20 a second
 _PACKETS = 240  # of motion in that time
+_JOBS = 64  # changes that may wait
 _PATIENCE = 20  # messages that are refused until the connection is ended
 CLOSED_REFUSED, CLOSED_ENDED = 4403, 4410
 
@@ -42,6 +43,7 @@ class Conversation:
         self._feed: MotionFeed | None = None
         self._viewer: Peer | None = None
         self._news = asyncio.Event()
+        self._jobs: asyncio.Queue[protocol.FromPage] = asyncio.Queue(_JOBS)
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -73,6 +75,7 @@ class Conversation:
                         group.create_task(self._tell_state(session)),
                         group.create_task(self._tell_figures(session)),
                         group.create_task(self._leave_with(session)),
+                        group.create_task(self._work(session)),
                     ]
                     await self._listen(session, viewer=False)
                     for task in telling:
@@ -158,22 +161,39 @@ class Conversation:
         match message:
             case protocol.Offer():
                 await self._tell(protocol.Answer(sdp=await session.perform(message.sdp, self._on_peer)))
-            case protocol.Motion():
-                self._feed = await session.take_motion(bytes.fromhex(message.opening))
-            case protocol.Settings():
-                await session.set(message)
+            case protocol.Settings() | protocol.Record() | protocol.Motion():
+                if self._jobs.full():
+                    raise ProtocolError("there are too many changes at once", "wait a moment")
+                if isinstance(message, protocol.Motion):  # its packets follow at once
+                    self._feed = session.feed(bytes.fromhex(message.opening))
+                self._jobs.put_nowait(message)
             case protocol.Calibrate():
                 session.recalibrate()
             case protocol.Freeze():
                 session.freeze(message.on)
-            case protocol.Record():
-                await session.record(message.on)
-                recorder = session.recorder
-                if not message.on and recorder.finished is not None:
-                    size = recorder.finished.stat().st_size
-                    await self._tell(protocol.Recorded(seconds=round(recorder.seconds, 1), size=size))
             case _:
                 raise ProtocolError("this message has no place here")
+
+    async def _work(self, session: Session) -> None:
+        """Do what takes its time, in order, beside the conversation: the panic key does not wait for a new avatar."""
+        while True:
+            message = await self._jobs.get()
+            try:
+                if isinstance(message, protocol.Settings):
+                    await session.set(message)
+                elif isinstance(message, protocol.Motion) and self._feed is not None:
+                    await session.take_motion(self._feed)
+                elif isinstance(message, protocol.Record):
+                    await self._record(session, message.on)
+            except LiveheadError as error:
+                await self._tell(protocol.problem(error))
+
+    async def _record(self, session: Session, on: bool) -> None:
+        await session.record(on)
+        recorder = session.recorder
+        if not on and recorder.finished is not None:
+            size = recorder.finished.stat().st_size
+            await self._tell(protocol.Recorded(seconds=round(recorder.seconds, 1), size=size))
 
     def _on_peer(self, state: State) -> None:
         self._news.set()

@@ -159,19 +159,19 @@ class Session:
                 await peer.close()
         return answer
 
-    async def take_motion(self, opening: bytes) -> MotionFeed:
-        """Play the motion of another machine in place of the camera; goes on where the same came before.
+    def feed(self, opening: bytes) -> MotionFeed:
+        """For motion of another machine: the one that plays, when its opening is the same. Raises: ProtocolError."""
+        playing = self.choice.feed
+        if isinstance(playing, MotionFeed) and playing.opening == opening:
+            playing.restart()
+            return playing
+        return MotionFeed(opening)
 
-        Raises: ProtocolError, ConfigError when the model does not take that motion.
-        """
-        feed = self.choice.feed
-        if isinstance(feed, MotionFeed) and feed.opening == opening:
-            feed.restart()
-        else:
-            feed = MotionFeed(opening)
+    async def take_motion(self, feed: MotionFeed) -> None:
+        """Play ``feed`` in place of the camera. Raises: ConfigError when the model does not take that motion."""
+        if self.choice.feed is not feed:
             await self._change(lambda choice: replace(choice, feed=feed))
         self.camera.plug(feed)
-        return feed
 
     async def set_portrait(self, pixels: Image) -> None:
         """Animate another photo. Raises: SourceError, NoFaceError."""
@@ -233,7 +233,7 @@ class Session:
 
     def freeze(self, on: bool) -> None:
         """Hold the picture, or go on."""
-        self._revue.freeze(on)
+        self._revue.frozen = on
         self.on_change()
 
     async def record(self, on: bool) -> None:

@@ -124,6 +124,19 @@ def test_what_is_not_understood_is_answered_and_the_conversation_goes_on(server:
             pass
 
 
+def test_the_panic_key_does_not_wait_for_a_new_avatar() -> None:
+    with serving(seconds=2.0) as server, studio(server) as (page, _):
+        page.send('{"type":"settings","background":"blur"}')
+        page.send('{"type":"freeze","on":true}')
+        while not (state := until(page, "state"))["frozen"]:
+            pass
+        assert state["busy"]
+        while (state := until(page, "state"))["busy"]:
+            pass
+        assert state["chosen"]["background"] == "blur"
+        assert state["frozen"]
+
+
 def test_a_message_that_is_too_big_ends_that_conversation_only(server: str) -> None:
     with studio(server) as (page, _):
         page.send("x" * 200_000)
