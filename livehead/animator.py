@@ -81,6 +81,7 @@ class Animator:
         self._wanted = 0
         self._track_every = 1
         self._looked = 0
+        self._looked_ns = 0
         self._size = renderer.size
         self._motion: Keypoints | None = None
         self._picture: Image | None = None
@@ -103,9 +104,9 @@ class Animator:
         self._looked += 1
         last = self._motion
         if last is not None and self._looked % self._track_every:
-            return replace(last, captured_ns=inputs.now_ns)
+            return replace(last, captured_ns=last.captured_ns + inputs.now_ns - self._looked_ns)
         motion = self._driver.estimate(inputs)
-        self._motion = motion
+        self._motion, self._looked_ns = motion, inputs.now_ns
         if self._watch is not None:
             self._watch(motion)
         return motion

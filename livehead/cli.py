@@ -34,7 +34,7 @@ COMMANDS = {
     ),
     "animate": _Command(
         "livehead.commands.animate",
-        "animate a photo by a recorded video, into a file",
+        "animate a photo by a recorded video or by speech, into a file",
         "livehead animate --avatar me.jpg --driving talk.mp4 --out avatar.mp4",
     ),
     "serve": _Command(

@@ -85,6 +85,7 @@ class RunSettings(Settings):
     model: str = "auto"
     capture: str = "camera"
     microphone: str | None = None
+    sound_out: str | None = None
     sinks: tuple[str, ...] = ("virtualcam",)
     mode: Literal["relative", "absolute"] = "relative"
     render_size: Annotated[int, Field(ge=64, le=1024)] = 512

@@ -31,11 +31,12 @@ class Quality:
         return f"picture {self.size} px, tracking {tracking}, {self.fps:g} fps"
 
 
-def ladder(best: Quality) -> tuple[Quality, ...]:
-    """Best first, then smaller pictures, then half the tracking rate, then fewer frames a second."""
+def ladder(best: Quality, *, tracks: bool = True) -> tuple[Quality, ...]:
+    """Best first, then smaller pictures, then half the tracking rate if it ``tracks``, then fewer frames a second."""
     steps = [best]
     steps += [replace(best, size=size) for size in (best.size * 3 // 4, best.size // 2) if size >= 128]
-    steps.append(replace(steps[-1], track_every=2))
+    if tracks:
+        steps.append(replace(steps[-1], track_every=2))
     steps += [replace(steps[-1], fps=best.fps * share) for share in (2 / 3, 1 / 2)]
     return tuple(steps)
 
@@ -44,10 +45,11 @@ class Governor:
     """Judges the time of each frame; no clock of its own and no threads.
 
     ``budget_ms`` is what the slowest stage of a frame may take, ``machine_share`` what part of all cores may be busy.
+    ``tracks``: whether looking at every other frame only would spare anything.
     """
 
-    def __init__(self, best: Quality, budget_ms: float, machine_share: float = 1.0) -> None:
-        self.steps = ladder(best)
+    def __init__(self, best: Quality, budget_ms: float, machine_share: float = 1.0, *, tracks: bool = True) -> None:
+        self.steps = ladder(best, tracks=tracks)
         self.budget_ms = budget_ms
         self.machine_share = machine_share
         self._level = 0

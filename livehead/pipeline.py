@@ -1,6 +1,7 @@
 """The live pipeline: the only TaskGroup for media.
 
     capture -> newest frame -> estimate (thread) -> newest motion -> draw (thread) -> each sink's newest frame -> sink
+    microphone -> ear (what the driver hears) and each sink's line of sound
 
 Estimating and drawing overlap on two threads. The newest frame wins everywhere, what is dropped is counted, and no
 frame travels upstream. A bad frame is counted and skipped; a sink that fails is closed alone.
@@ -9,29 +10,27 @@ frame travels upstream. A bad frame is counted and skipped; a sink that fails is
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol, TypeVar
 
 from livehead.clock import NS, Pacer, Timeline, now_ns
 from livehead.concurrency import Fifo, Latest, Worker
-from livehead.errors import LiveheadError, SinkError
-from livehead.frames import AudioFrame, Frame, Image, VideoFrame
+from livehead.errors import LiveheadError
+from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.governor import Governor, Quality
 from livehead.interfaces import Capture, EndOfStream, Inputs, Motion, Sink
+from livehead.outlet import Outlet, skip
 from livehead.stats import Stats
-
-log = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90_000)
 EARLY = 0.6  # periods that a frame may come before its time
-SOUND_LINE = 100  # audio frames that may wait for one sink: one to two seconds
-SINK_PATIENCE = 30  # consecutive bad frames until a sink that does not raise SinkError is given up
+CAMERA_PATIENCE_NS = NS // 8  # without a picture for so long, a driver that can hear goes on by sound alone
+LAST_WORDS_S = 0.5  # a driver that can hear needs, and shows, a little silence after the last sound
 
 
 MotionT = TypeVar("MotionT", bound=Motion)
@@ -51,31 +50,24 @@ class Performer(Protocol[MotionT]):
 class _Estimated:
     motion: Motion
     frame: VideoFrame | None
-    captured_ns: int
     estimate_ms: float
     ready_ns: int
 
 
-class _Outlet:
-    """One sink with its own slot and line, so that it can only lose its own frames."""
+class Ear(Protocol):
+    """Keeps the last moments of sound for a driver: ``audio.ring.SoundRing``."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.name = type(sink).__name__
-        self.video: Latest[VideoFrame] = Latest()
-        self.sound: Fifo[AudioFrame] = Fifo(SOUND_LINE)
-        self.error: Exception | None = None
+    def put(self, frame: AudioFrame) -> None: ...
 
-    def close(self, error: Exception | None = None) -> None:
-        self.error = self.error or error
-        self.video.close()
-        self.sound.close()
+    def newest(self, now_ns: int) -> AudioFrame | None: ...
 
 
 class Pipeline:
     """Runs one capture (or the frame clock alone), one performer and any number of sinks.
 
-    ``capture`` None means that the driver needs no camera: it is asked ``fps`` times a second.
+    ``capture`` None means that the driver needs no camera: it is asked ``fps`` times a second. ``ear``: the driver
+    listens to the microphone; while the camera then gives nothing, the frame clock goes on in its place.
+    ``sound_out``: a sink that gets the microphone's sound and no pictures; when it fails, the run goes on without it.
     """
 
     def __init__(
@@ -86,6 +78,8 @@ class Pipeline:
         *,
         fps: float = 30.0,
         microphone: Capture | None = None,
+        ear: Ear | None = None,
+        sound_out: Sink | None = None,
         governor: Governor | None = None,
         stats: Stats | None = None,
     ) -> None:
@@ -95,12 +89,15 @@ class Pipeline:
         self._capture = capture
         self._microphone = microphone
         self._performer = performer
-        self._outlets = [_Outlet(sink) for sink in sinks]
+        self._ear = ear
+        self._outlets = [Outlet(sink, self.stats, self.first_sent.set) for sink in sinks]
+        self._sound_outlet = Outlet(sound_out, self.stats, self.first_sent.set) if sound_out else None
         self._governor = governor
         self._fps = fps
         self._frames: Latest[Inputs] = Latest()
         self._motions: Latest[_Estimated] = Latest()
         self._sources: list[asyncio.Task[None]] = []
+        self._seen_ns = -NS  # when the camera gave its last picture
         self._stopping = False
         self._cpu = (time.process_time(), time.monotonic())
 
@@ -110,21 +107,24 @@ class Pipeline:
         Raises: CaptureError; SinkError when a sink cannot be opened, or when the last one failed.
         """
         async with AsyncExitStack() as stack:
-            for outlet in self._outlets:
+            for outlet in self._all_outlets():
                 await stack.enter_async_context(outlet.sink)
             sources: list[tuple[Callable[..., Awaitable[None]], tuple[Capture, ...]]] = []
-            if self._capture is None:
-                sources.append((self._tick, ()))
-            else:
+            if self._capture is not None:
                 sources.append((self._watch, (await stack.enter_async_context(self._capture),)))
+            if self._capture is None or self._ear is not None:
+                sources.append((self._tick, ()))
             if self._microphone is not None:
                 sources.append((self._listen, (await stack.enter_async_context(self._microphone),)))
+            if self._capture is not None:
+                self._seen_ns = now_ns()
             estimating = await stack.enter_async_context(Worker("estimate"))
             drawing = await stack.enter_async_context(Worker("draw"))
             try:
                 async with asyncio.TaskGroup() as group:
                     for outlet in self._outlets:
                         group.create_task(self._deliver(outlet, outlet.video))
+                    for outlet in self._all_outlets():
                         group.create_task(self._deliver(outlet, outlet.sound))
                     group.create_task(self._draw(drawing))
                     group.create_task(self._estimate(estimating))
@@ -144,9 +144,12 @@ class Pipeline:
             task.cancel()
 
     async def _source(self, fn: Callable[..., Awaitable[None]], *args: Capture) -> None:
-        """Run one source of frames; when the picture ends, everything downstream ends, the sound too."""
+        """Run one source of frames; when the one that leads ends, everything ends: the picture, else what is heard."""
+        leading = self._watch if self._capture else self._listen if self._ear else self._tick
         try:
             await fn(*args)
+            if fn == leading:
+                self.stop()
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
@@ -163,28 +166,36 @@ class Pipeline:
                 return
             if not isinstance(frame, VideoFrame):
                 continue
-            fps = self._governor.quality.fps if self._governor else self._fps
-            period_ns = round(NS / fps)
+            period_ns = round(NS / self._rate)
             if frame.captured_ns < due_ns - EARLY * period_ns:
                 self.stats.count("capture.over_rate")
                 continue
             # the mean rate is held, not each distance: frames of a network come early and late in turn
             due_ns = max(due_ns, frame.captured_ns - period_ns) + period_ns
+            self._seen_ns = now_ns()
             self._frames.put(Inputs(frame=frame, audio=None, now_ns=frame.captured_ns))
 
     async def _tick(self) -> None:
+        """The frame clock; silent while the camera gives pictures."""
         pacer = Pacer(self._fps)
         while True:
-            self._frames.put(Inputs(frame=None, audio=None, now_ns=await pacer.tick()))
+            pacer.period_ns = round(NS / self._rate)
+            slot_ns = await pacer.tick()
+            if now_ns() - self._seen_ns > CAMERA_PATIENCE_NS:
+                self._frames.put(Inputs(frame=None, audio=None, now_ns=slot_ns))
 
     async def _listen(self, microphone: Capture) -> None:
         while True:
             try:
                 frame = await microphone.recv()
             except EndOfStream:
+                if self._ear is not None:
+                    await asyncio.sleep(LAST_WORDS_S)
                 return
             if isinstance(frame, AudioFrame):
-                for outlet in self._outlets:
+                if self._ear is not None:
+                    self._ear.put(frame)
+                for outlet in self._all_outlets():
                     outlet.sound.put(frame)
 
     async def _estimate(self, worker: Worker) -> None:
@@ -196,15 +207,16 @@ class Pipeline:
                     return
                 start = now_ns()
                 self.stats.record("wait_estimate", (start - inputs.now_ns) / 1e6)
+                if self._ear is not None:
+                    inputs = replace(inputs, audio=self._ear.newest(start))
                 call = await worker.attempt(self._performer.estimate, inputs)
                 end = now_ns()
                 error = call.exception()
                 if error is not None:
-                    self._skip("estimate", error)
+                    skip(self.stats, "estimate", error)
                     continue
                 self.stats.record("estimate", (end - start) / 1e6)
-                estimated = _Estimated(call.result(), inputs.frame, inputs.now_ns, (end - start) / 1e6, end)
-                self._motions.put(estimated)
+                self._motions.put(_Estimated(call.result(), inputs.frame, (end - start) / 1e6, end))
         finally:
             self._count_drops("estimate", self._frames)
             self._motions.close()
@@ -223,48 +235,32 @@ class Pipeline:
                 draw_ms = (now_ns() - start) / 1e6
                 error = call.exception()
                 if error is not None:
-                    self._skip("draw", error)
+                    skip(self.stats, "draw", error)
                     continue
                 self.stats.record("draw", draw_ms)
                 attached = item.frame.attached if item.frame else {}
-                pts = timeline.pts(item.captured_ns)
-                frame = VideoFrame(call.result(), pts, TIME_BASE, item.captured_ns, attached)
+                captured_ns = item.motion.captured_ns
+                frame = VideoFrame(call.result(), timeline.pts(captured_ns), TIME_BASE, captured_ns, attached)
                 for outlet in self._outlets:
                     outlet.video.put(frame)
                 self._govern(max(item.estimate_ms, draw_ms))
         finally:
             self._count_drops("draw", self._motions)
-            for outlet in self._outlets:
+            for outlet in self._all_outlets():
                 outlet.close()
 
-    async def _deliver(self, outlet: _Outlet, line: Latest[VideoFrame] | Fifo[AudioFrame]) -> None:
-        failures = 0
-        while True:
-            try:
-                frame: Frame = await line.get()
-            except EndOfStream:
-                break
-            start = now_ns()
-            (error,) = await asyncio.gather(outlet.sink.send(frame), return_exceptions=True)
-            if isinstance(error, Exception):
-                self._skip(outlet.name, error)
-                failures += 1
-                if isinstance(error, SinkError) or failures >= SINK_PATIENCE:
-                    log.error("%s is closed: %s", outlet.name, error)
-                    self._give_up(outlet, error)
-                continue
-            failures = 0
-            if isinstance(frame, VideoFrame):
-                self.stats.count("sent")
-                self.first_sent.set()
-                self.stats.record("send", (now_ns() - start) / 1e6)
-                self.stats.record("capture_to_sink", (now_ns() - frame.captured_ns) / 1e6)
-        self._count_drops(outlet.name, line)
-
-    def _give_up(self, outlet: _Outlet, error: Exception) -> None:
-        outlet.close(error)
+    async def _deliver(self, outlet: Outlet, line: Latest[VideoFrame] | Fifo[AudioFrame]) -> None:
+        await outlet.deliver(line)
         if all(other.error for other in self._outlets):
             self.stop()
+
+    @property
+    def _rate(self) -> float:
+        """Frames a second that are wished for now."""
+        return self._governor.quality.fps if self._governor else self._fps
+
+    def _all_outlets(self) -> list[Outlet]:
+        return self._outlets if self._sound_outlet is None else [*self._outlets, self._sound_outlet]
 
     def _govern(self, busy_ms: float) -> None:
         if self._governor is None:
@@ -279,13 +275,7 @@ class Pipeline:
             self.stats.count("quality.changes")
             self._performer.set_quality(quality)
 
-    def _skip(self, stage: str, error: BaseException) -> None:
-        if self.stats.count(f"{stage}.bad") == 1:
-            log.warning("%s: a frame is skipped: %s: %s", stage, type(error).__name__, error)
-
-    def _count_drops(
-        self, stage: str, line: Latest[Inputs] | Latest[_Estimated] | Latest[VideoFrame] | Fifo[AudioFrame]
-    ) -> None:
+    def _count_drops(self, stage: str, line: Latest[Inputs] | Latest[_Estimated]) -> None:
         self.stats.count(f"{stage}.dropped", line.dropped)
 
 

@@ -12,9 +12,9 @@ PACKAGE = ROOT / "livehead"
 FLOOR_0 = {
     *("errors", "frames", "interfaces", "concurrency", "clock", "config", "registry", "stats", "governor", "__init__"),
 }
-FLOOR_1 = {"motion", "models", "perception", "figure", "weights", "assets"}
+FLOOR_1 = {"audio", "motion", "models", "perception", "figure", "weights", "assets"}
 WINGS = {"capture": "capture", "sinks": "sinks", "drivers": "avatar", "renderers": "avatar", "animator": "avatar"}
-FLOOR_3 = {"pipeline"}
+FLOOR_3 = {"pipeline", "outlet"}
 ROOF = {"cli", "server", "__main__", "commands", "profiles"}
 ANNEX = {"training", "metrics"}
 

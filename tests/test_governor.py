@@ -75,3 +75,10 @@ def test_it_stops_falling_at_the_last_step() -> None:
     governor = Governor(BEST, budget_ms=33)
     Machine(governor).frames(2000, busy_ms=1000)
     assert governor.quality == governor.steps[-1]
+
+
+def test_without_a_tracker_its_rate_is_no_step() -> None:
+    with_tracker, without = ladder(Quality(512, 1, 30)), ladder(Quality(512, 1, 30), tracks=False)
+    assert {quality.track_every for quality in with_tracker} == {1, 2}
+    assert {quality.track_every for quality in without} == {1}
+    assert [(q.size, q.fps) for q in without] == [(512, 30), (384, 30), (256, 30), (256, 20), (256, 15)]

@@ -50,11 +50,30 @@ class Counting(End):
 
 
 class Beeping(End):
-    """A microphone that never ends."""
+    """A microphone; it never ends unless ``blocks`` are given."""
+
+    def __init__(self, blocks: int | None = None) -> None:
+        self.blocks = blocks
 
     async def recv(self) -> Frame:
         await asyncio.sleep(PERIOD_S)
-        return AudioFrame(np.zeros((1, 160), np.float32), 16_000, 0, now_ns())
+        if self.blocks is not None:
+            self.blocks -= 1
+            if self.blocks < 0:
+                raise EndOfStream
+        return AudioFrame(np.ones((1, 160), np.float32), 16_000, 0, now_ns())
+
+
+class CountingEar:
+    """Gives one sample whose value is the number of blocks that it was given."""
+
+    heard = 0
+
+    def put(self, frame: AudioFrame) -> None:
+        self.heard += 1
+
+    def newest(self, now_ns: int) -> AudioFrame | None:
+        return AudioFrame(np.full((1, 1), self.heard, np.float32), 16_000, 0, now_ns) if self.heard else None
 
 
 class Echo:
@@ -84,6 +103,19 @@ class Echo:
 
     def set_quality(self, quality: Quality) -> None:
         self.qualities.append(quality)
+
+
+class Listening(Echo):
+    """Hears: its pictures tell how many blocks the ear had; its motion is 40 ms behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bool] = []
+
+    def estimate(self, inputs: Inputs) -> Keypoints:
+        self.seen.append(inputs.frame is not None)
+        heard = 0 if inputs.audio is None else round(float(inputs.audio.samples.sum())) % 256
+        return mesh_keypoints(np.full((478, 3), heard, np.float32), 1.0, inputs.now_ns - 40_000_000)
 
 
 class Keeping(End):
@@ -224,3 +256,68 @@ def test_a_missed_budget_reaches_the_performer() -> None:
     asyncio.run(Pipeline(Counting(80), performer, [Keeping()], fps=100, governor=governor).run())
     assert performer.qualities
     assert performer.qualities[0].size < 512
+
+
+async def run_for(pipeline: Pipeline, seconds: float) -> None:
+    running = asyncio.create_task(pipeline.run())
+    await asyncio.sleep(seconds)
+    pipeline.stop()
+    await running
+
+
+async def test_a_driver_that_hears_gets_the_newest_sound_and_its_motion_tells_the_time() -> None:
+    sink = Keeping()
+    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(), ear=CountingEar())
+    await run_for(pipeline, 0.6)
+    assert sink.numbers == sorted(sink.numbers)
+    assert sink.numbers[-1] > 20, "the newest sound, not that of the tick before"
+    assert pipeline.stats.stages()["capture_to_sink"]["median"] >= 40
+    assert sink.sound
+
+
+async def test_a_driver_that_hears_goes_on_when_the_camera_gives_nothing() -> None:
+    class Stalling(Counting):
+        async def recv(self) -> Frame:
+            if self.given == 10:
+                await asyncio.sleep(100)
+            return await super().recv()
+
+    performer = Listening()
+    pipeline = Pipeline(Stalling(20), performer, [Keeping()], fps=100, microphone=Beeping(), ear=CountingEar())
+    await run_for(pipeline, 0.8)
+    assert sum(performer.seen) >= 8
+    assert not any(performer.seen[-10:])
+    assert performer.seen[: sum(performer.seen)] == [True] * sum(performer.seen), (
+        "no ticks between the camera's pictures"
+    )
+
+
+def test_the_end_of_the_camera_ends_a_run_whose_microphone_never_does() -> None:
+    pipeline = Pipeline(Counting(5), Listening(), [Keeping()], fps=100, microphone=Beeping(), ear=CountingEar())
+    asyncio.run(asyncio.wait_for(pipeline.run(), 3))
+
+
+def test_the_end_of_what_is_heard_ends_a_run_without_camera() -> None:
+    sink = Keeping()
+    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(20), ear=CountingEar())
+    asyncio.run(asyncio.wait_for(pipeline.run(), 3))
+    assert len(sink.sound) == 20
+    assert sink.numbers[-1] == 20
+
+
+async def test_sound_out_gets_sound_alone_and_the_run_goes_on_without_it() -> None:
+    class Broken(Keeping):
+        async def send(self, frame: Frame) -> None:
+            await super().send(frame)
+            if len(self.sound) == 5:
+                raise SinkError("gone", "plug it in")
+
+    speaker, sink = Broken(), Keeping()
+    pipeline = Pipeline(None, Echo(), [sink], fps=50, microphone=Beeping(), sound_out=speaker)
+    await run_for(pipeline, 0.5)
+    assert not speaker.video
+    assert 5 <= len(speaker.sound) <= 6
+    assert len(sink.sound) > 20
+    assert len(sink.video) > 10
+    assert pipeline.stats.counts()["sent"] == len(sink.video)
+    assert speaker.closed

@@ -15,15 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import av
-import av.error
 import numpy as np
 
 from livehead.clock import NS, now_ns, sleep_until
 from livehead.concurrency import Worker
 from livehead.errors import CaptureError
-from livehead.frames import AudioFrame, Image, Samples, VideoFrame
+from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import EndOfStream
+from livehead.perception.media import decoded, opened
+from livehead.perception.sound import sound_blocks
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class FileCapture:
 
     def _read_once(self) -> Iterator[tuple[float, Image]]:
         """Seconds from the first frame, and the picture; leaves the length in ``_end_s``."""
-        with _opened(self.path) as container:
+        with opened(self.path) as container:
             if not container.streams.video:
                 raise CaptureError(
                     f"{self.path} has no video stream", "give a video, or use it for its sound", subject=str(self.path)
@@ -119,7 +119,7 @@ class FileCapture:
             stream.thread_type = "AUTO"
             step = 1.0 / float(stream.average_rate or 25)
             origin, last = None, -step
-            for frame in _decoded(container, stream):
+            for frame in decoded(container, stream):
                 if frame is None:
                     self.bad_frames += 1
                     continue
@@ -202,32 +202,7 @@ def read_audio(path: str | Path, rate: int = 16_000) -> AudioFrame:
     Sound that the file starts late (its first time stamp is after 0) is led by that much silence.
     Raises: CaptureError when there is none or it cannot be read.
     """
-    path = Path(path)
-    blocks: list[Samples] = []
-    with _opened(path) as container:
-        if not container.streams.audio:
-            raise CaptureError(f"{path} has no sound", "give a file with an audio track", subject=str(path))
-        resampler = av.AudioResampler(format="fltp", rate=rate)
-        start_s: float | None = None
-        for frame in _decoded(container, container.streams.audio[0]):
-            if frame is not None:
-                start_s = (frame.time or 0.0) if start_s is None else start_s
-                blocks += [_mono(part) for part in resampler.resample(frame)]
-        if start_s is None:
-            raise CaptureError(f"the sound of {path} cannot be read", "convert it to WAV first", subject=str(path))
-        blocks += [_mono(part) for part in resampler.resample(None)]
-        lead_s = start_s - _picture_start_s(container)
-    lead = round(lead_s * rate)
-    samples = np.concatenate([np.zeros((1, max(0, lead)), np.float32), *blocks], axis=1)[:, max(0, -lead) :]
-    return AudioFrame(np.ascontiguousarray(samples, np.float32), rate, 0, 0)
-
-
-def _picture_start_s(container: Any) -> float:
-    """When the picture begins: ``FileCapture`` calls that moment 0, and the sound must follow it."""
-    if not container.streams.video:
-        return 0.0
-    stream = container.streams.video[0]
-    return float(stream.start_time * stream.time_base) if stream.start_time else 0.0
+    return AudioFrame(np.concatenate(list(sound_blocks(path, rate)), axis=1), rate, 0, 0)
 
 
 class _Pace:
@@ -248,46 +223,6 @@ class _Pace:
         due_ns = self._start_ns + since_start_ns
         await self._clock.sleep_until(due_ns + length_ns)
         return due_ns
-
-
-def _opened(path: Path) -> Any:
-    """A container of PyAV's. Raises: CaptureError."""
-    remedies = {
-        av.error.FileNotFoundError: ("does not exist", "check the path"),
-        av.error.IsADirectoryError: ("is a folder", "give a file"),
-        av.error.PermissionError: ("may not be read", "change its permissions"),
-    }
-    try:
-        return av.open(str(path))
-    except av.error.FFmpegError as error:
-        problem, remedy = remedies.get(
-            type(error), ("is damaged or no media file", "give a file that a player can play, as MP4 or WAV")
-        )
-        raise CaptureError(f"{path} {problem}", remedy, subject=str(path)) from error
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames of PyAV's, None for each damaged packet; ends early where the file breaks off."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError as error:
-            log.warning("%s: reading stops early (%s)", container.name, error.strerror)
-            return
-        if packet is None:
-            return
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            frames = [None]
-        yield from frames
-
-
-def _mono(part: Any) -> Samples:
-    """The mean of the channels; FFmpeg's own mixing would make the sound of both louder than full scale."""
-    mean: Samples = part.to_ndarray().mean(axis=0, keepdims=True)
-    return mean
 
 
 def _upright(frame: Any) -> Image:

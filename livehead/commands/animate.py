@@ -1,55 +1,62 @@
-"""``livehead animate``: a photo moved by a recorded video, into a file."""
+"""``livehead animate``: a photo moved by a recorded video, or by recorded speech, into a file."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from livehead.capture.file import FileCapture, read_audio
-from livehead.clock import NS
+from livehead.capture.file import FileCapture
 from livehead.commands.compose import Company, assemble, make_driver, open_portraits
+from livehead.commands.film import film, photo_size, sound_frames
 from livehead.commands.options import add_picture_arguments, say, settings_from
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
 from livehead.errors import CaptureError, ConfigError, NoFaceError
-from livehead.frames import AudioFrame, Image, VideoFrame
+from livehead.frames import AudioFrame, Image
 from livehead.interfaces import Driver, EndOfStream, Inputs
 from livehead.motion.best_frame import best_frame
 from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
 from livehead.perception.portrait import Portrait, propose_crop
-from livehead.pipeline import TIME_BASE
 from livehead.renderers.panels import PanelRenderer
 from livehead.renderers.store import AvatarStore
-from livehead.sinks.file import FileSink
 
-SOUND_RATE = 48_000
-SOUND_BLOCK = 960
 _SKIN = 468  # points of the face mesh without the irises
-LONGEST_SIDE = 1280  # of a video that takes its size from the photo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--avatar", type=Path, required=True, metavar="PHOTO", help="whom to animate, with consent")
-    parser.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the performer")
-    parser.add_argument("--audio", type=Path, metavar="FILE", help="sound for the result, instead of the video's own")
+    parser.add_argument(
+        "--driving", type=Path, metavar="VIDEO", help="the performer; with --audio alone, its speech is"
+    )
+    sound = "speech, from any audio or video file; beside --driving: sound instead of the video's own"
+    parser.add_argument("--audio", type=Path, metavar="FILE", help=sound)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="the result")
     parser.add_argument(
         "--debug-panels", action="store_true", help="depth, key points, flow, occlusion and attention beside it (dagan)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures of the run")
+    fps = "pictures a second of the result; with --driving the video's own times are kept"
+    parser.add_argument("--fps", type=float, default=argparse.SUPPRESS, help=fps)
     add_picture_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Two passes: the performer's motion and his neutral face, then the pictures."""
+    """Two passes: the performer's motion and his neutral face, then the pictures. Speech alone takes one."""
+    if args.driving is None:
+        from livehead.commands.animate_audio import animate_audio
+
+        if args.audio is None:
+            raise ConfigError("there is nobody to drive the avatar", "add --driving VIDEO or --audio SPEECH, or both")
+        return animate_audio(args)
     settings = settings_from(args)
     store = AvatarStore()
     (portrait,) = open_portraits([args.avatar], store, say)
@@ -62,12 +69,13 @@ def main(args: argparse.Namespace) -> int:
         watched = _framed(watched, neutral)
     size = settings.stream.size
     if "size" not in vars(args):
-        size = _photo_size(portrait)
+        size = photo_size(portrait)
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
     company = assemble(settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size)
-    sound = _sound(args.audio or args.driving, wanted=args.audio is not None)
+    end_ns = watched.motions[-1].captured_ns
+    sound = _sound(args.audio or args.driving, end_ns, wanted=args.audio is not None)
     draw = _with_panels(company) if args.debug_panels else company.animator.draw
-    asyncio.run(_render(draw, watched.motions, sound, args.out))
+    asyncio.run(film(draw, watched.motions, sound, args.out, len(watched.motions)))
     taken_s = time.monotonic() - started
     _report(args, settings, watched, taken_s)
     return 0
@@ -155,51 +163,16 @@ def _with_panels(company: Company) -> Callable[[Keypoints], Image]:
     return draw
 
 
-async def _render(
-    draw: Callable[[Keypoints], Image], motions: list[Keypoints], sound: AudioFrame | None, out: Path
-) -> None:
-    """Draw and encode; a picture is drawn while the one before is encoded."""
-    blocks = _blocks(sound, motions[-1].captured_ns)
-    block = next(blocks, None)
-    async with Worker("draw") as worker, FileSink(out, audio_rate=SOUND_RATE if sound else None) as sink:
-        encoding: Awaitable[None] | None = None
-        for motion in tqdm(motions, desc="animating", unit="frame", disable=None):
-            image = await worker.run(draw, motion)
-            if encoding is not None:
-                await encoding
-            while block is not None and block.captured_ns <= motion.captured_ns:
-                await sink.send(block)
-                block = next(blocks, None)
-            pts = round(motion.captured_ns * 1e-9 / TIME_BASE)
-            encoding = asyncio.create_task(sink.send(VideoFrame(image, pts, TIME_BASE, motion.captured_ns)))
-        if encoding is not None:
-            await encoding
-
-
-def _sound(path: Path, *, wanted: bool) -> AudioFrame | None:
-    """The sound of ``path``; without any, None unless it was asked for by name. Raises: CaptureError."""
+def _sound(path: Path, end_ns: int, *, wanted: bool) -> Iterator[AudioFrame] | None:
+    """The sound of ``path`` up to ``end_ns``; None without any, unless it was asked for. Raises: CaptureError."""
+    frames = sound_frames(path, end_ns)
     try:
-        return read_audio(path, SOUND_RATE)
+        first = next(frames, None)
     except CaptureError:
         if wanted:
             raise
         return None
-
-
-def _blocks(sound: AudioFrame | None, end_ns: int) -> Iterator[AudioFrame]:
-    """``sound`` up to ``end_ns`` in blocks, stamped with their own times."""
-    total = 0 if sound is None else min(sound.samples.shape[1], round(end_ns * 1e-9 * SOUND_RATE))
-    for start in range(0, total, SOUND_BLOCK):
-        assert sound is not None
-        samples = sound.samples[:, start : min(start + SOUND_BLOCK, total)]
-        yield AudioFrame(samples, SOUND_RATE, start, start * NS // SOUND_RATE)
-
-
-def _photo_size(portrait: Portrait) -> tuple[int, int]:
-    """The photo's own size, even, within ``LONGEST_SIDE``."""
-    height, width = portrait.photo.shape[:2]
-    scale = min(1.0, LONGEST_SIDE / max(width, height))
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    return None if first is None else chain([first], frames)
 
 
 def _report(args: argparse.Namespace, settings: RunSettings, watched: _Watched, taken_s: float) -> None:

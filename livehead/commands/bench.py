@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from livehead.capture.synthetic import SyntheticCapture
 from livehead.commands.bench_live import FILM, filmed, live_subject
+from livehead.commands.bench_voice import bench_voice
 from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
 from livehead.commands.dagan import CHECKPOINTS
 from livehead.commands.options import add_picture_arguments, settings_from
@@ -47,8 +48,8 @@ TIMES = ("median", "p95", "p99", "n")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "subject",
-        choices=("pipeline", "model", "webrtc"),
-        help="the whole way of a frame, the renderer alone, or camera to page through a real Chromium",
+        choices=("pipeline", "model", "voice", "webrtc"),
+        help="the whole way of a frame, the renderer, the voice driver, or camera to page through a real Chromium",
     )
     parser.add_argument("--jumps", type=int, default=120, help="sudden motions to measure (pipeline), 0.75 s each")
     parser.add_argument("--rounds", type=int, default=300, help="frames to time (model)")
@@ -79,6 +80,10 @@ def main(args: argparse.Namespace) -> int:
         results = _model(settings, named, args.rounds)
         results["stillness"] = measure_stillness(settings, STILL_FRAMES)
         print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+    elif args.subject == "voice":
+        results = bench_voice(settings)
+        print(table({"estimate": _times(results["estimate"])}, TIMES, "ms"))
+        print(table({"": _times(results)}, ("real_time_factor",)))
     elif args.subject == "webrtc":
         results = _webrtc(settings, args.renderers.split(","), args.seconds, args.plot)
     else:

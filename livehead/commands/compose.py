@@ -20,6 +20,7 @@ from livehead.interfaces import Driver, Renderer
 from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.presence import Presence
+from livehead.motion.spoken import Spoken
 from livehead.motion.sway import idle_motion
 from livehead.motion.transfer import Gains, MotionTransfer
 from livehead.perception.photo import read_photo
@@ -30,6 +31,7 @@ from livehead.renderers.store import AvatarStore
 from livehead.stats import processor
 
 if TYPE_CHECKING:
+    from livehead.drivers.voice import VoiceDriver
     from livehead.models.engine import Precision
 
 log = logging.getLogger(__name__)
@@ -135,8 +137,9 @@ def neutral_of(driver: Driver[Keypoints], portraits: Sequence[Portrait]) -> Cali
     """What is known of the performer's neutral face beforehand: of a camera nothing, of a recording the best moment."""
     from livehead.drivers.idle import IdleDriver
     from livehead.drivers.replay import ReplayDriver
+    from livehead.drivers.voice import VoiceDriver
 
-    if isinstance(driver, IdleDriver):
+    if isinstance(driver, IdleDriver | VoiceDriver):
         return Calibration(portraits[0].motion)
     if isinstance(driver, ReplayDriver):
         return Calibration(best_neutral(driver.motion))
@@ -160,6 +163,8 @@ def assemble(
 
     Raises: ConfigError, SourceError.
     """
+    from livehead.drivers.face_voice import FaceVoiceDriver
+
     picture = settings.picture
     background = picture.background if backdrop is None else backdrop
     alpha = backdrop is not None or picture.background != "keep"
@@ -178,8 +183,15 @@ def assemble(
             avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
         )
         stage = Compositor(portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge)
-        scenes.append(Scene(portrait.name, avatar, transfer, Presence(idle_motion(avatar.motion)), stage))
         transfers.append(transfer)
+        alone = idle_motion(avatar.motion)
+        if isinstance(driver, FaceVoiceDriver):
+            speaking = MotionTransfer(
+                avatar.motion, gains=to_gains(settings.gains), calibration=Calibration(portraits[0].motion)
+            )
+            transfers.append(speaking)
+            alone = Spoken(driver.spoken_now, speaking, alone)
+        scenes.append(Scene(portrait.name, avatar, transfer, Presence(alone), stage))
     first = scenes[0].avatar
     renderer.render(first, first.motion)  # what a first frame compiles is ready before a camera is opened
     animator = Animator(driver, renderer, scenes, watch=watch)
@@ -246,6 +258,28 @@ def idle(argument: str, portrait: Portrait) -> Driver[Keypoints]:
     from livehead.drivers.idle import IdleDriver
 
     return IdleDriver(portrait.motion)
+
+
+def voice(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``voice``: the performer's voice; the avatar speaks and idles. Raises: WeightsError."""
+    return listener(portrait)
+
+
+def face_voice(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``face+voice``: the performer's face, and the voice while there is none to be seen. Raises: WeightsError."""
+    from livehead.drivers.face import FaceDriver
+    from livehead.drivers.face_voice import FaceVoiceDriver
+
+    return FaceVoiceDriver(FaceDriver(), listener(portrait))
+
+
+def listener(portrait: Portrait) -> VoiceDriver:
+    """The voice driver of a portrait, with the bundled model. Raises: WeightsError."""
+    from livehead.drivers.voice import VoiceDriver
+    from livehead.models.voice.build import load_voice
+    from livehead.perception.voice_activity import VoiceActivity
+
+    return VoiceDriver(portrait.motion, load_voice(), VoiceActivity())
 
 
 def motion(argument: str, portrait: Portrait) -> Driver[Keypoints]:

@@ -139,7 +139,18 @@ def _microphone() -> list[Finding]:
     except LiveheadError as error:
         return [Finding("microphone", False, error.problem, error.remedy)]
     detail = ", ".join(names) if names else "PortAudio works, no microphone found"
-    return [Finding("microphone", bool(names), detail, "plug one in; the face driver needs none")]
+    return [Finding("microphone", bool(names), detail, "plug one in; only the drivers voice and face+voice need one")]
+
+
+def _sound_out() -> list[Finding]:
+    from livehead.sinks.speaker import outputs_found
+
+    try:
+        names = outputs_found()
+    except LiveheadError as error:
+        return [Finding("sound output", False, error.problem, error.remedy)]
+    detail = ", ".join(names) if names else "PortAudio works, no output found"
+    return [Finding("sound output", bool(names), detail, "only --sound-out needs one: docs/voice-devices.md")]
 
 
 def _virtual_camera() -> list[Finding]:
@@ -192,5 +203,5 @@ def _disk() -> list[Finding]:
 
 LOOKS: tuple[Callable[[], list[Finding]], ...] = (
     *(_python, _packages, _machine, _tracker, _camera, _virtual_camera),
-    *(_pipewire, _window, _microphone, _encoder, _disk),
+    *(_pipewire, _window, _microphone, _sound_out, _encoder, _disk),
 )

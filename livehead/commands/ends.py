@@ -9,15 +9,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from livehead.capture.camera import CameraCapture
-from livehead.capture.file import FileCapture
+from livehead.capture.file import AudioFileCapture, FileCapture
+from livehead.capture.microphone import MicrophoneCapture
+from livehead.capture.speech import SpeechInput
 from livehead.config import CameraSettings, StreamSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Capture, Sink
 from livehead.registry import find
 from livehead.sinks.file import FileSink
 from livehead.sinks.null import NullSink
+from livehead.sinks.speaker import SpeakerSink
 from livehead.sinks.virtual_camera import VirtualCameraSink
 from livehead.sinks.window import WindowSink
+from livehead.stats import Stats
+
+_BLOCK_MS = 10.0  # of sound devices: what is heard waits for half of it in the middle
 
 
 def open_capture(spec: str, camera: CameraSettings) -> Capture:
@@ -32,6 +38,32 @@ def open_sink(spec: str, stream: StreamSettings) -> Sink:
     name, _, argument = spec.partition(":")
     sink: Sink = find("sinks", name)(argument, stream)
     return sink
+
+
+def open_microphone(spec: str, rate: int, stats: Stats) -> Capture:
+    """``NAME``, a number or ``default`` of a device; ``file:PATH`` in real time; ``speech:PATH|PORT``.
+
+    Raises: ConfigError.
+    """
+    kind, _, argument = spec.partition(":")
+    if kind in ("file", "speech") and not argument:
+        raise ConfigError(f"a {kind} microphone needs more", "write --microphone file:talk.wav or speech:PATH|PORT")
+    if kind == "file":
+        return AudioFileCapture(Path(argument), rate=rate)
+    if kind == "speech":
+        return SpeechInput(int(argument) if argument.isdigit() else Path(argument), rate=rate)
+    return MicrophoneCapture(_device(spec), rate=rate, block_ms=_BLOCK_MS, stats=stats)
+
+
+def open_sound_out(spec: str, rate: int, stats: Stats) -> Sink:
+    """``NAME``, a number or ``default`` of an output device."""
+    return SpeakerSink(_device(spec), stats=stats, rate=rate, block_ms=_BLOCK_MS)
+
+
+def _device(spec: str) -> str | int | None:
+    if spec == "default":
+        return None
+    return int(spec) if spec.isdigit() else spec
 
 
 def camera(argument: str, settings: CameraSettings) -> Capture:

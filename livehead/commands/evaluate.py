@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="names of clips, one a line, all of the folder if absent; or .csv: pairs of frames, as for VoxCeleb",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="names, comma between; copy and warp are always added")
+    parser.add_argument(
+        "--audio", action="store_true", help="judge the driver voice by the clips' sound and mouths, and no model"
+    )
     parser.add_argument("--frames", type=int, default=40, help="driving frames of each clip")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them")
@@ -47,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
+    if args.audio:
+        from livehead.commands.evaluate_audio import evaluate_audio
+
+        return evaluate_audio(args)
     names = list(dict.fromkeys([*BASELINES, *(name.strip() for name in args.model.split(",") if name.strip())]))
     models = {name: copy if name == "copy" else prepare_with(name) for name in names}
     settings = {"clips": str(args.clips), "list": str(args.list or ""), "frames": args.frames, "models": names}

@@ -54,7 +54,7 @@ def settings_from(args: argparse.Namespace, profile: Profile | None = None) -> R
     if profile is not None:
         tree |= profile.model_dump(include={"mode", "gains", "picture"})
     given = vars(args)
-    for key in ("model", "driver", "capture", "microphone", "mode", "render_size", "precision"):
+    for key in ("model", "driver", "capture", "microphone", "sound_out", "mode", "render_size", "precision"):
         if key in given:
             tree[key] = given[key]
     if given.get("sink"):

@@ -14,10 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from livehead.audio.ring import SoundRing
 from livehead.commands.compose import driver_name, make_driver, open_portraits
-from livehead.commands.ends import open_capture, open_sink
+from livehead.commands.ends import open_capture, open_microphone, open_sink
 from livehead.commands.options import TOKEN, say, settings_from
-from livehead.commands.run import NO_CAMERA
+from livehead.commands.run import LISTENS, NO_CAMERA, SOUND_RATE
 from livehead.commands.signals import end_on_signals
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
@@ -30,7 +31,7 @@ from livehead.pipeline import Pipeline
 from livehead.renderers.store import AvatarStore
 from livehead.server import protocol
 from livehead.server.remote import Address, RemoteStudio, Wishes
-from livehead.stats import peak_mb, seconds_since_start, summary
+from livehead.stats import Stats, peak_mb, seconds_since_start, summary
 
 _MOST_TOKEN = 256
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -42,8 +43,13 @@ def render_at(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     if args.profile:
         raise ConfigError("a profile holds what the drawing machine keeps", "leave --profile or --render-at out")
-    if settings.microphone:
-        raise ConfigError("the sound would not be in step with a picture from elsewhere", "leave --microphone out")
+    spec = driver_name(settings.driver, settings.model, settings.precision)
+    if (settings.microphone and spec not in LISTENS) or settings.sound_out:
+        raise ConfigError(
+            "sound would not be in step with a picture from elsewhere", "leave --microphone and --sound-out out"
+        )
+    if spec == "face+voice":
+        raise ConfigError("face and voice are told apart where the avatar is drawn", "choose --driver face or voice")
     if "window" in settings.sinks:
         raise ConfigError("the window's keys change what is drawn here", "choose another --sink with --render-at")
     address, token = Address.parse(args.render_at), token_from(args.token_file)
@@ -53,7 +59,6 @@ def render_at(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         portraits = open_portraits(paths, AvatarStore(), say)
         wishes = wishes_from(settings, paths[0])
-        spec = driver_name(settings.driver, settings.model, settings.precision)
         driver = make_driver(spec, portraits, settings.model)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         run = RemoteRun(settings, spec, driver, address, token, wishes, watch=recorder.add if recorder else None)
@@ -178,9 +183,16 @@ class RemoteRun:
         stream = settings.stream
         self.settings = settings
         self.studio = RemoteStudio(address, token, wishes, fps=stream.fps, tell=tell)
-        needs_camera = spec.partition(":")[0] not in NO_CAMERA
-        capture = open_capture(settings.capture, settings.camera) if needs_camera else None
-        self.tracking = Pipeline(capture, _Sending(driver, self.studio.put, watch), [], fps=stream.fps)
+        needs_camera, listens, stats = spec.partition(":")[0] not in NO_CAMERA, spec in LISTENS, Stats()
+        self.tracking = Pipeline(
+            open_capture(settings.capture, settings.camera) if needs_camera else None,
+            _Sending(driver, self.studio.put, watch),
+            [],
+            fps=stream.fps,
+            microphone=open_microphone(settings.microphone or "default", SOUND_RATE, stats) if listens else None,
+            ear=SoundRing(on_gap=lambda: stats.count("sound.gaps")) if listens else None,
+            stats=stats,
+        )
         sinks = [open_sink(sink, stream) for sink in settings.sinks]
         self.showing = Pipeline(self.studio.camera, _Showing(stream.size), sinks, fps=stream.fps)
         self.first_picture_s: float | None = None

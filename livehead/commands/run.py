@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from livehead.capture.microphone import MicrophoneCapture
+from livehead.audio.ring import SoundRing
 from livehead.commands.compose import (
     DEFAULT_MODEL,
     FALLBACK_MODEL,
@@ -21,24 +22,25 @@ from livehead.commands.compose import (
     open_portraits,
     to_gains,
 )
-from livehead.commands.ends import open_capture, open_sink
+from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_out
 from livehead.commands.hotkeys import Hotkeys
 from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
 from livehead.commands.signals import end_on_signals
 from livehead.config import GainSettings, RunSettings, StreamSettings
 from livehead.errors import ConfigError
 from livehead.governor import Governor, Quality
-from livehead.interfaces import Capture, Sink
+from livehead.interfaces import Sink
 from livehead.motion.calibration import Calibration
 from livehead.motion.recording import MotionRecorder
 from livehead.pipeline import Pipeline
 from livehead.profiles import Profile, Profiles
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.window import WindowSink
-from livehead.stats import peak_mb, processor, seconds_since_start, summary
+from livehead.stats import Stats, peak_mb, processor, seconds_since_start, summary
 
 SOUND_RATE = 48_000
-NO_CAMERA = ("idle", "motion")  # drivers that look at nothing
+NO_CAMERA = ("idle", "motion", "voice")  # drivers that look at nothing
+LISTENS = ("voice", "face+voice")  # drivers that hear
 SLOW_SHARE = 0.85  # of the asked rate: below, the run says that it is slow
 RATE_WINDOW_S = 4.0
 
@@ -47,9 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     absent = argparse.SUPPRESS
     add = parser.add_argument
     add("--avatar", type=Path, nargs="+", metavar="PHOTO", help="one or several, with the consent of whom they show")
-    add("--driver", default=absent, metavar="NAME", help="auto (as the model needs), face, dagan, idle or motion:FILE")
+    add(
+        "--driver",
+        default=absent,
+        metavar="NAME",
+        help="auto (as the model needs), face, voice, face+voice, dagan, idle, motion:FILE",
+    )
     add("--capture", default=absent, metavar="SPEC", help="camera, camera:N, file:VIDEO or synthetic")
-    add("--microphone", default=absent, metavar="NAME", help="record its sound too; 'default' for the system's")
+    add(
+        "--microphone",
+        default=absent,
+        metavar="NAME",
+        help="what is heard and recorded: 'default' for the system's, a device's name, file:SOUND, "
+        "speech:PATH or speech:PORT (pushed by another program)",
+    )
+    add(
+        "--sound-out",
+        default=absent,
+        metavar="NAME",
+        help="pass it on to a device (a virtual cable), as late as the picture",
+    )
     add(
         "--sink", action="append", default=[], metavar="SPEC", help="virtualcam, pipewire, window, file:OUT.mp4 or null"
     )
@@ -127,15 +146,20 @@ class LiveRun:
         self.settings = settings
         self._hardware = company.hardware
         self.hotkeys = Hotkeys(company, to_gains(settings.gains), self.stop)
-        stream = settings.stream
-        microphone: Capture | None = None
-        if settings.microphone:
+        stream, stats = settings.stream, Stats()
+        driver = settings.driver.partition(":")[0]
+        self.needs_camera = driver not in NO_CAMERA
+        self.microphone = settings.microphone or ("default" if driver in LISTENS else None)
+        if settings.sound_out and not self.microphone:
+            raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
+        if self.microphone:
             stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
-            microphone = MicrophoneCapture(_name(settings.microphone), rate=SOUND_RATE)
-        self.needs_camera = settings.driver.partition(":")[0] not in NO_CAMERA
         budget = settings.budget
         self.governor = Governor(
-            Quality(settings.render_size, 1, stream.fps), budget.frame_ms or 1000 / stream.fps, budget.machine_share
+            Quality(settings.render_size, 1, stream.fps),
+            budget.frame_ms or 1000 / stream.fps,
+            budget.machine_share,
+            tracks=self.needs_camera,
         )
         company.warm_up(self.governor.steps)
         self.pipeline = Pipeline(
@@ -143,8 +167,11 @@ class LiveRun:
             company.animator,
             [self._sink(spec, stream) for spec in settings.sinks],
             fps=stream.fps,
-            microphone=microphone,
+            microphone=open_microphone(self.microphone, SOUND_RATE, stats) if self.microphone else None,
+            ear=SoundRing(on_gap=lambda: stats.count("sound.gaps")) if driver in LISTENS else None,
+            sound_out=open_sound_out(settings.sound_out, SOUND_RATE, stats) if settings.sound_out else None,
             governor=self.governor,
+            stats=stats,
         )
         self.first_frame_s: float | None = None
         """From the start of the program to the first frame sent."""
@@ -157,6 +184,7 @@ class LiveRun:
         """One line: what does the work here, from where to where."""
         settings, (cpu, cores) = self.settings, processor()
         capture = settings.capture if self.needs_camera else "no camera"
+        capture += f" and microphone {self.microphone}" if self.microphone else ""
         width, height = settings.stream.size
         model = DEFAULT_MODEL if settings.model == "auto" else settings.model
         return (
@@ -182,7 +210,7 @@ class LiveRun:
         delay = stages.get("capture_to_sink", summary([]))
         say(
             f"{counts.get('sent', 0)} frames sent, {delay['median']:.0f} ms from capture to sink, "
-            f"{bad} bad frames skipped"
+            f"{bad} bad frames skipped{_sound_losses(counts)}"
         )
         if path is not None:
             from livehead.metrics.report import Json, Report, write_json
@@ -225,7 +253,11 @@ class LiveRun:
         return f"{name} takes {figures['median']:.0f} ms: {remedy}"
 
 
-def _name(microphone: str) -> str | int | None:
-    if microphone == "default":
-        return None
-    return int(microphone) if microphone.isdigit() else microphone
+def _sound_losses(counts: Mapping[str, int]) -> str:
+    """What became of the sound, if anything."""
+    words = {
+        "microphone.lost": "microphone lost {} times",
+        "microphone.drop_outs": "{} drop-outs of sound",
+        "sound_out.lost": "sound output lost {} times",
+    }
+    return "".join(f", {text.format(counts[name])}" for name, text in words.items() if counts.get(name))

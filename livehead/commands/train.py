@@ -10,14 +10,17 @@ from livehead.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    data = "a cache that scripts/prepare_clips.py made; but for compact also videos, or VoxCeleb's folders of frames"
+    data = "a cache that scripts/prepare_clips.py made; but for compact also videos, or VoxCeleb's folders of frames; "
+    data += "for voice videos of people who speak"
     depth = "dagan: face depth, of a depth run or as published; the imported one if absent"
-    add("subject", choices=("compact", "depth", "dagan"), help="which model")
+    add("subject", choices=("compact", "depth", "dagan", "voice"), help="which model")
     add("--data", type=Path, required=True, metavar="DIR", help=data)
     add("--config", type=Path, metavar="FILE", help="the recipe; configs/train/SUBJECT.toml if absent")
     add("--out", type=Path, metavar="DIR", help="checkpoints, log, curves, sample sheets; runs/SUBJECT if absent")
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--init", type=Path, metavar="FILE", help="start from these weights (safetensors; or a run's latest.pth.tar)")
+    add("--list", type=Path, metavar="FILE", help="voice: names of the training clips, one a line; all if absent")
+    add("--val-list", type=Path, metavar="FILE", help="voice: names of the held-out clips")
     add("--vgg", type=Path, metavar="FILE", help="dagan: torchvision's VGG-19, to judge likeness by")
     add("--depth", type=Path, nargs="+", default=[], metavar="FILE", help=depth)
 
@@ -31,7 +34,15 @@ def main(args: argparse.Namespace) -> int:
     out = args.out or Path(f"runs/{args.subject}")
     if args.subject != "dagan" and (args.vgg or args.depth):
         raise ConfigError(f"{args.subject} takes neither --vgg nor --depth", "leave them out, or train dagan")
-    if args.subject == "compact":
+    if args.subject != "voice" and (args.list or args.val_list):
+        raise ConfigError(f"{args.subject} takes no --list: a cache has one", "see scripts/prepare_clips.py")
+    if args.subject == "voice":
+        from livehead.training import voice
+
+        if args.init:
+            raise ConfigError("voice takes no --init: it is trained in minutes", "leave it out")
+        voice.run(args.data, config, out, train=args.list, val=args.val_list, resume=args.resume)
+    elif args.subject == "compact":
         from livehead.training import compact
 
         compact.run(args.data, config, out, resume=args.resume, init=args.init)

@@ -10,6 +10,7 @@ import numpy as np
 
 from livehead.errors import ConfigError
 from livehead.metrics.evaluation import ModelFigures
+from livehead.metrics.speech import SpeechFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +29,9 @@ _BETTER = {
 """What is drawn of an evaluation, and which way is better."""
 
 _WAIT_COLOUR = "#9aa5b1"
+
+SPEECH_CLIPS = 3
+"""Clips of which ``plot_speech`` shows the mouth."""
 
 
 def plot_evaluation(results: Mapping[str, ModelFigures], path: Path) -> None:
@@ -69,6 +73,27 @@ def plot_latency(latency_ms: Sequence[float], shares: Mapping[str, float], path:
     _draw_shares(bottom, shares, float(marks[0]))
     bottom.set_xlim(0, last)
     bottom.set_xlabel("milliseconds after the motion")
+    _save(figure, path)
+
+
+def plot_speech(figures: SpeechFigures, path: Path) -> None:
+    """Opening of the mouth, as it was and as it was made from sound, of up to three clips. Raises: ConfigError."""
+    names = list(figures.traces)[:SPEECH_CLIPS]
+    figure = _figure(12, 2.6 * len(names) + 0.6)
+    panels = np.atleast_1d(figure.subplots(len(names), 1))
+    true, made = _colours(2)
+    for panel, name in zip(panels, names, strict=True):
+        trace, clip = figures.traces[name], figures.clips[name]
+        panel.plot(trace.times, trace.true, color=true, linewidth=1.3, label="in the clip")
+        panel.plot(trace.times, trace.made, color=made, linewidth=1.3, label="from its sound")
+        loudness = clip["mouth_correlation_envelope"]
+        panel.set_title(f"{name}: correlation {clip['mouth_correlation']:.2f}, of loudness {loudness:.2f}", fontsize=10)
+        panel.set_ylabel("opening")
+        panel.set_xlim(trace.times[0], trace.times[-1])
+        _plain(panel)
+    panels[0].legend(frameon=False, fontsize=9, loc="upper right")
+    panels[-1].set_xlabel("seconds")
+    figure.suptitle("inner lips' distance over the face's height", fontsize=11)
     _save(figure, path)
 
 

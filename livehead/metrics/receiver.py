@@ -12,7 +12,7 @@ import numpy.typing as npt
 from livehead.clock import now_ns
 from livehead.concurrency import Worker
 from livehead.errors import DeviceError
-from livehead.frames import Frame, Image, VideoFrame
+from livehead.frames import AudioFrame, Frame, Image, VideoFrame
 from livehead.metrics.latency import Received
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ BACKEND = "livehead-receiver"
 NATIVE = "I420"
 """What the receiver takes, and what v4l2loopback takes: full-size luma, then two quarter-size planes of colour."""
 
-_THUMBNAIL = (64, 36)
-
 
 class Receiver:
     """Put it behind a pipeline, run, then read ``received``.
 
     Either ``register`` it and open a virtual camera with ``backend=BACKEND``, or, where pyvirtualcam is not installed,
     let a ``ReceiverSink`` do the conversion that a virtual camera would. Noting a picture takes about 0.1 ms.
+    ``thumbnail``: width and height at which pictures are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, thumbnail: tuple[int, int] = (64, 36)) -> None:
+        self._thumbnail = thumbnail
         self._at_ns: list[int] = []
         self._thumbnails: list[npt.NDArray[np.uint8]] = []
 
@@ -43,7 +43,7 @@ class Receiver:
     @property
     def received(self) -> Received:
         """All pictures so far."""
-        width, height = _THUMBNAIL
+        width, height = self._thumbnail
         return Received(
             np.array(self._at_ns, np.int64), np.array(self._thumbnails, np.uint8).reshape(-1, height, width)
         )
@@ -54,7 +54,7 @@ class Receiver:
     def take(self, luma: npt.NDArray[np.uint8]) -> None:
         """Note one picture by its luma [H, W]."""
         self._at_ns.append(now_ns())
-        small = cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(luma, self._thumbnail, interpolation=cv2.INTER_AREA)
         self._thumbnails.append(np.asarray(small, np.uint8))
 
 
@@ -64,6 +64,10 @@ class ReceiverSink:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._worker = Worker("receiver")
+        self.sound: list[AudioFrame] = []
+        """What was sent of sound."""
+        self.latency_ms: list[float] = []
+        """Of each picture, from its ``captured_ns`` until it was received."""
 
     async def __aenter__(self) -> ReceiverSink:
         await self._worker.__aenter__()
@@ -75,9 +79,12 @@ class ReceiverSink:
         await self._worker.__aexit__(kind, error, trace)
 
     async def send(self, frame: Frame) -> None:
-        """Convert and note one picture; sound is ignored."""
+        """Convert and note one picture, or keep sound."""
         if isinstance(frame, VideoFrame):
             await self._worker.run(self._send, frame.image)
+            self.latency_ms.append((now_ns() - frame.captured_ns) / 1e6)
+        else:
+            self.sound.append(frame)
 
     def _send(self, image: Image) -> None:
         native = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2YUV_I420)

@@ -71,9 +71,9 @@ class Puppet:
         below = (self._rest - self._rest[self._corners].mean(axis=0)) @ self._down / self._width
         self._jaw = ramp(below, 0.0, 0.9)
 
-    def __call__(self, pose: Pose, now_ns: int) -> Keypoints:
-        """The face in ``pose``."""
-        points = self._rest.copy()
+    def __call__(self, pose: Pose, now_ns: int, face: Array | None = None) -> Keypoints:
+        """The face in ``pose``; ``face`` [478, 3] is the one at rest with another expression, that of speech, say."""
+        points = (self._rest if face is None else face).copy()
         if pose.brows:
             points -= (pose.brows * _RAISE * self._apart * self._brows)[:, None] * self._down
         self._move_mouth(points, pose)

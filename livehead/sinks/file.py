@@ -33,7 +33,7 @@ _TIME_BASE = Fraction(1, 90_000)
 _KEYFRAME_EVERY = 30  # frames: a crash loses at most the last fragment, which a keyframe begins
 _BT709 = 1  # the code of H.273 for primaries, transfer and matrix
 _LIMITED_RANGE = 1
-_DRIFT_S = 0.04  # sound further than this off its time is a gap or an overlap; less is jitter of the time stamps
+_DRIFT_S = 0.02  # sound further than this off its time is a gap or an overlap; less is jitter of the time stamps
 _SOUND_AHEAD_S = 10.0  # sound held while the first picture is awaited
 
 

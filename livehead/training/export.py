@@ -71,17 +71,22 @@ def export(checkpoint: Path, assets: Path, data: Path, summary: str, sharper: fl
     tensors |= to_tensors(measured_ranges(tensors, data))
     path = assets / "compact.safetensors"
     save_file(tensors, path, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
+    list_weights(path, assets, "compact", summary.format(samples=samples))
+    return path
+
+
+def list_weights(path: Path, assets: Path, name: str, summary: str) -> None:
+    """Write the line of the bundled weights ``name``, which lie at ``path``, into ``weights.json`` of ``assets``."""
     listing = assets / "weights.json"
     entries = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else {}
-    entries["compact"] = {
+    entries[name] = {
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "licence": "research and evaluation only, see compact.card.md",
-        "card": "compact.card.md",
-        "summary": summary.format(samples=samples),
+        "licence": f"research and evaluation only, see {name}.card.md",
+        "card": f"{name}.card.md",
+        "summary": summary,
     }
     listing.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return path
 
 
 def main() -> None:

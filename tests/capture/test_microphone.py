@@ -28,6 +28,7 @@ import numpy as np
 from livehead.capture.microphone import MicrophoneCapture, microphones_found
 from livehead.clock import now_ns
 from livehead.errors import CaptureError
+from livehead.stats import Stats
 
 faulthandler.dump_traceback_later(20, exit=True)  # a call that hangs shows where
 """
@@ -170,12 +171,12 @@ def test_a_reader_that_sleeps_loses_the_oldest_blocks_and_they_are_counted(serve
     done = run(
         """
         async def main():
-            async with MicrophoneCapture("pulse", block_ms=10) as microphone:
+            stats = Stats()
+            async with MicrophoneCapture("pulse", block_ms=10, stats=stats) as microphone:
                 await microphone.recv()
                 await asyncio.sleep(1.0)
-                before = microphone.dropped
                 first = await microphone.recv()
-                print(before > 10, first.pts > 10 * 160)
+            print(stats.counts()["microphone.dropped"] > 10, first.pts > 10 * 160)
 
         asyncio.run(main())
         """,
@@ -184,37 +185,74 @@ def test_a_reader_that_sleeps_loses_the_oldest_blocks_and_they_are_counted(serve
     assert done.stdout == "True True\n", done.stderr
 
 
-def test_a_microphone_that_goes_away_is_told(server: dict[str, str], tmp_path: Path) -> None:
-    """A second server, killed in use."""
-    home = tmp_path / "second"
-    home.mkdir(mode=0o700)
-    (home / "pa.conf").write_text(CONFIG)
-    environment = {**server, "XDG_RUNTIME_DIR": str(home), "HOME": str(home)}
+def test_a_microphone_that_goes_away_goes_on_when_it_is_back(server: dict[str, str]) -> None:
+    """A second server, killed in use; it comes back with another rate."""
     done = run(
-        f"""
-        import subprocess, pathlib, time
+        """
+        import os
+        from livehead.metrics.pulse import MICROPHONE, PulseServer
 
         async def main():
-            quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            words = ["pulseaudio", "-n", "-F", "{home}/pa.conf", "--exit-idle-time=-1", "--daemonize=no"]
-            daemon = await asyncio.create_subprocess_exec(*words, **quiet)
-            while not pathlib.Path("{home}/pulse/native").exists():
-                await asyncio.sleep(0.05)
-            async with MicrophoneCapture("pulse") as microphone:
-                await microphone.recv()
-                daemon.kill()
-                async with asyncio.timeout(10):
-                    while True:
-                        await microphone.recv()
+            stats = Stats()
+            server = PulseServer(rate=48_000)
+            os.environ.update(server.environment)
+            server.start()
+            async with MicrophoneCapture(MICROPHONE, rate=48_000, stats=stats) as microphone:
+                before = [await microphone.recv() for _ in range(20)][-1]
+                server.stop()
+                reading = asyncio.create_task(microphone.recv())
+                while not stats.counts().get("microphone.lost"):
+                    reading = asyncio.create_task(microphone.recv()) if reading.done() else reading
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.7)
+                server.start()
+                async with asyncio.timeout(15):
+                    after = await reading
+                    later = [await microphone.recv() for _ in range(20)][-1]
+                assert after.rate == later.rate == 48_000
+                jump_s = (after.pts - before.pts) / 48_000
+                passed_s = (after.captured_ns - before.captured_ns) / 1e9
+                assert jump_s > 0.5 and abs(jump_s - passed_s) < 0.1, (jump_s, passed_s)
+                assert later.pts - after.pts == 20 * 960
+            print(stats.counts()["microphone.lost"])
+            server.stop()
 
-        try:
-            asyncio.run(main())
-        except CaptureError as error:
-            print(error)
+        asyncio.run(main())
         """,
-        environment,
+        server,
     )
-    assert done.stdout == "the microphone is gone: plug it in and start again\n", done
+    assert done.stdout == "1\n", done
+    assert "it goes on when it is back" in done.stderr
+
+
+@pytest.mark.parametrize("rate", [8000, 96_000])
+def test_a_device_of_any_rate_is_heard_at_ours(
+    rate: int, server: dict[str, str], write_wav: Callable[..., Path]
+) -> None:
+    tone = write_wav(hz=1000.0, rate=16_000, channels=1)
+    done = run(
+        f"""
+        import os
+        from livehead.metrics.pulse import MICROPHONE, PulseServer
+
+        async def main():
+            with PulseServer(rate={rate}) as server:
+                os.environ.update(server.environment)
+                async with MicrophoneCapture(MICROPHONE, rate=48_000) as microphone:
+                    player = server.play({str(tone)!r})
+                    heard = []
+                    while sum(map(len, heard)) < 40_000:
+                        block = (await microphone.recv()).samples[0]
+                        heard += [block] if np.abs(block).max() > 0.01 or heard else []
+                    player.wait()
+            sound = np.concatenate(heard)[4800:28_800]
+            print(np.abs(np.fft.rfft(sound * np.hanning(24_000))).argmax() * 2)
+
+        asyncio.run(main())
+        """,
+        server,
+    )
+    assert done.stdout == "1000\n", done.stderr
 
 
 def test_without_any_device_it_says_so(tmp_path: Path) -> None:

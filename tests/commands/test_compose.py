@@ -1,12 +1,21 @@
+import numpy as np
 import pytest
 
 from livehead.commands.bench_live import filmed, live_subject
-from livehead.commands.compose import driver_name
+from livehead.commands.compose import assemble, driver_name, listener, neutral_of
 from livehead.commands.performer import ASTRONAUT, own_portrait
 from livehead.config import RunSettings
+from livehead.drivers.face import FaceDriver
+from livehead.drivers.face_voice import FaceVoiceDriver
+from livehead.drivers.voice import VoiceDriver
+from livehead.frames import AudioFrame
+from livehead.interfaces import Inputs
 from livehead.metrics import bench_model
+from livehead.metrics.bench_voice import babble
+from livehead.models.voice.build import load_voice
 from livehead.motion.performance import Pose, Puppet
 from livehead.renderers.dagan_full import DaganRenderer
+from livehead.renderers.store import AvatarStore
 
 
 @pytest.mark.parametrize(
@@ -43,3 +52,25 @@ def test_a_model_that_sees_by_itself_is_timed_from_picture_to_picture(monkeypatc
     assert 0 < results["gflops_cached"] < results["gflops_uncached"]
     assert results["batched_fps"] > 0
     assert results["frame"]["n"] == 3
+
+
+def test_a_voice_is_transferred_against_the_avatar_s_own_face():
+    portrait = own_portrait(ASTRONAUT)
+    driver = listener(portrait)
+    assert neutral_of(driver, [portrait]).neutral is portrait.motion
+    still = driver.estimate(Inputs(None, None, 0))
+    assert driver.motion_set == still.set == portrait.motion.set
+
+
+def test_while_no_face_is_seen_the_avatar_speaks_what_is_heard():
+    portrait = own_portrait(ASTRONAUT)
+    settings = RunSettings(model="warp", render_size=128)
+    driver = FaceVoiceDriver(FaceDriver(), VoiceDriver(portrait.motion, load_voice()))
+    company = assemble(settings, [portrait], driver, AvatarStore(), size=(128, 128))
+    assert len(company.transfers) == 2  # so that gains change what is seen and what is heard
+    sound = babble(1.0)
+    pictures = []
+    for end in range(1600, len(sound), 1600):
+        audio = AudioFrame(sound[None, :end], 16_000, 0, 0)
+        pictures.append(company.animator.animate(Inputs(None, audio, end * 62_500)).astype(int))
+    assert max(np.abs(picture - pictures[0]).max() for picture in pictures) > 20

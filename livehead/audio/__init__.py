@@ -1,0 +1,1 @@
+"""Sound between the devices: resampling, the ring that drivers hear, the delay line, PortAudio."""

@@ -1,0 +1,62 @@
+"""The camera leads, and the voice takes over while there is no face to be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from livehead.drivers.face import FaceDriver
+from livehead.drivers.voice import VoiceDriver
+from livehead.interfaces import Inputs
+from livehead.motion.keypoints import Keypoints
+
+_PATIENCE_NS = 150_000_000  # a camera that has given no frame for longer is off
+
+
+class FaceVoiceDriver:
+    """A ``FaceDriver`` that listens as well. Its motion is the face's, in the camera's coordinates.
+
+    While no face is seen, confidence is 0 and the avatar does what ``spoken_now`` says: give that to the avatar's
+    ``Presence`` (through ``Spoken``) as what it does when left alone; it eases from one to the other and back.
+    """
+
+    def __init__(self, face: FaceDriver, voice: VoiceDriver) -> None:
+        self._face = face
+        self._voice = voice
+        self._seen_ns: int | None = None  # when a frame last came
+        self._spoken: Keypoints | None = None
+
+    @property
+    def motion_set(self) -> str:
+        """The face mesh with irises."""
+        return self._face.motion_set
+
+    def spoken_now(self) -> Keypoints | None:
+        """What the voice alone makes of the newest inputs, in the avatar's own points; None before any came.
+
+        May be asked from any thread.
+        """
+        return self._spoken
+
+    def estimate(self, inputs: Inputs) -> Keypoints:
+        """The face at ``inputs.frame``; confidence 0 when there is none in it, or when no frame came for a while."""
+        self._spoken = self._voice.estimate(inputs)
+        motion = self._face.estimate(inputs)
+        if inputs.frame is not None:
+            self._seen_ns = inputs.now_ns
+            return motion
+        if self._seen_ns is not None and inputs.now_ns - self._seen_ns <= _PATIENCE_NS:
+            return replace(motion, captured_ns=max(motion.captured_ns, inputs.now_ns))
+        # what is shown is the voice now, so the time is that of the sound
+        return replace(motion, confidence=np.zeros(1, np.float32), captured_ns=self._spoken.captured_ns)
+
+    def reset(self) -> None:
+        """Forget whom it followed and what it heard."""
+        self._face.reset()
+        self._voice.reset()
+        self._seen_ns, self._spoken = None, None
+
+    def close(self) -> None:
+        """Free the tracker."""
+        self._face.close()

@@ -1,0 +1,1 @@
+"""From sound to the motion of a mouth."""

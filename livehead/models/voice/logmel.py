@@ -1,0 +1,64 @@
+"""Sound as a logarithmic mel spectrogram, made as the sound comes in.
+
+16 kHz mono; every 10 ms a frame of the last 25 ms. Frame ``k`` ends with sample ``160 (k + 1)``; what lies before the
+first sample is silence.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+RATE = 16_000
+HOP = 160
+"""Samples between two frames: 10 ms."""
+
+WINDOW = 400
+BANDS = 64
+PAST = WINDOW - HOP
+"""Samples that a frame looks back beyond its own hop."""
+
+_FFT = 512
+_LOWEST, _HIGHEST = 60.0, 7600.0  # Hz
+_FLOOR = 1e-7  # power of a band that counts as silence: -70 dB of full scale
+
+
+class LogMel(nn.Module):
+    """Power in ``BANDS`` mel bands, as natural logarithms. Has no weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        window = torch.hann_window(WINDOW, periodic=False)
+        self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
+        self.register_buffer("filters", mel_filters(), persistent=False)
+
+    def forward(self, samples: Tensor, warp: Tensor | None = None) -> Tensor:
+        """[B, PAST + HOP * T] samples in [-1, 1] to [B, BANDS, T].
+
+        ``warp`` [B, BANDS, _FFT / 2 + 1]: other filters for each, for voices of longer or shorter vocal tracts.
+        """
+        frames = samples.unfold(-1, WINDOW, HOP) * self.window
+        power = torch.fft.rfft(frames, _FFT).abs().square()
+        filters = self.filters if warp is None else warp
+        return (filters @ power.transpose(-1, -2) + _FLOOR).log()
+
+
+def mel_filters(stretch: float = 1.0) -> Tensor:
+    """[BANDS, 257]: triangles, evenly spaced in mel (2595 log10(1 + f / 700)), each of a sum of 1.
+
+    ``stretch``: what lies at frequency f is looked for at ``stretch * f``, as Jaitly and Hinton do ("Vocal Tract Length
+    Perturbation", 2013), here without their bend at the top.
+    """
+    low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (_LOWEST, _HIGHEST))
+    edges = 700 * (10 ** (torch.linspace(low, high, BANDS + 2, dtype=torch.float64) / 2595) - 1)
+    edges = (edges * stretch).clamp_max(RATE / 2)
+    at = torch.linspace(0, RATE / 2, _FFT // 2 + 1, dtype=torch.float64)
+    rise = (at - edges[:-2, None]) / (edges[1:-1] - edges[:-2]).clamp_min(1e-6)[:, None]
+    fall = (edges[2:, None] - at) / (edges[2:] - edges[1:-1]).clamp_min(1e-6)[:, None]
+    filters = torch.minimum(rise, fall).clamp_min(0)
+    # Low bands are narrower than the lines of the spectrum: those get the line that is nearest.
+    thin = filters.sum(dim=1) < 0.5
+    filters[thin] = nn.functional.one_hot((at - edges[1:-1, None]).abs().argmin(dim=1)[thin], len(at)).double()
+    return (filters / filters.sum(dim=1, keepdim=True).clamp_min(1e-6)).float()

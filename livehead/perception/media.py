@@ -1,0 +1,49 @@
+"""Media files through FFmpeg (PyAV): opening one, and decoding on through what is damaged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from livehead.errors import CaptureError
+
+log = logging.getLogger(__name__)
+
+
+def opened(path: Path) -> Any:
+    """A container of PyAV's. Raises: CaptureError."""
+    remedies = {
+        av.error.FileNotFoundError: ("does not exist", "check the path"),
+        av.error.IsADirectoryError: ("is a folder", "give a file"),
+        av.error.PermissionError: ("may not be read", "change its permissions"),
+    }
+    try:
+        return av.open(str(path))
+    except av.error.FFmpegError as error:
+        problem, remedy = remedies.get(
+            type(error), ("is damaged or no media file", "give a file that a player can play, as MP4 or WAV")
+        )
+        raise CaptureError(f"{path} {problem}", remedy, subject=str(path)) from error
+
+
+def decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Frames of PyAV's, None for each damaged packet; ends early where the file breaks off."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError as error:
+            log.warning("%s: reading stops early (%s)", container.name, error.strerror)
+            return
+        if packet is None:
+            return
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            frames = [None]
+        yield from frames

@@ -1,0 +1,44 @@
+"""Whether somebody speaks: the detector of Silero (MIT licence, its weights are in its package)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from livehead.frames import Samples
+
+RATE = 16_000
+CHUNK = 512
+"""Samples that are judged at a time: 32 ms."""
+
+
+class VoiceActivity:
+    """Judges one stream of sound, chunk by chunk; what it heard before counts."""
+
+    def __init__(self) -> None:
+        self._detector = _load()
+
+    def reset(self) -> None:
+        """Another stream begins."""
+        self._detector.reset_states()
+
+    @torch.inference_mode()
+    def judge(self, samples: Samples) -> npt.NDArray[np.float32]:
+        """[N] samples at ``RATE``, N a multiple of ``CHUNK``, to the probability of speech in each chunk."""
+        chunks = torch.from_numpy(samples).reshape(-1, 1, CHUNK)
+        found = [float(self._detector(chunk, RATE)) for chunk in chunks]
+        return np.array(found, np.float32)
+
+
+def _load() -> Any:
+    threads = torch.get_num_threads()
+    from silero_vad import load_silero_vad
+
+    torch.set_num_threads(threads)  # the package sets it to one for the whole process when it is imported
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript: the package has its weights in no other form
+        return load_silero_vad()

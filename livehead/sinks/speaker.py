@@ -1,0 +1,137 @@
+"""Sound out: the microphone is passed on to an output device (a virtual cable), as late as the picture is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import AsyncExitStack
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from livehead.audio.delay_line import DelayLine
+from livehead.audio.portaudio import DeviceStream, StreamClock, devices_found
+from livehead.concurrency import Worker
+from livehead.errors import SinkError
+from livehead.frames import AudioFrame, Frame
+from livehead.stats import Stats
+
+log = logging.getLogger(__name__)
+
+_DELAY = "capture_to_sink"
+_WINDOW = 150  # pictures whose median is the delay: five seconds
+_LEAST = 15  # pictures until the delay is taken for known
+_EVERY_S = 0.5  # between two estimates
+_RETRY_S = 0.5
+_STALLED_S = 3.0  # a device that asks for nothing for so long is as good as gone
+_QUIET_S = 1.0  # without sound for so long the device is let go, so that PortAudio can look for a lost microphone
+
+
+class SpeakerSink:
+    """Plays sound on the output device ``name``, delayed by what pictures take from their capture to a sink.
+
+    ``name``: a device's number, its name or a part of it. ``stats``: the pipeline's, in which the pictures' delay is
+    looked up; it counts ``sound_out.lost`` (the device), ``sound_out.starved`` (sound that came too late) and
+    ``sound_out.drop_outs`` (by the card or the system), and has ``sound_out`` as a stage: the delay in use.
+    Pictures are ignored. A device that is lost is opened again when it comes back.
+    Raises (on entering): SinkError when PortAudio or the device is missing.
+    """
+
+    def __init__(self, name: str | int | None, *, stats: Stats, rate: int = 48_000, block_ms: float = 10.0) -> None:
+        self.name = name
+        self._stats = stats
+        self._line = DelayLine()
+        self._stream = DeviceStream("output", name, rate, block_ms, self._fill, self._ended)
+        self._clock = StreamClock("output", rate)
+        self._fresh = True
+        self._ended_itself = False
+        self._lost = False
+        self._next_estimate_s = self._next_try_s = 0.0
+        self._heard_s = self._filled_s = time.monotonic()  # the last block that came, that was asked for
+        self._worker = Worker("sound-out")
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> SpeakerSink:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._worker)
+            stack.push_async_callback(self._worker.run, self._stream.close)
+            await self._worker.run(self._stream.open)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stats.count("sound_out.starved", self._line.starved)
+        await self._stack.aclose()
+
+    @property
+    def playing(self) -> bool:
+        """Whether the device is in use at present."""
+        return self._stream.running
+
+    async def send(self, frame: Frame) -> None:
+        """Take a block of sound, to be heard later."""
+        if not isinstance(frame, AudioFrame):
+            return
+        now_s = time.monotonic()
+        if now_s - self._heard_s > _QUIET_S:  # the pipeline has begun, or a lost microphone is back
+            self._filled_s = now_s
+        self._heard_s = now_s
+        self._line.write(frame)
+        if not (self._lost or self._ended_itself) and now_s - self._filled_s > _STALLED_S:
+            self._ended()
+        if now_s >= self._next_estimate_s:
+            self._next_estimate_s = now_s + _EVERY_S
+            self._estimate_delay()
+        if (self._lost or self._ended_itself) and now_s >= self._next_try_s:
+            await self._open_again(now_s)
+
+    def _estimate_delay(self) -> None:
+        recent = self._stats.recent(_DELAY, _WINDOW)
+        if len(recent) >= _LEAST:
+            self._line.delay_s = median(recent) / 1000
+            self._stats.record("sound_out", self._line.held_s * 1000)
+
+    async def _open_again(self, now_s: float) -> None:
+        self._next_try_s = now_s + _RETRY_S
+        self._fresh = True
+        call = await self._worker.attempt(self._stream.open_again)
+        error = call.exception()
+        if error is None:
+            if self._lost:
+                log.warning("the sound output is back")
+            self._lost = self._ended_itself = False
+            self._filled_s = now_s
+        elif not isinstance(error, SinkError):
+            raise error
+
+    def _fill(self, block: npt.NDArray[np.float32], count: int, times: Any, status: Any) -> None:
+        """PortAudio's thread: ``block`` [N, channels] is to be filled."""
+        rate = self._stream.device_rate
+        self._filled_s = time.monotonic()
+        if self._fresh:
+            self._clock, self._fresh = StreamClock("output", rate), False
+        if status:
+            self._stats.count("sound_out.drop_outs")
+        away_s = times.outputBufferDacTime - times.currentTime if times.outputBufferDacTime > 0 else 0.0
+        heard_ns = self._clock.moment_ns(away_s, count / rate)
+        self._clock.passed += count
+        block[:] = np.clip(self._line.read(count, rate, heard_ns), -1, 1)[:, None]
+        if self._filled_s - self._heard_s > _QUIET_S:
+            self._ended_itself = True
+            self._stream.stop_from_callback()
+
+    def _ended(self) -> None:
+        if not self._ended_itself:
+            self._lost = True
+            self._stats.count("sound_out.lost")
+            log.warning("the sound output is gone: it goes on when it is back")
+
+
+def outputs_found() -> list[str]:
+    """Names of the output devices. Raises: SinkError without PortAudio."""
+    return devices_found("output")

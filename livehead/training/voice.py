@@ -1,0 +1,182 @@
+"""Training of ``voice`` on clips of people who speak; one process, on the processor.
+
+The run folder holds ``latest.pt``, ``train.csv``, ``val.csv``, ``curves.png``, ``sync.csv`` (how sound and picture of
+each clip were brought in step) and ``talks/`` (the clips as they were watched).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from livehead.errors import ConfigError
+from livehead.models.voice.logmel import PAST, LogMel
+from livehead.models.voice.stream import VoiceStream, offline
+from livehead.motion.keypoints import Array
+from livehead.training.journal import RunLog
+from livehead.training.loop import Loop, Rhythm
+from livehead.training.place import Place, open_place
+from livehead.training.recipe import read_as
+from livehead.training.sheets import plot_logs
+from livehead.training.state import follow
+from livehead.training.voice_clips import SpeechClip, coefficients, in_steps, make_basis, opening, read_clips
+from livehead.training.voice_losses import voice_terms
+from livehead.training.voice_recipe import VoiceRecipe
+from livehead.training.voice_sound import SoundSource
+from livehead.training.voice_state import VoiceState, load_state, new_state, save_state
+from livehead.training.voice_sync import best_lag, brought_in_step
+
+log = logging.getLogger(__name__)
+
+EXAMPLE = "configs/train/voice.toml"
+CHECKPOINT = "latest.pt"
+_TERMS = ("motion", "velocity", "correlation")
+_TRAIN_COLUMNS = ("samples", "seconds", "rate", "loss", *_TERMS, "norm")
+_VAL_COLUMNS = ("samples", "seconds", "model", "mouth_correlation", "best_correlation", "lag_ms")
+_WARM_UP = 60  # steps until the rate is full
+_LONGEST_LAG_S = 0.2
+
+
+def run(
+    data: Path, config: Path, out: Path, *, train: Path | None = None, val: Path | None = None, resume: bool = False
+) -> None:
+    """Train from the clips in ``data`` by the recipe ``config`` into the folder ``out``.
+
+    ``train`` and ``val`` list clips of ``data``, one a line: all that is not in ``val`` if ``train`` is absent.
+    ``resume`` goes on from ``out``. Ends early, with a checkpoint, on SIGTERM or SIGINT.
+
+    Raises: ConfigError.
+    """
+    recipe = read_as(VoiceRecipe, config, EXAMPLE)
+    held_out = _listed(data, val) if val else []
+    names = [name for name in _listed(data, train) if name not in held_out]
+    with open_place() as place:
+        if place.world > 1:
+            raise ConfigError("the voice model is trained by one process", "start it without torchrun")
+        torch.manual_seed(recipe.seed)
+        clips = read_clips(data, names, out / "talks")
+        clips = brought_in_step(clips, lambda some: _learnt(some, recipe, place), recipe.sync, out / "sync.csv", 1)
+        torch.manual_seed(recipe.seed)
+        trainer = VoiceTrainer(recipe, clips, out, place)
+        if resume:
+            load_state(trainer.state, out / CHECKPOINT)
+        trainer.held_out = read_clips(data, held_out, out / "talks") if held_out else []
+        Loop(place, Rhythm(recipe.checkpoint_every, recipe.validate_every)).train(trainer, trainer.total)
+
+
+def _listed(folder: Path, names: Path | None) -> list[str]:
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}", "give --data a folder of clips", subject=str(folder))
+    if names is None:
+        return sorted(path.name for path in folder.iterdir() if path.is_file())
+    try:
+        return names.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the list {names} ({error})", "give a text file, a clip a line") from error
+
+
+def _learnt(clips: Sequence[SpeechClip], recipe: VoiceRecipe, place: Place):
+    """What a network that was trained for a short while on ``clips`` hears."""
+    short = recipe.model_copy(update={"members": 1, "steps": recipe.sync.steps})
+    trainer = VoiceTrainer(short, clips, None, place)
+    while trainer.state.step < short.steps:
+        trainer.step()
+    return trainer.hear
+
+
+class VoiceTrainer:
+    """A run: a ``loop.Subject``. ``out`` None writes nothing."""
+
+    def __init__(self, recipe: VoiceRecipe, clips: Sequence[SpeechClip], out: Path | None, place: Place) -> None:
+        self.recipe, self.out, self.place = recipe, out, place
+        self.held_out: list[SpeechClip] = []
+        basis = make_basis(clips, recipe.outputs)
+        raw = {clip.name: coefficients(clip.moves, basis) for clip in clips}
+        spread = np.concatenate(list(raw.values())).std(axis=0)
+        wanted = {clip.name: in_steps(clip, raw[clip.name] / spread) for clip in clips}
+        self.source = SoundSource(clips, wanted, recipe.seconds, recipe.sound)
+        weights = np.sqrt(spread / spread[1 if len(spread) > 1 else 0])
+        weights[0] = recipe.opening
+        self.weights = torch.from_numpy(weights.astype(np.float32))
+        self.state = new_state(recipe, torch.from_numpy(basis), *_loudness(clips))
+        for network in (self.state.network, self.state.average):
+            network.scale.copy_(torch.from_numpy(spread))
+        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if out else None
+        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if out else None
+
+    @property
+    def counts(self) -> VoiceState:
+        """How far the run is."""
+        return self.state
+
+    @property
+    def total(self) -> int:
+        """Samples of the whole run."""
+        return self.recipe.steps * self.recipe.batch
+
+    def step(self) -> None:
+        """One batch."""
+        state, recipe = self.state, self.recipe
+        batch = self.source.batch(recipe.batch, (recipe.seed, state.step))
+        rate = self._rate()
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.place.device.type, torch.bfloat16):
+            found, _ = state.network(batch.frames, state.network.start(recipe.batch))
+        terms = voice_terms(found.float(), batch.wanted, batch.known, self.weights)
+        loss = terms.motion + recipe.velocity * terms.velocity + recipe.correlation * terms.correlation
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
+        if torch.isfinite(norm):
+            state.optimiser.step()
+        follow(state.average, state.network, min(recipe.average, (1 + state.step) / (10 + state.step)))
+        state.step += 1
+        state.samples += recipe.batch
+        if self.train_log is not None and state.step % recipe.log_every == 0:
+            row = {name: float(value.detach()) for name, value in terms._asdict().items()} | self._when()
+            self.train_log.row(row | {"rate": rate, "loss": float(loss.detach()), "norm": float(norm)})
+
+    def save(self) -> None:
+        """Write ``latest.pt``."""
+        save_state(self.state, self.out / CHECKPOINT)
+
+    def hear(self, clip: SpeechClip) -> Array:
+        """The mouth's opening [N] at every step of a clip, as the average of the weights hears it."""
+        return offline(VoiceStream(self.state.average), clip.sound)[:, 0]
+
+    def validate(self) -> None:
+        """How the mouth of held-out clips opens, against the truth, as they are and where it fits best."""
+        rows = []
+        for clip in self.held_out:
+            found, truth = self.hear(clip), opening(clip.moves)
+            now = best_lag(found, clip.times, truth, 0.0)
+            best = best_lag(found, clip.times, truth, _LONGEST_LAG_S)
+            rows.append((now.correlation, best.correlation, best.later_s * 1000))
+        if rows:
+            log.info("held out: %s", " ".join(f"{row[0]:.2f}/{row[1]:.2f}@{row[2]:.0f}ms" for row in rows))
+            figures = dict(zip(_VAL_COLUMNS[3:], np.mean(rows, axis=0).tolist(), strict=True))
+            self.val_log.row(figures | self._when() | {"model": "model"})
+            plot_logs(self.out, _TERMS, "mouth_correlation")
+
+    def _rate(self) -> float:
+        done = self.state.step / self.recipe.steps
+        falling = 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2
+        return self.recipe.rate * min(1.0, (self.state.step + 1) / _WARM_UP) * falling
+
+    def _when(self) -> dict[str, float | int]:
+        return {"samples": self.state.samples, "seconds": self.state.seconds}
+
+
+def _loudness(clips: Sequence[SpeechClip]) -> tuple[Tensor, Tensor]:
+    """Mean and spread [BANDS] of the log-mel frames of all clips."""
+    mel = LogMel()
+    frames = [mel(torch.from_numpy(np.pad(clip.sound, (PAST, 0)))[None])[0] for clip in clips]
+    joined = torch.cat(frames, dim=-1)
+    return joined.mean(dim=-1), joined.std(dim=-1)

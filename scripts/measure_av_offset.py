@@ -1,0 +1,13 @@
+#!/usr/bin/env python3
+"""Measure how far sound and picture are apart: install what is needed once, then run the real pipeline. Linux.
+
+A test signal goes through a microphone, the driver ``voice``, a recording and the live outputs. It needs
+``apt-get install pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins``. Arguments: ``--help``.
+"""
+
+import sys
+
+from bootstrap import environment, run
+
+if __name__ == "__main__":
+    sys.exit(run(environment(test=True), "-m", "livehead.commands.av_offset", *sys.argv[1:]))

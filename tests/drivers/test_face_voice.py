@@ -1,0 +1,97 @@
+"""The camera leads, the voice takes over, and nobody sees a seam."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from livehead.clock import NS
+from livehead.drivers.face import FaceDriver
+from livehead.drivers.face_voice import FaceVoiceDriver
+from livehead.drivers.voice import VoiceDriver
+from livehead.frames import AudioFrame, Image, VideoFrame
+from livehead.interfaces import Inputs
+from livehead.metrics.bench_voice import babble
+from livehead.models.voice.build import load_voice
+from livehead.motion.calibration import Calibration
+from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.presence import Presence
+from livehead.motion.spoken import Spoken
+from livehead.motion.sway import idle_motion
+from livehead.motion.transfer import MotionTransfer
+
+RATE, FPS = 16_000, 30
+LARGEST_STEP = 0.03
+"""Of any point between two pictures, in the unit of key points: 4 pixels of 256, as fast speech moves a lip."""
+
+
+class Avatar:
+    """What the animator does with a motion, without drawing it."""
+
+    def __init__(self, source: Keypoints, driver: FaceVoiceDriver) -> None:
+        self._transfer = MotionTransfer(source)
+        speaking = MotionTransfer(source, calibration=Calibration(source))
+        self._presence = Presence(Spoken(driver.spoken_now, speaking, idle_motion(source)))
+
+    @property
+    def left_to_the_voice(self) -> bool:
+        return self._presence.away
+
+    def show(self, motion: Keypoints) -> Array:
+        live = self._transfer.apply(motion) if motion.seen else motion
+        return self._presence.apply(live, motion.captured_ns).points3d()[0]
+
+
+@pytest.fixture
+def driver(source: Keypoints) -> FaceVoiceDriver:
+    return FaceVoiceDriver(FaceDriver(), VoiceDriver(source, load_voice()))
+
+
+def at(number: int, picture: Image | None, sound: Array) -> Inputs:
+    now_ns = round(number * NS / FPS)
+    end = round((number + 1) * RATE / FPS)
+    start = max(end - RATE, 0)
+    audio = AudioFrame(sound[None, start:end], RATE, start, start * NS // RATE)
+    frame = None if picture is None else VideoFrame(picture, number, Fraction(1, FPS), now_ns)
+    return Inputs(frame, audio, now_ns)
+
+
+@pytest.mark.parametrize("lost", ["no face", "no frame"])
+def test_from_face_to_voice_and_back_nothing_jumps(
+    source: Keypoints, driver: FaceVoiceDriver, picture: Image, lost: str
+) -> None:
+    sound = babble(5.0)
+    avatar = Avatar(source, driver)
+    empty = np.zeros_like(picture) if lost == "no face" else None
+    shown, alone = [], []
+    for number in range(100):
+        seen = picture if number < 30 or number >= 70 else empty
+        shown.append(avatar.show(driver.estimate(at(number, seen, sound))))
+        alone.append(avatar.left_to_the_voice)
+    assert not any(alone[2:30])
+    assert all(alone[40:70])
+    assert not any(alone[75:])
+    steps = np.linalg.norm(np.diff(np.stack(shown), axis=0)[..., :2], axis=-1).max(axis=1)
+    assert steps[1:].max() < LARGEST_STEP
+
+
+def test_the_voice_speaks_while_there_is_no_face(source: Keypoints, driver: FaceVoiceDriver) -> None:
+    avatar, sound = Avatar(source, driver), babble(3.0)
+    shown = np.stack([avatar.show(driver.estimate(at(number, None, sound))) for number in range(80)])
+    apart = np.linalg.norm(shown[:, 13, :2] - shown[:, 14, :2], axis=1)
+    assert apart.max() > 0.02
+
+
+def test_a_frame_now_and_then_is_a_slow_camera_and_not_a_lost_face(driver: FaceVoiceDriver, picture: Image) -> None:
+    sound = babble(2.0)
+    motions = [driver.estimate(at(number, picture if number % 3 == 0 else None, sound)) for number in range(30)]
+    assert all(motion.seen for motion in motions[3:])
+
+
+def test_reset_forgets_the_voice(driver: FaceVoiceDriver) -> None:
+    driver.estimate(at(0, None, babble(1.0)))
+    assert driver.spoken_now() is not None
+    driver.reset()
+    assert driver.spoken_now() is None

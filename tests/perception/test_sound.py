@@ -1,0 +1,121 @@
+"""The sound of whatever file there is, a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from livehead.errors import CaptureError
+from livehead.frames import Samples
+from livehead.perception.sound import sound_blocks
+
+RATE = 16_000
+SECONDS = 2.0
+KINDS = {
+    "wav": ("pcm_s16le", "s16", "mono", 16_000),
+    "stereo.wav": ("pcm_s16le", "s16", "stereo", 44_100),
+    "8k.wav": ("pcm_s16le", "s16", "mono", 8_000),
+    "96k-24.wav": ("pcm_s24le", "s32", "stereo", 96_000),
+    "mp3": ("libmp3lame", "fltp", "stereo", 44_100),
+    "ogg": ("libopus", "flt", "stereo", 48_000),
+    "m4a": ("aac", "fltp", "mono", 44_100),
+}
+
+
+def write(path: Path, blocks: Iterator[Samples], codec: str, kind: str, layout: str, rate: int) -> Path:
+    """Blocks [channels, N] in [-1, 1] as a file."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        resampler = av.AudioResampler(format=kind, layout=layout, rate=rate, frame_size=stream.frame_size or 0)
+        given = 0
+        for samples in blocks:
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), "fltp", layout)
+            frame.sample_rate, frame.pts, frame.time_base = rate, given, Fraction(1, rate)
+            given += samples.shape[1]
+            for part in resampler.resample(frame):
+                container.mux(stream.encode(part))
+        for part in resampler.resample(None):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
+def tone(layout: str, rate: int) -> Iterator[Samples]:
+    """440 Hz on the left, nothing on the right."""
+    times = np.arange(round(SECONDS * rate)) / rate
+    left = 0.5 * np.sin(2 * np.pi * 440 * times)
+    yield np.stack([left, np.zeros_like(left)]) if layout == "stereo" else left[None]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_file_becomes_the_same_mono_sound(tmp_path: Path, name: str) -> None:
+    codec, kind, layout, rate = KINDS[name]
+    path = write(tmp_path / f"tone.{name}", tone(layout, rate), codec, kind, layout, rate)
+    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)
+    assert sound.dtype == np.float32
+    assert abs(sound.shape[1] - SECONDS * RATE) < 0.06 * RATE
+    middle = sound[0, RATE // 2 : RATE // 2 + 8000] * np.hanning(8000)
+    assert abs(int(np.abs(np.fft.rfft(middle)).argmax()) * 2 - 440) <= 4
+    level = np.sqrt(np.square(sound[0, RATE // 2 : RATE]).mean()) * np.sqrt(2)
+    np.testing.assert_allclose(level, 0.25 if layout == "stereo" else 0.5, rtol=0.1)
+
+
+def test_clipped_and_silent_sound_passes_as_it_is(tmp_path: Path) -> None:
+    def loud() -> Iterator[Samples]:
+        yield np.sign(np.sin(np.arange(RATE) / 20))[None].astype(np.float32)
+        yield np.zeros((1, RATE), np.float32)
+
+    path = write(tmp_path / "loud.wav", loud(), "pcm_s16le", "s16", "mono", RATE)
+    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)
+    assert np.isfinite(sound).all()
+    assert np.abs(sound[:, :RATE]).max() > 0.95
+    assert np.abs(sound[:, RATE + 100 :]).max() == 0
+
+
+def test_a_long_file_is_never_held_whole(tmp_path: Path) -> None:
+    def minutes() -> Iterator[Samples]:
+        for _ in range(10 * 60):
+            yield np.zeros((1, 8000), np.float32)
+
+    path = write(tmp_path / "long.wav", minutes(), "pcm_s16le", "s16", "mono", 8000)
+    longest = total = 0
+    for block in sound_blocks(path, RATE):
+        longest, total = max(longest, block.shape[1]), total + block.shape[1]
+    assert total == pytest.approx(600 * RATE, rel=1e-3)
+    assert longest <= RATE
+
+
+def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "tone.wav", tone("mono", RATE), "pcm_s16le", "s16", "mono", RATE)
+    path.write_bytes(path.read_bytes()[: RATE * 2])
+    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)
+    assert 0.9 * RATE < sound.shape[1] <= RATE
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"this is no sound at all" * 100, "no media file"), (b"", "no media file"), (None, "does not exist")],
+)
+def test_what_is_no_sound_is_told_in_one_line(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "speech.wav"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CaptureError, match=said) as caught:
+        next(sound_blocks(path, RATE))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_video_without_sound_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "silent.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, width=64, height=64, pix_fmt="yuv420p")
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(CaptureError, match="has no sound"):
+        next(sound_blocks(path, RATE))
