@@ -20,6 +20,8 @@ def test_what_cannot_be_done_elsewhere_is_refused(photo: Path, capsys: pytest.Ca
     assert "in the clear" in refused(capsys, *at(photo, *sink, url="ws://studio.example"))
     assert "profile" in refused(capsys, *at(photo, *sink, "--profile", "me"))
     assert "microphone" in refused(capsys, *at(photo, *sink, "--microphone", "default"))
+    assert "step" in refused(capsys, *at(photo, *sink, "--microphone", "default", "--sound-out", "cable"))
+    assert "face or voice" in refused(capsys, *at(photo, *sink, "--driver", "face+voice"))
     assert "window" in refused(capsys, *at(photo, "--sink", "window"))
     assert "#rrggbb" in refused(capsys, *at(photo, *sink, "--background", "green"))
     assert "token" in refused(capsys, *at(photo, *sink, "--token-file", photo.parent / "none.txt"))
