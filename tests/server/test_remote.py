@@ -189,7 +189,7 @@ async def test_after_a_restart_of_the_server_the_run_comes_back(served: Served, 
         await until(lambda: going.done() or run.studio.connections == 2)
         await until(lambda: going.done() or run.studio.camera.received > before + 30)
         (session,) = served.studio.sessions
-        assert session.choice.badge  # the new session was told everything again
+        await until(lambda: session.choice.badge)  # the new session was told everything again
         assert session.choice.portrait.name == "your photo"
     finally:
         run.stop()
