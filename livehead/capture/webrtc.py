@@ -22,7 +22,7 @@ from livehead.frames import AudioFrame, Image, VideoFrame
 TIME_BASE = Fraction(1, 90_000)
 _SILENT_S = 0.7  # without a picture for so long, the camera counts as off
 _NOBODY_SIDE = 64
-_LONG_SIDE = 1280  # pixels
+_LONG_SIDE = 1280  # pixels of a picture to be tracked: a tracker sees no more in more
 _SOUND_LINE = 50  # packets of 20 ms
 
 
@@ -64,12 +64,16 @@ class _Plug:
 class PeerCamera(_Plug):
     """A ``Capture`` of pictures. ``fps``: how often grey pictures are given while no track gives any.
 
+    ``shown``: they are to be looked at and not tracked: of full size, and the last one again in place of grey ones.
     ``captured_ns`` is when the picture was decoded here. It is made RGB on a thread, and only when it is asked for.
     """
 
-    def __init__(self, fps: float = 30.0) -> None:
+    def __init__(self, fps: float = 30.0, *, shown: bool = False) -> None:
         super().__init__()
         self._fps = fps
+        self._shown = shown
+        self.arrived = asyncio.Event()
+        """Set when the first picture has come in."""
         self._newest: Latest[tuple[Any, int]] = Latest()
         self._worker = Worker("webrtc-capture")
         self._timeline = Timeline(TIME_BASE)
@@ -110,7 +114,10 @@ class PeerCamera(_Plug):
         except TimeoutError:
             self._pacer = self._pacer or Pacer(self._fps)
             captured_ns = await self._pacer.tick()
-        image = self._nobody if picture is None else await self._worker.run(_rgb, picture)
+        longest = None if self._shown else _LONG_SIDE
+        image = self._nobody if picture is None else await self._worker.run(_rgb, picture, longest)
+        if self._shown:
+            self._nobody = image
         return VideoFrame(image, self._timeline.pts(captured_ns), TIME_BASE, captured_ns)
 
     def _patience(self) -> float:
@@ -119,6 +126,7 @@ class PeerCamera(_Plug):
         return 0.25 / self._fps
 
     def _take(self, frame: Any, arrived_ns: int) -> None:
+        self.arrived.set()
         self._newest.put((frame, arrived_ns))
 
 
@@ -152,10 +160,10 @@ class PeerMicrophone(_Plug):
         self._pts += samples.size
 
 
-def _rgb(picture: Any) -> Image:
-    """uint8 [H, W, 3] RGB, no longer than ``_LONG_SIDE``: a tracker sees no more in more."""
+def _rgb(picture: Any, longest: int | None) -> Image:
+    """uint8 [H, W, 3] RGB, no side above ``longest``."""
     width, height = picture.width, picture.height
-    if max(width, height) > _LONG_SIDE:
-        share = _LONG_SIDE / max(width, height)
+    if longest is not None and max(width, height) > longest:
+        share = longest / max(width, height)
         picture = picture.reformat(width=round(width * share), height=round(height * share))
     return np.ascontiguousarray(picture.to_ndarray(format="rgb24"), np.uint8)

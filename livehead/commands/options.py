@@ -11,6 +11,9 @@ from livehead.config import GainSettings, RunSettings, load, parse
 from livehead.profiles import Profile
 from livehead.registry import names
 
+TOKEN = "LIVEHEAD_TOKEN"
+"""Environment variable: the token of ``serve`` and ``run --render-at``, so that it stands on no command line."""
+
 REGIONS = tuple(GainSettings.model_fields)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -26,7 +24,8 @@ from livehead.commands.compose import (
 )
 from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_out
 from livehead.commands.hotkeys import Hotkeys
-from livehead.commands.options import add_picture_arguments, say, settings_from
+from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
+from livehead.commands.signals import end_on_signals
 from livehead.config import GainSettings, RunSettings, StreamSettings
 from livehead.errors import ConfigError
 from livehead.governor import Governor, Quality
@@ -78,6 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--machine-share", type=float, default=absent, metavar="X", help="part of the machine it may use, 0 to 1")
     add("--profile", metavar="NAME", help="load avatar, calibration and gains; saved again at the end")
     add("--record-motion", type=Path, metavar="FILE", help="keep the performer's motion, no picture, for motion:FILE")
+    add("--render-at", metavar="URL", help="let the livehead serve at wss://HOST[:PORT] draw, send it motion only")
+    add("--token-file", type=Path, metavar="FILE", help=f"holds the token of --render-at (or in {TOKEN})")
     add("--seconds", type=float, metavar="N", help="end after so long")
     add("--json", type=Path, metavar="FILE", help="write figures of the run")
     add_picture_arguments(parser)
@@ -85,6 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Until Ctrl-C, the end of the video, ``q`` in the window or ``--seconds``."""
+    if args.render_at:
+        from livehead.commands.render_at import render_at
+
+        return render_at(args)
+    if args.token_file:
+        raise ConfigError("--token-file is for --render-at", "leave it out")
     profiles = Profiles()
     profile = _profile(args, profiles)
     settings = settings_from(args, profile)
@@ -187,14 +194,7 @@ class LiveRun:
 
     async def go(self, seconds: float | None = None) -> None:
         """Until ``stop``, a signal or the capture's end, at most ``seconds``. Raises: what the pipeline raises."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if sys.platform == "win32":
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.stop))
-            else:
-                loop.add_signal_handler(number, self.stop)
-        if seconds is not None:
-            loop.call_later(seconds, self.stop)
+        end_on_signals(self.stop, seconds)
         watching = asyncio.create_task(self._watch())
         try:
             await self.pipeline.run()

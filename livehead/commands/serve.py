@@ -25,7 +25,7 @@ from livehead.commands.compose import (
     open_portraits,
     to_gains,
 )
-from livehead.commands.options import add_picture_arguments, say, settings_from
+from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
 from livehead.commands.performer import ASTRONAUT
 from livehead.config import GainSettings, PictureSettings, RunSettings
 from livehead.errors import ConfigError
@@ -42,9 +42,6 @@ from livehead.server.listener import Listener
 from livehead.server.session import Ends, Limits
 from livehead.server.sessions import Sessions
 from livehead.server.stage import IMAGE, Choice, Stage
-
-TOKEN = "LIVEHEAD_TOKEN"
-"""Environment variable: the token, where it should not stand on the command line."""
 
 SIZE = (512, 512)
 """Of the picture, unless --size says otherwise."""
@@ -253,10 +250,15 @@ class Players:
     def _play(self, choice: Choice, previous: Playing | None = None) -> Playing:
         driver = calibration = None
         if previous is not None:
-            calibration = previous.company.calibration
-            if previous.choice.driver == choice.driver:
+            same_performer = previous.choice.feed is choice.feed
+            calibration = previous.company.calibration if same_performer else None
+            if previous.choice.driver == choice.driver and same_performer:
                 driver = previous.driver
-        driver = driver or make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
+        driver = (
+            driver
+            or choice.feed
+            or make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
+        )
         shown = choice.background == IMAGE
         picture = PictureSettings(
             fit=self._settings.picture.fit,

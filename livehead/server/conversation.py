@@ -12,6 +12,7 @@ from livehead.errors import ConfigError, LiveheadError, ProtocolError
 from livehead.server import protocol
 from livehead.server.access import Access, Rate
 from livehead.server.decoding import MOST_BYTES
+from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.session import Session, chosen
 from livehead.server.sessions import Sessions
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 _HELLO_S = 5.0
 _FIGURES_S = 1.0
 _MESSAGES, _PERIOD_S = 60, 2.0  # of one page; a slider that is dragged sends about 20 a second
+_PACKETS = 240  # of motion in that time
 _JOBS = 64  # changes that may wait
 _PATIENCE = 20  # messages that are refused until the connection is ended
 CLOSED_REFUSED, CLOSED_ENDED = 4403, 4410
@@ -37,6 +39,8 @@ class Conversation:
         self._consent = consent
         self._address = socket.client.host if socket.client else ""
         self._rate = Rate(_MESSAGES, _PERIOD_S)
+        self._packet_rate = Rate(_PACKETS, _PERIOD_S)
+        self._feed: MotionFeed | None = None
         self._viewer: Peer | None = None
         self._news = asyncio.Event()
         self._jobs: asyncio.Queue[protocol.FromPage] = asyncio.Queue(_JOBS)
@@ -118,11 +122,14 @@ class Conversation:
     async def _listen(self, session: Session, *, viewer: bool) -> None:
         refused = 0
         while refused < _PATIENCE:
-            try:
-                text = await self._socket.receive_text()
-            except (WebSocketDisconnect, KeyError):  # a binary message has no text
+            received = await self._socket.receive()
+            if received["type"] == "websocket.disconnect":
                 return
+            text, packet = received.get("text"), received.get("bytes")
             try:
+                if text is None:
+                    self._take_packet(packet or b"")
+                    continue
                 if not self._rate.allows(self._address, now_ns()):
                     raise ProtocolError("there are too many messages at once", "slow down")
                 message = protocol.decode(text)
@@ -134,6 +141,13 @@ class Conversation:
             except LiveheadError as error:
                 refused += isinstance(error, ProtocolError)
                 await self._tell(protocol.problem(error))
+
+    def _take_packet(self, packet: bytes) -> None:
+        """Of motion; those that come too fast are dropped, as the newest counts. Raises: ProtocolError."""
+        if self._feed is None:
+            raise ProtocolError("a binary message has no place here", "send motion first")
+        if self._packet_rate.allows(self._address, now_ns()):
+            self._feed.take(packet)
 
     async def _serve_viewer(self, session: Session, message: protocol.FromPage) -> None:
         if not isinstance(message, protocol.Offer):
@@ -147,9 +161,11 @@ class Conversation:
         match message:
             case protocol.Offer():
                 await self._tell(protocol.Answer(sdp=await session.perform(message.sdp, self._on_peer)))
-            case protocol.Settings() | protocol.Record():
+            case protocol.Settings() | protocol.Record() | protocol.Motion():
                 if self._jobs.full():
                     raise ProtocolError("there are too many changes at once", "wait a moment")
+                if isinstance(message, protocol.Motion):  # its packets follow at once
+                    self._feed = session.feed(bytes.fromhex(message.opening))
                 self._jobs.put_nowait(message)
             case protocol.Calibrate():
                 session.recalibrate()
@@ -165,6 +181,8 @@ class Conversation:
             try:
                 if isinstance(message, protocol.Settings):
                     await session.set(message)
+                elif isinstance(message, protocol.Motion) and self._feed is not None:
+                    await session.take_motion(self._feed)
                 elif isinstance(message, protocol.Record):
                     await self._record(session, message.on)
             except LiveheadError as error:

@@ -1,10 +1,10 @@
 """What the page and the server say to each other over the WebSocket: typed messages as JSON text. No I/O here.
 
-    page   -> server   hello, offer, settings, calibrate, freeze, record, bye
+    page   -> server   hello, offer, motion, settings, calibrate, freeze, record, bye
     server -> page     welcome, answer, state, figures, recording, problem
 
 A message that is unknown, malformed or too big raises ProtocolError; the server answers it with ``problem`` and goes
-on.
+on. After ``motion``, binary messages are packets of ``livehead.motion.wire``.
 """
 
 from __future__ import annotations
@@ -49,6 +49,13 @@ class Offer(Message):
     sdp: Sdp
 
 
+class Motion(Message):
+    """Motion comes instead of a camera: ``opening`` in hexadecimal (docs/motion-format.md), then binary packets."""
+
+    type: Literal["motion"] = "motion"
+    opening: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){16,80}$")]
+
+
 class Settings(Message):
     """What to change; what is not given stays. ``background`` ``image`` is the one uploaded last."""
 
@@ -87,7 +94,7 @@ class Bye(Message):
     type: Literal["bye"] = "bye"
 
 
-FromPage: TypeAlias = Hello | Offer | Settings | Calibrate | Freeze | Record | Bye
+FromPage: TypeAlias = Hello | Offer | Motion | Settings | Calibrate | Freeze | Record | Bye
 
 
 class Chosen(Message):
@@ -173,6 +180,7 @@ class Problem(Message):
 FromServer: TypeAlias = Welcome | Answer | State | Figures | Recorded | Problem
 
 _FROM_PAGE: TypeAdapter[FromPage] = TypeAdapter(Annotated[FromPage, Field(discriminator="type")])
+_FROM_SERVER: TypeAdapter[FromServer] = TypeAdapter(Annotated[FromServer, Field(discriminator="type")])
 
 
 def decode(text: str) -> FromPage:
@@ -185,8 +193,16 @@ def decode(text: str) -> FromPage:
         raise ProtocolError(_explained(error), "reload the page: it may be of another version") from error
 
 
-def encode(message: FromServer) -> str:
-    """JSON text of a message to the page."""
+def decode_answer(text: str) -> FromServer:
+    """A message of the server, for a client of its own. Raises: ProtocolError."""
+    try:
+        return _FROM_SERVER.validate_json(text)
+    except ValidationError as error:
+        raise ProtocolError(f"{_explained(error)}, says the server", "update livehead at both ends") from error
+
+
+def encode(message: FromPage | FromServer) -> str:
+    """JSON text of a message."""
     return message.model_dump_json()
 
 

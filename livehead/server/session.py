@@ -21,6 +21,7 @@ from livehead.interfaces import Capture, Sink
 from livehead.pipeline import Pipeline
 from livehead.server import protocol
 from livehead.server.access import new_key
+from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.recorder import Recorder
 from livehead.server.stage import IMAGE, Choice, Revue, Stage, Troupe
@@ -160,8 +161,23 @@ class Session:
                 await peer.close()
         return answer
 
+    def feed(self, opening: bytes) -> MotionFeed:
+        """For motion of another machine: the one that plays, when its opening is the same. Raises: ProtocolError."""
+        playing = self.choice.feed
+        if isinstance(playing, MotionFeed) and playing.opening == opening:
+            playing.restart()
+            return playing
+        return MotionFeed(opening)
+
+    async def take_motion(self, feed: MotionFeed) -> None:
+        """Play ``feed`` in place of the camera. Raises: ConfigError when the model does not take that motion."""
+        if self.choice.feed is not feed:
+            await self._change(lambda choice: replace(choice, feed=feed))
+        self.camera.plug(feed)
+
     async def set_portrait(self, pixels: Image) -> None:
         """Animate another photo. Raises: SourceError, NoFaceError."""
+        self._require_running()
         portrait = await self._preparing.run(self._troupe.portrait, pixels)
         await self._change(lambda choice: replace(choice, portrait=portrait))
 
@@ -174,13 +190,15 @@ class Session:
         self._check(settings)
         if settings.gains is not None:
             self._revue.stage.set_gains(settings.gains)
-        given = {
+        given: dict[str, object] = {
             name: value
             for name in ("driver", "model", "mode", "background", "badge")
             if (value := getattr(settings, name)) is not None and value != getattr(self.choice, name)
         }
+        if settings.driver is not None and self.choice.feed is not None:
+            given["feed"] = None
         if given:
-            await self._change(lambda choice: replace(choice, **given))
+            await self._change(lambda choice: replace(choice, **given))  # type: ignore[arg-type]
         self.on_change()
 
     def _check(self, settings: protocol.Settings) -> None:
@@ -199,12 +217,17 @@ class Session:
             self.busy = True
             self.on_change()
             try:
+                self._require_running()
                 previous = self._revue.stage
                 stage = await self._preparing.run(self._troupe.stage, edit(previous.choice), previous)
                 self._revue.change(stage)
             finally:
                 self.busy = False
                 self.on_change()
+
+    def _require_running(self) -> None:
+        if self.ended.is_set():
+            raise ConfigError("this session has ended", "join again")
 
     def recalibrate(self) -> None:
         """Look for the performer's neutral face anew."""

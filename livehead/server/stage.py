@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 from livehead.config import GainSettings
 from livehead.frames import Image
 from livehead.governor import Quality
-from livehead.interfaces import Inputs, Motion
+from livehead.interfaces import Driver, Inputs, Motion
+from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.pipeline import Performer
 
@@ -19,7 +20,10 @@ IMAGE = "image"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """All that decides how an avatar looks and moves. ``backdrop``: uint8 [H, W, 3] RGB, for background ``image``."""
+    """All that decides how an avatar looks and moves. ``backdrop``: uint8 [H, W, 3] RGB, for background ``image``.
+
+    ``feed``: motion that another machine estimates; while there is one, ``driver`` has a rest.
+    """
 
     portrait: Portrait
     driver: str
@@ -29,6 +33,7 @@ class Choice:
     background: str
     badge: bool
     backdrop: Image | None = None
+    feed: Driver[Keypoints] | None = None
 
 
 class Stage(Protocol):

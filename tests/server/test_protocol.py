@@ -14,6 +14,7 @@ RIGHT = [
     protocol.Hello(role="studio", token="x" * 24),
     protocol.Hello(role="viewer", key="k"),
     protocol.Offer(sdp="v=0"),
+    protocol.Motion(opening="0a" * 23),
     protocol.Settings(gains=GainSettings(mouth=1.4), background="#a0b1c2", badge=True),
     protocol.Settings(),
     protocol.Calibrate(),
@@ -26,8 +27,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=5),
     max_leaves=12,
 )
-KINDS = st.sampled_from(["hello", "offer", "settings", "calibrate", "freeze", "record", "bye", "welcome", ""])
-KEYS = st.sampled_from(["role", "token", "key", "sdp", "driver", "gains", "background", "badge", "on", "mode", "else"])
+KINDS = st.sampled_from(["hello", "offer", "settings", "calibrate", "freeze", "record", "bye", "motion", "welcome", ""])
+KEYS = st.sampled_from(
+    ["role", "token", "key", "sdp", "driver", "gains", "background", "badge", "on", "mode", "opening", "else"]
+)
 
 
 @pytest.mark.parametrize("message", RIGHT, ids=lambda message: message.type)
@@ -83,3 +86,23 @@ def test_a_refusal_repeats_nothing_of_a_secret() -> None:
     with pytest.raises(ProtocolError) as refusal:
         protocol.decode('{"type":"hello","role":"studio","token":["the secret"]}')
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("opening", ["", "0a", "0A" * 23, "0a" * 81, "x" * 40, "0a" * 20 + "0"])
+def test_an_opening_of_motion_is_hexadecimal_and_short(opening: str) -> None:
+    with pytest.raises(ProtocolError, match="opening"):
+        protocol.decode(json.dumps({"type": "motion", "opening": opening}))
+
+
+@pytest.mark.parametrize(
+    "message", [protocol.Welcome(key="a", size=(3, 4)), protocol.Answer(sdp="v=0"), protocol.Problem(problem="no")]
+)
+def test_a_client_of_our_own_reads_what_the_server_says(message: protocol.Welcome) -> None:
+    assert protocol.decode_answer(protocol.encode(message)) == message
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=100) | st.builds(json.dumps, st.dictionaries(KEYS, JSON, max_size=3)))
+def test_a_client_of_our_own_is_not_led_astray(text: str) -> None:
+    with pytest.raises(ProtocolError, match="says the server"):
+        protocol.decode_answer(text)

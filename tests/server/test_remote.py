@@ -1,0 +1,290 @@
+"""Tracked here, drawn there: the avatar follows, comes back after a loss and after the server's restart."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from livehead.commands.performer import DRAWN, own_portrait
+from livehead.commands.render_at import RemoteRun
+from livehead.commands.serve import Players, make_server
+from livehead.config import RunSettings
+from livehead.drivers.idle import IdleDriver
+from livehead.errors import ConfigError, SourceError
+from livehead.frames import Image
+from livehead.motion.performance import Pose, Puppet
+from livehead.server import protocol
+from livehead.server.access import Access
+from livehead.server.listener import Listener
+from livehead.server.remote import Address, RemoteStudio, Wishes
+from livehead.server.session import Limits
+from tests.server.conftest import TOKEN
+
+PATIENCE_S = 40.0  # on a busy machine; alone it takes two seconds
+SETTINGS = RunSettings.model_validate(
+    {"model": "warp", "driver": "idle", "render_size": 128, "stream": {"size": (128, 128)}, "sinks": ("null",)}
+)
+PLAIN = Wishes(protocol.Settings())
+
+
+class Served:
+    """``livehead serve`` on a thread, at a port that stays the same from start to start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = 0
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        troupe = Players(SETTINGS, DRAWN, self._folder)
+        self.studio = make_server(troupe, SETTINGS, Access(TOKEN), Limits())
+        self._listener = Listener(self.studio.application(), "127.0.0.1", self.port)
+        self.port = self._listener.port
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._listener.serve()))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._listener.stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    @property
+    def address(self) -> Address:
+        return Address.parse(f"ws://127.0.0.1:{self.port}")
+
+
+@pytest.fixture
+async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path))
+    server = await asyncio.to_thread(Served, tmp_path / "guests")
+    yield server
+    await asyncio.to_thread(server.stop)
+
+
+class Relay:
+    """A way to the server for the WebSocket alone, which can be cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Relay:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut()
+        self._server.close()
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, there[1]]
+        await asyncio.gather(self._copy(reader, there[1]), self._copy(there[0], writer), return_exceptions=True)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - what is waited for lies on other threads
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(studio: RemoteStudio) -> AsyncIterator[None]:
+    task = asyncio.create_task(studio.run())
+    try:
+        yield
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+class Film:
+    """Holds a pose before the tracker, and looks at the avatar."""
+
+    def __init__(self, studio: RemoteStudio) -> None:
+        self._studio = studio
+        self._puppet = Puppet(own_portrait(DRAWN).motion)
+        self._now_ns = 0
+
+    async def show(self, pose: Pose, seconds: float) -> Image:
+        """The last picture after so long."""
+        image: Image | None = None
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while loop.time() < end:
+            self._now_ns += 33_000_000
+            self._studio.put(self._puppet(pose, self._now_ns))
+            async with asyncio.timeout(5):
+                image = (await self._studio.camera.recv()).image
+            await asyncio.sleep(0.02)
+        assert image is not None
+        return image
+
+
+async def test_the_avatar_follows_what_is_tracked_here(served: Served) -> None:
+    studio = RemoteStudio(served.address, TOKEN, PLAIN, fps=30)
+    async with studio.camera, running(studio):
+        film = Film(studio)
+        studio.put(film._puppet(Pose(), 0))
+        await until(lambda: studio.connections)
+        await film.show(Pose(), 3.0)
+        straight = await film.show(Pose(), 1.5)
+        aside = await film.show(Pose(yaw=20.0, right=0.2), 1.5)
+        back = await film.show(Pose(), 1.5)
+    assert straight.shape == (128, 128, 3)
+    assert straight.std() > 20  # the portrait, not a grey picture
+    moved, returned = (np.abs(each.astype(int) - straight).mean() for each in (aside, back))
+    assert moved > 3 * returned
+    assert moved > 4
+    assert studio.sent_bytes / studio.sent <= 200  # 6 kB a second
+
+
+async def test_after_a_lost_connection_the_same_session_goes_on(served: Served) -> None:
+    async with Relay(served.port) as relay:
+        studio = RemoteStudio(Address.parse(f"ws://127.0.0.1:{relay.port}"), TOKEN, PLAIN, fps=30)
+        async with studio.camera, running(studio):
+            film = Film(studio)
+            studio.put(film._puppet(Pose(), 0))
+            await until(lambda: studio.connections == 1)
+            await film.show(Pose(), 1.0)
+            relay.cut()
+            await until(lambda: studio.connections == 2)
+            before = studio.camera.received
+            await until(lambda: studio.camera.received > before + 10)
+    assert served.studio.sessions.opened == 1
+
+
+async def test_after_a_restart_of_the_server_the_run_comes_back(served: Served, tmp_path: Path) -> None:
+    told: list[str] = []
+    portrait = own_portrait(DRAWN)
+    wishes = Wishes(protocol.Settings(badge=True), photo=DRAWN.read_bytes())
+    driver = IdleDriver(portrait.motion)
+    run = RemoteRun(SETTINGS, "idle", driver, served.address, TOKEN, wishes, tell=told.append)
+    going = asyncio.create_task(run.go())
+    try:
+        await until(lambda: going.done() or run.studio.connections)
+        await until(lambda: going.done() or run.showing.stats.counts().get("sent", 0) > 30)
+        await asyncio.to_thread(served.stop)
+        await until(lambda: any("trying again" in line for line in told))
+        before = run.studio.camera.received
+        await asyncio.to_thread(served.start)
+        await until(lambda: going.done() or run.studio.connections == 2)
+        await until(lambda: going.done() or run.studio.camera.received > before + 30)
+        (session,) = served.studio.sessions
+        await until(lambda: session.choice.badge)  # the new session was told everything again
+        assert session.choice.portrait.name == "your photo"
+    finally:
+        run.stop()
+        await asyncio.wait([going])
+    going.result()
+    await until(lambda: not len(served.studio.sessions))  # and it has said good-bye
+    assert not [thread.name for thread in threading.enumerate() if "webrtc-capture" in thread.name]
+
+
+async def test_a_wrong_token_ends_the_run_and_is_not_told(served: Served) -> None:
+    wrong = "another token of that length"
+    studio = RemoteStudio(served.address, wrong, PLAIN, fps=30)
+    studio.put(own_portrait(DRAWN).motion)
+    with pytest.raises(ConfigError, match="token is wrong") as refusal:
+        await asyncio.wait_for(studio.run(), PATIENCE_S)
+    assert wrong not in str(refusal.value)
+    await studio.camera.__aexit__(None, None, None)
+
+
+async def test_a_photo_without_a_face_ends_the_run(served: Served, tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
+    wishes = Wishes(protocol.Settings(), photo=(tmp_path / "grey.png").read_bytes())
+    studio = RemoteStudio(served.address, TOKEN, wishes, fps=30)
+    studio.put(own_portrait(DRAWN).motion)
+    with pytest.raises(SourceError, match="face"):
+        await asyncio.wait_for(studio.run(), PATIENCE_S)
+    await studio.camera.__aexit__(None, None, None)
+
+
+async def test_a_model_that_is_not_there_ends_the_run(served: Served) -> None:
+    studio = RemoteStudio(served.address, TOKEN, Wishes(protocol.Settings(model="nobody-s")), fps=30)
+    studio.put(own_portrait(DRAWN).motion)
+    with pytest.raises(ConfigError, match="no such model"):
+        await asyncio.wait_for(studio.run(), PATIENCE_S)
+    await studio.camera.__aexit__(None, None, None)
+
+
+async def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
+    told: list[str] = []
+    studio = RemoteStudio(Address.parse("ws://127.0.0.1:9"), TOKEN, PLAIN, fps=30, tell=told.append)
+    studio.put(own_portrait(DRAWN).motion)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(studio.run(), 1.5)
+    assert len(told) == 1  # once, not with each try
+    await studio.camera.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "socket", "http"),
+    [
+        ("wss://studio.example", "wss://studio.example/signal", "https://studio.example"),
+        ("wss://studio.example:8443/", "wss://studio.example:8443/signal", "https://studio.example:8443"),
+        ("ws://localhost:8000", "ws://localhost:8000/signal", "http://localhost:8000"),
+        ("ws://[::1]:8000", "ws://[::1]:8000/signal", "http://[::1]:8000"),
+    ],
+)
+def test_addresses(url: str, socket: str, http: str) -> None:
+    assert Address.parse(url) == Address(socket, http)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "studio.example",
+            "https://studio.example",
+            "wss://",
+            "wss://host:port",
+            "wss://host/path",
+            "wss://host#token=x",
+        ),
+        *("ws://studio.example", "ws://192.168.1.5:8000", "wss://me:secret@host", "wss://[::1", "wss://host?token=x"),
+    ],
+)
+def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Address.parse(url)
+    assert "secret" not in str(refusal.value)
+
+
+async def test_a_certificate_that_nobody_vouches_for_ends_the_run(tmp_path: Path) -> None:
+    import ssl
+
+    from tests.server.test_listener import certificate
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate(tmp_path))
+    stranger = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with stranger:
+        studio = RemoteStudio(
+            Address.parse(f"wss://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"), TOKEN, PLAIN, fps=30
+        )
+        studio.put(own_portrait(DRAWN).motion)
+        with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+            await asyncio.wait_for(studio.run(), PATIENCE_S)
+    await studio.camera.__aexit__(None, None, None)
