@@ -92,6 +92,8 @@ class Peer:
         return str(self._connection.localDescription.sdp)
 
     def _feed(self, transceiver: RTCRtpTransceiver, part: MediaDescription) -> None:
+        if part.direction not in ("recvonly", "sendrecv"):
+            return  # a lane that nobody reads would fill, and ask for key frames at all viewers' cost
         if part.kind == "video":
             hint_start_bitrate(transceiver)
             agree_on_playout_delay(transceiver, part)
