@@ -67,7 +67,10 @@ def rtmp_target(address: str, key: str = "") -> Target:
     flv = f"f=flv:flvflags=no_duration_filesize:rw_timeout={round(_IO_S * 1e6)}:flush_packets=1"
     tee = f"[{flv}:max_interleave_delta={_APART_US}]" + re.sub(r"([\\'|])", r"\\\1", whole)
     name = f"{parts.scheme}://{parts.netloc}"
-    return Target(name, str(parts.hostname), parts.port or _PORTS[parts.scheme], tee, "tee")
+    # Tee, too, would let the picture wait for sound: what is ahead goes on to FLV, where the picture then finds it.
+    return Target(
+        name, str(parts.hostname), parts.port or _PORTS[parts.scheme], tee, "tee", {"max_interleave_delta": "1"}
+    )
 
 
 def udp_target(address: str) -> Target:
@@ -75,7 +78,9 @@ def udp_target(address: str) -> Target:
     parts = _split(f"udp://{address.removeprefix('//')}")
     if parts is None or parts.port is None or parts.path.strip("/") or parts.username:
         raise ConfigError("a UDP receiver is a host and a port", "write --sink udp:127.0.0.1:5000")
-    options = {"flush_packets": "1", "pes_payload_size": "0"}
+    # A picture's length is told, else a reader has to wait for the next one to know that this one is whole.
+    options = {"flush_packets": "1", "pes_payload_size": "0", "omit_video_pes_length": "0"}
+    options["max_interleave_delta"] = str(_APART_US)
     url = f"udp://{parts.netloc}?pkt_size={_DATAGRAM}"
     return Target(f"udp:{parts.netloc}", str(parts.hostname), parts.port, url, "mpegts", options)
 
@@ -151,8 +156,7 @@ class _Link:
         container: Any = None
         try:
             socket.getaddrinfo(target.host, target.port)
-            options = {**target.options, "max_interleave_delta": str(_APART_US)}
-            container = av.open(target.url, "w", format=target.format, container_options=options)
+            container = av.open(target.url, "w", format=target.format, container_options=target.options)
             muxer = Muxer(container, self._coding, target.name)
             muxer.begin(self._size)
             container.start_encoding()
