@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from livehead.errors import ConfigError, RefusedError, SinkError
 from livehead.sinks.sending import LOOPBACK
@@ -70,10 +70,10 @@ class Endpoint:
                     return self._answer(reply, url)
             except urllib.error.HTTPError as error:
                 with error:
-                    where = _split(urljoin(url, error.headers.get("location", "")))
-                    if error.code not in _MOVED or where is None:
+                    where = _place(url, error.headers.get("location"))
+                    if error.code not in _MOVED or not where:
                         raise self._refusal(error.code) from None
-                    url = where.geturl()
+                    url = where
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreached(error) from error
         raise SinkError(f"{self.name} sends us on and on", "give the address that it ends at", subject=self.name)
@@ -100,9 +100,7 @@ class Endpoint:
         sdp = reply.read(_MOST_BYTES + 1)
         if not sdp.startswith(b"v=0") or len(sdp) > _MOST_BYTES:
             raise RefusedError(f"{self.name} is no WHIP endpoint", "check the address after whip:", subject=self.name)
-        place = reply.headers.get("location")
-        where = _split(urljoin(url, place)) if place else None
-        return Answer(sdp.decode("utf-8", "replace"), where.geturl() if where else "")
+        return Answer(sdp.decode("utf-8", "replace"), _place(url, reply.headers.get("location")))
 
     def _refusal(self, status: int) -> SinkError:
         if status in (401, 403) and not self._token:
@@ -149,7 +147,7 @@ class _StayHere(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _split(url: str) -> Any:
+def _split(url: str) -> SplitResult | None:
     """The parts of an http or https address with a host; None for anything else."""
     try:
         parts = urlsplit(url)
@@ -157,6 +155,12 @@ def _split(url: str) -> Any:
     except ValueError:
         return None
     return parts if known and url.isprintable() and " " not in url else None
+
+
+def _place(url: str, location: str | None) -> str:
+    """The address that ``location`` in an answer of ``url`` means; empty when it is none."""
+    parts = _split(urljoin(url, location)) if location else None
+    return parts.geturl() if parts is not None else ""
 
 
 def _origin(url: str) -> tuple[str, str]:
