@@ -9,11 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from aiortc import RTCDtlsTransport
 
-from livehead.clock import now_ns
+from livehead.clock import NS, now_ns
 from livehead.errors import RefusedError, SinkError
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.server.access import Access
+from livehead.sinks import whip
 from livehead.sinks.whip import WhipSink
 from tests.server.conftest import FPS, TOKEN, Client, serving
 
@@ -89,6 +91,14 @@ async def published_again(sink: WhipSink) -> bool:
     return False
 
 
+async def heard_from(transport: RTCDtlsTransport) -> bool:
+    for _ in range(100):
+        if transport._RTCDtlsTransport__rx_packets:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
 async def empty(address: str) -> bool:
     """Whether the server has no session any more; ending one takes it a moment."""
     for _ in range(100):
@@ -129,6 +139,26 @@ async def test_a_restarted_server_gets_the_picture_again() -> None:
             assert await empty(address)
     finally:
         await sink.__aexit__(None, None, None)
+
+
+async def test_a_server_that_falls_silent_without_a_word_gets_the_picture_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(whip, "_SILENCE_NS", 2 * NS)
+    monkeypatch.setattr(whip, "_REPORTS", 1)
+    with serving(ACCESS) as address:
+        async with WhipSink(f"http://{address}/whip/talk", token=TOKEN) as sink:
+            with feeding(sink) as feed:
+                publication = sink._publication
+                assert publication is not None
+                transport = publication._picture.sender.transport
+                assert await heard_from(transport)
+                monkeypatch.setattr(transport.transport, "_recv", asyncio.Event().wait)  # nothing arrives any more
+                assert await published_again(sink)
+                assert feed.error is None
+                viewer = await watch(address)
+                assert len(await viewer.pictures(5)) == 5
+                await viewer.close()
 
 
 async def test_a_server_that_comes_back_with_another_token_ends_it_with_one_line() -> None:
