@@ -22,6 +22,7 @@ from livehead.frames import AudioFrame, Image, VideoFrame
 TIME_BASE = Fraction(1, 90_000)
 _SILENT_S = 0.7  # without a picture for so long, the camera counts as off
 _NOBODY_SIDE = 64
+_LONG_SIDE = 1280  # pixels
 _SOUND_LINE = 50  # packets of 20 ms
 
 
@@ -152,4 +153,9 @@ class PeerMicrophone(_Plug):
 
 
 def _rgb(picture: Any) -> Image:
+    """uint8 [H, W, 3] RGB, no longer than ``_LONG_SIDE``: a tracker sees no more in more."""
+    width, height = picture.width, picture.height
+    if max(width, height) > _LONG_SIDE:
+        share = _LONG_SIDE / max(width, height)
+        picture = picture.reformat(width=round(width * share), height=round(height * share))
     return np.ascontiguousarray(picture.to_ndarray(format="rgb24"), np.uint8)

@@ -144,7 +144,6 @@ class PassThrough:
         self.choice = choice
         self._size = size
         self._picture: Image = np.zeros((size[1], size[0], 3), np.uint8)
-        self._frozen = False
 
     @property
     def performer(self) -> PassThrough:
@@ -154,7 +153,7 @@ class PassThrough:
         return _Seen(inputs.frame, inputs.now_ns)
 
     def draw(self, motion: _Seen) -> Image:
-        if motion.frame is not None and not self._frozen:
+        if motion.frame is not None:
             self._picture = np.asarray(cv2.resize(motion.frame.image[..., :3], self._size), np.uint8)
         return self._picture
 
@@ -166,9 +165,6 @@ class PassThrough:
 
     def recalibrate(self) -> None:
         """Nothing is neutral."""
-
-    def freeze(self, on: bool) -> None:
-        self._frozen = on
 
     def close(self, successor: Stage | None) -> None:
         """Nothing to free."""

@@ -19,6 +19,7 @@ from livehead.commands.compose import (
     FALLBACK_MODEL,
     Company,
     assemble,
+    driver_name,
     keeps_up,
     make_driver,
     open_portraits,
@@ -62,9 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--driver", default=absent, metavar="NAME", help="face at first; a page may choose another")
     add("--host", default="127.0.0.1", help="address to listen on; beyond this machine a token and TLS are needed")
     add("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
-    add(
-        "--token", default=os.environ.get(TOKEN, ""), help=f"what a studio has to show (also: {TOKEN}); 'new' makes one"
-    )
+    # its default is not argparse's, which --help would print
+    add("--token", default=absent, help=f"what a studio has to show (or in {TOKEN}); 'new' makes one")
     add("--tls-cert", type=Path, metavar="FILE", help="certificate (PEM): with it the page is served by https")
     add("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
     add("--behind-proxy", action="store_true", help="a proxy before this server does TLS")
@@ -91,7 +91,8 @@ def main(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     if "size" not in vars(args) and not args.config:
         settings = settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": SIZE})})
-    token = new_key() if args.token == "new" else args.token
+    given = vars(args).get("token", os.environ.get(TOKEN, ""))
+    token = new_key() if given == "new" else given
     require_safe(args.host, token, tls=args.tls_cert is not None, behind_proxy=args.behind_proxy)
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
@@ -180,9 +181,6 @@ class Playing:
     def recalibrate(self) -> None:
         self.company.recalibrate()
 
-    def freeze(self, on: bool) -> None:
-        self.company.animator.frozen = on
-
     def close(self, successor: Stage | None) -> None:
         if isinstance(successor, Playing) and successor.driver is self.driver:
             return
@@ -207,9 +205,12 @@ class Players:
             self.models = (settings.model, *self.models)
         installed = names("drivers")
         self.drivers: tuple[str, ...] = tuple(name for name in _OFFERED if name in installed)
+        driver = driver_name(settings.driver, settings.model, settings.precision)
+        if driver not in self.drivers:
+            self.drivers = (driver, *self.drivers)
         self._first = Choice(
             portrait=portrait,
-            driver="face" if settings.driver == "auto" else settings.driver,
+            driver=driver,
             model=DEFAULT_MODEL if settings.model == "auto" else settings.model,
             mode=settings.mode,
             gains=settings.gains,
@@ -219,6 +220,8 @@ class Players:
         self._waiting: Stage | None = None
         if settings.model == "auto":
             self._waiting = self._quick_enough()
+        elif self._first.model in known:
+            self._waiting = self._play(self._first)
 
     def _quick_enough(self) -> Playing:
         """The default model, or the quicker one where it is too slow."""

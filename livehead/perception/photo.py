@@ -65,7 +65,7 @@ def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None) -> Ima
         raise too_large from error
     except UnidentifiedImageError as error:
         raise SourceError(f"{name} is not an image that can be read", _USE_ANOTHER, subject=name) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error) as error:
         raise SourceError(f"{name} is damaged or cut off ({error})", _USE_ANOTHER, subject=name) from error
     pixels = np.array(picture, np.uint8)
     height, width = pixels.shape[:2]

@@ -177,12 +177,10 @@ class Studio:
         return PlainTextResponse(exposition(self.sessions), media_type="text/plain; version=0.0.4")
 
     def _session(self, request: Request) -> Session | None:
-        if self.strangers.exhausted(_address(request), now_ns()):
-            return None
         return self.sessions.by_key(_bearer(request.headers))
 
     def _token(self, request: Request) -> bool:
-        if self.strangers.exhausted(_address(request), now_ns()):
+        if self.access.token and self.strangers.exhausted(_address(request), now_ns()):
             return False
         return self.access.token_right(_bearer(request.headers))
 

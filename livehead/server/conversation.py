@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _HELLO_S = 5.0
 _FIGURES_S = 1.0
 _MESSAGES, _PERIOD_S = 60, 2.0  # of one page; a slider that is dragged sends about 20 a second
+_JOBS = 64  # changes that may wait
 _PATIENCE = 20  # messages that are refused until the connection is ended
 CLOSED_REFUSED, CLOSED_ENDED = 4403, 4410
 
@@ -36,9 +37,9 @@ class Conversation:
         self._consent = consent
         self._address = socket.client.host if socket.client else ""
         self._rate = Rate(_MESSAGES, _PERIOD_S)
-        self._session: Session | None = None
         self._viewer: Peer | None = None
         self._news = asyncio.Event()
+        self._jobs: asyncio.Queue[protocol.FromPage] = asyncio.Queue(_JOBS)
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -58,32 +59,32 @@ class Conversation:
             await self._tell(protocol.problem(error, fatal=True))
             await self._end(CLOSED_REFUSED)
             return
-        self._session = session
+        notify = self._news.set
         try:
             if hello.role == "viewer":
                 await self._listen(session, viewer=True)
             else:
-                session.on_change = self._news.set
+                session.on_change = notify
                 self._news.set()
                 async with asyncio.TaskGroup() as group:
                     telling = [
                         group.create_task(self._tell_state(session)),
                         group.create_task(self._tell_figures(session)),
                         group.create_task(self._leave_with(session)),
+                        group.create_task(self._work(session)),
                     ]
                     await self._listen(session, viewer=False)
                     for task in telling:
                         task.cancel()
         finally:
-            session.on_change = lambda: None
+            if session.on_change is notify:  # not of a page that came later
+                session.on_change = lambda: None
             if self._viewer is not None:
                 await session.leave(self._viewer)
             await self._end(1000)
 
     async def _enter(self, hello: protocol.Hello) -> Session:
         """The session that ``hello`` asks for, welcomed. Raises: ConfigError."""
-        if self._strangers.exhausted(self._address, now_ns()):
-            raise ConfigError("there were too many wrong keys from this address", "wait a minute")
         if hello.role == "viewer":
             session = self._sessions.by_viewer_key(hello.key)
             if session is None:
@@ -93,6 +94,9 @@ class Conversation:
             return session
         session = self._sessions.by_key(hello.key) if hello.key else None
         if session is None:
+            # Only those who come with a token wait: keys cannot be guessed, and a call must not be locked out.
+            if self._access.token and self._strangers.exhausted(self._address, now_ns()):
+                raise ConfigError("there were too many wrong keys from this address", "wait a minute")
             if not self._access.token_right(hello.token):
                 self._strangers.allows(self._address, now_ns())
                 raise ConfigError("the token is wrong", "open the link that livehead serve printed")
@@ -143,20 +147,35 @@ class Conversation:
         match message:
             case protocol.Offer():
                 await self._tell(protocol.Answer(sdp=await session.perform(message.sdp, self._on_peer)))
-            case protocol.Settings():
-                await session.set(message)
+            case protocol.Settings() | protocol.Record():
+                if self._jobs.full():
+                    raise ProtocolError("there are too many changes at once", "wait a moment")
+                self._jobs.put_nowait(message)
             case protocol.Calibrate():
                 session.recalibrate()
             case protocol.Freeze():
                 session.freeze(message.on)
-            case protocol.Record():
-                await session.record(message.on)
-                recorder = session.recorder
-                if not message.on and recorder.finished is not None:
-                    size = recorder.finished.stat().st_size
-                    await self._tell(protocol.Recorded(seconds=round(recorder.seconds, 1), size=size))
             case _:
                 raise ProtocolError("this message has no place here")
+
+    async def _work(self, session: Session) -> None:
+        """Do what takes its time, in order, beside the conversation: the panic key does not wait for a new avatar."""
+        while True:
+            message = await self._jobs.get()
+            try:
+                if isinstance(message, protocol.Settings):
+                    await session.set(message)
+                elif isinstance(message, protocol.Record):
+                    await self._record(session, message.on)
+            except LiveheadError as error:
+                await self._tell(protocol.problem(error))
+
+    async def _record(self, session: Session, on: bool) -> None:
+        await session.record(on)
+        recorder = session.recorder
+        if not on and recorder.finished is not None:
+            size = recorder.finished.stat().st_size
+            await self._tell(protocol.Recorded(seconds=round(recorder.seconds, 1), size=size))
 
     def _on_peer(self, state: State) -> None:
         self._news.set()

@@ -210,7 +210,7 @@ class Session:
 
     def freeze(self, on: bool) -> None:
         """Hold the picture, or go on."""
-        self._revue.freeze(on)
+        self._revue.frozen = on
         self.on_change()
 
     async def record(self, on: bool) -> None:

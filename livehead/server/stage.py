@@ -47,8 +47,6 @@ class Stage(Protocol):
 
     def recalibrate(self) -> None: ...
 
-    def freeze(self, on: bool) -> None: ...
-
     def close(self, successor: Stage | None) -> None:
         """Free what ``successor`` does not go on with. Called where ``estimate`` is called."""
         ...
@@ -101,31 +99,22 @@ class Revue:
         self._lock = threading.Lock()
         self._leaving: list[Stage] = []
         self._quality: Quality | None = None
-        self._frozen = False
+        self._picture: Image | None = None
+        self.frozen = False
+        """While set, the last picture is given again, whatever stage plays."""
 
     @property
     def stage(self) -> Stage:
         """The stage that plays."""
         return self._stage
 
-    @property
-    def frozen(self) -> bool:
-        """Whether the picture is held."""
-        return self._frozen
-
     def change(self, stage: Stage) -> None:
         """Go on with ``stage``; the one before is closed when its last call is over."""
         with self._lock:
             if self._quality is not None:
                 stage.performer.set_quality(self._quality)
-            stage.freeze(self._frozen)
             self._leaving.append(self._stage)
             self._stage = stage
-
-    def freeze(self, on: bool) -> None:
-        """Hold the picture, or go on."""
-        self._frozen = on
-        self._stage.freeze(on)
 
     def estimate(self, inputs: Inputs) -> _Cue:
         with self._lock:
@@ -136,7 +125,9 @@ class Revue:
         return _Cue(stage, stage.performer.estimate(inputs))
 
     def draw(self, cue: _Cue) -> Image:
-        return cue.stage.performer.draw(cue.motion)
+        if not self.frozen or self._picture is None:
+            self._picture = cue.stage.performer.draw(cue.motion)
+        return self._picture
 
     def set_quality(self, quality: Quality) -> None:
         with self._lock:
@@ -145,5 +136,6 @@ class Revue:
 
     def close(self) -> None:
         """Close every stage; after the last call."""
-        for stage in (*self._leaving, self._stage):
-            stage.close(None)
+        for stage in self._leaving:
+            stage.close(self._stage)
+        self._stage.close(None)

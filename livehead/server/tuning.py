@@ -2,6 +2,7 @@
 
 - Received pictures: aiortc hands a picture on with the first packet of the *next* one, a frame period late. The RTP
   marker already says that it is whole (RFC 6184, section 5.1; RFC 7741, section 4.1).
+- A decoder that does not keep up: aiortc lets pictures pile up before it without end, each later than the one before.
 - Received sound: aiortc holds four packets back, and one lost packet stops it until sixteen have come.
 
 What concerns sending is in ``sinks/sending.py``. Everything here touches names that aiortc keeps to itself;
@@ -10,6 +11,8 @@ What concerns sending is in ``sinks/sending.py``. Everything here touches names 
 
 from __future__ import annotations
 
+import contextlib
+import queue
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,6 +24,7 @@ from aiortc.rtp import RtpPacket
 from aiortc.utils import uint16_add
 
 _PICTURE_PACKETS, _SOUND_PACKETS = 512, 64
+_LATE = 15  # pictures, or packets of sound, that may wait for the decoder
 _SOUND_GAP = 3  # later packets that must be there until a missing one is given up: 60 ms
 
 START_KBIT = 1500
@@ -78,11 +82,15 @@ def tune_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
     buffer = WholePictures() if kind == "video" else PromptSound()
     private: Any = receiver
     private._RTCRtpReceiver__jitter_buffer = buffer
+    waiting: queue.Queue[Any] = private._RTCRtpReceiver__decoder_queue
     handle: Callable[[RtpPacket, int], Awaitable[None]] = private._handle_rtp_packet
 
     async def handle_all(packet: RtpPacket, arrival_time_ms: int) -> None:
         """As aiortc's, which takes one picture for each packet: after a gap is filled, several may be whole."""
         await handle(packet, arrival_time_ms)
+        if waiting.qsize() > _LATE:
+            _catch_up(waiting)
+            private._RTCRtpReceiver__decoder_error.set()  # asks the sender for a key frame
         codecs: dict[int, RTCRtpCodecParameters] = private._RTCRtpReceiver__codecs
         codec = codecs.get(packet.payload_type)
         if codec is not None and is_rtx(codec):
@@ -92,9 +100,18 @@ def tune_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
             if frame is None or private._RTCRtpReceiver__decoder_thread is None:
                 return
             frame.timestamp = private._RTCRtpReceiver__timestamp_mapper.map(frame.timestamp)
-            private._RTCRtpReceiver__decoder_queue.put((codec, frame))
+            waiting.put((codec, frame))
 
     private._handle_rtp_packet = handle_all
+
+
+def _catch_up(waiting: queue.Queue[Any]) -> None:
+    """Forget what waits for a decoder that does not keep up; the sign that the track has ended stays."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            if waiting.get_nowait() is None:
+                waiting.put(None)
+                return
 
 
 def hint_start_bitrate(transceiver: RTCRtpTransceiver) -> None:

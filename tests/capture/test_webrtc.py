@@ -70,3 +70,10 @@ async def test_sound_comes_as_mono_floats_without_gaps() -> None:
         assert first.samples.shape == (1, 960)
         assert np.allclose(first.samples, 0.25, atol=1e-3)
         assert (first.rate, second.pts) == (48_000, 960)
+
+
+async def test_a_picture_larger_than_any_tracker_needs_is_reduced() -> None:
+    large = av.VideoFrame.from_ndarray(np.full((1080, 1920, 3), 90, np.uint8), format="rgb24")
+    async with PeerCamera() as camera:
+        camera.plug(Track([large]))
+        assert (await camera.recv()).size == (1280, 720)

@@ -10,6 +10,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
+from livehead.cli import main
 from livehead.commands.bench_webrtc import PassThrough, serving
 from livehead.commands.performer import ASTRONAUT, DRAWN
 from livehead.commands.serve import Players, require_safe
@@ -46,6 +47,13 @@ def test_a_proxy_makes_a_loopback_address_public_so_that_a_token_is_needed() -> 
 def test_a_token_that_can_be_guessed_is_refused() -> None:
     with pytest.raises(ConfigError, match="16 characters"):
         require_safe("127.0.0.1", "secret", tls=False, behind_proxy=False)
+
+
+def test_help_does_not_print_the_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("LIVEHEAD_TOKEN", TOKEN)
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    assert TOKEN not in capsys.readouterr().out
 
 
 def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from livehead.errors import SourceError
-from livehead.perception.photo import LONG_SIDE, read_photo
+from livehead.perception.photo import LONG_SIDE, decode_photo, read_photo
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +186,32 @@ def test_a_file_that_may_not_be_read_says_so(scene: np.ndarray, tmp_path: Path) 
         assert "may not be read" in refused(path)
     else:
         pytest.skip("this user may read everything")
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """``data`` with some bytes changed, missing or too many."""
+    broken = bytearray(data)
+    for _ in range(chance.randint(1, 12)):
+        place, how = chance.randrange(len(broken)), chance.random()
+        if how < 0.6:
+            broken[place] = chance.randrange(256)
+        elif how < 0.8:
+            del broken[place : place + chance.randint(1, 40)]
+            broken += b"\0"  # never empty
+        else:
+            broken[place:place] = chance.randbytes(chance.randint(1, 20))
+    return bytes(broken)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA"])
+def test_damaged_files_are_read_or_refused_and_nothing_else(kind: str) -> None:
+    file = io.BytesIO()
+    noise = np.random.default_rng(1).integers(0, 255, (70, 70, 3), np.uint8)
+    Pillow.fromarray(noise).save(file, kind)
+    chance = random.Random(kind)
+    for _ in range(200):
+        try:
+            assert decode_photo(damaged(file.getvalue(), chance), "it", 20_000_000).dtype == np.uint8
+        except SourceError as error:
+            assert error.remedy  # noqa: PT017 - either way is right

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -44,8 +45,9 @@ class MirrorTroupe:
     drivers = ("face", "idle")
     models = ("passthrough",)
 
-    def __init__(self) -> None:
-        self.stages = 0
+    def __init__(self, seconds: float = 0.0) -> None:
+        """``seconds`` that a change of the stage takes."""
+        self.seconds = seconds
 
     def first_choice(self) -> Choice:
         return Choice(blank_portrait("first"), "face", "passthrough", "relative", GainSettings(), "keep", False)
@@ -56,12 +58,13 @@ class MirrorTroupe:
         return blank_portrait("second")
 
     def stage(self, choice: Choice, previous: Stage | None) -> Stage:
-        self.stages += 1
+        if previous is not None:
+            time.sleep(self.seconds)
         return PassThrough(choice, SIZE)
 
 
-def sessions(**limits: float) -> Sessions:
-    return Sessions(MirrorTroupe(), fps=FPS, size=SIZE[0], limits=Limits(**limits), ends=Ends())
+def sessions(seconds: float = 0.0, **limits: float) -> Sessions:
+    return Sessions(MirrorTroupe(seconds), fps=FPS, size=SIZE[0], limits=Limits(**limits), ends=Ends())
 
 
 @contextmanager

@@ -4,10 +4,12 @@ import http.client
 import io
 import json
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -120,6 +122,19 @@ def test_what_is_not_understood_is_answered_and_the_conversation_goes_on(server:
         page.send('{"type":"freeze","on":true}')
         while not until(page, "state")["frozen"]:
             pass
+
+
+def test_the_panic_key_does_not_wait_for_a_new_avatar() -> None:
+    with serving(seconds=2.0) as server, studio(server) as (page, _):
+        page.send('{"type":"settings","background":"blur"}')
+        page.send('{"type":"freeze","on":true}')
+        while not (state := until(page, "state"))["frozen"]:
+            pass
+        assert state["busy"]
+        while (state := until(page, "state"))["busy"]:
+            pass
+        assert state["chosen"]["background"] == "blur"
+        assert state["frozen"]
 
 
 def test_a_message_that_is_too_big_ends_that_conversation_only(server: str) -> None:
@@ -239,6 +254,10 @@ def test_a_token_opens_the_studio_and_guessing_is_ended_soon(caplog: pytest.LogC
                 refusals.append(refusal["problem"])
         assert refusals[0] == "the token is wrong"
         assert "too many" in str(refusals[-1])
+        with studio(server, token=TOKEN) as (_, locked_out):
+            assert "too many" in str(locked_out["problem"])
+        with studio(server, key=keys[1]) as (_, still_there):
+            assert still_there["type"] == "welcome"
         assert ask(server, "GET", "/metrics", Authorization="Bearer wrong")[0] == 429
     assert not any(key in caplog.text for key in keys)
 
@@ -259,3 +278,12 @@ def test_a_connection_that_asks_nothing_is_closed(server: str, monkeypatch: pyte
     with socket.create_connection((host, int(port)), timeout=5) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         assert silent.recv(100) == b""
+
+
+def test_each_threat_s_tests_are_there() -> None:
+    tests = Path(__file__).parents[1]
+    table = (tests.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)?test_\w+\.py)`", table))
+    assert len(named) > 6
+    missing = [name for name in named if not (tests / name).is_file() and not (tests / "server" / name).is_file()]
+    assert not missing

@@ -68,7 +68,7 @@ def test_sound_is_given_at_once_and_a_lost_packet_is_given_up_after_three() -> N
 async def test_the_installed_aiortc_has_the_parts_that_are_replaced() -> None:
     connection = RTCPeerConnection()
     transceiver = connection.addTransceiver("video")
-    for name in ("jitter_buffer", "codecs", "decoder_thread", "timestamp_mapper", "decoder_queue"):
+    for name in ("jitter_buffer", "codecs", "decoder_thread", "timestamp_mapper", "decoder_queue", "decoder_error"):
         assert hasattr(transceiver.receiver, f"_RTCRtpReceiver__{name}"), name
     tune_receiver(transceiver.receiver, "video")
     await connection.close()
@@ -81,4 +81,20 @@ async def test_receivers_get_the_buffer_of_their_kind(kind: str) -> None:
     tune_receiver(receiver, kind)
     expected = WholePictures if kind == "video" else PromptSound
     assert isinstance(receiver._RTCRtpReceiver__jitter_buffer, expected)
+    await connection.close()
+
+
+async def test_a_decoder_that_does_not_keep_up_loses_what_waits_and_asks_for_a_key_frame() -> None:
+    connection = RTCPeerConnection()
+    receiver = connection.addTransceiver("video").receiver
+    tune_receiver(receiver, "video")
+    waiting, asked = receiver._RTCRtpReceiver__decoder_queue, receiver._RTCRtpReceiver__decoder_error
+    for _ in range(10):
+        waiting.put("a picture")
+    await receiver._handle_rtp_packet(packet(0, 0), 0)
+    assert (waiting.qsize(), asked.is_set()) == (10, False)
+    for _ in range(10):
+        waiting.put("a picture")
+    await receiver._handle_rtp_packet(packet(1, 0), 0)
+    assert (waiting.qsize(), asked.is_set()) == (0, True)
     await connection.close()

@@ -156,7 +156,7 @@ const RECEIVE = {
     waiting.clear();
   },
   state(message) {
-    showChosen(message.chosen);
+    if (!message.busy) showChosen(message.chosen); // what was just chosen is still being made
     press("freeze", message.frozen);
     press("record", message.recording);
     $("frozen").hidden = !message.frozen;
