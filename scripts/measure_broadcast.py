@@ -27,9 +27,8 @@ import numpy as np
 from devices import barcode
 
 from livehead.clock import NS, now_ns, sleep_until
-from livehead.errors import SinkError
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.sinks.stream import StreamSink, Target, rtmp_target, udp_target
+from livehead.sinks.stream import StreamSink, rtmp_target, udp_target
 from livehead.stats import summary
 
 FPS, SOUND_RATE = 30, 48_000
@@ -64,26 +63,16 @@ class Reader:
             self.seen.append((barcode.read(frame.to_ndarray(format="rgb24")), now_ns()))
 
 
-async def connected(target: Target, size: tuple[int, int]) -> StreamSink:
-    """A sink that somebody listens to: the reader's thread may need a moment."""
-    for _ in range(100):
-        try:
-            sink = StreamSink(target, size=size, fps=FPS, bitrate=3_000_000, audio_rate=SOUND_RATE)
-            return await sink.__aenter__()
-        except SinkError:
-            await asyncio.sleep(0.05)
-    raise TimeoutError(f"nobody listened at {target.name}")
-
-
 async def measure(kind: str, size: tuple[int, int], seconds: float) -> dict[str, Any]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     path = "" if kind == "udp" else "/live/test"
     reader = Reader(f"{kind}://127.0.0.1:{port}{path}", READER[kind])
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.5)  # until it listens
     target = udp_target(f"127.0.0.1:{port}") if kind == "udp" else rtmp_target(f"//127.0.0.1:{port}{path}")
-    sink = await connected(target, size)
+    sink = StreamSink(target, size=size, fps=FPS, bitrate=3_000_000, audio_rate=SOUND_RATE)
+    await sink.__aenter__()
     sent: dict[int, int] = {}
     start_ns = now_ns()
     count = round(seconds * FPS) + SETTLE

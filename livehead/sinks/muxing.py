@@ -140,6 +140,10 @@ class Muxer:
         finally:
             self._container.close()
 
+    def abandon(self) -> None:
+        """Close the container as it is; whoever read it is gone. Raises: FFmpegError, OSError."""
+        self._container.close()
+
     def _flush_held(self) -> None:
         held, self._held = self._held, []
         for frame in held:

@@ -7,7 +7,6 @@ tunes in sees a picture within one. A receiver that stalls or goes away costs th
 from __future__ import annotations
 
 import logging
-import re
 import socket
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -32,11 +31,13 @@ KEY = "LIVEHEAD_STREAM_KEY"
 """Environment variable: the stream key of an RTMP service, which is then left out of the address."""
 
 _IO_S = 3.0  # a receiver that takes nothing for so long is given up
+_PROOF_NS = 4 * NS  # a first connection that fails within so long never worked: the address or the key is wrong
 _STEADY_NS = 5 * NS  # a connection that lasted so long was a good one
 _KEY_FRAME_S = 1.0
 _NO_KEY = 1 << 16  # pictures: key frames come by time
 _DATAGRAM = 7 * 188  # bytes: whole packets of MPEG-TS below any network's limit
 _APART_US = 200_000  # picture and sound wait for each other at most so long, to be sent in order of time
+_QUEUE = 60  # packets of picture and sound, most of a second; a longer line is dropped up to a key frame
 _PORTS = {"rtmp": 1935, "rtmps": 443}
 
 
@@ -63,14 +64,18 @@ def rtmp_target(address: str, key: str = "") -> Target:
     if not (key.isprintable() and " " not in key):
         raise ConfigError(f"{KEY} holds what is no stream key", "copy it again")
     whole = f"{url.rstrip('/')}/{key}" if key else url
-    # FLV through FFmpeg's tee, as only a muxer that opens its address itself lets the protocol have a time limit.
-    flv = f"f=flv:flvflags=no_duration_filesize:rw_timeout={round(_IO_S * 1e6)}:flush_packets=1"
-    tee = f"[{flv}:max_interleave_delta={_APART_US}]" + re.sub(r"([\\'|])", r"\\\1", whole)
+    # By way of FFmpeg's fifo: it connects and writes on a thread of its own, which neither holds the interpreter up nor
+    # this sink, and lets the protocol have a time limit.
+    options = {
+        "fifo_format": "flv",
+        "format_opts": f"flvflags=no_duration_filesize:rw_timeout={round(_IO_S * 1e6)}:flush_packets=1",
+        "queue_size": str(_QUEUE),
+        "drop_pkts_on_overflow": "1",
+        "restart_with_keyframe": "1",
+        "max_interleave_delta": str(_APART_US),
+    }
     name = f"{parts.scheme}://{parts.netloc}"
-    # Tee, too, would let the picture wait for sound: what is ahead goes on to FLV, where the picture then finds it.
-    return Target(
-        name, str(parts.hostname), parts.port or _PORTS[parts.scheme], tee, "tee", {"max_interleave_delta": "1"}
-    )
+    return Target(name, str(parts.hostname), parts.port or _PORTS[parts.scheme], whole, "fifo", options)
 
 
 def udp_target(address: str) -> Target:
@@ -97,9 +102,9 @@ def _split(url: str) -> SplitResult | None:
 class StreamSink:
     """Streams pictures of ``size`` (width, height; others are scaled), and sound when ``audio_rate`` is given.
 
-    ``bitrate`` of the picture in bits a second. After a drop it connects again, ever later. ``stats``: counts
-    ``connected``, and frames ``dropped`` while there was no connection.
-    Raises: SinkError on entering, when nobody takes the stream.
+    ``bitrate`` of the picture in bits a second. After a drop it begins again, ever later. ``stats``: counts how often
+    it was ``begun``, and frames ``dropped`` while there was no connection.
+    Raises: SinkError, on entering when the host is unknown, on sending when a server refuses the stream at first.
     """
 
     def __init__(
@@ -113,7 +118,7 @@ class StreamSink:
             _NO_KEY,
             key_frame_s=_KEY_FRAME_S,
             bitrate=bitrate,
-            headers_apart=target.format == "tee",
+            headers_apart=target.format == "fifo",
         )
         self._link = _Link(target, coding, size, self.stats)
         self._worker = Worker("stream")
@@ -134,7 +139,7 @@ class StreamSink:
         await self._stack.aclose()
 
     async def send(self, frame: Frame) -> None:
-        """Encode and send one frame; while there is no connection it is dropped."""
+        """Encode and send one frame; while there is no connection it is dropped. Raises: SinkError."""
         await self._worker.run(self._link.write, frame)
 
 
@@ -149,9 +154,10 @@ class _Link:
         self._muxer: Muxer | None = None
         self._backoff = Backoff()
         self._since_ns = self._due_ns = 0
+        self._proven = False
 
     def open(self) -> None:
-        """Connect. Raises: SinkError."""
+        """Begin; a server's refusal is told by a later ``write``. Raises: SinkError."""
         target = self._target
         container: Any = None
         try:
@@ -165,41 +171,49 @@ class _Link:
                 container.close()
             raise _explained(target, error) from error
         self._muxer, self._since_ns = muxer, now_ns()
-        self._stats.count("connected")
+        self._stats.count("begun")
 
     def write(self, frame: Frame) -> None:
-        if self._muxer is None and isinstance(frame, VideoFrame) and now_ns() >= self._due_ns:
-            self._open_again()
-        if self._muxer is None:
+        """Raises: SinkError when the very first connection is refused."""
+        if self._due_ns and isinstance(frame, VideoFrame) and now_ns() >= self._due_ns:
+            self._begin_again()
+        if self._muxer is None or self._due_ns:
             self._stats.count("dropped")
             return
         try:
             self._muxer.add(frame)
         except (OSError, av.error.FFmpegError) as error:
-            log.warning("%s takes no more (%s); connecting again", self._target.name, error.strerror)
-            self.close()
-            if now_ns() - self._since_ns > _STEADY_NS:
-                self._backoff.reset()
-            self._wait()
+            self._failed(error)
 
-    def _open_again(self) -> None:
+    def _failed(self, error: OSError | av.error.FFmpegError) -> None:
+        lasted_ns = now_ns() - self._since_ns
+        if not self._proven and lasted_ns < _PROOF_NS:
+            raise _explained(self._target, error) from error
+        self._proven = True
+        if lasted_ns > _STEADY_NS:
+            self._backoff.reset()
+        log.warning("%s takes no more (%s); beginning again", self._target.name, error.strerror)
+        self._wait(2 * _IO_S if isinstance(error, TimeoutError) else 0.0)
+
+    def _wait(self, least_s: float) -> None:
+        """``least_s``: FFmpeg's thread may still be at a stalled connection, and closing would wait for it."""
+        self._due_ns = now_ns() + round(max(self._backoff.next_s(), least_s) * NS)
+
+    def _begin_again(self) -> None:
+        self.close()
+        self._due_ns = 0
         try:
             self.open()
         except SinkError as error:
             log.info("%s", error)
-            self._wait()
-        else:
-            log.warning("%s has the avatar again", self._target.name)
-
-    def _wait(self) -> None:
-        self._due_ns = now_ns() + round(self._backoff.next_s() * NS)
+            self._wait(0.0)
 
     def close(self) -> None:
         """End the stream, if the other side still hears it."""
         muxer, self._muxer = self._muxer, None
         if muxer is not None:
             with suppress(OSError, av.error.FFmpegError):
-                muxer.close()
+                (muxer.abandon if self._due_ns else muxer.close)()
 
 
 def _explained(target: Target, error: OSError | av.error.FFmpegError) -> SinkError:
@@ -210,7 +224,7 @@ def _explained(target: Target, error: OSError | av.error.FFmpegError) -> SinkErr
         problem, remedy = "nothing listens there", "start the server, or check the port"
     elif isinstance(error, TimeoutError):
         problem, remedy = f"no answer in {_IO_S:.0f} s", "check the address, the network and its firewall"
-    elif target.format == "tee":
+    elif target.format == "fifo":
         problem = f"it does not take the stream ({error.strerror})"
         remedy = f"check the application in the address and the stream key ({KEY})"
     else:
