@@ -1,8 +1,9 @@
-"""Time: the monotonic clock in nanoseconds, its mapping to presentation times, and pacing."""
+"""Time: the monotonic clock in nanoseconds, its mapping to presentation times, pacing, and backing off."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from fractions import Fraction
 
@@ -59,3 +60,24 @@ class Pacer:
         self._next_ns = slot + self.period_ns
         await sleep_until(slot)
         return slot
+
+
+class Backoff:
+    """How long to wait before each attempt: doubling, from ``first_s`` to ``most_s``.
+
+    Each wait is up to a quarter shorter or longer, so that many who lost the same server do not come back at once.
+    """
+
+    def __init__(self, first_s: float = 0.5, most_s: float = 8.0) -> None:
+        self._first_s = self._next_s = first_s
+        self._most_s = most_s
+
+    def next_s(self) -> float:
+        """Seconds to wait now."""
+        wait_s = self._next_s * random.uniform(0.75, 1.25)
+        self._next_s = min(self._next_s * 2, self._most_s)
+        return wait_s
+
+    def reset(self) -> None:
+        """The next wait is the shortest again."""
+        self._next_s = self._first_s

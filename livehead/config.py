@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from livehead.errors import ConfigError
 from livehead.registry import suggestion
@@ -39,11 +39,18 @@ class Settings(BaseModel):
 
 
 class StreamSettings(Settings):
-    """What the sinks get: ``size`` width and height in pixels, ``fps``, and sound of ``audio_rate`` Hz or none."""
+    """What the sinks get: ``size`` width and height in pixels, ``fps``, and sound of ``audio_rate`` Hz or none.
+
+    ``bitrate``: of the picture by rtmp: and udp:, in bits a second. ``whip_token`` and ``stream_key`` are secret: they
+    can also come from the environment, and are never shown.
+    """
 
     size: Size = (1280, 720)
     fps: Annotated[float, Field(gt=0, le=120)] = 30.0
     audio_rate: int | None = None
+    bitrate: Annotated[int, Field(ge=100_000, le=50_000_000)] = 3_000_000
+    whip_token: SecretStr = SecretStr("")
+    stream_key: SecretStr = SecretStr("")
 
 
 class CameraSettings(Settings):

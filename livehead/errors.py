@@ -5,6 +5,7 @@
     ├── DeviceError
     │   ├── CaptureError
     │   └── SinkError
+    │       └── RefusedError
     ├── WeightsError
     │   ├── WeightsMissingError
     │   ├── WeightsMismatchError
@@ -47,6 +48,10 @@ class CaptureError(DeviceError):
 
 class SinkError(DeviceError):
     """A sink cannot be opened, or it takes no more frames."""
+
+
+class RefusedError(SinkError):
+    """A receiver refuses for good: what was asked has to change before it is asked again."""
 
 
 class WeightsError(LiveheadError):

@@ -1,6 +1,6 @@
 from fractions import Fraction
 
-from livehead.clock import NS, Pacer, Timeline, now_ns, sleep_until
+from livehead.clock import NS, Backoff, Pacer, Timeline, now_ns, sleep_until
 
 
 def test_a_timeline_counts_from_its_first_moment_and_never_goes_back() -> None:
@@ -26,3 +26,12 @@ async def test_a_pacer_skips_the_slots_that_were_missed() -> None:
     slot = await pacer.tick()
     assert pacer.skipped >= 10
     assert now_ns() - slot < pacer.period_ns + NS // 10
+
+
+def test_waits_double_up_to_the_longest_and_begin_again_after_a_success() -> None:
+    backoff = Backoff(first_s=0.5, most_s=3.0)
+    waits = [backoff.next_s() for _ in range(6)]
+    for wait, middle in zip(waits, (0.5, 1.0, 2.0, 3.0, 3.0, 3.0), strict=True):
+        assert 0.75 * middle <= wait <= 1.25 * middle
+    backoff.reset()
+    assert backoff.next_s() <= 0.625

@@ -1,4 +1,4 @@
-"""Media ends by name, as the command line writes them: ``camera:1``, ``file:talk.mp4``, ``virtualcam``, ``window``.
+"""Media ends by name, as the command line writes them: ``camera:1``, ``virtualcam``, ``udp:HOST:PORT``.
 
 A capture's factory is called with the text after the colon and the camera's settings, a sink's with the text and the
 stream's; those of plugins likewise.
@@ -6,7 +6,9 @@ stream's; those of plugins likewise.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from livehead.capture.camera import CameraCapture
 from livehead.capture.file import AudioFileCapture, FileCapture
@@ -66,6 +68,18 @@ def _device(spec: str) -> str | int | None:
     return int(spec) if spec.isdigit() else spec
 
 
+def shown(spec: str) -> str:
+    """``spec`` of a sink as it may be shown: of a server's address the host only, as the rest may be a secret."""
+    name, _, argument = spec.partition(":")
+    if name not in ("whip", "rtmp", "rtmps"):
+        return spec
+    try:
+        host = urlsplit(spec if argument.startswith("//") else argument).netloc.rpartition("@")[2]
+    except ValueError:
+        host = ""
+    return f"{name}:{host or '...'}"
+
+
 def camera(argument: str, settings: CameraSettings) -> Capture:
     """``camera``, ``camera:N`` or ``camera:/dev/videoN``."""
     device: int | str = int(argument) if argument.isdigit() else argument or 0
@@ -96,6 +110,43 @@ def recording(argument: str, stream: StreamSettings) -> Sink:
     if not argument:
         raise ConfigError("a file sink needs a path", "write --sink file:out.mp4")
     return FileSink(Path(argument), fps=stream.fps, audio_rate=stream.audio_rate)
+
+
+def whip(argument: str, stream: StreamSettings) -> Sink:
+    """``whip:URL``; the token from the environment or the settings."""
+    from livehead.sinks.whip import WhipSink
+    from livehead.sinks.whip_endpoint import TOKEN
+
+    token = os.environ.get(TOKEN, "") or stream.whip_token.get_secret_value()
+    return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=stream.audio_rate is not None)
+
+
+def rtmp(argument: str, stream: StreamSettings) -> Sink:
+    """``rtmp://HOST/APPLICATION/KEY`` or ``rtmp:URL``; the key may come from the environment or the settings."""
+    from livehead.sinks.stream import KEY, StreamSink, rtmp_target
+
+    key = os.environ.get(KEY, "") or stream.stream_key.get_secret_value()
+    return StreamSink(
+        rtmp_target(argument, key.strip()),
+        size=stream.size,
+        fps=stream.fps,
+        bitrate=stream.bitrate,
+        audio_rate=stream.audio_rate,
+    )
+
+
+def rtmps(argument: str, stream: StreamSettings) -> Sink:
+    """``rtmps://HOST/APPLICATION/KEY``."""
+    return rtmp(f"rtmps:{argument}", stream)
+
+
+def udp(argument: str, stream: StreamSettings) -> Sink:
+    """``udp:HOST:PORT``."""
+    from livehead.sinks.stream import StreamSink, udp_target
+
+    return StreamSink(
+        udp_target(argument), size=stream.size, fps=stream.fps, bitrate=stream.bitrate, audio_rate=stream.audio_rate
+    )
 
 
 def window(argument: str, stream: StreamSettings) -> Sink:

@@ -22,7 +22,7 @@ from livehead.commands.compose import (
     open_portraits,
     to_gains,
 )
-from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_out
+from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_out, shown
 from livehead.commands.hotkeys import Hotkeys
 from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
 from livehead.commands.signals import end_on_signals
@@ -70,7 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pass it on to a device (a virtual cable), as late as the picture",
     )
     add(
-        "--sink", action="append", default=[], metavar="SPEC", help="virtualcam, pipewire, window, file:OUT.mp4 or null"
+        "--sink",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="virtualcam, pipewire, window, file:OUT.mp4, whip:URL, rtmp://HOST/APP, udp:HOST:PORT or null; or several",
     )
     add("--fps", type=float, default=absent, help="frames a second")
     add("--budget-ms", type=float, default=absent, metavar="MS", help="time for a frame before quality falls")
@@ -186,10 +190,11 @@ class LiveRun:
         capture = settings.capture if self.needs_camera else "no camera"
         capture += f" and microphone {self.microphone}" if self.microphone else ""
         width, height = settings.stream.size
+        sinks = ", ".join(shown(spec) for spec in settings.sinks)
         model = DEFAULT_MODEL if settings.model == "auto" else settings.model
         return (
             f"{settings.driver} from {capture}, {model} at {settings.render_size} px ({self._hardware}; {cpu}, "
-            f"{cores} cores), {width}x{height} at {settings.stream.fps:g} fps to {', '.join(settings.sinks)}"
+            f"{cores} cores), {width}x{height} at {settings.stream.fps:g} fps to {sinks}"
         )
 
     async def go(self, seconds: float | None = None) -> None:
@@ -215,7 +220,7 @@ class LiveRun:
         if path is not None:
             from livehead.metrics.report import Json, Report, write_json
 
-            settings = self.settings.model_dump(mode="json")
+            settings = self.settings.model_dump(mode="json") | {"sinks": [shown(spec) for spec in self.settings.sinks]}
             results: dict[str, Json] = {"stages": stages, "counts": counts}
             results |= {"start_s": self.first_frame_s, "peak_mb": round(peak_mb(), 1)}
             write_json(Report("run", settings).finish(results), path)

@@ -11,22 +11,21 @@ from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCPeerConnection,
-    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamTrack
-from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
 from livehead.errors import ProtocolError
-from livehead.server.tuning import (
+from livehead.server.tuning import hint_start_bitrate, tune_receiver
+from livehead.sinks.sending import (
+    UNREADABLE,
     agree_on_playout_delay,
-    hint_start_bitrate,
+    preferred_codecs,
     tune_addresses,
-    tune_receiver,
     tune_sender,
 )
 from livehead.sinks.webrtc import Broadcast, Lane
@@ -37,7 +36,6 @@ State = Literal["new", "connecting", "connected", "failed", "closed"]
 
 _GONE_AFTER_S = 12.0  # a connection that is not made by then is given up
 _CANDIDATES = 24  # addresses of the other side that are tried
-_PREFERRED = ("H264", "VP8")  # x264 takes less time than libvpx; Firefox has H.264 only where its plugin is installed
 
 
 class Peer:
@@ -80,13 +78,13 @@ class Peer:
                 tune_addresses(transceiver)
             tune_receiver(transceiver.receiver, part.kind)
             if part.kind == "video":
-                transceiver.setCodecPreferences(_preferences())
+                transceiver.setCodecPreferences(preferred_codecs())
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for transceiver, part in zip(self._connection.getTransceivers(), parts, strict=True):
                 self._feed(transceiver, part)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ProtocolError(f"the offer is not WebRTC's ({type(error).__name__})", "reload the page") from error
         except (InvalidAccessError, InvalidStateError, OperationError) as error:
             raise ProtocolError(f"the offer cannot be answered ({error})", "use a browser with H.264 or VP8") from error
@@ -94,6 +92,8 @@ class Peer:
         return str(self._connection.localDescription.sdp)
 
     def _feed(self, transceiver: RTCRtpTransceiver, part: MediaDescription) -> None:
+        if part.direction not in ("recvonly", "sendrecv"):
+            return  # a lane that nobody reads would fill, and ask for key frames at all viewers' cost
         if part.kind == "video":
             hint_start_bitrate(transceiver)
             agree_on_playout_delay(transceiver, part)
@@ -133,15 +133,11 @@ class Peer:
         self.closed.set()
 
 
-# What reading foreign SDP has been seen to raise in aiortc, which does not check what it splits.
-_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, StopIteration)
-
-
 def _parts(offer: str) -> list[MediaDescription]:
     """The media that are offered. Raises: ProtocolError unless it is one picture and at most one sound."""
     try:
         session = SessionDescription.parse(offer)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ProtocolError(f"the offer is not SDP ({type(error).__name__})", "reload the page") from error
     parts, names = session.media, [part.rtp.muxId for part in session.media]
     bundled = [str(item) for group in session.group if group.semantic == "BUNDLE" for item in group.items]
@@ -168,10 +164,3 @@ def _reachable(offer: str) -> str:
     if not taken:  # more may come, by calling us
         kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
     return "\r\n".join(kept) + "\r\n"
-
-
-def _preferences() -> list[RTCRtpCodecCapability]:
-    """Our order; retransmission with each."""
-    known = RTCRtpSender.getCapabilities("video").codecs
-    order = (*_PREFERRED, "rtx")
-    return sorted((codec for codec in known if codec.name in order), key=lambda codec: order.index(codec.name))

@@ -4,12 +4,9 @@
   marker already says that it is whole (RFC 6184, section 5.1; RFC 7741, section 4.1).
 - A decoder that does not keep up: aiortc lets pictures pile up before it without end, each later than the one before.
 - Received sound: aiortc holds four packets back, and one lost packet stops it until sixteen have come.
-- Sent pictures: the ``playout-delay`` header extension at 0/0 tells libwebrtc to show each picture when it is decoded;
-  without it, it adds its own smoothing.
-- Sent pictures are encoded once for all receivers (``sinks/webrtc.py``), so aiortc's sender gets a pass-through in
-  place of its encoder, and its key frame requests go to the lane.
 
-Everything here touches names that aiortc keeps to itself; ``tests/server/test_tuning.py`` fails when they change.
+What concerns sending is in ``sinks/sending.py``. Everything here touches names that aiortc keeps to itself;
+``tests/server/test_tuning.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -19,24 +16,16 @@ import queue
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.codecs import is_rtx
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters, RTCRtpParameters
-from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtpPacket, pack_header_extensions
-from aiortc.rtp import unpack_header_extensions as unpack
-from aiortc.sdp import MediaDescription
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtp import RtpPacket
 from aiortc.utils import uint16_add
 
-from livehead.sinks.webrtc import Lane, Packed
-
-PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-_AT_ONCE = b"\0\0\0"  # least and most delay, 12 bits each, in 10 ms
 _PICTURE_PACKETS, _SOUND_PACKETS = 512, 64
 _LATE = 15  # pictures, or packets of sound, that may wait for the decoder
 _SOUND_GAP = 3  # later packets that must be there until a missing one is given up: 60 ms
-
-LOOPBACK = "127.0.0.1"
 
 START_KBIT = 1500
 """What a browser sends its camera with until the first estimates are in; its own first guess is 300."""
@@ -125,56 +114,8 @@ def _catch_up(waiting: queue.Queue[Any]) -> None:
                 return
 
 
-def tune_sender(sender: RTCRtpSender, lane: Lane) -> None:
-    """Let ``sender`` take encoded items from ``lane``; before it starts."""
-    private: Any = sender
-    private._RTCRtpSender__encoder = Packed(lane)
-    private._send_keyframe = lane.request_key
-    # A stream of its own for each: libwebrtc would hold the picture back to match the sound, which is done here.
-    private._stream_id = lane.id
-    if lane.kind == "video":
-        private._RTCRtpSender__rtp_header_extensions_map = _WithPlayoutDelay()
-
-
-def tune_addresses(transceiver: RTCRtpTransceiver) -> None:
-    """Listen on the loopback address too, which aiortc leaves out: a machine may have no other, and be its own peer."""
-    connection: Any = transceiver.receiver.transport.transport.iceGatherer._connection
-    gather: Callable[..., Awaitable[list[Any]]] = connection.get_component_candidates
-
-    async def gather_more(component: int, addresses: list[str], **rest: Any) -> list[Any]:
-        return await gather(component=component, addresses=[*addresses, LOOPBACK], **rest)
-
-    connection.get_component_candidates = gather_more
-
-
-def agree_on_playout_delay(transceiver: RTCRtpTransceiver, offered: MediaDescription) -> None:
-    """Take the extension where it is offered; between the remote description and the answer."""
-    agreed: list[RTCRtpHeaderExtensionParameters] = transceiver._headerExtensions
-    agreed.extend(extension for extension in offered.rtp.headerExtensions if extension.uri == PLAYOUT_DELAY)
-
-
 def hint_start_bitrate(transceiver: RTCRtpTransceiver) -> None:
     """Tell the browser to start its camera sharp instead of blurred; before the answer is made."""
     for codec in transceiver._codecs:
         if not is_rtx(codec):
             codec.parameters["x-google-start-bitrate"] = START_KBIT
-
-
-class _WithPlayoutDelay(HeaderExtensionsMap):
-    """Writes the extension, once agreed on, into each packet."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._delay_id: int | None = None
-
-    def configure(self, parameters: RTCRtpParameters) -> None:
-        super().configure(parameters)
-        for extension in parameters.headerExtensions:
-            if extension.uri == PLAYOUT_DELAY:
-                self._delay_id = extension.id
-
-    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
-        profile, packed = super().set(values)
-        if self._delay_id is None:
-            return profile, packed
-        return pack_header_extensions([*unpack(profile, packed), (self._delay_id, _AT_ONCE)])

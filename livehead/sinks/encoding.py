@@ -35,6 +35,17 @@ _BT709, _LIMITED_RANGE = 1, 1  # codes of H.273
 _MATRIX = {"H264": av.video.reformatter.Colorspace.ITU709, "VP8": av.video.reformatter.Colorspace.ITU601}
 
 
+def live_x264(bitrate: int) -> dict[str, str]:
+    """Options of x264 for ``bitrate`` bits a second with no frame held back."""
+    return {
+        "preset": "ultrafast",
+        "tune": "zerolatency",
+        "maxrate": str(bitrate),
+        "bufsize": str(round(bitrate * _BUFFER_S)),
+        "threads": "1",  # slices on several cores would take them from the renderer
+    }
+
+
 class PictureEncoder:
     """Encodes the pictures of one stream, one call at a time."""
 
@@ -91,13 +102,13 @@ class PictureEncoder:
         context.framerate, context.time_base = self._fps, _TIME_BASE
         context.bit_rate = self._target
         context.gop_size = _NO_KEY
-        context.thread_count = 1  # slices on several cores would take them from the renderer
+        context.thread_count = 1
         options = {"maxrate": str(self._target), "bufsize": str(round(self._target * _BUFFER_S))}
         if h264:
             context.profile = "Baseline"
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = _LIMITED_RANGE
-            options |= {"preset": "ultrafast", "tune": "zerolatency", "level": "31"}
+            options = live_x264(self._target) | {"level": "31"}
         else:
             options |= {"minrate": str(self._target), "deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0"}
             options |= {"static-thresh": "1", "undershoot-pct": "100", "overshoot-pct": "15"}

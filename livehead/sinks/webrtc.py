@@ -230,8 +230,9 @@ class _Sound:
         self._pts = 0
 
     def encode(self, frame: AudioFrame) -> list[Encoded]:
-        samples = np.clip(frame.samples.mean(axis=0, keepdims=True), -1, 1)
-        sound = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16), format="s16", layout="mono")
+        # both channels alike: a resampler that makes stereo of mono would take 3 dB off
+        samples = np.repeat(np.clip(frame.samples.mean(axis=0), -1, 1), 2)[None]
+        sound = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16), format="s16", layout="stereo")
         sound.sample_rate = frame.rate
         encoded = []
         for part in self._resampler.resample(sound):

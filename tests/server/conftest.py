@@ -25,7 +25,7 @@ from livehead.server.listener import Listener
 from livehead.server.session import Ends, Limits
 from livehead.server.sessions import Sessions
 from livehead.server.stage import Choice, Stage
-from livehead.server.tuning import tune_addresses
+from livehead.sinks.sending import tune_addresses
 
 SIZE = (128, 96)
 FPS = 30.0
@@ -68,10 +68,10 @@ def sessions(seconds: float = 0.0, **limits: float) -> Sessions:
 
 
 @contextmanager
-def serving(access: Access | None = None, **limits: float) -> Iterator[str]:
+def serving(access: Access | None = None, port: int = 0, **limits: float) -> Iterator[str]:
     """A server on a thread of its own: ``host:port``."""
     studio = Studio(sessions(**limits), access or Access(), "Ask first.")
-    listener = Listener(studio.application(), "127.0.0.1", 0)
+    listener = Listener(studio.application(), "127.0.0.1", port)
     thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
     thread.start()
     try:

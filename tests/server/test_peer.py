@@ -224,3 +224,17 @@ async def test_a_session_that_ended_leaves_no_task_thread_or_port() -> None:
     after = (len(asyncio.all_tasks()), open_sockets(), threading.active_count())
     assert after[:2] == before[:2]
     assert after[2] <= before[2] + 1  # the event loop's own executor may still grow
+
+
+async def test_a_publisher_that_takes_no_picture_costs_viewers_no_key_frames() -> None:
+    async with sessions() as running:
+        broadcasts = Broadcasts(running)
+        publisher, viewer = Client(Colours()), Client()
+        publisher.peer.getTransceivers()[0].direction = "sendonly"
+        await publisher.take((await broadcasts.publish("talk", await publisher.offer()))[0])
+        await viewer.take((await broadcasts.watch("talk", await viewer.offer()))[0])
+        await viewer.pictures(45)
+        (session,) = running
+        assert session.broadcast.receivers == 1
+        assert session.stats.counts()["key_frames"] <= 2  # the first, and one if the viewer asked
+        await asyncio.gather(publisher.close(), viewer.close())

@@ -5,6 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from aiortc.codecs.opus import OpusDecoder
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 
 from livehead.clock import NS, now_ns
@@ -106,3 +108,19 @@ async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
         assert now_ns() - captured >= 0.12 * NS
         second = await lane.recv()
         assert second.timestamp - first.timestamp == 960
+
+
+async def test_sound_keeps_its_level() -> None:
+    decoder = OpusDecoder()
+    async with Broadcast() as broadcast:
+        lane = broadcast.sound_lane()
+        for number in range(20):
+            await broadcast.send(sound(number, now_ns()))
+        items = [await lane.recv() for _ in range(15)]
+    frames = [
+        frame
+        for item in items
+        for frame in decoder.decode(JitterFrame(data=item.payloads[0], timestamp=item.timestamp))
+    ]
+    levels = [np.abs(frame.to_ndarray().astype(float)).max() / 32768 for frame in frames[5:]]
+    assert np.median(levels) == pytest.approx(0.5, rel=0.2)

@@ -1,0 +1,51 @@
+"""What is shown of a sink, and where its secrets come from."""
+
+import pytest
+
+from livehead.commands import ends
+from livehead.commands.ends import shown
+from livehead.config import RunSettings, StreamSettings, parse
+from livehead.sinks.stream import KEY
+from livehead.sinks.whip_endpoint import TOKEN
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("whip:https://sfu.example/secret/publish", "whip:sfu.example"),
+        ("whip:https://me:secret@sfu.example/x", "whip:sfu.example"),
+        ("rtmp://live.example:1936/app/secret", "rtmp:live.example:1936"),
+        ("rtmp:rtmps://live.example/app/secret", "rtmp:live.example"),
+        ("rtmps://live.example/app/secret", "rtmps:live.example"),
+        ("whip:[secret", "whip:..."),
+        ("udp:127.0.0.1:5000", "udp:127.0.0.1:5000"),
+        ("file:talk.mp4", "file:talk.mp4"),
+        ("window", "window"),
+    ],
+)
+def test_of_a_server_s_address_only_the_host_is_shown(spec: str, told: str) -> None:
+    assert shown(spec) == told
+
+
+def test_secrets_of_the_settings_are_masked_where_settings_are_written() -> None:
+    settings = parse(RunSettings, {"stream": {"whip_token": "secret", "stream_key": "secret"}})
+    assert settings.stream.whip_token.get_secret_value() == "secret"
+    assert "secret" not in settings.model_dump_json()
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("where", ["environment", "settings"])
+def test_a_token_comes_from_the_environment_or_the_settings(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.delenv(TOKEN, raising=False)
+    if where == "environment":
+        monkeypatch.setenv(TOKEN, "secret")
+    stream = parse(StreamSettings, {} if where == "environment" else {"whip_token": "secret"})
+    sink = ends.whip("https://sfu.example/x", stream)
+    assert sink._endpoint._token == "secret"
+
+
+def test_a_stream_key_is_added_to_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "secret")
+    sink = ends.rtmp("//live.example/app", StreamSettings())
+    assert sink._link._target.url.endswith("rtmp://live.example/app/secret")
+    assert ends.rtmps("//live.example/app", StreamSettings())._link._target.port == 443
