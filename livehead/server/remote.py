@@ -31,7 +31,8 @@ from livehead.motion.keypoints import Keypoints
 from livehead.motion.wire import MotionWriter
 from livehead.server import protocol
 from livehead.server.access import LOOPBACK_NAMES
-from livehead.server.tuning import tune_addresses, tune_receiver
+from livehead.server.tuning import tune_receiver
+from livehead.sinks.sending import tune_addresses
 
 log = logging.getLogger(__name__)
 
