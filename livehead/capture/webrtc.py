@@ -8,6 +8,7 @@ sees nobody, so that the avatar idles instead of standing still.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Protocol
@@ -32,7 +33,7 @@ class Track(Protocol):
     async def recv(self) -> Any: ...
 
 
-class _Plug:
+class _Plug(ABC):
     """Reads one track at a time, as fast as it comes, so that nothing piles up in front of a slow reader."""
 
     def __init__(self) -> None:
@@ -57,8 +58,9 @@ class _Plug:
                 return
             self._take(frame, now_ns())
 
+    @abstractmethod
     def _take(self, frame: Any, arrived_ns: int) -> None:
-        raise NotImplementedError
+        """Keep one frame of aiortc's, which came at ``arrived_ns``."""
 
 
 class PeerCamera(_Plug):
