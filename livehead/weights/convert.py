@@ -6,58 +6,19 @@ A network's own key names are ours; a list of prefixes says what each was called
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from livehead.errors import ConfigError, WeightsMismatchError
 from livehead.registry import suggestion
+from livehead.weights.layout import Layout
+from livehead.weights.published import SYSTEMS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_GENERATOR = (
-    ("dense_motion_network.down.", "down."),
-    ("dense_motion_network.", "motion.dense."),
-    ("src_first.", "geometry.first."),
-    ("src_down_blocks.", "geometry.down_blocks."),
-    ("first.", "appearance.first."),
-    ("down_blocks.", "appearance.down_blocks."),
-    ("AttnModule.", "attention."),
-)
-_RESIDUAL = (*_GENERATOR, *((f"{part}.", f"decoder.{part}.") for part in ("bottleneck", "up_blocks", "final")))
-_SPADE = (
-    *_GENERATOR,
-    ("decoder.G_middle_", "decoder.middle."),
-    ("decoder.up_", "decoder.rise."),
-)
-_ENCODER = (("encoder.", ""),)
-
 _COUNTERS = re.compile(r"(^|\.)num_batches_tracked$")
 _SPECTRAL = re.compile(r"^(?P<layer>.+)\.weight_(?P<part>orig|u|v)$")
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern)."""
-
-    build: Callable[[], nn.Module]
-    renames: tuple[tuple[str, str], ...] = ()
-    ignored: str = r"$^"
-
-    def ours(self, key: str) -> str:
-        """Our name of a published key; the first prefix that fits counts."""
-        for theirs, ours in self.renames:
-            if key.startswith(theirs):
-                return ours + key.removeprefix(theirs)
-        return key
-
-    def theirs(self, key: str) -> str:
-        """The inverse of ``ours``."""
-        for theirs, ours in self.renames:
-            if key.startswith(ours):
-                return theirs + key.removeprefix(ours)
-        return key
 
 
 def names() -> list[str]:
@@ -99,38 +60,16 @@ def official_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     return {layout.theirs(key): value for key, value in tensors.items()}
 
 
-def _layout(name: str) -> _Layout:
+def _layout(name: str) -> Layout:
     layout = _layouts().get(name)
     if layout is None:
         raise ConfigError(f"there is no published network {name!r}", suggestion(name, names()), subject=name)
     return layout
 
 
-def _layouts() -> dict[str, _Layout]:
+def _layouts() -> dict[str, Layout]:
     """All layouts by name; nothing is built before it is asked for."""
-    from livehead.models.dagan import build
-    from livehead.models.dagan.pose import PoseCNN, PoseDecoder
-    from livehead.models.dagan.resnet import ResNet
-
-    extras = r"^(encoder\.fc\.(weight|bias)|height|width|use_stereo)$"
-    layouts: dict[str, _Layout] = {"dagan-posecnn": _Layout(PoseCNN)}
-    for count in (10, 15):
-        sizes = replace(build.DaganSizes(), points=count)
-        layouts[f"dagan-generator-{count}"] = _Layout(_later(build.build_generator, sizes), _RESIDUAL)
-        layouts[f"dagan-spade-{count}"] = _Layout(_later(build.build_generator, sizes, "spade"), _SPADE)
-        layouts[f"dagan-discriminator-{count}"] = _Layout(_later(build.build_discriminator, sizes))
-        for sees in build.CHANNELS:
-            layouts[f"dagan-keypoints-{sees}-{count}"] = _Layout(_later(build.build_keypoint_detector, sizes, sees))
-    for layers, last in ((18, 512), (50, 2048)):
-        layouts[f"dagan-depth-encoder-{layers}"] = _Layout(_later(ResNet, layers), _ENCODER, extras)
-        layouts[f"dagan-depth-decoder-{layers}"] = _Layout(_later(build.build_depth_decoder, layers), (), extras)
-        layouts[f"dagan-pose-encoder-{layers}"] = _Layout(_later(ResNet, layers, 2), _ENCODER, extras)
-        layouts[f"dagan-pose-decoder-{layers}"] = _Layout(_later(PoseDecoder, last), (), extras)
-    return layouts
-
-
-def _later(make: Callable[..., nn.Module], *arguments: Any) -> Callable[[], nn.Module]:
-    return lambda: make(*arguments)
+    return {name: layout for system in SYSTEMS for name, layout in system.layouts().items()}
 
 
 def _without_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -138,7 +77,7 @@ def _without_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in tensors.items()}
 
 
-def _wanted(layout: _Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _wanted(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     ignored = re.compile(layout.ignored)
     return {key: value for key, value in tensors.items() if not _COUNTERS.search(key) and not ignored.match(key)}
 
@@ -164,7 +103,7 @@ def _plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _filled(name: str, layout: _Layout, tensors: Mapping[str, Tensor]) -> nn.Module:
+def _filled(name: str, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The network of ``layout`` with exactly ``tensors`` (our names) in it."""
     import torch
 

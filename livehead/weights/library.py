@@ -19,7 +19,8 @@ from livehead.config import HOME
 from livehead.errors import WeightsChecksumError, WeightsError, WeightsMismatchError
 from livehead.weights.checkpoint import StateDict, file_sha256, read_checkpoint
 from livehead.weights.convert import load_official, names
-from livehead.weights.published import Publication, find_publication, identify, part_of, taken_by
+from livehead.weights.publication import Publication
+from livehead.weights.published import find_publication, identify, part_of, taken_by
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -207,7 +208,8 @@ def _chosen(publication: Publication, files: Sequence[Path]) -> _Chosen:
         raise WeightsMismatchError(
             f"{', '.join(path.name for path in files)}: no {' and no '.join(lacking)} inside", publication.remedy
         )
-    _same_points(publication, [network for network, _ in chosen.values()])
+    if publication.one_size:
+        _same_size(publication, [network for network, _ in chosen.values()])
     return chosen
 
 
@@ -245,8 +247,8 @@ def _checked(path: Path, network: str, tensors: Mapping[str, Tensor]) -> dict[st
     return plain
 
 
-def _same_points(publication: Publication, networks: Iterable[str]) -> None:
-    counts = {network.rsplit("-", 1)[1] for network in networks}  # of depth networks: the layers
+def _same_size(publication: Publication, networks: Iterable[str]) -> None:
+    counts = {network.rsplit("-", 1)[1] for network in networks}  # key points, or layers
     if len(counts) > 1:
         raise WeightsMismatchError(
             f"the networks are of different sizes ({' and '.join(sorted(counts))})",

@@ -1,0 +1,112 @@
+"""DaGAN's published networks: their layouts, the files they came in, and how one is told from its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from livehead.weights.layout import Layout, later
+from livehead.weights.publication import Part, Publication
+
+_SITE = "https://github.com/harlanhong/CVPR2022-DaGAN"
+
+_GENERATOR = (
+    ("dense_motion_network.down.", "down."),
+    ("dense_motion_network.", "motion.dense."),
+    ("src_first.", "geometry.first."),
+    ("src_down_blocks.", "geometry.down_blocks."),
+    ("first.", "appearance.first."),
+    ("down_blocks.", "appearance.down_blocks."),
+    ("AttnModule.", "attention."),
+)
+_RESIDUAL = (*_GENERATOR, *((f"{part}.", f"decoder.{part}.") for part in ("bottleneck", "up_blocks", "final")))
+_SPADE = (
+    *_GENERATOR,
+    ("decoder.G_middle_", "decoder.middle."),
+    ("decoder.up_", "decoder.rise."),
+)
+_ENCODER = (("encoder.", ""),)
+
+
+def layouts() -> dict[str, Layout]:
+    """By the names of ``convert.load_official``."""
+    from livehead.models.dagan import build
+    from livehead.models.dagan.pose import PoseCNN, PoseDecoder
+    from livehead.models.dagan.resnet import ResNet
+
+    extras = r"^(encoder\.fc\.(weight|bias)|height|width|use_stereo)$"
+    layouts: dict[str, Layout] = {"dagan-posecnn": Layout(PoseCNN)}
+    for count in (10, 15):
+        sizes = replace(build.DaganSizes(), points=count)
+        layouts[f"dagan-generator-{count}"] = Layout(later(build.build_generator, sizes), _RESIDUAL)
+        layouts[f"dagan-spade-{count}"] = Layout(later(build.build_generator, sizes, "spade"), _SPADE)
+        layouts[f"dagan-discriminator-{count}"] = Layout(later(build.build_discriminator, sizes))
+        for sees in build.CHANNELS:
+            layouts[f"dagan-keypoints-{sees}-{count}"] = Layout(later(build.build_keypoint_detector, sizes, sees))
+    for layers, last in ((18, 512), (50, 2048)):
+        layouts[f"dagan-depth-encoder-{layers}"] = Layout(later(ResNet, layers), _ENCODER, extras)
+        layouts[f"dagan-depth-decoder-{layers}"] = Layout(later(build.build_depth_decoder, layers), (), extras)
+        layouts[f"dagan-pose-encoder-{layers}"] = Layout(later(ResNet, layers, 2), _ENCODER, extras)
+        layouts[f"dagan-pose-decoder-{layers}"] = Layout(later(PoseDecoder, last), (), extras)
+    return layouts
+
+
+def _dagan(name: str, generator: str, file: str) -> Publication:
+    parts = (
+        Part("generator", generator),
+        Part("kp_detector", r"dagan-keypoints-(rgbd|rgb|depth)-\d+"),
+        Part("discriminator", r"dagan-discriminator-\d+", needed=False),
+    )
+    return Publication(name, parts, (file,), "CC BY-NC 4.0: no commercial use", _SITE, one_size=True)
+
+
+def _depth(layers: int, folder: str) -> Publication:
+    parts = (
+        Part("encoder", f"dagan-depth-encoder-{layers}"),
+        Part("depth", f"dagan-depth-decoder-{layers}"),
+        Part("pose_encoder", f"dagan-pose-encoder-{layers}", needed=False),
+        Part("pose", f"dagan-pose-decoder-{layers}", needed=False),
+    )
+    licence = "CC BY-NC 4.0, and of monodepth2's authors (Niantic): no commercial use"
+    return Publication(
+        f"dagan-depth-{layers}", parts, (f"{folder}/encoder.pth", f"{folder}/depth.pth"), licence, _SITE, True
+    )
+
+
+PUBLICATIONS = (
+    _dagan("dagan-vox-256", r"dagan-generator-\d+", "DaGAN_vox_adv_256.pth.tar"),
+    _dagan("dagan-spade-vox-256", r"dagan-spade-\d+", "SPADE_DaGAN_vox_adv_256.pth.tar"),
+    _depth(18, "weights_19"),
+    _depth(50, "depth_face_model_Voxceleb2_10w"),
+)
+"""What can be imported."""
+
+
+def identify(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The network that these keys and shapes seem to be; None if none of these."""
+
+    def side(key: str, axis: int) -> int:
+        shape = shapes.get(key, ())
+        return shape[axis] if len(shape) == 4 else 0
+
+    if "dense_motion_network.mask.weight" in shapes:
+        kind = "spade" if "decoder.fc.weight" in shapes else "generator"
+        return f"dagan-{kind}-{side('dense_motion_network.mask.weight', 0) - 1}"
+    if "kp.weight" in shapes:
+        sees = {4: "rgbd", 3: "rgb", 1: "depth"}.get(side("predictor.encoder.down_blocks.0.conv.weight", 1), "unknown")
+        return f"dagan-keypoints-{sees}-{side('kp.weight', 0)}"
+    if "discs.1.down_blocks.0.conv.weight" in shapes:
+        return f"dagan-discriminator-{side('discs.1.down_blocks.0.conv.weight', 1) - 3}"
+    return _identify_depth(shapes)
+
+
+def _identify_depth(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The same among the networks of face depth."""
+    if "encoder.conv1.weight" in shapes:
+        layers = 50 if "encoder.layer1.0.conv3.weight" in shapes else 18
+        return f"dagan-{'pose' if shapes['encoder.conv1.weight'][1:2] == (6,) else 'depth'}-encoder-{layers}"
+    for key, kind in (("decoder.0.conv.conv.weight", "depth"), ("net.5.weight", "pose")):
+        if key in shapes and "pose_conv.weight" not in shapes:
+            deep = shapes.get("net.0.weight" if kind == "pose" else key, ())[1:2] == (2048,)
+            return f"dagan-{kind}-decoder-{50 if deep else 18}"
+    return None
