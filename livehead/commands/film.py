@@ -28,32 +28,38 @@ async def film(
     out: Path,
     total: int | None = None,
 ) -> int:
-    """Draw and encode; a picture is drawn while the one before is encoded. Gives the number of pictures.
+    """Draw and encode: a picture is drawn while the one before is encoded and the next motion is estimated. Gives the
+    number of pictures.
 
     ``motions`` are taken one at a time, ``total`` is how many there will be, if known. ``sound`` (see ``sound_frames``)
     is written to its end. Raises: SinkError; what ``motions`` and ``sound`` raise.
     """
     coming, count = iter(motions), 0
-    async with Worker("draw") as worker, FileSink(out, audio_rate=None if sound is None else SOUND_RATE) as sink:
-        block = await worker.run(next, sound, None) if sound is not None else None
+    async with (
+        FileSink(out, audio_rate=None if sound is None else SOUND_RATE) as sink,
+        Worker("estimate") as estimating,
+        Worker("draw") as drawing,
+    ):
+        block = await estimating.run(next, sound, None) if sound is not None else None
+        motion = await estimating.run(next, coming, None)
         encoding: Awaitable[None] | None = None
         with tqdm(total=total, desc="animating", unit="frame", disable=None) as bar:
-            while (motion := await worker.run(next, coming, None)) is not None:
-                image = await worker.run(draw, motion)
+            while motion is not None:
+                image, following = await asyncio.gather(drawing.run(draw, motion), estimating.run(next, coming, None))
                 if encoding is not None:
                     await encoding
                 while sound is not None and block is not None and block.captured_ns <= motion.captured_ns:
                     await sink.send(block)
-                    block = await worker.run(next, sound, None)
+                    block = await estimating.run(next, sound, None)
                 pts = round(motion.captured_ns * 1e-9 / TIME_BASE)
                 encoding = asyncio.create_task(sink.send(VideoFrame(image, pts, TIME_BASE, motion.captured_ns)))
-                count += 1
+                motion, count = following, count + 1
                 bar.update()
         if encoding is not None:
             await encoding
         while sound is not None and block is not None:
             await sink.send(block)
-            block = await worker.run(next, sound, None)
+            block = await estimating.run(next, sound, None)
     return count
 
 
