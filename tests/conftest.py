@@ -23,6 +23,15 @@ from livehead.perception.rgbd import RgbdDetector
 TESTS = Path(__file__).parent
 SHARED = Path(os.environ.get("LIVEHEAD_SHARED", TESTS.parents[1] / "shared"))
 KEYS = TESTS / "data" / "keys"
+LIVE = ("audio", "capture", "commands", "plugins", "server", "sinks")
+"""Rooms whose tests have to do with time: with several processes (pytest-xdist) they share one, and do not disturb each
+other; of the other rooms, each file stays whole."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        room = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(pytest.mark.xdist_group("live" if room in LIVE else str(item.path)))
 
 
 @pytest.fixture(scope="session")

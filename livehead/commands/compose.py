@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
+import cv2
+
 from livehead.animator import Animator, Scene
 from livehead.clock import now_ns
 from livehead.commands.dagan import CHECKPOINTS, weights_version
@@ -170,6 +172,7 @@ def assemble(
     alpha = backdrop is not None or picture.background != "keep"
     # One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
     threads = max(processor()[1] - 1, 1)
+    cv2.setNumThreads(1)  # its threads wait busily, and take more from the other stages than they save in this one
     renderer = make_renderer(
         settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
     )
