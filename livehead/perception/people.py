@@ -39,6 +39,7 @@ from livehead.motion.body import Person
 from livehead.perception.pose import PoseTracker, as_person
 
 _SURE = 0.3  # least visibility of MediaPipe's points
+_PHOTO = 0.3  # least sureness of a person in a photo; a film has more chances
 _HAND_SCALES = (0.8, 0.88, 0.96, 1.04, 1.12, 1.2)  # of a hand's square, where several are tried
 
 
@@ -131,7 +132,7 @@ class MediaPipeFinder:
     skeleton = SKELETONS["body25"]
 
     def __init__(self, *, film: bool) -> None:
-        self._tracker = PoseTracker(static=not film)
+        self._tracker = PoseTracker() if film else PoseTracker(static=True, confidence=_PHOTO)
 
     def __enter__(self) -> MediaPipeFinder:
         return self

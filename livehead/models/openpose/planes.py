@@ -25,6 +25,7 @@ STRIDE = 8
 
 _A = -0.75  # OpenCV's cubic kernel
 _PAD = 3  # cells that repeat the border
+_BATCH = 2048  # squares of 10 x 10 pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,7 @@ class DensePlanes:
     def maxima(self, threshold: float) -> Maxima:
         values = np.asarray(self._values, np.float32)
         padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), constant_values=threshold)
-        around = _around(padded)
+        around = _around(padded.transpose(1, 2, 0)).transpose(2, 0, 1)
         _, height, width = values.shape
         ring, inner = _rings(np.arange(height)[:, None], np.arange(width), height, width)
         found = (values > threshold) & np.where(inner, values > around, ring & (values >= around))
@@ -105,25 +106,46 @@ class CubicPlanes:
         return summed
 
     def maxima(self, threshold: float) -> Maxima:
-        """Cells whose pixels cannot exceed the threshold are passed over; of the others all pixels are computed."""
+        """Squares between four cells' centres that cannot exceed the threshold are passed over."""
         cells = np.asarray(self._cells, np.float32)
+        _, rows, columns = cells.shape
         plane, row, column = np.nonzero(_highest(cells) > threshold)
-        windows = np.lib.stride_tricks.sliding_window_view(cells, (6, 6), axis=(1, 2))
-        pixels = (windows[plane, row, column].reshape(-1, 36) @ _BLOCK).reshape(-1, STRIDE + 2, STRIDE + 2)
+        squares = np.stack([plane, row, column])
+        offsets = (np.arange(6)[:, None] * columns + np.arange(6)).reshape(36, 1)
+        found = []
+        for start in range(0, squares.shape[1], _BATCH):  # as many as the cache holds the pixels of
+            batch = squares[:, start : start + _BATCH]
+            windows = cells.ravel()[offsets + (batch[0] * rows + batch[1]) * columns + batch[2]]
+            pixels = (_BLOCK @ windows).reshape(STRIDE + 2, STRIDE + 2, -1)
+            self._end_at_border(pixels, batch[1], batch[2], threshold)
+            found.append(self._highest_among(pixels, *batch, threshold))
+        if not found:
+            return Maxima(plane, row, column, np.zeros(0, np.float32))
+        plane, y, x, value = (np.concatenate(each) for each in zip(*found, strict=True))
+        order = np.lexsort((x, y, plane))
+        return Maxima(plane[order], y[order], x[order], value[order])
+
+    def _end_at_border(self, pixels: Array, row: Indices, column: Indices, value: float) -> None:
+        """Put ``value`` beyond the planes' border, into ``pixels`` [10, 10, N] of the squares in those rows and columns."""
         _, height, width = self.shape
-        reach = np.arange(-1, STRIDE + 1) - STRIDE // 2
-        outside_y = _outside(row[:, None] * STRIDE + reach, height)
-        outside_x = _outside(column[:, None] * STRIDE + reach, width)
-        pixels[outside_y[:, :, None] | outside_x[:, None, :]] = threshold
-        inside = pixels[:, 1:-1, 1:-1]
-        number, in_y, in_x = np.nonzero((inside > threshold) & (inside >= _around(pixels)))
+        cut = np.flatnonzero((row == 0) | (row == self._size[0]) | (column == 0) | (column == self._size[1]))
+        reach = np.arange(-1, STRIDE + 1)[:, None] - STRIDE // 2
+        y, x = row[cut] * STRIDE + reach, column[cut] * STRIDE + reach
+        outside = ((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None]
+        pixels[:, :, cut] = np.where(outside, np.float32(value), pixels[:, :, cut])
+
+    def _highest_among(
+        self, pixels: Array, plane: Indices, row: Indices, column: Indices, threshold: float
+    ) -> tuple[Indices, Indices, Indices, Array]:
+        """Plane, y, x and value of the maxima among the inner pixels of each square; in row 1 the first is number 4."""
+        _, height, width = self.shape
+        inside, around = pixels[1:-1, 1:-1], _around(pixels)
+        in_y, in_x, number = np.nonzero((inside > threshold) & (inside >= around))
         y, x = row[number] * STRIDE + in_y - STRIDE // 2, column[number] * STRIDE + in_x - STRIDE // 2
+        value = inside[in_y, in_x, number]
         ring, inner = _rings(y, x, height, width)
-        strict = inside[number, in_y, in_x] > _around(pixels[number])[np.arange(len(number)), in_y, in_x]
-        kept = np.where(inner, strict, ring)
-        number, in_y, in_x, y, x = (each[kept] for each in (number, in_y, in_x, y, x))
-        order = np.lexsort((x, y, plane[number]))
-        return Maxima(plane[number][order], y[order], x[order], inside[number, in_y, in_x][order])
+        kept = np.where(inner, value > around[in_y, in_x, number], ring)
+        return plane[number][kept], y[kept], x[kept], value[kept]
 
 
 def enlarged(cells: Array, size: tuple[int, int]) -> Array:
@@ -146,15 +168,15 @@ _WEIGHTS_2D = np.einsum("ya,xb->yxab", _WEIGHTS, _WEIGHTS).reshape(STRIDE * STRI
 
 
 def _block() -> Array:
-    """[36, 100]: from 6 x 6 cells to the 8 x 8 pixels in their middle and the ring around these."""
+    """[100, 36]: from 6 x 6 cells to the 8 x 8 pixels in their middle and the ring around these."""
     line = np.zeros((STRIDE + 2, 6), np.float32)
     line[0, 0:4], line[-1, 2:6] = _WEIGHTS[-1], _WEIGHTS[0]
     line[1:-1, 1:5] = _WEIGHTS
-    return np.kron(line, line).T.copy()
+    return np.kron(line, line)
 
 
 _BLOCK = _block()
-_DIP = float(-2 * _WEIGHTS.min())  # most that the weights of one direction take away; the inner two give that and 1
+_DIP = float(-(_WEIGHTS[:, 0] + _WEIGHTS[:, 3]).min())  # most that the outer weights take away; the inner give it and 1
 
 
 def _highest(cells: Array) -> Array:
@@ -178,11 +200,10 @@ def _extreme(cells: Array, pick: np.ufunc, first: int, count: int) -> Array:
 
 
 def _around(padded: Array) -> Array:
-    """The highest of each pixel's eight neighbours, for [..., h + 2, w + 2]: [..., h, w]."""
-    middle, left, right = padded[..., 1:-1], padded[..., :-2], padded[..., 2:]
-    sides = np.maximum(left, right)
-    lines = np.maximum(sides, middle)
-    found: Array = np.maximum(np.maximum(lines[..., :-2, :], lines[..., 2:, :]), sides[..., 1:-1, :])
+    """The highest of each pixel's eight neighbours, for [h + 2, w + 2, N]: [h, w, N]."""
+    sides = np.maximum(padded[:, :-2], padded[:, 2:])
+    lines = np.maximum(sides, padded[:, 1:-1])
+    found: Array = np.maximum(np.maximum(lines[:-2], lines[2:]), sides[1:-1])
     return found
 
 
@@ -191,10 +212,6 @@ def _rings(y: Indices, x: Indices, height: int, width: int) -> tuple[npt.NDArray
     ring = (x == 1) | (x == width - 2) | (y == 1) | (y == height - 2)
     inner = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
     return ring, inner
-
-
-def _outside(place: Indices, size: int) -> npt.NDArray[np.bool_]:
-    return (place < 0) | (place >= size)
 
 
 def _offsets(columns: int) -> Indices:
