@@ -25,7 +25,7 @@ from livehead.interfaces import Inputs, Sink
 from livehead.metrics.bench_model import Render, Speech, Subject, bench_model
 from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
 from livehead.metrics.latency import Jumps
-from livehead.metrics.plot import plot_ages, plot_latency
+from livehead.metrics.plot import plot_ages, plot_latency, plot_people
 from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
 from livehead.metrics.report import Json, Report, table, write_json
 from livehead.metrics.startup import seconds_until
@@ -48,11 +48,12 @@ TIMES = ("median", "p95", "p99", "n")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "subject",
-        choices=("pipeline", "model", "voice", "webrtc"),
-        help="the whole way of a frame, the renderer, the voice driver, or camera to page through a real Chromium",
+        choices=("pipeline", "model", "voice", "webrtc", "pose"),
+        help="the whole way of a frame, the renderer, the voice driver, camera to page through a real Chromium, or "
+        "OpenPose's network and decoder and the body driver",
     )
     parser.add_argument("--jumps", type=int, default=120, help="sudden motions to measure (pipeline), 0.75 s each")
-    parser.add_argument("--rounds", type=int, default=300, help="frames to time (model)")
+    parser.add_argument("--rounds", type=int, default=300, help="frames to time (model; pose: a third)")
     parser.add_argument("--seconds", type=float, default=20.0, help="to measure each renderer (webrtc)")
     parser.add_argument(
         "--renderers",
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="to measure one after the other (webrtc)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latency's histogram (pipeline, webrtc)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them (pipeline, webrtc, pose)")
     add_picture_arguments(parser)
 
 
@@ -84,6 +85,8 @@ def main(args: argparse.Namespace) -> int:
         results = bench_voice(settings)
         print(table({"estimate": _times(results["estimate"])}, TIMES, "ms"))
         print(table({"": _times(results)}, ("real_time_factor",)))
+    elif args.subject == "pose":
+        results = _pose(settings, max(args.rounds // 3, 3), args.plot)
     elif args.subject == "webrtc":
         results = _webrtc(settings, args.renderers.split(","), args.seconds, args.plot)
     else:
@@ -98,6 +101,23 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         write_json(report.finish(results), args.json)
     return 0
+
+
+def _pose(settings: RunSettings, rounds: int, plot: Path | None) -> dict[str, Json]:
+    from livehead.commands.bench_pose import measure_pose
+
+    results = measure_pose(settings, rounds)
+    network, decoder = (cast("dict[str, Json]", results[name]) for name in ("network", "decoder"))
+    by_people = cast("dict[str, Json]", results["decoder_by_people"])
+    frames = {"fp32, plain": network["frame_fp32_uncached"], **cast("dict[str, Json]", network["frames"])}
+    print(table({name: _times(times) for name, times in frames.items()}, TIMES, "ms, BODY_25 at 368x368"))
+    print(table({"": _times(network["speedup"])}, tuple(_times(network["speedup"])), "times as fast as plain"))
+    rows = {f"{count} people": _times(times) for count, times in by_people.items()}
+    print(table({**rows, "everything enlarged": _times(decoder["plain"])}, TIMES, "ms, decoder"))
+    print(table({"": _times(results["driver"])}, (*TIMES, "seen_share"), "ms, driver body"))
+    if plot:
+        plot_people({int(count): _times(times) for count, times in by_people.items()}, _times(decoder["plain"]), plot)
+    return results
 
 
 def _webrtc(settings: RunSettings, renderers: list[str], seconds: float, plot: Path | None) -> dict[str, Json]:

@@ -116,6 +116,26 @@ def plot_ages(ages_ms: Mapping[str, Sequence[float]], path: Path) -> None:
     _save(figure, path)
 
 
+def plot_people(by_people: Mapping[int, Mapping[str, float]], plain: Mapping[str, float], path: Path) -> None:
+    """Time of the pose decoder over the number of people, median and p95, beside the plain way's. Raises: ConfigError."""
+    figure = _figure(8, 4.6)
+    axes = figure.subplots()
+    colour, other = _colours(2)
+    counts = list(by_people)
+    axes.plot(counts, [times["median"] for times in by_people.values()], "o-", color=colour, label="median")
+    axes.plot(counts, [times["p95"] for times in by_people.values()], ":", color=colour, label="p95")
+    told = f"all maps enlarged first: {plain['median']:.0f} ms"
+    axes.axhline(plain["median"], color=other, linestyle="--", linewidth=1.2, label=told)
+    axes.set_ylim(0, None)
+    axes.set_xticks(counts)
+    axes.set_xlabel("people in the maps of a 656 x 368 picture")
+    axes.set_ylabel("milliseconds")
+    axes.set_title("from a network's maps to people, BODY_25, one core", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    _plain(axes)
+    _save(figure, path)
+
+
 def _draw_shares(axes: Axes, shares: Mapping[str, float], total_ms: float) -> None:
     """One bar of the stages one after the other, to the scale of the histogram above it."""
     left = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern)."""
+    """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern).
+
+    ``wrapper``: a pattern of what some files put before the published keys.
+    """
 
     build: Callable[[], nn.Module]
     renames: tuple[tuple[str, str], ...] = ()
     ignored: str = r"$^"
+    wrapper: str = r"$^"
 
     def ours(self, key: str) -> str:
         """Our name of a published key; the first prefix that fits counts."""
+        key = re.sub(self.wrapper, "", key)
         for theirs, ours in self.renames:
             if key.startswith(theirs):
                 return ours + key.removeprefix(theirs)
