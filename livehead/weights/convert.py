@@ -42,7 +42,12 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     - ``dagan-depth-decoder-{18,50}``: ``(features, scales=4) -> [disparities in (0, 1), the finest first]``;
     - ``dagan-pose-encoder-{18,50}``: as the depth encoder, of two pictures side by side [B, 6, S, S];
     - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> PoseEstimate(CameraMotion, intrinsics [B, 3, 3])``;
-    - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3].
+    - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3];
+    - ``pifuhd``: ``(image [B, 3, S, S], large [B, 3, 2 S, 2 S], points [B, 3, N]) -> Occupancy(fine [B, 1, N], coarse
+      [B, 1, N], embedding [B, 256, N])``; the pictures are RGB in [-1, 1], S is 512; points are in [-1, 1], x to the
+      right, y up, z towards the camera. ``encode(image, large)`` once and ``query(code, points)`` often do the same,
+      ``surface_normals(code, points)`` gives unit vectors [B, 3, N]. The depth of the fine hourglass and norms between
+      the layers of the functions are told from the keys.
 
     Spectral norms become plain weights. Keys lose a leading ``module.``.
 
@@ -50,7 +55,8 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     another shape.
     """
     layout = _layout(name)
-    given = {layout.ours(key): value for key, value in _wanted(layout, _without_module(tensors)).items()}
+    wanted = _wanted(layout, _without_module(tensors))
+    given = {layout.ours(key): wanted[at] for at, key in layout.single(wanted).items()}
     return _filled(name, layout, _plain(name, given))
 
 
@@ -107,8 +113,9 @@ def _filled(name: str, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Modu
     """The network of ``layout`` with exactly ``tensors`` (our names) in it."""
     import torch
 
+    build = layout.builder({key: tuple(value.shape) for key, value in tensors.items()})
     with torch.device("meta"):  # no time for random numbers that nobody will see
-        network = layout.build().eval()
+        network = build().eval()
     wanted = network.state_dict()
     counters = {key for key in wanted if _COUNTERS.search(key)}
     _refuse(name, "lacks", [layout.theirs(key) for key in wanted.keys() - tensors.keys() - counters])
