@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from livehead.errors import ConfigError
+from livehead.errors import ConfigError, SourceError
 from livehead.frames import Image
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -81,6 +81,28 @@ class Mesh:
             raise ConfigError(
                 f"cannot write {path} ({error.strerror})", "free some space", subject=str(path)
             ) from error
+
+
+def read_mesh(path: Path) -> Mesh:
+    """A mesh that ``Mesh.save`` wrote, or another one of triangles. Raises: SourceError."""
+    import trimesh
+
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        raise SourceError(f"there is no mesh file {path}", f"give one of {', '.join(SUFFIXES)}", subject=str(path))
+    try:
+        solid = trimesh.load(path, force="mesh", process=False)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SourceError(f"{path} is damaged or no mesh", "make it again", subject=str(path)) from error
+    if not len(solid.faces):
+        raise SourceError(f"there is nothing in {path}", "make it again", subject=str(path))
+    colours = solid.visual.vertex_colors if solid.visual.kind == "vertex" else None
+    if solid.visual.kind == "texture":  # so trimesh calls colours beside a material
+        colours = solid.visual.vertex_attributes.get("color")
+    return Mesh(
+        np.asarray(solid.vertices, np.float32),
+        np.asarray(solid.faces, np.int32),
+        None if colours is None else np.ascontiguousarray(colours[:, :3], np.uint8),
+    )
 
 
 def check_path(path: Path) -> None:

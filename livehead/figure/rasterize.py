@@ -39,13 +39,14 @@ def rasterize(points: Floats, faces: npt.NDArray[np.int32], width: int, height: 
     ``points`` [V, 3]: x to the right and y down in pixels (the first pixel's centre is at 0.5), z grows towards the
     viewer. ``faces`` [F, 3] are counter-clockwise as seen from the front; those that show their back are left out.
     """
-    corners = points[faces].astype(np.float64)
+    front = np.flatnonzero(_double_area(points[faces]) < 0)  # y points down: counter-clockwise is negative
+    corners = points[faces[front]].astype(np.float64)
     low, high = corners[:, :, :2].min(axis=1), corners[:, :, :2].max(axis=1)
     limits = np.array([width, height])
     first = np.ceil(low - 0.5).clip(0, limits).astype(np.int64)
     last = np.floor(high - 0.5).clip(-1, limits - 1).astype(np.int64)  # both: pixels whose centres may be inside
     size = (last - first + 1).max(axis=1)
-    seen = (_double_area(corners) < 0) & ((last >= first).all(axis=1))  # y points down: counter-clockwise is negative
+    seen = (last >= first).all(axis=1)
     far, near = (float(end(initial=0.0)) for end in (points[:, 2].min, points[:, 2].max))
     steps = _DEPTHS / max(near - far, 1e-12)
     buffer = np.full(width * height, -1, np.int64)
@@ -60,7 +61,7 @@ def rasterize(points: Floats, faces: npt.NDArray[np.int32], width: int, height: 
     face = buffer[pixels] & 0xFFFFFFFF
     rows, columns = np.divmod(pixels, width)
     shares = _shares(corners[face], columns + 0.5, rows + 0.5)
-    return Fragments(rows, columns, face, shares.astype(np.float32))
+    return Fragments(rows, columns, front[face], shares.astype(np.float32))
 
 
 def _draw(
@@ -83,7 +84,7 @@ def _draw(
     np.maximum.at(buffer, rows[face, pixel] * limits[0] + columns[face, pixel], keys)
 
 
-def _double_area(corners: Doubles) -> Doubles:
+def _double_area(corners: npt.NDArray[np.floating]) -> Doubles:
     """Signed, [...] of [..., 3, 2 or more]."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     result: Doubles = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (

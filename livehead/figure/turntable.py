@@ -21,7 +21,7 @@ _SHEET = 8
 
 
 def turning(mesh: Mesh, count: int, side: int) -> Iterator[Image]:
-    """``count`` views uint8 [side, side, 3] RGB once about the vertical axis, the front first, in the mesh's colours."""
+    """``count`` views uint8 [side, side, 3] RGB in the mesh's colours: once about the vertical, the front first."""
     normals = mesh.normals()
     colours = mesh.colours if mesh.colours is not None else np.full((len(normals), 3), 200, np.uint8)
     for step in range(count):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
@@ -13,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from livehead.errors import ConfigError, SourceError
+from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.perception import body_crop
 from livehead.perception.body_crop import Points, Rect
@@ -32,13 +30,19 @@ CROPS: Mapping[str, Callable[[Points], Rect]] = MappingProxyType(
 _GROUND = 127.5  # what stands in the place of the background: the middle of the range
 _SMALLEST, _SMALL = 128, 512  # pixels of the photo along the square's side
 _PERSON = 0.5
-_JOINTS = 25
+
+
+class Body(Protocol):
+    """A person in a picture: ``pose`` [25, 3], BODY_25's x and y in pixels and a score, 0 for what was not found."""
+
+    @property
+    def pose(self) -> Points: ...
 
 
 class BodyFinder(Protocol):
-    """Finds people: of each the points of BODY_25 [25, 3], x and y in pixels and a score, 0 for those not found."""
+    """Finds people."""
 
-    def people(self, image: Image) -> Sequence[Points]:
+    def find(self, image: Image) -> Sequence[Body]:
         """All in ``image`` uint8 [H, W, 3] RGB."""
         ...
 
@@ -61,7 +65,7 @@ def person_photo(photo: Image, finder: BodyFinder, crop: str = "full", *, keep_b
     """
     colours, alpha = photo[:, :, :3], _matte(photo)
     seen = colours if alpha is None else _over_grey(colours, alpha)
-    people = finder.people(np.ascontiguousarray(seen))
+    people = [body.pose for body in finder.find(np.ascontiguousarray(seen))]
     points = body_crop.tallest(people)
     if points is None:
         raise SourceError("no person was found in the photo", "use a photo that shows one from head to feet")
@@ -83,43 +87,6 @@ def person_photo(photo: Image, finder: BodyFinder, crop: str = "full", *, keep_b
     if alpha is not None or not keep_background:
         image = _over_grey(image, person)
     return PersonPhoto(image, person, _hints(people, points, rect, crop))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownBodies:
-    """A finder that was told: people whose points came with the photo."""
-
-    known: tuple[Points, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> KnownBodies:
-        """From a JSON file of OpenPose's, BODY_25. Raises: ConfigError."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            flat = [np.array(person["pose_keypoints_2d"], np.float64) for person in content["people"]]
-        except OSError as error:
-            raise ConfigError(f"cannot read {path} ({error.strerror})", "check the path", subject=str(path)) from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise ConfigError(
-                f"{path} is no key-point file", "give the JSON that OpenPose writes", subject=str(path)
-            ) from error
-        if any(points.size != 3 * _JOINTS or not np.isfinite(points).all() for points in flat):
-            raise ConfigError(
-                f"{path} does not hold {_JOINTS} points a person", "let OpenPose write BODY_25", subject=str(path)
-            )
-        return cls(tuple(points.reshape(_JOINTS, 3) for points in flat))
-
-    def people(self, image: Image) -> Sequence[Points]:
-        """Those, whatever the picture."""
-        return self.known
-
-
-def as_input(image: Image, side: int) -> npt.NDArray[np.float32]:
-    """uint8 [S, S, 3] RGB as networks take it: float32 [1, 3, side, side] in [-1, 1]."""
-    if image.shape[0] != side:
-        image = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
-    planes = image.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
-    return np.ascontiguousarray(planes)
 
 
 def _matte(photo: Image) -> Shares | None:

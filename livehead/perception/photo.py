@@ -26,18 +26,25 @@ _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM", "
 _USE_ANOTHER = "open it in an image viewer and save it again as JPEG or PNG, or use another photo"
 
 
-def read_photo(path: str | os.PathLike[str], *, alpha: bool = False) -> Image:
+def read_photo(path: str | os.PathLike[str]) -> Image:
     """The photo at ``path`` as uint8 [H, W, 3] sRGB: upright by its EXIF tag, long side at most ``LONG_SIDE``.
 
     Grey, palette, CMYK and 16-bit pictures are converted, embedded colour profiles applied, transparent parts laid over
-    a neutral grey, or with ``alpha`` kept: [H, W, 4], straight; of an animation the first picture is taken. A picture of more than Pillow's limit of about 90
+    a neutral grey; of an animation the first picture is taken. A picture of more than Pillow's limit of about 90
     million pixels is refused by its header, before any memory is spent on it.
 
     Raises: SourceError.
     """
     file = Path(path)
     _require_file(file)
-    return _decoded(file, str(file), None, alpha=alpha)
+    return _decoded(file, str(file), None)
+
+
+def read_cutout(path: str | os.PathLike[str]) -> Image:
+    """As ``read_photo``, transparent parts kept: uint8 [H, W, 4] RGBA with straight alpha. Raises: SourceError."""
+    file = Path(path)
+    _require_file(file)
+    return _decoded(file, str(file), None, keep_alpha=True)
 
 
 def decode_photo(data: bytes, name: str, most_pixels: int) -> Image:
@@ -50,7 +57,7 @@ def decode_photo(data: bytes, name: str, most_pixels: int) -> Image:
     return _decoded(io.BytesIO(data), name, most_pixels)
 
 
-def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None, *, alpha: bool = False) -> Image:
+def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None, *, keep_alpha: bool = False) -> Image:
     too_large = SourceError(
         f"{name} has far more pixels than a photo needs", "save a copy with a long side of 4000 or less", subject=name
     )
@@ -60,7 +67,8 @@ def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None, *, alp
             with Pillow.open(file, formats=_known_formats()) as opened:
                 if most_pixels is not None and opened.width * opened.height > most_pixels:
                     raise too_large
-                picture = _to_rgb(_reduced(opened), alpha=alpha)
+                reduced = _reduced(opened)
+                picture = _to_rgba(reduced) if keep_alpha else _to_rgb(reduced)
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
         raise too_large from error
     except UnidentifiedImageError as error:
@@ -123,25 +131,29 @@ def _eight_bits(picture: Pillow.Image) -> Pillow.Image:
     return Pillow.fromarray(np.clip(values * (255 / scale) + 0.5, 0, 255).astype(np.uint8))
 
 
-def _to_rgb(picture: Pillow.Image, *, alpha: bool) -> Pillow.Image:
-    """Any 8-bit mode to sRGB; transparent parts stay so with ``alpha``, else they are laid over ``_NEUTRAL``."""
+def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
+    """Any 8-bit mode to sRGB, transparent parts over ``_NEUTRAL``."""
     profile = picture.info.get("icc_profile")
-    matte = None
     if "A" in picture.getbands():
         picture = picture.convert("RGBA")
-        matte = picture.getchannel("A") if alpha else None
-    if matte is not None:
-        picture = picture.convert("RGB")  # the colours as they are: straight alpha
-    elif picture.mode == "RGBA":
         ground = Pillow.new("RGBA", picture.size, (*_NEUTRAL, 255))
         ground.alpha_composite(picture)
         picture = ground.convert("RGB")
     if profile and picture.mode in ("RGB", "CMYK"):
         picture = _through_profile(picture, profile)
-    picture = picture.convert("RGB")
-    if matte is not None:
-        picture.putalpha(matte)
-    return picture
+    return picture.convert("RGB")
+
+
+def _to_rgba(picture: Pillow.Image) -> Pillow.Image:
+    """Any 8-bit mode to sRGB with straight alpha, opaque where the file has none."""
+    if "A" not in picture.getbands():
+        return _to_rgb(picture).convert("RGBA")
+    alpha = picture.getchannel("A")
+    colour = picture.convert("RGB")  # drops alpha, mixes nothing
+    if profile := picture.info.get("icc_profile"):
+        colour = _through_profile(colour, profile)
+    colour.putalpha(alpha)
+    return colour
 
 
 def _through_profile(picture: Pillow.Image, profile: bytes) -> Pillow.Image:

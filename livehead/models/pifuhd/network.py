@@ -55,7 +55,7 @@ class PifuHd(nn.Module):
         self.coarse_mlp, self.fine_mlp = coarse_mlp, fine_mlp
 
     def forward(self, image: Tensor, large: Tensor, points: Tensor) -> Occupancy:
-        """``image`` [B, 3, S, S] and ``large`` [B, 3, 2 S, 2 S], the same RGB in [-1, 1] (S is 512); points [B, 3, N]."""
+        """``image`` [B, 3, S, S] and ``large`` [B, 3, 2 S, 2 S], RGB in [-1, 1] (S is 512); points [B, 3, N]."""
         return self.query(self.encode(image, large), points)
 
     def encode(self, image: Tensor, large: Tensor) -> PersonCode:
