@@ -57,6 +57,11 @@ COMMANDS = {
         "what works on this machine and how to mend what does not",
         "livehead doctor --json doctor.json",
     ),
+    "pose": _Command(
+        "livehead.commands.pose",
+        "the people in a photo or a video: OpenPose's JSON, and a picture of their poses",
+        "livehead pose --in street.jpg --out street.json street-pose.png",
+    ),
     "evaluate": _Command(
         "livehead.commands.evaluate",
         "measure how true the pictures are, on clips of talking heads",

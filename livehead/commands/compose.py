@@ -17,6 +17,7 @@ from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.governor import Quality, ladder
 from livehead.interfaces import Driver, Renderer
+from livehead.motion.body import BodyPose
 from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.presence import Presence
@@ -251,6 +252,13 @@ def face(argument: str, portrait: Portrait) -> Driver[Keypoints]:
     from livehead.drivers.face import FaceDriver
 
     return FaceDriver()
+
+
+def body(argument: str, portrait: Portrait) -> Driver[BodyPose]:
+    """``body``: the performer's whole body in the camera."""
+    from livehead.drivers.body import BodyDriver
+
+    return BodyDriver()
 
 
 def idle(argument: str, portrait: Portrait) -> Driver[Keypoints]:

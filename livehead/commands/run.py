@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--driver",
         default=absent,
         metavar="NAME",
-        help="auto (as the model needs), face, voice, face+voice, dagan, idle, motion:FILE",
+        help="auto (as the model needs), face, voice, face+voice, body, dagan, idle, motion:FILE",
     )
     add("--capture", default=absent, metavar="SPEC", help="camera, camera:N, file:VIDEO or synthetic")
     add(

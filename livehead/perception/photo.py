@@ -23,6 +23,9 @@ _SHORT_SIDE = 64  # less cannot hold a face whose mesh would mean anything
 _NEUTRAL = (205, 205, 205)  # what lies behind transparent parts: brighter than hair, darker than a white shirt
 # Only pure decoders: others that Pillow knows (EPS, say) start a program on the file.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000")
+_FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts")
+_PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".tga", ".jp2")
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # EXIF's tag, and the values from which on width and height change places
 _USE_ANOTHER = "open it in an image viewer and save it again as JPEG or PNG, or use another photo"
 
 
@@ -45,6 +48,36 @@ def read_cutout(path: str | os.PathLike[str]) -> Image:
     file = Path(path)
     _require_file(file)
     return _decoded(file, str(file), None, keep_alpha=True)
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of a photo that ``read_photo`` read, before it was reduced, upright. Raises: SourceError."""
+    try:
+        with Pillow.open(path, formats=_known_formats()) as opened:
+            width, height = opened.size
+            turned = opened.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read ({error})", _USE_ANOTHER, subject=str(path)) from error
+    return (height, width) if turned else (width, height)
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file looks like a photo rather than a video, by its first bytes; a video's name decides otherwise.
+
+    Raises: SourceError when there is no such file.
+    """
+    _require_file(path)
+    if path.suffix.lower() in _FILMS:
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+            with Pillow.open(path, formats=_known_formats()) as opened:
+                return getattr(opened, "n_frames", 1) == 1 or opened.format != "GIF"
+    except Pillow.DecompressionBombError:
+        return True
+    except (OSError, SyntaxError, ValueError):
+        return path.suffix.lower() in _PHOTOS
 
 
 def decode_photo(data: bytes, name: str, most_pixels: int) -> Image:

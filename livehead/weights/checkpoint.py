@@ -1,4 +1,5 @@
-"""Foreign checkpoint files: PyTorch's ``.pth`` and ``.pth.tar``, and safetensors, read without running what they say.
+"""Foreign checkpoint files: PyTorch's ``.pth`` and ``.pth.tar``, Caffe's and safetensors, read without running what
+they say.
 
 A PyTorch file is a pickle, and a pickle is a program. ``weights_only`` reads tensors and plain values and stops at
 anything else, before it has done anything. Command-line options that authors saved beside their networks become inert
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livehead.errors import WeightsMismatchError, WeightsMissingError
+from livehead.weights.caffe import read_caffemodel
 from livehead.weights.store import read_file
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def read_checkpoint(path: Path) -> list[StateDict]:
         raise WeightsMissingError(f"there is no file {path}", "name the downloaded checkpoint", subject=str(path))
     if path.suffix == ".safetensors":
         return _grouped(read_file(path))
+    if path.suffix == ".caffemodel":
+        return [StateDict("", read_caffemodel(path))]
     content = _unpickled(path)
     found = list(_state_dicts(content, ""))
     if not found:

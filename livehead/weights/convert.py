@@ -43,6 +43,9 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     - ``dagan-pose-encoder-{18,50}``: as the depth encoder, of two pictures side by side [B, 6, S, S];
     - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> PoseEstimate(CameraMotion, intrinsics [B, 3, 3])``;
     - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3];
+    - ``openpose-{body25,coco18,mpi15}``: ``(picture [B, 3, H, W], BGR, x / 256 - 0.5) -> maps [B, P + 1 + 2 L, H / 8,
+      W / 8]``: a heat map of each part, the background, then the limbs' affinity fields (``openpose.skeletons``);
+    - ``openpose-{hand21,face70}``: the same picture to ``[B, P + 1, H / 8, W / 8]``, the background last;
     - ``pifuhd``: ``(image [B, 3, S, S], large [B, 3, 2 S, 2 S], points [B, 3, N]) -> Occupancy(fine [B, 1, N], coarse
       [B, 1, N], embedding [B, 256, N])``; the pictures are RGB in [-1, 1], S is 512; points are in [-1, 1], x to the
       right, y up, z towards the camera. ``encode(image, large)`` once and ``query(code, points)`` often do the same,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Layout:
     """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern).
 
+    ``wrapper``: a pattern of what some files put before the published keys.
     ``twins`` (a part of a key, another): tensors that were saved under both names; the second is read, or else the
     first. ``variant``: what is built for these keys of ours, where the published files may differ.
     """
@@ -24,6 +26,7 @@ class Layout:
     build: Callable[[], nn.Module]
     renames: tuple[tuple[str, str], ...] = ()
     ignored: str = r"$^"
+    wrapper: str = r"$^"
     twins: tuple[str, str] | None = None
     variant: Callable[[Shapes], Callable[[], nn.Module]] | None = None
 
@@ -41,6 +44,7 @@ class Layout:
 
     def ours(self, key: str) -> str:
         """Our name of a published key; the first prefix that fits counts."""
+        key = re.sub(self.wrapper, "", key)
         for theirs, ours in self.renames:
             if key.startswith(theirs):
                 return ours + key.removeprefix(theirs)

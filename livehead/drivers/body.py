@@ -1,0 +1,51 @@
+"""The performer's whole body in the camera's picture drives the avatar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from livehead.interfaces import Inputs
+from livehead.motion.body import BODY25, BODY25_POINTS, SMOOTHING, BodyPose, BodySmoother
+from livehead.motion.filters import Smoothing
+from livehead.perception.pose import PoseTracker
+
+
+class BodyDriver:
+    """Tracks one person and smooths. A ``Driver`` of ``body25``, for one thread."""
+
+    def __init__(self, smoothing: Smoothing = SMOOTHING) -> None:
+        self._tracker = PoseTracker()
+        self._smoother = BodySmoother(smoothing)
+        self._last = _nobody()
+
+    @property
+    def motion_set(self) -> str:
+        """OpenPose's 25 parts."""
+        return BODY25
+
+    def estimate(self, inputs: Inputs) -> BodyPose:
+        """The body at ``inputs.frame``, in the coordinates of the frame's square.
+
+        All confidences are 0 while nobody is seen; the value is then the last good one, zeros before the first.
+        """
+        frame = inputs.frame
+        if frame is None:
+            return self._last
+        found = self._tracker.detect(frame.image, frame.captured_ns)
+        self._last = self._smoother(self._last.unseen(frame.captured_ns) if found is None else found)
+        return self._last
+
+    def reset(self) -> None:
+        """Forget whom it followed."""
+        self._tracker.reset()
+        self._smoother.reset()
+        self._last = _nobody()
+
+    def close(self) -> None:
+        """Free the tracker."""
+        self._tracker.close()
+
+
+def _nobody() -> BodyPose:
+    nothing = np.zeros((1, BODY25_POINTS, 2), np.float32)
+    return BodyPose(BODY25, nothing, nothing[..., 0], nothing[..., 0], 0)

@@ -1,0 +1,1 @@
+"""OpenPose: body, hand and face key points by part affinity fields, from networks to people."""

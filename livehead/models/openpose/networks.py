@@ -1,0 +1,115 @@
+"""The three kinds of published networks. All take [B, 3, H, W] BGR in [-0.5, 0.5) and give maps at an eighth of the
+size; a network for bodies gives heat maps first, then affinity fields (``Skeleton`` tells the planes).
+
+Cao et al., TPAMI 2019, section 3.2 and figure 3 (``DenseNetwork``: fields first, then heat maps from the finished
+fields); Cao et al., CVPR 2017, figure 3 (``BranchNetwork``: both in turns); Simon et al., CVPR 2017 (``PointNetwork``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from livehead.models.openpose.layers import ConvPrelu, ConvRelu
+
+
+class DenseUnit(nn.Module):
+    """Three convolutions in a row, each of whose outputs goes on: [B, 3 c, h, w]."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(ConvPrelu(channels if j == 0 else width, width) for j in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = []
+        for conv in self.convs:
+            x = conv(x)
+            outputs.append(x)
+        return torch.cat(outputs, dim=1)
+
+
+class DenseStage(nn.Module):
+    """Five dense units of ``width``, then 1 x 1 convolutions to ``hidden`` and to ``out`` planes."""
+
+    def __init__(self, channels: int, width: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.units = nn.Sequential(*(DenseUnit(channels if i == 0 else 3 * width, width) for i in range(5)))
+        self.head = ConvPrelu(3 * width, hidden, 1)
+        self.out = nn.Conv2d(hidden, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.head(self.units(x)))
+
+
+class DenseNetwork(nn.Module):
+    """Every stage of ``fields`` sees the features and the last fields, every one of ``heats`` the last heat too."""
+
+    def __init__(self, trunk: nn.Module, fields: Sequence[nn.Module], heats: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.fields = nn.ModuleList(fields)
+        self.heats = nn.ModuleList(heats)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.trunk(x)
+        field = self.fields[0](features)
+        for stage in self.fields[1:]:
+            field = stage(torch.cat([features, field], dim=1))
+        heat = self.heats[0](torch.cat([features, field], dim=1))
+        for stage in self.heats[1:]:
+            heat = stage(torch.cat([features, heat, field], dim=1))
+        return torch.cat([heat, field], dim=1)
+
+
+def first_stage(channels: int, out: int) -> nn.Sequential:
+    """Of a branch: three 3 x 3 convolutions, then 1 x 1 to 512 and to ``out`` planes."""
+    width = 128
+    convs = [ConvRelu(channels, width), ConvRelu(width, width), ConvRelu(width, width), ConvRelu(width, 512, 1)]
+    return nn.Sequential(*convs, nn.Conv2d(512, out, 1))
+
+
+def later_stage(channels: int, out: int) -> nn.Sequential:
+    """Five 7 x 7 convolutions, one 1 x 1, and 1 x 1 to ``out`` planes."""
+    width = 128
+    convs = [ConvRelu(channels if i == 0 else width, width, 7) for i in range(5)]
+    return nn.Sequential(*convs, ConvRelu(width, width, 1), nn.Conv2d(width, out, 1))
+
+
+class BranchNetwork(nn.Module):
+    """Stage by stage, a branch for the fields and one for the heat; each sees both of the stage before, and features."""
+
+    def __init__(self, trunk: nn.Module, fields: Sequence[nn.Module], heats: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.fields = nn.ModuleList(fields)
+        self.heats = nn.ModuleList(heats)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.trunk(x)
+        field, heat = self.fields[0](features), self.heats[0](features)
+        for field_stage, heat_stage in zip(self.fields[1:], self.heats[1:], strict=True):
+            seen = torch.cat([field, heat, features], dim=1)
+            field, heat = field_stage(seen), heat_stage(seen)
+        return torch.cat([heat, field], dim=1)
+
+    def shortened(self, stages: int) -> BranchNetwork:
+        """The first ``stages`` of it: MPI's four-stage file is its six-stage one cut there."""
+        return BranchNetwork(self.trunk, list(self.fields)[:stages], list(self.heats)[:stages]).eval()
+
+
+class PointNetwork(nn.Module):
+    """Heat maps only, of one hand or face: the last plane is the background."""
+
+    def __init__(self, trunk: nn.Module, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.trunk(x)
+        heat = self.stages[0](features)
+        for stage in self.stages[1:]:
+            heat = stage(torch.cat([heat, features], dim=1))
+        return heat

@@ -1,0 +1,202 @@
+"""A network's maps as they are at the size of its input: all of it (``DensePlanes``), or only what is asked for.
+
+The published decoder works on maps that were enlarged eightfold by cubic interpolation (OpenCV's, a = -0.75, half-pixel
+centres). ``CubicPlanes`` has the very same values, but computes them where something can be found: around what may
+exceed the threshold, and along limbs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from livehead.models.openpose.skeletons import Indices
+
+Array = npt.NDArray[np.float32]
+Values: TypeAlias = "npt.NDArray[np.float32] | npt.NDArray[np.complex64]"
+"""Heat, or fields with x as the real and y as the imaginary part."""
+
+STRIDE = 8
+"""Pixels of the input to a cell of the maps."""
+
+_A = -0.75  # OpenCV's cubic kernel
+_PAD = 3  # cells that repeat the border
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Maxima:
+    """Pixels above all their neighbours, by plane and then in raster order: four arrays [N]."""
+
+    plane: Indices
+    y: Indices
+    x: Indices
+    value: Array
+
+
+class Planes(Protocol):
+    """[K, height, width] values, in pixels of the network's input."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    def at(self, plane: Indices, y: Indices, x: Indices) -> Values:
+        """Values at whole pixels that lie within the planes; the three are broadcast."""
+        ...
+
+    def maxima(self, threshold: float) -> Maxima:
+        """Of real planes: pixels above ``threshold`` and above their eight neighbours.
+
+        The outermost pixels are none. On the ring one pixel inside, an equal neighbour does not matter, and one that is
+        not there counts as the threshold.
+        """
+        ...
+
+
+class DensePlanes:
+    """The plain way: everything is there."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        planes, height, width = self._values.shape
+        return planes, height, width
+
+    def at(self, plane: Indices, y: Indices, x: Indices) -> Values:
+        return self._values[plane, y, x]
+
+    def maxima(self, threshold: float) -> Maxima:
+        values = np.asarray(self._values, np.float32)
+        padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), constant_values=threshold)
+        around = _around(padded)
+        _, height, width = values.shape
+        ring, inner = _rings(np.arange(height)[:, None], np.arange(width), height, width)
+        found = (values > threshold) & np.where(inner, values > around, ring & (values >= around))
+        plane, y, x = np.nonzero(found)
+        return Maxima(plane, y, x, values[plane, y, x])
+
+
+class CubicPlanes:
+    """``cells`` [K, h, w] at an eighth of the size, interpolated where they are looked at."""
+
+    def __init__(self, cells: Values) -> None:
+        self._cells: Values = np.pad(cells, ((0, 0), (_PAD, _PAD), (_PAD, _PAD)), mode="edge")
+        self._size = (cells.shape[1], cells.shape[2])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        height, width = self._size
+        return len(self._cells), height * STRIDE, width * STRIDE
+
+    def at(self, plane: Indices, y: Indices, x: Indices) -> Values:
+        """Sixteen cells each, weighted."""
+        _, rows, columns = self._cells.shape
+        row, y_phase = np.divmod(y + STRIDE // 2, STRIDE)
+        column, x_phase = np.divmod(x + STRIDE // 2, STRIDE)
+        corner = (plane * rows + row + 1) * columns + column + 1
+        taps = self._cells.ravel()[corner[..., None] + _offsets(columns)]
+        weights = _WEIGHTS_2D[y_phase * STRIDE + x_phase]
+        summed: Values = np.einsum("...t,...t->...", taps, weights)
+        return summed
+
+    def maxima(self, threshold: float) -> Maxima:
+        """Cells whose pixels cannot exceed the threshold are passed over; of the others all pixels are computed."""
+        cells = np.asarray(self._cells, np.float32)
+        plane, row, column = np.nonzero(_highest(cells) > threshold)
+        windows = np.lib.stride_tricks.sliding_window_view(cells, (6, 6), axis=(1, 2))
+        pixels = (windows[plane, row, column].reshape(-1, 36) @ _BLOCK).reshape(-1, STRIDE + 2, STRIDE + 2)
+        _, height, width = self.shape
+        reach = np.arange(-1, STRIDE + 1) - STRIDE // 2
+        outside_y = _outside(row[:, None] * STRIDE + reach, height)
+        outside_x = _outside(column[:, None] * STRIDE + reach, width)
+        pixels[outside_y[:, :, None] | outside_x[:, None, :]] = threshold
+        inside = pixels[:, 1:-1, 1:-1]
+        number, in_y, in_x = np.nonzero((inside > threshold) & (inside >= _around(pixels)))
+        y, x = row[number] * STRIDE + in_y - STRIDE // 2, column[number] * STRIDE + in_x - STRIDE // 2
+        ring, inner = _rings(y, x, height, width)
+        strict = inside[number, in_y, in_x] > _around(pixels[number])[np.arange(len(number)), in_y, in_x]
+        kept = np.where(inner, strict, ring)
+        number, in_y, in_x, y, x = (each[kept] for each in (number, in_y, in_x, y, x))
+        order = np.lexsort((x, y, plane[number]))
+        return Maxima(plane[number][order], y[order], x[order], inside[number, in_y, in_x][order])
+
+
+def enlarged(cells: Array, size: tuple[int, int]) -> Array:
+    """``cells`` [K, h, w] at ``size`` (width, height) by OpenCV's cubic interpolation."""
+    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_CUBIC) for plane in cells]).astype(np.float32)
+
+
+def _cubic(t: Array) -> Array:
+    """Weights [..., 4] of the cells at -1, 0, 1 and 2 for a place ``t`` in [0, 1) (Keys, 1981)."""
+    near, far = np.stack([t, 1 - t]), np.stack([1 + t, 2 - t])
+    inner = ((_A + 2) * near - (_A + 3)) * near * near + 1
+    outer = ((_A * far - 5 * _A) * far + 8 * _A) * far - 4 * _A
+    return np.stack([outer[0], inner[0], inner[1], outer[1]], axis=-1).astype(np.float32)
+
+
+_WEIGHTS = _cubic((np.arange(STRIDE) + 0.5) / STRIDE)
+"""[8, 4]: the eight pixels between the centres of two cells."""
+
+_WEIGHTS_2D = np.einsum("ya,xb->yxab", _WEIGHTS, _WEIGHTS).reshape(STRIDE * STRIDE, 16)
+
+
+def _block() -> Array:
+    """[36, 100]: from 6 x 6 cells to the 8 x 8 pixels in their middle and the ring around these."""
+    line = np.zeros((STRIDE + 2, 6), np.float32)
+    line[0, 0:4], line[-1, 2:6] = _WEIGHTS[-1], _WEIGHTS[0]
+    line[1:-1, 1:5] = _WEIGHTS
+    return np.kron(line, line).T.copy()
+
+
+_BLOCK = _block()
+_DIP = float(-2 * _WEIGHTS.min())  # most that the weights of one direction take away; the inner two give that and 1
+
+
+def _highest(cells: Array) -> Array:
+    """[K, h + 1, w + 1]: what no pixel between four cells' centres exceeds.
+
+    Of the sixteen weights those of the inner cells sum to at most (1 + dip)^2, those of the corners to dip^2, both above
+    zero; the rest is below and takes its least from the lowest cell.
+    """
+    inner = _extreme(cells, np.maximum, 2, 2)
+    most, least = _extreme(cells, np.maximum, 1, 4), _extreme(cells, np.minimum, 1, 4)
+    bound = (1 + _DIP) ** 2 * inner + _DIP**2 * most - 2 * _DIP * (1 + _DIP) * least
+    return np.asarray(bound + 1e-6, np.float32)
+
+
+def _extreme(cells: Array, pick: np.ufunc, first: int, count: int) -> Array:
+    """The most or least of ``count`` x ``count`` cells from ``first`` on in each window of 6 x 6."""
+    rows, columns = cells.shape[1] - 5, cells.shape[2] - 5
+    across = pick.reduce([cells[:, :, first + i : first + i + columns] for i in range(count)])
+    found: Array = pick.reduce([across[:, first + i : first + i + rows] for i in range(count)])
+    return found
+
+
+def _around(padded: Array) -> Array:
+    """The highest of each pixel's eight neighbours, for [..., h + 2, w + 2]: [..., h, w]."""
+    middle, left, right = padded[..., 1:-1], padded[..., :-2], padded[..., 2:]
+    sides = np.maximum(left, right)
+    lines = np.maximum(sides, middle)
+    found: Array = np.maximum(np.maximum(lines[..., :-2, :], lines[..., 2:, :]), sides[..., 1:-1, :])
+    return found
+
+
+def _rings(y: Indices, x: Indices, height: int, width: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Whether pixels lie on the ring one pixel inside, and further in; both False for the outermost."""
+    ring = (x == 1) | (x == width - 2) | (y == 1) | (y == height - 2)
+    inner = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
+    return ring, inner
+
+
+def _outside(place: Indices, size: int) -> npt.NDArray[np.bool_]:
+    return (place < 0) | (place >= size)
+
+
+def _offsets(columns: int) -> Indices:
+    """Of the sixteen cells from the first one, in an array of that many columns."""
+    return (np.arange(4)[:, None] * columns + np.arange(4)).ravel()

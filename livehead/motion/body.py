@@ -1,0 +1,111 @@
+"""The pose of a body: the motion of every body driver, and what a picture's people are told by.
+
+Coordinates are those of ``livehead.motion.keypoints``. Points are named as OpenPose names them (``BODY_25``: right and
+left are the person's).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from livehead.motion.filters import Smoother, Smoothing
+from livehead.motion.keypoints import Array, Keypoints
+
+BODY25 = "body25"
+"""OpenPose's 25 parts, ``models.openpose.skeletons.BODY_25``."""
+
+BODY25_POINTS = 25
+
+SMOOTHING = Smoothing(cutoff=1.5, beta=20.0, neighbourhood=0.02)
+"""For bodies: their points move each for itself, and more than a face's among each other."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyPose:
+    """``set`` names the points; ``value`` [B, K, 2] x, y in [-1, 1]; ``depth`` [B, K] in the same unit, away from the
+    camera, 0 at the middle of the hips.
+
+    ``confidence`` [B, K] in [0, 1]: of each point; 0 = not seen, its value is then a guess or the last good one. All
+    arrays are float32.
+    """
+
+    set: str
+    value: Array
+    depth: Array | None
+    confidence: Array
+    captured_ns: int
+
+    def __post_init__(self) -> None:
+        b, k = self.value.shape[:2]
+        expected = {"value": (b, k, 2), "depth": (b, k), "confidence": (b, k)}
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array is not None and (array.shape != shape or array.dtype != np.float32):
+                raise ValueError(f"{name} of {self.set} is float32 {shape}, got {array.dtype} {array.shape}")
+
+    @property
+    def seen(self) -> bool:
+        """Whether any point of any body was seen."""
+        return bool((self.confidence > 0).any())
+
+    def unseen(self, captured_ns: int) -> BodyPose:
+        """The same places at another moment, nothing of them seen."""
+        return replace(self, confidence=np.zeros_like(self.confidence), captured_ns=captured_ns)
+
+
+class BodySmoother:
+    """Smooths one stream of ``BodyPose`` as ``Smoother`` does key points; confidences pass unchanged."""
+
+    def __init__(self, smoothing: Smoothing = SMOOTHING) -> None:
+        self._smoother = Smoother(smoothing)
+
+    def reset(self) -> None:
+        """Forget the past; the next pose passes unchanged."""
+        self._smoother.reset()
+
+    def __call__(self, pose: BodyPose) -> BodyPose:
+        """``pose`` where it is in all likelihood. An unseen one passes unchanged and ends what was before."""
+        sure = pose.confidence.max(axis=1)
+        moved = self._smoother(Keypoints(pose.set, pose.value, pose.depth, None, sure, pose.captured_ns))
+        return replace(pose, value=moved.value, depth=moved.depth)
+
+
+def _nothing(points: int = 0) -> Array:
+    return np.zeros((points, 3), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """One person in a picture: ``pose`` [K, 3] (x, y in pixels, score; zeros where missing) of the skeleton ``set``.
+
+    ``left_hand``, ``right_hand`` [21, 3] and ``face`` [70, 3] likewise, without rows where they were not looked for.
+    ``score``: of the whole.
+    """
+
+    set: str
+    pose: Array
+    score: float
+    left_hand: Array = field(default_factory=_nothing)
+    right_hand: Array = field(default_factory=_nothing)
+    face: Array = field(default_factory=_nothing)
+
+    def placed(self, scale: tuple[float, float]) -> Person:
+        """In a picture of the same content ``scale`` (across, down) times the size, pixel centres at integers."""
+        return replace(
+            self,
+            pose=_placed(self.pose, scale),
+            left_hand=_placed(self.left_hand, scale),
+            right_hand=_placed(self.right_hand, scale),
+            face=_placed(self.face, scale),
+        )
+
+
+def _placed(points: Array, scale: tuple[float, float]) -> Array:
+    if scale == (1.0, 1.0):
+        return points
+    factors = np.array(scale, np.float32)
+    moved = (points[:, :2] + np.float32(0.5)) * factors - np.float32(0.5)
+    there = points[:, 2:] > 0
+    return np.concatenate([np.where(there, moved, 0), points[:, 2:]], axis=1).astype(np.float32)
