@@ -47,6 +47,11 @@ COMMANDS = {
         "the main job with no camera, microphone or GPU: a video, a contact sheet and the latency",
         "livehead demo --out out",
     ),
+    "reconstruct": _Command(
+        "livehead.commands.reconstruct",
+        "a photo of a person to a 3D figure, by PIFuHD",
+        "livehead reconstruct --image person.jpg --out person.glb",
+    ),
     "doctor": _Command(
         "livehead.commands.doctor",
         "what works on this machine and how to mend what does not",

@@ -43,8 +43,9 @@ def parity():
         if path is None:
             pytest.skip(f"the parity fixture {name} is not beside the checkout (LIVEHEAD_SHARED)")
         with np.load(path / f"{name}.npz") as stored:
-            texts = {key for key in stored.files if stored[key].dtype.kind == "U"}
-            arrays = {key: torch.from_numpy(np.array(stored[key])) for key in stored.files if key not in texts}
+            texts = {key for key in stored.files if stored[key].dtype.kind == "U" and key != "field"}  # a formula
+            numbers = {key for key in stored.files if stored[key].dtype.kind != "U"}
+            arrays = {key: torch.from_numpy(np.array(stored[key])) for key in numbers}
             return arrays | {key: json.loads(str(stored[key])) for key in texts}
 
     return read
@@ -119,10 +120,10 @@ def listing():
 
 @pytest.fixture(scope="session")
 def published(listing):
-    """``published(listing name, gain)``: that state dict, filled by the formula."""
+    """``published(listing name, gain, wanted)``: that state dict, or the keys of it that are wanted, by the formula."""
 
-    def fill(name, gain=1.0):
-        shapes = listing(name)
+    def fill(name, gain=1.0, wanted=lambda key: True):
+        shapes = {key: shape for key, shape in listing(name).items() if wanted(key)}
         spectral = {key for key in shapes if key.endswith(("weight_u", "weight_v"))}
         tensors = {key: tensor_by_formula(key, shape, gain) for key, shape in shapes.items() if key not in spectral}
         for layer in {key.rsplit(".", 1)[0] for key in spectral}:

@@ -85,6 +85,19 @@ def sample(features: Tensor, places: Tensor, padding: Padding) -> Tensor:
     return sampled.to(features.dtype)
 
 
+def sample_corners(features: Tensor, places: Tensor) -> Tensor:
+    """Features [B, C, H, W] at single ``places`` [B, N, 2] float32: [B, N, C]; zeros outside.
+
+    Here the first and last pixels' centres are at -1 and 1 (``align_corners=True``): so PIFuHD was trained.
+    """
+    if torch.is_grad_enabled() or features.device.type != "cpu":
+        seen = F.grid_sample(features, places[:, None], mode="bilinear", padding_mode="zeros", align_corners=True)
+        return seen[:, :, 0].transpose(1, 2)
+    height, width = features.shape[2:]
+    x, y = (places[..., 0] + 1) * ((width - 1) / 2), (places[..., 1] + 1) * ((height - 1) / 2)
+    return _sums(features, *_corners_or_nothing(x, y, height, width))
+
+
 _GATHER_FROM = 8  # channels
 
 
@@ -101,11 +114,18 @@ def _gather(features: Tensor, places: Tensor, padding: Padding) -> Tensor:
         index, weights = _corners_or_nothing(x, y, height, width)
     else:
         index, weights = _corners(x.clamp(0, width - 1), y.clamp(0, height - 1), height, width)
+    sampled = _sums(features, index, weights)
+    return sampled.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
+
+
+def _sums(features: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Of four pixels each of [B, C, H, W], by number and share [B, N, 4]: [B, N, C]."""
+    batch, channels, height, width = features.shape
     index = index + (torch.arange(batch, device=features.device) * (height * width))[:, None, None]
     table = features.permute(0, 2, 3, 1).reshape(-1, channels)
     weights = weights.to(features.dtype)
     sampled = F.embedding_bag(index.view(-1, 4), table, per_sample_weights=weights.view(-1, 4), mode="sum")
-    return sampled.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
+    return sampled.view(batch, -1, channels)
 
 
 def _corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

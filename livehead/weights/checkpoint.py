@@ -2,7 +2,8 @@
 they say.
 
 A PyTorch file is a pickle, and a pickle is a program. ``weights_only`` reads tensors and plain values and stops at
-anything else, before it has done anything.
+anything else, before it has done anything. Command-line options that authors saved beside their networks become inert
+records.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ from livehead.weights.store import read_file
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Options:
+    """What ``argparse`` had read when a network was saved: a bag of values that does nothing."""
+
+
+_KNOWN = [(Options, "argparse.Namespace")]
+"""What stands for the names that a file may mention; no other is looked up."""
 
 _BROKEN = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, RuntimeError, ValueError),
@@ -68,7 +77,7 @@ def _unpickled(path: Path) -> Any:
     import torch
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_KNOWN):
             warnings.simplefilter("ignore", UserWarning)  # about old pickles: what matters is said below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:

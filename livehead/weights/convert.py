@@ -45,7 +45,12 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3];
     - ``openpose-{body25,coco18,mpi15}``: ``(picture [B, 3, H, W], BGR, x / 256 - 0.5) -> maps [B, P + 1 + 2 L, H / 8,
       W / 8]``: a heat map of each part, the background, then the limbs' affinity fields (``openpose.skeletons``);
-    - ``openpose-{hand21,face70}``: the same picture to ``[B, P + 1, H / 8, W / 8]``, the background last.
+    - ``openpose-{hand21,face70}``: the same picture to ``[B, P + 1, H / 8, W / 8]``, the background last;
+    - ``pifuhd``: ``(image [B, 3, S, S], large [B, 3, 2 S, 2 S], points [B, 3, N]) -> Occupancy(fine [B, 1, N], coarse
+      [B, 1, N], embedding [B, 256, N])``; the pictures are RGB in [-1, 1], S is 512; points are in [-1, 1], x to the
+      right, y up, z towards the camera. ``encode(image, large)`` once and ``query(code, points)`` often do the same,
+      ``surface_normals(code, points)`` gives unit vectors [B, 3, N]. The depth of the fine hourglass and norms between
+      the layers of the functions are told from the keys.
 
     Spectral norms become plain weights. Keys lose a leading ``module.``.
 
@@ -53,7 +58,8 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     another shape.
     """
     layout = _layout(name)
-    given = {layout.ours(key): value for key, value in _wanted(layout, _without_module(tensors)).items()}
+    wanted = _wanted(layout, _without_module(tensors))
+    given = {layout.ours(key): wanted[at] for at, key in layout.single(wanted).items()}
     return _filled(name, layout, _plain(name, given))
 
 
@@ -110,8 +116,9 @@ def _filled(name: str, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Modu
     """The network of ``layout`` with exactly ``tensors`` (our names) in it."""
     import torch
 
+    build = layout.builder({key: tuple(value.shape) for key, value in tensors.items()})
     with torch.device("meta"):  # no time for random numbers that nobody will see
-        network = layout.build().eval()
+        network = build().eval()
     wanted = network.state_dict()
     counters = {key for key in wanted if _COUNTERS.search(key)}
     _refuse(name, "lacks", [layout.theirs(key) for key in wanted.keys() - tensors.keys() - counters])

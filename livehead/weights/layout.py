@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of a state dict's tensors, by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +19,28 @@ class Layout:
     """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern).
 
     ``wrapper``: a pattern of what some files put before the published keys.
+    ``twins`` (a part of a key, another): tensors that were saved under both names; the second is read, or else the
+    first. ``variant``: what is built for these keys of ours, where the published files may differ.
     """
 
     build: Callable[[], nn.Module]
     renames: tuple[tuple[str, str], ...] = ()
     ignored: str = r"$^"
     wrapper: str = r"$^"
+    twins: tuple[str, str] | None = None
+    variant: Callable[[Shapes], Callable[[], nn.Module]] | None = None
+
+    def builder(self, shapes: Shapes) -> Callable[[], nn.Module]:
+        """For a state dict with these ``shapes``, by our keys."""
+        return self.build if self.variant is None else self.variant(shapes)
+
+    def single(self, keys: Mapping[str, object]) -> dict[str, str]:
+        """The published keys to be read, and under which of their names; twins once."""
+        if self.twins is None:
+            return {key: key for key in keys}
+        spare, true = self.twins
+        names = {key: key.replace(spare, true) for key in keys}
+        return {key: name for key, name in names.items() if key == name or name not in keys}
 
     def ours(self, key: str) -> str:
         """Our name of a published key; the first prefix that fits counts."""

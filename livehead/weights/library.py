@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -21,6 +21,7 @@ from livehead.weights.checkpoint import StateDict, file_sha256, read_checkpoint
 from livehead.weights.convert import load_official, names
 from livehead.weights.publication import Publication
 from livehead.weights.published import find_publication, identify, part_of, taken_by
+from livehead.weights.store import write_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -158,7 +159,7 @@ class Library:
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self._partial(".safetensors")
         try:
-            _write_tensors(tensors, partial)
+            write_file(tensors, partial, half=publication.half)
             entry = Imported(
                 name=name,
                 sha256=file_sha256(partial),
@@ -238,7 +239,7 @@ def _checked(path: Path, network: str, tensors: Mapping[str, Tensor]) -> dict[st
     """The tensors to keep, unwrapped. Raises: WeightsMismatchError for any that is missing, foreign or no number."""
     plain = {key.removeprefix("module."): value for key, value in tensors.items()}
     try:
-        load_official(network, plain)
+        load_official(network, {key: value.to("meta") for key, value in plain.items()})  # shapes alone, no second copy
     except WeightsMismatchError as error:
         raise WeightsMismatchError(f"{path}: {error.problem}", error.remedy, subject=str(path)) from error
     for key, value in plain.items():
@@ -255,9 +256,3 @@ def _same_size(publication: Publication, networks: Iterable[str]) -> None:
             "name files that belong together",
             subject=publication.name,
         )
-
-
-def _write_tensors(tensors: Mapping[str, Any], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, path)

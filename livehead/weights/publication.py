@@ -20,7 +20,7 @@ class Part:
 class Publication:
     """What ``livehead weights import --as NAME`` takes. ``files``: as their authors call them.
 
-    ``one_size``: the number that ends the networks' names must be the same in all of them.
+    ``one_size``: the number that ends the networks' names must be the same in all of them. ``half``: kept in float16.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Publication:
     licence: str
     source: str
     one_size: bool = False
+    half: bool = False
 
     @property
     def remedy(self) -> str:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from livehead.errors import ConfigError
 from livehead.registry import suggestion
-from livehead.weights import dagan, openpose
+from livehead.weights import dagan, openpose, pifuhd
 from livehead.weights.publication import Part, Publication
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SYSTEMS = (dagan, openpose)
+SYSTEMS = (dagan, openpose, pifuhd)
 """A module for each published system: its ``layouts``, its ``PUBLICATIONS``, and ``identify``."""
 
 PUBLICATIONS: Mapping[str, Publication] = MappingProxyType(

@@ -1,8 +1,10 @@
-"""Reading checkpoints: safetensors only, and only when the sha256 is the recorded one."""
+"""Checkpoints on disk: safetensors only, and read only when the sha256 is the recorded one."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from livehead.errors import WeightsChecksumError, WeightsMismatchError, WeightsM
 from livehead.weights.registry import WeightsEntry, find_weights
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 
@@ -53,6 +56,53 @@ def read_file(path: Path) -> dict[str, Tensor]:
             f"{path} is no safetensors file ({error})", "export it anew", subject=str(path)
         ) from error
     return tensors
+
+
+def write_file(tensors: Mapping[str, Tensor], path: Path, *, half: bool = False) -> None:
+    """Write safetensors one after the other: hardly more memory than the largest of them.
+
+    ``half``: numbers of float32 as float16, unless a tensor has some that float16 cannot hold.
+    Raises: WeightsMismatchError for a type that safetensors lacks; OSError.
+    """
+    types = {key: _kept_type(value, half=half) for key, value in tensors.items()}
+    order = sorted(tensors, key=lambda key: (-types[key].itemsize, key))  # so that each lies at a multiple of its size
+    header, offset = {}, 0
+    for key in order:
+        end = offset + tensors[key].numel() * types[key].itemsize
+        shape = list(tensors[key].shape)
+        header[key] = {"dtype": _type_name(key, types[key]), "shape": shape, "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for key in order:
+            file.write(_content(tensors[key].detach().to(types[key])))
+
+
+def _kept_type(value: Tensor, *, half: bool) -> torch.dtype:
+    import torch
+
+    if half and value.dtype == torch.float32:
+        largest = float(value.abs().max()) if value.numel() else 0.0
+        return torch.float16 if largest <= torch.finfo(torch.float16).max else torch.float32
+    return value.dtype
+
+
+def _type_name(key: str, dtype: torch.dtype) -> str:
+    known = {"bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64"}
+    known |= {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
+    name = known.get(str(dtype).removeprefix("torch."))
+    if name is None:
+        raise WeightsMismatchError(f"{key} is of type {dtype}, which cannot be kept", "give plain numbers", subject=key)
+    return name
+
+
+def _content(value: Tensor) -> memoryview:
+    """The bytes of a tensor on the processor, row by row."""
+    import torch
+
+    return memoryview(value.contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def load_into(network: nn.Module, tensors: dict[str, Any], name: str) -> None:

@@ -1,0 +1,207 @@
+"""``livehead reconstruct``: a photo of a person to a mesh, by PIFuHD."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from livehead.commands.options import say
+from livehead.errors import ConfigError, ProtocolError
+from livehead.figure import turntable
+from livehead.figure.mesh import Mesh, check_path
+from livehead.figure.paint import colours_of_normals, colours_of_photo
+from livehead.frames import Image, VideoFrame
+from livehead.perception.person import CROPS, BodyFinder, PersonPhoto, person_photo
+from livehead.perception.photo import read_cutout
+from livehead.sinks.file import FileSink
+from livehead.stats import Stats, peak_mb, processor
+from livehead.weights.library import Library
+
+if TYPE_CHECKING:
+    from livehead.models.pifuhd.network import PifuHd
+    from livehead.models.pifuhd.person import Reconstructor
+    from livehead.motion.body import Person
+
+_WEIGHTS, _BODIES = "pifuhd", "openpose-body25"
+_VIEWS, _FPS, _SIDE = 60, 15, 512  # of the turntable: once around in four seconds
+_SHEET = 320  # pixels a view
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--image", type=Path, required=True, metavar="PHOTO", help="one person from head to feet, with consent")
+    add("--out", type=Path, required=True, metavar="PERSON.glb", help="the mesh: .glb, .obj or .ply")
+    add("--resolution", type=int, choices=(256, 512), default=512, help="cells of the grid along each axis")
+    add("--crop", choices=tuple(CROPS), default="full", help="how much of the person")
+    add("--background", choices=("remove", "keep"), default="remove", help="what stands around the person")
+    add("--colour", choices=("photo", "normals"), default="photo", help="of the mesh")
+    add("--keypoints", type=Path, metavar="JSON", help="the person's points, as OpenPose writes them (BODY_25)")
+    add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the networks for the picture")
+    add("--no-turntable", dest="turntable", action="store_false", help="write no PERSON.mp4 and PERSON.png")
+    add("--json", type=Path, metavar="FILE", help="write figures of the run")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Raises: SourceError, WeightsError with how to get them, ConfigError."""
+    check_path(args.out)
+    library = Library()
+    library.entry(_WEIGHTS)  # before anything is spent on the photo
+    report = _Figures(args) if args.json else None
+    stats = Stats()
+    with _timed(stats, "photo"), ExitStack() as stack:
+        person = person_photo(
+            read_cutout(args.image),
+            _finder(args.keypoints, library, stack),
+            args.crop,
+            keep_background=args.background == "keep",
+        )
+    for hint in person.hints:
+        say(hint)
+    with _timed(stats, "weights"):
+        reconstructor = load_reconstructor(library, args.precision)
+    mesh, evaluated = reconstruct(person, reconstructor, args.resolution, args.colour, stats)
+    mesh.save(args.out)
+    say(f"{args.out}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
+    if args.turntable:
+        with _timed(stats, "turntable"):
+            asyncio.run(_film(mesh, args.out.with_suffix(".mp4")))
+            _save_sheet(mesh, args.out.with_suffix(".png"))
+    if report is not None:
+        report.write(stats, mesh, evaluated)
+    return 0
+
+
+def load_reconstructor(library: Library, precision: str) -> Reconstructor:
+    """The imported networks, ready to run. Raises: WeightsError, ConfigError."""
+    import torch
+
+    from livehead.models.engine import Precision, choose_setting
+    from livehead.models.pifuhd.person import Reconstructor
+
+    torch.set_num_threads(processor()[1])
+    setting = choose_setting(cast("Precision", precision), ranges=False)
+    return Reconstructor(cast("PifuHd", library.load(_WEIGHTS, ["person"])["person"]), setting)
+
+
+def reconstruct(
+    person: PersonPhoto, reconstructor: Reconstructor, resolution: int, colour: str, stats: Stats
+) -> tuple[Mesh, int]:
+    """A closed mesh with colours of the ``photo`` or the ``normals``, and how many points were asked for.
+
+    Raises: SourceError where no body comes out.
+    """
+    from livehead.models.pifuhd.person import body_mesh
+
+    with _timed(stats, "look"):
+        say(f"looking at the photo ({reconstructor.setting.why})")
+        code = reconstructor.look(person.image)
+    with _timed(stats, "body"), tqdm(desc="feeling for the body", unit="point", unit_scale=True, disable=None) as bar:
+
+        def advance(done: int, expected: int) -> None:
+            bar.total = expected
+            bar.update(done - bar.n)
+
+        mesh, evaluated = body_mesh(reconstructor.field(code), resolution, advance)
+    with _timed(stats, "colours"):
+        if colour == "photo":
+            colours = colours_of_photo(mesh.vertices, person.image, person.person)
+        else:
+            colours = colours_of_normals(reconstructor.normals(code, mesh.vertices))
+    return Mesh(mesh.vertices, mesh.faces, colours), evaluated
+
+
+def _finder(keypoints: Path | None, library: Library, stack: ExitStack) -> BodyFinder:
+    """Of all people by OpenPose's network, if it was imported; of one by MediaPipe; or what a file tells."""
+    from livehead.commands.people import MEDIAPIPE, find_people_with
+    from livehead.perception.people import Look
+
+    if keypoints is not None:
+        return _Told(_people_of(keypoints))
+    return find_people_with(stack, _BODIES if _BODIES in library.names() else MEDIAPIPE, Look())
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A finder that knows the people from elsewhere."""
+
+    people: list[Person]
+
+    def find(self, image: Image) -> list[Person]:
+        """Those, whatever the picture."""
+        return self.people
+
+
+def _people_of(path: Path) -> list[Person]:
+    """Of a JSON file of OpenPose's. Raises: ConfigError."""
+    from livehead.motion.body import BODY25, BODY25_POINTS
+    from livehead.motion.pose_json import read_people
+
+    try:
+        people = read_people(path.read_text(encoding="utf-8"), BODY25)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path} ({error})", "check the path", subject=str(path)) from error
+    except ProtocolError as error:
+        raise ConfigError(f"{path}: {error.problem}", error.remedy, subject=str(path)) from error
+    if any(person.pose.shape != (BODY25_POINTS, 3) for person in people):
+        raise ConfigError(f"{path} is not of BODY_25", "let OpenPose write that model's points", subject=str(path))
+    return people
+
+
+async def _film(mesh: Mesh, path: Path) -> None:
+    """Once around."""
+    async with FileSink(path, fps=_FPS) as sink:
+        views = turntable.turning(mesh, _VIEWS, _SIDE)
+        for number, view in enumerate(tqdm(views, desc="turning", total=_VIEWS, unit="view", disable=None)):
+            await sink.send(VideoFrame(view, number, Fraction(1, _FPS), number * 10**9 // _FPS))
+
+
+def _save_sheet(mesh: Mesh, path: Path) -> None:
+    picture = turntable.sheet(mesh, _SHEET)
+    try:
+        path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes())
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({error.strerror})", "free some space", subject=str(path)) from error
+
+
+class _Figures:
+    """What ``--json`` tells of a run: opened before it, written after it."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from livehead.metrics.report import Report
+
+        settings = {"image": str(args.image), "resolution": args.resolution, "crop": args.crop, "colour": args.colour}
+        self._path: Path = args.json
+        self._report = Report("reconstruct", settings, args.precision)
+
+    def write(self, stats: Stats, mesh: Mesh, evaluated: int) -> None:
+        """Stages in ms, points asked for, the mesh's size, and memory. Raises: ConfigError."""
+        from livehead.metrics.report import Json, write_json
+
+        stages: dict[str, Json] = dict(stats.stages())
+        results: dict[str, Json] = {
+            "stages": stages,
+            "points": evaluated,
+            "vertices": len(mesh.vertices),
+            "faces": len(mesh.faces),
+            "volume": mesh.volume(),
+            "peak_mb": peak_mb(),
+        }
+        write_json(self._report.finish(results), self._path)
+
+
+@contextmanager
+def _timed(stats: Stats, stage: str) -> Iterator[None]:
+    started = perf_counter()
+    yield
+    stats.record(stage, (perf_counter() - started) * 1e3)

@@ -1,0 +1,1 @@
+"""The figure: meshes, their pictures, and what moves them."""

@@ -1,0 +1,1 @@
+"""PIFuHD: a person's whole body from one photo."""

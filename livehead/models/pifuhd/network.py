@@ -1,0 +1,100 @@
+"""PIFuHD: normals of front and back, a coarse implicit function at half size, a fine one at full size
+(Saito, Simon, Saragih, Joo, "PIFuHD: Multi-Level Pixel-Aligned Implicit Function for High-Resolution 3D Human
+Digitization", CVPR 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livehead.models.pifuhd.hourglass import HourglassFilter
+from livehead.models.pifuhd.implicit import PointMlp, coarse_input, fine_input, inside, places
+from livehead.models.pifuhd.normals import NormalNet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonCode:
+    """All that depends on the photo alone. ``front``, ``back``: normals [B, 3, S, S]; features [B, F, h, w]."""
+
+    front: Tensor
+    back: Tensor
+    coarse: Tensor
+    fine: Tensor
+
+
+class Occupancy(NamedTuple):
+    """1 inside, 0 outside, the surface at 0.5. ``fine``, ``coarse`` [B, 1, N]; ``embedding`` [B, E, N]."""
+
+    fine: Tensor
+    coarse: Tensor
+    embedding: Tensor
+
+
+class PifuHd(nn.Module):
+    """From a photo of a person to the space that the body fills. For points see ``livehead.models.pifuhd.implicit``.
+
+    Several points at a time: the last two of its parts are asked again and again, the others once a photo.
+    """
+
+    def __init__(
+        self,
+        front: NormalNet,
+        back: NormalNet,
+        coarse_filter: HourglassFilter,
+        fine_filter: HourglassFilter,
+        coarse_mlp: PointMlp,
+        fine_mlp: PointMlp,
+    ) -> None:
+        super().__init__()
+        self.front, self.back = front, back
+        self.coarse_filter, self.fine_filter = coarse_filter, fine_filter
+        self.coarse_mlp, self.fine_mlp = coarse_mlp, fine_mlp
+
+    def forward(self, image: Tensor, large: Tensor, points: Tensor) -> Occupancy:
+        """``image`` [B, 3, S, S] and ``large`` [B, 3, 2 S, 2 S], RGB in [-1, 1] (S is 512); points [B, 3, N]."""
+        return self.query(self.encode(image, large), points)
+
+    def encode(self, image: Tensor, large: Tensor) -> PersonCode:
+        """Normals and features."""
+        image = _shaped(image, self.coarse_filter)
+        front, back = self.front(image), self.back(image)
+        coarse = self.coarse_filter(torch.cat([image, front, back], dim=1))
+        both = F.interpolate(torch.cat([front, back], 1), large.shape[2:], mode="bilinear", align_corners=True)
+        fine = self.fine_filter(torch.cat([_shaped(large, self.fine_filter), both], dim=1))
+        return PersonCode(front, back, _by_places(coarse), _by_places(fine))
+
+    def query(self, code: PersonCode, points: Tensor) -> Occupancy:
+        """At points [B, 3, N]; 0 outside the picture, before and behind the cube too only in the coarse one."""
+        rows = points.transpose(1, 2)
+        fine, coarse, embedding = self._everywhere(code, rows)
+        coarse = coarse * inside(rows)
+        fine = fine * inside(places(rows))
+        return Occupancy(fine[:, None], coarse[:, None], embedding.transpose(1, 2))
+
+    def surface_normals(self, code: PersonCode, points: Tensor, step: float = 0.001) -> Tensor:
+        """Unit normals [B, 3, N] outwards at points [B, 3, N] near the surface, by forward differences."""
+        steps = torch.cat([torch.zeros(1, 3), torch.eye(3)]).to(points) * step
+        moved = points.transpose(1, 2)[:, :, None] + steps
+        values = self._everywhere(code, moved.flatten(1, 2))[0].unflatten(1, (-1, 4))
+        return F.normalize(values[..., :1] - values[..., 1:], dim=-1, eps=1e-8).transpose(1, 2)
+
+    def _everywhere(self, code: PersonCode, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Fine and coarse occupancy [B, N] and the embedding [B, N, E] at [B, N, 3], whatever the camera saw there."""
+        coarse, embedding = self.coarse_mlp(coarse_input(code.coarse, rows))
+        fine, _ = self.fine_mlp(fine_input(code.fine, rows, embedding))
+        return fine, coarse, embedding
+
+
+def _shaped(picture: Tensor, network: nn.Module) -> Tensor:
+    """In the type and memory layout that ``network`` computes in."""
+    weight = next(network.parameters())
+    return picture.to(weight.device, weight.dtype, memory_format=torch.channels_last)
+
+
+def _by_places(features: Tensor) -> Tensor:
+    """Float32 with the planes of one place side by side in memory: looked up a million times."""
+    return features.float().contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,218 @@
+"""Occupancy on a regular grid over [-1, 1]^3, asked for only near the surface.
+
+The default is exact: every cell of the finest grid that the surface crosses has all its corners evaluated, whatever was
+filled in before. The published octree is kept beside it, with all that it does wrong, for parity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+Field: TypeAlias = Callable[[Floats], Floats]
+"""Occupancy [N] of points [N, 3] in [-1, 1]^3: x to the right, y up, z towards the camera."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many points were evaluated so far, and how many it will be, about."""
+
+LEVEL = 0.5
+"""Occupancy at the surface."""
+
+_FIRST = 64  # cells along each axis that are looked at before any is left out
+_ALIKE = 0.05  # corners of a cell that differ by less say nothing of a surface in it
+_CHUNK = 1 << 16  # points asked for at once: what a network needs for them fits into memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """``values`` [X, Y, Z]; the sample at index i lies at ``offset + scale * i`` ([3] each). ``evaluated``: how many
+    were asked for; the others are filled in."""
+
+    values: Floats
+    scale: Floats
+    offset: Floats
+    evaluated: int
+
+
+def evaluate(
+    field: Field, resolution: int, *, first: int = _FIRST, published: bool = False, progress: Progress | None = None
+) -> Grid:
+    """Samples at multiples of ``2 / resolution`` from -1 to 1 on every axis, both ends included.
+
+    ``first``: cells along an axis of the coarsest level; ``resolution`` is that times a power of two. What is smaller
+    than such a cell may be missed. ``published``: as PIFuHD's own code does it, ``resolution`` samples an axis.
+    """
+    if resolution % first or (resolution // first) & (resolution // first - 1):
+        raise ValueError(f"{resolution} is not {first} times a power of two")
+    if published:
+        return _published(field, resolution, first, progress)
+    levels = _Levels(field, resolution, first, progress)
+    while len(levels.values) <= resolution:
+        levels.refine()
+    return Grid(levels.values, *_places(resolution), levels.evaluated)
+
+
+def evaluate_all(field: Field, resolution: int, progress: Progress | None = None) -> Grid:
+    """The same grid with every sample evaluated."""
+    levels = _Levels(field, resolution, resolution, progress)
+    return Grid(levels.values, *_places(resolution), levels.evaluated)
+
+
+def _places(resolution: int) -> tuple[Floats, Floats]:
+    """Scale and offset of the grid."""
+    return np.full(3, 2 / resolution, np.float32), np.full(3, -1, np.float32)
+
+
+class _Levels:
+    """From a coarse grid to finer ones. ``values`` and ``known`` [n, n, n]; what is not known was interpolated."""
+
+    def __init__(self, field: Field, resolution: int, first: int, progress: Progress | None) -> None:
+        self._field, self._resolution, self._progress = field, resolution, progress
+        self.values: Floats = np.zeros((first + 1,) * 3, np.float32)
+        self.known = np.zeros(self.values.shape, bool)
+        self.evaluated = 0
+        self._ask(np.arange(self.values.size))
+
+    def refine(self) -> None:
+        """Halve the cells."""
+        pending = _spread(_doubtful(self.values))
+        self.values = _doubled(self.values)
+        known = np.zeros(self.values.shape, bool)
+        known[::2, ::2, ::2] = self.known
+        self.known = known
+        asked = np.flatnonzero(pending & ~known)
+        # A sample on the other side than its neighbours had let expect brings the surface into cells that were passed
+        # over: they are asked for too, until nothing is unexpected. Cells far from that keep one sign throughout.
+        while asked.size:
+            expected = self.values.ravel()[asked] > LEVEL
+            self._ask(asked)
+            surprises = asked[(self.values.ravel()[asked] > LEVEL) != expected]
+            around = _neighbours(surprises, len(self.values))
+            asked = around[~self.known.ravel()[around]]
+
+    def _ask(self, samples: Indices) -> None:
+        """Evaluate samples, by their numbers."""
+        scale, offset = _places(self._resolution)
+        stride = self._resolution // (len(self.values) - 1)
+        ahead = self.evaluated + len(samples) * _still_to_come(stride)
+        for chunk in _chunks(samples):
+            place = np.stack(np.unravel_index(chunk, self.values.shape), axis=1).astype(np.float32)
+            self.values.ravel()[chunk] = self._field(place * (stride * scale) + offset)
+            self.evaluated += len(chunk)
+            if self._progress is not None:
+                self._progress(self.evaluated, max(ahead, self.evaluated))
+        self.known.ravel()[samples] = True
+
+
+def _still_to_come(stride: int) -> int:
+    """Samples of this level and the finer ones over those of this level: four times as many at every halving."""
+    return (4 * stride**2 - 1) // 3
+
+
+def _chunks(samples: Indices) -> Iterator[Indices]:
+    for start in range(0, len(samples), _CHUNK):
+        yield samples[start : start + _CHUNK]
+
+
+def _extremes(values: Floats) -> tuple[Floats, Floats]:
+    """Of the eight corners of every cell: [n - 1, n - 1, n - 1] each."""
+    low = high = values
+    for axis in range(3):
+        head = (slice(None),) * axis
+        low = np.minimum(low[(*head, slice(1, None))], low[(*head, slice(None, -1))])
+        high = np.maximum(high[(*head, slice(1, None))], high[(*head, slice(None, -1))])
+    return low, high
+
+
+def _doubtful(values: Floats) -> npt.NDArray[np.bool_]:
+    """Cells that the surface crosses, or may cross."""
+    low, high = _extremes(values)
+    return (high - low >= _ALIKE) | ((low <= LEVEL) & (high > LEVEL))
+
+
+def _spread(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Samples [2 n + 1, ...] of the grid of half the cell size that lie in or on ``cells`` [n, n, n]."""
+    for axis in range(3):
+        head = (slice(None),) * axis
+        wide = np.zeros((*cells.shape[:axis], 2 * cells.shape[axis] + 1, *cells.shape[axis + 1 :]), bool)
+        wide[(*head, slice(1, None, 2))] = cells
+        wide[(*head, slice(0, -1, 2))] = cells
+        wide[(*head, slice(2, None, 2))] |= cells
+        cells = wide
+    return cells
+
+
+def _doubled(values: Floats) -> Floats:
+    """Linearly interpolated between the samples: [2 n - 1, 2 n - 1, 2 n - 1]."""
+    for axis in range(3):
+        head = (slice(None),) * axis
+        fine = np.empty((*values.shape[:axis], 2 * values.shape[axis] - 1, *values.shape[axis + 1 :]), np.float32)
+        fine[(*head, slice(None, None, 2))] = values
+        between = fine[(*head, slice(1, None, 2))]
+        np.add(values[(*head, slice(1, None))], values[(*head, slice(None, -1))], out=between)
+        between *= 0.5
+        values = fine
+    return values
+
+
+def _neighbours(samples: Indices, side: int) -> Indices:
+    """All samples of the cells about ``samples``, once each."""
+    if not samples.size:
+        return samples
+    place = np.stack(np.unravel_index(samples, (side,) * 3))
+    steps = np.array(list(product((-1, 0, 1), repeat=3))).T
+    around = (place[:, :, None] + steps[:, None]).reshape(3, -1).clip(0, side - 1)
+    return np.unique(np.ravel_multi_index(tuple(around), (side,) * 3)).astype(np.int64)
+
+
+def _published(field: Field, resolution: int, first: int, progress: Progress | None) -> Grid:
+    """``eval_grid_octree`` of the published code, sample by sample.
+
+    The last plane of every axis is never evaluated; cells of equal corners are filled far faces and evaluated corners
+    included, later cells over earlier ones; the last slab of cells is never filled. y points down in this grid.
+    """
+    values: Floats = np.zeros((resolution,) * 3, np.float32)
+    unknown = np.zeros(values.shape, bool)
+    unknown[:-1, :-1, :-1] = True
+    scale: Floats = np.array([2, -2, 2], np.float32) / resolution
+    offset: Floats = np.array([-1, 1, -1], np.float32)
+    evaluated, stride = 0, resolution // first
+    while True:
+        asked = np.zeros(values.shape, bool)
+        asked[::stride, ::stride, ::stride] = unknown[::stride, ::stride, ::stride]
+        samples = np.flatnonzero(asked)
+        ahead = evaluated + len(samples) * _still_to_come(stride)
+        for chunk in _chunks(samples):
+            place = np.stack(np.unravel_index(chunk, values.shape), axis=1).astype(np.float32)
+            values.ravel()[chunk] = field(place * scale + offset)
+            evaluated += len(chunk)
+            if progress is not None:
+                progress(evaluated, ahead)
+        unknown &= ~asked
+        if stride == 1:
+            return Grid(values, scale, offset, evaluated)
+        _fill(values, unknown, stride)
+        stride //= 2
+
+
+def _fill(values: Floats, unknown: npt.NDArray[np.bool_], stride: int) -> None:
+    """Fill, in place, cells of about equal corners whose middle is unknown, in ascending order of their places."""
+    low, high = _extremes(values[::stride, ::stride, ::stride])
+    middle = slice(stride // 2, -stride, stride)
+    cells = np.flatnonzero((high - low < _ALIKE) & unknown[middle, middle, middle])
+    corner = np.stack(np.unravel_index(cells, low.shape)) * stride
+    content = ((high + low) / 2).ravel()[cells]
+    # A sample on a face belongs to several cells, and the last one wins: the one whose near face it is. So far faces
+    # are written first, of the slowest axis before the others.
+    for far in product((True, False), repeat=3):
+        for step in product(*((stride,) if end else range(stride) for end in far)):
+            at = tuple(corner + np.array(step)[:, None])
+            values[at], unknown[at] = content, False
