@@ -138,7 +138,9 @@ def published(listing):
     def fill(name, gain=1.0, onedim=1.0):
         shapes = listing(name)
         spectral = {key for key in shapes if key.endswith(("weight_u", "weight_v"))}
-        tensors = {key: tensor_by_formula(key, shape, gain, onedim) for key, shape in shapes.items() if key not in spectral}
+        tensors = {
+            key: tensor_by_formula(key, shape, gain, onedim) for key, shape in shapes.items() if key not in spectral
+        }
         for layer in {key.rsplit(".", 1)[0] for key in spectral}:
             tensors[f"{layer}.weight_u"], tensors[f"{layer}.weight_v"] = spectral_pair(tensors, layer)
         return tensors

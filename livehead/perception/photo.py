@@ -40,6 +40,13 @@ def read_photo(path: str | os.PathLike[str]) -> Image:
     return _decoded(file, str(file), None)
 
 
+def read_cutout(path: str | os.PathLike[str]) -> Image:
+    """As ``read_photo``, transparent parts kept: uint8 [H, W, 4] RGBA with straight alpha. Raises: SourceError."""
+    file = Path(path)
+    _require_file(file)
+    return _decoded(file, str(file), None, keep_alpha=True)
+
+
 def decode_photo(data: bytes, name: str, most_pixels: int) -> Image:
     """As ``read_photo``, of a file's content; more than ``most_pixels`` are refused by the header.
 
@@ -50,7 +57,7 @@ def decode_photo(data: bytes, name: str, most_pixels: int) -> Image:
     return _decoded(io.BytesIO(data), name, most_pixels)
 
 
-def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None) -> Image:
+def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None, *, keep_alpha: bool = False) -> Image:
     too_large = SourceError(
         f"{name} has far more pixels than a photo needs", "save a copy with a long side of 4000 or less", subject=name
     )
@@ -60,7 +67,8 @@ def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None) -> Ima
             with Pillow.open(file, formats=_known_formats()) as opened:
                 if most_pixels is not None and opened.width * opened.height > most_pixels:
                     raise too_large
-                picture = _to_rgb(_reduced(opened))
+                reduced = _reduced(opened)
+                picture = _to_rgba(reduced) if keep_alpha else _to_rgb(reduced)
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
         raise too_large from error
     except UnidentifiedImageError as error:
@@ -134,6 +142,18 @@ def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
     if profile and picture.mode in ("RGB", "CMYK"):
         picture = _through_profile(picture, profile)
     return picture.convert("RGB")
+
+
+def _to_rgba(picture: Pillow.Image) -> Pillow.Image:
+    """Any 8-bit mode to sRGB with straight alpha, opaque where the file has none."""
+    if "A" not in picture.getbands():
+        return _to_rgb(picture).convert("RGBA")
+    alpha = picture.getchannel("A")
+    colour = picture.convert("RGB")  # drops alpha, mixes nothing
+    if profile := picture.info.get("icc_profile"):
+        colour = _through_profile(colour, profile)
+    colour.putalpha(alpha)
+    return colour
 
 
 def _through_profile(picture: Pillow.Image, profile: bytes) -> Pillow.Image:

@@ -43,8 +43,8 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     if "bottleneck.r0.norm1.weight" in shapes and "conv_rgba.0.weight" in shapes:
         return "conr-rgbadecodernet"
     if "backbone.1.norm.weight" in shapes:
-        sees = shapes.get("backbone.0.weight", ())[1:2]
-        return {(3,): "conr-udpparsernet", (4,): "conr-target_pose_encoder"}.get(sees)
+        planes = (*shapes.get("backbone.0.weight", ()), 0, 0)[1]
+        return {3: "conr-udpparsernet", 4: "conr-target_pose_encoder"}.get(planes)
     if "conv_rgba.weight" in shapes or {"net.0.main.0.weight", "net.3.main.1.main.0.weight"} <= shapes.keys():
         return _SUCCESSOR
     return None

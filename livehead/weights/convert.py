@@ -43,8 +43,8 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     - ``dagan-pose-encoder-{18,50}``: as the depth encoder, of two pictures side by side [B, 6, S, S];
     - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> PoseEstimate(CameraMotion, intrinsics [B, 3, 3])``;
     - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3];
-    - ``conr-udpparsernet``: ``(picture) -> Parsed(udp, features)``; colours are times alpha, ``udp`` [B, 4, S, S] is not
-      yet clamped (``detect`` clamps), ``features`` are five maps, the coarsest first;
+    - ``conr-udpparsernet``: ``(picture) -> Parsed(udp, features)``; colours are times alpha, ``udp`` [B, 4, S, S] is
+      not yet clamped (``detect`` clamps), ``features`` are five maps, the coarsest first;
     - ``conr-target_pose_encoder``: ``(target) -> [five feature maps, the coarsest first]`` of [B, 4, S, S]: X, Y and Z
       times visibility, and visibility;
     - ``conr-shader``: ``(reference [B, V, 4, S, S], features, target) -> message [B, 64, S, S]``: RGBA of V views,

@@ -33,9 +33,7 @@ class Conr(nn.Module):
         """
         batch, count = views.shape[:2]
         colour, alpha = views[:, :, :3], views[:, :, 3:]
-        features = [
-            feature.unflatten(0, (batch, count)) for feature in self.parser.features(colour.flatten(0, 1))
-        ]
+        features = [feature.unflatten(0, (batch, count)) for feature in self.parser.features(colour.flatten(0, 1))]
         return encode_sheet(torch.cat([colour * alpha, alpha], dim=2), features)
 
     def aim(self, pose: Tensor) -> list[Tensor]:

@@ -57,12 +57,8 @@ def test_every_level_of_a_tiny_shader_with_three_views(parity, uniform):
     shader.load_state_dict(prefixed(fixture, "sd/"))
     decoder.load_state_dict(prefixed(fixture, "dec/"))
     sides = (4, 8, 16, 32, 64)
-    target = [
-        formula_input(uniform, f"target{i}", (1, sizes.target[i], s, s), -1) for i, s in enumerate(sides)
-    ]
-    features = [
-        formula_input(uniform, f"ref{i}", (1, 3, sizes.features[i], s, s), -1) for i, s in enumerate(sides)
-    ]
+    target = [formula_input(uniform, f"target{i}", (1, sizes.target[i], s, s), -1) for i, s in enumerate(sides)]
+    features = [formula_input(uniform, f"ref{i}", (1, 3, sizes.features[i], s, s), -1) for i, s in enumerate(sides)]
     reference = formula_input(uniform, "xref", (1, 3, 4, 128, 128), 0)
     levels = shader.levels(encode_sheet(reference, features), target)
     names = {"flow": 0, "msg": 1, "msgflow": 2, "loc": 3, "locflow": 4, "mask": 5}

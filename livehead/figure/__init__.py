@@ -1,0 +1,1 @@
+"""Whole figures: bodies that stand, move and are seen."""
