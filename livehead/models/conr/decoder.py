@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.blocks import relu
+from livehead.models.memory import interleaved
 
 
 class Refine(nn.Module):
@@ -34,4 +35,5 @@ class RgbaDecoder(nn.Module):
         self.conv_rgba = nn.Sequential(nn.Conv2d(channels, 4, 3, padding=1))
 
     def forward(self, message: Tensor) -> Tensor:
-        return torch.sigmoid(self.conv_rgba(self.bottleneck(message)).float())
+        x = interleaved([message], self.conv_rgba[0].weight.dtype)
+        return torch.sigmoid(self.conv_rgba(self.bottleneck(x)).float())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from livehead.models.conr.pyramid import resized
 from livehead.models.grid import warp_pixels
+from livehead.models.memory import interleaved, planar
 
 LEVELS = 6
 _FLOWS = 32  # planes of a flow that moves sixteen shares of the channels, each its own way
@@ -91,8 +92,8 @@ def _six(width: int) -> nn.Sequential:
 
 
 class SheetCode(NamedTuple):
-    """All that depends on the sheet alone. ``references``: the views' RGBA at the size of each level, [B, V, 4, s, s]
-    float32; ``features``: the parser's, [B, V, C, s, s], coarse to fine."""
+    """All that depends on the sheet alone, float32. ``references``: the views' RGBA at the size of each level, [B, V, 4,
+    s, s]; ``features``: the parser's, [B, V, C, s, s], coarse to fine."""
 
     references: list[Tensor]
     features: list[Tensor]
@@ -139,7 +140,7 @@ class Shader(nn.Module):
         steps: list[tuple[BlockOutput, Tensor]] = []
         views = _beginning(code)
         for level in range(LEVELS):
-            aim = target[level].repeat_interleave(count, dim=0) if level < len(target) else None
+            aim = _to_each(planar(target[level]), count) if level < len(target) else None
             output = self._block(level, views, aim)
             views, message = _next(level, output, views.flow, code)
             steps.append((output, message))
@@ -147,14 +148,10 @@ class Shader(nn.Module):
 
     def _block(self, level: int, views: _Views, target: Tensor | None) -> BlockOutput:
         order = (views.flow, target, views.reference, views.feature, views.all_flow, views.all_reference)
-        dtype = self.decoder_blocks[0].conv0[1].weight.dtype
-        parts = [part.to(dtype) for part in (*order, views.message, views.local) if part is not None]
-        whole = torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
-        planes = self.decoder_blocks[level](whole)
-        flow, message, message_flow, local, local_flow, mask = planes.split(self.sizes.given(level), dim=1)
-        return BlockOutput(
-            flow.float(), message, message_flow.float(), local, local_flow.float(), torch.sigmoid(mask.float())
-        )
+        present = [part for part in (*order, views.message, views.local) if part is not None]
+        given = self.decoder_blocks[level](interleaved(present, self.decoder_blocks[0].conv0[1].weight.dtype))
+        *planes, mask = planar(given).split(self.sizes.given(level), dim=1)
+        return BlockOutput(*planes, torch.sigmoid(mask))
 
 
 def encode_sheet(reference: Tensor, features: Sequence[Tensor]) -> SheetCode:
@@ -164,7 +161,8 @@ def encode_sheet(reference: Tensor, features: Sequence[Tensor]) -> SheetCode:
     sizes = [feature.shape[3:] for feature in features]
     whole = reference.flatten(0, 1).float()
     small = [resized(whole, size).unflatten(0, (batch, count)) for size in (*sizes, whole.shape[2:])]
-    return SheetCode(small, list(features))
+    described = [planar(feature.flatten(0, 1)).unflatten(0, (batch, count)) for feature in features]
+    return SheetCode(small, described)
 
 
 def _beginning(code: SheetCode) -> _Views:
@@ -189,9 +187,13 @@ def _next(level: int, output: BlockOutput, flow: Tensor, code: SheetCode) -> tup
     feature = warp_pixels(code.features[after].flatten(0, 1), flow) if after < len(code.features) else None
     local = warp_pixels(resized(output.local, size), _resized_flow(output.local_flow, size))
     together = (_agreed(part, weights[:, :1], count) for part in (flow, reference))
-    all_flow, all_reference = (part.repeat_interleave(count, dim=0) for part in together)
-    views = _Views(flow, reference, feature, local, all_flow, all_reference, agreed.repeat_interleave(count, dim=0))
-    return views, agreed
+    all_flow, all_reference, all_message = (_to_each(part, count) for part in (*together, agreed))
+    return _Views(flow, reference, feature, local, all_flow, all_reference, all_message), agreed
+
+
+def _to_each(planes: Tensor, count: int) -> Tensor:
+    """Of every sample [B, C, h, w] for each of its views: [B V, C, h, w]."""
+    return planes if count == 1 else planes.repeat_interleave(count, dim=0)
 
 
 def _resized_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
@@ -209,4 +211,5 @@ def _weights(mask: Tensor, count: int) -> Tensor:
 
 def _agreed(planes: Tensor, weights: Tensor, count: int) -> Tensor:
     """The weighted sum over ``count`` views: [B, C, h, w]."""
-    return (planes * weights.to(planes.dtype)).unflatten(0, (-1, count)).sum(dim=1)
+    weighted = planes * weights
+    return weighted if count == 1 else weighted.unflatten(0, (-1, count)).sum(dim=1)
