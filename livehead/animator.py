@@ -8,27 +8,39 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, cast
+
+from typing_extensions import TypeVar
 
 from livehead.clock import now_ns
 from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.governor import Quality
-from livehead.interfaces import Avatar, Driver, Inputs, Renderer
+from livehead.interfaces import Avatar, Driver, Inputs, Motion, Renderer
 from livehead.motion.keypoints import Keypoints
 from livehead.renderers.fade import CrossFade
 
 
-class Transfer(Protocol):
+class Seen(Motion, Protocol):
+    """A motion that tells whether there was anybody to be seen."""
+
+    @property
+    def seen(self) -> bool: ...
+
+
+MotionT = TypeVar("MotionT", bound=Seen, default=Keypoints)
+
+
+class Transfer(Protocol[MotionT]):
     """From the performer's motion to the avatar's: ``MotionTransfer``."""
 
-    def apply(self, driving: Keypoints) -> Keypoints: ...
+    def apply(self, driving: MotionT, /) -> MotionT: ...
 
 
-class Presence(Protocol):
+class Presence(Protocol[MotionT]):
     """Idle motion while the performer is not seen, eased in and out: ``motion.presence.Presence``."""
 
-    def apply(self, motion: Keypoints, now_ns: int) -> Keypoints: ...
+    def apply(self, motion: MotionT, now_ns: int, /) -> MotionT: ...
 
 
 class Composition(Protocol):
@@ -38,17 +50,17 @@ class Composition(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class Scene(Generic[MotionT]):
     """One avatar with everything that is its own."""
 
     name: str
     avatar: Avatar
-    transfer: Transfer
-    presence: Presence
+    transfer: Transfer[MotionT]
+    presence: Presence[MotionT]
     composition: Composition
 
 
-class Animator:
+class Animator(Generic[MotionT]):
     """Animates one of ``scenes`` at a time.
 
     ``watch``: called with each motion as the driver estimates it, on the driver's thread (a recorder, say).
@@ -57,12 +69,12 @@ class Animator:
 
     def __init__(
         self,
-        driver: Driver[Keypoints],
-        renderer: Renderer[Any, Any, Keypoints],
-        scenes: Sequence[Scene],
+        driver: Driver[MotionT],
+        renderer: Renderer[Any, Any, MotionT],
+        scenes: Sequence[Scene[MotionT]],
         *,
         fade_s: float = 0.3,
-        watch: Callable[[Keypoints], None] | None = None,
+        watch: Callable[[MotionT], None] | None = None,
     ) -> None:
         if driver.motion_set not in renderer.motion_sets:
             taken = ", ".join(sorted(renderer.motion_sets))
@@ -83,35 +95,36 @@ class Animator:
         self._looked = 0
         self._looked_ns = 0
         self._size = renderer.size
-        self._motion: Keypoints | None = None
+        self._motion: MotionT | None = None
         self._picture: Image | None = None
         self._requests: deque[Callable[[], None]] = deque()
         self.frozen = False
         """While set, ``draw`` gives its last picture again."""
 
     @property
-    def scene(self) -> Scene:
+    def scene(self) -> Scene[MotionT]:
         """The scene that was asked for last."""
         return self._scenes[self._wanted]
 
     @property
-    def scenes(self) -> Sequence[Scene]:
+    def scenes(self) -> Sequence[Scene[MotionT]]:
         """All scenes, in the order of ``next_scene``."""
         return tuple(self._scenes)
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: Inputs) -> MotionT:
         """The performer's motion; with a lower tracking rate, every n-th call looks and the others repeat it."""
         self._looked += 1
         last = self._motion
         if last is not None and self._looked % self._track_every:
-            return replace(last, captured_ns=last.captured_ns + inputs.now_ns - self._looked_ns)
+            captured_ns = last.captured_ns + inputs.now_ns - self._looked_ns
+            return cast(MotionT, replace(cast(Any, last), captured_ns=captured_ns))
         motion = self._driver.estimate(inputs)
         self._motion, self._looked_ns = motion, inputs.now_ns
         if self._watch is not None:
             self._watch(motion)
         return motion
 
-    def draw(self, motion: Keypoints) -> Image:
+    def draw(self, motion: MotionT) -> Image:
         """The picture to send: uint8 [H, W, 3] RGB."""
         while self._requests:
             self._requests.popleft()()
@@ -134,7 +147,7 @@ class Animator:
         """Both halves: from inputs to the picture to send."""
         return self.draw(self.estimate(inputs))
 
-    def next_scene(self) -> Scene:
+    def next_scene(self) -> Scene[MotionT]:
         """Change to the next avatar with a short cross-fade; gives it. Callable from any thread."""
         self._wanted = (self._wanted + 1) % len(self._scenes)
         return self._scenes[self._wanted]

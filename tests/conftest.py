@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from livehead.models.blocks import AntiAlias
+from livehead.models.conr.build import ConrSizes, build_conr
+from livehead.models.conr.shader import ShaderSizes
 from livehead.models.dagan.build import (
     DaganSizes,
     HourglassSizes,
@@ -51,6 +53,12 @@ def parity():
     return read
 
 
+@pytest.fixture(scope="session", name="uniform")
+def uniform_fixture():
+    """``uniform(key, count)``: the formula itself, for inputs that are not stored."""
+    return uniform
+
+
 def uniform(key, count):
     """The formula's u in [-1, 1) for the first ``count`` elements of the tensor called ``key``."""
     h = np.arange(count, dtype=np.uint32) * np.uint32(2654435761) + np.uint32(zlib.crc32(key.encode()))
@@ -62,7 +70,7 @@ def uniform(key, count):
     return h / 2**32 * 2 - 1
 
 
-def tensor_by_formula(key, shape, gain=1.0):
+def tensor_by_formula(key, shape, gain=1.0, onedim=1.0):
     u = uniform(key, int(np.prod(shape)))
     part = key.rsplit(".", 1)[-1]
     if part == "num_batches_tracked":
@@ -73,7 +81,7 @@ def tensor_by_formula(key, shape, gain=1.0):
     if part in scales:
         values = scales[part]
     elif len(shape) <= 1:
-        values = 1 + 0.1 * u
+        values = onedim + 0.1 * u
     else:
         values = gain * u * np.sqrt(6 / np.prod(shape[1:]))
     return torch.from_numpy(values.astype(np.float32).reshape(shape))
@@ -106,6 +114,21 @@ def tiny_dagan():
 
 
 @pytest.fixture(scope="session")
+def tiny_conr():
+    """All of CoNR at tiny width, at random, in fp32."""
+    levels = (16, 16, 16, 16, 16)
+    shader = ShaderSizes(
+        target=(64, 32, 16, 8, 8), features=(256, 128, 64, 32, 8), messages=(*levels, 16), locals=(*levels, 0), width=8
+    )
+    torch.manual_seed(0)
+    network = build_conr(ConrSizes(width=8, rises=(32, 16, 16, 8, 8), shader=shader))
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            torch.nn.init.kaiming_uniform_(module.weight)  # as lively as trained ones
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
 def listing():
     """``listing(name)``: shapes by key of a published state dict."""
 
@@ -120,12 +143,14 @@ def listing():
 
 @pytest.fixture(scope="session")
 def published(listing):
-    """``published(listing name, gain, wanted)``: that state dict, or the keys of it that are wanted, by the formula."""
+    """``published(listing name, gain, onedim, wanted)``: that state dict by the formula, or those keys of it."""
 
-    def fill(name, gain=1.0, wanted=lambda key: True):
+    def fill(name, gain=1.0, onedim=1.0, wanted=lambda key: True):
         shapes = {key: shape for key, shape in listing(name).items() if wanted(key)}
         spectral = {key for key in shapes if key.endswith(("weight_u", "weight_v"))}
-        tensors = {key: tensor_by_formula(key, shape, gain) for key, shape in shapes.items() if key not in spectral}
+        tensors = {
+            key: tensor_by_formula(key, shape, gain, onedim) for key, shape in shapes.items() if key not in spectral
+        }
         for layer in {key.rsplit(".", 1)[0] for key in spectral}:
             tensors[f"{layer}.weight_u"], tensors[f"{layer}.weight_v"] = spectral_pair(tensors, layer)
         return tensors

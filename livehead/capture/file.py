@@ -146,6 +146,19 @@ class FileCapture:
             log.warning("%s: %d damaged frames skipped", self.path, self.bad_frames)
 
 
+def video_frames(path: str | Path) -> Iterator[VideoFrame]:
+    """The pictures of a video file as ``FileCapture`` gives them offline, for a reader with a thread of its own.
+
+    Raises: CaptureError.
+    """
+    empty = True
+    for frame in FileCapture(path, live=False)._read():
+        empty = False
+        yield frame
+    if empty:
+        raise CaptureError(f"{path} holds no readable picture", "give another video", subject=str(path))
+
+
 class AudioFileCapture:
     """The sound of a file in blocks, at its own pace when ``live``.
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from livehead.capture.file import FileCapture
 from livehead.commands.compose import Company, assemble, make_driver, open_portraits
+from livehead.commands.conr import is_figure
 from livehead.commands.film import film, photo_size, sound_frames
 from livehead.commands.options import add_picture_arguments, say, settings_from
 from livehead.concurrency import Worker
@@ -26,6 +27,7 @@ from livehead.motion.best_frame import best_frame
 from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
 from livehead.perception.portrait import Portrait, propose_crop
+from livehead.perception.udp import AXES
 from livehead.renderers.panels import PanelRenderer
 from livehead.renderers.store import AvatarStore
 
@@ -33,10 +35,12 @@ _SKIN = 468  # points of the face mesh without the irises
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--avatar", type=Path, required=True, metavar="PHOTO", help="whom to animate, with consent")
-    parser.add_argument(
-        "--driving", type=Path, metavar="VIDEO", help="the performer; with --audio alone, its speech is"
-    )
+    whom = "whom to animate: a photo, with consent, or a folder with a character sheet (cut-out pictures)"
+    parser.add_argument("--avatar", type=Path, required=True, metavar="PHOTO|SHEET", help=whom)
+    performer = "the performer, in a video; of a character sheet also a folder of ultra-dense poses or pictures"
+    parser.add_argument("--driving", type=Path, metavar="VIDEO|FOLDER", help=f"{performer}; with --audio alone: speech")
+    axes = "what the first three channels of ultra-dense poses hold, as xyz, zxy or xzy"
+    parser.add_argument("--udp-axes", default=AXES, metavar="ORDER", help=axes)
     sound = "speech, from any audio or video file; beside --driving: sound instead of the video's own"
     parser.add_argument("--audio", type=Path, metavar="FILE", help=sound)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="the result")
@@ -50,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Two passes: the performer's motion and his neutral face, then the pictures. Speech alone takes one."""
+    """A character sheet is drawn in poses. A photo is moved in two passes: the performer's motion and his neutral face,
+    then the pictures; speech alone takes one."""
+    if is_figure(args.avatar, vars(args).get("model", "auto")):
+        from livehead.commands.animate_figure import animate_figure
+
+        return animate_figure(args)
     if args.driving is None:
         from livehead.commands.animate_audio import animate_audio
 
@@ -73,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
     company = assemble(settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size)
     end_ns = watched.motions[-1].captured_ns
-    sound = _sound(args.audio or args.driving, end_ns, wanted=args.audio is not None)
+    sound = sound_of(args.audio or args.driving, end_ns, wanted=args.audio is not None)
     draw = _with_panels(company) if args.debug_panels else company.animator.draw
     asyncio.run(film(draw, watched.motions, sound, args.out, len(watched.motions)))
     taken_s = time.monotonic() - started
@@ -163,8 +172,8 @@ def _with_panels(company: Company) -> Callable[[Keypoints], Image]:
     return draw
 
 
-def _sound(path: Path, end_ns: int, *, wanted: bool) -> Iterator[AudioFrame] | None:
-    """The sound of ``path`` up to ``end_ns``; None without any, unless it was asked for. Raises: CaptureError."""
+def sound_of(path: Path, end_ns: int | None, *, wanted: bool) -> Iterator[AudioFrame] | None:
+    """The sound of ``path``, up to ``end_ns`` if given; None without any, unless it was wanted. Raises: CaptureError."""
     frames = sound_frames(path, end_ns)
     try:
         first = next(frames, None)

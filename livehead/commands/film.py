@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from livehead.clock import NS
 from livehead.concurrency import Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
-from livehead.motion.keypoints import Keypoints
+from livehead.interfaces import Motion
 from livehead.perception.portrait import Portrait
 from livehead.perception.sound import sound_blocks
 from livehead.pipeline import TIME_BASE
@@ -21,9 +22,12 @@ SOUND_RATE = 48_000
 LONGEST_SIDE = 1280  # of a video that takes its size from the photo
 
 
+MotionT = TypeVar("MotionT", bound=Motion)
+
+
 async def film(
-    draw: Callable[[Keypoints], Image],
-    motions: Iterable[Keypoints],
+    draw: Callable[[MotionT], Image],
+    motions: Iterable[MotionT],
     sound: Iterator[AudioFrame] | None,
     out: Path,
     total: int | None = None,

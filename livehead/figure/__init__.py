@@ -1,1 +1,1 @@
-"""The figure: meshes, their pictures, and what moves them."""
+"""Whole figures: bodies and meshes that stand, move and are seen."""

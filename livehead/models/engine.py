@@ -173,8 +173,46 @@ class PackedConv(nn.Module):
         return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.shape, "none", [], "")
 
 
+class PackedDoubling(nn.Module):
+    """A transposed convolution that doubles the size, as one packed convolution with a quarter of the output each for
+    even and odd rows and columns: twice as fast, as oneDNN's own has no packed form."""
+
+    def __init__(self, conv: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.out = conv.out_channels
+        # an even line is made of the line before and its own by these rows of the kernel, an odd one of its own and
+        # the next
+        taps = [[3, 1], [2, 0]]
+        kernels = [conv.weight[:, :, rows][:, :, :, columns] for rows in taps for columns in taps]
+        quarters = nn.Conv2d(conv.in_channels, 4 * self.out, 2, padding=1, bias=conv.bias is not None)
+        quarters.weight = nn.Parameter(torch.cat(kernels, dim=1).transpose(0, 1).contiguous(), requires_grad=False)
+        if conv.bias is not None:
+            quarters.bias = nn.Parameter(conv.bias.detach().repeat(4), requires_grad=False)
+        self.quarters = PackedConv(quarters)
+
+    @staticmethod
+    def replaces(layer: nn.Module) -> bool:
+        """Whether ``layer`` is one of this kind."""
+        if not isinstance(layer, nn.ConvTranspose2d) or layer.groups != 1 or layer.output_padding != (0, 0):
+            return False
+        return (layer.kernel_size, layer.stride, layer.padding, layer.dilation) == ((4, 4), (2, 2), (1, 1), (1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        quarters = self.quarters(x.contiguous(memory_format=torch.channels_last))
+        whole = torch.empty(
+            (batch, self.out, 2 * height, 2 * width), dtype=x.dtype, memory_format=torch.channels_last
+        )
+        for number, quarter in enumerate(quarters.split(self.out, dim=1)):
+            row, column = divmod(number, 2)
+            whole[:, :, row::2, column::2] = quarter[:, :, row : row + height, column : column + width]
+        return whole
+
+
 def _pack_convolutions(network: nn.Module) -> None:
     for block in list(network.modules()):
         for name, child in block.named_children():
-            if type(child) is nn.Conv2d and child.padding_mode == "zeros" and child.weight.dtype == torch.bfloat16:
+            if PackedDoubling.replaces(child) and child.weight.dtype == torch.bfloat16:
+                setattr(block, name, PackedDoubling(child))
+            elif type(child) is nn.Conv2d and child.padding_mode == "zeros" and child.weight.dtype == torch.bfloat16:
                 setattr(block, name, PackedConv(child))

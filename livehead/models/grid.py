@@ -98,6 +98,23 @@ def sample_corners(features: Tensor, places: Tensor) -> Tensor:
     return _sums(features, *_corners_or_nothing(x, y, height, width))
 
 
+def warp_pixels(features: Tensor, flow: Tensor) -> Tensor:
+    """Features [B, C, H, W] float32 looked up backwards along ``flow`` [B, 2 G, H, W] in pixels; beyond the border it repeats.
+
+    Group ``g`` of the flow's planes (dx, dy) moves the g-th of G equal shares of the channels. CoNR's convention: a
+    pixel's place is its number, so that the first and last pixels' centres are the ends of its [-1, 1].
+    """
+    batch, channels, height, width = features.shape
+    groups = flow.shape[1] // 2
+    moves = flow.reshape(batch * groups, 2, height, width)
+    x = torch.arange(width, device=flow.device, dtype=torch.float32) + moves[:, 0]
+    y = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None] + moves[:, 1]
+    corners = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], dim=-1)
+    shares = features.reshape(batch * groups, channels // groups, height, width)
+    sampled = F.grid_sample(shares, corners, mode="bilinear", padding_mode="border", align_corners=True)
+    return sampled.reshape(features.shape)
+
+
 _GATHER_FROM = 8  # channels
 
 

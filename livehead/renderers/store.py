@@ -18,6 +18,7 @@ from livehead.config import HOME
 from livehead.frames import Image
 from livehead.interfaces import AvatarT, Renderer
 from livehead.perception.portrait import Portrait, photo_digest, prepare_portrait
+from livehead.perception.sheet import CharacterSheet
 from livehead.renderers.archive import ArchiveError, read_archive, write_archive
 
 _FILES_AT_MOST = 100  # of one to thirty megabytes each; those used longest ago go first
@@ -54,6 +55,13 @@ class AvatarStore:
         details = f"{kind.__module__} {version} {portrait.crop} {portrait.image.shape}"
         path = self._path(portrait.digest, kind.__name__, details)
         return self._kept(path, kind, lambda: renderer.prepare(portrait))
+
+    def figure(
+        self, sheet: CharacterSheet, renderer: Renderer[CharacterSheet, AvatarT, Any], kind: type[AvatarT], version: str
+    ) -> AvatarT:
+        """As ``avatar``, of a character sheet. Raises: SourceError."""
+        path = self._path(sheet.digest, kind.__name__, f"{kind.__module__} {version}")
+        return self._kept(path, kind, lambda: renderer.prepare(sheet))
 
     def consent_shown(self, digest: str) -> bool:
         """Whether ``remember_consent_shown`` was called for the photo of this digest."""

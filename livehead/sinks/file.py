@@ -56,8 +56,7 @@ class FileSink:
         return self._recording.frames
 
     async def __aenter__(self) -> FileSink:
-        if self.path.suffix.lower() != ".mp4":
-            raise SinkError(f"cannot record to {self.path}", "give a name that ends in .mp4", subject=str(self.path))
+        require_mp4(self.path)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
             await self._worker.run(self._guarded, self._recording.open)
@@ -82,6 +81,12 @@ class FileSink:
         except (OSError, av.error.FFmpegError) as error:
             self._failed = True
             raise _explained(self.path, error) from error
+
+
+def require_mp4(path: Path) -> None:
+    """Raises: SinkError for a name that no recording can have."""
+    if path.suffix.lower() != ".mp4":
+        raise SinkError(f"cannot record to {path}", "give a name that ends in .mp4", subject=str(path))
 
 
 class _Recording:

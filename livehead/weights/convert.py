@@ -43,6 +43,14 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     - ``dagan-pose-encoder-{18,50}``: as the depth encoder, of two pictures side by side [B, 6, S, S];
     - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> PoseEstimate(CameraMotion, intrinsics [B, 3, 3])``;
     - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3];
+    - ``conr-udpparsernet``: ``(picture) -> Parsed(udp, features)``; colours are times alpha, ``udp`` [B, 4, S, S] is
+      not yet clamped (``detect`` clamps), ``features`` are five maps, the coarsest first;
+    - ``conr-target_pose_encoder``: ``(target) -> [five feature maps, the coarsest first]`` of [B, 4, S, S]: X, Y and Z
+      times visibility, and visibility;
+    - ``conr-shader``: ``(reference [B, V, 4, S, S], features, target) -> message [B, 64, S, S]``: RGBA of V views,
+      colours times alpha twice, the parser's features of them [B, V, C, s, s], the pose encoder's [B, C, s, s];
+      ``levels`` gives what every block did;
+    - ``conr-rgbadecodernet``: ``(message) -> RGBA [B, 4, S, S]`` in [0, 1], straight alpha;
     - ``openpose-{body25,coco18,mpi15}``: ``(picture [B, 3, H, W], BGR, x / 256 - 0.5) -> maps [B, P + 1 + 2 L, H / 8,
       W / 8]``: a heat map of each part, the background, then the limbs' affinity fields (``openpose.skeletons``);
     - ``openpose-{hand21,face70}``: the same picture to ``[B, P + 1, H / 8, W / 8]``, the background last;

@@ -20,7 +20,7 @@ from livehead.errors import WeightsChecksumError, WeightsError, WeightsMismatchE
 from livehead.weights.checkpoint import StateDict, file_sha256, read_checkpoint
 from livehead.weights.convert import load_official, names
 from livehead.weights.publication import Publication
-from livehead.weights.published import find_publication, identify, part_of, taken_by
+from livehead.weights.published import REFUSED, find_publication, identify, part_of, taken_by
 from livehead.weights.store import write_file
 
 if TYPE_CHECKING:
@@ -222,6 +222,8 @@ def _recognised(path: Path, found: StateDict) -> str | None:
         if "optim" in found.place or "adam" in path.stem:
             return None
         raise WeightsMismatchError(f"{where} is none of the published networks", "name the published file")
+    if network in REFUSED:
+        raise WeightsMismatchError(f"{where} {REFUSED[network]}", "name the files of the published model itself")
     if network not in names():
         raise WeightsMismatchError(
             f"{where} looks like {network}, which was never published", "name the published file"

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 
 from livehead.errors import ConfigError
 from livehead.registry import suggestion
-from livehead.weights import dagan, openpose, pifuhd
+from livehead.weights import conr, dagan, openpose, pifuhd
 from livehead.weights.publication import Part, Publication
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SYSTEMS = (dagan, openpose, pifuhd)
+SYSTEMS = (dagan, openpose, conr, pifuhd)
 """A module for each published system: its ``layouts``, its ``PUBLICATIONS``, and ``identify``."""
 
 PUBLICATIONS: Mapping[str, Publication] = MappingProxyType(
     {publication.name: publication for system in SYSTEMS for publication in system.PUBLICATIONS}
 )
 """By name."""
+
+REFUSED: Mapping[str, str] = MappingProxyType(conr.REFUSED)
+"""Networks that ``identify`` knows and that cannot be used, and why."""
 
 
 def find_publication(name: str) -> Publication:

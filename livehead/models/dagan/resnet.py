@@ -6,7 +6,7 @@ Of 18 or 50 layers; names are those of torchvision's state dicts, which the publ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch.nn.functional as F
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from livehead.models.blocks import relu
 
 Layers = Literal[18, 50]
+Norm = Callable[[int], nn.Module]
+"""What follows a convolution of that many planes."""
 
 _MEAN, _DEVIATION = 0.45, 0.225  # of colours, the same for all three
 
@@ -22,12 +24,12 @@ _MEAN, _DEVIATION = 0.45, 0.225  # of colours, the same for all three
 class Basic(nn.Module):
     """Two 3 x 3 convolutions beside a short cut."""
 
-    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
+    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: Norm) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = norm(width)
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,14 +41,14 @@ class Basic(nn.Module):
 class Bottleneck(nn.Module):
     """1 x 1, 3 x 3 and 1 x 1 convolutions beside a short cut; the last has four times the width."""
 
-    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
+    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: Norm) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = norm(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.bn3 = norm(4 * width)
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,13 +58,16 @@ class Bottleneck(nn.Module):
         return relu(self.bn3(self.conv3(x)) + beside)
 
 
-def _stage(block: type[Basic | Bottleneck], channels: int, width: int, count: int, stride: int) -> nn.Sequential:
+def residual_stage(
+    block: type[Basic | Bottleneck], channels: int, width: int, count: int, stride: int, norm: Norm = nn.BatchNorm2d
+) -> nn.Sequential:
+    """``count`` blocks after each other; the first takes ``channels`` planes and strides."""
     out = width if block is Basic else 4 * width
     beside = None
     if stride != 1 or channels != out:
-        beside = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
-    rest = [block(out, width, 1, None) for _ in range(count - 1)]
-    return nn.Sequential(block(channels, width, stride, beside), *rest)
+        beside = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
+    rest = [block(out, width, 1, None, norm) for _ in range(count - 1)]
+    return nn.Sequential(block(channels, width, stride, beside, norm), *rest)
 
 
 class ResNet(nn.Module):
@@ -77,10 +82,10 @@ class ResNet(nn.Module):
         self.widths = (64, *(growth * width for width in (64, 128, 256, 512)))
         self.conv1 = nn.Conv2d(3 * frames, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(block, 64, 64, counts[0], 1)
-        self.layer2 = _stage(block, self.widths[1], 128, counts[1], 2)
-        self.layer3 = _stage(block, self.widths[2], 256, counts[2], 2)
-        self.layer4 = _stage(block, self.widths[3], 512, counts[3], 2)
+        self.layer1 = residual_stage(block, 64, 64, counts[0], 1)
+        self.layer2 = residual_stage(block, self.widths[1], 128, counts[1], 2)
+        self.layer3 = residual_stage(block, self.widths[2], 256, counts[2], 2)
+        self.layer4 = residual_stage(block, self.widths[3], 512, counts[3], 2)
 
     @property
     def stages(self) -> Sequence[nn.Module]:

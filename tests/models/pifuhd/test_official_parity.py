@@ -33,7 +33,7 @@ def coarse(published):
 @torch.inference_mode()
 def test_the_whole_network_at_the_published_size(parity, published, coarse, depth):
     fixture = parity("pifuhd-full")
-    fine = published(f"pifuhd-finedepth{depth}", 0.8, lambda key: not key.startswith("netG."))
+    fine = published(f"pifuhd-finedepth{depth}", 0.8, wanted=lambda key: not key.startswith("netG."))
     network = load_official("pifuhd", coarse | fine)
     code = network.encode(fixture["img_coarse"], fixture["img_fine"])
     same(code.front, fixture["nmlF"])

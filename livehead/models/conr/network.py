@@ -1,0 +1,65 @@
+"""CoNR as a whole (Lin et al., "Collaborative Neural Rendering Using Anime Character Sheets", IJCAI 2023).
+
+``encode`` does once what the character sheet alone decides, ``aim`` what the target pose alone does, ``draw`` the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from livehead.models.conr.decoder import RgbaDecoder
+from livehead.models.conr.pyramid import TargetPoseEncoder, UdpParser
+from livehead.models.conr.shader import Shader, SheetCode, encode_sheet
+
+
+class Conr(nn.Module):
+    """The four published networks together. S, the side of all pictures, is a multiple of 128."""
+
+    def __init__(self, parser: UdpParser, pose: TargetPoseEncoder, shader: Shader, decoder: RgbaDecoder) -> None:
+        super().__init__()
+        self.parser = parser
+        self.pose = pose
+        self.shader = shader
+        self.decoder = decoder
+
+    def encode(self, views: Tensor) -> SheetCode:
+        """Of a sheet's ``views`` [B, V, 4, S, S], RGBA in [0, 1], colours times alpha.
+
+        The shader's references carry alpha squared in their soft edges, as in training: what the loader multiplied by
+        alpha was multiplied once more.
+        """
+        batch, count = views.shape[:2]
+        colour, alpha = views[:, :, :3], views[:, :, 3:]
+        features = [feature.unflatten(0, (batch, count)) for feature in self.parser.features(colour.flatten(0, 1))]
+        return encode_sheet(torch.cat([colour * alpha, alpha], dim=2), features)
+
+    def aim(self, pose: Tensor) -> list[Tensor]:
+        """Of ultra-dense poses [B, 4, S, S] in [0, 1]: X, Y, Z, visibility."""
+        return self.pose(target_of(pose))
+
+    def draw(self, code: SheetCode, target: Sequence[Tensor]) -> Tensor:
+        """RGBA [B, 4, S, S] in [0, 1], float32, straight alpha (the published picture is this, colours times alpha)."""
+        return self.decoder(self.shader.agree(code, target))
+
+    def forward(self, views: Tensor, pose: Tensor) -> Tensor:
+        """As the published call: everything anew, the parser's own pose, which nobody asked for, included."""
+        self.parser(views[:, :, :3].flatten(0, 1))
+        return self.draw(self.encode(views), self.aim(pose))
+
+
+def target_of(pose: Tensor) -> Tensor:
+    """What the pose encoder looks at: coordinates only where something is seen."""
+    return torch.cat([pose[:, :3] * pose[:, 3:], pose[:, 3:]], dim=1)
+
+
+def join_sheets(codes: Sequence[SheetCode]) -> SheetCode:
+    """Several sheets with equally many views as one batch."""
+    if len(codes) == 1:
+        return codes[0]
+    return SheetCode(
+        [torch.cat(each) for each in zip(*(code.references for code in codes), strict=True)],
+        [torch.cat(each) for each in zip(*(code.features for code in codes), strict=True)],
+    )

@@ -1,0 +1,141 @@
+"""CoNR's two encoders (Lin et al., "Collaborative Neural Rendering Using Anime Character Sheets", IJCAI 2023).
+
+Both are U-nets on a residual network with instance norms: one reads ultra-dense poses off pictures, and its features
+describe a character's views; of the other, which looks at the target pose, only the features are used. Attribute names
+are those of the published state dicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livehead.models.blocks import relu
+from livehead.models.dagan.resnet import Basic, Bottleneck, Layers, residual_stage
+
+_MEAN, _DEVIATION = 0.6, 0.2970  # of every plane, whether it holds a colour, a coordinate or a share
+
+RISES = (512, 384, 256, 128, 32)
+"""Widths of the decoder's blocks, from the coarsest up."""
+
+
+class InstanceNorm(nn.Module):
+    """Every plane of every picture to mean 0 and deviation 1, then scaled and shifted.
+
+    The statistics are float32 whatever the features' type: of the few places of a coarse map, half precision would
+    leave a mean and deviation of two digits.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(channels, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        exact = x.float()
+        variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
+        scale = self.norm.weight.float()[:, None, None] * torch.rsqrt(variance + self.norm.eps)
+        shift = self.norm.bias.float()[:, None, None] - mean * scale
+        return torch.addcmul(shift, exact, scale).to(x.dtype)
+
+
+class Rise(nn.Module):
+    """Doubled by a transposed convolution, joined as [up, skip], convolved; norm and ReLU after each."""
+
+    def __init__(self, channels: int, skip: int, out: int) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(channels, out, 4, 2, padding=1, bias=False)
+        self.bn1 = InstanceNorm(out)
+        self.conv2 = nn.Conv2d(out + skip, out, 3, padding=1, bias=False)
+        self.bn2 = InstanceNorm(out)
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        x = relu(self.bn1(self.up(x)))
+        return relu(self.bn2(self.conv2(x if skip is None else torch.cat([x, skip], dim=1))))
+
+
+class Pyramid(nn.Module):
+    """Pictures [B, ``channels``, S, S] in [0, 1] to five feature maps, and from these to ``classes`` planes.
+
+    ``pool``: what halves the first map. ``width``: of that map. S is a multiple of 32.
+    """
+
+    def __init__(
+        self, layers: Layers, channels: int, classes: int, pool: nn.Module, width: int, rises: Sequence[int]
+    ) -> None:
+        super().__init__()
+        block, counts, growth = (Basic, (2, 2, 2, 2), 1) if layers == 18 else (Bottleneck, (3, 4, 6, 3), 4)
+        inner = [width * 2**stage for stage in range(4)]
+        outer = [width, *(growth * each for each in inner)]
+        stages = [
+            residual_stage(block, outer[i], inner[i], counts[i], 1 if i == 0 else 2, InstanceNorm) for i in range(4)
+        ]
+        first = nn.Conv2d(channels, width, 7, 2, padding=3, bias=False)
+        self.backbone = nn.Sequential(first, InstanceNorm(width), nn.ReLU(), pool, *stages)
+        below, skips = [outer[-1], *rises[:-1]], [*reversed(outer[:-1]), 0]
+        self.upsample_blocks = nn.ModuleList(Rise(*sizes) for sizes in zip(below, skips, rises, strict=True))
+        self.final_conv = nn.Conv2d(rises[-1], classes, 1)
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """The five maps, coarse (1/32 of the size) to fine (1/2)."""
+        stem, norm, activation, pool, *stages = self.backbone
+        x = ((pictures - _MEAN) / _DEVIATION).to(stem.weight.dtype, memory_format=torch.channels_last)
+        found = [activation(norm(stem(x)))]
+        x = pool(found[0])
+        for stage in stages:
+            x = stage(x)
+            found.append(x)
+        return found[::-1]
+
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        """[B, ``classes``, S, S], float32, of any value."""
+        x, *skips = features
+        for rise, skip in zip(self.upsample_blocks, [*skips, None], strict=True):
+            x = rise(x, skip)
+        return self.final_conv(x).float()
+
+
+class Parsed(NamedTuple):
+    """What the parser makes of pictures: the ultra-dense pose ``udp`` [B, 4, S, S] (X, Y, Z, visibility), float32 and
+    not yet clamped to [0, 1], and the ``features`` that led to it, coarse to fine."""
+
+    udp: Tensor
+    features: list[Tensor]
+
+
+class UdpParser(Pyramid):
+    """The ultra-dense pose of a character in pictures [B, 3, S, S], RGB in [0, 1] times alpha."""
+
+    def __init__(self, width: int = 64, rises: Sequence[int] = RISES) -> None:
+        super().__init__(50, 3, 4, nn.Conv2d(width, width, 3, 2, padding=1, bias=False), width, rises)
+
+    def forward(self, pictures: Tensor) -> Parsed:
+        features = self.features(pictures)
+        return Parsed(self.decode(features), features)
+
+    def detect(self, pictures: Tensor) -> Tensor:
+        """The pose within its range: [B, 4, S, S] in [0, 1]."""
+        return self(pictures).udp.clamp(0, 1)
+
+
+class TargetPoseEncoder(Pyramid):
+    """Features of a target [B, 4, S, S]: X, Y, Z times visibility, and visibility, in [0, 1].
+
+    It was trained as a whole U-net; its decoder has weights and no use.
+    """
+
+    def __init__(self, width: int = 64, rises: Sequence[int] = RISES) -> None:
+        super().__init__(18, 4, 1, nn.MaxPool2d(3, 2, padding=1), width, rises)
+
+    def forward(self, target: Tensor) -> list[Tensor]:
+        return self.features(target)
+
+
+def resized(planes: Tensor, size: Sequence[int]) -> Tensor:
+    """[B, C, H, W] at another ``size``: bilinear between the nearest places, edges to edges, as everywhere in CoNR."""
+    if planes.shape[2:] == tuple(size):
+        return planes
+    return F.interpolate(planes, tuple(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,81 @@
+"""A character sheet: cut-out pictures of one character, in a folder. The source of CoNR's avatars."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from livehead.errors import SourceError
+from livehead.frames import Image
+from livehead.perception.cutout import SIDE, fitted, premultiplied, visible_box, window_about, without_specks
+from livehead.perception.photo import read_cutout
+
+_SUFFIXES = {".png", ".webp", ".tif", ".tiff", ".tga", ".gif", ".bmp", ".avif", ".jpg", ".jpeg"}
+_OPAQUE = 0.95  # of a framed view: beyond, its background was not taken away
+_MANY = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CharacterSheet:
+    """``views`` uint8 [V, 256, 256, 4]: RGBA, each framed by its own alpha, colours times alpha. ``hints``: what could
+    be better, a sentence each; ``digest`` tells one sheet from another."""
+
+    name: str
+    views: Image
+    hints: tuple[str, ...]
+    digest: str
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether ``path`` is a folder with pictures in it."""
+    return path.is_dir() and bool(pictures_in(path))
+
+
+def read_sheet(path: Path) -> CharacterSheet:
+    """The sheet in a folder (its pictures in the order of their names), or of a single picture.
+
+    Views may be of any size and number, with straight alpha; what is faint or tiny beside the figure is left out.
+
+    Raises: SourceError naming the picture that has no alpha, is opaque, empty or damaged.
+    """
+    files = pictures_in(path) if path.is_dir() else [path]
+    if not files:
+        raise SourceError(f"{path} holds no picture", "put cut-out pictures of one character (PNG) there")
+    hints: list[str] = []
+    views = []
+    for file in files:
+        view, dropped = without_specks(read_cutout(file))
+        if dropped:
+            hints.append(f"{file.name}: specks beside the figure are left out.")
+        views.append(_framed(view, file))
+    if len(files) > _MANY:
+        hints.append(f"Every view costs as much time as the first: of these {len(files)}, {_MANY} may be enough.")
+    sheet = np.stack(views)
+    digest = hashlib.sha256(repr(sheet.shape).encode() + sheet.tobytes()).hexdigest()
+    return CharacterSheet(path.stem, sheet, tuple(hints), digest)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files of a folder, by name."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in _SUFFIXES and file.is_file() and not file.name.startswith(".")
+    )
+
+
+def _framed(view: Image, file: Path) -> Image:
+    box = visible_box(view[..., 3])
+    if box is None:
+        raise SourceError(f"{file} shows nothing", "give a picture of the character that is not transparent")
+    framed = fitted(np.asarray(window_about(box).cut(premultiplied(view)), np.uint8), SIDE)
+    if framed[..., 3].mean() >= _OPAQUE * 255:
+        raise SourceError(
+            f"{file} has no transparent background",
+            "cut the character out (any background remover) and save it as PNG",
+            subject=str(file),
+        )
+    return framed

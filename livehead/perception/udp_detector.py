@@ -1,0 +1,28 @@
+"""Ultra-dense poses of characters in pictures, by CoNR's parser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from livehead.frames import Image
+from livehead.models.conr.pyramid import UdpParser
+from livehead.models.engine import Setting
+from livehead.motion.keypoints import Array
+
+
+class UdpDetector:
+    """``parser``: prepared for ``setting``."""
+
+    def __init__(self, parser: UdpParser, setting: Setting) -> None:
+        self.setting = setting
+        self._parser = parser
+
+    @torch.inference_mode()
+    def detect(self, squares: Sequence[Image]) -> Array:
+        """Of framed pictures uint8 [S, S, 3 or 4], RGB times alpha: float32 [B, S, S, 4] X, Y, Z, visibility."""
+        batch = torch.from_numpy(np.stack([square[..., :3] for square in squares])).to(self.setting.device)
+        found = self._parser.detect(batch.permute(0, 3, 1, 2).float() / 255)
+        return np.ascontiguousarray(found.permute(0, 2, 3, 1).cpu().numpy())

@@ -1,0 +1,137 @@
+"""The renderer ``conr``: an anime character from its sheet, in any pose, cut out (imported weights)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import cv2
+import numpy as np
+import torch
+
+from livehead.frames import Image
+from livehead.models.conr.network import Conr, join_sheets
+from livehead.models.conr.shader import LEVELS, SheetCode
+from livehead.models.engine import Parts, Setting, prepare
+from livehead.motion.keypoints import Array
+from livehead.motion.udp import UDP, UltraDensePose
+from livehead.perception.cutout import SIDE
+from livehead.perception.sheet import CharacterSheet
+from livehead.perception.udp_detector import UdpDetector
+
+_PARTS: Parts = {
+    "pose": lambda *maps: list(maps),
+    **{f"shader.decoder_blocks.{level}": lambda planes: planes for level in range(LEVELS)},
+    "decoder": lambda planes: planes,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConrAvatar:
+    """A character sheet made ready for ``ConrRenderer``.
+
+    ``motion``: the pose of its first view; ``views`` uint8 [V, 256, 256, 4] RGBA, colours times alpha. What a network
+    makes of them is derived when it is first needed and kept.
+    """
+
+    motion: UltraDensePose
+    views: Image
+    _codes: WeakKeyDictionary[Conr, SheetCode] = field(default_factory=WeakKeyDictionary, repr=False)
+
+
+class ConrRenderer:
+    """Draws characters in ultra-dense poses: always RGBA with straight alpha, empty where a pose is.
+
+    ``size``: side of the output in pixels; the network's own is 256.
+    """
+
+    def __init__(self, network: Conr, setting: Setting, size: int = 512) -> None:
+        self.size = size
+        self.setting = setting
+        self._network = prepare(network, setting, parts=_PARTS)
+        self.detector = UdpDetector(self._network.parser, setting)
+
+    @property
+    def parts(self) -> Mapping[str, torch.nn.Module]:
+        """What a frame goes through, by name: for timing."""
+        blocks = {f"level{level}": block for level, block in enumerate(self._network.shader.decoder_blocks)}
+        return {"pose": self._network.pose, **blocks, "decoder": self._network.decoder}
+
+    @property
+    def motion_sets(self) -> frozenset[str]:
+        """Takes ultra-dense poses."""
+        return frozenset({UDP})
+
+    @property
+    def hardware(self) -> str:
+        """Where the networks run, in words."""
+        return self.setting.why
+
+    def prepare(self, source: CharacterSheet) -> ConrAvatar:
+        """Read the first view's pose, and encode all views."""
+        pose = self.detector.detect([source.views[0]])[0]
+        avatar = ConrAvatar(UltraDensePose(pose, 0), source.views)
+        self.encode(avatar)
+        return avatar
+
+    def render(self, avatar: ConrAvatar, motion: UltraDensePose) -> Image:
+        """uint8 [size, size, 4]."""
+        return self.render_many([(avatar, motion)])[0]
+
+    def render_many(self, pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> list[Image]:
+        """As ``render``; characters with equally many views are drawn together."""
+        pictures = [np.zeros((self.size, self.size, 4), np.uint8) for _ in pairs]
+        for numbers in _alike(pairs):
+            drawn = self._draw([pairs[number] for number in numbers])
+            for number, picture in zip(numbers, drawn, strict=True):
+                pictures[number] = _finished(picture, self.size)
+        return pictures
+
+    @torch.inference_mode()
+    def encode(self, avatar: ConrAvatar) -> SheetCode:
+        """What this renderer's network makes of the sheet, kept with the avatar."""
+        known = avatar._codes.get(self._network)
+        if known is None:
+            views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
+            known = avatar._codes[self._network] = self._network.encode(views.float() / 255)
+        return known
+
+    @torch.inference_mode()
+    def draw_anew(self, avatar: ConrAvatar, motion: UltraDensePose) -> Image:
+        """As ``render``, by the published call, which keeps nothing: what keeping is measured against."""
+        views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
+        drawn = self._network(views.float() / 255, self._poses([motion]))
+        return _finished(drawn[0].permute(1, 2, 0).cpu().numpy(), self.size)
+
+    @torch.inference_mode()
+    def _draw(self, pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Array:
+        """float32 [B, 256, 256, 4], straight alpha."""
+        code = join_sheets([self.encode(avatar) for avatar, _ in pairs])
+        drawn = self._network.draw(code, self._network.aim(self._poses([motion for _, motion in pairs])))
+        return np.asarray(drawn.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
+
+    def _poses(self, motions: Sequence[UltraDensePose]) -> torch.Tensor:
+        batch = torch.from_numpy(np.stack([motion.value for motion in motions]))
+        return batch.to(self.setting.device).permute(0, 3, 1, 2)
+
+
+def _alike(pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Iterator[list[int]]:
+    """Numbers of those that show anything, by how many views there are of them."""
+    groups: dict[int, list[int]] = {}
+    for number, (avatar, motion) in enumerate(pairs):
+        if motion.seen:
+            groups.setdefault(len(avatar.views), []).append(number)
+    yield from groups.values()
+
+
+def _finished(picture: Array, size: int) -> Image:
+    """float32 [S, S, 4] in [0, 1] to uint8 [size, size, 4]; resampled with colours times alpha, so that none that is
+    not seen seeps in."""
+    if size != SIDE:
+        colour, alpha = picture[..., :3] * picture[..., 3:], picture[..., 3:]
+        how = cv2.INTER_CUBIC if size > SIDE else cv2.INTER_AREA
+        scaled = cv2.resize(np.dstack([colour, alpha]), (size, size), interpolation=how)
+        alpha = scaled[..., 3:].clip(0, 1)
+        picture = np.dstack([scaled[..., :3] / np.maximum(alpha, 1 / 255), alpha]).clip(0, 1)
+    return np.asarray(np.rint(picture * 255), np.uint8)

@@ -1,0 +1,50 @@
+"""CoNR's published networks: their layouts, the files they came in, and how one is told from its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from livehead.weights.layout import Layout
+from livehead.weights.publication import Part, Publication
+
+_PARTS = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
+_SUCCESSOR = "conr-v2"
+
+REFUSED = {
+    _SUCCESSOR: "is of Live3D-v2, CoNR's successor, whose networks are others under the same names",
+}
+"""What can be recognised and not be used, and why."""
+
+
+def layouts() -> dict[str, Layout]:
+    """By the names of ``convert.load_official``."""
+    from livehead.models.conr import build
+
+    builders = (build.build_parser, build.build_pose_encoder, build.build_shader, build.build_decoder)
+    return {f"conr-{part}": Layout(builder) for part, builder in zip(_PARTS, builders, strict=True)}
+
+
+PUBLICATIONS = (
+    Publication(
+        "conr",
+        tuple(Part(part, f"conr-{part}") for part in _PARTS),
+        tuple(f"{part}.pth" for part in _PARTS),
+        "code MIT, weights without a licence of their own: for research",
+        "https://github.com/megvii-research/IJCAI2023-CoNR",
+    ),
+)
+"""What can be imported."""
+
+
+def identify(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The network that these keys and shapes seem to be; None if none of these."""
+    if "decoder_blocks.0.conv0.0.weight" in shapes:
+        return "conr-shader"
+    if "bottleneck.r0.norm1.weight" in shapes and "conv_rgba.0.weight" in shapes:
+        return "conr-rgbadecodernet"
+    if "backbone.1.norm.weight" in shapes:
+        planes = (*shapes.get("backbone.0.weight", ()), 0, 0)[1]
+        return {3: "conr-udpparsernet", 4: "conr-target_pose_encoder"}.get(planes)
+    if "conv_rgba.weight" in shapes or {"net.0.main.0.weight", "net.3.main.1.main.0.weight"} <= shapes.keys():
+        return _SUCCESSOR
+    return None
