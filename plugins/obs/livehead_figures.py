@@ -20,7 +20,7 @@ _MOST_BYTES = 1 << 20
 
 
 class Arrivals:
-    """New pictures as OBS shows them. ``clock`` gives seconds."""
+    """New pictures as they come into OBS. ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -142,12 +142,15 @@ def served_line(served: Served, before: Served | None) -> str:
     return f"the server sends {served.fps(before):.0f} fps, {rate}{watching}"
 
 
-def shown_line(there: bool, playing: bool, arrivals: Arrivals, size: tuple[int, int]) -> str:
-    """Of the source in OBS, in a few words: whether it is ``there`` at all and ``playing``, and what arrives."""
+def shown_line(there: bool, arrivals: Arrivals, size: tuple[int, int], sounds: bool) -> str:
+    """Of the source in OBS, in a few words: whether it is ``there`` at all, and what arrives.
+
+    ``sounds``: sound arrives too, and cannot be told from pictures.
+    """
     if not there:
         return "there is no source of that name: press Make or mend the source"
     age = arrivals.age_s
-    if age is None or not playing:
+    if age is None:
         return "no stream: is livehead running?"
-    picture = f"{size[0]}x{size[1]}, {arrivals.fps:.0f} fps"
-    return f"{picture}, last picture {age:.1f} s ago" if age > _STALE_S else picture
+    picture = f"{size[0]}x{size[1]}, " + ("with sound" if sounds else f"{arrivals.fps:.0f} fps")
+    return f"{picture}, last {'sign' if sounds else 'picture'} {age:.1f} s ago" if age > _STALE_S else picture

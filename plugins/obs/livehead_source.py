@@ -17,7 +17,9 @@ HOST, PORT = "127.0.0.1", 5000
 
 _SILENCE_US = 1_000_000  # without a packet for so long the sender is gone, and OBS begins to look for it again
 _LOOK_AGAIN_S = 1  # the least that OBS takes
-_PROBE_US = 200_000  # so much of the stream is looked at before it plays; more would only make the start late
+# Nothing of the stream is looked at before it plays: the format is known, what is looked at is thrown away, and the
+# first key frame with it. FFmpeg's own wish is seconds.
+_AT_ONCE = "fflags=nobuffer probesize=32 analyzeduration=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def media_settings(listening: Listening) -> dict[str, Any]:
         "input": listening.url,
         "input_format": "mpegts",
         "buffering_mb": 0,
-        "ffmpeg_options": f"fflags=nobuffer analyzeduration={_PROBE_US}",
+        "ffmpeg_options": _AT_ONCE,
         "reconnect_delay_sec": _LOOK_AGAIN_S,
         "restart_on_activate": True,
         "close_when_inactive": True,

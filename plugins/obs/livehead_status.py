@@ -13,7 +13,7 @@ from livehead_figures import Arrivals, ServerWatch, shown_line
 from livehead_source import HOST, MEDIA, NAME, PORT, Listening, media_settings
 
 _EVERY_MS = 1000
-_TEXT_NAME = "Livehead status"
+_TEXT_NAME, _TEXT_SIZE = "Livehead status", 28
 _TEXT_KINDS = ("text_ft2_source_v2", "text_gdiplus_v2", "text_gdiplus")
 
 
@@ -23,12 +23,12 @@ class Status:
     def __init__(self) -> None:
         self.name = NAME
         self.host, self.port = HOST, PORT
-        self.on_screen = False
+        self.on_screen = self.make_at_start = self.started = False
         self.server = ("", "")
         self.line = "not looked yet"
         self.arrivals = Arrivals()
         self.size = (0, 0)
-        self.playing = self.there = False
+        self.sounds = self.there = False
         self.watch: ServerWatch | None = None
         self.settings: Any = None
 
@@ -39,19 +39,17 @@ class Status:
         if source is None:
             self.arrivals.reset()
             return
-        self.playing = obs.obs_source_media_get_state(source) == obs.OBS_MEDIA_STATE_PLAYING
-        frame = obs.obs_source_get_frame(source) if self.playing else None
-        if frame is None:
-            self.arrivals.see(None)
-        else:
-            self.arrivals.see(frame.timestamp)
-            self.size = (frame.width, frame.height)
-            obs.obs_source_release_frame(source, frame)
+        self.size = (obs.obs_source_get_width(source), obs.obs_source_get_height(source))
+        playing = obs.obs_source_media_get_state(source) == obs.OBS_MEDIA_STATE_PLAYING
+        # The media's clock goes on with each picture, and with each piece of sound. To take the picture itself is not
+        # for scripts: OBS would not get to draw it.
+        self.arrivals.see(obs.obs_source_media_get_time(source) if playing and self.size[0] else None)
+        self.sounds = obs.obs_source_get_audio_timestamp(source) > 0
         obs.obs_source_release(source)
 
     def tell(self) -> None:
         """Renew the line, and the text source that shows it."""
-        parts = [shown_line(self.there, self.playing, self.arrivals, self.size)]
+        parts = [shown_line(self.there, self.arrivals, self.size, self.sounds)]
         if self.watch is not None:
             parts.append(self.watch.line)
         self.line = "; ".join(parts)
@@ -100,6 +98,7 @@ def script_properties() -> Any:
     obs.obs_properties_add_text(properties, "host", "OBS listens on address", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_int(properties, "port", "and port", 1, 65535, 1)
     obs.obs_properties_add_button(properties, "make", "Make or mend the source", make_pressed)
+    obs.obs_properties_add_bool(properties, "make_at_start", "Do so whenever OBS starts")
     obs.obs_properties_add_text(properties, "server", "livehead serve at (may be empty)", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_text(properties, "token", "its token (may be empty)", obs.OBS_TEXT_PASSWORD)
     obs.obs_properties_add_bool(properties, "on_screen", "Show the status in a text source")
@@ -113,24 +112,35 @@ def script_update(settings: Any) -> None:
     status.host = obs.obs_data_get_string(settings, "host").strip()
     status.port = obs.obs_data_get_int(settings, "port")
     status.on_screen = obs.obs_data_get_bool(settings, "on_screen")
+    status.make_at_start = obs.obs_data_get_bool(settings, "make_at_start")
     status.ask(obs.obs_data_get_string(settings, "server").strip(), obs.obs_data_get_string(settings, "token"))
-    if status.on_screen:
+    if status.on_screen and status.started:
         _text_source()
 
 
 def script_load(settings: Any) -> None:
     status.settings = settings
-    obs.timer_add(status.tell, _EVERY_MS)
+    obs.timer_add(each_second, _EVERY_MS)
 
 
 def script_unload() -> None:
-    obs.timer_remove(status.tell)
+    obs.timer_remove(each_second)
     status.settings = None
     status.close()
 
 
 def script_tick(seconds: float) -> None:
     status.look()
+
+
+def each_second() -> None:
+    if not status.started and _scene_ready():
+        status.started = True
+        if status.make_at_start:
+            make_source()
+        if status.on_screen:
+            _text_source()
+    status.tell()
 
 
 def refresh_pressed(properties: Any, button: Any) -> bool:
@@ -140,13 +150,17 @@ def refresh_pressed(properties: Any, button: Any) -> bool:
 
 
 def make_pressed(properties: Any, button: Any) -> bool:
-    """Also what a test presses."""
+    make_source()
+    return refresh_pressed(properties, button)
+
+
+def make_source() -> None:
+    """Make the source or mend it, and have it in the scene on air; what is wrong goes into the script log."""
     try:
         listening = Listening(status.host, status.port)
     except ValueError as error:
         obs.script_log(obs.LOG_WARNING, str(error))
-        status.line = str(error)
-        return True
+        return
     source = obs.obs_get_source_by_name(status.name)
     if source is None:
         settings = _data(media_settings(listening))
@@ -157,33 +171,47 @@ def make_pressed(properties: Any, button: Any) -> bool:
     else:
         obs.script_log(obs.LOG_WARNING, f"{status.name} is a source of another kind: choose another name")
         obs.obs_source_release(source)
-        return False
+        return
     # OBS shows a stream's pictures by its own clock; unbuffered, it shows each when it is there.
     obs.obs_source_set_async_unbuffered(source, True)
-    _into_scene(source)
+    _into_scene(source, fill=True)
     obs.obs_source_release(source)
-    return refresh_pressed(properties, button)
 
 
 def _text_source() -> None:
     """Make the text source if there is none."""
     source = obs.obs_get_source_by_name(_TEXT_NAME)
-    for kind in _TEXT_KINDS:
-        if source is None:
-            source = obs.obs_source_create(kind, _TEXT_NAME, None, None)
+    if source is None:
+        settings = _data({"font": {"face": "Sans", "size": _TEXT_SIZE}})
+        for kind in _TEXT_KINDS:
+            if source is None:
+                source = obs.obs_source_create(kind, _TEXT_NAME, settings, None)
+        obs.obs_data_release(settings)
     if source is not None:
         _into_scene(source)
         obs.obs_source_release(source)
 
 
-def _into_scene(source: Any) -> None:
-    """Into the scene on air, unless it is there already."""
+def _scene_ready() -> bool:
+    """Whether OBS has a scene by now: scripts are loaded before."""
     current = obs.obs_frontend_get_current_scene()
-    if current is None:  # OBS is still starting
-        return
+    if current is not None:
+        obs.obs_source_release(current)
+    return current is not None
+
+
+def _into_scene(source: Any, *, fill: bool = False) -> None:
+    """Into the scene on air, unless it is there already; ``fill``: as large as the canvas has room for."""
+    current = obs.obs_frontend_get_current_scene()
     scene = obs.obs_scene_from_source(current)
     if obs.obs_scene_find_source(scene, obs.obs_source_get_name(source)) is None:
-        obs.obs_scene_add(scene, source)
+        item = obs.obs_scene_add(scene, source)
+        if fill:
+            video, bounds = obs.obs_video_info(), obs.vec2()
+            obs.obs_get_video_info(video)
+            bounds.x, bounds.y = video.base_width, video.base_height
+            obs.obs_sceneitem_set_bounds_type(item, obs.OBS_BOUNDS_SCALE_INNER)
+            obs.obs_sceneitem_set_bounds(item, bounds)
     obs.obs_source_release(current)
 
 
@@ -201,6 +229,10 @@ def _data(values: dict[str, Any]) -> Any:
             obs.obs_data_set_bool(data, key, value)
         elif isinstance(value, int):
             obs.obs_data_set_int(data, key, value)
+        elif isinstance(value, dict):
+            inner = _data(value)
+            obs.obs_data_set_obj(data, key, inner)
+            obs.obs_data_release(inner)
         else:
             obs.obs_data_set_string(data, key, value)
     return data

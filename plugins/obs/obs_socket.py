@@ -1,7 +1,7 @@
 """A conversation with OBS over obs-websocket 5, which is part of OBS from version 28 on.
 
 The protocol: hello (0) with a challenge, identify (1) with its answer, identified (2), then requests (6) and their
-responses (7); github.com/obsproject/obs-websocket, docs/generated/protocol.md.
+responses (7), and events (5) in between; github.com/obsproject/obs-websocket, docs/generated/protocol.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PASSWORD = "OBS_WEBSOCKET_PASSWORD"
 """Environment variable, so that the password stands on no command line."""
 
 _RPC = 1
-_HELLO, _IDENTIFY, _IDENTIFIED, _REQUEST, _RESPONSE = 0, 1, 2, 6, 7
+_HELLO, _IDENTIFY, _IDENTIFIED, _EVENT, _REQUEST, _RESPONSE = 0, 1, 2, 5, 6, 7
 _WRONG_PASSWORD, _OTHER_VERSION = 4009, 4010
 _NOT_FOUND = 600
 _PATIENCE_S = 8.0
@@ -42,10 +42,13 @@ class RequestError(DeviceError):
 
 
 class Obs:
-    """``with`` it. Raises: DeviceError and ConfigError, each with what is wrong in one line."""
+    """``with`` it. ``events``: the protocol's bits of what OBS shall tell by itself.
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 4455, password: str = "") -> None:
-        self._host, self._port, self._password = host, port, password
+    Raises: DeviceError and ConfigError, each with what is wrong in one line.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 4455, password: str = "", events: int = 0) -> None:
+        self._host, self._port, self._password, self._events = host, port, password, events
         self._number = 0
         self._socket: ClientConnection
 
@@ -96,11 +99,19 @@ class Obs:
                 return None
             raise
 
+    def event(self, name: str) -> dict[str, Any]:
+        """The data of the next event of that name. Raises: DeviceError."""
+        while True:
+            message = self._receive()
+            if message["op"] == _EVENT and message["d"]["eventType"] == name:
+                data: dict[str, Any] = message["d"]["eventData"]
+                return data
+
     def _identify(self) -> None:
         hello = self._receive()
         if hello["op"] != _HELLO:
             raise self._stranger()
-        identity: dict[str, Any] = {"rpcVersion": _RPC, "eventSubscriptions": 0}
+        identity: dict[str, Any] = {"rpcVersion": _RPC, "eventSubscriptions": self._events}
         wanted = hello["d"].get("authentication")
         if wanted is not None:
             if not self._password:
