@@ -362,7 +362,9 @@ def inside(chosen: argparse.Namespace) -> int:
     wrong = verdict(results)
     settings = {"size": chosen.size, "fps": chosen.fps, "cores": len(os.sched_getaffinity(0))}
     settings |= {"load": round(os.getloadavg()[0], 1), "wall_s": round(time.monotonic() - began)}
-    text = json.dumps({"command": "scripts/test_obs.py", "settings": settings, "results": results, "wrong": wrong}, indent=2)
+    text = json.dumps(
+        {"command": "scripts/test_obs.py", "settings": settings, "results": results, "wrong": wrong}, indent=2
+    )
     print(text)
     if chosen.json:
         chosen.json.write_text(text + "\n")

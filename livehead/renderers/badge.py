@@ -51,4 +51,5 @@ def _laid(top: Image, under: Image) -> Image:
     below = below * (1 - share)
     whole = share + below
     colour = (top[..., :3] * share + under[..., :3] * below) / np.maximum(whole, 1 / 255)
-    return np.rint(np.concatenate([colour, whole * 255], axis=2)).astype(np.uint8)
+    laid: Image = np.rint(np.concatenate([colour, whole * 255], axis=2)).astype(np.uint8)
+    return laid

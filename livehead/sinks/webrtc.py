@@ -35,7 +35,7 @@ _SOUND_PACKET = SOUND_RATE // 50
 
 
 class Coding(NamedTuple):
-    """What one encoder makes for all lanes that want it. ``matte``: twice as wide, with the matte beside the colours."""
+    """What one encoder makes for all lanes that want it. ``matte``: with the matte beside the colours."""
 
     codec: Codec
     matte: bool = False
@@ -168,7 +168,7 @@ class Broadcast:
         return sum(encoder.bitrate for coding, encoder in self._encoders.items() if coding in running)
 
     def video_lane(self, codec: Codec, *, matte: bool = False) -> Lane:
-        """A lane of pictures, with their ``matte`` beside them or over black; the first that it gives is a key frame."""
+        """A lane of pictures, with their ``matte`` beside them or over black; the first is a key frame."""
         coding = Coding(codec, matte)
 
         def ask() -> None:

@@ -78,7 +78,9 @@ class Served:
                     values[name] = float(value)
                 except ValueError:
                     continue
-        found = (values.get(f"livehead_{name}", 0) for name in ("sessions", "viewers", "frames_sent", "bits_per_second"))
+        found = (
+            values.get(f"livehead_{name}", 0) for name in ("sessions", "viewers", "frames_sent", "bits_per_second")
+        )
         sessions, viewers, frames, bitrate = (int(value) for value in found)
         return cls(sessions, viewers, frames, bitrate, at_s)
 
@@ -148,7 +150,7 @@ def shown_line(there: bool, arrivals: Arrivals, size: tuple[int, int], sounds: b
     ``sounds``: sound arrives too, and cannot be told from pictures.
     """
     if not there:
-        return "there is no source of that name: press Make or mend the source"
+        return "there is no source of that name: press Make, mend"
     age = arrivals.age_s
     if age is None:
         return "no stream: is livehead running?"

@@ -14,6 +14,14 @@ from livehead_source import HOST, MEDIA, NAME, PORT, Listening, media_settings
 
 _EVERY_MS = 1000
 _TEXT_NAME, _TEXT_SIZE = "Livehead status", 28
+_TIPS = {  # OBS leaves the panel little width, so what the words stand for is told here
+    "source": "Name of the source that shows livehead",
+    "host": "Address of this machine on which OBS awaits the stream; 0.0.0.0 if livehead runs on another machine",
+    "make": "Make the source in the scene on air, or mend its settings",
+    "make_at_start": "Make or mend the source whenever OBS starts",
+    "server": "Address of livehead serve, to tell how it is doing; may be empty",
+    "token": "Token of livehead serve; may be empty",
+}
 _TEXT_KINDS = ("text_ft2_source_v2", "text_gdiplus_v2", "text_gdiplus")
 
 
@@ -82,7 +90,7 @@ status = Status()
 def script_description() -> str:
     return (
         "<b>livehead</b>: an avatar from one photo.<br>Start it with "
-        "<code>livehead run --avatar PHOTO --sink udp:127.0.0.1:5000</code>, then press the button below."
+        "<code>livehead run --avatar PHOTO --sink udp:127.0.0.1:5000</code>, then press Make, mend."
     )
 
 
@@ -93,18 +101,20 @@ def script_defaults(settings: Any) -> None:
 
 
 def script_properties() -> Any:
-    properties = obs.obs_properties_create()
-    obs.obs_properties_add_text(properties, "source", "Name of the source", obs.OBS_TEXT_DEFAULT)
-    obs.obs_properties_add_text(properties, "host", "OBS listens on address", obs.OBS_TEXT_DEFAULT)
-    obs.obs_properties_add_int(properties, "port", "and port", 1, 65535, 1)
-    obs.obs_properties_add_button(properties, "make", "Make or mend the source", make_pressed)
-    obs.obs_properties_add_bool(properties, "make_at_start", "Do so whenever OBS starts")
-    obs.obs_properties_add_text(properties, "server", "livehead serve at (may be empty)", obs.OBS_TEXT_DEFAULT)
-    obs.obs_properties_add_text(properties, "token", "its token (may be empty)", obs.OBS_TEXT_PASSWORD)
-    obs.obs_properties_add_bool(properties, "on_screen", "Show the status in a text source")
-    obs.obs_properties_add_text(properties, "status", status.line, obs.OBS_TEXT_INFO)
-    obs.obs_properties_add_button(properties, "refresh", "Look again", refresh_pressed)
-    return properties
+    panel = obs.obs_properties_create()
+    obs.obs_properties_add_text(panel, "status", "Status", obs.OBS_TEXT_INFO)
+    obs.obs_properties_add_button(panel, "refresh", "Look again", refresh_pressed)
+    obs.obs_properties_add_text(panel, "source", "Source", obs.OBS_TEXT_DEFAULT)
+    obs.obs_properties_add_text(panel, "host", "Listen on", obs.OBS_TEXT_DEFAULT)
+    obs.obs_properties_add_int(panel, "port", "Port", 1, 65535, 1)
+    obs.obs_properties_add_button(panel, "make", "Make, mend", make_pressed)
+    obs.obs_properties_add_bool(panel, "make_at_start", "At each start")
+    obs.obs_properties_add_bool(panel, "on_screen", "Status in a text source")
+    obs.obs_properties_add_text(panel, "server", "Server", obs.OBS_TEXT_DEFAULT)
+    obs.obs_properties_add_text(panel, "token", "Token", obs.OBS_TEXT_PASSWORD)
+    for name, tip in _TIPS.items():
+        obs.obs_property_set_long_description(obs.obs_properties_get(panel, name), tip)
+    return panel
 
 
 def script_update(settings: Any) -> None:
@@ -145,7 +155,6 @@ def each_second() -> None:
 
 def refresh_pressed(properties: Any, button: Any) -> bool:
     status.tell()
-    obs.obs_property_set_description(obs.obs_properties_get(properties, "status"), status.line)
     return True  # the settings are drawn anew
 
 

@@ -10,9 +10,9 @@ import base64
 import hashlib
 import ipaddress
 import json
+import platform
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -174,13 +174,14 @@ def proof(password: str, salt: str, challenge: str) -> str:
 
 def obs_runs() -> bool | None:
     """Whether a process of that name runs on this machine; None where that cannot be told."""
-    if sys.platform == "linux":
+    system = platform.system()
+    if system == "Linux":
         return any(_name(folder) == "obs" for folder in Path("/proc").glob("[0-9]*"))
-    command = ["tasklist", "/FI", "IMAGENAME eq obs64.exe"] if sys.platform == "win32" else ["pgrep", "-x", "OBS"]
+    command = ["tasklist", "/FI", "IMAGENAME eq obs64.exe"] if system == "Windows" else ["pgrep", "-x", "OBS"]
     if shutil.which(command[0]) is None:
         return None
     told = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "obs64.exe" in told.stdout if sys.platform == "win32" else told.returncode == 0
+    return "obs64.exe" in told.stdout if system == "Windows" else told.returncode == 0
 
 
 def _name(process: Path) -> str:

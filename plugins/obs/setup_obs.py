@@ -1,8 +1,8 @@
 """Make the source that shows livehead in OBS, or mend it, over obs-websocket.
 
-    python plugins/obs/setup_obs.py                                     a Media Source for livehead run --sink udp:127.0.0.1:5000
-    python plugins/obs/setup_obs.py --key '#00ff00'                     ... whose green is see-through (run --background '#00ff00')
-    python plugins/obs/setup_obs.py --page 'http://...?transparent=1'   a Browser Source for the viewers' link of livehead serve
+    python plugins/obs/setup_obs.py                    a Media Source for livehead run --sink udp:127.0.0.1:5000
+    python plugins/obs/setup_obs.py --key '#00ff00'    the same, its green see-through (run --background '#00ff00')
+    python plugins/obs/setup_obs.py --page 'http:...'  a Browser Source for the viewers' link of livehead serve
 
 Running it again changes nothing, or what is no longer right. The password of OBS comes from OBS_WEBSOCKET_PASSWORD.
 Exit status 0 when the source is there, 2 with one line of what is wrong when not.
@@ -88,9 +88,7 @@ def key_out(obs: Obs, name: str, colour: str) -> None:
     if any(each["filterName"] == _FILTER for each in filters):
         obs.ask("SetSourceFilterSettings", sourceName=name, filterName=_FILTER, filterSettings=settings, overlay=True)
         return
-    obs.ask(
-        "CreateSourceFilter", sourceName=name, filterName=_FILTER, filterKind=KEY_FILTER, filterSettings=settings
-    )
+    obs.ask("CreateSourceFilter", sourceName=name, filterName=_FILTER, filterKind=KEY_FILTER, filterSettings=settings)
 
 
 def _fill_canvas(obs: Obs, scene: str, item: int) -> None:

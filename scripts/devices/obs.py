@@ -80,7 +80,15 @@ def running(
         with contextlib.ExitStack() as stack, (folder / "obs.log").open("wb") as log:
             display = stack.enter_context(_screen(log))
             (folder / "bus.conf").write_text(_BUS)
-            command = ["dbus-run-session", "--config-file", f"{name}/bus.conf", "--", "obs", "--multi", "--disable-updater"]
+            command = [
+                "dbus-run-session",
+                "--config-file",
+                f"{name}/bus.conf",
+                "--",
+                "obs",
+                "--multi",
+                "--disable-updater",
+            ]
             command += ["--disable-missing-files-check", "--minimize-to-tray"]
             environment["DISPLAY"] = display
             child = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

@@ -3,6 +3,8 @@
 The real OBS is in ``scripts/test_obs.py``.
 """
 
+# ruff: noqa: N802, N803 - requests and their fields are named as the protocol names them
+
 from __future__ import annotations
 
 import base64
@@ -64,63 +66,61 @@ class LittleObs:
 
         return hashed(hashed(self.password + SALT) + CHALLENGE)
 
-    def GetVersion(self) -> dict[str, Any]:  # noqa: N802 - the protocol's names
+    def GetVersion(self) -> dict[str, Any]:
         return {"obsVersion": "29.0.2"}
 
-    def GetVideoSettings(self) -> dict[str, Any]:  # noqa: N802
+    def GetVideoSettings(self) -> dict[str, Any]:
         return {"baseWidth": 1920, "baseHeight": 1080}
 
-    def GetCurrentProgramScene(self) -> dict[str, Any]:  # noqa: N802
+    def GetCurrentProgramScene(self) -> dict[str, Any]:
         return {"currentProgramSceneName": "On air"}
 
-    def GetInputKindList(self, unversioned: bool) -> dict[str, Any]:  # noqa: N802
+    def GetInputKindList(self, unversioned: bool) -> dict[str, Any]:
         return {"inputKinds": list(self.kinds)}
 
-    def GetInputList(self) -> dict[str, Any]:  # noqa: N802
+    def GetInputList(self) -> dict[str, Any]:
         return {
             "inputs": [{"inputName": name, "unversionedInputKind": kind} for name, (kind, _) in self.inputs.items()]
         }
 
-    def CreateInput(  # noqa: N802
+    def CreateInput(
         self, sceneName: str, inputName: str, inputKind: str, inputSettings: dict[str, Any], sceneItemEnabled: bool
     ) -> dict[str, Any]:
         self.inputs[inputName] = (inputKind, dict(inputSettings))
         return self.CreateSceneItem(sceneName, inputName, sceneItemEnabled)
 
-    def CreateSceneItem(self, sceneName: str, sourceName: str, sceneItemEnabled: bool) -> dict[str, Any]:  # noqa: N802
+    def CreateSceneItem(self, sceneName: str, sourceName: str, sceneItemEnabled: bool) -> dict[str, Any]:
         self.scenes[sceneName].append(sourceName)
         return {"sceneItemId": len(self.scenes[sceneName])}
 
-    def GetSceneItemId(self, sceneName: str, sourceName: str) -> dict[str, Any] | int:  # noqa: N802
+    def GetSceneItemId(self, sceneName: str, sourceName: str) -> dict[str, Any] | int:
         if sourceName not in self.scenes.get(sceneName, []):
             return 600
         return {"sceneItemId": self.scenes[sceneName].index(sourceName) + 1}
 
-    def SetSceneItemTransform(  # noqa: N802
-        self, sceneName: str, sceneItemId: int, sceneItemTransform: dict[str, Any]
-    ) -> None:
+    def SetSceneItemTransform(self, sceneName: str, sceneItemId: int, sceneItemTransform: dict[str, Any]) -> None:
         self.bounds = sceneItemTransform
 
-    def GetInputSettings(self, inputName: str) -> dict[str, Any]:  # noqa: N802
+    def GetInputSettings(self, inputName: str) -> dict[str, Any]:
         return {"inputSettings": self.inputs[inputName][1]}
 
-    def SetInputSettings(self, inputName: str, inputSettings: dict[str, Any], overlay: bool) -> None:  # noqa: N802
+    def SetInputSettings(self, inputName: str, inputSettings: dict[str, Any], overlay: bool) -> None:
         kind, settings = self.inputs[inputName]
         self.inputs[inputName] = (kind, (settings if overlay else {}) | inputSettings)
 
-    def GetMediaInputStatus(self, inputName: str) -> dict[str, Any]:  # noqa: N802
+    def GetMediaInputStatus(self, inputName: str) -> dict[str, Any]:
         return {"mediaState": "OBS_MEDIA_STATE_OPENING"}
 
-    def GetSourceFilterList(self, sourceName: str) -> dict[str, Any]:  # noqa: N802
+    def GetSourceFilterList(self, sourceName: str) -> dict[str, Any]:
         return {"filters": [{"filterName": name} for name in self.filters]}
 
-    def CreateSourceFilter(  # noqa: N802
+    def CreateSourceFilter(
         self, sourceName: str, filterName: str, filterKind: str, filterSettings: dict[str, Any]
     ) -> None:
         assert filterKind == KEY_FILTER
         self.filters[filterName] = filterSettings
 
-    def SetSourceFilterSettings(  # noqa: N802
+    def SetSourceFilterSettings(
         self, sourceName: str, filterName: str, filterSettings: dict[str, Any], overlay: bool
     ) -> None:
         self.filters[filterName] |= filterSettings

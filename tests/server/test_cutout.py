@@ -132,7 +132,9 @@ def test_nothing_of_the_page_itself_is_seen(viewer: Tab) -> None:
     assert viewer.evaluate("document.getElementById('avatar').muted")
 
 
-def test_a_viewer_without_the_wish_sees_the_avatar_over_black(studio: Tab, browser: Chromium, truth: np.ndarray) -> None:
+def test_a_viewer_without_the_wish_sees_the_avatar_over_black(
+    studio: Tab, browser: Chromium, truth: np.ndarray
+) -> None:
     link = studio.evaluate("document.getElementById('link').value").replace("?transparent=1", "")
     tab = browser.open(link)
     tab.resize(SIDE, SIDE)
