@@ -30,13 +30,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-PLUGIN = ROOT / "plugins" / "obs"
-sys.path[:0] = [str(ROOT), str(PLUGIN)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "obs"))
 
 import cv2
 import numpy as np
-import setup_obs
 from devices import barcode, obs
 from livehead_source import NAME
 from obs_socket import PASSWORD, Obs, RequestError
@@ -45,6 +43,8 @@ from livehead.clock import NS, now_ns
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.sinks.stream import StreamSink, udp_target
 
+ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = ROOT / "plugins" / "obs"
 INSIDE = "LIVEHEAD_TEST_OBS_INSIDE"
 PORT = 5000
 SECRET = "a password of this test"
