@@ -228,9 +228,9 @@ def level(machine: obs.Machine) -> float:
     peaks: list[float] = []
     with Obs("127.0.0.1", machine.port, machine.password, events=METERS) as client:
         while len(peaks) < 20:
-            for each in client.event("InputVolumeMeters")["inputs"]:
-                if each["inputName"] == NAME and each["inputLevelsMul"]:
-                    peaks.append(each["inputLevelsMul"][0][1])
+            inputs = client.event("InputVolumeMeters")["inputs"]
+            levels = [each["inputLevelsMul"] for each in inputs if each["inputName"] == NAME]
+            peaks += [channels[0][1] for channels in levels if channels]
     return round(statistics.median(peaks), 3)
 
 
@@ -253,7 +253,8 @@ async def keyed(pictures: Path | None) -> dict[str, Any]:
         status, told = await asyncio.to_thread(command, machine, "--key", GREEN)
         if status:
             return {"told": told}
-        avatar = subprocess.Popen(line, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        avatar = await asyncio.create_subprocess_exec(*line, env=environment, stderr=subprocess.DEVNULL)
         try:
             with Obs("127.0.0.1", machine.port, SECRET) as client:
                 image = await asyncio.to_thread(_until_picture, client)
@@ -263,7 +264,7 @@ async def keyed(pictures: Path | None) -> dict[str, Any]:
                 save(shot(client, "Scene"), pictures, "keyed_scene")
         finally:
             avatar.terminate()
-            avatar.wait(20)
+            await avatar.wait()
     alpha = image[..., 3]
     return {"clear": round(float((alpha == 0).mean()), 3), "solid": round(float((alpha == 255).mean()), 3)}
 
