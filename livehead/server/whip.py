@@ -45,7 +45,7 @@ class Broadcasts:
         """End the stream of that address; whether there was one."""
         session = self._published.pop(place, None)
         if session is not None:
-            session.close()
+            session.close("unpublished")
         return session is not None
 
     async def watch(self, name: str, offer: str) -> tuple[str, str]:
