@@ -72,6 +72,7 @@ class Session:
         """Which session of this server it is, for the journal."""
         self.reason = "failed"
         """Why it ends."""
+        self._leaving = False
         self.ended = asyncio.Event()
         """Set when ``run`` is over."""
         self.used_ns = now_ns()
@@ -121,7 +122,8 @@ class Session:
 
     def close(self, reason: str) -> None:
         """End ``run``; the journal tells the reason."""
-        self.reason = reason
+        if not self._leaving:
+            self.reason, self._leaving = reason, True
         self._pipeline.stop()
 
     def idle(self, now: int) -> bool:
@@ -133,8 +135,9 @@ class Session:
     async def perform(self, offer: str, on_state: Callable[[State], None] = lambda state: None) -> str:
         """Answer the performer's offer: an ICE restart, or else a new connection, which ends the one before.
 
-        Raises: ProtocolError.
+        Raises: ProtocolError, ConfigError when the session has ended.
         """
+        self._require_running()
         if self._studio is not None and self._studio.goes_on_by(offer):
             tell("restart", session=self.number, role="performer")
             return await self._studio.restart(offer)
@@ -150,7 +153,8 @@ class Session:
         return await self._answered(peer, offer)
 
     async def watch(self, offer: str) -> tuple[str, Peer]:
-        """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers."""
+        """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers or it ended."""
+        self._require_running()
         if len(self._viewers) >= self._limits.viewers:
             raise ConfigError("there are as many viewers as this server lets in", "try again later")
         viewer: Peer
@@ -245,7 +249,7 @@ class Session:
                 self.on_change()
 
     def _require_running(self) -> None:
-        if self.ended.is_set():
+        if self.ended.is_set() or self._leaving:
             raise ConfigError("this session has ended", "join again")
 
     def recalibrate(self) -> None:

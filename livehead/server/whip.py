@@ -45,6 +45,8 @@ class Broadcasts:
         """End the stream of that address; whether there was one."""
         session = self._published.pop(place, None)
         if session is not None:
+            # at once, as ending takes a moment in which the same name may be published again
+            self._streams = {name: kept for name, kept in self._streams.items() if kept is not session}
             session.close("unpublished")
         return session is not None
 
