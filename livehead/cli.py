@@ -90,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parser(arguments).parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("matplotlib", "PIL", "asyncio", "libav", "aioice", "aiortc"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    silence_libraries()
     try:
         status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
     except LiveheadError as error:
@@ -113,6 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     return status
+
+
+def silence_libraries() -> None:
+    """Let those that say much, or tell addresses of the other side, speak of errors only."""
+    for noisy in ("matplotlib", "PIL", "asyncio", "libav", "aioice", "aiortc"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

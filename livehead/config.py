@@ -85,8 +85,30 @@ class BudgetSettings(Settings):
     machine_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
+class ServeSettings(Settings):
+    """Where and for whom ``livehead serve`` is there; ``run`` does not look at it.
+
+    ``avatar``: the photo that is shown until a page brings its own. ``token``: secret; it can also come from the
+    environment, and is never shown. ``origins``: of pages that a proxy serves, as ``https://a.example``. ``idle_s``: a
+    session that nobody is connected to ends after so long.
+    """
+
+    avatar: Path | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    token: SecretStr = SecretStr("")
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: bool = False
+    origins: tuple[str, ...] = ()
+    sessions: Annotated[int, Field(ge=1, le=1000)] = 4
+    viewers: Annotated[int, Field(ge=1, le=1000)] = 16
+    idle_s: Annotated[float, Field(gt=0)] = 60.0
+    log_format: Literal["text", "json"] = "text"
+
+
 class RunSettings(Settings):
-    """Everything that ``livehead run`` can be told in a file; the command line overrides it."""
+    """Everything that ``livehead run`` and ``serve`` can be told in a file; the command line overrides it."""
 
     driver: str = "auto"
     model: str = "auto"
@@ -102,6 +124,7 @@ class RunSettings(Settings):
     picture: PictureSettings = PictureSettings()
     gains: GainSettings = GainSettings()
     budget: BudgetSettings = BudgetSettings()
+    serve: ServeSettings = ServeSettings()
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)

@@ -61,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         help="to measure one after the other (webrtc)",
     )
+    parser.add_argument(
+        "--soak",
+        type=float,
+        metavar="MINUTES",
+        help="one long call in place of that: memory, A/V offset and latency from its begin to its end (webrtc)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them (pipeline, webrtc, pose)")
     add_picture_arguments(parser)
@@ -87,6 +93,11 @@ def main(args: argparse.Namespace) -> int:
         print(table({"": _times(results)}, ("real_time_factor",)))
     elif args.subject == "pose":
         results = _pose(settings, max(args.rounds // 3, 3), args.plot)
+    elif args.subject == "webrtc" and args.soak:
+        from livehead.commands.soak import measure_soak, told
+
+        results = measure_soak(settings, args.soak, args.plot)
+        print(told(results))
     elif args.subject == "webrtc":
         results = _webrtc(settings, args.renderers.split(","), args.seconds, args.plot)
     else:

@@ -25,6 +25,7 @@ from livehead.governor import Quality
 from livehead.interfaces import Inputs
 from livehead.metrics import timecode
 from livehead.metrics.bench_webrtc import CameraToPage, measure_page
+from livehead.metrics.bursts import vowel_bursts, write_wav
 from livehead.metrics.footage import write_mjpeg
 from livehead.metrics.report import Json
 from livehead.metrics.viewers import viewers_cpu
@@ -36,6 +37,8 @@ RENDERERS = ("passthrough", "warp", "compact")
 PASSTHROUGH = "passthrough"
 CAMERA = (640, 480)
 CROWD = 10
+SOUND_S = 20.0
+"""Of the test signal, which the browser's microphone plays over and over."""
 _START_S = 60.0
 
 ENDS = Ends(capture=timecode.CodedCapture, sink=timecode.CodedSink)
@@ -53,7 +56,8 @@ def measure_webrtc(
     with tempfile.TemporaryDirectory(prefix="livehead-bench-") as folder:
         camera = Path(folder, "camera.mjpeg")
         film_time_codes(camera)
-        pages = {name: _measured(name, camera, seconds, settings) for name in renderers}
+        write_wav(sound := Path(folder, "sound.wav"), vowel_bursts(SOUND_S))
+        pages = {name: _measured(name, camera, sound, seconds, settings) for name in renderers}
     last = pages[renderers[-1]]
     crowd = measure_viewers(seconds) if sys.platform == "linux" else None
     results: dict[str, Json] = {
@@ -80,9 +84,9 @@ def film_time_codes(path: Path) -> None:
     write_mjpeg((timecode.paint(shot.image, number) for number, shot in enumerate(shots)), path)
 
 
-def _measured(name: str, camera: Path, seconds: float, settings: RunSettings) -> CameraToPage:
+def _measured(name: str, camera: Path, sound: Path, seconds: float, settings: RunSettings) -> CameraToPage:
     with serving("--model", name, "--render-size", str(settings.render_size), "--time-code") as server:
-        return measure_page(server.url, camera, None, seconds)
+        return measure_page(server.url, camera, sound, seconds)
 
 
 @dataclass(frozen=True, slots=True)

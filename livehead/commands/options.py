@@ -7,12 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from livehead.config import GainSettings, RunSettings, load, parse
+from livehead.config import GainSettings, RunSettings, ServeSettings, load, parse
 from livehead.profiles import Profile
 from livehead.registry import names
 
 TOKEN = "LIVEHEAD_TOKEN"
 """Environment variable: the token of ``serve`` and ``run --render-at``, so that it stands on no command line."""
+
+_GROUPS = (
+    ("stream", ("size", "fps")),
+    ("picture", ("fit", "background", "badge")),
+    ("serve", tuple(key for key in ServeSettings.model_fields if key != "avatar")),  # which run has too
+)
+"""Options that stand in a table of the file under the same name."""
 
 REGIONS = tuple(GainSettings.model_fields)
 
@@ -64,7 +71,7 @@ def settings_from(args: argparse.Namespace, profile: Profile | None = None) -> R
             tree[key] = given[key]
     if given.get("sink"):
         tree["sinks"] = given["sink"]
-    for group, keys in (("stream", ("size", "fps")), ("picture", ("fit", "background", "badge"))):
+    for group, keys in _GROUPS:
         tree[group].update({key: given[key] for key in keys if key in given})
     for item in given.get("gain", ()):
         region, _, value = item.partition("=")

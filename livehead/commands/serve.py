@@ -8,6 +8,7 @@ import ipaddress
 import os
 import ssl
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from livehead.commands.compose import (
 )
 from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
 from livehead.commands.performer import ASTRONAUT
-from livehead.config import GainSettings, PictureSettings, RunSettings
+from livehead.config import GainSettings, PictureSettings, RunSettings, ServeSettings, load
 from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.governor import Quality, ladder
@@ -36,8 +37,11 @@ from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.registry import names
 from livehead.renderers.store import AvatarStore
+from livehead.server import journal
 from livehead.server.access import LEAST_TOKEN, Access, new_key
 from livehead.server.app import Studio
+from livehead.server.certificate import DAYS, make_certificate
+from livehead.server.journal import FORMATS
 from livehead.server.listener import Listener
 from livehead.server.session import Ends, Limits
 from livehead.server.sessions import Sessions
@@ -50,8 +54,8 @@ _OFFERED = ("face", "voice", "face+voice", "idle")  # of the drivers that are in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    absent = argparse.SUPPRESS
-    add = parser.add_argument
+    absent: Any = argparse.SUPPRESS  # so that a default comes from the settings, and --help prints no token
+    add, defaults = parser.add_argument, ServeSettings()
     add(
         "--avatar",
         type=Path,
@@ -59,23 +63,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shown until a page brings its own; a bundled portrait if not given",
     )
     add("--driver", default=absent, metavar="NAME", help="face at first; a page may choose another")
-    add("--host", default="127.0.0.1", help="address to listen on; beyond this machine a token and TLS are needed")
-    add("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
-    # its default is not argparse's, which --help would print
+    add(
+        "--host",
+        default=absent,
+        help=f"address to listen on ({defaults.host}); beyond this machine a token and TLS are needed",
+    )
+    add("--port", type=int, default=absent, help=f"port to listen on ({defaults.port}); 0 takes a free one")
     add("--token", default=absent, help=f"what a studio has to show (or in {TOKEN}); 'new' makes one")
-    add("--tls-cert", type=Path, metavar="FILE", help="certificate (PEM): with it the page is served by https")
-    add("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
-    add("--behind-proxy", action="store_true", help="a proxy before this server does TLS")
-    add("--origin", action="append", default=[], metavar="URL", help="the proxy's own address, as https://a.example")
-    add("--sessions", type=int, default=Limits().sessions, metavar="N", help="performers at a time")
-    add("--viewers", type=int, default=Limits().viewers, metavar="N", help="viewers of each performer")
+    add("--tls-cert", type=Path, default=absent, metavar="FILE", help="certificate (PEM): the page is served by https")
+    add("--tls-key", type=Path, default=absent, metavar="FILE", help="its private key (PEM)")
+    add(
+        "--make-certificate",
+        nargs="+",
+        metavar="NAME",
+        help="make one for these host names and addresses, write it to --tls-cert and --tls-key, and end",
+    )
+    add("--behind-proxy", action="store_true", default=absent, help="a proxy before this server does TLS")
+    add(
+        "--origin",
+        action="append",
+        dest="origins",
+        default=absent,
+        metavar="URL",
+        help="the proxy's own address, as https://a.example",
+    )
+    add("--sessions", type=int, default=absent, metavar="N", help=f"performers at a time ({defaults.sessions})")
+    add("--viewers", type=int, default=absent, metavar="N", help=f"viewers of each performer ({defaults.viewers})")
     add(
         "--idle",
         type=float,
-        default=Limits().idle_s,
+        dest="idle_s",
+        default=absent,
         metavar="S",
-        help="a session nobody is connected to ends after so long",
+        help=f"a session nobody is connected to ends after so long ({defaults.idle_s:g} s)",
     )
+    add("--log-format", choices=FORMATS, default=absent, help=f"one line an event ({defaults.log_format})")
     add(
         "--time-code",
         action="store_true",
@@ -86,21 +108,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Until Ctrl-C or a termination signal."""
-    settings = settings_from(args)
-    if "size" not in vars(args) and not args.config:
-        settings = settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": SIZE})})
-    given = vars(args).get("token", os.environ.get(TOKEN, ""))
-    token = new_key() if given == "new" else given
-    require_safe(args.host, token, tls=args.tls_cert is not None, behind_proxy=args.behind_proxy)
+    settings = serve_settings(args)
+    serve = settings.serve
+    if args.make_certificate:
+        return write_certificate(args.make_certificate, serve)
+    token = token_from(serve)
+    require_safe(serve.host, token, tls=serve.tls_cert is not None, behind_proxy=serve.behind_proxy)
+    journal.use(serve.log_format)
+    inform: Callable[[str], None] = say if serve.log_format == "text" else _inform
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
-        troupe = Players(settings, args.avatar or ASTRONAUT, Path(guests), measured=args.time_code)
-        access, limits = Access(token, frozenset(args.origin)), limits_from(args)
+        avatar = args.avatar or serve.avatar or ASTRONAUT
+        troupe = Players(settings, avatar, Path(guests), measured=args.time_code, inform=inform)
+        limits = Limits(serve.sessions, serve.viewers, serve.idle_s)
+        access = Access(token, frozenset(serve.origins))
         server = make_server(troupe, settings, access, limits, _coded_ends() if args.time_code else None)
-        listener = Listener(server.application(), args.host, args.port, tls=tls_from(args))
-        say(f"{troupe.first_choice().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends")
-        say(f"open {listener.url(token)}")
+        listener = Listener(server.application(), serve.host, serve.port, tls=tls_from(serve))
+        inform(f"{troupe.first_choice().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends")
+        inform(f"open {listener.url(token if serve.log_format == 'text' else '')}")
         asyncio.run(listener.serve())
+    return 0
+
+
+def serve_settings(args: argparse.Namespace) -> RunSettings:
+    """Those of the command line and of --config; the picture's size is the server's own unless one of them gives it.
+
+    Raises: ConfigError.
+    """
+    settings = settings_from(args)
+    given = "size" in vars(args)
+    if not given and args.config:
+        file = load(RunSettings, args.config)
+        given = "stream" in file.model_fields_set and "size" in file.stream.model_fields_set
+    return (
+        settings if given else settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": SIZE})})
+    )
+
+
+def token_from(serve: ServeSettings) -> str:
+    """The token that is asked for. Raises: ConfigError where a new one would have to be told in a log."""
+    token = serve.token.get_secret_value() or os.environ.get(TOKEN, "")
+    if token != "new":
+        return token
+    if serve.log_format != "text":
+        raise ConfigError("a new token cannot be told, as no log may hold it", f"set {TOKEN} to one of your own")
+    return new_key()
+
+
+def _inform(line: str) -> None:
+    journal.tell("note", text=line)
+
+
+def write_certificate(names: Sequence[str], serve: ServeSettings) -> int:
+    """For servers that no authority would certify; says how to use it and how to trust it. Raises: ConfigError."""
+    chain = serve.tls_cert or Path("livehead-cert.pem")
+    key = serve.tls_key or chain.with_name("livehead-key.pem")
+    root = chain.with_name("livehead-trust.pem")
+    make_certificate(names).write(chain, key, root)
+    say(
+        f"{chain} and {key} are for the server, for {DAYS} days:\n"
+        f"  livehead serve --host 0.0.0.0 --token new --tls-cert {chain} --tls-key {key}\n"
+        f"{root} is for every device that is to trust it (its own key was never kept, so nothing else can be signed):\n"
+        f"  Linux    certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n livehead -i {root}\n"
+        f"  macOS    security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db {root}\n"
+        f"  Windows  certutil -user -addstore Root {root}\n"
+        "  phones   send it there, open it, and trust it in the settings for certificates\n"
+        f"  run --render-at   SSL_CERT_FILE={root}"
+    )
     return 0
 
 
@@ -118,13 +192,6 @@ def _coded_ends() -> Ends:
     return ENDS
 
 
-def limits_from(args: argparse.Namespace) -> Limits:
-    """Raises: ConfigError."""
-    if min(args.sessions, args.viewers) < 1 or args.idle <= 0:
-        raise ConfigError("--sessions, --viewers and --idle have to be above 0", "leave them out")
-    return Limits(args.sessions, args.viewers, args.idle)
-
-
 def require_safe(host: str, token: str, *, tls: bool, behind_proxy: bool) -> None:
     """Refuse to serve strangers in the clear. Raises: ConfigError."""
     if token and len(token) < LEAST_TOKEN:
@@ -136,7 +203,7 @@ def require_safe(host: str, token: str, *, tls: bool, behind_proxy: bool) -> Non
     if not tls and not behind_proxy:
         raise ConfigError(
             f"{host} is reached in the clear, and browsers give cameras to https pages only",
-            "add --tls-cert and --tls-key, or --behind-proxy when a proxy does TLS (docs/security.md)",
+            "add --tls-cert and --tls-key (--make-certificate makes them), or --behind-proxy when a proxy does TLS",
         )
 
 
@@ -149,16 +216,16 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def tls_from(args: argparse.Namespace) -> ssl.SSLContext | None:
+def tls_from(serve: ServeSettings) -> ssl.SSLContext | None:
     """Raises: ConfigError when certificate and key are not a pair that can be read."""
-    if args.tls_cert is None:
+    if serve.tls_cert is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(args.tls_cert, args.tls_key)
+        context.load_cert_chain(serve.tls_cert, serve.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"cannot use {args.tls_cert} ({error})", "give a PEM certificate and its key") from error
+        raise ConfigError(f"cannot use {serve.tls_cert} ({error})", "give a PEM certificate and its key") from error
     return context
 
 
@@ -190,13 +257,25 @@ class Playing:
 class Players:
     """A ``Troupe`` of livehead's own models. Guests' photos are kept in ``folder`` only, which goes with the server."""
 
-    def __init__(self, settings: RunSettings, avatar: Path, folder: Path, *, measured: bool = False) -> None:
-        """``measured``: there is a model ``passthrough`` too, which shows what all but the avatar costs."""
+    def __init__(
+        self,
+        settings: RunSettings,
+        avatar: Path,
+        folder: Path,
+        *,
+        measured: bool = False,
+        inform: Callable[[str], None] = say,
+    ) -> None:
+        """``measured``: there is a model ``passthrough`` too, which shows what all but the avatar costs.
+
+        ``inform`` gets what the person who serves should know.
+        """
         self._measured = measured
+        self._inform = inform
         self._settings = settings
         self._guests = AvatarStore(folder)
         self._own = AvatarStore()
-        [portrait] = open_portraits([avatar], self._own, say)
+        [portrait] = open_portraits([avatar], self._own, inform)
         known = names("renderers")
         self.models: tuple[str, ...] = tuple(name for name in (DEFAULT_MODEL, FALLBACK_MODEL) if name in known)
         if settings.model not in ("auto", *self.models):
@@ -227,7 +306,7 @@ class Players:
         if keeps_up(playing.company, self._settings.stream.fps):
             return playing
         fps = self._settings.stream.fps
-        say(f"{DEFAULT_MODEL} is too slow for {fps:g} fps here, so {FALLBACK_MODEL} draws at first")
+        self._inform(f"{DEFAULT_MODEL} is too slow for {fps:g} fps here, so {FALLBACK_MODEL} draws at first")
         self._first = replace(self._first, model=FALLBACK_MODEL)
         return self._play(self._first, playing)
 

@@ -45,15 +45,15 @@ class Offset:
     correlation: float
 
 
-def offset_between(mouth: Curve, loudness: Curve) -> Offset:
-    """The offset of sound to picture. Raises: DeviceError when the mouth does not follow the sound."""
-    start = max(mouth.times[0], loudness.times[0]) + _LONGEST_S
-    end = min(mouth.times[-1], loudness.times[-1]) - _LONGEST_S
-    if end - start < 2 * _LONGEST_S:
+def offset_between(mouth: Curve, loudness: Curve, longest_s: float = _LONGEST_S) -> Offset:
+    """The offset of sound to picture, ``longest_s`` at most. Raises: DeviceError when the two are not alike."""
+    start = max(mouth.times[0], loudness.times[0]) + longest_s
+    end = min(mouth.times[-1], loudness.times[-1]) - longest_s
+    if end - start < 2 * longest_s:
         raise DeviceError("picture and sound do not overlap for long enough", "measure for longer")
     grid = np.arange(start, end, _STEP_S)
     open_by = np.interp(grid, mouth.times, mouth.values)
-    lags = np.arange(-_LONGEST_S, _LONGEST_S + _STEP_S / 2, _STEP_S)
+    lags = np.arange(-longest_s, longest_s + _STEP_S / 2, _STEP_S)
     alike = np.array([_correlation(open_by, np.interp(grid + lag, loudness.times, loudness.values)) for lag in lags])
     best = int(alike.argmax())
     if not alike[best] > _CLEAR:

@@ -8,49 +8,84 @@ decoder and the wait until it hands the picture to its compositor.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from livehead.errors import DeviceError
-from livehead.metrics.chromium import Chromium, fake_devices
+from livehead.metrics.av_offset import Curve, offset_between
+from livehead.metrics.chromium import Chromium, Tab, fake_devices
 from livehead.metrics.report import Json
 from livehead.stats import summary
+
+log = logging.getLogger(__name__)
 
 _SETTLE_S = 4.0  # bitrate estimates and the governor come to rest
 _FIRST_S = 30.0
 _OLDEST_MS = 5000.0
+_LATEST_S = 2.0  # that sound may come back after it was said
 _TIMES = ("driver_ms", "render_ms", "encode_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class CameraToPage:
-    """``latency_ms`` of each avatar frame, ``stages`` in ms, ``join_s`` from the click to the first frame."""
+    """``latency_ms`` of each avatar frame, ``stages`` in ms, ``join_s`` from the click to the first frame.
+
+    ``offset_ms``: how much later what is said is heard than what is done at the same moment is seen; None where that
+    could not be told.
+    """
 
     latency_ms: list[float]
     stages: Mapping[str, dict[str, float]]
     join_s: float
     fps: float
+    offset_ms: float | None = None
 
     def results(self) -> dict[str, Json]:
         """As in the JSON."""
-        return {**summary(self.latency_ms), "fps": self.fps, "join_s": self.join_s, "stages": dict(self.stages)}
+        rest = {"fps": self.fps, "join_s": self.join_s, "av_offset_ms": self.offset_ms, "stages": dict(self.stages)}
+        return {**summary(self.latency_ms), **rest}
 
 
-def measure_page(url: str, camera: Path, sound: Path | None, seconds: float) -> CameraToPage:
-    """Join at ``url`` with ``camera`` (``.mjpeg``) and measure for ``seconds``. Raises: DeviceError."""
+def measure_page(url: str, camera: Path, sound: Path, seconds: float) -> CameraToPage:
+    """Join at ``url`` with ``camera`` (``.mjpeg``) and ``sound`` and measure for ``seconds``. Raises: DeviceError."""
     with Chromium(fake_devices(camera, sound)) as browser:
-        tab = browser.open(url)
-        tab.evaluate((resources.files("livehead.metrics") / "camera_to_page.js").read_text(encoding="utf-8"))
-        tab.until("liveheadSeen.avatar.length > 0", _FIRST_S)
+        tab = browser.open(url, policy=False)
+        join(tab)
         time.sleep(_SETTLE_S)
-        begin = float(tab.evaluate("performance.now()"))
+        begin = float(tab.evaluate("(liveheadSound(), performance.now())"))
         time.sleep(seconds)
-        seen = tab.evaluate("liveheadSeen")
-    return _judge(seen, begin)
+        seen = tab.evaluate("({...liveheadSeen, sound: liveheadSound()})")
+    page = _judge(seen, begin)
+    try:
+        delay = sound_delay_ms(seen["sound"])
+    except DeviceError as error:
+        log.warning("no A/V offset: %s", error.problem)
+        return page
+    return replace(page, offset_ms=round(delay - float(np.median(page.latency_ms)), 1))
+
+
+def join(tab: Tab) -> None:
+    """Join a call on a studio page, its pictures and sound noted from then on. Raises: DeviceError."""
+    folder = resources.files("livehead.metrics")
+    tab.evaluate((folder / "camera_to_page.js").read_text(encoding="utf-8"))
+    tab.until("liveheadSeen.avatar.length > 0", _FIRST_S)
+    tab.until("document.getElementById('avatar').srcObject.getAudioTracks().length", _FIRST_S)
+    tab.evaluate((folder / "page_sound.js").read_text(encoding="utf-8"))
+
+
+def sound_delay_ms(heard: Sequence[Sequence[float]]) -> float:
+    """How much later the second loudness is than the first, of triples with the time in s. Raises: DeviceError."""
+    if not len(heard):
+        raise DeviceError("the page heard nothing", "is there sound in the call?")
+    times, own, back = np.array(heard, np.float64).T
+    return offset_between(Curve(times, own), Curve(times, back), _LATEST_S).ms
 
 
 def _judge(seen: Mapping[str, Any], begin_ms: float) -> CameraToPage:

@@ -154,14 +154,16 @@ class Chromium:
     ) -> None:
         self._stack.close()
 
-    def open(self, url: str) -> Tab:
-        """A new page at ``url``."""
+    def open(self, url: str, *, policy: bool = True) -> Tab:
+        """A new page at ``url``. Without its ``policy`` (CSP), scripts of ours may start further ones."""
         with connect(self._browser_socket(), max_size=None) as browser:
             target = Tab(browser).call("Target.createTarget", url="about:blank")["targetId"]
         socket = connect(f"ws://127.0.0.1:{self._port}/devtools/page/{target}", max_size=None)
         self._stack.callback(socket.close)
         tab = Tab(socket)
         tab.call("Page.enable")
+        if not policy:
+            tab.call("Page.setBypassCSP", enabled=True)
         tab.call("Page.navigate", url=url)
         tab.until("document.readyState === 'complete' && location.href !== 'about:blank'")
         return tab

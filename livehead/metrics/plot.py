@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from livehead.metrics.soak import Window
+
 _BETTER = {
     "l1": "lower",
     "psnr": "higher",
@@ -133,6 +135,27 @@ def plot_people(by_people: Mapping[int, Mapping[str, float]], plain: Mapping[str
     axes.set_title("from a network's maps to people, BODY_25, one core", fontsize=11)
     axes.legend(frameon=False, fontsize=9)
     _plain(axes)
+    _save(figure, path)
+
+
+def plot_soak(windows: Sequence[Window], path: Path, title: str) -> None:
+    """Latency, A/V offset and memory over a long call. Raises: ConfigError."""
+    figure = _figure(9, 6.4)
+    panels = figure.subplots(3, 1, sharex=True)
+    minutes = [window.at_s / 60 for window in windows]
+    rows = (
+        ("picture, ms late", "picture_ms"),
+        ("sound after picture, ms", "offset_ms"),
+        ("server's MB", "resident_mb"),
+    )
+    for panel, colour, (label, name) in zip(panels, _colours(3), rows, strict=True):
+        values = [np.nan if (value := getattr(window, name)) is None else value for window in windows]
+        panel.plot(minutes, values, color=colour, linewidth=1.3)
+        panel.set_ylabel(label, fontsize=9)
+        _plain(panel)
+    panels[1].axhline(0, color="#20242a", linewidth=0.6)
+    panels[-1].set_xlabel("minutes")
+    figure.suptitle(title, fontsize=11)
     _save(figure, path)
 
 

@@ -28,6 +28,7 @@ from livehead.server.access import Access, Rate
 from livehead.server.conversation import Conversation
 from livehead.server.decoding import MOST_BYTES, Decoder
 from livehead.server.exposition import exposition
+from livehead.server.journal import Refusals
 from livehead.server.session import Session
 from livehead.server.sessions import Sessions
 from livehead.server.whip import Broadcasts
@@ -38,6 +39,7 @@ _UPLOAD_S = 30.0
 _WRONG_KEYS, _FORGET_S = 10, 60.0
 _UPLOADS, _UPLOADS_S = 12, 60.0
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_PLACES = ("", "watch", "static", "signal", "photo", "backdrop", "recording", "whip", "whep", "health", "metrics")
 _PAGES = {"/": "index.html", "/watch": "watch.html"}
 
 POLICY = (
@@ -64,6 +66,7 @@ class Studio:
         self.access = access
         self.strangers = Rate(_WRONG_KEYS, _FORGET_S)
         self.broadcasts = Broadcasts(sessions)
+        self.refusals = Refusals()
         self._consent = consent
         self._decoder = Decoder()
         self._uploads = Rate(_UPLOADS, _UPLOADS_S)
@@ -83,7 +86,7 @@ class Studio:
             Route("/health", self.health),
             Route("/metrics", self.metrics),
         ]
-        return _Guard(Starlette(routes=routes, lifespan=self._lifespan), self.access)
+        return _Guard(Starlette(routes=routes, lifespan=self._lifespan), self.access, self.refusals)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -97,7 +100,9 @@ class Studio:
 
     async def signal(self, socket: WebSocket) -> None:
         """The page's conversation."""
-        await Conversation(socket, self.sessions, self.access, self.strangers, self._consent).run()
+        await Conversation(
+            socket, self.sessions, self.access, self.strangers, self._consent, refusals=self.refusals
+        ).run()
 
     async def photo(self, request: Request) -> Response:
         """Animate the photo in the body."""
@@ -193,11 +198,12 @@ class Studio:
 
 
 class _Guard:
-    """In front of everything: Host and Origin on the way in, the strict headers on the way out."""
+    """In front of everything: Host and Origin on the way in, the strict headers on the way out; notes refusals."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, refusals: Refusals) -> None:
         self._app = app
         self._access = access
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -206,9 +212,13 @@ class _Guard:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
 
+        client, asked = scope["client"], _asked(scope)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 MutableHeaders(scope=message).update(HEADERS)
+                if message["status"] >= 400:
+                    self._refusals.tell(client[0] if client else "", asked, message["status"])
             await send(message)
 
         if self._access.host_right(host) and self._access.origin_right(origin, host):
@@ -216,9 +226,16 @@ class _Guard:
             return
         error = ConfigError("this page may not talk to this server", "open the address that livehead serve printed")
         if scope["type"] == "websocket":
+            self._refusals.tell(client[0] if client else "", asked, error)
             await send({"type": "websocket.close", "code": 4403})
             return
         await _refusal(error, 403)(scope, receive, send_with_headers)
+
+
+def _asked(scope: Scope) -> str:
+    """What was asked for, in words of ours: a stranger's own might be anything."""
+    place = str(scope["path"]).partition("/")[2].partition("/")[0]
+    return f"/{place}" if place in _PLACES else "another address"
 
 
 def _read_pages() -> dict[str, tuple[bytes, str]]:

@@ -12,6 +12,7 @@ from livehead.errors import ConfigError, LiveheadError, ProtocolError
 from livehead.server import protocol
 from livehead.server.access import Access, Rate
 from livehead.server.decoding import MOST_BYTES
+from livehead.server.journal import Refusals
 from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.session import Session, chosen
@@ -31,12 +32,22 @@ CLOSED_REFUSED, CLOSED_ENDED = 4403, 4410
 class Conversation:
     """From ``hello`` to the end of the connection."""
 
-    def __init__(self, socket: WebSocket, sessions: Sessions, access: Access, strangers: Rate, consent: str) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        sessions: Sessions,
+        access: Access,
+        strangers: Rate,
+        consent: str,
+        *,
+        refusals: Refusals,
+    ) -> None:
         self._socket = socket
         self._sessions = sessions
         self._access = access
         self._strangers = strangers
         self._consent = consent
+        self._refusals = refusals
         self._address = socket.client.host if socket.client else ""
         self._rate = Rate(_MESSAGES, _PERIOD_S)
         self._packet_rate = Rate(_PACKETS, _PERIOD_S)
@@ -62,6 +73,7 @@ class Conversation:
             session = await self._enter(hello)
             self._transparent = hello.transparent
         except LiveheadError as error:
+            self._refusals.tell(self._address, "hello", error)
             await self._tell(protocol.problem(error, fatal=True))
             await self._end(CLOSED_REFUSED)
             return
@@ -137,11 +149,12 @@ class Conversation:
                 message = protocol.decode(text)
                 if isinstance(message, protocol.Bye):
                     if not viewer:
-                        session.close()
+                        session.close("the page left")
                     return
                 await (self._serve_viewer(session, message) if viewer else self._serve(session, message))
             except LiveheadError as error:
                 refused += isinstance(error, ProtocolError)
+                self._refusals.tell(self._address, "message", error)
                 await self._tell(protocol.problem(error))
 
     def _take_packet(self, packet: bytes) -> None:
@@ -154,6 +167,9 @@ class Conversation:
     async def _serve_viewer(self, session: Session, message: protocol.FromPage) -> None:
         if not isinstance(message, protocol.Offer):
             raise ProtocolError("a viewer can only watch")
+        if self._viewer is not None and self._viewer.goes_on_by(message.sdp):
+            await self._tell(protocol.Answer(sdp=await self._viewer.restart(message.sdp)))
+            return
         if self._viewer is not None:
             await session.leave(self._viewer)
         answer, self._viewer = await session.watch(message.sdp, transparent=self._transparent)

@@ -20,6 +20,7 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
 from livehead.errors import ProtocolError
+from livehead.server.route import Route, goes_on
 from livehead.server.tuning import hint_start_bitrate, tune_receiver
 from livehead.sinks.encoding import Codec
 from livehead.sinks.sending import (
@@ -67,6 +68,8 @@ class Peer:
         self._connection.on("connectionstatechange", self._changed)
         self._deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._route: Route | None = None
+        self._rerouting = asyncio.Lock()
         self.closed = asyncio.Event()
 
     @property
@@ -82,6 +85,7 @@ class Peer:
             transceiver = self._connection.addTransceiver(part.kind, "sendonly" if self._camera is None else "sendrecv")
             if number == 0:
                 tune_addresses(transceiver)
+                self._route = Route(transceiver.receiver.transport.transport)
             tune_receiver(transceiver.receiver, part.kind)
             if part.kind == "video":
                 transceiver.setCodecPreferences(preferred_codecs())
@@ -96,6 +100,39 @@ class Peer:
             raise ProtocolError(f"the offer cannot be answered ({error})", "use a browser with H.264 or VP8") from error
         self._deadline = asyncio.get_running_loop().call_later(_GONE_AFTER_S, self._give_up)
         return str(self._connection.localDescription.sdp)
+
+    def goes_on_by(self, offer: str) -> bool:
+        """Whether ``offer`` is of this very connection and wants another way for it: an ICE restart."""
+        before = self._connection.remoteDescription
+        if before is None or self._route is None or self.state != "connected":
+            return False
+        try:
+            return goes_on(offer, before.sdp)
+        except UNREADABLE:
+            return False
+
+    async def restart(self, offer: str) -> str:
+        """Answer such an offer: a new way under the same pictures, which change to it when it works.
+
+        Raises: ProtocolError.
+        """
+        assert self._route is not None
+        [remote, *_] = _parts(_reachable(offer))
+        async with self._rerouting:
+            if self.state != "connected":
+                raise ProtocolError("this connection has ended", "reload the page")
+            await self._route.prepare()
+            answer = self._route.describe(self._connection.localDescription.sdp)
+            try:
+                await self._route.begin(remote)
+            except UNREADABLE as error:
+                raise ProtocolError(f"the offer is not WebRTC's ({type(error).__name__})", "reload the page") from error
+            return answer
+
+    @property
+    def restarts(self) -> int:
+        """How often the way to the other side was replaced."""
+        return 0 if self._route is None else self._route.changes
 
     def _feed(self, transceiver: RTCRtpTransceiver, part: MediaDescription) -> None:
         if part.direction not in ("recvonly", "sendrecv"):
@@ -137,6 +174,9 @@ class Peer:
         for lane in self._lanes:
             lane.stop()
         await self._connection.close()
+        async with self._rerouting:
+            if self._route is not None:
+                await self._route.close()
         self.closed.set()
 
 

@@ -14,6 +14,7 @@ from livehead.audio.ring import SoundRing
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
 from livehead.clock import NS, now_ns
 from livehead.concurrency import Worker
+from livehead.config import ServeSettings
 from livehead.errors import ConfigError, LiveheadError
 from livehead.frames import Image
 from livehead.governor import Governor, Quality
@@ -21,6 +22,7 @@ from livehead.interfaces import Capture, Sink
 from livehead.pipeline import Pipeline
 from livehead.server import protocol
 from livehead.server.access import new_key
+from livehead.server.journal import tell
 from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.recorder import Recorder
@@ -45,9 +47,9 @@ class Ends:
 class Limits:
     """``sessions`` and ``viewers`` (of each) at a time; ``idle_s``: a session that nobody is connected to ends."""
 
-    sessions: int = 4
-    viewers: int = 16
-    idle_s: float = 60.0
+    sessions: int = ServeSettings().sessions
+    viewers: int = ServeSettings().viewers
+    idle_s: float = ServeSettings().idle_s
 
 
 class Session:
@@ -66,6 +68,11 @@ class Session:
         self.busy = False
         self.trouble: LiveheadError | None = None
         """What went wrong by itself; whoever tells the page of it takes it away."""
+        self.number = 0
+        """Which session of this server it is, for the journal."""
+        self.reason = "failed"
+        """Why it ends."""
+        self._leaving = False
         self.ended = asyncio.Event()
         """Set when ``run`` is over."""
         self.used_ns = now_ns()
@@ -113,8 +120,10 @@ class Session:
             self._revue.close()
             self._folder.cleanup()
 
-    def close(self) -> None:
-        """End ``run``."""
+    def close(self, reason: str) -> None:
+        """End ``run``; the journal tells the reason."""
+        if not self._leaving:
+            self.reason, self._leaving = reason, True
         self._pipeline.stop()
 
     def idle(self, now: int) -> bool:
@@ -124,20 +133,34 @@ class Session:
         return now - self.used_ns > self._limits.idle_s * NS
 
     async def perform(self, offer: str, on_state: Callable[[State], None] = lambda state: None) -> str:
-        """Answer the performer's offer; a connection that was there before ends. Raises: ProtocolError."""
-        peer = Peer(self.broadcast, self.camera, self._microphone, on_state=on_state)
+        """Answer the performer's offer: an ICE restart, or else a new connection, which ends the one before.
+
+        Raises: ProtocolError, ConfigError when the session has ended.
+        """
+        self._require_running()
+        if self._studio is not None and self._studio.goes_on_by(offer):
+            tell("restart", session=self.number, role="performer")
+            return await self._studio.restart(offer)
+
+        def changed(state: State) -> None:
+            tell("peer", session=self.number, role="performer", state=state)
+            on_state(state)
+
+        peer = Peer(self.broadcast, self.camera, self._microphone, on_state=changed)
         before, self._studio = self._studio, peer
         if before is not None:
             await before.close()
         return await self._answered(peer, offer)
 
     async def watch(self, offer: str, *, transparent: bool = False) -> tuple[str, Peer]:
-        """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers."""
+        """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers or it ended."""
+        self._require_running()
         if len(self._viewers) >= self._limits.viewers:
             raise ConfigError("there are as many viewers as this server lets in", "try again later")
         viewer: Peer
 
         def changed(state: State) -> None:
+            tell("peer", session=self.number, role="viewer", state=state)
             if state in ("failed", "closed"):
                 self._viewers.discard(viewer)
 
@@ -226,7 +249,7 @@ class Session:
                 self.on_change()
 
     def _require_running(self) -> None:
-        if self.ended.is_set():
+        if self.ended.is_set() or self._leaving:
             raise ConfigError("this session has ended", "join again")
 
     def recalibrate(self) -> None:
@@ -242,11 +265,13 @@ class Session:
         """Start or end a recording. Raises: SinkError."""
         try:
             await (self.recorder.start() if on else self.recorder.stop())
+            tell("recording", session=self.number, on=on)
         finally:
             self.on_change()
 
     def _recording_ended(self, error: LiveheadError | None) -> None:
         self.trouble = error
+        tell("recording", session=self.number, on=False, by=type(error).__name__ if error else "its length")
         self.on_change()
 
     def state(self) -> protocol.State:

@@ -11,6 +11,7 @@ from livehead.clock import now_ns
 from livehead.concurrency import Worker
 from livehead.errors import ConfigError, LiveheadError
 from livehead.server.access import same
+from livehead.server.journal import tell
 from livehead.server.session import Ends, Limits, Session
 from livehead.server.stage import Stage, Troupe
 
@@ -55,7 +56,7 @@ class Sessions:
             if task is not None and not task.done():
                 task.cancel()
         for session in self._running:
-            session.close()
+            session.close("the server ends")
         tasks = list(self._running.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_CLOSING_S)
@@ -81,7 +82,8 @@ class Sessions:
         self._running[session] = task
         task.add_done_callback(lambda _: self._ended(session))
         self.opened += 1
-        log.info("session %d begins, %d running", self.opened, len(self._running))
+        session.number = self.opened
+        tell("session opened", session=session.number, running=len(self._running))
         return session
 
     def by_key(self, key: str) -> Session | None:
@@ -101,10 +103,12 @@ class Sessions:
 
     def _ended(self, session: Session) -> None:
         task = self._running.pop(session)
+        reason = session.reason
         if not task.cancelled() and (error := task.exception()) is not None:
-            told = str(error) if isinstance(error, LiveheadError) else f"{type(error).__name__}: {error}"
-            log.error("a session failed: %s", told)
-        log.info("a session ended, %d running", len(self._running))
+            reason = f"failed: {type(error).__name__}"
+            told = str(error) if isinstance(error, LiveheadError) else type(error).__name__
+            log.error("a session failed: %s", told, exc_info=error)
+        tell("session closed", session=session.number, reason=reason, running=len(self._running))
 
     async def _make(self) -> Stage:
         return await self._making.run(lambda: self.troupe.stage(self.troupe.first_choice(), None))
@@ -116,7 +120,7 @@ class Sessions:
             now = now_ns()
             for session in list(self._running):
                 if session.idle(now):
-                    session.close()
+                    session.close("nobody uses it")
             room = len(self._running) < self.limits.sessions
             # not while somebody performs: making a stage would cost pictures
             if self._ready is None and room and not self._running:

@@ -45,7 +45,9 @@ class Broadcasts:
         """End the stream of that address; whether there was one."""
         session = self._published.pop(place, None)
         if session is not None:
-            session.close()
+            # at once, as ending takes a moment in which the same name may be published again
+            self._streams = {name: kept for name, kept in self._streams.items() if kept is not session}
+            session.close("unpublished")
         return session is not None
 
     async def watch(self, name: str, offer: str) -> tuple[str, str]:

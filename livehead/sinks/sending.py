@@ -51,7 +51,11 @@ def tune_sender(sender: RTCRtpSender, lane: Lane) -> None:
 
 def tune_addresses(transceiver: RTCRtpTransceiver) -> None:
     """Listen on the loopback address too, which aiortc leaves out: a machine may have no other, and be its own peer."""
-    connection: Any = transceiver.receiver.transport.transport.iceGatherer._connection
+    listen_on_loopback(transceiver.receiver.transport.transport.iceGatherer._connection)
+
+
+def listen_on_loopback(connection: Any) -> None:
+    """As above, for one ICE connection; before it gathers."""
     gather: Callable[..., Awaitable[list[Any]]] = connection.get_component_candidates
 
     async def gather_more(component: int, addresses: list[str], **rest: Any) -> list[Any]:

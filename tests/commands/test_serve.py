@@ -1,10 +1,14 @@
 """``livehead serve``: refuses to be reached in the clear, ends when it is told to, shows what it can do."""
 
+import argparse
+import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import numpy as np
@@ -13,8 +17,16 @@ import pytest
 from livehead.cli import main
 from livehead.commands.bench_webrtc import PassThrough, serving
 from livehead.commands.performer import ASTRONAUT, DRAWN
-from livehead.commands.serve import Players, require_safe
-from livehead.config import RunSettings
+from livehead.commands.serve import (
+    SIZE,
+    Players,
+    add_arguments,
+    require_safe,
+    serve_settings,
+    tls_from,
+    token_from,
+)
+from livehead.config import RunSettings, ServeSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Inputs
 from livehead.perception.photo import read_photo
@@ -61,7 +73,7 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     serve = ("serve", "--model", "warp")
     assert "no photo" in refused(capsys, *serve, "--avatar", tmp_path / "nobody.jpg")
     assert "PEM" in refused(capsys, *serve, "--tls-cert", tmp_path / "none.pem")
-    assert "--sessions" in refused(capsys, *serve, "--sessions", "0")
+    assert "sessions" in refused(capsys, *serve, "--sessions", "0")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -84,6 +96,87 @@ def test_a_signal_ends_it_gracefully(number: signal.Signals) -> None:
     assert server.wait(20) == 0
     assert "Traceback" not in server.stderr.read()
     server.stderr.close()
+
+
+def arguments(*words: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+def test_a_file_says_where_and_for_whom_and_the_command_line_overrides_it(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text(
+        'model = "warp"\n[serve]\nport = 9000\nviewers = 3\norigins = ["https://a.example"]\ntoken = "' + TOKEN + '"\n'
+    )
+    settings = serve_settings(arguments("--config", file, "--viewers", 5, "--idle", 7))
+    serve = settings.serve
+    assert (settings.model, serve.port, serve.viewers, serve.idle_s) == ("warp", 9000, 5, 7.0)
+    assert serve.origins == ("https://a.example",)
+    assert token_from(serve) == TOKEN
+    assert TOKEN not in repr(settings) + settings.model_dump_json()
+    assert settings.stream.size == SIZE  # the server's own, as the file names none
+    file.write_text('[stream]\nsize = "640x360"\n')
+    assert serve_settings(arguments("--config", file)).stream.size == (640, 360)
+    assert serve_settings(arguments("--config", file, "--size", "320x240")).stream.size == (320, 240)
+
+
+def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "serve.toml"
+    for text, named in (
+        ("[serve]\nprot = 1", "port"),
+        ("[sevre]\nport = 1", "serve"),
+        ("[serve]\nviewer = 2", "viewers"),
+    ):
+        file.write_text(text)
+        assert f"did you mean '{named}'" in refused(capsys, "serve", "--config", file)
+    file.write_text("[serve]\nport = 100000\n")
+    assert "serve.port" in refused(capsys, "serve", "--config", file)
+
+
+def test_a_new_token_is_told_to_a_person_and_to_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIVEHEAD_TOKEN", raising=False)
+    assert len(token_from(ServeSettings(token="new"))) >= 32
+    with pytest.raises(ConfigError, match="LIVEHEAD_TOKEN"):
+        token_from(ServeSettings(token="new", log_format="json"))
+    monkeypatch.setenv("LIVEHEAD_TOKEN", TOKEN)
+    assert token_from(ServeSettings(log_format="json")) == TOKEN
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")
+def test_with_json_every_line_is_json_and_none_holds_the_token() -> None:
+    command = [sys.executable, "-m", "livehead", "serve", "--port", "0", "--model", "warp", "--render-size", "128"]
+    command += ["--log-format", "json"]
+    environment = {**os.environ, "LIVEHEAD_TOKEN": TOKEN}
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert server.stderr is not None
+    lines = []
+    for line in server.stderr:
+        lines.append(json.loads(line))
+        if lines[-1].get("text", "").startswith("open "):
+            break
+    with pytest.raises(HTTPError):
+        urlopen(f"{lines[-1]['text'].split()[1]}metrics", timeout=20)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(20) == 0
+    lines += [json.loads(line) for line in server.stderr]
+    server.stderr.close()
+    assert {"time", "level", "event"} <= set.intersection(*(set(each) for each in lines))
+    assert [each["what"] for each in lines if each["event"] == "refused"] == ["/metrics"]
+    assert TOKEN not in json.dumps(lines)
+
+
+def test_a_certificate_is_made_and_is_told_how_to_be_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", "--make-certificate", "studio.local", "192.168.1.5"]) == 0
+    told = capsys.readouterr().err
+    assert "--tls-cert livehead-cert.pem --tls-key livehead-key.pem" in told
+    assert "livehead-trust.pem" in told
+    assert tls_from(ServeSettings(tls_cert=Path("livehead-cert.pem"), tls_key=Path("livehead-key.pem"))) is not None
+    assert "there already" in refused(capsys, "serve", "--make-certificate", "studio.local")
+    assert "no host name" in refused(capsys, "serve", "--make-certificate", "a b")
 
 
 def test_serving_for_a_measurement_tells_its_address_and_ends() -> None:

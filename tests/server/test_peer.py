@@ -125,6 +125,22 @@ async def test_a_stream_is_published_by_whip_and_watched_by_whep() -> None:
             await each.close()
 
 
+async def test_a_stream_that_just_ended_can_be_published_again_at_once() -> None:
+    async with sessions() as all_sessions:
+        broadcasts = Broadcasts(all_sessions)
+        camera = Client(Colours())
+        offer = await camera.offer()
+        _, place = await broadcasts.publish("me", offer)
+        first = next(iter(all_sessions))
+        assert await broadcasts.unpublish(place)
+        with pytest.raises(LiveheadError, match="has ended"):
+            await first.perform(offer)
+        answer, _ = await broadcasts.publish("me", offer)
+        await camera.take(answer)
+        await camera.pictures(5)
+        await camera.close()
+
+
 async def test_names_of_streams_are_plain() -> None:
     async with sessions() as all_sessions:
         for name in ("", "../me", "a b", "x" * 65):

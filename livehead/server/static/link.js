@@ -1,8 +1,15 @@
-// The connection to the server: one WebSocket for messages, one RTCPeerConnection for media, both made anew when lost.
+// The connection to the server: one WebSocket for messages, one RTCPeerConnection for media.
+//
+// When the network changes, the socket is made anew and the peer looks for another way (ICE restart): pictures go on
+// where they stopped. Only where the server no longer knows the peer is that made anew too.
 
 const GATHER_MS = 700; // candidates of a LAN are there at once; what takes longer is not waited for
-const LOST_MS = 2500; // a connection that is "disconnected" for so long is made anew
-const RETRIES_MS = [300, 600, 1200, 2500, 5000];
+const WATCH_MS = 400; // how often it is looked whether packets come
+const SILENT_MS = 1000; // the server always sends pictures: without any for so long, something is wrong
+const PATIENCE_MS = 2000; // for the socket to open, and for a new way to work
+const ANSWER_MS = 1000; // without an answer by then, the socket may be dead without knowing it
+const RESTARTS = 3; // that may be in vain until the peer is made anew
+const RETRIES_MS = [100, 300, 600, 1200, 2000];
 const CAMERA_BITS = 2_500_000;
 
 export class Link extends EventTarget {
@@ -18,11 +25,17 @@ export class Link extends EventTarget {
     this.socket = null;
     this.wanted = false;
     this.retry = 0;
+    this.session = "";
+    this.restarts = 0;
+    this.heard = { packets: 0, at: 0 };
+    addEventListener("online", () => this.restart());
+    navigator.connection?.addEventListener("change", () => this.restart());
   }
 
   async open(tracks = []) {
     this.tracks = tracks;
     this.wanted = true;
+    this.watching ??= setInterval(() => this.listen(), WATCH_MS);
     await this.connect();
   }
 
@@ -30,6 +43,8 @@ export class Link extends EventTarget {
     this.wanted = false;
     clearTimeout(this.timer);
     clearTimeout(this.lost);
+    clearInterval(this.watching);
+    this.watching = null;
     if (say) this.send({ type: "bye" });
     this.peer?.close();
     this.peer = null;
@@ -52,12 +67,17 @@ export class Link extends EventTarget {
   }
 
   async connect() {
-    this.tell("state", "connecting");
+    clearTimeout(this.timer);
+    if (this.peer?.connectionState !== "connected") this.tell("state", "connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/signal`);
     this.socket = socket;
+    this.timer = setTimeout(() => this.socket === socket && this.again(), PATIENCE_MS);
     const { role, token, key, transparent } = this;
-    socket.onopen = () => this.send({ type: "hello", role, token, key, transparent });
+    socket.onopen = () => {
+      clearTimeout(this.timer);
+      this.send({ type: "hello", role, token, key, transparent });
+    };
     socket.onmessage = (event) => this.receive(JSON.parse(event.data), socket);
     socket.onclose = () => this.socket === socket && this.again();
   }
@@ -65,14 +85,13 @@ export class Link extends EventTarget {
   async receive(message, socket) {
     if (socket !== this.socket) return;
     if (message.type === "welcome") {
-      if (message.key) this.key = message.key;
+      const known = message.key !== "" && message.key === this.session;
+      if (message.key) this.key = this.session = message.key;
       this.retry = 0;
       this.tell("message", message);
-      await this.offer();
+      await (known && this.peer ? this.restart() : this.offer());
     } else if (message.type === "answer") {
-      if (this.peer?.signalingState === "have-local-offer") {
-        await this.peer.setRemoteDescription({ type: "answer", sdp: message.sdp });
-      }
+      await this.answered(message.sdp);
     } else {
       if (message.fatal) {
         this.wanted = false;
@@ -82,6 +101,18 @@ export class Link extends EventTarget {
     }
   }
 
+  async answered(sdp) {
+    const peer = this.peer;
+    if (peer?.signalingState !== "have-local-offer") return;
+    const before = peer.currentRemoteDescription;
+    if (before && !sdp.toUpperCase().includes(fingerprint(before.sdp))) {
+      await this.offer(); // the server did not know this peer any more
+    } else {
+      await peer.setRemoteDescription({ type: "answer", sdp });
+    }
+  }
+
+  /** A new peer. */
   async offer() {
     this.peer?.close();
     const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
@@ -98,23 +129,76 @@ export class Link extends EventTarget {
     }
     peer.ontrack = ({ track }) => this.tell("track", track);
     peer.onconnectionstatechange = () => peer === this.peer && this.changed(peer.connectionState);
+    await this.describe(peer);
+  }
+
+  /** Look for another way for the peer that there is; with a new socket too, and a new peer, when that is no help. */
+  async restart() {
+    const peer = this.peer;
+    if (!this.wanted || !peer?.currentRemoteDescription) return;
+    if (this.socket?.readyState !== WebSocket.OPEN) {
+      if (!this.socket) this.connect(); // its welcome comes back here
+      return;
+    }
+    if (this.restarts >= RESTARTS) {
+      this.restarts = 0;
+      await this.offer();
+      return;
+    }
+    const { packets } = this.heard;
+    const patience = ANSWER_MS * ++this.restarts;
+    clearTimeout(this.lost);
+    this.lost = setTimeout(() => {
+      if (peer !== this.peer || packets !== this.heard.packets) return;
+      if (peer.signalingState === "have-local-offer") this.again();
+      else this.lost = setTimeout(() => peer === this.peer && packets === this.heard.packets && this.restart(), PATIENCE_MS);
+    }, patience);
+    peer.restartIce();
+    await this.describe(peer);
+  }
+
+  async describe(peer) {
+    const socket = this.socket;
+    const done = gathered(peer);
     await peer.setLocalDescription();
-    await gathered(peer);
-    if (peer === this.peer) this.send({ type: "offer", sdp: peer.localDescription.sdp });
+    await done;
+    if (peer === this.peer && socket === this.socket) this.send({ type: "offer", sdp: peer.localDescription.sdp });
   }
 
   changed(state) {
-    clearTimeout(this.lost);
-    this.tell("state", state);
-    if (state === "failed") this.again();
-    if (state === "disconnected") this.lost = setTimeout(() => this.again(), LOST_MS);
+    this.tell("state", state === "disconnected" || state === "failed" ? "connecting again" : state);
+    if (state === "connected") this.heard.at = performance.now();
+    if (state === "failed") this.restart();
   }
 
-  /** Make everything anew after a moment, longer from time to time. */
+  /** Notice that nothing comes any more long before the browser says so. */
+  async listen() {
+    const peer = this.peer;
+    if (!peer?.currentRemoteDescription) return;
+    let packets = 0;
+    for (const report of (await peer.getStats()).values()) {
+      if (report.type === "inbound-rtp") packets += report.packetsReceived ?? 0;
+    }
+    const now = performance.now();
+    if (packets !== this.heard.packets || peer !== this.heard.peer) {
+      const back = this.heard.lost && peer === this.heard.peer;
+      this.heard = { packets, at: now, peer };
+      this.restarts = 0;
+      if (back) this.tell("state", peer.connectionState);
+    } else if (now - this.heard.at > SILENT_MS && packets) {
+      this.heard.at = now;
+      this.heard.lost = true;
+      this.tell("state", "connecting again");
+      await this.restart();
+    }
+  }
+
+  /** Make the socket anew after a moment, longer from time to time. */
   again() {
     clearTimeout(this.timer);
     clearTimeout(this.lost);
     if (!this.wanted) return;
+    this.heard.lost = true; // until packets come: the next one tells how things stand
     this.tell("state", "connecting again");
     const socket = this.socket;
     this.socket = null;
@@ -154,12 +238,17 @@ export class Link extends EventTarget {
   }
 }
 
+/** Of the keys of whoever made an SDP; the browser keeps one of those that were told. */
+function fingerprint(sdp) {
+  return sdp.toUpperCase().match(/A=FINGERPRINT:\S+ \S+/)?.[0];
+}
+
+/** Until all addresses are known that come soon; to be called before they are looked for. */
 function gathered(peer) {
-  if (peer.iceGatheringState === "complete") return Promise.resolve();
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, GATHER_MS);
-    peer.addEventListener("icegatheringstatechange", () => {
-      if (peer.iceGatheringState === "complete") {
+    peer.addEventListener("icecandidate", ({ candidate }) => {
+      if (candidate === null) {
         clearTimeout(timer);
         resolve();
       }

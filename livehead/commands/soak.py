@@ -1,0 +1,48 @@
+"""A long call of ``livehead serve`` with a real Chromium: ``bench webrtc --soak MINUTES`` and ``scripts/soak.py``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import cast
+
+from livehead.commands.bench_webrtc import SOUND_S, film_time_codes, serving
+from livehead.commands.compose import FALLBACK_MODEL
+from livehead.commands.options import say
+from livehead.config import RunSettings
+from livehead.metrics.bursts import vowel_bursts, write_wav
+from livehead.metrics.plot import plot_soak
+from livehead.metrics.report import Json, table
+from livehead.metrics.soak import Window, soak, verdict
+
+
+def measure_soak(settings: RunSettings, minutes: float, plot: Path | None) -> dict[str, Json]:
+    """Figures of a call of ``minutes``; ``warp`` draws unless the settings name a model. Raises: DeviceError."""
+    model = FALLBACK_MODEL if settings.model == "auto" else settings.model
+    windows: list[Window] = []
+
+    def note(window: Window) -> None:
+        windows.append(window)
+        say(
+            f"{window.at_s / 60:6.2f} min: picture {window.picture_ms} ms, sound {window.offset_ms} ms after it, "
+            f"{window.fps} fps, {window.resident_mb} MB, {window.threads} threads"
+        )
+
+    with tempfile.TemporaryDirectory(prefix="livehead-soak-") as folder:
+        camera, sound = Path(folder, "camera.mjpeg"), Path(folder, "sound.wav")
+        film_time_codes(camera)
+        write_wav(sound, vowel_bursts(SOUND_S))
+        arguments = ("--model", model, "--render-size", str(settings.render_size), "--time-code")
+        with serving(*arguments) as server:
+            soak(server.url, server.pid, camera, sound, minutes * 60, note)
+    results = verdict(windows)
+    if plot:
+        plot_soak(windows, plot, f"{model}, {results['minutes']} minutes")
+    return results
+
+
+def told(results: dict[str, Json]) -> str:
+    """As a table."""
+    columns = ("memory_mb", "offset_ms", "picture_ms")
+    rows = {name: cast("dict[str, float]", results[name]) for name in ("change", "limits", "holds")}
+    return table(rows, columns, f"{results['minutes']} minutes")

@@ -1,0 +1,112 @@
+"""Certificates for a server at home, which no authority would certify: names without a domain, private addresses.
+
+A root is made for one purpose, signs one certificate, and its key is forgotten: whoever trusts the root trusts that
+certificate and no other that anybody could ever make.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from livehead.errors import ConfigError
+
+DAYS = 397
+"""How long it is valid: systems refuse what is valid for longer."""
+
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]{0,62}))*", re.IGNORECASE)
+_EARLIER = timedelta(hours=1)  # clocks differ
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM: ``chain`` and ``key`` for the server, ``root`` for those who are to trust it."""
+
+    chain: bytes
+    key: bytes
+    root: bytes
+
+    def write(self, chain: Path, key: Path, root: Path) -> None:
+        """``key`` so that only its owner can read it; nothing is written over. Raises: ConfigError."""
+        for path, data, mode in ((key, self.key, 0o600), (chain, self.chain, 0o644), (root, self.root, 0o644)):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                    file.write(data)
+            except FileExistsError as error:
+                raise ConfigError(f"{path} is there already", "remove it, or name another with --tls-cert") from error
+            except OSError as error:
+                raise ConfigError(f"cannot write {path} ({error.strerror})", "name another place") from error
+
+
+def make_certificate(names: Sequence[str], now: datetime | None = None) -> Certificate:
+    """For a server that is reached by ``names``: host names and addresses. Raises: ConfigError."""
+    places = [_place(name) for name in names]
+    if not places:
+        raise ConfigError("a certificate needs a name", "give host names or addresses, as studio.local 192.168.1.5")
+    begin = (now or datetime.now(UTC)) - _EARLIER
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    issuer = _called(f"livehead at {names[0]}"[:64])
+    root = (
+        _begun(issuer, issuer, root_key.public_key(), begin)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .sign(root_key, hashes.SHA256())
+    )
+    own = (
+        _begun(_called(names[0][:64]), issuer, key.public_key(), begin)
+        .add_extension(x509.SubjectAlternativeName(places), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+        .sign(root_key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Certificate(own.public_bytes(pem) + root.public_bytes(pem), plain, root.public_bytes(pem))
+
+
+def _begun(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begin: datetime
+) -> x509.CertificateBuilder:
+    return x509.CertificateBuilder(
+        issuer, subject, key, x509.random_serial_number(), begin, begin + timedelta(days=DAYS)
+    ).add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+
+
+def _called(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _place(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        if _NAME.fullmatch(name):
+            return x509.DNSName(name.lower())
+    raise ConfigError(f"{name!r} is no host name and no address", "give them as studio.local or 192.168.1.5")

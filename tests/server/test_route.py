@@ -1,0 +1,202 @@
+"""ICE restart: when the network changes, another way is found for the same connection, and nothing is left behind."""
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aioice.ice import StunProtocol
+from aiortc import RTCSessionDescription
+from aiortc.sdp import SessionDescription
+
+from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
+from livehead.server.peer import Peer
+from livehead.server.route import Route, goes_on
+from livehead.server.session import Session
+from tests.server.conftest import Client, Colours, serving, sessions
+
+BACK_S = 3.0
+SHOWN = "document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames"
+
+
+class Roamer(Client):
+    """A client that can go to another network."""
+
+    def __init__(self) -> None:
+        super().__init__(Colours())
+        self.route = Route(self.peer.getTransceivers()[0].receiver.transport.transport)
+
+    async def roam(self) -> str:
+        await self.route.prepare()
+        return self.route.describe(self.peer.localDescription.sdp)
+
+    async def arrive(self, answer: str) -> None:
+        await self.route.begin(SessionDescription.parse(answer).media[0])
+
+
+class Cut:
+    """Loses whatever goes over ports that were open when it was cut, both ways; new ones work."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._open: list[StunProtocol] = []
+        self._dead: set[int] = set()
+        received, made, send = StunProtocol.datagram_received, StunProtocol.connection_made, StunProtocol.send_stun
+        data = StunProtocol.send_data
+
+        def connection_made(protocol: StunProtocol, transport: Any) -> None:
+            self._open.append(protocol)
+            made(protocol, transport)
+
+        def unless_dead(way: Callable[..., Any]) -> Callable[..., Any]:
+            def maybe(protocol: StunProtocol, *arguments: Any) -> Any:
+                return None if id(protocol) in self._dead else way(protocol, *arguments)
+
+            return maybe
+
+        async def send_data(protocol: StunProtocol, *arguments: Any) -> None:
+            if id(protocol) not in self._dead:
+                await data(protocol, *arguments)
+
+        monkeypatch.setattr(StunProtocol, "connection_made", connection_made)
+        monkeypatch.setattr(StunProtocol, "datagram_received", unless_dead(received))
+        monkeypatch.setattr(StunProtocol, "send_stun", unless_dead(send))
+        monkeypatch.setattr(StunProtocol, "send_data", send_data)
+
+    def cut(self) -> None:
+        self._dead = {id(protocol) for protocol in self._open}
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Cut:
+    return Cut(monkeypatch)
+
+
+def sockets() -> int:
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        return 0
+    return sum("socket:" in os.readlink(fd) for fd in map(str, folder.iterdir()) if os.path.islink(fd))
+
+
+async def joined(session: Session) -> tuple[Roamer, Peer]:
+    client = Roamer()
+    await client.take(await session.perform(await client.offer()))
+    await client.pictures(10)
+    assert session._studio is not None
+    return client, session._studio
+
+
+async def test_pictures_go_on_over_another_way_of_the_same_connection(network: Cut) -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client, peer = await joined(session)
+        network.cut()
+        with pytest.raises(TimeoutError):
+            await client.pictures(5, timeout_s=0.7)
+        began = time.monotonic()
+        await client.arrive(await session.perform(await client.roam()))
+        await client.pictures(5)
+        assert time.monotonic() - began < BACK_S
+        assert session._studio is peer
+        assert peer.restarts == client.route.changes == 1
+        received = session.camera.received
+        while session.camera.received < received + 10:  # the performer's own pictures come too
+            assert time.monotonic() - began < BACK_S
+            await client.pictures(1)
+        assert peer.state == client.peer.connectionState == "connected"
+        await client.close()
+
+
+async def test_a_restart_leaves_no_port_and_no_task(network: Cut) -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client, peer = await joined(session)
+        gc.collect()
+        before = (sockets(), len(asyncio.all_tasks()))
+        for _ in range(3):
+            network.cut()
+            await client.arrive(await session.perform(await client.roam()))
+            await client.pictures(5)
+        await session.perform(await client.roam())  # is never followed up: the page is gone, or asks again
+        await client.arrive(await session.perform(await client.roam()))
+        await client.pictures(30)
+        assert peer.restarts >= 4
+        gc.collect()
+        assert (sockets(), len(asyncio.all_tasks())) == before
+        await session.perform(await client.roam())  # and one that is not over when the connection ends
+        await client.close()
+    await asyncio.sleep(0.1)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_way_that_leads_nowhere_leaves_the_old_one_in_use(
+    network: Cut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("livehead.server.route._CHECKS_S", 0.3)
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client, peer = await joined(session)
+        before = sockets()
+        await session.perform(await client.roam())
+        await client.route.close()
+        await asyncio.sleep(0.6)
+        await client.pictures(10)
+        assert peer.restarts == 0
+        assert sockets() == before
+        await client.close()
+
+
+async def test_an_offer_of_another_connection_is_no_restart(network: Cut) -> None:
+    one, other = Client(Colours()), Client(Colours())
+    first, second = await one.offer(), await other.offer()
+    assert not goes_on(second, first)
+    assert not goes_on(first, first)  # the same passwords: nothing new is wanted
+    renewed = first.replace(one.peer.localDescription.sdp.split("a=ice-ufrag:")[1].split()[0], "other")
+    assert goes_on(renewed, first)
+    assert not goes_on(renewed.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00"), first)
+    assert RTCSessionDescription(renewed, "offer")
+    for each in (one, other):
+        await each.close()
+
+
+@pytest.fixture
+def call(network: Cut) -> Iterator[tuple[Tab, Cut]]:
+    with serving() as address, Chromium(fake_devices()) as browser:
+        tab = browser.open(f"http://{address}/")
+        tab.evaluate("""(() => {
+            window.peers = [];
+            const Peer = window.RTCPeerConnection;
+            window.RTCPeerConnection = class extends Peer {
+                constructor(...rest) { super(...rest); window.peers.push(this); }
+            };
+            window.sockets = [];
+            const Socket = window.WebSocket;
+            window.WebSocket = class extends Socket {
+                constructor(...rest) { super(...rest); window.sockets.push(this); }
+            };
+            document.getElementById('join').click();
+        })()""")
+        tab.until(f"{SHOWN} > 20", 30)
+        yield tab, network
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
+@pytest.mark.parametrize("socket_too", [False, True], ids=["media", "media and socket"])
+def test_after_a_network_change_the_page_has_its_picture_back_soon(call: tuple[Tab, Cut], socket_too: bool) -> None:
+    tab, network = call
+    for _ in range(2):
+        network.cut()
+        if socket_too:  # as browsers do when an address is gone
+            tab.evaluate("window.sockets.at(-1).close()")
+        began = time.monotonic()
+        time.sleep(0.5)
+        tab.evaluate(f"window.before = {SHOWN}")
+        tab.until(f"{SHOWN} >= window.before + 5", 30)
+        assert time.monotonic() - began < BACK_S
+        tab.until("document.getElementById('connection').textContent === 'connected'")
+    assert tab.evaluate("window.peers.length") == 1
+    assert tab.evaluate("window.peers[0].connectionState") == "connected"
