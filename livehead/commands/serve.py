@@ -36,7 +36,7 @@ from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.registry import names
 from livehead.renderers.store import AvatarStore
-from livehead.server.access import LEAST_TOKEN, Access, new_key
+from livehead.server.access import EXTENSION, LEAST_TOKEN, Access, new_key
 from livehead.server.app import Studio
 from livehead.server.listener import Listener
 from livehead.server.session import Ends, Limits
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
     add("--behind-proxy", action="store_true", help="a proxy before this server does TLS")
     add("--origin", action="append", default=[], metavar="URL", help="the proxy's own address, as https://a.example")
+    add("--extension", action="store_true", help="let the browser extension (plugins/browser) of this machine watch")
     add("--sessions", type=int, default=Limits().sessions, metavar="N", help="performers at a time")
     add("--viewers", type=int, default=Limits().viewers, metavar="N", help="viewers of each performer")
     add(
@@ -95,7 +96,7 @@ def main(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
         troupe = Players(settings, args.avatar or ASTRONAUT, Path(guests), measured=args.time_code)
-        access, limits = Access(token, frozenset(args.origin)), limits_from(args)
+        access, limits = access_from(args, token), limits_from(args)
         server = make_server(troupe, settings, access, limits, _coded_ends() if args.time_code else None)
         listener = Listener(server.application(), args.host, args.port, tls=tls_from(args))
         say(f"{troupe.first_choice().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends")
@@ -116,6 +117,11 @@ def _coded_ends() -> Ends:
     from livehead.commands.bench_webrtc import ENDS
 
     return ENDS
+
+
+def access_from(args: argparse.Namespace, token: str) -> Access:
+    """Who may use the server."""
+    return Access(token, frozenset(args.origin), frozenset({EXTENSION} if args.extension else ()))
 
 
 def limits_from(args: argparse.Namespace) -> Limits:
