@@ -20,7 +20,6 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LEAST_TOKEN = 16  # characters
 EXTENSION = "chrome-extension://gdbhjjaanmgagdkiehdmecmfomfgadih"
 """Origin of plugins/browser: its name follows from the public key in its manifest, which a test compares."""
-_WATCHING = ("/whep", "/health")
 _ADDRESSES = 4096  # remembered at a time, so that an attacker's addresses cannot fill the memory
 
 
@@ -60,7 +59,7 @@ class Access:
         if origin in self.origins:
             return True
         if origin in self.watchers:
-            return any(path == each or path.startswith(f"{each}/") for each in _WATCHING)
+            return path == "/whep" or path.startswith("/whep/")
         parts = urlsplit(origin)
         return parts.scheme in ("http", "https") and bool(host) and parts.netloc.lower() == host.lower()
 

@@ -79,8 +79,8 @@ class Studio:
             Route("/backdrop", self.backdrop, methods=["PUT"]),
             Route("/recording", self.recording),
             Route("/whip/{name}", self.whip, methods=["POST", "DELETE"]),
-            Route("/whep", self.watch, methods=["POST"]),
-            Route("/whep/{name}", self.whep, methods=["POST", "DELETE"]),
+            Route("/whep", self.watch, methods=["POST", "OPTIONS"]),
+            Route("/whep/{name}", self.whep, methods=["POST", "DELETE", "OPTIONS"]),
             Route("/health", self.health),
             Route("/metrics", self.metrics),
         ]
@@ -140,6 +140,8 @@ class Studio:
 
     async def whep(self, request: Request) -> Response:
         """Show the avatar of a camera that ``whip`` takes (POST an offer), or end that (DELETE)."""
+        if request.method == "OPTIONS":
+            return _offers_welcome()
         shown = self.sessions.by_viewer_key(_bearer(request.headers)) if request.method == "DELETE" else None
         if shown is None and not self._token(request):
             return self._stranger(request)
@@ -147,6 +149,8 @@ class Studio:
 
     async def watch(self, request: Request) -> Response:
         """Show the avatar of the session whose viewer key is in ``Authorization``, as its link would (POST an offer)."""
+        if request.method == "OPTIONS":
+            return _offers_welcome()
         session = self.sessions.by_viewer_key(_bearer(request.headers))
         if session is None:
             return self._stranger(request)
@@ -262,6 +266,11 @@ async def _body(request: Request, most: int = MOST_BYTES) -> bytes:
     except (TimeoutError, ClientDisconnect) as error:
         raise ProtocolError("the upload did not arrive in time", "try again") from error
     return bytes(body)
+
+
+def _offers_welcome() -> Response:
+    """Tells whoever asks first, as WHIP and WHEP clients may, what to POST; getting here took the right Origin."""
+    return Response(status_code=204, headers={"accept-post": "application/sdp"})
 
 
 def _bearer(headers: Headers) -> str:

@@ -16,7 +16,7 @@ SDP = "application/sdp"
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serving(Access(TOKEN, watchers=frozenset({EXTENSION}))) as served:
+    with serving(Access(TOKEN, watchers=frozenset({EXTENSION})), sessions=9) as served:
         yield served
 
 
@@ -66,7 +66,7 @@ async def test_neither_the_token_nor_a_wrong_key_is_a_viewer_s(address: str) -> 
     for key in (TOKEN, "wrong"):
         status, headers, body = await post(address, key, "v=0")
         assert (status, headers["www-authenticate"]) == (401, "Bearer")
-        assert key not in json.dumps(body)
+        assert TOKEN not in json.dumps(body)
 
 
 async def test_the_extension_is_answered_where_it_watches_and_nowhere_else(address: str) -> None:
@@ -81,4 +81,6 @@ async def test_the_extension_is_answered_where_it_watches_and_nowhere_else(addre
 async def test_without_the_flag_no_extension_is_answered() -> None:
     with serving() as plain:
         assert (await post(plain, "", "v=0", origin=EXTENSION))[0] == 403
-        assert ask(plain, "GET", "/health", origin=EXTENSION)[0] == 403
+        assert ask(plain, "OPTIONS", "/whep", origin=EXTENSION)[0] == 403
+        status, headers, _ = ask(plain, "OPTIONS", "/whep")
+        assert (status, headers["accept-post"]) == (204, SDP)

@@ -29,14 +29,14 @@ async function target() {
 /** `{ ready, why }`: whether an offer would be worth making. Costs the server next to nothing. */
 export async function ready() {
   const { url, key, shows } = await target();
-  let health;
+  let answer;
   try {
-    health = await request(new URL("/health", url), "GET", key);
+    answer = await request(url, "OPTIONS", ""); // with which Origin is sent; GET has none, and would prove nothing
   } catch {
     return { ready: false, why: NO_SERVER };
   }
-  if (health.status === 403) return { ready: false, why: REFUSED };
-  if (!health.ok) return { ready: false, why: NO_SERVER };
+  if (answer.status === 403) return { ready: false, why: REFUSED };
+  if (!answer.ok) return { ready: false, why: NO_SERVER };
   if (!key && shows !== "stream") return { ready: false, why: shows === "link" ? WRONG_KEY : NO_STUDIO };
   return { ready: true, why: "" };
 }

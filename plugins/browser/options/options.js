@@ -56,9 +56,10 @@ function splitAddress() {
 }
 
 /** The browser's leave to talk to that server. It may end this page to ask, so everything is saved by then. */
-function permitted(server) {
+async function permitted(server) {
   const url = new URL(server);
-  return chrome.permissions.request({ origins: [`${url.protocol}//${url.hostname}/*`] });
+  const wanted = { origins: [`${url.protocol}//${url.hostname}/*`] };
+  return (await chrome.permissions.contains(wanted)) || chrome.permissions.request(wanted);
 }
 
 async function submit(event) {
@@ -69,7 +70,7 @@ async function submit(event) {
   const link = parseLink($("link").value);
   if (shows === "link" && !link) return say("That is no viewer's link: it ends with #key=…", true);
   const [token, stream] = [$("token").value.trim(), $("stream").value.trim()];
-  save({ server, token, shows, link: $("link").value.trim(), stream, microphone: $("microphone").checked });
+  await save({ server, token, shows, link: $("link").value.trim(), stream, microphone: $("microphone").checked });
   const allowed = await permitted(shows === "link" ? link.server : server);
   say(allowed ? "Saved." : "Saved, but the browser may not talk to that server.", !allowed);
   return look();

@@ -13,6 +13,7 @@ livehead.constraints = (() => {
   /** What no adaptation changes, and so is decided here and not by the browser. */
   const FIXED = { video: ["deviceId", "groupId", "facingMode"], audio: ["deviceId", "groupId"] };
   const FACING = "user";
+  const MOST_FPS = 30;
 
   const list = (value) => (value === undefined || value === null ? [] : [].concat(value));
 
@@ -37,6 +38,16 @@ livehead.constraints = (() => {
     return !otherDevice && (chosen(constraint.deviceId, deviceId) || chosen(constraint.groupId, groupId));
   }
 
+  /** The name of a constraint that asks for more than `source` (settings of what comes from the server) has, or null. */
+  function beyond(constraint, source) {
+    const most = { width: source.width, height: source.height, frameRate: MOST_FPS };
+    const asksMore = (name) => {
+      const { exact, min } = typeof constraint?.[name] === "object" ? constraint[name] : {};
+      return Math.max(exact ?? 0, min ?? 0) > (most[name] ?? Infinity);
+    };
+    return Object.keys(most).find(asksMore) ?? null;
+  }
+
   /** The name of a constraint that livehead's device can never satisfy, or null. */
   function impossible(constraint, kind) {
     const own = { ...DEVICES[kind], facingMode: FACING };
@@ -56,5 +67,5 @@ livehead.constraints = (() => {
     return rest;
   }
 
-  return { DEVICES, FACING, means, impossible, adaptable };
+  return { DEVICES, FACING, MOST_FPS, means, impossible, beyond, adaptable };
 })();

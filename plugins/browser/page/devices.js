@@ -29,7 +29,7 @@
     const source = feed(kind);
     const track = adopt(await source.track(), kind, source);
     try {
-      await constrain(track, typeof constraint === "object" ? constraint : {});
+      constrain(track, constraint).catch(() => {}); // the camera is not held up for it
     } catch (error) {
       track.stop();
       throw error;

@@ -30,6 +30,7 @@
       this.place = null;
       this.renewing = null;
       this.peer.addEventListener("connectionstatechange", () => this.changed());
+      addEventListener("pagehide", () => this.over || this.close());
       onNews((news) => news === "picture" && !this.over && this.renew());
       if (kind === "audio") this.drawSound();
     }

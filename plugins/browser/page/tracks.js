@@ -4,9 +4,10 @@
 // ("[native code]"), and every other track gets the browser's own answer.
 
 livehead.tracks = (() => {
-  const { DEVICES, FACING, impossible, adaptable } = livehead.constraints;
+  const { DEVICES, FACING, MOST_FPS, impossible, beyond, adaptable } = livehead.constraints;
   const AUDIO_RATE = 48000;
-  const MOST_FPS = 30;
+  const ADAPT_MS = 300;
+  const ADAPT_TRIES = 12;
   const { applyConstraints } = MediaStreamTrack.prototype;
   const known = new WeakMap(); // track -> { kind, feed, constraints }
 
@@ -54,13 +55,26 @@ livehead.tracks = (() => {
     };
   }
 
-  /** Raises: OverconstrainedError, as for any camera. */
-  async function constrain(track, constraint) {
+  /** Let the browser make the picture as small and slow as asked. Raises: OverconstrainedError. */
+  async function adapt(track, constraint) {
+    for (let left = ADAPT_TRIES; ; left--) {
+      try {
+        return await Reflect.apply(applyConstraints, track, [constraint]);
+      } catch (error) {
+        // Chromium refuses every size of a remote picture that it does not know the frame rate of yet, for a second.
+        if (!left || track.readyState === "ended") throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, ADAPT_MS));
+    }
+  }
+
+  /** Take `constraint`: a promise that the picture is as asked. Raises: OverconstrainedError, as for any camera. */
+  function constrain(track, constraint) {
     const about = known.get(track);
-    const name = impossible(constraint, about.kind);
-    if (name) throw new OverconstrainedError(name, "livehead has no such device");
-    await Reflect.apply(applyConstraints, track, [adaptable(constraint, about.kind)]);
+    const name = impossible(constraint, about.kind) ?? (about.kind === "video" ? beyond(constraint, about.feed.settings()) : null);
+    if (name) throw new OverconstrainedError(name, "livehead gives no such picture");
     about.constraints = structuredClone(constraint);
+    return adapt(track, adaptable(constraint, about.kind));
   }
 
   /** For the tracks that are ours; the browser's method for the others. */
@@ -73,7 +87,8 @@ livehead.tracks = (() => {
   ours("getSettings", (native, self, { kind, feed }) => ({ ...feed.settings(), ...native(), ...identity(kind) }));
   ours("getCapabilities", (native, self, { kind, feed }) => capabilities(kind, feed.settings()));
   ours("getConstraints", (native, self, { constraints }) => structuredClone(constraints));
-  ours("applyConstraints", (native, self, about, [constraint]) => constrain(self, constraint ?? {}));
+  ours("applyConstraints", (native, self, about, [constraint]) =>
+    Promise.resolve().then(() => constrain(self, constraint ?? {})));
   ours("label", (native, self, { kind }) => DEVICES[kind].label);
   ours("clone", (native, self) => copy(self, native()));
   ours("stop", (native, self, { feed }) => {

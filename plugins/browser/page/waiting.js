@@ -31,6 +31,7 @@ livehead.Waiting = (() => {
       this.beat = 0;
       this.draw("");
       this.track = this.canvas.captureStream().getVideoTracks()[0];
+      this.track.contentHint = "text"; // rather fewer pictures than blurred words
       this.peer = new Peer({ iceServers: [] });
       this.timer = setInterval(() => this.draw(this.why), TICK_MS); // also what makes the canvas give pictures
     }
