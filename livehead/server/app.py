@@ -148,7 +148,7 @@ class Studio:
         return await self._media(request, self.broadcasts.watch, lambda place: self.broadcasts.leave(place, shown))
 
     async def watch(self, request: Request) -> Response:
-        """Show the avatar of the session whose viewer key is in ``Authorization``, as its link would (POST an offer)."""
+        """Show the avatar of the session whose viewer key is in ``Authorization``, as its link does (POST an offer)."""
         if request.method == "OPTIONS":
             return _offers_welcome()
         session = self.sessions.by_viewer_key(_bearer(request.headers))

@@ -1,4 +1,4 @@
-"""A studio whose avatar is the camera's negative, a browser with the extension, and pages under other people's names."""
+"""A studio whose avatar is the camera's negative, a browser with the extension, pages under other people's names."""
 
 import datetime
 import ssl
@@ -27,6 +27,7 @@ EXTENSION_FOLDER = Path(__file__).parents[2] / "plugins" / "browser"
 OPTIONS = f"{EXTENSION}/options/options.html"
 CAMERA_COLOUR = (200, 60, 20)
 AVATAR_COLOUR = (55, 195, 235)
+CARD_COLOUR = (20, 24, 22)
 STRICT, PLAIN = "meet.google.com", "call.example"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; worker-src 'none'; "
@@ -59,7 +60,7 @@ def studio_server(port: int = 0) -> Iterator[str]:
 class _Site(BaseHTTPRequestHandler):
     """The stand-in's files; ``STRICT`` sends them with a conferencing site's policy."""
 
-    def do_GET(self) -> None:  # noqa: N802, the base class' name
+    def do_GET(self) -> None:
         path = _STANDIN / (self.path.strip("/") or "index.html")
         if path.parent != _STANDIN or not path.is_file():
             self.send_error(404)

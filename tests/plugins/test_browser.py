@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
+from livehead.metrics.chromium import Chromium, Tab, find_chromium
 from livehead.server.access import EXTENSION
 from tests.plugins.conftest import (
     AVATAR_COLOUR,
     CAMERA_COLOUR,
+    CARD_COLOUR,
     EXTENSION_FOLDER,
     OPTIONS,
     PLAIN,
@@ -62,6 +63,12 @@ def page(browser: Chromium, studio: Tab) -> Iterator[Tab]:
     tab.call("Page.close")
 
 
+@pytest.fixture(scope="module")
+def caller(browser: Chromium, studio: Tab) -> Tab:
+    """One page for the tests that leave nothing behind that another would mind."""
+    return browser.open(f"https://{STRICT}/")
+
+
 def labels(tab: Tab, kind: str) -> list[str]:
     shown = tab.evaluate(f"call.devices().then((all) => all.filter((e) => e.kind === '{kind}').map((e) => e.label))")
     return [Path(label).name for label in shown]
@@ -96,16 +103,20 @@ def test_the_page_s_own_rules_forbid_what_the_extension_does_for_it(page: Tab, b
 
 @pytest.mark.parametrize(
     "constraints",
-    ["{ video: true }", "{ video: { facingMode: 'user', width: 320 } }", "{ video: { deviceId: { ideal: 'another' } } }"],
+    [
+        "{ video: true }",
+        "{ video: { facingMode: 'user', width: 320 } }",
+        "{ video: { deviceId: { ideal: 'another' } } }",
+    ],
 )
-def test_who_does_not_ask_for_livehead_gets_the_real_camera(page: Tab, constraints: str) -> None:
+def test_who_does_not_ask_for_livehead_gets_the_real_camera(caller: Tab, constraints: str) -> None:
     take = f"navigator.mediaDevices.getUserMedia({constraints})"
-    assert page.evaluate(f"{take}.then((stream) => show('local', stream).getTracks()[0].label)").endswith(REAL)
-    until_shown(page, "local", CAMERA_COLOUR)
+    assert caller.evaluate(f"{take}.then((stream) => show('local', stream).getTracks()[0].label)").endswith(REAL)
+    until_shown(caller, "local", CAMERA_COLOUR)
 
 
-def test_the_track_tells_of_itself_what_a_camera_tells(page: Tab) -> None:
-    told = page.evaluate("""call.choose('livehead', { frameRate: { max: 20 } }).then((track) => ({
+def test_the_track_tells_of_itself_what_a_camera_tells(caller: Tab) -> None:
+    told = caller.evaluate("""call.choose('livehead', { frameRate: { max: 20 } }).then((track) => ({
         label: track.label, settings: track.getSettings(), able: track.getCapabilities(), asked: track.getConstraints(),
         clone: call.stream.clone().getTracks()[0].clone().getSettings().deviceId }))""")
     assert told["label"] == "livehead"
@@ -124,12 +135,15 @@ def test_a_page_can_have_the_picture_smaller(page: Tab) -> None:
     ("asked", "error"),
     [
         ("deviceId: { exact: 'livehead-camera' }, width: { min: 4000 }", "OverconstrainedError width"),
-        ("deviceId: { exact: 'livehead-camera' }, facingMode: { exact: 'environment' }", "OverconstrainedError facingMode"),
+        (
+            "deviceId: { exact: 'livehead-camera' }, facingMode: { exact: 'environment' }",
+            "OverconstrainedError facingMode",
+        ),
         ("deviceId: { exact: 'livehead-microphone' }", "OverconstrainedError deviceId"),
     ],
 )
-def test_what_cannot_be_is_refused_as_the_browser_refuses_it(page: Tab, asked: str, error: str) -> None:
-    assert page.evaluate(f"call.refusal({{ video: {{ {asked} }} }})") == error
+def test_what_cannot_be_is_refused_as_the_browser_refuses_it(caller: Tab, asked: str, error: str) -> None:
+    assert caller.evaluate(f"call.refusal({{ video: {{ {asked} }} }})") == error
 
 
 @pytest.mark.parametrize(
@@ -141,40 +155,41 @@ def test_what_cannot_be_is_refused_as_the_browser_refuses_it(page: Tab, asked: s
         ("{ ideal: ['another', 'livehead-camera'] }", REAL),
     ],
 )
-def test_an_id_is_understood_in_all_its_spellings(page: Tab, asked: str, label: str) -> None:
+def test_an_id_is_understood_in_all_its_spellings(caller: Tab, asked: str, label: str) -> None:
     take = f"navigator.mediaDevices.getUserMedia({{ video: {{ deviceId: {asked} }} }})"
-    assert page.evaluate(f"{take}.then((stream) => stream.getTracks()[0].label)").endswith(label)
+    assert caller.evaluate(f"{take}.then((stream) => stream.getTracks()[0].label)").endswith(label)
 
 
-def test_a_real_microphone_comes_with_livehead_s_camera(page: Tab) -> None:
-    kinds = page.evaluate("""navigator.mediaDevices.getUserMedia({ audio: true, video: { deviceId: 'livehead-camera' } })
+def test_a_real_microphone_comes_with_livehead_s_camera(caller: Tab) -> None:
+    asked = "{ audio: true, video: { deviceId: 'livehead-camera' } }"
+    kinds = caller.evaluate(f"""navigator.mediaDevices.getUserMedia({asked})
         .then((stream) => stream.getTracks().map((track) => track.label))""")
     assert sorted(kinds) == ["Fake Default Audio Input", "livehead"]
 
 
 def test_the_voice_comes_through_livehead_s_microphone(page: Tab) -> None:
     page.evaluate("call.choose('livehead microphone').then(() => call.dial())")
-    assert page.evaluate("call.level(call.stream, 2500)") > 0.1  # Chromium's fake microphone beeps once a second
+    assert page.evaluate("call.level(call.stream, 0.1, 5000)") > 0.1  # Chromium's fake microphone beeps
     page.until("!!call.heard", WAIT_S)
-    assert page.evaluate("call.level(call.heard, 2500)") > 0.1
+    assert page.evaluate("call.level(call.heard, 0.1, 5000)") > 0.1
 
 
-def test_the_page_s_functions_still_look_like_the_browser_s(page: Tab) -> None:
+def test_the_page_s_functions_still_look_like_the_browser_s(caller: Tab) -> None:
     sight = """['getUserMedia', 'enumerateDevices'].map((name) => {
         const own = MediaDevices.prototype[name];
         return [own.name, own.length, /\\[native code\\]/.test(own), Object.keys(window).includes('livehead')];
     })"""
-    assert page.evaluate(sight) == [["getUserMedia", 0, True, False], ["enumerateDevices", 0, True, False]]
-    assert page.evaluate("'livehead' in window") is False
+    assert caller.evaluate(sight) == [["getUserMedia", 0, True, False], ["enumerateDevices", 0, True, False]]
+    assert caller.evaluate("'livehead' in window") is False
 
 
 def test_a_stopped_camera_leaves_the_server(page: Tab, studio: Tab) -> None:
-    viewers = "document.getElementById('receivers').textContent"
-    studio.until(f"{viewers} === '0'", WAIT_S)
+    before = int(studio.evaluate("document.getElementById('receivers').textContent"))
+    watched_by = "Number(document.getElementById('receivers').textContent) === {}"
     page.evaluate("call.choose('livehead')")
-    studio.until(f"{viewers} === '1'", WAIT_S)
+    studio.until(watched_by.format(before + 1), WAIT_S)
     page.evaluate("call.stream.getTracks()[0].stop()")
-    studio.until(f"{viewers} === '0'", WAIT_S)
+    studio.until(watched_by.format(before), WAIT_S)
 
 
 def test_the_studio_is_not_offered_its_own_picture(studio: Tab) -> None:
@@ -183,10 +198,10 @@ def test_the_studio_is_not_offered_its_own_picture(studio: Tab) -> None:
     assert not [name for name in names if "livehead" in name]
 
 
-def test_another_page_cannot_say_which_studio_is_shown(page: Tab) -> None:
-    page.evaluate("document.dispatchEvent(new CustomEvent('livehead-session', { detail: 'a key of mine' }))")
-    page.evaluate("call.choose('livehead')")
-    until_shown(page, "local", AVATAR_COLOUR)
+def test_another_page_cannot_say_which_studio_is_shown(caller: Tab) -> None:
+    caller.evaluate("document.dispatchEvent(new CustomEvent('livehead-session', { detail: 'a key of mine' }))")
+    caller.evaluate("call.choose('livehead')")
+    until_shown(caller, "local", AVATAR_COLOUR)
 
 
 def test_the_options_say_that_all_is_ready_and_keep_what_is_chosen(options: Tab, page: Tab) -> None:
@@ -212,41 +227,40 @@ def test_a_token_in_the_address_is_put_where_it_belongs(browser: Chromium) -> No
     tab.call("Page.close")
 
 
-def test_a_call_freezes_while_the_server_is_gone_and_comes_back(site: int, camera_file: Path) -> None:
+def test_a_card_becomes_the_avatar_which_freezes_while_the_server_is_gone_and_comes_back(
+    site: int, camera_file: Path
+) -> None:
     with Chromium(browser_flags(site, camera_file), extension=EXTENSION_FOLDER) as browser:
         with studio_server() as address:
-            options, studio = point_at(browser, address), join(browser, address)
+            options = point_at(browser, address)
             tab = browser.open(f"https://{STRICT}/")
-            tab.evaluate("call.choose('livehead').then((track) => { call.track = track; return call.dial(); })")
+            assert (
+                tab.evaluate("call.choose('livehead').then((track) => (call.track = track).getSettings().width)")
+                == 1280
+            )
+            until_shown(tab, "local", CARD_COLOUR)
+            studio = join(browser, address)
+            until_shown(tab, "local", AVATAR_COLOUR)
+            assert tab.evaluate("call.track.getSettings().width") == 128
+            tab.evaluate("call.dial()")
             until_shown(tab, "remote", AVATAR_COLOUR)
         studio.until("document.getElementById('connection').textContent !== 'connected'", WAIT_S)
         options.until("document.getElementById('light').textContent.includes('does not answer')", WAIT_S)
         frozen = tab.evaluate("call.pictures('remote')")
         time.sleep(1)
-        assert tab.evaluate("call.pictures('remote')") == frozen
-        assert tab.evaluate("[call.track.readyState, call.track.muted]")[0] == "live"
+        assert tab.evaluate("[call.pictures('remote'), call.track.readyState]") == [frozen, "live"]
         with studio_server(int(address.rpartition(":")[2])):
             tab.until(f"call.pictures('remote') > {frozen + 20}", WAIT_S)
             until_shown(tab, "remote", AVATAR_COLOUR)
             assert tab.evaluate("call.track === call.stream.getTracks()[0] && call.track.readyState") == "live"
 
 
-def test_a_card_says_what_to_do_until_the_studio_has_joined(site: int, camera_file: Path) -> None:
-    with studio_server() as address, Chromium(browser_flags(site, camera_file), extension=EXTENSION_FOLDER) as browser:
-        point_at(browser, address)
-        tab = browser.open(f"https://{STRICT}/")
-        assert tab.evaluate("call.choose('livehead').then((track) => track.getSettings().width)") == 1280
-        until_shown(tab, "local", (20, 24, 22))
-        join(browser, address)
-        until_shown(tab, "local", AVATAR_COLOUR)
-        assert tab.evaluate("call.stream.getTracks()[0].getSettings().width") == 128
-
-
-def test_a_server_without_the_flag_is_told_of_in_the_options(site: int) -> None:
-    with serving() as address, Chromium(fake_devices(), extension=EXTENSION_FOLDER) as browser:
-        options = point_at(browser, address)
+def test_a_server_without_the_flag_is_told_of_in_the_options(options: Tab, address: str) -> None:
+    with serving() as plain:
+        options.evaluate(f"chrome.storage.local.set({{ server: 'http://{plain}' }})")
         options.until("document.getElementById('light').textContent.includes('does not know this extension')", WAIT_S)
         assert "--extension" in options.evaluate("document.getElementById('advice').textContent")
+        options.evaluate(f"chrome.storage.local.set({{ server: 'http://{address}' }})")
 
 
 def test_who_may_not_use_the_camera_gets_nothing_and_learns_nothing(site: int, camera_file: Path) -> None:

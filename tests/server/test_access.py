@@ -53,7 +53,9 @@ def test_an_origin_that_may_watch_reaches_what_shows(path: str) -> None:
     assert not Access().origin_right(EXTENSION, "localhost:8000", path)
 
 
-@pytest.mark.parametrize("path", ["/", "/signal", "/photo", "/whip/me", "/recording", "/metrics", "/health", "/whepping"])
+@pytest.mark.parametrize(
+    "path", ["/", "/signal", "/photo", "/whip/me", "/recording", "/metrics", "/health", "/whepping"]
+)
 def test_an_origin_that_may_watch_reaches_nothing_else(path: str) -> None:
     assert not Access(watchers=frozenset({EXTENSION})).origin_right(EXTENSION, "localhost:8000", path)
 

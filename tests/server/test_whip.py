@@ -20,7 +20,9 @@ def address() -> Iterator[str]:
         yield served
 
 
-async def post(address: str, key: str, offer: str, path: str = "/whep", **headers: str) -> tuple[int, dict[str, str], str]:
+async def post(
+    address: str, key: str, offer: str, path: str = "/whep", **headers: str
+) -> tuple[int, dict[str, str], str]:
     given = {"content_type": SDP, "authorization": f"Bearer {key}", **headers}
     status, told, body = await asyncio.to_thread(ask, address, "POST", path, offer.encode(), **given)
     return status, told, body.decode()

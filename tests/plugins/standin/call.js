@@ -52,15 +52,15 @@ const call = {
 
   pictures: (id) => document.getElementById(id).getVideoPlaybackQuality().totalVideoFrames,
 
-  /** The loudest sample of a stream within so many milliseconds, by Web Audio, as level meters and filters hear it. */
-  async level(stream, ms) {
+  /** The loudest sample of a stream until it is above `enough`, or so many ms, by Web Audio, as level meters hear it. */
+  async level(stream, enough, ms) {
     const audio = new AudioContext();
     await audio.resume();
     const analyser = audio.createAnalyser();
     audio.createMediaStreamSource(stream).connect(analyser);
     const samples = new Float32Array(analyser.fftSize);
     let loudest = 0;
-    for (const end = performance.now() + ms; performance.now() < end; ) {
+    for (const end = performance.now() + ms; performance.now() < end && loudest <= enough; ) {
       await new Promise((resolve) => setTimeout(resolve, 30));
       analyser.getFloatTimeDomainData(samples);
       for (const sample of samples) loudest = Math.max(loudest, Math.abs(sample));
