@@ -156,6 +156,7 @@ def call_by_device(browser: Chromium, demos: str) -> tuple[Tab, list[str]]:
     choose(tab, "audio-device", "livehead microphone")
     tab.evaluate("$('#change-devices').click()")
     tab.until("document.querySelector('#videoright video')?.videoWidth", WAIT_S)
+    tab.resize(1280, 1000)
     tab.evaluate(CODES)
     watch(tab, "#videoright video", "echo")
     return tab, cameras

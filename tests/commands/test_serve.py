@@ -1,5 +1,6 @@
 """``livehead serve``: refuses to be reached in the clear, ends when it is told to, shows what it can do."""
 
+import argparse
 import signal
 import socket
 import subprocess
@@ -13,11 +14,12 @@ import pytest
 from livehead.cli import main
 from livehead.commands.bench_webrtc import PassThrough, serving
 from livehead.commands.performer import ASTRONAUT, DRAWN
-from livehead.commands.serve import Players, require_safe
+from livehead.commands.serve import Players, access_from, add_arguments, require_safe
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Inputs
 from livehead.perception.photo import read_photo
+from livehead.server.access import EXTENSION
 from livehead.server.stage import IMAGE, Choice
 from tests.commands.test_bad_input import refused
 
@@ -70,6 +72,13 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_browser_extension_is_let_in_only_when_asked_for() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert access_from(parser.parse_args([]), "").watchers == frozenset()
+    assert access_from(parser.parse_args(["--extension"]), "").watchers == {EXTENSION}
+
+
 def test_a_signal_ends_it_gracefully(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "livehead", "serve", "--port", "0", "--model", "warp", "--render-size", "128"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -81,7 +81,11 @@ $("form").addEventListener("change", showFields);
 $("server").addEventListener("change", splitAddress);
 $("open").addEventListener("click", async () => {
   const { server, token } = await load();
-  chrome.tabs.create({ url: token ? `${server}/#token=${encodeURIComponent(token)}` : `${server}/` });
+  const { host } = new URL(server);
+  const tabs = await chrome.tabs.query({ url: `*://${new URL(server).hostname}/*` });
+  const studio = tabs.find(({ url }) => new URL(url).host === host && new URL(url).pathname === "/");
+  if (studio) return chrome.tabs.update(studio.id, { active: true });
+  return chrome.tabs.create({ url: token ? `${server}/#token=${encodeURIComponent(token)}` : `${server}/` });
 });
 
 await fill();
