@@ -70,8 +70,6 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert "in use" in refused(capsys, *serve, "--port", taken.getsockname()[1])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_browser_extension_is_let_in_only_when_asked_for() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -79,6 +77,8 @@ def test_the_browser_extension_is_let_in_only_when_asked_for() -> None:
     assert access_from(parser.parse_args(["--extension"]), "").watchers == {EXTENSION}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_gracefully(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "livehead", "serve", "--port", "0", "--model", "warp", "--render-size", "128"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
