@@ -89,8 +89,9 @@ class ServeSettings(Settings):
     """Where and for whom ``livehead serve`` is there; ``run`` does not look at it.
 
     ``avatar``: the photo that is shown until a page brings its own. ``token``: secret; it can also come from the
-    environment, and is never shown. ``origins``: of pages that a proxy serves, as ``https://a.example``. ``idle_s``: a
-    session that nobody is connected to ends after so long.
+    environment, and is never shown. ``origins``: of pages that a proxy serves, as ``https://a.example``. ``extension``:
+    whether this machine's browser extension may watch. ``idle_s``: a session that nobody is connected to ends after so
+    long.
     """
 
     avatar: Path | None = None
@@ -101,6 +102,7 @@ class ServeSettings(Settings):
     tls_key: Path | None = None
     behind_proxy: bool = False
     origins: tuple[str, ...] = ()
+    extension: bool = False
     sessions: Annotated[int, Field(ge=1, le=1000)] = 4
     viewers: Annotated[int, Field(ge=1, le=1000)] = 16
     idle_s: Annotated[float, Field(gt=0)] = 60.0

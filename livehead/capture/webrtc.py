@@ -111,7 +111,9 @@ class PeerCamera(_Plug):
         """The newest picture; never ends by itself."""
         picture, captured_ns = None, 0
         try:
-            picture, captured_ns = await asyncio.wait_for(self._newest.get(), self._patience())
+            # not wait_for, which in Python 3.11 forgets that it was cancelled when a picture comes in that moment
+            async with asyncio.timeout(self._patience()):
+                picture, captured_ns = await self._newest.get()
             self._pacer = None
         except TimeoutError:
             self._pacer = self._pacer or Pacer(self._fps)

@@ -38,7 +38,7 @@ from livehead.perception.portrait import Portrait
 from livehead.registry import names
 from livehead.renderers.store import AvatarStore
 from livehead.server import journal
-from livehead.server.access import LEAST_TOKEN, Access, new_key
+from livehead.server.access import EXTENSION, LEAST_TOKEN, Access, new_key
 from livehead.server.app import Studio
 from livehead.server.certificate import DAYS, make_certificate
 from livehead.server.journal import FORMATS
@@ -87,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="the proxy's own address, as https://a.example",
     )
+    add(
+        "--extension",
+        action="store_true",
+        default=absent,
+        help="let the browser extension (plugins/browser) of this machine watch",
+    )
     add("--sessions", type=int, default=absent, metavar="N", help=f"performers at a time ({defaults.sessions})")
     add("--viewers", type=int, default=absent, metavar="N", help=f"viewers of each performer ({defaults.viewers})")
     add(
@@ -121,7 +127,7 @@ def main(args: argparse.Namespace) -> int:
         avatar = args.avatar or serve.avatar or ASTRONAUT
         troupe = Players(settings, avatar, Path(guests), measured=args.time_code, inform=inform)
         limits = Limits(serve.sessions, serve.viewers, serve.idle_s)
-        access = Access(token, frozenset(serve.origins))
+        access = access_from(serve, token)
         server = make_server(troupe, settings, access, limits, _coded_ends() if args.time_code else None)
         listener = Listener(server.application(), serve.host, serve.port, tls=tls_from(serve))
         inform(f"{troupe.first_choice().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends")
@@ -190,6 +196,11 @@ def _coded_ends() -> Ends:
     from livehead.commands.bench_webrtc import ENDS
 
     return ENDS
+
+
+def access_from(serve: ServeSettings, token: str) -> Access:
+    """Who may use the server."""
+    return Access(token, frozenset(serve.origins), frozenset({EXTENSION} if serve.extension else ()))
 
 
 def require_safe(host: str, token: str, *, tls: bool, behind_proxy: bool) -> None:

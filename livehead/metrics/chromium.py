@@ -33,7 +33,6 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-extensions",
     "--mute-audio",
     # pages stay as quick as they are when another one is opened beside them
     "--disable-background-timer-throttling",
@@ -126,8 +125,12 @@ class Chromium:
     Raises: DeviceError when there is none or it does not start.
     """
 
-    def __init__(self, flags: Sequence[str] = ()) -> None:
-        self._flags = list(flags)
+    def __init__(self, flags: Sequence[str] = (), *, extension: Path | None = None) -> None:
+        """``extension``: the folder of an unpacked one to load; there is no other."""
+        loaded = ["--disable-extensions"]
+        if extension is not None:
+            loaded = [f"--disable-extensions-except={extension}", f"--load-extension={extension}"]
+        self._flags = [*loaded, *flags]
         self._stack = ExitStack()
         self._port = 0
 

@@ -200,9 +200,7 @@ class PackedDoubling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
         quarters = self.quarters(x.contiguous(memory_format=torch.channels_last))
-        whole = torch.empty(
-            (batch, self.out, 2 * height, 2 * width), dtype=x.dtype, memory_format=torch.channels_last
-        )
+        whole = torch.empty((batch, self.out, 2 * height, 2 * width), dtype=x.dtype, memory_format=torch.channels_last)
         for number, quarter in enumerate(quarters.split(self.out, dim=1)):
             row, column = divmod(number, 2)
             whole[:, :, row::2, column::2] = quarter[:, :, row : row + height, column : column + width]

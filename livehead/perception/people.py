@@ -222,6 +222,5 @@ class DetailFinder:
 
 def _persons(people: People, skeleton: Skeleton) -> list[Person]:
     return [
-        Person(skeleton.name, points, float(score))
-        for points, score in zip(people.points, people.score, strict=True)
+        Person(skeleton.name, points, float(score)) for points, score in zip(people.points, people.score, strict=True)
     ]

@@ -21,7 +21,13 @@ _FINE = 4  # bits of a pixel's fraction that OpenCV draws by
 _FINGERS = 5
 _FACE_LINES = (
     *((range(0, 17), False), (range(17, 22), False), (range(22, 27), False), (range(27, 31), False)),
-    *((range(31, 36), False), (range(36, 42), True), (range(42, 48), True), (range(48, 60), True), (range(60, 68), True)),
+    *(
+        (range(31, 36), False),
+        (range(36, 42), True),
+        (range(42, 48), True),
+        (range(48, 60), True),
+        (range(60, 68), True),
+    ),
 )
 """Points of the face that a line runs through, and whether it closes."""
 

@@ -18,6 +18,8 @@ from livehead.clock import NS
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LEAST_TOKEN = 16  # characters
+EXTENSION = "chrome-extension://gdbhjjaanmgagdkiehdmecmfomfgadih"
+"""Origin of plugins/browser: its name follows from the public key in its manifest, which a test compares."""
 _ADDRESSES = 4096  # remembered at a time, so that an attacker's addresses cannot fill the memory
 
 
@@ -33,10 +35,14 @@ def same(one: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``token``: what a studio has to show; empty where only loopback is served. ``origins``: further pages' own."""
+    """``token``: what a studio has to show; empty where only loopback is served. ``origins``: further pages' own.
+
+    ``watchers``: origins that may watch what they hold a key or the token for, and reach nothing else.
+    """
 
     token: str = ""
     origins: frozenset[str] = frozenset()
+    watchers: frozenset[str] = frozenset()
 
     def token_right(self, shown: str) -> bool:
         """Whether ``shown`` opens a studio."""
@@ -46,12 +52,14 @@ class Access:
         """Whether a request to this ``Host`` is answered."""
         return bool(self.token) or _name(host) in LOOPBACK_NAMES
 
-    def origin_right(self, origin: str | None, host: str) -> bool:
-        """Whether a request of a page of ``origin`` is answered; one without Origin is no page's."""
+    def origin_right(self, origin: str | None, host: str, path: str = "/") -> bool:
+        """Whether a request of a page of ``origin`` for ``path`` is answered; one without Origin is no page's."""
         if origin is None:
             return True
         if origin in self.origins:
             return True
+        if origin in self.watchers:
+            return path == "/whep" or path.startswith("/whep/")
         parts = urlsplit(origin)
         return parts.scheme in ("http", "https") and bool(host) and parts.netloc.lower() == host.lower()
 

@@ -82,7 +82,8 @@ class Studio:
             Route("/backdrop", self.backdrop, methods=["PUT"]),
             Route("/recording", self.recording),
             Route("/whip/{name}", self.whip, methods=["POST", "DELETE"]),
-            Route("/whep/{name}", self.whep, methods=["POST", "DELETE"]),
+            Route("/whep", self.watch, methods=["POST", "OPTIONS"]),
+            Route("/whep/{name}", self.whep, methods=["POST", "DELETE", "OPTIONS"]),
             Route("/health", self.health),
             Route("/metrics", self.metrics),
         ]
@@ -144,9 +145,25 @@ class Studio:
 
     async def whep(self, request: Request) -> Response:
         """Show the avatar of a camera that ``whip`` takes (POST an offer), or end that (DELETE)."""
-        if not self._token(request):
+        if request.method == "OPTIONS":
+            return _offers_welcome()
+        shown = self.sessions.by_viewer_key(_bearer(request.headers)) if request.method == "DELETE" else None
+        if shown is None and not self._token(request):
             return self._stranger(request)
-        return await self._media(request, self.broadcasts.watch, self.broadcasts.leave)
+        return await self._media(request, self.broadcasts.watch, lambda place: self.broadcasts.leave(place, shown))
+
+    async def watch(self, request: Request) -> Response:
+        """Show the avatar of the session whose viewer key is in ``Authorization``, as its link does (POST an offer)."""
+        if request.method == "OPTIONS":
+            return _offers_welcome()
+        session = self.sessions.by_viewer_key(_bearer(request.headers))
+        if session is None:
+            return self._stranger(request)
+
+        async def begin(name: str, offer: str) -> tuple[str, str]:
+            return await self.broadcasts.watch_session(session, offer)
+
+        return await self._media(request, begin, self.broadcasts.leave)
 
     async def _media(
         self,
@@ -154,7 +171,7 @@ class Studio:
         begin: Callable[[str, str], Awaitable[tuple[str, str]]],
         end: Callable[[str], Awaitable[bool]],
     ) -> Response:
-        name = request.path_params["name"]
+        name = request.path_params.get("name", "")
         if request.method == "DELETE":
             return Response(status_code=200 if await end(name) else 404)
         if request.headers.get("content-type", "").partition(";")[0] != "application/sdp":
@@ -168,7 +185,7 @@ class Studio:
             return _refusal(error, 400)
         except ConfigError as error:
             return _refusal(error, 503)
-        where = f"{request.url.path.rsplit('/', 1)[0]}/{place}"
+        where = f"/{request.url.path.split('/')[1]}/{place}"
         return Response(answer, 201, media_type="application/sdp", headers={"location": where})
 
     async def health(self, request: Request) -> Response:
@@ -221,7 +238,7 @@ class _Guard:
                     self._refusals.tell(client[0] if client else "", asked, message["status"])
             await send(message)
 
-        if self._access.host_right(host) and self._access.origin_right(origin, host):
+        if self._access.host_right(host) and self._access.origin_right(origin, host, scope["path"]):
             await self._app(scope, receive, send_with_headers)
             return
         error = ConfigError("this page may not talk to this server", "open the address that livehead serve printed")
@@ -266,6 +283,11 @@ async def _body(request: Request, most: int = MOST_BYTES) -> bytes:
     except (TimeoutError, ClientDisconnect) as error:
         raise ProtocolError("the upload did not arrive in time", "try again") from error
     return bytes(body)
+
+
+def _offers_welcome() -> Response:
+    """Tells whoever asks first, as WHIP and WHEP clients may, what to POST; getting here took the right Origin."""
+    return Response(status_code=204, headers={"accept-post": "application/sdp"})
 
 
 def _bearer(headers: Headers) -> str:

@@ -56,17 +56,24 @@ class Broadcasts:
         session = self._streams.get(name)
         if session is None:
             raise ConfigError("there is no stream of that name", "publish it first")
+        return await self.watch_session(session, offer)
+
+    async def watch_session(self, session: Session, offer: str) -> tuple[str, str]:
+        """Show ``session``: the answer, the address. Raises: ProtocolError, ConfigError."""
+        self._forget()
         answer, viewer = await session.watch(offer)
         place = new_key()
         self._watched[place] = (session, viewer)
         return answer, place
 
-    async def leave(self, place: str) -> bool:
-        """End that viewer's connection; whether there was one."""
-        session, viewer = self._watched.pop(place, (None, None))
-        if session is not None and viewer is not None:
-            await session.leave(viewer)
-        return session is not None
+    async def leave(self, place: str, shown: Session | None = None) -> bool:
+        """End that viewer's connection, if it is one of ``shown`` where that is given; whether there was one."""
+        session, viewer = self._watched.get(place, (None, None))
+        if session is None or viewer is None or (shown is not None and session is not shown):
+            return False
+        del self._watched[place]
+        await session.leave(viewer)
+        return True
 
     def _forget(self) -> None:
         """What has ended by itself."""

@@ -48,6 +48,7 @@ PUBLICATIONS = (
     _publication("openpose-face70", "pose_iter_116000.caffemodel"),
 )
 
+
 def identify(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     """The name, for ``convert.load_official``, of the network with tensors of these shapes; None if of none here."""
     plain = {re.sub(_SEQUENCE, "", key): shape for key, shape in shapes.items()}

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
@@ -77,3 +78,30 @@ async def test_a_picture_larger_than_any_tracker_needs_is_reduced() -> None:
     async with PeerCamera() as camera:
         camera.plug(Track([large]))
         assert (await camera.recv()).size == (1280, 720)
+
+
+class Bell:
+    """A track that gives a picture whenever it is rung."""
+
+    def __init__(self) -> None:
+        self.rung: asyncio.Queue[object] = asyncio.Queue()
+
+    async def recv(self) -> object:
+        return await self.rung.get()
+
+
+@pytest.mark.parametrize("passes", range(8))
+async def test_a_read_that_is_cancelled_ends_even_if_a_picture_comes_that_moment(passes: int) -> None:
+    async with PeerCamera() as camera:
+        bell = Bell()
+        camera.plug(bell)
+        bell.rung.put_nowait(picture(10))
+        await camera.recv()
+        reading = asyncio.create_task(camera.recv())
+        await asyncio.sleep(0.01)
+        bell.rung.put_nowait(picture(20))
+        for _ in range(passes):  # of the event loop: the picture is on its way to the reader
+            await asyncio.sleep(0)
+        in_time = reading.cancel()
+        await asyncio.wait([reading], timeout=5)
+        assert reading.cancelled() is in_time

@@ -20,6 +20,7 @@ from livehead.commands.performer import ASTRONAUT, DRAWN
 from livehead.commands.serve import (
     SIZE,
     Players,
+    access_from,
     add_arguments,
     require_safe,
     serve_settings,
@@ -30,6 +31,7 @@ from livehead.config import RunSettings, ServeSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Inputs
 from livehead.perception.photo import read_photo
+from livehead.server.access import EXTENSION
 from livehead.server.stage import IMAGE, Choice
 from tests.commands.test_bad_input import refused
 
@@ -78,6 +80,13 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "in use" in refused(capsys, *serve, "--port", taken.getsockname()[1])
+
+
+def test_the_browser_extension_is_let_in_only_when_asked_for() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert access_from(serve_settings(parser.parse_args([])).serve, "").watchers == frozenset()
+    assert access_from(serve_settings(parser.parse_args(["--extension"])).serve, "").watchers == {EXTENSION}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")

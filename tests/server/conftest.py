@@ -63,14 +63,16 @@ class MirrorTroupe:
         return PassThrough(choice, SIZE)
 
 
-def sessions(seconds: float = 0.0, **limits: float) -> Sessions:
-    return Sessions(MirrorTroupe(seconds), fps=FPS, size=SIZE[0], limits=Limits(**limits), ends=Ends())
+def sessions(seconds: float = 0.0, troupe: MirrorTroupe | None = None, **limits: float) -> Sessions:
+    return Sessions(troupe or MirrorTroupe(seconds), fps=FPS, size=SIZE[0], limits=Limits(**limits), ends=Ends())
 
 
 @contextmanager
-def serving(access: Access | None = None, port: int = 0, **limits: float) -> Iterator[str]:
+def serving(
+    access: Access | None = None, port: int = 0, troupe: MirrorTroupe | None = None, **limits: float
+) -> Iterator[str]:
     """A server on a thread of its own: ``host:port``."""
-    studio = Studio(sessions(**limits), access or Access(), "Ask first.")
+    studio = Studio(sessions(troupe=troupe, **limits), access or Access(), "Ask first.")
     listener = Listener(studio.application(), "127.0.0.1", port)
     thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
     thread.start()

@@ -3,7 +3,7 @@
 import pytest
 
 from livehead.clock import NS
-from livehead.server.access import Access, Rate, new_key, same
+from livehead.server.access import EXTENSION, Access, Rate, new_key, same
 
 TOKEN = "sixteen or more characters"
 
@@ -43,6 +43,21 @@ def test_pages_of_other_origins_are_not_answered(origin: str | None, right: bool
 
 def test_a_proxy_s_own_origin_can_be_named() -> None:
     assert Access(TOKEN, frozenset({"https://a.example"})).origin_right("https://a.example", "127.0.0.1:8000")
+
+
+@pytest.mark.parametrize("path", ["/whep", "/whep/me"])
+def test_an_origin_that_may_watch_reaches_what_shows(path: str) -> None:
+    access = Access(watchers=frozenset({EXTENSION}))
+    assert access.origin_right(EXTENSION, "localhost:8000", path)
+    assert not access.origin_right("chrome-extension://another", "localhost:8000", path)
+    assert not Access().origin_right(EXTENSION, "localhost:8000", path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/signal", "/photo", "/whip/me", "/recording", "/metrics", "/health", "/whepping"]
+)
+def test_an_origin_that_may_watch_reaches_nothing_else(path: str) -> None:
+    assert not Access(watchers=frozenset({EXTENSION})).origin_right(EXTENSION, "localhost:8000", path)
 
 
 def test_keys_are_long_and_never_the_same() -> None:

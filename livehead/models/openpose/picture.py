@@ -62,7 +62,9 @@ def fit_picture(image: Image, size: tuple[int, int]) -> Fitted:
     scale = min((size[0] - 1) / max(width - 1, 1), (size[1] - 1) / max(height - 1, 1))
     matrix = np.array([[scale, 0, 0], [0, scale, 0]])
     how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
-    laid = cv2.warpAffine(np.ascontiguousarray(image[..., ::-1]), matrix, size, flags=how, borderMode=cv2.BORDER_CONSTANT)
+    laid = cv2.warpAffine(
+        np.ascontiguousarray(image[..., ::-1]), matrix, size, flags=how, borderMode=cv2.BORDER_CONSTANT
+    )
     return Fitted(as_input(laid), scale)
 
 

@@ -122,6 +122,12 @@ function leave() {
   for (const track of avatarStream.getTracks()) avatarStream.removeTrack(track);
   enable(false);
   $("link").value = "";
+  tellExtension("");
+}
+
+/** For the browser extension, which shows this session's avatar to pages that ask for a camera; "" when it is over. */
+function tellExtension(viewerKey) {
+  document.dispatchEvent(new CustomEvent("livehead-session", { detail: viewerKey }));
 }
 
 function enable(on) {
@@ -150,6 +156,7 @@ const RECEIVE = {
     $("drivers").hidden = message.drivers.length < 2;
     $("models").hidden = message.models.length < 2;
     $("consent").textContent = message.consent;
+    tellExtension(message.viewer_key);
     showChosen(message.chosen);
     for (const [address, [file, doing]] of waiting) upload(address, file, doing);
     waiting.clear();

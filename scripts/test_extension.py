@@ -1,0 +1,323 @@
+"""The browser extension among strangers: Janus' own demo pages call through Janus, with livehead as their camera.
+
+Nothing of the pages is ours (Debian's `janus-demos`); they are served as they are, but for the two variables that their
+settings file forgets. `livehead serve` draws the avatar, a real Chromium with plugins/browser has the studio in one tab
+and a demo in another. Checks that the device test page lists livehead, that Janus' echo shows its pictures (told by the
+time code in each) and lets its sound be heard, that the echo test page, which asks for no device, keeps the real
+camera, and that the call comes back after the server was killed. Everything runs in a network of its own, so it needs
+root on Linux, `janus`, `janus-demos`, `chromium` and `iproute2`. Prints figures as JSON; exit status 0 when all is
+well, 1 when not, 3 when something is missing. Installs nothing. About a minute.
+
+    sudo python scripts/test_extension.py [--model warp] [--seconds 8] [--json FILE] [--pictures DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from test_whip import ADDRESS, make_network, program, wait_for
+
+from livehead.commands.bench_webrtc import Served, film_time_codes, serving
+from livehead.commands.performer import DRAWN
+from livehead.errors import DeviceError
+from livehead.metrics.bench_webrtc import latencies
+from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
+from livehead.server.access import EXTENSION
+
+ROOT = Path(__file__).resolve().parents[1]
+INSIDE = "LIVEHEAD_TEST_EXTENSION_INSIDE"
+DEMOS = Path("/usr/share/janus/demos")
+PLUGINS = "audiobridge duktape lua nosip recordplay sip streaming textroom videocall videoroom voicemail"
+TRANSPORTS = "mqtt nanomsg pfunix rabbitmq websockets"
+JANUS_PORT = 8088
+FOLDER = ROOT / "plugins" / "browser"
+CODES = (Path(__file__).parent / "devices" / "codes.js").read_text(encoding="utf-8")
+MADE_UP = "var token = null, apisecret = null;\n"
+WAIT_S, BACK_S = 30.0, 60.0
+FEWEST_FPS = 5  # of a shared machine
+LOUD, LONGEST_MS = 0.05, 8000
+
+
+def missing() -> str:
+    """Why this cannot run here; empty when it can."""
+    programs = [name for name in ("janus", "ip", "unshare") if shutil.which(name) is None]
+    if find_chromium() is None:
+        programs.append("chromium")
+    if not (DEMOS / "devicetest.html").is_file():
+        programs.append("janus-demos")
+    if programs:
+        return f"missing: {', '.join(programs)}. On Debian: sudo apt-get install janus janus-demos chromium iproute2"
+    return "" if os.geteuid() == 0 else "a network of its own needs root: run it with sudo"
+
+
+def janus_command(folder: Path) -> list[str]:
+    """Janus with its echo test and the HTTP transport, which the demo pages use."""
+    configs = folder / "janus"
+    configs.mkdir()
+    names = {"plugins": PLUGINS, "transports": TRANSPORTS}
+    unused = [
+        f'{kind}: {{ disable = "{",".join(f"libjanus_{name}.so" for name in listed.split())}" }}'
+        for kind, listed in names.items()
+    ]
+    (configs / "janus.jcfg").write_text("\n".join(["general: { debug_level = 4 }", *unused, ""]))
+    (configs / "janus.transport.http.jcfg").write_text(
+        f'general: {{ http = true\n port = {JANUS_PORT}\n base_path = "/janus" }}\n'
+    )
+    return ["janus", "-F", str(configs), "-o", "-i", ADDRESS]
+
+
+class _Demos(SimpleHTTPRequestHandler):
+    """The demo pages as they are installed."""
+
+    def do_GET(self) -> None:
+        if urlsplit(self.path).path != "/settings.js":
+            super().do_GET()
+            return
+        body = (MADE_UP + (DEMOS / "settings.js").read_text(encoding="utf-8")).encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/javascript")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def demo_pages() -> Iterator[str]:
+    """Their address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Demos, directory=str(DEMOS)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def livehead(model: str, port: int = 0) -> Iterator[Served]:
+    arguments = ("--model", model, "--avatar", str(DRAWN), "--extension", "--time-code")
+    with serving(*arguments, port=port) as served:
+        yield served
+
+
+def join(browser: Chromium, address: str) -> Tab:
+    """The studio, in which the person has joined; its camera's time codes are noted."""
+    options = browser.open(f"{EXTENSION}/options/options.html")
+    options.evaluate(f"chrome.storage.local.set({{ server: '{address.rstrip('/')}' }})")
+    studio = browser.open(address)
+    studio.evaluate("document.getElementById('join').click()")
+    studio.until("document.getElementById('avatar').videoWidth", WAIT_S)
+    studio.evaluate(CODES)
+    watch(studio, "#self", "camera")
+    return studio
+
+
+def choose(tab: Tab, select: str, label: str) -> None:
+    """What a person does in a list."""
+    tab.evaluate(f"""(() => {{
+        const list = document.getElementById('{select}');
+        list.value = [...list.options].find((option) => option.text === '{label}').value;
+        list.dispatchEvent(new Event('change'));
+    }})()""")
+
+
+def call_by_device(browser: Chromium, demos: str) -> tuple[Tab, list[str]]:
+    """The device test page in a call with livehead as camera and microphone, and the cameras that it listed."""
+    tab = browser.open(f"{demos}/devicetest.html")
+    tab.until("window.$ && !$('#start').attr('disabled') && typeof Janus !== 'undefined'", WAIT_S)
+    time.sleep(1)  # its own handlers are set when its library has looked round
+    tab.evaluate("$('#start').click()")
+    cameras: list[str] = tab.until(
+        "(() => { const all = [...document.querySelectorAll('#video-device option')].map((each) => each.text);"
+        " return all.length && all; })()",
+        WAIT_S,
+    )
+    choose(tab, "video-device", "livehead")
+    choose(tab, "audio-device", "livehead microphone")
+    tab.evaluate("$('#change-devices').click()")
+    tab.until("document.querySelector('#videoright video')?.videoWidth", WAIT_S)
+    tab.resize(1280, 1000)
+    tab.evaluate(CODES)
+    watch(tab, "#videoright video", "echo")
+    return tab, cameras
+
+
+def watch(tab: Tab, video: str, name: str) -> None:
+    """Note the codes of the pictures that ``video`` (a selector) gets."""
+    track = f"document.querySelector('{video}').srcObject.getVideoTracks()[0]"
+    tab.evaluate(f"void liveheadWatch({track}, '{name}')")
+
+
+def echo_level(tab: Tab) -> float:
+    """The loudest sample of what Janus sends back, until it is loud enough."""
+    return float(
+        tab.evaluate(
+            f"const [LOUD, LONGEST_MS] = [{LOUD}, {LONGEST_MS}];"
+            """(async () => {
+        const sound = [...document.querySelectorAll('#videoright audio, #videoright video')]
+            .map((each) => each.srcObject).find((stream) => stream?.getAudioTracks().length);
+        if (!sound) return 0;
+        const audio = new AudioContext();
+        await audio.resume();
+        const meter = audio.createAnalyser();
+        audio.createMediaStreamSource(new MediaStream(sound.getAudioTracks())).connect(meter);
+        const samples = new Float32Array(meter.fftSize);
+        let loudest = 0;
+        for (const end = performance.now() + LONGEST_MS; performance.now() < end && loudest <= LOUD; ) {
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            meter.getFloatTimeDomainData(samples);
+            for (const sample of samples) loudest = Math.max(loudest, Math.abs(sample));
+        }
+        return loudest;
+    })()"""
+        )
+    )
+
+
+def judge(seen: Sequence[dict[str, Any]], camera: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of the echo's pictures; ``age_ms`` from the studio's camera to the echo, through livehead and Janus."""
+    coded = [each for each in seen if each["number"] >= 0]
+    figures: dict[str, Any] = {
+        "pictures": len(seen),
+        "with_code": len(coded),
+        "sizes": sorted({each["size"] for each in seen}),
+    }
+    if len(coded) > 1:
+        span_s = (coded[-1]["at"] - coded[0]["at"]) / 1000
+        figures["fps"] = round((len(coded) - 1) / span_s, 1)
+        captured, shown = (
+            [(each["at"], each["number"]) for each in part if each["number"] >= 0] for part in (camera, seen)
+        )
+        ages = sorted(latencies(captured, shown))
+        if ages:
+            p95 = round(ages[int(len(ages) * 0.95)], 1)
+            figures["age_ms"] = {"median": round(statistics.median(ages), 1), "p95": p95, "n": len(ages)}
+    return figures
+
+
+def default_camera(browser: Chromium, demos: str) -> str:
+    """Which camera the echo test page has, which asks for none in particular."""
+    tab = browser.open(f"{demos}/echotest.html")
+    tab.until("window.$ && !$('#start').attr('disabled') && typeof Janus !== 'undefined'", WAIT_S)
+    time.sleep(1)
+    tab.evaluate("$('#start').click()")
+    tab.until("document.querySelector('#videoleft video')?.videoWidth", WAIT_S)
+    label = tab.evaluate("document.querySelector('#videoleft video').srcObject.getVideoTracks()[0].label")
+    tab.call("Page.close")
+    return Path(str(label)).name
+
+
+def measure(model: str, seconds: float, pictures: Path | None) -> dict[str, Any]:
+    """The figures."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="livehead-extension-") as name, ExitStack() as stack:
+        folder = Path(name)
+        camera = folder / "camera.mjpeg"
+        film_time_codes(camera)
+        stack.enter_context(program(janus_command(folder), folder))
+        wait_for(JANUS_PORT)
+        demos = stack.enter_context(demo_pages())
+        server = stack.enter_context(ExitStack())
+        served = server.enter_context(livehead(model))
+        browser = stack.enter_context(Chromium(fake_devices(camera), extension=FOLDER))
+        studio = join(browser, served.url)
+        tab, figures["cameras"] = call_by_device(browser, demos)
+        time.sleep(seconds)
+        seen = tab.evaluate("liveheadSeen.echo")
+        figures["echo"] = judge(seen, studio.evaluate("liveheadSeen.camera"))
+        figures["echo_level"] = round(echo_level(tab), 3)
+        _keep(tab, pictures, "echo.png")
+        figures["default_camera"] = default_camera(browser, demos)
+
+        server.close()
+        count = tab.evaluate("liveheadSeen.echo.length")
+        time.sleep(3)
+        figures["pictures_while_gone"] = tab.evaluate("liveheadSeen.echo.length") - count
+        server.enter_context(livehead(model, urlsplit(served.url).port or 0))
+        back = time.monotonic()
+        came = f"liveheadSeen.echo.slice({count + figures['pictures_while_gone']}).filter((each) => each.number >= 0)"
+        tab.until(f"{came}.length > 10", BACK_S)
+        figures["ten_pictures_after_restart_s"] = round(time.monotonic() - back, 1)
+        _keep(tab, pictures, "echo_after_restart.png")
+    figures["passed"] = verdict(figures)
+    return figures
+
+
+def _keep(tab: Tab, folder: Path | None, name: str) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(tab.picture())
+
+
+def verdict(figures: dict[str, Any]) -> bool:
+    """Whether all is well."""
+    echo = figures["echo"]
+    return bool(
+        figures["cameras"][-1] == "livehead"
+        and "camera.mjpeg" in figures["cameras"][0]
+        and figures["default_camera"] == "camera.mjpeg"
+        and echo["with_code"] >= 0.9 * echo["pictures"]
+        and echo.get("fps", 0) >= FEWEST_FPS
+        and "age_ms" in echo
+        and figures["echo_level"] > LOUD
+        and figures["pictures_while_gone"] <= FEWEST_FPS
+    )
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="warp", help="the renderer")
+    parser.add_argument("--seconds", type=float, default=8.0, help="how long the echo is looked at")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep pictures of the page here")
+    return parser.parse_args()
+
+
+def main() -> int:
+    chosen = options()
+    reason = missing()
+    if reason:
+        print(reason)
+        return 3
+    if INSIDE not in os.environ:
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+    begun = time.monotonic()
+    make_network()
+    try:
+        results = measure(chosen.model, chosen.seconds, chosen.pictures)
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    results["wall_s"] = round(time.monotonic() - begun, 1)
+    text = json.dumps(
+        {"command": "scripts/test_extension.py", "settings": {"model": chosen.model}, "results": results}, indent=2
+    )
+    print(text)
+    if chosen.json:
+        chosen.json.write_text(text + "\n")
+    return 0 if results["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
