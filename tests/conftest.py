@@ -52,7 +52,7 @@ def uniform(key, count):
     return h / 2**32 * 2 - 1
 
 
-def tensor_by_formula(key, shape, gain=1.0):
+def tensor_by_formula(key, shape, gain=1.0, onedim=1.0):
     u = uniform(key, int(np.prod(shape)))
     part = key.rsplit(".", 1)[-1]
     if part == "num_batches_tracked":
@@ -63,7 +63,7 @@ def tensor_by_formula(key, shape, gain=1.0):
     if part in scales:
         values = scales[part]
     elif len(shape) <= 1:
-        values = 1 + 0.1 * u
+        values = onedim + 0.1 * u
     else:
         values = gain * u * np.sqrt(6 / np.prod(shape[1:]))
     return torch.from_numpy(values.astype(np.float32).reshape(shape))
@@ -110,12 +110,14 @@ def listing():
 
 @pytest.fixture(scope="session")
 def published(listing):
-    """``published(listing name, gain)``: that state dict, filled by the formula."""
+    """``published(listing name, gain, onedim)``: that state dict, filled by the formula."""
 
-    def fill(name, gain=1.0):
+    def fill(name, gain=1.0, onedim=1.0):
         shapes = listing(name)
         spectral = {key for key in shapes if key.endswith(("weight_u", "weight_v"))}
-        tensors = {key: tensor_by_formula(key, shape, gain) for key, shape in shapes.items() if key not in spectral}
+        tensors = {
+            key: tensor_by_formula(key, shape, gain, onedim) for key, shape in shapes.items() if key not in spectral
+        }
         for layer in {key.rsplit(".", 1)[0] for key in spectral}:
             tensors[f"{layer}.weight_u"], tensors[f"{layer}.weight_v"] = spectral_pair(tensors, layer)
         return tensors

@@ -63,7 +63,9 @@ def find_people_with(
         finder = _by_network(name, library, look, precision, assembly, all_found=all_found)
     if not hands and not face:
         return finder
-    hand, faces = (load_network(each, library, precision) if asked else None for each, asked in ((HAND, hands), (FACE, face)))
+    hand, faces = (
+        load_network(each, library, precision) if asked else None for each, asked in ((HAND, hands), (FACE, face))
+    )
     return DetailFinder(finder, hand=hand, face=faces, film=look.film)
 
 

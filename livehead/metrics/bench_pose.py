@@ -135,7 +135,9 @@ def one_core() -> Iterator[None]:
                 os.sched_setaffinity(thread, cores)
 
 
-def time_frames(estimate: Callable[[int], object], frames: int, fps: float, sleep: Callable[[float], None]) -> list[float]:
+def time_frames(
+    estimate: Callable[[int], object], frames: int, fps: float, sleep: Callable[[float], None]
+) -> list[float]:
     """Milliseconds of each call of ``estimate`` (with the frame's number), called ``fps`` times a second at most."""
     samples = []
     start = time.perf_counter()

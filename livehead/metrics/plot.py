@@ -117,7 +117,7 @@ def plot_ages(ages_ms: Mapping[str, Sequence[float]], path: Path) -> None:
 
 
 def plot_people(by_people: Mapping[int, Mapping[str, float]], plain: Mapping[str, float], path: Path) -> None:
-    """Time of the pose decoder over the number of people, median and p95, beside the plain way's. Raises: ConfigError."""
+    """Time of the pose decoder over the number of people, median and p95, and the plain way's. Raises: ConfigError."""
     figure = _figure(8, 4.6)
     axes = figure.subplots()
     colour, other = _colours(2)

@@ -20,18 +20,46 @@ _THINNEST, _THICKEST = 1.5, 9.0  # ... within these, in pixels
 _FINE = 4  # bits of a pixel's fraction that OpenCV draws by
 _FINGERS = 5
 _FACE_LINES = (
-    *((range(0, 17), False), (range(17, 22), False), (range(22, 27), False), (range(27, 31), False)),
-    *((range(31, 36), False), (range(36, 42), True), (range(42, 48), True), (range(48, 60), True), (range(60, 68), True)),
+    *((range(17), False), (range(17, 22), False), (range(22, 27), False), (range(27, 31), False)),
+    *(
+        (range(31, 36), False),
+        (range(36, 42), True),
+        (range(42, 48), True),
+        (range(48, 60), True),
+        (range(60, 68), True),
+    ),
 )
 """Points of the face that a line runs through, and whether it closes."""
 
 # degrees on the wheel of hues; a limb has the colour of the part it leads to
 _HUES = {
-    **{"Nose": 340, "Neck": 0, "Head": 340, "MidHip": 0, "Chest": 0},
-    **{"RShoulder": 20, "RElbow": 40, "RWrist": 60, "LShoulder": 80, "LElbow": 100, "LWrist": 120},
-    **{"RHip": 140, "RKnee": 160, "RAnkle": 180, "LHip": 200, "LKnee": 220, "LAnkle": 240},
-    **{"REye": 320, "LEye": 280, "REar": 300, "LEar": 260},
-    **{"LBigToe": 240, "LSmallToe": 240, "LHeel": 240, "RBigToe": 180, "RSmallToe": 180, "RHeel": 180},
+    "Nose": 340,
+    "Neck": 0,
+    "Head": 340,
+    "MidHip": 0,
+    "Chest": 0,
+    "RShoulder": 20,
+    "RElbow": 40,
+    "RWrist": 60,
+    "LShoulder": 80,
+    "LElbow": 100,
+    "LWrist": 120,
+    "RHip": 140,
+    "RKnee": 160,
+    "RAnkle": 180,
+    "LHip": 200,
+    "LKnee": 220,
+    "LAnkle": 240,
+    "REye": 320,
+    "LEye": 280,
+    "REar": 300,
+    "LEar": 260,
+    "LBigToe": 240,
+    "LSmallToe": 240,
+    "LHeel": 240,
+    "RBigToe": 180,
+    "RSmallToe": 180,
+    "RHeel": 180,
 }
 _FACE_COLOUR = (255, 255, 255)
 

@@ -83,9 +83,7 @@ def build_branches(skeleton: Skeleton, sizes: BranchSizes | None = None) -> Bran
     sizes = sizes or BranchSizes()
     last = sizes.vgg[-1]
     assert last is not None
-    features = nn.Sequential(
-        *trunk(sizes.vgg), ConvRelu(last, sizes.neck), ConvRelu(sizes.neck, sizes.features)
-    )
+    features = nn.Sequential(*trunk(sizes.vgg), ConvRelu(last, sizes.neck), ConvRelu(sizes.neck, sizes.features))
     seen = sizes.features + skeleton.heat_planes + skeleton.field_planes
 
     def branch(out: int) -> list[nn.Module]:
