@@ -33,7 +33,7 @@ _SEED = 0
 
 
 def measure_pose(settings: RunSettings, rounds: int) -> dict[str, Json]:
-    """``network``, ``decoder``, ``decoder_by_people``, ``driver``. ``rounds``: of the decoder; the network has fewer."""
+    """``network``, ``decoder``, ``decoder_by_people``, ``driver``. ``rounds``: the decoder's; the network has fewer."""
     decoder, by_people = bench_decoder(rounds)
     network = _network(max(rounds // 10, 3))
     return {"network": network, "decoder": decoder, "decoder_by_people": by_people, "driver": _driver(settings)}

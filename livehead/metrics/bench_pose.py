@@ -56,7 +56,8 @@ def drawn_people(count: int, seed: int = 0) -> Array:
 def drawn_maps(count: int, seed: int = 0) -> Array:
     """The maps [78, 46, 82] that a network should give for ``drawn_people``, with a little noise."""
     maps = target_maps(drawn_people(count, seed), BODY_25, SIZE)
-    return (maps + np.random.default_rng(seed).normal(0, _NOISE, maps.shape)).astype(np.float32)
+    noisy: Array = (maps + np.random.default_rng(seed).normal(0, _NOISE, maps.shape)).astype(np.float32)
+    return noisy
 
 
 def bench_network(

@@ -71,13 +71,13 @@ def draw_people(image: Image, people: Sequence[Person]) -> Image:
     canvas = image.copy()
     for person in people:
         _draw_body(canvas, person.pose, SKELETONS[person.set])
-    drawn = cv2.addWeighted(canvas, _OPAQUE, image, 1 - _OPAQUE, 0)
+    drawn = np.asarray(cv2.addWeighted(canvas, _OPAQUE, image, 1 - _OPAQUE, 0), np.uint8)
     for person in people:
         width = max(_width(person.pose, _LIMB) / 2, 1.0)
         for hand in (person.left_hand, person.right_hand):
             _draw_hand(drawn, hand, width)
         _draw_face(drawn, person.face, width)
-    return np.asarray(drawn, np.uint8)
+    return drawn
 
 
 def part_colour(name: str) -> Colour:

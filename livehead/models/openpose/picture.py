@@ -47,7 +47,7 @@ def scaled_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A picture, ``scale`` times its size, in an input's upper left: ``pixels`` float32 [3, H, W] BGR in [-0.5, 0.5)."""
+    """A picture ``scale`` times its size, in an input's upper left: ``pixels`` float32 [3, H, W] BGR in [-0.5, 0.5)."""
 
     pixels: Array
     scale: float
