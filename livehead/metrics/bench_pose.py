@@ -50,7 +50,8 @@ def drawn_people(count: int, seed: int = 0) -> Array:
     points = shape * (_WIDE, _TALL)
     points[..., 0] += (places % columns)[:, None] * _WIDE + 4
     points[..., 1] += (places // columns)[:, None] * (SIZE[1] // 2) + 6
-    return np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2).astype(np.float32)
+    people: Array = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2).astype(np.float32)
+    return people
 
 
 def drawn_maps(count: int, seed: int = 0) -> Array:
