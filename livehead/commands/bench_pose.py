@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -22,6 +21,9 @@ from livehead.weights.library import Library
 if TYPE_CHECKING:
     from torch import nn
 
+    from livehead.models.engine import Setting
+    from livehead.models.quantize import Ranges
+
 BODY = "openpose-body25"
 SIDE = 368
 """Of the network's input."""
@@ -31,7 +33,7 @@ _SEED = 0
 
 
 def measure_pose(settings: RunSettings, rounds: int) -> dict[str, Json]:
-    """``network``, ``decoder``, ``decoder_by_people`` and ``driver``. ``rounds``: of the decoder; the network has fewer."""
+    """``network``, ``decoder``, ``decoder_by_people``, ``driver``. ``rounds``: the decoder's; the network has fewer."""
     decoder, by_people = bench_decoder(rounds)
     network = _network(max(rounds // 10, 3))
     return {"network": network, "decoder": decoder, "decoder_by_people": by_people, "driver": _driver(settings)}
@@ -48,8 +50,10 @@ def _network(rounds: int) -> dict[str, Json]:
     imported = BODY in library.names()
     network = library.load(BODY, ["network"])["network"] if imported else _random_network()
     torch.set_num_threads(processor()[1])
-    settings = {name: (choose_setting(name), None) for name in ("fp32", *quicker_precisions()) if name != "int8"}
-    if importlib.util.find_spec("openvino") and "int8" in quicker_precisions():
+    settings: dict[str, tuple[Setting, Ranges | None]] = {"fp32": (choose_setting("fp32"), None)}
+    if "bf16" in quicker_precisions():
+        settings["bf16"] = (choose_setting("bf16"), None)
+    if "int8" in quicker_precisions():
         settings["int8"] = (choose_setting("int8"), own_ranges(network))
     picture = torch.from_numpy(fit_picture(read_photo(ASTRONAUT), (SIDE, SIDE)).pixels)[None]
     return {**bench_network(network, settings, picture, rounds), "weights": BODY if imported else "random"}

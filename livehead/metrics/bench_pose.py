@@ -50,13 +50,15 @@ def drawn_people(count: int, seed: int = 0) -> Array:
     points = shape * (_WIDE, _TALL)
     points[..., 0] += (places % columns)[:, None] * _WIDE + 4
     points[..., 1] += (places // columns)[:, None] * (SIZE[1] // 2) + 6
-    return np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2).astype(np.float32)
+    people: Array = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2).astype(np.float32)
+    return people
 
 
 def drawn_maps(count: int, seed: int = 0) -> Array:
     """The maps [78, 46, 82] that a network should give for ``drawn_people``, with a little noise."""
     maps = target_maps(drawn_people(count, seed), BODY_25, SIZE)
-    return (maps + np.random.default_rng(seed).normal(0, _NOISE, maps.shape)).astype(np.float32)
+    noisy: Array = (maps + np.random.default_rng(seed).normal(0, _NOISE, maps.shape)).astype(np.float32)
+    return noisy
 
 
 def bench_network(

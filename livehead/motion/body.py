@@ -108,4 +108,5 @@ def _placed(points: Array, scale: tuple[float, float]) -> Array:
     factors = np.array(scale, np.float32)
     moved = (points[:, :2] + np.float32(0.5)) * factors - np.float32(0.5)
     there = points[:, 2:] > 0
-    return np.concatenate([np.where(there, moved, 0), points[:, 2:]], axis=1).astype(np.float32)
+    placed: Array = np.concatenate([np.where(there, moved, 0), points[:, 2:]], axis=1).astype(np.float32)
+    return placed

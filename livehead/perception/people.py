@@ -71,7 +71,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a picture is looked at: ``height`` of the network's input, how many ``scales`` of it, as one of a ``film``."""
+    """How a picture is looked at: ``height`` of the network's input, at how many ``scales``, as one of a ``film``."""
 
     height: int = HEIGHT
     scales: int = 1
@@ -198,11 +198,9 @@ class DetailFinder:
         return person
 
     def _tracked(self, square: Square, before: Sequence[Square]) -> Square:
-        nearest = max(before, key=square.overlap, default=NOWHERE)
-        square = followed(square, nearest)
         if self._film and square.side:
             self._before.append(square)
-        return square
+        return followed(square, max(before, key=square.overlap, default=NOWHERE))
 
     def _points(self, hand: Network, square: Square, image: Image, *, mirrored: bool) -> Array:
         best = np.zeros((HAND_PARTS, 3), np.float32)

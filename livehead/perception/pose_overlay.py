@@ -20,7 +20,7 @@ _THINNEST, _THICKEST = 1.5, 9.0  # ... within these, in pixels
 _FINE = 4  # bits of a pixel's fraction that OpenCV draws by
 _FINGERS = 5
 _FACE_LINES = (
-    *((range(0, 17), False), (range(17, 22), False), (range(22, 27), False), (range(27, 31), False)),
+    *((range(17), False), (range(17, 22), False), (range(22, 27), False), (range(27, 31), False)),
     *(
         (range(31, 36), False),
         (range(36, 42), True),
@@ -33,11 +33,33 @@ _FACE_LINES = (
 
 # degrees on the wheel of hues; a limb has the colour of the part it leads to
 _HUES = {
-    **{"Nose": 340, "Neck": 0, "Head": 340, "MidHip": 0, "Chest": 0},
-    **{"RShoulder": 20, "RElbow": 40, "RWrist": 60, "LShoulder": 80, "LElbow": 100, "LWrist": 120},
-    **{"RHip": 140, "RKnee": 160, "RAnkle": 180, "LHip": 200, "LKnee": 220, "LAnkle": 240},
-    **{"REye": 320, "LEye": 280, "REar": 300, "LEar": 260},
-    **{"LBigToe": 240, "LSmallToe": 240, "LHeel": 240, "RBigToe": 180, "RSmallToe": 180, "RHeel": 180},
+    "Nose": 340,
+    "Neck": 0,
+    "Head": 340,
+    "MidHip": 0,
+    "Chest": 0,
+    "RShoulder": 20,
+    "RElbow": 40,
+    "RWrist": 60,
+    "LShoulder": 80,
+    "LElbow": 100,
+    "LWrist": 120,
+    "RHip": 140,
+    "RKnee": 160,
+    "RAnkle": 180,
+    "LHip": 200,
+    "LKnee": 220,
+    "LAnkle": 240,
+    "REye": 320,
+    "LEye": 280,
+    "REar": 300,
+    "LEar": 260,
+    "LBigToe": 240,
+    "LSmallToe": 240,
+    "LHeel": 240,
+    "RBigToe": 180,
+    "RSmallToe": 180,
+    "RHeel": 180,
 }
 _FACE_COLOUR = (255, 255, 255)
 
@@ -49,13 +71,13 @@ def draw_people(image: Image, people: Sequence[Person]) -> Image:
     canvas = image.copy()
     for person in people:
         _draw_body(canvas, person.pose, SKELETONS[person.set])
-    drawn = cv2.addWeighted(canvas, _OPAQUE, image, 1 - _OPAQUE, 0)
+    drawn = np.asarray(cv2.addWeighted(canvas, _OPAQUE, image, 1 - _OPAQUE, 0), np.uint8)
     for person in people:
         width = max(_width(person.pose, _LIMB) / 2, 1.0)
         for hand in (person.left_hand, person.right_hand):
             _draw_hand(drawn, hand, width)
         _draw_face(drawn, person.face, width)
-    return np.asarray(drawn, np.uint8)
+    return drawn
 
 
 def part_colour(name: str) -> Colour:

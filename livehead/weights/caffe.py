@@ -158,7 +158,7 @@ def _blob(blob: _Message) -> npt.NDArray[np.float32]:
     """A copy of a blob's numbers in its shape."""
     old, shape = dict.fromkeys(_BLOB_SIDES, 0), None
     pieces: list[npt.NDArray[np.float32]] = []
-    for number, way, value in blob:
+    for number, _, value in blob:
         if number in old and isinstance(value, int):
             old[number] = value
         elif number == _BLOB_SHAPE and isinstance(value, memoryview):

@@ -72,7 +72,7 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
 
 def _dense() -> Renames:
     """Of BODY_25: its fields are ``L2``, its heat maps ``L1``."""
-    return tuple((*_trunk(_VGG), *_necks(("conv4_3_CPM", "conv4_4_CPM"), prelu=True), *_dense_stages()))
+    return (*_trunk(_VGG), *_necks(("conv4_3_CPM", "conv4_4_CPM"), prelu=True), *_dense_stages())
 
 
 def _dense_stages() -> Iterator[tuple[str, str]]:

@@ -60,7 +60,7 @@ class Decoder:
         self._assemble = assemble_by_score if assembly == "score" else assemble_by_limb
 
     def decode(self, cells: Array, scale: float = 1.0) -> People:
-        """People in ``cells`` [C, h, w], a network's output, in pixels of its input, an eighth of a cell, times ``scale``.
+        """People in ``cells`` [C, h, w], a network's output, in pixels of its input times ``scale``.
 
         ``scale``: from the network's input to the picture.
         """

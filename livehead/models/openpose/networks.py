@@ -78,7 +78,7 @@ def later_stage(channels: int, out: int) -> nn.Sequential:
 
 
 class BranchNetwork(nn.Module):
-    """Stage by stage, a branch for the fields and one for the heat; each sees both of the stage before, and features."""
+    """Stage by stage a branch for fields and one for heat; each sees both of the stage before, and features."""
 
     def __init__(self, trunk: nn.Module, fields: Sequence[nn.Module], heats: Sequence[nn.Module]) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ def net_size(width: int, height: int, net_height: int = HEIGHT, *, film: bool = 
 
 
 def scaled_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
-    """The sizes at which a picture is looked at, the full one first, each a quarter of it smaller. Raises: ConfigError."""
+    """The sizes at which a picture is looked at, each a quarter of the first smaller. Raises: ConfigError."""
     if not 1 <= scales <= round(1 / _SCALE_STEP):
         raise ConfigError(f"there cannot be {scales} scales", f"use 1 to {round(1 / _SCALE_STEP)}")
     factors = [1 - number * _SCALE_STEP for number in range(scales)]
@@ -47,7 +47,7 @@ def scaled_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A picture in the upper left of an input: ``pixels`` float32 [3, H, W] BGR in [-0.5, 0.5), ``scale`` times its size."""
+    """A picture ``scale`` times its size, in an input's upper left: ``pixels`` float32 [3, H, W] BGR in [-0.5, 0.5)."""
 
     pixels: Array
     scale: float

@@ -126,7 +126,7 @@ class CubicPlanes:
         return Maxima(plane[order], y[order], x[order], value[order])
 
     def _end_at_border(self, pixels: Array, row: Indices, column: Indices, value: float) -> None:
-        """Put ``value`` beyond the planes' border, into ``pixels`` [10, 10, N] of the squares in those rows and columns."""
+        """Put ``value`` beyond the planes' border into ``pixels`` [10, 10, N] of squares in those rows and columns."""
         _, height, width = self.shape
         cut = np.flatnonzero((row == 0) | (row == self._size[0]) | (column == 0) | (column == self._size[1]))
         reach = np.arange(-1, STRIDE + 1)[:, None] - STRIDE // 2
@@ -182,7 +182,7 @@ _DIP = float(-(_WEIGHTS[:, 0] + _WEIGHTS[:, 3]).min())  # most that the outer we
 def _highest(cells: Array) -> Array:
     """[K, h + 1, w + 1]: what no pixel between four cells' centres exceeds.
 
-    Of the sixteen weights those of the inner cells sum to at most (1 + dip)^2, those of the corners to dip^2, both above
+    Of the sixteen weights those of the inner cells sum to at most (1 + dip)^2, those of the corners to dip^2, all above
     zero; the rest is below and takes its least from the lowest cell.
     """
     inner = _extreme(cells, np.maximum, 2, 2)

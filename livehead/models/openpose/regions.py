@@ -90,7 +90,7 @@ def _hand(person: Array, arm: list[int]) -> Square:
 
 
 def followed(square: Square, before: Square) -> Square:
-    """A hand's square from that of the frame before, if they overlap: nearly as large, and half way there."""
+    """A hand's square with that of the frame before, if they overlap: half as large again, around both."""
     if square.side == 0 or square.overlap(before) == 0:
         return square
     return _about((square.middle + before.middle) / 2, (2 * square.side + before.side) / 2)

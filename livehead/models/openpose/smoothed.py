@@ -37,7 +37,7 @@ def smoothed_input(image: Image) -> Array:
 
 
 def decode_smoothed(cells: Array, size: tuple[int, int]) -> People:
-    """People in a COCO_18 network's output [57, h, w] for ``smoothed_input`` of a picture of ``size`` (width, height)."""
+    """People in COCO_18's output [57, h, w] for ``smoothed_input`` of a picture of ``size`` (width, height)."""
     peaks, persons = assemble_smoothed(cells, size)
     table = np.concatenate([np.stack([peaks.x, peaks.y, peaks.score], axis=1), np.zeros((1, 3), np.float32)])
     return People(table[persons.peaks], (persons.score / np.maximum(persons.count, 1)).astype(np.float32))
@@ -73,7 +73,7 @@ def _peaks(heat: Array) -> Peaks:
 
 
 def _edges(fields: npt.NDArray[np.complex64], peaks: Peaks) -> Edges:
-    """Pairs of which enough samples, both ends among them, follow the field, with their mean product; long ones lose."""
+    """Pairs of which enough samples, both ends too, follow the field, with their mean product; long ones lose."""
     pairs = pairs_of(peaks, COCO_18)
     places = peaks.x.astype(np.float64) + 1j * peaks.y
     start, way = places[pairs.a], places[pairs.b] - places[pairs.a]
