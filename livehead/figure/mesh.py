@@ -90,11 +90,12 @@ def read_mesh(path: Path) -> Mesh:
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         raise SourceError(f"there is no mesh file {path}", f"give one of {', '.join(SUFFIXES)}", subject=str(path))
     try:
-        solid = trimesh.load(path, force="mesh", process=False)
+        parts = trimesh.load_scene(path, process=False).geometry.values()
+        (solid,) = (part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise SourceError(f"{path} is damaged or no mesh", "make it again", subject=str(path)) from error
-    if not len(solid.faces):
-        raise SourceError(f"there is nothing in {path}", "make it again", subject=str(path))
+        raise SourceError(
+            f"{path} is damaged or not one mesh of triangles", "make it again", subject=str(path)
+        ) from error
     colours = solid.visual.vertex_colors if solid.visual.kind == "vertex" else None
     if solid.visual.kind == "texture":  # so trimesh calls colours beside a material
         colours = solid.visual.vertex_attributes.get("color")

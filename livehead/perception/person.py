@@ -74,17 +74,17 @@ def person_photo(photo: Image, finder: BodyFinder, crop: str = "full", *, keep_b
         raise SourceError(
             f"the person is too small: {rect.side} pixels with what is around", f"use a photo where that is {_SMALL}"
         )
-    image = _resized(rect.cut(colours))
-    frame = _resized(rect.cut(np.full(colours.shape[:2], 255, np.uint8))).astype(np.float32) / 255
     if alpha is not None:
-        person = _resized(rect.cut(alpha))
+        person = rect.cut(alpha)
+        image, person = _resized(_over_grey(rect.cut(colours), person)), _resized(person)
     else:
+        image = _resized(rect.cut(colours))
         with Segmentation() as segmentation:
-            person = segmentation.person(image) * frame
+            person = segmentation.person(image) * _resized(rect.cut(np.ones(colours.shape[:2], np.float32)))
         person = _alone(person, points, rect)
     if not (person > _PERSON).any():
         raise SourceError("the person cannot be told from the background", "use a photo with a plainer background")
-    if alpha is not None or not keep_background:
+    if alpha is None and not keep_background:
         image = _over_grey(image, person)
     return PersonPhoto(image, person, _hints(people, points, rect, crop))
 

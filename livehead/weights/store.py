@@ -102,7 +102,8 @@ def _content(value: Tensor) -> memoryview:
     """The bytes of a tensor on the processor, row by row."""
     import torch
 
-    return memoryview(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    flat = torch.empty(value.numel(), dtype=value.dtype).copy_(value.reshape(-1))  # whatever its strides were
+    return memoryview(flat.view(torch.uint8).numpy())
 
 
 def load_into(network: nn.Module, tensors: dict[str, Any], name: str) -> None:

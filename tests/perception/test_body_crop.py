@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from livehead.errors import SourceError
+from livehead.perception.body_crop import Rect, face, feet_seen, full_body, tallest, upper_body
+
+RULES = {"full": full_body, "upper": upper_body, "face": face}
+
+
+@pytest.mark.parametrize(
+    ("person", "rule"),
+    [*((str(i), rule) for i in range(3) for rule in RULES), ("_nolegs", "full")],
+)
+def test_the_published_rectangles(parity, person, rule):
+    fixture = parity("pifuhd-crop")
+    rect = RULES[rule](fixture[f"kp{person}"].numpy())
+    assert [rect.left, rect.top, rect.side, rect.side] == fixture[f"{rule}{person}"].tolist()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_lies_outside_the_picture_is_black(parity, number):
+    fixture = parity("pifuhd-crop")
+    left, top, side, _ = fixture[f"rect{number}"].tolist()
+    cut = Rect(left, top, side).cut(fixture["image"].numpy())
+    np.testing.assert_array_equal(cut, fixture[f"crop{number}"].numpy())
+
+
+def test_a_square_wholly_outside_is_all_black():
+    assert not Rect(100, 100, 8).cut(np.full((20, 20, 3), 9, np.uint8)).any()
+
+
+def person(height, left=0.0):
+    points = np.ones((25, 3))
+    points[:, 0] += left
+    points[:, 1] = np.linspace(0, height, 25)
+    return points
+
+
+def test_the_tallest_person_is_taken():
+    assert tallest([person(50), person(90), person(70)])[:, 1].max() == 90
+    unsure = person(500) * (1, 1, 0.4)
+    assert tallest([unsure, person(10)])[:, 1].max() == 10
+    assert tallest([]) is None
+    assert tallest([unsure]) is None
+
+
+def test_who_shows_too_little_is_refused_in_words():
+    nobody = np.zeros((25, 3))
+    assert not feet_seen(nobody)
+    for rule in RULES.values():
+        with pytest.raises(SourceError, match="photo"):
+            rule(nobody)
