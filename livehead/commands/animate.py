@@ -173,7 +173,7 @@ def _with_panels(company: Company) -> Callable[[Keypoints], Image]:
 
 
 def sound_of(path: Path, end_ns: int | None, *, wanted: bool) -> Iterator[AudioFrame] | None:
-    """The sound of ``path``, up to ``end_ns`` if given; None without any, unless it was wanted. Raises: CaptureError."""
+    """The sound of ``path``, up to ``end_ns`` if given; None without any, unless ``wanted``. Raises: CaptureError."""
     frames = sound_frames(path, end_ns)
     try:
         first = next(frames, None)

@@ -15,6 +15,7 @@ from livehead.capture.synthetic import SyntheticCapture
 from livehead.commands.bench_live import FILM, filmed, live_subject
 from livehead.commands.bench_voice import bench_voice
 from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
+from livehead.commands.conr import MODEL as CONR
 from livehead.commands.dagan import CHECKPOINTS
 from livehead.commands.options import add_picture_arguments, settings_from
 from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, performer, still_speech
@@ -83,7 +84,12 @@ def main(args: argparse.Namespace) -> int:
 
         inputs["size"] = list(SIZE)
     report = Report("bench", inputs)
-    if args.subject == "model":
+    if args.subject == "model" and named == CONR:
+        from livehead.commands.bench_conr import bench_conr
+
+        results = bench_conr(settings, args.rounds)
+        print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+    elif args.subject == "model":
         results = _model(settings, named, args.rounds)
         results["stillness"] = measure_stillness(settings, STILL_FRAMES)
         print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))

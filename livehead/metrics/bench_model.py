@@ -5,20 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from livehead.frames import Image
 from livehead.metrics.image import psnr
 from livehead.metrics.report import Json
-from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.keypoints import Array
 from livehead.stats import Stats, peak_mb, summary
 
-Render: TypeAlias = Callable[[Keypoints], Image]
-"""A renderer with its avatar: one picture of that motion."""
+Render: TypeAlias = Callable[[Any], Image]
+"""A renderer with its avatar: one picture of a motion of its kind."""
 
-_WARM_UP = 10
 _OUTSIDE = 0.02  # share of person in a pixel below which it is background
 _REFERENCE = "fp32"
 
@@ -28,7 +27,7 @@ class Speech:
     """``motions`` of a head that is still and a mouth that moves; ``person`` float32 [size, size] in [0, 1]: where the
     person is in the renderer's pictures. Nothing else may move then."""
 
-    motions: Sequence[Keypoints]
+    motions: Sequence[Any]
     person: Array
 
 
@@ -39,25 +38,27 @@ class Subject:
     ``frames``: by precision, ``fp32`` always among them. ``uses``: the precision that ``run`` would use here.
     ``uncached``: fp32 with the source's own work done anew for each frame. ``batched``: several motions at once.
     ``gflops``: of one frame, ``cached`` and ``uncached``. ``stats``: where the renderer records its stages, if it does.
-    ``speech``: to see whether the background stands still.
+    ``speech``: to see whether the background stands still. ``warm_up``: frames before those that are timed, and those
+    that are compared.
     """
 
     frames: Mapping[str, Render]
     uses: str = _REFERENCE
     uncached: Render | None = None
-    batched: Callable[[Sequence[Keypoints]], list[Image]] | None = None
+    batched: Callable[[Sequence[Any]], list[Image]] | None = None
     batch: int = 8
     gflops: Mapping[str, float] = field(default_factory=dict)
     stats: Stats | None = None
     speech: Speech | None = None
+    warm_up: int = 10
 
 
-def bench_model(subject: Subject, motions: Sequence[Keypoints], rounds: int = 300) -> dict[str, Json]:
+def bench_model(subject: Subject, motions: Sequence[Any], rounds: int = 300) -> dict[str, Json]:
     """Time ``rounds`` frames of each way, after a warm-up, playing ``motions`` over and over.
 
     Keys as the design names them; those that do not apply to this renderer are left out.
     """
-    frames = {name: time_frames(render, motions, rounds) for name, render in subject.frames.items()}
+    frames = {name: time_frames(render, motions, rounds, subject.warm_up) for name, render in subject.frames.items()}
     results: dict[str, Json] = {
         "frame": summary(frames[subject.uses]),
         "frames": {name: summary(samples) for name, samples in frames.items()},
@@ -67,14 +68,16 @@ def bench_model(subject: Subject, motions: Sequence[Keypoints], rounds: int = 30
     reference = float(np.median(frames[_REFERENCE]))
     quicker = {name: samples for name, samples in frames.items() if name != _REFERENCE}
     if subject.uncached is not None:
-        uncached = time_frames(subject.uncached, motions, max(rounds // 4, 1))
+        uncached = time_frames(subject.uncached, motions, max(rounds // 4, 1), subject.warm_up)
         results["frame_fp32_uncached"] = summary(uncached)
         reference = float(np.median(uncached))
         quicker = frames
     if quicker:
         # over the plain way to run the network: exact, and with nothing cached
         results["speedup"] = {name: round(reference / float(np.median(times)), 3) for name, times in quicker.items()}
-    outputs = {name: [render(motion) for motion in motions[:_WARM_UP]] for name, render in subject.frames.items()}
+    outputs = {
+        name: [render(motion) for motion in motions[: subject.warm_up]] for name, render in subject.frames.items()
+    }
     exact = outputs.pop(_REFERENCE)
     if outputs:
         results["psnr_to_fp32"] = {name: round(_mean_psnr(images, exact), 2) for name, images in outputs.items()}
@@ -88,9 +91,9 @@ def bench_model(subject: Subject, motions: Sequence[Keypoints], rounds: int = 30
     return results
 
 
-def time_frames(render: Render, motions: Sequence[Keypoints], rounds: int) -> list[float]:
+def time_frames(render: Render, motions: Sequence[Any], rounds: int, warm_up: int = 10) -> list[float]:
     """Milliseconds of each of ``rounds`` frames; the warm-up before them is not told."""
-    for motion in _around(motions, _WARM_UP):
+    for motion in _around(motions, warm_up):
         render(motion)
     times = []
     for motion in _around(motions, rounds):
@@ -110,7 +113,7 @@ def background_change(render: Render, speech: Speech) -> dict[str, float]:
 
 
 def _batched_fps(
-    render: Callable[[Sequence[Keypoints]], list[Image]], motions: Sequence[Keypoints], batch: int, rounds: int
+    render: Callable[[Sequence[Any]], list[Image]], motions: Sequence[Any], batch: int, rounds: int
 ) -> float:
     """Frames a second of ``batch`` sessions drawn together."""
     together = list(_around(motions, batch))
@@ -121,7 +124,7 @@ def _batched_fps(
     return rounds * batch / (time.perf_counter() - start)
 
 
-def _around(motions: Sequence[Keypoints], count: int) -> Iterable[Keypoints]:
+def _around(motions: Sequence[Any], count: int) -> Iterable[Any]:
     return (motions[i % len(motions)] for i in range(count))
 
 

@@ -159,17 +159,22 @@ def fold_batch_norm(network: ModuleT) -> ModuleT:
 
 
 class PackedConv(nn.Module):
-    """A convolution whose weights lie as oneDNN computes with them; a plain one reorders them at every call."""
+    """A convolution whose weights lie as oneDNN computes with them; a plain one reorders them at every call.
+
+    Which order that is depends on the pictures' size, so it is chosen for those of the first call: for a small map of
+    many channels another one costs seventy times as much.
+    """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.shape = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
-        dense = conv.weight.detach()
-        packed = torch._C._nn.mkldnn_reorder_conv2d_weight(dense.to_mkldnn(), *self.shape)
-        self.register_buffer("weight", packed, persistent=False)
+        self.register_buffer("weight", conv.weight.detach(), persistent=False)
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.weight.is_mkldnn:
+            dense = self.weight.to_mkldnn()
+            self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(dense, *self.shape, list(x.shape))
         return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.shape, "none", [], "")
 
 

@@ -99,7 +99,8 @@ def sample_corners(features: Tensor, places: Tensor) -> Tensor:
 
 
 def warp_pixels(features: Tensor, flow: Tensor) -> Tensor:
-    """Features [B, C, H, W] float32 looked up backwards along ``flow`` [B, 2 G, H, W] in pixels; beyond the border it repeats.
+    """Features [B, C, H, W] float32 looked up backwards along ``flow`` [B, 2 G, H, W] in pixels; beyond the border it
+    repeats.
 
     Group ``g`` of the flow's planes (dx, dy) moves the g-th of G equal shares of the channels. CoNR's convention: a
     pixel's place is its number, so that the first and last pixels' centres are the ends of its [-1, 1].

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,18 +45,26 @@ def read_sheet(path: Path) -> CharacterSheet:
     files = pictures_in(path) if path.is_dir() else [path]
     if not files:
         raise SourceError(f"{path} holds no picture", "put cut-out pictures of one character (PNG) there")
+    return make_sheet(path.stem, {str(file): read_cutout(file) for file in files})
+
+
+def make_sheet(name: str, pictures: Mapping[str, Image]) -> CharacterSheet:
+    """The sheet of ``pictures`` by their names: uint8 [H, W, 4] RGBA with straight alpha.
+
+    Raises: SourceError naming the picture that is opaque or empty.
+    """
     hints: list[str] = []
     views = []
-    for file in files:
-        view, dropped = without_specks(read_cutout(file))
+    for which, picture in pictures.items():
+        view, dropped = without_specks(picture)
         if dropped:
-            hints.append(f"{file.name}: specks beside the figure are left out.")
-        views.append(_framed(view, file))
-    if len(files) > _MANY:
-        hints.append(f"Every view costs as much time as the first: of these {len(files)}, {_MANY} may be enough.")
+            hints.append(f"{Path(which).name}: specks beside the figure are left out.")
+        views.append(_framed(view, which))
+    if len(views) > _MANY:
+        hints.append(f"Every view costs as much time as the first: of these {len(views)}, {_MANY} may be enough.")
     sheet = np.stack(views)
     digest = hashlib.sha256(repr(sheet.shape).encode() + sheet.tobytes()).hexdigest()
-    return CharacterSheet(path.stem, sheet, tuple(hints), digest)
+    return CharacterSheet(name, sheet, tuple(hints), digest)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -67,15 +76,15 @@ def pictures_in(folder: Path) -> list[Path]:
     )
 
 
-def _framed(view: Image, file: Path) -> Image:
+def _framed(view: Image, which: str) -> Image:
     box = visible_box(view[..., 3])
     if box is None:
-        raise SourceError(f"{file} shows nothing", "give a picture of the character that is not transparent")
+        raise SourceError(f"{which} shows nothing", "give a picture of the character that is not transparent")
     framed = fitted(np.asarray(window_about(box).cut(premultiplied(view)), np.uint8), SIDE)
     if framed[..., 3].mean() >= _OPAQUE * 255:
         raise SourceError(
-            f"{file} has no transparent background",
+            f"{which} has no transparent background",
             "cut the character out (any background remover) and save it as PNG",
-            subject=str(file),
+            subject=which,
         )
     return framed

@@ -20,6 +20,7 @@ from livehead.perception.cutout import SIDE
 from livehead.perception.sheet import CharacterSheet
 from livehead.perception.udp_detector import UdpDetector
 
+_EXACT = ("parser",)  # what it says of the sheet is said once, and everything depends on it
 _PARTS: Parts = {
     "pose": lambda *maps: list(maps),
     **{f"shader.decoder_blocks.{level}": lambda planes: planes for level in range(LEVELS)},
@@ -49,7 +50,7 @@ class ConrRenderer:
     def __init__(self, network: Conr, setting: Setting, size: int = 512) -> None:
         self.size = size
         self.setting = setting
-        self._network = prepare(network, setting, parts=_PARTS)
+        self._network = prepare(network, setting, _EXACT, _PARTS)
         self.detector = UdpDetector(self._network.parser, setting)
 
     @property

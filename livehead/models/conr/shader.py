@@ -92,8 +92,8 @@ def _six(width: int) -> nn.Sequential:
 
 
 class SheetCode(NamedTuple):
-    """All that depends on the sheet alone, float32. ``references``: the views' RGBA at the size of each level, [B, V, 4,
-    s, s]; ``features``: the parser's, [B, V, C, s, s], coarse to fine."""
+    """All that depends on the sheet alone, float32. ``references``: the views' RGBA at the size of each level, [B, V,
+    4, s, s]; ``features``: the parser's, [B, V, C, s, s], coarse to fine."""
 
     references: list[Tensor]
     features: list[Tensor]

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+
+from livehead.animator import Animator, Scene
+from livehead.drivers.idle import IdleDriver
+from livehead.drivers.udp import UdpSequenceDriver
+from livehead.errors import ConfigError
+from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
+from livehead.interfaces import Inputs
+from livehead.models.engine import Setting, choose_setting
+from livehead.motion.keypoints import Keypoints
+from livehead.motion.udp import UltraDensePose
+from livehead.perception.cutout import visible_box, window_about
+from livehead.perception.sheet import make_sheet
+from livehead.perception.udp import framed_pose, open_sequence, preview
+from livehead.renderers.archive import read_archive, write_archive
+from livehead.renderers.conr import ConrAvatar, ConrRenderer
+from livehead.renderers.warp import WarpRenderer
+
+FP32 = Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+
+
+def pose_of(stance):
+    pose = draw_mannequin(stance, 256).pose
+    return framed_pose(pose, window_about(visible_box(preview(pose)[..., 3])), 0)
+
+
+def sheet_of(*turns):
+    return make_sheet("doll", {str(turn): draw_mannequin(Stance(turn, -1, -1), 128).picture for turn in turns})
+
+
+@pytest.fixture(scope="module")
+def renderer(tiny_conr):
+    return ConrRenderer(tiny_conr, FP32, 256)
+
+
+@pytest.fixture(scope="module")
+def avatar(renderer):
+    return renderer.prepare(sheet_of(0, 3))
+
+
+def test_a_character_is_drawn_with_alpha_and_every_pose_is_another_picture(renderer, avatar):
+    still, again, moved = (renderer.render(avatar, pose_of(s)) for s in (AT_EASE, AT_EASE, Stance(left=0.8)))
+    assert still.shape == (256, 256, 4)
+    assert still.dtype == np.uint8
+    assert np.array_equal(still, again)
+    assert np.abs(still.astype(int) - moved).max() > 3
+
+
+def test_what_is_kept_of_a_sheet_gives_what_the_published_call_gives(renderer, avatar):
+    pose = pose_of(AT_EASE)
+    assert np.abs(renderer.render(avatar, pose).astype(int) - renderer.draw_anew(avatar, pose)).max() <= 1
+
+
+def test_the_sheet_is_encoded_once(renderer, monkeypatch):
+    avatar = renderer.prepare(sheet_of(0))
+    monkeypatch.setattr(renderer._network, "encode", None)
+    assert renderer.render(avatar, pose_of(AT_EASE)).any()
+
+
+def test_an_empty_pose_is_an_empty_picture(renderer, avatar):
+    nothing = UltraDensePose(np.zeros((256, 256, 4), np.float32), 0)
+    assert not renderer.render(avatar, nothing).any()
+
+
+def test_characters_of_different_sheets_are_drawn_together(renderer, avatar):
+    other = renderer.prepare(sheet_of(1))
+    pairs = [(avatar, pose_of(AT_EASE)), (other, pose_of(AT_EASE)), (avatar, pose_of(Stance(left=0.5)))]
+    for picture, (who, pose) in zip(renderer.render_many(pairs), pairs, strict=True):
+        assert np.abs(picture.astype(int) - renderer.render(who, pose)).max() <= 1
+    assert renderer.render_many([]) == []
+
+
+@pytest.mark.parametrize("size", [100, 400])
+def test_any_size_is_the_same_picture(tiny_conr, renderer, avatar, size):
+    picture = ConrRenderer(tiny_conr, FP32, size).render(avatar, pose_of(AT_EASE))
+    whole = renderer.render(avatar, pose_of(AT_EASE))
+    assert picture.shape == (size, size, 4)
+    assert abs(picture[..., 3].mean() - whole[..., 3].mean()) < 2
+
+
+def test_a_kept_avatar_draws_the_same(renderer, avatar, tmp_path):
+    write_archive(tmp_path / "avatar.npz", avatar)
+    kept = read_archive(ConrAvatar, tmp_path / "avatar.npz")
+    assert np.array_equal(renderer.render(kept, kept.motion), renderer.render(avatar, avatar.motion))
+
+
+def test_half_precision_stays_near_the_exact_path(tiny_conr, renderer, avatar):
+    quick = ConrRenderer(tiny_conr, choose_setting("bf16"), 256)
+    pose = pose_of(AT_EASE)
+    error = quick.render(avatar, pose).astype(int) - renderer.render(avatar, pose)
+    assert 0 < np.sqrt(np.square(error).mean()) < 8
+
+
+class _AsItIs:
+    def apply(self, motion, now_ns=0):
+        return motion
+
+
+class _Picture:
+    def compose(self, rendered):
+        return rendered
+
+
+def test_a_driver_of_other_motion_is_refused_when_the_animator_is_built(renderer, avatar):
+    face = Keypoints("mesh478", np.zeros((1, 478, 2), np.float32), None, None, np.ones(1, np.float32), 0)
+    scene = Scene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
+    with pytest.raises(ConfigError, match="driver gives mesh478 and the renderer takes udp"):
+        Animator(IdleDriver(face), renderer, [scene])
+
+
+def test_poses_are_refused_by_a_renderer_of_faces(avatar, tmp_path):
+    np.savez(tmp_path / "1.npz", i=draw_mannequin(AT_EASE, 64).pose)
+    driver = UdpSequenceDriver(open_sequence(tmp_path), 25)
+    scene = Scene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
+    with pytest.raises(ConfigError, match="driver gives udp and the renderer takes mesh478"):
+        Animator(driver, WarpRenderer(64), [scene])
+
+
+def test_an_animator_plays_poses(renderer, avatar, tmp_path):
+    for number, stance in enumerate((AT_EASE, Stance(left=0.5))):
+        np.savez(tmp_path / f"{number}.npz", i=draw_mannequin(stance, 64).pose)
+    driver = UdpSequenceDriver(open_sequence(tmp_path), 10)
+    scene = Scene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
+    animator = Animator(driver, renderer, [scene], fade_s=0)
+    first, same, second = (animator.animate(Inputs(None, None, ms * 10**6)) for ms in (0, 99, 100))
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, second)
