@@ -40,6 +40,7 @@ from livehead_source import NAME
 from obs_socket import PASSWORD, Obs, RequestError
 
 from livehead.clock import NS, now_ns
+from livehead.errors import LiveheadError
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.sinks.stream import StreamSink, udp_target
 
@@ -54,6 +55,7 @@ METERS = 1 << 16  # of obs-websocket: events that tell how loud each source is
 GREEN = "#00ff00"
 BACK_S = 15.0
 BACKLOG_MS = 700.0
+AVATAR_S = 120.0  # for livehead to start beside OBS, both on two cores that others use too
 
 
 def missing() -> str:
@@ -224,14 +226,16 @@ async def by_command(size: tuple[int, int], fps: int, seconds: float, pictures: 
 
 
 def level(machine: obs.Machine) -> float:
-    """Peak of the source's sound in [0, 1], the median of a few looks at OBS's meter."""
+    """Peak of the source's sound in [0, 1], from when there is any: the median of a second of OBS's meter."""
     peaks: list[float] = []
+    end = time.monotonic() + BACK_S
     with Obs("127.0.0.1", machine.port, machine.password, events=METERS) as client:
-        while len(peaks) < 20:
+        while len(peaks) < 20 and time.monotonic() < end:
             inputs = client.event("InputVolumeMeters")["inputs"]
             levels = [each["inputLevelsMul"] for each in inputs if each["inputName"] == NAME]
-            peaks += [channels[0][1] for channels in levels if channels]
-    return round(statistics.median(peaks), 3)
+            heard = [channels[0][1] for channels in levels if channels]
+            peaks += heard if peaks else [peak for peak in heard if peak > 0]
+    return round(statistics.median(peaks or [0.0]), 3)
 
 
 def listeners(port: int) -> list[str]:
@@ -270,7 +274,7 @@ async def keyed(pictures: Path | None) -> dict[str, Any]:
 
 
 def _until_picture(client: Obs) -> np.ndarray[Any, Any]:
-    deadline = time.monotonic() + 2 * BACK_S
+    deadline = time.monotonic() + AVATAR_S
     while time.monotonic() < deadline:
         image = picture(client)
         if image is not None:
@@ -355,12 +359,16 @@ def _sound(figures: dict[str, Any]) -> bool:
 def inside(chosen: argparse.Namespace) -> int:
     width, height = (int(part) for part in chosen.size.split("x"))
     began = time.monotonic()
-    results: dict[str, Any] = {"not_running": not_running(), "switched_off": switched_off()}
     arguments = ((width, height), chosen.fps, chosen.seconds, chosen.pictures)
-    results["by_command"] = asyncio.run(by_command(*arguments))
-    results["by_script"] = asyncio.run(by_script(*arguments))
-    results["keyed"] = asyncio.run(keyed(chosen.pictures))
-    wrong = verdict(results)
+    results: dict[str, Any] = {}
+    try:
+        results |= {"not_running": not_running(), "switched_off": switched_off()}
+        results["by_command"] = asyncio.run(by_command(*arguments))
+        results["by_script"] = asyncio.run(by_script(*arguments))
+        results["keyed"] = asyncio.run(keyed(chosen.pictures))
+        wrong = verdict(results)
+    except (TimeoutError, obs.ObsError, LiveheadError) as error:
+        wrong = [str(error)]
     settings = {"size": chosen.size, "fps": chosen.fps, "cores": len(os.sched_getaffinity(0))}
     settings |= {"load": round(os.getloadavg()[0], 1), "wall_s": round(time.monotonic() - began)}
     text = json.dumps(

@@ -24,7 +24,9 @@ _PROGRAMS = ("obs", "Xvfb", "dbus-run-session")
 _START_S = 40.0
 # A session bus that starts nothing on demand: a desktop's portals would mount a file system into the folder.
 _BUS = """<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow own="*"/></policy></busconfig>
+<policy context="default">
+<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+</policy></busconfig>
 """
 
 

@@ -35,7 +35,7 @@ async def test_receivers_of_one_codec_get_the_very_same_packets() -> None:
 
 async def test_only_those_who_ask_get_the_matte_beside_the_colours() -> None:
     image = np.full((64, 64, 4), 200, np.uint8)
-    image[:, :32, 3] = 0
+    image[..., 3] = np.where(np.arange(64) < 32, 0, 255)
     frame = VideoFrame(image, 0, Fraction(1, 90_000), now_ns())
     async with Broadcast() as broadcast:
         plain, other = broadcast.video_lane("VP8"), broadcast.video_lane("VP8", matte=True)
