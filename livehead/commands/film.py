@@ -16,6 +16,7 @@ from livehead.perception.portrait import Portrait
 from livehead.perception.sound import sound_blocks
 from livehead.pipeline import TIME_BASE
 from livehead.sinks.file import FileSink
+from livehead.sinks.provenance import Signer
 
 SOUND_RATE = 48_000
 LONGEST_SIDE = 1280  # of a video that takes its size from the photo
@@ -34,7 +35,8 @@ async def film(
     is written to its end. Raises: SinkError; what ``motions`` and ``sound`` raise.
     """
     coming, count = iter(motions), 0
-    async with Worker("draw") as worker, FileSink(out, audio_rate=None if sound is None else SOUND_RATE) as sink:
+    audio_rate = None if sound is None else SOUND_RATE
+    async with Worker("draw") as worker, FileSink(out, audio_rate=audio_rate, seal=Signer().seal) as sink:
         block = await worker.run(next, sound, None) if sound is not None else None
         encoding: Awaitable[None] | None = None
         with tqdm(total=total, desc="animating", unit="frame", disable=None) as bar:
