@@ -147,7 +147,7 @@ async def test_an_offer_that_names_a_strange_place_does_no_harm_to_the_next() ->
         session = await all_sessions.open()
         client = Client(Colours())
         lines = (await client.offer()).splitlines()
-        odd = [line.replace(line.partition("IP4 ")[2], "nowhere") if line.startswith("c=") else line for line in lines]
+        odd = ["a=rtcp:9 IN IP4 nowhere" if line.startswith("a=rtcp:") else line for line in lines]
         with suppress(ProtocolError):
             await session.perform("\r\n".join(odd))
         await client.take(await session.perform("\r\n".join(lines)))
