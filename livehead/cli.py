@@ -77,6 +77,11 @@ COMMANDS = {
         "which checkpoints there are; bring in published ones; check that all are whole",
         "livehead weights import DaGAN_vox_adv_256.pth.tar --as dagan-vox-256",
     ),
+    "verify": _Command(
+        "livehead.commands.verify",
+        "whether a film says that it is an avatar's, and is as it was signed",
+        "livehead verify avatar.mp4",
+    ),
     "train": _Command(
         "livehead.commands.train",
         "train a model on clips of your own",

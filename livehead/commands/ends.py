@@ -20,6 +20,7 @@ from livehead.interfaces import Capture, Sink
 from livehead.registry import find
 from livehead.sinks.file import FileSink
 from livehead.sinks.null import NullSink
+from livehead.sinks.provenance import Signer
 from livehead.sinks.speaker import SpeakerSink
 from livehead.sinks.virtual_camera import VirtualCameraSink
 from livehead.sinks.window import WindowSink
@@ -109,7 +110,7 @@ def recording(argument: str, stream: StreamSettings) -> Sink:
     """``file:PATH.mp4``."""
     if not argument:
         raise ConfigError("a file sink needs a path", "write --sink file:out.mp4")
-    return FileSink(Path(argument), fps=stream.fps, audio_rate=stream.audio_rate)
+    return FileSink(Path(argument), fps=stream.fps, audio_rate=stream.audio_rate, seal=Signer().seal)
 
 
 def whip(argument: str, stream: StreamSettings) -> Sink:

@@ -17,6 +17,7 @@ from livehead.perception.portrait import Portrait
 from livehead.perception.sound import sound_blocks
 from livehead.pipeline import TIME_BASE
 from livehead.sinks.file import FileSink
+from livehead.sinks.provenance import Signer
 
 SOUND_RATE = 48_000
 LONGEST_SIDE = 1280  # of a video that takes its size from the photo
@@ -40,7 +41,7 @@ async def film(
     """
     coming, count = iter(motions), 0
     async with (
-        FileSink(out, audio_rate=None if sound is None else SOUND_RATE) as sink,
+        FileSink(out, audio_rate=None if sound is None else SOUND_RATE, seal=Signer().seal) as sink,
         Worker("estimate") as estimating,
         Worker("draw") as drawing,
     ):

@@ -69,6 +69,7 @@ class Peer:
         self._deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self._route: Route | None = None
+        self._offer = ""
         self._rerouting = asyncio.Lock()
         self.closed = asyncio.Event()
 
@@ -98,16 +99,16 @@ class Peer:
             raise ProtocolError(f"the offer is not WebRTC's ({type(error).__name__})", "reload the page") from error
         except (InvalidAccessError, InvalidStateError, OperationError) as error:
             raise ProtocolError(f"the offer cannot be answered ({error})", "use a browser with H.264 or VP8") from error
+        self._offer = offer
         self._deadline = asyncio.get_running_loop().call_later(_GONE_AFTER_S, self._give_up)
         return str(self._connection.localDescription.sdp)
 
     def goes_on_by(self, offer: str) -> bool:
         """Whether ``offer`` is of this very connection and wants another way for it: an ICE restart."""
-        before = self._connection.remoteDescription
-        if before is None or self._route is None or self.state != "connected":
+        if not self._offer or self._route is None or self.state != "connected":
             return False
         try:
-            return goes_on(offer, before.sdp)
+            return goes_on(offer, self._offer)
         except UNREADABLE:
             return False
 

@@ -21,13 +21,21 @@ MOST_S = 30 * 60
 class Recorder:
     """A ``Sink`` that takes everything and keeps it while ``recording``.
 
-    ``on_end`` is called when a recording ends by itself: of length, or with what went wrong.
+    ``on_end`` is called when a recording ends by itself: of length, or with what went wrong. ``seal`` gets each file
+    that is whole, on a thread.
     """
 
-    def __init__(self, folder: Path, fps: float, on_end: Callable[[SinkError | None], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fps: float,
+        on_end: Callable[[SinkError | None], None],
+        seal: Callable[[Path], None] = lambda path: None,
+    ) -> None:
         self._folder = folder
         self._fps = fps
         self._on_end = on_end
+        self._seal = seal
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._file: FileSink | None = None
@@ -58,9 +66,8 @@ class Recorder:
             if self._file is not None:
                 return
             self._number += 1
-            file = FileSink(
-                self._folder / f"{self._number}.mp4", fps=self._fps, audio_rate=SOUND_RATE, preset="ultrafast"
-            )
+            path = self._folder / f"{self._number}.mp4"
+            file = FileSink(path, fps=self._fps, audio_rate=SOUND_RATE, preset="ultrafast", seal=self._seal)
             self._file = await self._stack.enter_async_context(file)
             self._began_ns = now_ns()
 

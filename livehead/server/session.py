@@ -27,6 +27,7 @@ from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.recorder import Recorder
 from livehead.server.stage import IMAGE, Choice, Revue, Stage, Troupe
+from livehead.sinks.provenance import Signer
 from livehead.sinks.webrtc import Broadcast
 from livehead.stats import Stats
 
@@ -81,7 +82,7 @@ class Session:
         self._troupe = troupe
         self._limits = limits
         self._folder = tempfile.TemporaryDirectory(prefix="livehead-", ignore_cleanup_errors=True)
-        self.recorder = Recorder(Path(self._folder.name), fps, self._recording_ended)
+        self.recorder = Recorder(Path(self._folder.name), fps, self._recording_ended, self._seal)
         self.governor = Governor(Quality(size, 1, fps), 1000 / fps)
         self._pipeline = Pipeline(
             ends.capture(self.camera),
@@ -273,6 +274,9 @@ class Session:
         self.trouble = error
         tell("recording", session=self.number, on=False, by=type(error).__name__ if error else "its length")
         self.on_change()
+
+    def _seal(self, film: Path) -> None:
+        Signer().seal(film, self.choice.model)
 
     def state(self) -> protocol.State:
         """For the page."""

@@ -32,6 +32,7 @@ class FileSink:
     The time of everything is its ``captured_ns``, counted from the first picture's: the frame rate is variable, and
     sound is cut or led by silence to match. The first picture sets the size (an odd side gains one repeated line);
     later ones are scaled to it. ``fps`` is only the nominal rate. ``crf``: quality of x264, lower is better.
+    ``seal`` is called, off the event loop, with a file that is whole (``sinks/provenance.py``).
     Raises: SinkError, on entering when the file cannot be made, on sending when the disk is full.
     """
 
@@ -43,9 +44,11 @@ class FileSink:
         audio_rate: int | None = None,
         crf: int = 18,
         preset: str = "veryfast",
+        seal: Callable[[Path], None] = lambda path: None,
     ) -> None:
         self.path = Path(path)
         self._recording = _Recording(self.path, fps, audio_rate, {"crf": str(crf), "preset": preset})
+        self._seal = seal
         self._failed = False
         self._stack = AsyncExitStack()
         self._worker = Worker("file-sink")
@@ -70,6 +73,8 @@ class FileSink:
         async with self._stack:
             with suppress(*(SinkError,) * self._failed):
                 await self._worker.run(self._guarded, self._recording.close)
+                if self.frames and not self._failed:
+                    await self._worker.run(self._seal, self.path)
 
     async def send(self, frame: Frame) -> None:
         """Encode and write one frame, off the event loop. Raises: SinkError."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,19 @@ async def test_a_stream_that_just_ended_can_be_published_again_at_once() -> None
         await camera.take(answer)
         await camera.pictures(5)
         await camera.close()
+
+
+async def test_an_offer_that_names_a_strange_place_does_no_harm_to_the_next() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client = Client(Colours())
+        lines = (await client.offer()).splitlines()
+        odd = ["a=rtcp:9 IN IP4 nowhere" if line.startswith("a=rtcp:") else line for line in lines]
+        with suppress(ProtocolError):
+            await session.perform("\r\n".join(odd))
+        await client.take(await session.perform("\r\n".join(lines)))
+        await client.pictures(3)
+        await client.close()
 
 
 async def test_names_of_streams_are_plain() -> None:
