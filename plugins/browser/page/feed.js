@@ -38,7 +38,13 @@
     /** A track for the page, once there is a picture. Raises: DOMException. */
     async track() {
       this.renew();
-      if (this.kind === "video") await (this.first ??= this.firstPicture());
+      try {
+        if (this.kind === "video") await (this.first ??= this.firstPicture());
+      } catch (error) {
+        this.first = null; // the next one may have more luck
+        if (!this.handed.size && !this.over) this.close();
+        throw error;
+      }
       return this.receiver.track.clone();
     }
 
@@ -118,7 +124,10 @@
     async connect() {
       const why = await this.exchange(async (sdp) => {
         const answer = await ask("watch", { sdp });
-        if (answer.place) this.place = answer.place;
+        if (answer.place) {
+          if (this.place) ask("leave", { place: this.place });
+          this.place = answer.place;
+        }
         return answer;
       });
       if (why) return why;
@@ -142,15 +151,19 @@
       return "";
     }
 
+    /** Whether the connection that was just agreed on comes up. The state may be the last one's still. */
     connected() {
+      const up = () => ["connected", "closed"].includes(this.peer.connectionState);
       return new Promise((resolve) => {
-        const done = () => {
-          if (["connected", "closed"].includes(this.peer.connectionState)) resolve(true);
-          if (this.peer.connectionState === "failed") resolve(false);
+        const watching = new AbortController();
+        const done = (whether) => {
+          watching.abort();
+          resolve(whether);
         };
-        this.peer.addEventListener("connectionstatechange", done);
-        setTimeout(() => resolve(this.peer.connectionState === "connected"), CONNECT_MS);
-        done();
+        const changed = () => (up() ? done(true) : this.peer.connectionState === "failed" && done(false));
+        this.peer.addEventListener("connectionstatechange", changed, { signal: watching.signal });
+        setTimeout(() => done(up()), CONNECT_MS);
+        if (up()) done(true);
       });
     }
   };
