@@ -45,7 +45,7 @@ def _import(library: Library, name: str, files: list[Path], licence: str | None)
     print(f"{name}: {networks} kept in {library.path(name)}")
     print(f"licence: {entry.licence} ({entry.source})")
     for model, checkpoint in CHECKPOINTS.items():
-        if name == checkpoint or name.startswith("dagan-depth-"):
+        if name == checkpoint or name.startswith("dagan-depth"):  # whose depth all of them see
             calibrate(model, say)
 
 

@@ -51,6 +51,26 @@ def test_while_the_body_is_lost_the_last_motion_is_kept_and_confidence_is_zero(
     assert driver.estimate(Inputs(None, None, 9)) is lost
 
 
+def test_of_two_people_one_is_followed_and_kept_to(driver: BodyDriver, picture: Image) -> None:
+    both = np.concatenate([picture, picture[:, ::-1]], axis=1)
+    noses = [driver.estimate(inputs(both, index)).value[0, 0] for index in range(6)]
+    assert np.ptp(noses, axis=0).max() < 0.05
+
+
+def test_somebody_tiny_is_found_or_not_but_breaks_nothing(driver: BodyDriver, picture: Image) -> None:
+    wide = np.full((480, 640, 3), 128, np.uint8)
+    wide[200:240, 300:340] = picture[::13, ::13][:40, :40]
+    motion = driver.estimate(inputs(wide, 0))
+    assert np.isfinite(motion.value).all()
+
+
+def test_half_a_body_is_told_with_its_other_half_unsure(driver: BodyDriver, picture: Image) -> None:
+    motion = driver.estimate(inputs(picture, 0))
+    sure = motion.confidence[0]
+    assert sure[[0, 1, 2, 5]].min() > 0.9  # nose, neck, shoulders
+    assert sure[[10, 11, 13, 14, 20, 23]].max() < 0.3  # knees, ankles, the small toes that MediaPipe does not know
+
+
 def test_reset_forgets_the_person(driver: BodyDriver, picture: Image) -> None:
     driver.estimate(inputs(picture, 0))
     driver.reset()

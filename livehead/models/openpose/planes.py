@@ -1,8 +1,8 @@
 """A network's maps as they are at the size of its input: all of it (``DensePlanes``), or only what is asked for.
 
 The published decoder works on maps that were enlarged eightfold by cubic interpolation (OpenCV's, a = -0.75, half-pixel
-centres). ``CubicPlanes`` has the very same values, but computes them where something can be found: around what may
-exceed the threshold, and along limbs.
+centres). ``CubicPlanes`` has the same values, to rounding, but computes them only where something can be found: around
+what may exceed the threshold, and along limbs.
 """
 
 from __future__ import annotations
