@@ -26,6 +26,7 @@ from livehead.motion.transfer import Gains, MotionTransfer
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait
 from livehead.registry import find
+from livehead.renderers.background import NONE
 from livehead.renderers.composite import Compositor
 from livehead.renderers.store import AvatarStore
 from livehead.stats import processor
@@ -156,10 +157,12 @@ def assemble(
     watch: Callable[[Keypoints], None] | None = None,
     size: tuple[int, int] | None = None,
     backdrop: Image | None = None,
+    see_through: bool = False,
 ) -> Company:
     """Everything between the driver's inputs and the pictures to send, of ``size`` (the stream's, if None).
 
-    ``backdrop``: uint8 [H, W, 3] RGB, in place of the background that the settings name.
+    ``backdrop``: uint8 [H, W, 3] RGB, in place of the background that the settings name. ``see_through``: whoever
+    gets the pictures takes those without a background, too.
 
     Raises: ConfigError, SourceError.
     """
@@ -167,6 +170,11 @@ def assemble(
 
     picture = settings.picture
     background = picture.background if backdrop is None else backdrop
+    if picture.background == NONE and not see_through:
+        raise ConfigError(
+            "no background at all is for livehead serve, whose pages can show it",
+            "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
+        )
     alpha = backdrop is not None or picture.background != "keep"
     # One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
     threads = max(processor()[1] - 1, 1)

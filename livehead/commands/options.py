@@ -29,7 +29,12 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", default=absent, metavar="NAME", help=f"auto or one of: {', '.join(names('renderers'))}")
     add("--size", default=absent, metavar="WxH", help="size of the picture, as 1280x720")
     add("--fit", default=absent, choices=("fit", "crop", "blur"), help="bars, head and shoulders, or blurred sides")
-    add("--background", default=absent, metavar="WHAT", help="keep, blur, a colour (#rrggbb or a name) or an image")
+    add(
+        "--background",
+        default=absent,
+        metavar="WHAT",
+        help="keep, blur, a colour (#rrggbb or a name), an image, or none (serve)",
+    )
     add("--badge", action="store_true", default=absent, help='write "avatar" into the picture')
     add("--render-size", type=int, default=absent, metavar="N", help="side of the rendered square in pixels")
     add("--precision", default=absent, choices=("auto", "fp32", "bf16", "int8"), help="of the networks")

@@ -275,6 +275,7 @@ class Players:
             self._own if choice.portrait is self._first.portrait else self._guests,
             calibration=calibration,
             backdrop=choice.backdrop if shown else None,
+            see_through=True,
         )
         company.warm_up(ladder(Quality(settings.render_size, 1, settings.stream.fps)))
         return Playing(choice, company, driver)

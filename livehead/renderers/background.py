@@ -1,4 +1,4 @@
-"""What lies behind the person: the photo's own background out of focus, a colour, or another image."""
+"""What lies behind the person: the photo's own background out of focus, a colour, another image, or nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.perception.photo import read_photo
 
-KEEP, BLUR = "keep", "blur"
+KEEP, BLUR, NONE = "keep", "blur", "none"
 
 _OUT_OF_FOCUS = 1 / 60  # standard deviation of the blur over the canvas' width
 _COARSE = 4  # the blur is computed at a quarter of the resolution, which nobody can tell
@@ -56,8 +56,8 @@ class Background:
 
 
 def _advice(spec: str) -> str:
-    near = difflib.get_close_matches(spec.lower(), [KEEP, BLUR, *ImageColor.colormap], n=1)
-    return f"did you mean {near[0]}?" if near else "give keep, blur, a colour as #rrggbb, or the path of an image"
+    near = difflib.get_close_matches(spec.lower(), [KEEP, BLUR, NONE, *ImageColor.colormap], n=1)
+    return f"did you mean {near[0]}?" if near else "give keep, blur, none, a colour as #rrggbb, or the path of an image"
 
 
 def _cover(image: Image, width: int, height: int) -> Image:

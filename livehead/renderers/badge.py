@@ -31,11 +31,25 @@ class Badge:
         mark = np.asarray(label.resize((width, height), Pillow.Resampling.BOX), np.uint8)
         margin = round(size[1] * 0.03)
         self._where = (slice(margin, margin + height), slice(margin, margin + width))
+        self._mark = mark
         alpha = np.repeat(mark[:, :, 3:], 3, axis=2)
         self._colour = cv2.multiply(np.ascontiguousarray(mark[:, :, :3]), alpha, scale=1 / 255)
         self._rest = 255 - alpha
 
     def draw(self, canvas: Image) -> None:
-        """Into ``canvas``, uint8 [H, W, 3]."""
+        """Into ``canvas``, uint8 [H, W, 3] or [H, W, 4] straight alpha."""
         part = canvas[self._where]
+        if part.shape[2] == 4:
+            part[:] = _laid(self._mark, part)
+            return
         part[:] = cv2.add(cv2.multiply(part, self._rest, scale=1 / 255), self._colour)
+
+
+def _laid(top: Image, under: Image) -> Image:
+    """``top`` over ``under``, both uint8 [H, W, 4] RGBA straight alpha."""
+    share, below = top[..., 3:] / np.float32(255), under[..., 3:] / np.float32(255)
+    below = below * (1 - share)
+    whole = share + below
+    colour = (top[..., :3] * share + under[..., :3] * below) / np.maximum(whole, 1 / 255)
+    laid: Image = np.rint(np.concatenate([colour, whole * 255], axis=2)).astype(np.uint8)
+    return laid

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from livehead.frames import Image
 from livehead.perception.portrait import Crop, Portrait
 from livehead.perception.segmentation import Segmentation
-from livehead.renderers.background import KEEP, Background
+from livehead.renderers.background import KEEP, NONE, Background
 from livehead.renderers.badge import Badge
 from livehead.renderers.placement import Fit, Placement, Rect, place
 
@@ -29,7 +29,8 @@ class Compositor:
 
     ``fit``: ``fit`` the whole photo between bars, ``blur`` the whole photo between blurred sides, ``crop`` head and
     shoulders (with blurred sides where a narrow photo has no more). ``background``: ``keep``, ``blur``, a colour
-    (``#rrggbb`` or a CSS name), the path of an image or an image. ``badge``: a small visible "avatar" mark in a corner.
+    (``#rrggbb`` or a CSS name), the path of an image or an image; ``none`` makes canvases that are clear there, their
+    colours those of ``keep``. ``badge``: a small visible "avatar" mark in a corner.
 
     Raises: ConfigError, SourceError (a background that is none).
     """
@@ -49,21 +50,25 @@ class Compositor:
         self._part = place_of.head.within(place_of.seen)
         self._badge = Badge(size) if badge else None
         still = _still(photo, place_of, size, fit)
-        self._square = np.empty((self._head.width, self._head.width, 3), np.uint8)
         self._screen: _Screen | None = None
-        if not (isinstance(background, str) and background == KEEP):
+        if isinstance(background, str) and background == NONE:
+            still = np.dstack([still, _person(photo, place_of, size)])
+        elif not (isinstance(background, str) and background == KEEP):
             still = self._replace(still, photo, place_of, Background(background))
+        self._square = np.empty((self._head.width, self._head.width, still.shape[2]), np.uint8)
         self._still = still
         self._border = _Border(still[self._part.slices], *_weights(self._head, self._part, portrait.crop, photo))
 
     def compose(self, rendered: Image) -> Image:
         """``rendered``: uint8 [S, S, 3] RGB or [S, S, 4] RGBA straight alpha, the portrait's square in motion.
 
-        Returns a new uint8 [height, width, 3] RGB canvas. Without alpha, a replaced background keeps the photo's own
-        outline of the person.
+        Returns a new uint8 [height, width, 3] RGB canvas, [height, width, 4] RGBA straight alpha for background
+        ``none``. Without alpha, a replaced background keeps the photo's own outline of the person.
         """
         canvas = self._still.copy()
-        if self._screen is None:
+        if self._screen is None and canvas.shape[2] == 4:
+            picture = self._cut_out(rendered)
+        elif self._screen is None:
             picture = _resized(_without_alpha(rendered), self._square)[self._visible]
         else:
             picture = self._screen.before(rendered)
@@ -78,12 +83,16 @@ class Compositor:
         top, left = self._part.top - self._head.top, self._part.left - self._head.left
         return slice(top, top + self._part.height), slice(left, left + self._part.width)
 
+    def _cut_out(self, rendered: Image) -> Image:
+        """The visible part of a square [S, S, 3 or 4] with its alpha, or with the photo's own outline."""
+        if rendered.shape[2] == 4:
+            return _resized(rendered, self._square)[self._visible]
+        colour = _resized(rendered, self._square[..., :3].copy())[self._visible]
+        return np.dstack([colour, self._still[self._part.slices][..., 3]])
+
     def _replace(self, still: Image, photo: Image, place_of: Placement, background: Background) -> Image:
         """The still canvas with another background, which is kept for what moves."""
-        with Segmentation() as segmentation:
-            person = (segmentation.person(photo) * 255).astype(np.uint8)
-        mask = np.zeros(still.shape[:2], np.uint8)
-        mask[place_of.seen.slices] = _resampled(person, place_of)
+        mask = _person(photo, place_of, self.size)
         ground = background.paint(still, mask, place_of.seen.slices)
         part = self._part.slices
         self._screen = _Screen(ground[part], mask[part], self._head.width, self._visible)
@@ -151,7 +160,7 @@ class _Border:
 
     def __init__(self, still: Image, rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]) -> None:
         weight = np.rint(rows[:, None] * columns[None, :] * 255).astype(np.uint8)
-        self._weight = np.ascontiguousarray(np.repeat(weight[:, :, None], 3, axis=2))
+        self._weight = np.ascontiguousarray(np.repeat(weight[:, :, None], still.shape[2], axis=2))
         self._rest = cv2.multiply(still, 255 - self._weight, scale=1 / 255)
         (top, bottom), (left, right) = _whole_span(rows), _whole_span(columns)
         self._middle = (slice(top, bottom), slice(left, right))
@@ -198,6 +207,15 @@ def _weights(
     rows = ramp(part.top - head.top, part.height, crop.top <= 0, crop.top + crop.side >= height)
     columns = ramp(part.left - head.left, part.width, crop.left <= 0, crop.left + crop.side >= width)
     return rows, columns
+
+
+def _person(photo: Image, place_of: Placement, size: tuple[int, int]) -> Image:
+    """uint8 [height, width]: the share of person in each pixel of the still canvas."""
+    with Segmentation() as segmentation:
+        person = (segmentation.person(photo) * 255).astype(np.uint8)
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    mask[place_of.seen.slices] = _resampled(person, place_of)
+    return mask
 
 
 def _still(photo: Image, place_of: Placement, size: tuple[int, int], fit: Fit) -> Image:

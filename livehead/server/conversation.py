@@ -42,6 +42,7 @@ class Conversation:
         self._packet_rate = Rate(_PACKETS, _PERIOD_S)
         self._feed: MotionFeed | None = None
         self._viewer: Peer | None = None
+        self._transparent = False
         self._news = asyncio.Event()
         self._jobs: asyncio.Queue[protocol.FromPage] = asyncio.Queue(_JOBS)
 
@@ -59,6 +60,7 @@ class Conversation:
             if not isinstance(hello, protocol.Hello):
                 raise ProtocolError("the first message has to be hello", "reload the page")
             session = await self._enter(hello)
+            self._transparent = hello.transparent
         except LiveheadError as error:
             await self._tell(protocol.problem(error, fatal=True))
             await self._end(CLOSED_REFUSED)
@@ -154,7 +156,7 @@ class Conversation:
             raise ProtocolError("a viewer can only watch")
         if self._viewer is not None:
             await session.leave(self._viewer)
-        answer, self._viewer = await session.watch(message.sdp)
+        answer, self._viewer = await session.watch(message.sdp, transparent=self._transparent)
         await self._tell(protocol.Answer(sdp=answer))
 
     async def _serve(self, session: Session, message: protocol.FromPage) -> None:

@@ -23,6 +23,8 @@ def exposition(sessions: Sessions) -> str:
     _one(lines, "livehead_viewers", gauge, "Connections that only watch.", sum(each.viewers for each in running))
     frames = sum(each.stats.counts().get("encoded", 0) for each in running)
     _one(lines, "livehead_frames_sent", gauge, "Pictures sent by the sessions that run.", frames)
+    bits = sum(each.broadcast.bitrate for each in running)
+    _one(lines, "livehead_bits_per_second", gauge, "What the encoders that run aim at.", bits)
     _one(
         lines,
         "livehead_camera_frames",

@@ -21,6 +21,7 @@ from aiortc.sdp import MediaDescription, SessionDescription
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
 from livehead.errors import ProtocolError
 from livehead.server.tuning import hint_start_bitrate, tune_receiver
+from livehead.sinks.encoding import Codec
 from livehead.sinks.sending import (
     UNREADABLE,
     agree_on_playout_delay,
@@ -39,7 +40,10 @@ _CANDIDATES = 24  # addresses of the other side that are tried
 
 
 class Peer:
-    """``camera`` and ``microphone`` get the tracks that the other side sends; None where it may not send any."""
+    """``camera`` and ``microphone`` get the tracks that the other side sends; None where it may not send any.
+
+    ``matte``: send the matte beside the colours.
+    """
 
     def __init__(
         self,
@@ -47,9 +51,11 @@ class Peer:
         camera: PeerCamera | None = None,
         microphone: PeerMicrophone | None = None,
         *,
+        matte: bool = False,
         on_state: Callable[[State], None] = lambda state: None,
     ) -> None:
         self._broadcast = broadcast
+        self._matte = matte
         self._camera = camera
         self._microphone = microphone
         self._on_state = on_state
@@ -97,7 +103,8 @@ class Peer:
         if part.kind == "video":
             hint_start_bitrate(transceiver)
             agree_on_playout_delay(transceiver, part)
-            lane = self._broadcast.video_lane("H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8")
+            codec: Codec = "H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8"
+            lane = self._broadcast.video_lane(codec, matte=self._matte)
         else:
             lane = self._broadcast.sound_lane()
         self._lanes.append(lane)

@@ -24,7 +24,7 @@ VERSION = 1
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Key = Annotated[str, Field(max_length=256)]
 Sdp = Annotated[str, Field(min_length=1, max_length=48 * 1024)]
-Backdrop = Annotated[str, Field(pattern=r"^(keep|blur|image|#[0-9a-fA-F]{6})$")]
+Backdrop = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA-F]{6})$")]
 
 
 class Message(BaseModel):
@@ -34,12 +34,16 @@ class Message(BaseModel):
 
 
 class Hello(Message):
-    """First message. ``key`` of an earlier ``welcome`` goes on with that session; a viewer's key says whom to watch."""
+    """First message. ``key`` of an earlier ``welcome`` goes on with that session; a viewer's key says whom to watch.
+
+    ``transparent``: a viewer wants the matte beside the colours, in a picture of twice the width.
+    """
 
     type: Literal["hello"] = "hello"
     role: Literal["studio", "viewer"]
     token: Key = ""
     key: Key = ""
+    transparent: bool = False
 
 
 class Offer(Message):

@@ -131,7 +131,7 @@ class Session:
             await before.close()
         return await self._answered(peer, offer)
 
-    async def watch(self, offer: str) -> tuple[str, Peer]:
+    async def watch(self, offer: str, *, transparent: bool = False) -> tuple[str, Peer]:
         """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers."""
         if len(self._viewers) >= self._limits.viewers:
             raise ConfigError("there are as many viewers as this server lets in", "try again later")
@@ -141,7 +141,7 @@ class Session:
             if state in ("failed", "closed"):
                 self._viewers.discard(viewer)
 
-        viewer = Peer(self.broadcast, on_state=changed)
+        viewer = Peer(self.broadcast, matte=transparent, on_state=changed)
         self._viewers.add(viewer)
         return await self._answered(viewer, offer), viewer
 

@@ -17,6 +17,7 @@ from av.video.frame import PictureType
 from livehead.clock import NS
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, Image, Samples, VideoFrame
+from livehead.sinks.matte import flattened
 
 _TIME_BASE = Fraction(1, 90_000)
 _BT709 = 1  # the code of H.273 for primaries, transfer and matrix
@@ -169,7 +170,7 @@ class Muxer:
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:
     """uint8 [H, W, 3] RGB of ``size``: an odd side repeats its last line, another size is scaled."""
-    image = np.ascontiguousarray(image[..., :3])
+    image = np.ascontiguousarray(flattened(image))
     height, width = image.shape[:2]
     right, below = size[0] - width, size[1] - height
     if (right, below) == (0, 0):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -24,6 +24,7 @@ from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, VideoFrame
 from livehead.interfaces import EndOfStream
 from livehead.sinks.encoding import START_BITRATE, Codec, PictureEncoder
+from livehead.sinks.matte import beside, flattened
 from livehead.stats import Stats
 
 SOUND_RATE = 48_000
@@ -31,6 +32,13 @@ LANE_LENGTH = 8  # pictures that may wait for one receiver
 _KEY_REST_NS = NS // 4  # requests within this time after a key frame are answered by it
 _SOUND_LINE = 50  # packets of 20 ms
 _SOUND_PACKET = SOUND_RATE // 50
+
+
+class Coding(NamedTuple):
+    """What one encoder makes for all lanes that want it. ``matte``: with the matte beside the colours."""
+
+    codec: Codec
+    matte: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,10 @@ class Lane(MediaStreamTrack):
     ``bitrate``: the receiver's newest estimate in bits a second; None before the first.
     """
 
-    def __init__(self, kind: str, codec: Codec | None, ask_key: Callable[[], None], capacity: int) -> None:
+    def __init__(self, kind: str, coding: Coding | None, ask_key: Callable[[], None], capacity: int) -> None:
         super().__init__()
         self.kind = kind
-        self.codec = codec
+        self.coding = coding
         self.bitrate: int | None = None
         self.dropped = 0
         self._ask_key = ask_key
@@ -130,10 +138,10 @@ class Broadcast:
         self.stats = stats or Stats()
         self.delay_ms: Callable[[], float] = lambda: 0.0
         self._fps = fps
-        self._encoders: dict[Codec, PictureEncoder] = {}
+        self._encoders: dict[Coding, PictureEncoder] = {}
         self._lanes: set[Lane] = set()
-        self._key_wanted: set[Codec] = set()
-        self._key_ns: dict[Codec, int] = {}
+        self._key_wanted: set[Coding] = set()
+        self._key_ns: dict[Coding, int] = {}
         self._worker = Worker("webrtc-encode")
         self._sound = _Sound()
 
@@ -156,16 +164,17 @@ class Broadcast:
     @property
     def bitrate(self) -> int:
         """Of all encoders that run, in bits a second."""
-        running = {lane.codec for lane in self._lanes}
-        return sum(encoder.bitrate for codec, encoder in self._encoders.items() if codec in running)
+        running = {lane.coding for lane in self._lanes}
+        return sum(encoder.bitrate for coding, encoder in self._encoders.items() if coding in running)
 
-    def video_lane(self, codec: Codec) -> Lane:
-        """A lane of pictures; the first that it gives is a key frame."""
+    def video_lane(self, codec: Codec, *, matte: bool = False) -> Lane:
+        """A lane of pictures, with their ``matte`` beside them or over black; the first is a key frame."""
+        coding = Coding(codec, matte)
 
         def ask() -> None:
-            self._key_wanted.add(codec)
+            self._key_wanted.add(coding)
 
-        lane = Lane("video", codec, ask, LANE_LENGTH)
+        lane = Lane("video", coding, ask, LANE_LENGTH)
         ask()
         return self._join(lane)
 
@@ -183,32 +192,33 @@ class Broadcast:
         if isinstance(frame, AudioFrame):
             await self._send_sound(frame)
             return
-        codecs = {lane.codec for lane in self._lanes if lane.codec is not None}
-        for codec in codecs:
-            await self._send_picture(frame, codec)
-        if codecs:
+        codings = {lane.coding for lane in self._lanes if lane.coding is not None}
+        for coding in codings:
+            await self._send_picture(frame, coding)
+        if codings:
             self.stats.count("encoded")
             self.stats.record("capture_to_wire", (now_ns() - frame.captured_ns) / 1e6)
 
-    async def _send_picture(self, frame: VideoFrame, codec: Codec) -> None:
-        encoder = self._encoders.setdefault(codec, PictureEncoder(codec, self._fps))
-        estimates = [lane.bitrate for lane in self._lanes if lane.codec == codec and lane.bitrate is not None]
+    async def _send_picture(self, frame: VideoFrame, coding: Coding) -> None:
+        encoder = self._encoders.setdefault(coding, PictureEncoder(coding.codec, self._fps))
+        lanes = [lane for lane in self._lanes if lane.coding == coding]
+        estimates = [lane.bitrate for lane in lanes if lane.bitrate is not None]
         if estimates:
             encoder.bitrate = min(estimates)
-        key = codec in self._key_wanted and now_ns() - self._key_ns.get(codec, -NS) >= _KEY_REST_NS
+        key = coding in self._key_wanted and now_ns() - self._key_ns.get(coding, -NS) >= _KEY_REST_NS
         if key:
-            self._key_wanted.discard(codec)
-            self._key_ns[codec] = now_ns()
+            self._key_wanted.discard(coding)
+            self._key_ns[coding] = now_ns()
         opened, start = encoder.opened, now_ns()
-        call = await self._worker.attempt(encoder.encode, frame, key=key)
+        call = await self._worker.attempt(_encode, encoder, frame, coding.matte, key)
         error = call.exception()
         if isinstance(error, (av.FFmpegError, ValueError)):
-            raise SinkError(f"a picture cannot be encoded as {codec} ({error})", "report this") from error
+            raise SinkError(f"a picture cannot be encoded as {coding.codec} ({error})", "report this") from error
         payloads, timestamp = call.result()
         self.stats.record("encode", (now_ns() - start) / 1e6)
         item = Encoded(payloads, timestamp, key or encoder.opened != opened)
         self.stats.count("key_frames", int(item.key))
-        for lane in [lane for lane in self._lanes if lane.codec == codec]:
+        for lane in [lane for lane in self._lanes if lane.coding == coding]:  # some may have come or gone meanwhile
             lane.put(item)
 
     async def _send_sound(self, frame: AudioFrame) -> None:
@@ -219,6 +229,11 @@ class Broadcast:
         for item in await self._worker.run(self._sound.encode, frame):
             for lane in lanes:
                 lane.put(item)
+
+
+def _encode(encoder: PictureEncoder, frame: VideoFrame, matte: bool, key: bool) -> tuple[list[bytes], int]:
+    image = beside(frame.image) if matte else flattened(frame.image)
+    return encoder.encode(frame.with_image(image), key=key)
 
 
 class _Sound:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from livehead.cli import BAD_INPUT, main
+from livehead.commands.performer import DRAWN
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -42,6 +43,12 @@ def test_a_file_that_is_no_photo(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
     assert "photo.jpg" in refused(capsys, *idle(path))
+
+
+def test_no_background_where_nothing_can_show_none(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, *idle(DRAWN), "--background", "none")
+    assert "livehead serve" in line
+    assert "--background '#00ff00'" in line
 
 
 def test_a_photo_of_one_pixel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

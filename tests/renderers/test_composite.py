@@ -162,6 +162,43 @@ def test_an_image_fills_the_canvas_behind_the_person(astronaut: Portrait, tmp_pa
     assert (canvas[:, -5] == 255).all()
 
 
+def test_without_a_background_the_canvas_is_clear_there_and_keeps_the_photos_colours(astronaut: Portrait) -> None:
+    kept = Compositor(astronaut, (640, 360), "fit").compose(astronaut.image)
+    alpha = np.zeros(astronaut.image.shape[:2], np.uint8)
+    alpha[:, : alpha.shape[1] // 2] = 255
+    canvas = Compositor(astronaut, (640, 360), "fit", "none").compose(np.dstack([astronaut.image, alpha]))
+    assert canvas.shape == (360, 640, 4)
+    assert np.abs(canvas[..., :3].astype(int) - kept).max() <= 1, (
+        "a codec finds no edge where there is none in the photo"
+    )
+    assert (canvas[:, :120, 3] == 0).all(), "no bars"
+    assert (canvas[300:340, 270:330, 3] > 250).mean() > 0.9, "the suit, outside the square, stays"
+    head = place((512, 512), astronaut.crop, (640, 360), "fit").head
+    rows = slice(head.top + 15, head.top + head.height - 15)
+    assert (canvas[rows, head.left + 15 : head.left + head.width // 2 - 3, 3] == 255).all()
+    assert (canvas[rows, head.left + head.width // 2 + 3 : head.left + head.width - 15, 3] == 0).all()
+
+
+def test_without_a_background_a_renderer_without_alpha_keeps_the_photos_outline(astronaut: Portrait) -> None:
+    compositor = Compositor(astronaut, (640, 360), "crop", "none")
+    canvas = compositor.compose(astronaut.image)
+    opaque = compositor.compose(np.dstack([astronaut.image, np.full(astronaut.image.shape[:2], 255, np.uint8)]))
+    assert np.abs(canvas[..., :3].astype(int) - opaque[..., :3]).max() <= 1
+    assert canvas[5, 30, 3] == 0
+    face = place((512, 512), astronaut.crop, (640, 360), "crop").head
+    assert canvas[face.top + face.height // 2, face.left + face.width // 2, 3] == 255
+
+
+def test_the_badge_is_seen_where_there_is_no_background(astronaut: Portrait) -> None:
+    plain, badged = (Compositor(astronaut, (1280, 720), "fit", "none", badge=on) for on in (False, True))
+    clear = np.dstack([astronaut.image, np.zeros(astronaut.image.shape[:2], np.uint8)])
+    one, other = plain.compose(clear), badged.compose(clear)
+    changed = (one != other).any(axis=2)
+    assert (one[changed][:, 3] == 0).all()
+    assert (other[changed][:, 3] > 100).mean() > 0.9
+    assert np.abs(other[..., :3][changed].astype(int) - 20).min() == 0, "its own dark, not the photo's colour behind it"
+
+
 def test_a_background_that_is_none_names_the_nearest(astronaut: Portrait, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean blur"):
         Compositor(astronaut, background="blurr")

@@ -6,12 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from aiortc.codecs.opus import OpusDecoder
+from aiortc.codecs.vpx import Vp8Decoder, VpxPayloadDescriptor
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 
 from livehead.clock import NS, now_ns
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.sinks.webrtc import LANE_LENGTH, SOUND_RATE, Broadcast, Packed
+from livehead.sinks.webrtc import LANE_LENGTH, SOUND_RATE, Broadcast, Lane, Packed
 
 
 def picture(number: int) -> VideoFrame:
@@ -30,6 +31,27 @@ async def test_receivers_of_one_codec_get_the_very_same_packets() -> None:
         await broadcast.send(picture(0))
         assert (await one.recv()) is (await other.recv())
         assert broadcast.stats.counts()["encoded"] == 1
+
+
+async def test_only_those_who_ask_get_the_matte_beside_the_colours() -> None:
+    image = np.full((64, 64, 4), 200, np.uint8)
+    image[..., 3] = np.where(np.arange(64) < 32, 0, 255)
+    frame = VideoFrame(image, 0, Fraction(1, 90_000), now_ns())
+    async with Broadcast() as broadcast:
+        plain, other = broadcast.video_lane("VP8"), broadcast.video_lane("VP8", matte=True)
+        await broadcast.send(frame)
+        decoder = Vp8Decoder()
+
+        async def shown(lane: Lane) -> np.ndarray:
+            payloads = (await lane.recv()).payloads
+            data = b"".join(VpxPayloadDescriptor.parse(payload)[1] for payload in payloads)
+            return decoder.decode(JitterFrame(data, 0))[0].to_ndarray(format="gray").astype(int)
+
+        flat, both = await shown(plain), await shown(other)
+        assert (flat.shape, both.shape) == ((64, 64), (64, 128))
+        assert flat[:, :24].max() < 6, "black"
+        assert abs(both[:, :24].mean() - both[:, 40:60].mean()) < 6, "colours as they are"
+        assert both[:, 72:90].mean() < 20 < 225 < both[:, 104:].mean(), "the matte"
 
 
 async def test_nothing_is_encoded_for_nobody() -> None:

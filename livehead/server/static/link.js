@@ -7,11 +7,12 @@ const CAMERA_BITS = 2_500_000;
 
 export class Link extends EventTarget {
   /** role: "studio" or "viewer". Events: state (detail: text), message (detail: the server's message), stream. */
-  constructor(role, { token = "", key = "" } = {}) {
+  constructor(role, { token = "", key = "", transparent = false } = {}) {
     super();
     this.role = role;
     this.token = token;
     this.key = key;
+    this.transparent = transparent; // a viewer that wants the matte beside the colours
     this.tracks = [];
     this.peer = null;
     this.socket = null;
@@ -55,7 +56,8 @@ export class Link extends EventTarget {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/signal`);
     this.socket = socket;
-    socket.onopen = () => this.send({ type: "hello", role: this.role, token: this.token, key: this.key });
+    const { role, token, key, transparent } = this;
+    socket.onopen = () => this.send({ type: "hello", role, token, key, transparent });
     socket.onmessage = (event) => this.receive(JSON.parse(event.data), socket);
     socket.onclose = () => this.socket === socket && this.again();
   }

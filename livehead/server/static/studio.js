@@ -150,7 +150,6 @@ const RECEIVE = {
     $("drivers").hidden = message.drivers.length < 2;
     $("models").hidden = message.models.length < 2;
     $("consent").textContent = message.consent;
-    $("link").value = `${location.origin}/watch#key=${message.viewer_key}`;
     showChosen(message.chosen);
     for (const [address, [file, doing]] of waiting) upload(address, file, doing);
     waiting.clear();
@@ -228,6 +227,8 @@ function setSlider(slider, value) {
 }
 
 function showBackground() {
+  const see = $("background").value === "none" ? "?transparent=1" : "";
+  $("link").value = welcome ? `${location.origin}/watch${see}#key=${welcome.viewer_key}` : "";
   $("colours").hidden = $("background").value !== "colour";
   $("images").hidden = $("background").value !== "image";
 }
