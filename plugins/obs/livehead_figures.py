@@ -1,0 +1,158 @@
+"""How livehead's picture in OBS is doing, in one line: from what OBS shows, and from what ``livehead serve`` tells.
+
+Standard library only: OBS runs it in a Python of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_WINDOW_S = 2.0
+_STALE_S = 0.5  # a picture that stands still for longer is worth telling
+_ANSWER_S = 2.0
+_MOST_BYTES = 1 << 20
+
+
+class Arrivals:
+    """New pictures as they come into OBS. ``clock`` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: object = None
+        self._times: deque[float] = deque()
+
+    def see(self, picture: object) -> None:
+        """What is shown now: anything that is another for another picture; None when there is none."""
+        now = self._clock()
+        if picture is None:
+            self.reset()
+        elif picture != self._last:
+            self._last = picture
+            self._times.append(now)
+        while len(self._times) > 1 and now - self._times[0] > _WINDOW_S:
+            self._times.popleft()
+
+    def reset(self) -> None:
+        """Nothing has been shown."""
+        self._last = None
+        self._times.clear()
+
+    @property
+    def fps(self) -> float:
+        """New pictures a second, over the last two."""
+        if len(self._times) < 2:
+            return 0.0
+        span = self._clock() - self._times[0]
+        return (len(self._times) - 1) / span if span > 0 else 0.0
+
+    @property
+    def age_s(self) -> float | None:
+        """Since the last new picture; None when there was none."""
+        return self._clock() - self._times[-1] if self._times else None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What ``/metrics`` of ``livehead serve`` tells, of all its sessions."""
+
+    sessions: int
+    viewers: int
+    frames: int
+    bitrate: int
+    at_s: float
+
+    @classmethod
+    def parse(cls, text: str, at_s: float) -> Served:
+        """From Prometheus' text format; what is missing counts as 0."""
+        values: dict[str, float] = {}
+        for line in text.splitlines():
+            name, _, value = line.partition(" ")
+            if name.startswith("livehead_") and "{" not in name:
+                try:
+                    values[name] = float(value)
+                except ValueError:
+                    continue
+        found = (
+            values.get(f"livehead_{name}", 0) for name in ("sessions", "viewers", "frames_sent", "bits_per_second")
+        )
+        sessions, viewers, frames, bitrate = (int(value) for value in found)
+        return cls(sessions, viewers, frames, bitrate, at_s)
+
+    def fps(self, before: Served | None) -> float:
+        """Pictures a second since ``before``."""
+        if before is None or self.at_s <= before.at_s or self.frames < before.frames:
+            return 0.0
+        return (self.frames - before.frames) / (self.at_s - before.at_s)
+
+
+class ServerWatch:
+    """Asks ``url`` again and again on a thread of its own, so that a server that hangs cannot hold OBS up.
+
+    ``line`` is what to tell of it.
+    """
+
+    def __init__(self, url: str, token: str = "", every_s: float = 2.0) -> None:
+        self.line = f"{url}: not asked yet"
+        self._url = url.rstrip("/")
+        self._token = token
+        self._every_s = every_s
+        self._before: Served | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="livehead-server", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._ended.set()
+        self._thread.join(_ANSWER_S + 1)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self.line = self._ask()
+            self._ended.wait(self._every_s)
+
+    def _ask(self) -> str:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            request = urllib.request.Request(f"{self._url}/metrics", headers=headers)
+            with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
+                text = answer.read(_MOST_BYTES).decode("utf-8", "replace")
+        except urllib.error.HTTPError as error:
+            self._before = None
+            return "the server wants its token" if error.code == 401 else f"the server answers {error.code}"
+        except (OSError, ValueError):
+            self._before = None
+            return "the server does not answer"
+        served = Served.parse(text, time.monotonic())
+        line = served_line(served, self._before)
+        self._before = served
+        return line
+
+
+def served_line(served: Served, before: Served | None) -> str:
+    """Of the server, in a few words."""
+    if not served.sessions:
+        return "the server runs, nobody has joined"
+    rate = f"{served.bitrate / 1e6:.1f} Mbit/s, " if served.bitrate else ""
+    watching = f"{served.viewers} viewer{'' if served.viewers == 1 else 's'}"
+    return f"the server sends {served.fps(before):.0f} fps, {rate}{watching}"
+
+
+def shown_line(there: bool, arrivals: Arrivals, size: tuple[int, int], sounds: bool) -> str:
+    """Of the source in OBS, in a few words: whether it is ``there`` at all, and what arrives.
+
+    ``sounds``: sound arrives too, and cannot be told from pictures.
+    """
+    if not there:
+        return "there is no source of that name: press Make, mend"
+    age = arrivals.age_s
+    if age is None:
+        return "no stream: is livehead running?"
+    picture = f"{size[0]}x{size[1]}, " + ("with sound" if sounds else f"{arrivals.fps:.0f} fps")
+    return f"{picture}, last {'sign' if sounds else 'picture'} {age:.1f} s ago" if age > _STALE_S else picture
