@@ -41,6 +41,7 @@ def find_people_with(
     look: Look,
     *,
     hands: bool = False,
+    hand_scales: bool = False,
     face: bool = False,
     precision: str = "auto",
     assembly: str = "score",
@@ -66,7 +67,7 @@ def find_people_with(
     hand, faces = (
         load_network(each, library, precision) if asked else None for each, asked in ((HAND, hands), (FACE, face))
     )
-    return DetailFinder(finder, hand=hand, face=faces, film=look.film)
+    return DetailFinder(finder, hand=hand, face=faces, film=look.film, hand_scales=hand_scales)
 
 
 def resolved(model: str, library: Library) -> str:

@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, nargs="+", required=True, metavar="OUT", help=f"{outs}; or several of them")
     add("--model", default="auto", metavar="NAME", help=f"auto (the best there is) or one of: {', '.join(MODELS)}")
     add("--hands", action="store_true", help="hands too (imported weights openpose-hand21)")
+    add(
+        "--hand-scales", action="store_true", help="look at each hand at six sizes and keep the best; six times as slow"
+    )
     add("--face", action="store_true", help="faces too (imported weights openpose-face70)")
     add("--net-height", type=int, default=HEIGHT, metavar="N", help="of the network's input; less is quicker")
     add("--scales", type=int, default=1, metavar="N", help="sizes to look at, 1 to 4; more is slower and surer")
@@ -59,6 +62,7 @@ def main(args: argparse.Namespace) -> int:
             args.model,
             look,
             hands=args.hands,
+            hand_scales=args.hand_scales,
             face=args.face,
             precision=args.precision,
             assembly=args.assembly,

@@ -70,7 +70,8 @@ def test_people_are_told_in_the_picture_s_own_pixels(shares: np.ndarray, scales:
         assert apart.min() < 4 * scales
 
 
-def test_hands_are_found_in_their_squares_and_mirrored_back() -> None:
+@pytest.mark.parametrize("hand_scales", [False, True])
+def test_hands_are_found_in_their_squares_and_mirrored_back(hand_scales: bool) -> None:
     pose = np.zeros((25, 3), np.float32)
     for side, sign in (("L", 1), ("R", -1)):
         for joint, x in (("Shoulder", 40), ("Elbow", 90), ("Wrist", 140)):
@@ -86,7 +87,7 @@ def test_hands_are_found_in_their_squares_and_mirrored_back() -> None:
     places = {"left_hand": (465, 190), "right_hand": (128, 215)}
     for x, y in places.values():
         image[y - 3 : y + 4, x - 3 : x + 4] = 255
-    [person] = DetailFinder(One(), hand=network(Spot(21)), face=network(Spot(70))).find(image)
+    [person] = DetailFinder(One(), hand=network(Spot(21)), face=network(Spot(70)), hand_scales=hand_scales).find(image)
     for name, place in places.items():
         assert getattr(person, name).shape == (21, 3)
         assert getattr(person, name)[:, :2] == pytest.approx(np.tile(place, (21, 1)), abs=2.5)
