@@ -74,7 +74,7 @@ class Mesh:
         solid = trimesh.Trimesh(self.vertices, self.faces, vertex_colors=self.colours, process=False)
         try:
             if path.suffix.lower() == ".glb":
-                path.write_bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(solid), tree_postprocessor=_matt))
+                solid.export(path, tree_postprocessor=_matt)
             else:
                 solid.export(path)
         except OSError as error:
@@ -96,9 +96,10 @@ def read_mesh(path: Path) -> Mesh:
         raise SourceError(
             f"{path} is damaged or not one mesh of triangles", "make it again", subject=str(path)
         ) from error
-    colours = solid.visual.vertex_colors if solid.visual.kind == "vertex" else None
-    if solid.visual.kind == "texture":  # so trimesh calls colours beside a material
-        colours = solid.visual.vertex_attributes.get("color")
+    look: Any = solid.visual
+    colours = look.vertex_colors if look.kind == "vertex" else None
+    if look.kind == "texture":  # so trimesh calls colours beside a material
+        colours = look.vertex_attributes.get("color")
     return Mesh(
         np.asarray(solid.vertices, np.float32),
         np.asarray(solid.faces, np.int32),

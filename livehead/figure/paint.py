@@ -18,7 +18,8 @@ _MARGIN = 3  # pixels inside the outline whose colours are not trusted either
 
 def colours_of_normals(normals: Floats) -> Image:
     """Unit normals [V, 3] as PIFuHD shows them: uint8 [V, 3] RGB, half a normal plus a half."""
-    return np.rint((normals * 0.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
+    shown: Image = np.rint((normals * 0.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
+    return shown
 
 
 def colours_of_photo(vertices: Floats, image: Image, person: Floats) -> Image:
@@ -41,7 +42,7 @@ def colours_of_photo(vertices: Floats, image: Image, person: Floats) -> Image:
 def _spread(image: Image, person: Floats) -> Image:
     """``image`` with the colours of the nearest pixel that is wholly the person's, everywhere else."""
     own = (person >= _OWN).astype(np.uint8)
-    inner = cv2.erode(own, np.ones((2 * _MARGIN + 1,) * 2, np.uint8))
+    inner = np.asarray(cv2.erode(own, np.ones((2 * _MARGIN + 1,) * 2, np.uint8)), np.uint8)
     own = inner if inner.any() else own
     if not own.any():
         return image
@@ -49,4 +50,5 @@ def _spread(image: Image, person: Floats) -> Image:
     rows, columns = np.nonzero(own)
     colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
     colours[labels[rows, columns]] = image[rows, columns]
-    return colours[labels]
+    spread: Image = colours[labels]
+    return spread

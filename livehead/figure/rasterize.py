@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +84,7 @@ def _draw(
     np.maximum.at(buffer, rows[face, pixel] * limits[0] + columns[face, pixel], keys)
 
 
-def _double_area(corners: npt.NDArray[np.floating]) -> Doubles:
+def _double_area(corners: npt.NDArray[Any]) -> Doubles:
     """Signed, [...] of [..., 3, 2 or more]."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     result: Doubles = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
@@ -93,7 +93,7 @@ def _double_area(corners: npt.NDArray[np.floating]) -> Doubles:
     return result
 
 
-def _shares(corners: Doubles, x: npt.NDArray[np.number], y: npt.NDArray[np.number]) -> Doubles:
+def _shares(corners: Doubles, x: Doubles, y: Doubles) -> Doubles:
     """Barycentric coordinates [..., 3] of (x, y) in triangles [..., 3, 3]; all are positive inside."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     area = _double_area(corners)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from livehead.errors import SourceError
-from livehead.frames import Image
 
-Points: TypeAlias = npt.NDArray[np.floating]
+Points: TypeAlias = npt.NDArray[np.float32]
 """[25, 3]: x, y in pixels, score."""
+
+_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 _NOSE, _NECK, _RIGHT_SHOULDER, _LEFT_SHOULDER, _MID_HIP = 0, 1, 2, 5, 8
 _FEET = (11, 19, 21, 22)  # right ankle, left big toe, left heel, right big toe
@@ -32,7 +33,7 @@ class Rect:
     top: int
     side: int
 
-    def cut(self, image: Image) -> Image:
+    def cut(self, image: npt.NDArray[_Pixel]) -> npt.NDArray[_Pixel]:
         """That part of ``image`` [H, W, C], zeros outside: [side, side, C]."""
         height, width = image.shape[:2]
         cut = np.zeros((self.side, self.side, *image.shape[2:]), image.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +18,8 @@ from livehead.perception.body_crop import Points, Rect
 from livehead.perception.segmentation import Segmentation
 
 Shares: TypeAlias = npt.NDArray[np.float32]
+
+_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 SIDE = 1024
 """Of the square, in pixels."""
@@ -75,8 +77,8 @@ def person_photo(photo: Image, finder: BodyFinder, crop: str = "full", *, keep_b
             f"the person is too small: {rect.side} pixels with what is around", f"use a photo where that is {_SMALL}"
         )
     if alpha is not None:
-        person = rect.cut(alpha)
-        image, person = _resized(_over_grey(rect.cut(colours), person)), _resized(person)
+        share = rect.cut(alpha)
+        image, person = _resized(_over_grey(rect.cut(colours), share)), _resized(share)
     else:
         image = _resized(rect.cut(colours))
         with Segmentation() as segmentation:
@@ -99,10 +101,11 @@ def _matte(photo: Image) -> Shares | None:
 def _over_grey(colours: Image, share: Shares) -> Image:
     """Straight alpha: what transparent pixels hold does not shine through."""
     mixed = colours * share[:, :, None] + _GROUND * (1 - share[:, :, None])
-    return np.rint(mixed).astype(np.uint8)
+    rounded: Image = np.rint(mixed).astype(np.uint8)
+    return rounded
 
 
-def _resized(square: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _resized(square: npt.NDArray[_Pixel]) -> npt.NDArray[_Pixel]:
     """Bilinear, as in the published code."""
     return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), square.dtype)
 

@@ -13,7 +13,7 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ class Options:
     """What ``argparse`` had read when a network was saved: a bag of values that does nothing."""
 
 
-_KNOWN = [(Options, "argparse.Namespace")]
+_KNOWN: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(Options, "argparse.Namespace")]
 """What stands for the names that a file may mention; no other is looked up."""
 
 _BROKEN = (

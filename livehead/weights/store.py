@@ -12,6 +12,8 @@ from livehead.errors import WeightsChecksumError, WeightsMismatchError, WeightsM
 from livehead.weights.registry import WeightsEntry, find_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import Tensor, nn
 
@@ -103,7 +105,8 @@ def _content(value: Tensor) -> memoryview:
     import torch
 
     flat = torch.empty(value.numel(), dtype=value.dtype).copy_(value.reshape(-1))  # whatever its strides were
-    return memoryview(flat.view(torch.uint8).numpy())
+    content: npt.NDArray[np.uint8] = flat.view(torch.uint8).numpy()
+    return content.data
 
 
 def load_into(network: nn.Module, tensors: dict[str, Any], name: str) -> None:
