@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from livehead.animator import Animator, Scene
 from livehead.clock import now_ns
+from livehead.commands.conr import require_faces, require_photo
 from livehead.commands.dagan import CHECKPOINTS, weights_version
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
@@ -105,6 +106,7 @@ def open_portraits(paths: Sequence[Path], store: AvatarStore, tell: Callable[[st
         raise ConfigError("there is no avatar", "name a photo with --avatar")
     portraits = []
     for path in paths:
+        require_photo(path)
         portrait = store.portrait(read_photo(path), path.stem)
         if not store.consent_shown(portrait.digest):
             tell(CONSENT)
@@ -165,6 +167,7 @@ def assemble(
     """
     from livehead.drivers.face_voice import FaceVoiceDriver
 
+    require_faces(settings.model)
     picture = settings.picture
     background = picture.background if backdrop is None else backdrop
     alpha = backdrop is not None or picture.background != "keep"
