@@ -13,6 +13,7 @@ import cv2
 
 from livehead.animator import Animator, Scene
 from livehead.clock import now_ns
+from livehead.commands.conr import require_faces, require_photo
 from livehead.commands.dagan import CHECKPOINTS, weights_version
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
@@ -109,6 +110,7 @@ def open_portraits(paths: Sequence[Path], store: AvatarStore, tell: Callable[[st
         raise ConfigError("there is no avatar", "name a photo with --avatar")
     portraits = []
     for path in paths:
+        require_photo(path)
         portrait = store.portrait(read_photo(path), path.stem)
         if not store.consent_shown(portrait.digest):
             tell(CONSENT)
@@ -171,6 +173,7 @@ def assemble(
     """
     from livehead.drivers.face_voice import FaceVoiceDriver
 
+    require_faces(settings.model)
     picture = settings.picture
     background = picture.background if backdrop is None else backdrop
     if picture.background == NONE and not see_through:

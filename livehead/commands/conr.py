@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from livehead.errors import ConfigError
+from livehead.errors import ConfigError, SourceError
 from livehead.interfaces import Renderer
 from livehead.perception.sheet import is_sheet
 from livehead.stats import processor
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MODEL = CHECKPOINT = "conr"
 
+_ANIMATE = "draw it with: livehead animate --avatar SHEET --driving POSES --out OUT.mp4"
 _PARTS = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
 
 
@@ -34,6 +35,18 @@ def is_figure(avatar: Path, model: str) -> bool:
     if model != "auto":
         raise ConfigError(f"{avatar} is a character sheet, which {model} cannot draw", f"use --model {MODEL} or auto")
     return True
+
+
+def require_faces(model: str) -> None:
+    """For commands that move faces. Raises: ConfigError for a model that draws whole figures in poses."""
+    if model == MODEL:
+        raise ConfigError(f"{MODEL} draws characters in poses, not faces", _ANIMATE, subject=model)
+
+
+def require_photo(avatar: Path) -> None:
+    """For the same commands. Raises: SourceError for a character sheet."""
+    if is_sheet(avatar):
+        raise SourceError(f"{avatar} is a character sheet, not a photo", _ANIMATE, subject=str(avatar))
 
 
 def weights_version() -> str:

@@ -27,7 +27,8 @@ CHECKPOINTS: Mapping[str, str] = MappingProxyType({"dagan": "dagan-vox-256", "da
 """Models that are published checkpoints, and which."""
 
 _MOMENTS = 3  # of the performance, of each of two persons, on which ranges are measured
-_DEPTHS = ("dagan-depth-18", "dagan-depth-50")  # the released generators were trained with the first
+DEPTHS = ("dagan-depth-18", "dagan-depth-50")
+"""Either serves; the released generators were trained with the first."""
 
 
 def weights_version(model: str) -> str:
@@ -115,7 +116,7 @@ def calibrate(model: str, tell: Callable[[str], None]) -> bool:
     from livehead.perception.rgbd import SIDE
 
     library = Library()
-    if CHECKPOINTS[model] not in library.names() or not any(name in library.names() for name in _DEPTHS):
+    if CHECKPOINTS[model] not in library.names() or not any(name in library.names() for name in DEPTHS):
         return False
     tell(f"measuring the ranges that {model} needs for int8")
     renderer = cast("DaganRenderer", _renderer(model, SIDE, alpha=False, precision="fp32", threads=None))
@@ -143,9 +144,9 @@ def _checkpoints(library: Library, model: str) -> tuple[str, str]:
 
 def _depth(library: Library, model: str) -> str:
     """Which imported depth network to use. Raises: WeightsMissingError."""
-    found = next((name for name in _DEPTHS if name in library.names()), None)
+    found = next((name for name in DEPTHS if name in library.names()), None)
     if found is None:
-        raise find_publication(_DEPTHS[0]).missing(f"the model {model}")
+        raise find_publication(DEPTHS[0]).missing(f"the model {model}")
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from livehead.commands.compose import DEFAULT_MODEL, make_renderer
+from livehead.commands.conr import require_faces
 from livehead.commands.dagan import CHECKPOINTS, detector
 from livehead.metrics.clips import list_clips
 from livehead.metrics.evaluation import (
@@ -84,6 +85,7 @@ def _of_pairs(args: argparse.Namespace, models: dict[str, Prepare], finder: Face
 
 def prepare_with(name: str) -> Prepare:
     """The protocol's view of a renderer: the whole frame is the source, its mesh (or learned points) the motion."""
+    require_faces(name)
     renderer = make_renderer(name, SIDE)
     eyes = detector(name, "auto") if name in CHECKPOINTS else None
 

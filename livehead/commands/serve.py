@@ -26,6 +26,7 @@ from livehead.commands.compose import (
     open_portraits,
     to_gains,
 )
+from livehead.commands.conr import require_faces
 from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
 from livehead.commands.performer import ASTRONAUT
 from livehead.config import GainSettings, PictureSettings, RunSettings, ServeSettings, load
@@ -286,6 +287,7 @@ class Players:
         self._settings = settings
         self._guests = AvatarStore(folder)
         self._own = AvatarStore()
+        require_faces(settings.model)
         [portrait] = open_portraits([avatar], self._own, inform)
         known = names("renderers")
         self.models: tuple[str, ...] = tuple(name for name in (DEFAULT_MODEL, FALLBACK_MODEL) if name in known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from livehead.commands.dagan import CHECKPOINTS, calibrate
+from livehead.commands.dagan import CHECKPOINTS, DEPTHS, calibrate
 from livehead.commands.options import say
 from livehead.errors import WeightsError
 from livehead.weights.library import Library
@@ -45,7 +45,7 @@ def _import(library: Library, name: str, files: list[Path], licence: str | None)
     print(f"{name}: {networks} kept in {library.path(name)}")
     print(f"licence: {entry.licence} ({entry.source})")
     for model, checkpoint in CHECKPOINTS.items():
-        if name == checkpoint or name.startswith("dagan-depth"):  # whose depth all of them see
+        if name == checkpoint or name in DEPTHS:
             calibrate(model, say)
 
 

@@ -15,7 +15,7 @@ from livehead.perception.cutout import SIDE, fitted, premultiplied, visible_box,
 from livehead.perception.photo import read_cutout
 
 _SUFFIXES = {".png", ".webp", ".tif", ".tiff", ".tga", ".gif", ".bmp", ".avif", ".jpg", ".jpeg"}
-_OPAQUE = 0.95  # of a framed view: beyond, its background was not taken away
+_OPAQUE = 0.95  # of the rectangle about all that is visible: beyond, its background was not taken away
 _MANY = 4
 
 
@@ -80,11 +80,11 @@ def _framed(view: Image, which: str) -> Image:
     box = visible_box(view[..., 3])
     if box is None:
         raise SourceError(f"{which} shows nothing", "give a picture of the character that is not transparent")
-    framed = fitted(np.asarray(window_about(box).cut(premultiplied(view)), np.uint8), SIDE)
-    if framed[..., 3].mean() >= _OPAQUE * 255:
+    left, top, right, bottom = box
+    if view[top:bottom, left:right, 3].mean() >= _OPAQUE * 255:
         raise SourceError(
             f"{which} has no transparent background",
             "cut the character out (any background remover) and save it as PNG",
             subject=which,
         )
-    return framed
+    return fitted(np.asarray(window_about(box).cut(premultiplied(view)), np.uint8), SIDE)

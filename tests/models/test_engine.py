@@ -8,7 +8,7 @@ from livehead.config import HOME
 from livehead.errors import ConfigError
 from livehead.models import openvino
 from livehead.models.blocks import Hourglass, Res, Same
-from livehead.models.engine import Setting, choose_setting, fold_batch_norm, prepare, quicker_precisions
+from livehead.models.engine import PackedDoubling, Setting, choose_setting, fold_batch_norm, prepare, quicker_precisions
 from livehead.models.openvino import OpenVinoPart
 from livehead.models.quantize import observe
 
@@ -72,6 +72,31 @@ def test_packed_convolutions_compute_the_same(network):
         packed = prepare(network, Setting(torch.device("cpu"), torch.bfloat16, "a test"))(x)
     assert packed.is_contiguous(memory_format=torch.channels_last)
     assert (packed - expected).abs().max() <= 0.02 * expected.abs().max()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_doublings_are_packed_too_and_compute_the_same(bias):
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.ConvTranspose2d(8, 12, 4, 2, padding=1, bias=bias), nn.ConvTranspose2d(12, 4, 2, 2))
+    network = nn.Sequential(body).eval()
+    prepared = prepare(network, Setting(torch.device("cpu"), torch.bfloat16, "a test"))
+    assert isinstance(prepared[0][0], PackedDoubling)
+    assert type(prepared[0][1]) is nn.ConvTranspose2d, "another kernel"
+    with torch.inference_mode():
+        for shape in ((1, 8, 5, 7), (2, 8, 4, 4)):
+            x = torch.rand(shape)
+            expected = network(x)
+            assert (prepared(x.bfloat16()) - expected).abs().max() <= 0.02 * expected.abs().max()
+
+
+def test_a_packed_convolution_takes_pictures_of_any_size(network):
+    prepared = prepare(network, Setting(torch.device("cpu"), torch.bfloat16, "a test"))
+    with torch.inference_mode():
+        for side in (16, 32, 16):
+            x = torch.rand(1, 3, side, side)
+            expected = network(x)
+            found = prepared(x.bfloat16().contiguous(memory_format=torch.channels_last))
+            assert (found - expected).abs().max() <= 0.05 * expected.abs().max()
 
 
 def test_integers_need_ranges(network):

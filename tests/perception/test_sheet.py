@@ -66,10 +66,11 @@ def test_a_palette_picture_with_a_transparent_colour_is_a_view(folder):
     ("picture", "complaint"),
     [
         (np.full((100, 100, 3), 200, np.uint8), "no transparent background"),
-        (np.full((100, 100, 4), 255, np.uint8), "no transparent background"),
+        (np.full((100, 180, 4), 255, np.uint8), "no transparent background"),
+        (np.pad(np.full((90, 60, 4), 255, np.uint8), ((9, 0), (9, 9), (0, 0))), "no transparent background"),
         (np.zeros((100, 100, 4), np.uint8), "shows nothing"),
     ],
-    ids=["without alpha", "opaque", "empty"],
+    ids=["without alpha", "opaque", "opaque with a margin", "empty"],
 )
 def test_a_view_that_is_no_cut_out_is_named(folder, picture, complaint):
     path = save(folder / "3-wrong.png", picture)
