@@ -145,7 +145,7 @@ def _webrtc(settings: RunSettings, renderers: list[str], seconds: float, plot: P
         plot_ages(ages_ms, plot)
     pages = cast("dict[str, dict[str, Json]]", results["camera_to_page"])
     rows = {name: _times(page) for name, page in pages.items()}
-    print(table(rows, (*TIMES, "fps", "join_s"), "ms from camera to page"))
+    print(table(rows, (*TIMES, "fps", "join_s", "av_offset_ms"), "ms from camera to page"))
     if results["viewers_cpu"] is not None:
         columns = ("viewers", "cores_one", "cores_all", "fps_one", "fps_all", "ratio")
         print(table({"warp": _times(results["viewers_cpu"])}, columns, "cores of the server"))

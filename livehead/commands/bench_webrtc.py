@@ -16,17 +16,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from livehead.clock import NS
 from livehead.commands.compose import FALLBACK_MODEL
-from livehead.commands.performer import ASTRONAUT, own_portrait, performing
+from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, performing
 from livehead.config import RunSettings
 from livehead.errors import ConfigError, DeviceError
 from livehead.frames import Image, VideoFrame
 from livehead.governor import Quality
 from livehead.interfaces import Inputs
 from livehead.metrics import timecode
-from livehead.metrics.bench_webrtc import CameraToPage, measure_page
+from livehead.metrics.bench_webrtc import measure_jumps, measure_page
 from livehead.metrics.bursts import vowel_bursts, write_wav
 from livehead.metrics.footage import write_mjpeg
+from livehead.metrics.latency import plan_jumps
 from livehead.metrics.report import Json
 from livehead.metrics.viewers import viewers_cpu
 from livehead.registry import names, suggestion
@@ -39,6 +41,7 @@ CAMERA = (640, 480)
 CROWD = 10
 SOUND_S = 20.0
 """Of the test signal, which the browser's microphone plays over and over."""
+JUMPS, JUMPS_S = 24, 15.0
 _START_S = 60.0
 
 ENDS = Ends(capture=timecode.CodedCapture, sink=timecode.CodedSink)
@@ -57,7 +60,13 @@ def measure_webrtc(
         camera = Path(folder, "camera.mjpeg")
         film_time_codes(camera)
         write_wav(sound := Path(folder, "sound.wav"), vowel_bursts(SOUND_S))
-        pages = {name: _measured(name, camera, sound, seconds, settings) for name in renderers}
+        jumping_camera = Path(folder, "jumps.mjpeg")
+        poses = film_jumps(jumping_camera)
+        pages, detected = {}, {}
+        for name in renderers:
+            with serving("--model", name, "--render-size", str(settings.render_size), "--time-code") as server:
+                pages[name] = measure_page(server.url, camera, sound, seconds)
+                detected[name] = _detected(server.url, jumping_camera, sound, poses)
     last = pages[renderers[-1]]
     crowd = measure_viewers(seconds) if sys.platform == "linux" else None
     results: dict[str, Json] = {
@@ -66,6 +75,8 @@ def measure_webrtc(
         "join_s": max(page.join_s for page in pages.values()),
         "fps": min(page.fps for page in pages.values()),
         "viewers_cpu": crowd,
+        "av_offset_ms": {name: page.offset_ms for name, page in pages.items()},
+        "motion_detector": detected,
     }
     return results, {name: page.latency_ms for name, page in pages.items()}
 
@@ -84,9 +95,21 @@ def film_time_codes(path: Path) -> None:
     write_mjpeg((timecode.paint(shot.image, number) for number, shot in enumerate(shots)), path)
 
 
-def _measured(name: str, camera: Path, sound: Path, seconds: float, settings: RunSettings) -> CameraToPage:
-    with serving("--model", name, "--render-size", str(settings.render_size), "--time-code") as server:
-        return measure_page(server.url, camera, sound, seconds)
+def film_jumps(path: Path) -> list[int]:
+    """A performer who jumps between two poses, as a fake camera's file with time codes; the pose of each picture."""
+    plan = plan_jumps(JUMPS, 30.0, JUMP_SHOTS)
+    shots = jumping(own_portrait(ASTRONAUT), CAMERA)
+    moments = range(0, plan.end_ns, round(NS / 30))
+    pictures = (timecode.paint(shots[plan(at) or 0].image, number) for number, at in enumerate(moments))
+    write_mjpeg(pictures, path)
+    return [plan.pose(at) for at in moments]
+
+
+def _detected(url: str, camera: Path, sound: Path, poses: list[int]) -> dict[str, Json]:
+    try:
+        return measure_jumps(url, camera, sound, poses, JUMPS_S)
+    except DeviceError as error:  # the other figures hold without it
+        return {"agrees": None, "why": error.problem}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ decoder and the wait until it hands the picture to its compositor.
 
 from __future__ import annotations
 
+import base64
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -21,15 +22,21 @@ import numpy as np
 from livehead.errors import DeviceError
 from livehead.metrics.av_offset import Curve, offset_between
 from livehead.metrics.chromium import Chromium, Tab, fake_devices
+from livehead.metrics.latency import Jumps, Received, see_jumps
 from livehead.metrics.report import Json
 from livehead.stats import summary
 
 log = logging.getLogger(__name__)
 
+AGREEMENT_MS = 10.0
+"""Time code and pixels may say so different things of when a motion is shown, in the median."""
+
 _SETTLE_S = 4.0  # bitrate estimates and the governor come to rest
 _FIRST_S = 30.0
 _OLDEST_MS = 5000.0
 _LATEST_S = 2.0  # that sound may come back after it was said
+_FEWEST_JUMPS = 8
+_THUMBNAIL = (36, 64)  # height and width, as camera_to_page.js makes them
 _TIMES = ("driver_ms", "render_ms", "encode_ms")
 
 
@@ -69,6 +76,53 @@ def measure_page(url: str, camera: Path, sound: Path, seconds: float) -> CameraT
         log.warning("no A/V offset: %s", error.problem)
         return page
     return replace(page, offset_ms=round(delay - float(np.median(page.latency_ms)), 1))
+
+
+def measure_jumps(url: str, camera: Path, sound: Path, poses: Sequence[int], seconds: float) -> dict[str, Json]:
+    """Whether the motion detector of ``bench pipeline`` sees in the page's pixels what their time codes say.
+
+    ``camera`` shows two poses in turn, ``poses`` of its pictures. Raises: DeviceError.
+    """
+    with Chromium(fake_devices(camera, sound)) as browser:
+        tab = browser.open(url, policy=False)
+        tab.evaluate("window.liveheadThumbnails = true")
+        join(tab)
+        time.sleep(_SETTLE_S)
+        tab.evaluate("(liveheadSeen.self.splice(0), liveheadSeen.avatar.splice(0), 0)")
+        time.sleep(seconds)
+        seen = tab.evaluate("liveheadSeen")
+    return agreement(seen, poses)
+
+
+def agreement(seen: Mapping[str, Any], poses: Sequence[int]) -> dict[str, Json]:
+    """``later_ms``: how much later each motion is found in the pixels than in the time codes. Raises: DeviceError."""
+    captured = [(each["captured"], poses[each["number"]]) for each in seen["self"] if 0 <= each["number"] < len(poses)]
+    shown = [each for each in seen["avatar"] if 0 <= each["number"] < len(poses)]
+    events = [
+        (after[0], after[1]) for before, after in zip(captured, captured[1:], strict=False) if before[1] != after[1]
+    ]
+    while events and events[0][1] != 1:  # the plan begins in pose 0
+        del events[0]
+    if len(events) < _FEWEST_JUMPS or not shown:
+        raise DeviceError("the page saw too few motions", "is the machine overloaded?")
+    moments = np.array([each["shown"] for each in shown])
+    pictures = [np.frombuffer(base64.b64decode(each["thumbnail"]), np.uint8).reshape(_THUMBNAIL) for each in shown]
+    received = Received(np.round(moments * 1e6).astype(np.int64), np.stack(pictures))
+    jumps = Jumps(tuple(round(at * 1e6) for at, _ in events), round(captured[-1][0] * 1e6), 1, 30.0)
+    found = see_jumps(received, jumps, 0)
+    later = []
+    for picture, latency in zip(found.picture, found.latency_ms, strict=True):
+        event = int(np.argmin([abs(moments[picture] - latency - at) for at, _ in events]))
+        told = [
+            at
+            for at, each in zip(moments, shown, strict=True)
+            if at >= events[event][0] and poses[each["number"]] == events[event][1]
+        ]
+        if told:
+            later.append(float(moments[picture] - told[0]))
+    figures = summary(later)
+    agrees = bool(later and abs(figures["median"]) <= AGREEMENT_MS)
+    return {"later_ms": dict(figures), "missed": found.missed, "limit_ms": AGREEMENT_MS, "agrees": agrees}
 
 
 def join(tab: Tab) -> None:

@@ -12,7 +12,22 @@
     return bits.reduce((number, bit) => number * 2 + Number(bit), 0);
   }
 
-  function watch(video, list) {
+  const [WIDE, HIGH] = [64, 36];
+
+  /** Luma of a picture below the time code, made small, as base64. */
+  function thumbnail(video, pen) {
+    const strip = video.videoHeight / STRIP;
+    pen.drawImage(video, 0, strip, video.videoWidth, video.videoHeight - strip, 0, 0, WIDE, HIGH);
+    const { data } = pen.getImageData(0, 0, WIDE, HIGH);
+    let luma = "";
+    for (let at = 0; at < data.length; at += 4) {
+      luma += String.fromCharCode((data[at] * 77 + data[at + 1] * 150 + data[at + 2] * 29) >> 8);
+    }
+    return btoa(luma);
+  }
+
+  function watch(video, list, kept = false) {
+    const small = kept && new OffscreenCanvas(WIDE, HIGH).getContext("2d", { willReadFrequently: true });
     const canvas = new OffscreenCanvas(CELLS * SCALE, 1);
     const pen = canvas.getContext("2d", { willReadFrequently: true });
     const step = (now, picture) => {
@@ -27,6 +42,7 @@
         captured: picture.captureTime ?? 0,
         received: picture.receiveTime ?? 0,
         decoding: (picture.processingDuration ?? 0) * 1000,
+        thumbnail: small ? thumbnail(video, small) : "",
       });
     };
     video.requestVideoFrameCallback(step);
@@ -35,7 +51,7 @@
   const seen = { self: [], avatar: [], figures: [], joined: 0 };
   window.liveheadSeen = seen;
   watch(document.getElementById("self"), seen.self);
-  watch(document.getElementById("avatar"), seen.avatar);
+  watch(document.getElementById("avatar"), seen.avatar, window.liveheadThumbnails);
   document.addEventListener("livehead-figures", (event) => seen.figures.push(event.detail));
   seen.joined = performance.now();
   document.getElementById("join").click();
