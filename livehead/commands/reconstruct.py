@@ -179,10 +179,11 @@ class _Figures:
 
     def __init__(self, args: argparse.Namespace) -> None:
         from livehead.metrics.report import Report
+        from livehead.models.engine import choose_setting
 
         settings = {"image": str(args.image), "resolution": args.resolution, "crop": args.crop, "colour": args.colour}
         self._path: Path = args.json
-        self._report = Report("reconstruct", settings, args.precision)
+        self._report = Report("reconstruct", settings, choose_setting(args.precision, ranges=False).precision)
 
     def write(self, stats: Stats, mesh: Mesh, evaluated: int) -> None:
         """Stages in ms, points asked for, the mesh's size, and memory. Raises: ConfigError."""
