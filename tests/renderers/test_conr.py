@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from livehead.animator import Animator, Scene
-from livehead.drivers.idle import IdleDriver
+from livehead.drivers.replay import ReplayDriver
 from livehead.drivers.udp import UdpSequenceDriver
 from livehead.errors import ConfigError
 from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
@@ -107,7 +107,7 @@ def test_a_driver_of_other_motion_is_refused_when_the_animator_is_built(renderer
     face = Keypoints("mesh478", np.zeros((1, 478, 2), np.float32), None, None, np.ones(1, np.float32), 0)
     scene = Scene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
     with pytest.raises(ConfigError, match="driver gives mesh478 and the renderer takes udp"):
-        Animator(IdleDriver(face), renderer, [scene])
+        Animator(ReplayDriver([face]), renderer, [scene])
 
 
 def test_poses_are_refused_by_a_renderer_of_faces(avatar, tmp_path):
