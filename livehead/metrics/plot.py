@@ -151,7 +151,7 @@ def plot_soak(windows: Sequence[Window], path: Path, title: str) -> None:
     )
     for panel, colour, (label, name) in zip(panels, _colours(3), rows, strict=True):
         values = [np.nan if (value := getattr(window, name)) is None else value for window in windows]
-        panel.plot(minutes, values, color=colour, linewidth=1.3)
+        panel.plot(minutes, values, ".-", color=colour, linewidth=1.3, markersize=3)
         panel.set_ylabel(label, fontsize=9)
         _plain(panel)
     panels[1].axhline(0, color="#20242a", linewidth=0.6)

@@ -31,6 +31,7 @@ SOUND_RATE = 48_000
 LANE_LENGTH = 8  # pictures that may wait for one receiver
 _KEY_REST_NS = NS // 4  # requests within this time after a key frame are answered by it
 _SOUND_LINE = 50  # packets of 20 ms
+_LATE_SOUND_NS = NS // 4  # sound that is later than its picture by more is left out
 _SOUND_PACKET = SOUND_RATE // 50
 
 
@@ -225,7 +226,11 @@ class Broadcast:
         lanes = [lane for lane in self._lanes if lane.kind == "audio"]
         if not lanes:
             return
-        await sleep_until(frame.captured_ns + round(self.delay_ms() * 1e6))
+        due_ns = frame.captured_ns + round(self.delay_ms() * 1e6)
+        if now_ns() - due_ns > _LATE_SOUND_NS:  # a machine that does not keep up: as with pictures, the newest counts
+            self.stats.count("sound.late")
+            return
+        await sleep_until(due_ns)
         for item in await self._worker.run(self._sound.encode, frame):
             for lane in lanes:
                 lane.put(item)

@@ -13,6 +13,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -271,9 +272,10 @@ class Stranger:
     def leave(self) -> None:
         """End the session, if there is one, and the streams."""
         if self._key:
-            page = self._conversation()
-            page.send('{"type":"bye"}')
-            page.close()
+            with suppress(ConnectionClosed):  # it has ended by itself
+                page = self._conversation()
+                page.send('{"type":"bye"}')
+                page.close()
             self._page, self._key = None, ""
 
     def figures(self) -> dict[str, float]:
@@ -322,7 +324,11 @@ class Stranger:
 
     def _closed(self, closed: ConnectionClosed) -> None:
         """Begin anew, if the server ended it for a reason: a session ends by ``bye``, and when nobody is connected."""
-        assert closed.rcvd is not None, "the connection was torn"
+        if closed.rcvd is None:  # what was sent met a socket that was closed just then; the server has to be well
+            self.figures()
+            self._count("torn")
+            self._page, self._key = None, ""
+            return
         slow = "ping timeout" in closed.rcvd.reason  # this process was too busy to answer: not the server's doing
         assert closed.rcvd.code in _CLOSES or slow, closed.rcvd
         self._count(f"closed {closed.rcvd.code}")

@@ -132,6 +132,20 @@ async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
         assert second.timestamp - first.timestamp == 960
 
 
+async def test_sound_that_is_far_too_late_is_left_out_so_that_it_catches_up_with_the_picture() -> None:
+    async with Broadcast() as broadcast:
+        lane = broadcast.sound_lane()
+        for number in range(5):
+            await broadcast.send(sound(number, now_ns() - NS))
+        assert broadcast.stats.counts()["sound.late"] == 5
+        for number in range(5, 9):
+            await broadcast.send(sound(number, now_ns()))
+        async with asyncio.timeout(5):
+            packets = [await lane.recv() for _ in range(3)]
+        steps = [after.timestamp - before.timestamp for before, after in zip(packets, packets[1:], strict=False)]
+        assert steps == [960, 960]  # no gap in the receiver's time, which it would fill
+
+
 async def test_sound_keeps_its_level() -> None:
     decoder = OpusDecoder()
     async with Broadcast() as broadcast:
