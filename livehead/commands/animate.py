@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", type=Path, metavar="FILE", help=sound)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="the result")
     parser.add_argument(
-        "--debug-panels", action="store_true", help="depth, key points, flow, occlusion and attention beside it (dagan)"
+        "--debug-panels",
+        action="store_true",
+        help="beside it what led there: depth to attention (dagan), the pose (conr)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures of the run")
     fps = "pictures a second of the result; with --driving the video's own times are kept"

@@ -1,0 +1,17 @@
+from livehead.commands import bench_conr as command
+from livehead.config import RunSettings
+
+
+def test_every_figure_of_a_model_is_there(monkeypatch, tiny_conr):
+    monkeypatch.setattr(command, "_network", lambda: (tiny_conr, "untrained"))
+    results = command.bench_conr(RunSettings(precision="bf16"), rounds=1)
+    assert set(results["frames"]) >= {"fp32", "bf16"}
+    assert results["frame"] == results["frames"]["bf16"]
+    assert set(results["speedup"]) == set(results["frames"])
+    assert results["frame_fp32_uncached"]["n"] == 1
+    assert results["psnr_to_fp32"]["bf16"] > 30
+    assert 0 < results["gflops_cached"] < results["gflops_uncached"]
+    assert {"pose", "level0", "level5", "decoder"} <= set(results["stages"])
+    assert results["output_std"] > 0
+    assert results["weights"] == "untrained"
+    assert results["views"] == 1
