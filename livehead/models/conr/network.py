@@ -31,10 +31,7 @@ class Conr(nn.Module):
         The shader's references carry alpha squared in their soft edges, as in training: what the loader multiplied by
         alpha was multiplied once more.
         """
-        batch, count = views.shape[:2]
-        colour, alpha = views[:, :, :3], views[:, :, 3:]
-        features = [feature.unflatten(0, (batch, count)) for feature in self.parser.features(colour.flatten(0, 1))]
-        return encode_sheet(torch.cat([colour * alpha, alpha], dim=2), features)
+        return _described(views, self.parser.features(views[:, :, :3].flatten(0, 1)))
 
     def aim(self, pose: Tensor) -> list[Tensor]:
         """Of ultra-dense poses [B, 4, S, S] in [0, 1]: X, Y, Z, visibility."""
@@ -46,8 +43,15 @@ class Conr(nn.Module):
 
     def forward(self, views: Tensor, pose: Tensor) -> Tensor:
         """As the published call: everything anew, the parser's own pose, which nobody asked for, included."""
-        self.parser(views[:, :, :3].flatten(0, 1))
-        return self.draw(self.encode(views), self.aim(pose))
+        parsed = self.parser(views[:, :, :3].flatten(0, 1))
+        return self.draw(_described(views, parsed.features), self.aim(pose))
+
+
+def _described(views: Tensor, features: Sequence[Tensor]) -> SheetCode:
+    """``features`` are the parser's, of all views as one batch."""
+    colour, alpha = views[:, :, :3], views[:, :, 3:]
+    reference = torch.cat([colour * alpha, alpha], dim=2)
+    return encode_sheet(reference, [feature.unflatten(0, views.shape[:2]) for feature in features])
 
 
 def target_of(pose: Tensor) -> Tensor:
