@@ -184,12 +184,12 @@ def test_the_page_s_functions_still_look_like_the_browser_s(caller: Tab) -> None
 
 
 def test_a_stopped_camera_leaves_the_server(page: Tab, studio: Tab) -> None:
-    before = int(studio.evaluate("document.getElementById('receivers').textContent"))
     watched_by = "Number(document.getElementById('receivers').textContent) === {}"
+    studio.until(watched_by.format(1), WAIT_S)  # itself; the pages of earlier tests have left
     page.evaluate("call.choose('livehead')")
-    studio.until(watched_by.format(before + 1), WAIT_S)
+    studio.until(watched_by.format(2), WAIT_S)
     page.evaluate("call.stream.getTracks()[0].stop()")
-    studio.until(watched_by.format(before), WAIT_S)
+    studio.until(watched_by.format(1), WAIT_S)
 
 
 def test_the_studio_is_not_offered_its_own_picture(studio: Tab) -> None:

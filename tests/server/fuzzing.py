@@ -273,10 +273,13 @@ class Stranger:
         """End the session, if there is one, and the streams."""
         if self._key:
             with suppress(ConnectionClosed):  # it has ended by itself
-                page = self._conversation()
-                page.send('{"type":"bye"}')
-                page.close()
-            self._page, self._key = None, ""
+                self._conversation().send('{"type":"bye"}')
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._page is not None:
+            self._page.close()
+        self._page, self._key = None, ""
 
     def figures(self) -> dict[str, float]:
         """What the server says of itself."""
@@ -327,7 +330,7 @@ class Stranger:
         if closed.rcvd is None:  # what was sent met a socket that was closed just then; the server has to be well
             self.figures()
             self._count("torn")
-            self._page, self._key = None, ""
+            self._hang_up()
             return
         slow = "ping timeout" in closed.rcvd.reason  # this process was too busy to answer: not the server's doing
         assert closed.rcvd.code in _CLOSES or slow, closed.rcvd
@@ -350,7 +353,7 @@ class Stranger:
                 self._conversation()
             if self._ask(request) != 401:
                 return
-            self._page, self._key = None, ""  # nobody was connected: the session has ended
+            self._hang_up()  # nobody was connected: the session has ended
 
     def _ask(self, request: Request) -> int:
         source = next(self._sources)
