@@ -7,7 +7,7 @@ livehead.tracks = (() => {
   const { DEVICES, FACING, MOST_FPS, impossible, beyond, adaptable } = livehead.constraints;
   const AUDIO_RATE = 48000;
   const ADAPT_MS = 300;
-  const ADAPT_TRIES = 12;
+  const ADAPT_TRIES = 40;
   const { applyConstraints } = MediaStreamTrack.prototype;
   const known = new WeakMap(); // track -> { kind, feed, constraints }
 
@@ -61,7 +61,7 @@ livehead.tracks = (() => {
       try {
         return await Reflect.apply(applyConstraints, track, [constraint]);
       } catch (error) {
-        // Chromium refuses every size of a remote picture that it does not know the frame rate of yet, for a second.
+        // Chromium refuses every size of a remote picture that it does not know the frame rate of yet, for some seconds.
         if (!left || track.readyState === "ended") throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, ADAPT_MS));
