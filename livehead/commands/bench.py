@@ -210,7 +210,8 @@ def measure_stillness(settings: RunSettings, frames: int) -> Json:
     portrait = own_portrait(ASTRONAUT)
     [scene] = performer(portrait, settings.camera.size, [portrait.motion])
     seen = noisy(scene, frames)
-    animator = assemble(settings, [portrait], make_driver("face", [portrait]), AvatarStore()).animator
+    driver = make_driver("auto", [portrait], settings.model, settings.precision)
+    animator = assemble(settings, [portrait], driver, AvatarStore()).animator
     step, shown = round(1e9 / settings.stream.fps), []
     for number, image in enumerate(seen):
         frame = VideoFrame(image, number, Fraction(1, round(settings.stream.fps)), number * step)
