@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -69,9 +70,10 @@ def peak_mb() -> float:
         import psutil
 
         return float(psutil.Process().memory_info().peak_wset / 1e6)
-    if sys.platform == "linux":  # getrusage also knows what the parent held when it forked
-        with open("/proc/self/status", encoding="ascii") as figures:
-            return next(int(line.split()[1]) for line in figures if line.startswith("VmHWM:")) * 1024 / 1e6
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux, whose getrusage also counts what the parent held when it forked
+        lines = status.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
