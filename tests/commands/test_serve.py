@@ -17,9 +17,9 @@ import pytest
 from livehead.cli import main
 from livehead.commands.bench_webrtc import PassThrough, serving
 from livehead.commands.performer import ASTRONAUT, DRAWN
+from livehead.commands.players import Players
 from livehead.commands.serve import (
     SIZE,
-    Players,
     access_from,
     add_arguments,
     require_safe,

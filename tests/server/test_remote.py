@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from livehead.commands.performer import DRAWN, own_portrait
+from livehead.commands.players import Players
 from livehead.commands.render_at import RemoteRun
-from livehead.commands.serve import Players, make_server
+from livehead.commands.serve import make_server
 from livehead.config import RunSettings
 from livehead.drivers.idle import IdleDriver
 from livehead.errors import ConfigError, SourceError

@@ -43,14 +43,18 @@ class DenseStage(nn.Module):
         return self.out(self.head(self.units(x)))
 
 
-class DenseNetwork(nn.Module):
-    """Every stage of ``fields`` sees the features and the last fields, every one of ``heats`` the last heat too."""
+class _Staged(nn.Module):
+    """A trunk, and the stages of two branches."""
 
     def __init__(self, trunk: nn.Module, fields: Sequence[nn.Module], heats: Sequence[nn.Module]) -> None:
         super().__init__()
         self.trunk = trunk
         self.fields = nn.ModuleList(fields)
         self.heats = nn.ModuleList(heats)
+
+
+class DenseNetwork(_Staged):
+    """Every stage of ``fields`` sees the features and the last fields, every one of ``heats`` the last heat too."""
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.trunk(x)
@@ -77,14 +81,8 @@ def later_stage(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(*convs, ConvRelu(width, width, 1), nn.Conv2d(width, out, 1))
 
 
-class BranchNetwork(nn.Module):
+class BranchNetwork(_Staged):
     """Stage by stage a branch for fields and one for heat; each sees both of the stage before, and features."""
-
-    def __init__(self, trunk: nn.Module, fields: Sequence[nn.Module], heats: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.fields = nn.ModuleList(fields)
-        self.heats = nn.ModuleList(heats)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.trunk(x)
