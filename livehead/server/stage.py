@@ -1,4 +1,4 @@
-"""What a session plays on. The roof's carpentry makes it (``commands/players.py``); the server knows only this shape."""
+"""What a session plays on. The roof makes it (``commands/players.py``); the server knows only this shape."""
 
 from __future__ import annotations
 
