@@ -30,6 +30,7 @@ from tests.server.conftest import serving
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 
+GONE_S = 60.0  # ICE notices in half a minute that a peer is gone which could not say so
 REAL = "colours.mjpeg"  # Chromium calls a camera that plays a file by its path; to the page, it is the real one
 
 
@@ -183,12 +184,20 @@ def test_the_page_s_functions_still_look_like_the_browser_s(caller: Tab) -> None
     assert caller.evaluate("'livehead' in window") is False
 
 
-def test_a_stopped_camera_leaves_the_server(page: Tab, studio: Tab) -> None:
+def test_a_stopped_camera_leaves_the_server_and_so_does_a_closed_page(
+    browser: Chromium, caller: Tab, studio: Tab
+) -> None:
     watched_by = "Number(document.getElementById('receivers').textContent) === {}"
-    studio.until(watched_by.format(1), WAIT_S)  # itself; the pages of earlier tests have left
-    page.evaluate("call.choose('livehead')")
+    caller.evaluate("call.choose('livehead')")
+    studio.until(watched_by.format(1), GONE_S)  # the pages of earlier tests have left
+    tab = browser.open(f"https://{STRICT}/")
+    tab.evaluate("call.choose('livehead')")
     studio.until(watched_by.format(2), WAIT_S)
-    page.evaluate("call.stream.getTracks()[0].stop()")
+    tab.evaluate("call.stream.getTracks()[0].stop()")
+    studio.until(watched_by.format(1), WAIT_S)
+    tab.evaluate("call.choose('livehead')")
+    studio.until(watched_by.format(2), WAIT_S)
+    tab.call("Page.close")
     studio.until(watched_by.format(1), WAIT_S)
 
 

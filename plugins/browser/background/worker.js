@@ -6,6 +6,14 @@ import { leave, ready, watch } from "./whep.js";
 
 protect();
 
+const PLACE = "place:"; // in storage.session, before a connection's address: the tab that has it
+
+/** End connections, and no longer know of them. */
+async function forget(places) {
+  await Promise.all(places.map(leave));
+  await chrome.storage.session.remove(places.map((place) => PLACE + place));
+}
+
 const ANSWERS = {
   /** Which devices a page is offered. The studio gets none: it would show its own picture to itself. */
   async devices(message, sender) {
@@ -14,8 +22,12 @@ const ANSWERS = {
     return { camera: true, microphone };
   },
   ready: () => ready(),
-  watch: ({ sdp }) => watch(sdp),
-  leave: ({ place }) => leave(place),
+  async watch({ sdp }, { tab }) {
+    const answer = await watch(sdp);
+    if (answer.place) await chrome.storage.session.set({ [PLACE + answer.place]: tab.id });
+    return answer;
+  },
+  leave: ({ place }) => forget([place]),
   /** The studio has joined, or left (no key). Only the configured server's own page may say so. */
   async studio({ key }, sender) {
     const { server } = await load();
@@ -30,6 +42,12 @@ chrome.runtime.onMessage.addListener((message, sender, reply) => {
     (error) => reply({ why: String(error) }),
   );
   return true; // the reply comes later
+});
+
+/** A closing page's own "leave" does not always get out. */
+chrome.tabs.onRemoved.addListener(async (id) => {
+  const kept = Object.entries(await chrome.storage.session.get(null));
+  await forget(kept.filter(([key, tab]) => key.startsWith(PLACE) && tab === id).map(([key]) => key.slice(PLACE.length)));
 });
 
 chrome.storage.onChanged.addListener(async (changes, area) => {
