@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from fractions import Fraction
+from statistics import median_low
 
 NS = 1_000_000_000
+_WAYS = 50  # packets that a sender's clock is judged by: a second of sound
 
 
 def now_ns() -> int:
@@ -40,6 +43,24 @@ class Timeline:
         ticks = round((moment_ns - self._origin_ns) / NS / self.time_base)
         self._last = max(self._last + 1, ticks)
         return self._last
+
+
+class RemoteClock:
+    """Puts a sender's own times on our clock, freed of the jitter with which its packets come.
+
+    Half of them come later than told, by less than their jitter; drift between the clocks is followed.
+    """
+
+    def __init__(self) -> None:
+        self._ways: deque[int] = deque(maxlen=_WAYS)
+
+    def moment_ns(self, sent_ns: int, arrived_ns: int) -> int:
+        """When what is stamped ``sent_ns`` and came at ``arrived_ns`` usually comes."""
+        way = arrived_ns - sent_ns
+        if self._ways and abs(way - median_low(self._ways)) > NS:
+            self._ways.clear()  # the sender counts anew, or was silent and its clock stood still
+        self._ways.append(way)
+        return sent_ns + median_low(self._ways)
 
 
 class Pacer:

@@ -1,11 +1,28 @@
 from fractions import Fraction
 
-from livehead.clock import NS, Backoff, Pacer, Timeline, now_ns, sleep_until
+from livehead.clock import NS, Backoff, Pacer, RemoteClock, Timeline, now_ns, sleep_until
 
 
 def test_a_timeline_counts_from_its_first_moment_and_never_goes_back() -> None:
     line = Timeline(Fraction(1, 1000))
     assert [line.pts(ms * 1_000_000) for ms in (500, 533, 533, 520, 600)] == [0, 33, 34, 35, 100]
+
+
+def test_a_sender_s_times_are_freed_of_the_network_s_jitter_and_its_clock_s_drift_is_followed() -> None:
+    clock, sent = RemoteClock(), [number * NS // 50 for number in range(500)]
+    late = [(number * 7919 % 40) * NS // 1000 for number in range(500)]  # up to 39 ms, as if by chance
+    slow = [at + at // 1000 for at in sent]  # by our clock: the sender's runs too slowly
+    found = [clock.moment_ns(at, NS + ours + by) for at, ours, by in zip(sent, slow, late, strict=True)]
+    steps = [after - before for before, after in zip(found[50:], found[51:], strict=False)]
+    assert max(abs(step - NS // 50) for step in steps) < NS // 250
+    assert abs(found[-1] - NS - slow[-1] - NS // 50) < NS // 50
+
+
+def test_a_sender_that_counts_anew_is_believed_at_once() -> None:
+    clock = RemoteClock()
+    for number in range(60):
+        clock.moment_ns(number * NS // 50, 5 * NS + number * NS // 50)
+    assert clock.moment_ns(0, 60 * NS) == 60 * NS
 
 
 async def test_sleeping_until_a_past_moment_returns_at_once() -> None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from aiortc.mediastreams import MediaStreamError
 
-from livehead.clock import NS, Pacer, Timeline, now_ns
+from livehead.clock import NS, Pacer, RemoteClock, Timeline, now_ns
 from livehead.concurrency import Fifo, Latest, Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
 
@@ -135,10 +135,15 @@ class PeerCamera(_Plug):
 
 
 class PeerMicrophone(_Plug):
-    """A ``Capture`` of mono sound. ``captured_ns`` is when the packet was decoded, less its own length."""
+    """A ``Capture`` of mono sound.
+
+    ``captured_ns`` is when a packet like this usually is decoded, less its length: the sender's time stamps tell it, so
+    that sound which comes unevenly does not go on unevenly.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._clock = RemoteClock()
         self._line: Fifo[AudioFrame] = Fifo(_SOUND_LINE)
         self._pts = 0
 
@@ -151,6 +156,11 @@ class PeerMicrophone(_Plug):
         """Stop reading."""
         self.unplug()
 
+    def plug(self, track: Track) -> None:
+        """As for all; the track's time begins anew."""
+        self._clock = RemoteClock()
+        super().plug(track)
+
     async def recv(self) -> AudioFrame:
         """The next stretch of sound; never ends by itself."""
         return await self._line.get()
@@ -160,6 +170,8 @@ class PeerMicrophone(_Plug):
         samples = frame.to_ndarray().astype(np.float32).reshape(-1, channels).mean(axis=1) / 32768
         length_ns = samples.size * NS // frame.sample_rate
         sound = np.ascontiguousarray(samples[None], np.float32)
+        if frame.pts is not None:
+            arrived_ns = self._clock.moment_ns(int(frame.pts * frame.time_base * NS), arrived_ns)
         self._line.put(AudioFrame(sound, frame.sample_rate, self._pts, arrived_ns - length_ns))
         self._pts += samples.size
 

@@ -98,7 +98,7 @@ class Conversation:
             if session.on_change is notify:  # not of a page that came later
                 session.on_change = lambda: None
             if self._viewer is not None:
-                await session.leave(self._viewer)
+                await session.connections.leave(self._viewer)
             await self._end(1000)
 
     async def _enter(self, hello: protocol.Hello) -> Session:
@@ -171,7 +171,7 @@ class Conversation:
             await self._tell(protocol.Answer(sdp=await self._viewer.restart(message.sdp)))
             return
         if self._viewer is not None:
-            await session.leave(self._viewer)
+            await session.connections.leave(self._viewer)
         answer, self._viewer = await session.watch(message.sdp, transparent=self._transparent)
         await self._tell(protocol.Answer(sdp=answer))
 
@@ -189,6 +189,8 @@ class Conversation:
                 session.recalibrate()
             case protocol.Freeze():
                 session.freeze(message.on)
+            case protocol.Playout():
+                session.sound_later_ms = message.sound_later_ms
             case _:
                 raise ProtocolError("this message has no place here")
 

@@ -20,7 +20,13 @@ def exposition(sessions: Sessions) -> str:
     gauge = "gauge"
     _one(lines, "livehead_sessions", gauge, "Sessions that run.", len(running))
     _one(lines, "livehead_sessions_opened_total", "counter", "Sessions since the start.", sessions.opened)
-    _one(lines, "livehead_viewers", gauge, "Connections that only watch.", sum(each.viewers for each in running))
+    _one(
+        lines,
+        "livehead_viewers",
+        gauge,
+        "Connections that only watch.",
+        sum(each.connections.viewers for each in running),
+    )
     frames = sum(each.stats.counts().get("encoded", 0) for each in running)
     _one(lines, "livehead_frames_sent", gauge, "Pictures sent by the sessions that run.", frames)
     bits = sum(each.broadcast.bitrate for each in running)

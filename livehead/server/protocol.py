@@ -1,6 +1,6 @@
 """What the page and the server say to each other over the WebSocket: typed messages as JSON text. No I/O here.
 
-    page   -> server   hello, offer, motion, settings, calibrate, freeze, record, bye
+    page   -> server   hello, offer, motion, settings, calibrate, freeze, record, playout, bye
     server -> page     welcome, answer, state, figures, recording, problem
 
 A message that is unknown, malformed or too big raises ProtocolError; the server answers it with ``problem`` and goes
@@ -92,13 +92,20 @@ class Record(Message):
     on: bool
 
 
+class Playout(Message):
+    """How much longer than pictures the page's browser keeps sound back, so that it is sent so much sooner."""
+
+    type: Literal["playout"] = "playout"
+    sound_later_ms: Annotated[float, Field(ge=0, le=1000)]
+
+
 class Bye(Message):
     """The session is over; without it, it waits for the page to come back."""
 
     type: Literal["bye"] = "bye"
 
 
-FromPage: TypeAlias = Hello | Offer | Motion | Settings | Calibrate | Freeze | Record | Bye
+FromPage: TypeAlias = Hello | Offer | Motion | Settings | Calibrate | Freeze | Record | Playout | Bye
 
 
 class Chosen(Message):

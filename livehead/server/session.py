@@ -22,6 +22,7 @@ from livehead.interfaces import Capture, Sink
 from livehead.pipeline import Pipeline
 from livehead.server import protocol
 from livehead.server.access import new_key
+from livehead.server.connections import Connections
 from livehead.server.journal import tell
 from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
@@ -34,6 +35,7 @@ from livehead.stats import Stats
 log = logging.getLogger(__name__)
 
 _RECENT = 30  # frames that a figure is the median of
+_SOUND_LATER_MS = 40.0  # until the page has told
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,12 @@ class Session:
     """``run`` until ``close``; the stage is made before, on a thread.
 
     ``key`` opens its settings and uploads, ``viewer_key`` its picture. ``on_change`` is called when its state is new.
+    ``number``: which session of its server it is, for the journal.
     """
 
-    def __init__(self, stage: Stage, troupe: Troupe, *, fps: float, size: int, limits: Limits, ends: Ends) -> None:
+    def __init__(
+        self, stage: Stage, troupe: Troupe, *, fps: float, size: int, limits: Limits, ends: Ends, number: int = 0
+    ) -> None:
         self.key, self.viewer_key = new_key(), new_key()
         self.on_change: Callable[[], None] = lambda: None
         self.stats = Stats(keep=1024)
@@ -69,14 +74,15 @@ class Session:
         self.busy = False
         self.trouble: LiveheadError | None = None
         """What went wrong by itself; whoever tells the page of it takes it away."""
-        self.number = 0
-        """Which session of this server it is, for the journal."""
+        self.number = number
         self.reason = "failed"
         """Why it ends."""
         self._leaving = False
         self.ended = asyncio.Event()
         """Set when ``run`` is over."""
         self.used_ns = now_ns()
+        self.sound_later_ms = _SOUND_LATER_MS
+        """How much longer than pictures a browser keeps sound back, by the performer's."""
         self._microphone = PeerMicrophone()
         self._revue = Revue(stage)
         self._troupe = troupe
@@ -94,8 +100,7 @@ class Session:
             governor=self.governor,
             stats=self.stats,
         )
-        self._studio: Peer | None = None
-        self._viewers: set[Peer] = set()
+        self.connections = Connections(number, self.broadcast, self.camera, self._microphone, most=limits.viewers)
         self._preparing = Worker("prepare")
         self._changing = asyncio.Lock()
         self._last = (now_ns(), 0, 0)
@@ -105,18 +110,13 @@ class Session:
         """The settings in force."""
         return self._revue.stage.choice
 
-    @property
-    def viewers(self) -> int:
-        """How many watch."""
-        return len(self._viewers)
-
     async def run(self) -> None:
         """Play until ``close``. Raises: what the pipeline raises."""
         try:
             await self._pipeline.run()
         finally:
             self.ended.set()
-            await asyncio.gather(*(peer.close() for peer in (self._studio, *self._viewers) if peer is not None))
+            await self.connections.close()
             self._preparing.close()
             self._revue.close()
             self._folder.cleanup()
@@ -129,61 +129,19 @@ class Session:
 
     def idle(self, now: int) -> bool:
         """Whether nobody has been connected for as long as the limits say."""
-        if self._viewers or (self._studio is not None and self._studio.state in ("new", "connecting", "connected")):
+        if self.connections.used:
             self.used_ns = now
         return now - self.used_ns > self._limits.idle_s * NS
 
     async def perform(self, offer: str, on_state: Callable[[State], None] = lambda state: None) -> str:
-        """Answer the performer's offer: an ICE restart, or else a new connection, which ends the one before.
-
-        Raises: ProtocolError, ConfigError when the session has ended.
-        """
+        """Answer the performer's offer. Raises: ProtocolError, ConfigError when the session has ended."""
         self._require_running()
-        if self._studio is not None and self._studio.goes_on_by(offer):
-            tell("restart", session=self.number, role="performer")
-            return await self._studio.restart(offer)
-
-        def changed(state: State) -> None:
-            tell("peer", session=self.number, role="performer", state=state)
-            on_state(state)
-
-        peer = Peer(self.broadcast, self.camera, self._microphone, on_state=changed)
-        before, self._studio = self._studio, peer
-        if before is not None:
-            await before.close()
-        return await self._answered(peer, offer)
+        return await self.connections.perform(offer, on_state)
 
     async def watch(self, offer: str, *, transparent: bool = False) -> tuple[str, Peer]:
         """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers or it ended."""
         self._require_running()
-        if len(self._viewers) >= self._limits.viewers:
-            raise ConfigError("there are as many viewers as this server lets in", "try again later")
-        viewer: Peer
-
-        def changed(state: State) -> None:
-            tell("peer", session=self.number, role="viewer", state=state)
-            if state in ("failed", "closed"):
-                self._viewers.discard(viewer)
-
-        viewer = Peer(self.broadcast, matte=transparent, on_state=changed)
-        self._viewers.add(viewer)
-        return await self._answered(viewer, offer), viewer
-
-    async def leave(self, viewer: Peer) -> None:
-        """End a viewer's connection."""
-        self._viewers.discard(viewer)
-        await viewer.close()
-
-    async def _answered(self, peer: Peer, offer: str) -> str:
-        answered = False
-        try:
-            answer = await peer.answer(offer)
-            answered = True
-        finally:
-            if not answered:
-                self._viewers.discard(peer)
-                await peer.close()
-        return answer
+        return await self.connections.watch(offer, transparent=transparent)
 
     def feed(self, opening: bytes) -> MotionFeed:
         """For motion of another machine: the one that plays, when its opening is the same. Raises: ProtocolError."""
@@ -315,7 +273,7 @@ class Session:
         return round(statistics.median(recent), 1) if recent else 0.0
 
     def _delay_ms(self) -> float:
-        return self._median("capture_to_wire")
+        return max(self._median("capture_to_wire") - self.sound_later_ms, 0.0)
 
 
 def chosen(choice: Choice) -> protocol.Chosen:

@@ -77,12 +77,19 @@ class Sessions:
         if len(self._running) >= self.limits.sessions:
             stage.close(None)
             raise ConfigError("this server has as many sessions as it takes", "try again later")
-        session = Session(stage, self.troupe, fps=self._fps, size=self._size, limits=self.limits, ends=self._ends)
+        self.opened += 1
+        session = Session(
+            stage,
+            self.troupe,
+            fps=self._fps,
+            size=self._size,
+            limits=self.limits,
+            ends=self._ends,
+            number=self.opened,
+        )
         task = asyncio.create_task(session.run())
         self._running[session] = task
         task.add_done_callback(lambda _: self._ended(session))
-        self.opened += 1
-        session.number = self.opened
         tell("session opened", session=session.number, running=len(self._running))
         return session
 

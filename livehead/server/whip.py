@@ -72,7 +72,7 @@ class Broadcasts:
         if session is None or viewer is None or (shown is not None and session is not shown):
             return False
         del self._watched[place]
-        await session.leave(viewer)
+        await session.connections.leave(viewer)
         return True
 
     def _forget(self) -> None:

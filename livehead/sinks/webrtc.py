@@ -33,6 +33,8 @@ _KEY_REST_NS = NS // 4  # requests within this time after a key frame are answer
 _SOUND_LINE = 50  # packets of 20 ms
 _LATE_SOUND_NS = NS // 4  # sound that is later than its picture by more is left out
 _SOUND_PACKET = SOUND_RATE // 50
+_WHIM_MS = 8.0  # by which the wanted delay of sound may change for nothing
+_PACE_MS = 0.5  # by which the delay changes from packet to packet
 
 
 class Coding(NamedTuple):
@@ -144,7 +146,9 @@ class Broadcast:
         self._key_wanted: set[Coding] = set()
         self._key_ns: dict[Coding, int] = {}
         self._worker = Worker("webrtc-encode")
+        self._sound_worker = Worker("webrtc-sound")
         self._sound = _Sound()
+        self._delay = SteadyDelay()
 
     async def __aenter__(self) -> Broadcast:
         return self
@@ -152,10 +156,11 @@ class Broadcast:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all lanes and join the thread."""
+        """End all lanes and join the threads."""
         for lane in list(self._lanes):
             lane.stop()
         self._worker.close()
+        self._sound_worker.close()
 
     @property
     def receivers(self) -> int:
@@ -226,12 +231,13 @@ class Broadcast:
         lanes = [lane for lane in self._lanes if lane.kind == "audio"]
         if not lanes:
             return
-        due_ns = frame.captured_ns + round(self.delay_ms() * 1e6)
+        due_ns = frame.captured_ns + round(self._delay.follow(self.delay_ms()) * 1e6)
         if now_ns() - due_ns > _LATE_SOUND_NS:  # a machine that does not keep up: as with pictures, the newest counts
             self.stats.count("sound.late")
             return
-        await sleep_until(due_ns)
-        for item in await self._worker.run(self._sound.encode, frame):
+        items = await self._sound_worker.run(self._sound.encode, frame)
+        await sleep_until(due_ns)  # last of all: receivers wait for as long as packets are uneven
+        for item in items:
             for lane in lanes:
                 lane.put(item)
 
@@ -239,6 +245,23 @@ class Broadcast:
 def _encode(encoder: PictureEncoder, frame: VideoFrame, matte: bool, key: bool) -> tuple[list[bytes], int]:
     image = beside(frame.image) if matte else flattened(frame.image)
     return encoder.encode(frame.with_image(image), key=key)
+
+
+class SteadyDelay:
+    """A delay that goes after the wanted one slowly, and not after each of its whims: a jump sounds like jitter."""
+
+    def __init__(self) -> None:
+        self._target_ms: float | None = None
+        self._now_ms = 0.0
+
+    def follow(self, wanted_ms: float) -> float:
+        """The delay in ms for the next packet."""
+        if self._target_ms is None:
+            self._now_ms = wanted_ms
+        if self._target_ms is None or abs(wanted_ms - self._target_ms) > _WHIM_MS:
+            self._target_ms = wanted_ms
+        self._now_ms += min(max(self._target_ms - self._now_ms, -_PACE_MS), _PACE_MS)
+        return self._now_ms
 
 
 class _Sound:

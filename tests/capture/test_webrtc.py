@@ -9,6 +9,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
+from livehead.clock import NS
 
 
 class Track:
@@ -71,6 +72,18 @@ async def test_sound_comes_as_mono_floats_without_gaps() -> None:
         assert first.samples.shape == (1, 960)
         assert np.allclose(first.samples, 0.25, atol=1e-3)
         assert (first.rate, second.pts) == (48_000, 960)
+
+
+async def test_sound_that_comes_unevenly_is_stamped_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    sounds = [tone() for _ in range(40)]
+    for number, sound in enumerate(sounds):
+        sound.pts = 960 * number
+    arrivals = iter([NS + number * NS // 50 + number % 2 * NS // 60 for number in range(40)])  # every second one late
+    monkeypatch.setattr("livehead.capture.webrtc.now_ns", lambda: next(arrivals))
+    async with PeerMicrophone() as microphone:
+        microphone.plug(Track([*sounds]))
+        stamps = [(await microphone.recv()).captured_ns for _ in range(40)]
+    assert {after - before for before, after in zip(stamps, stamps[1:], strict=False)} == {NS // 50}
 
 
 async def test_a_picture_larger_than_any_tracker_needs_is_reduced() -> None:

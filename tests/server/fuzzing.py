@@ -128,7 +128,7 @@ _JSON = st.recursive(
     max_leaves=12,
 )
 _KINDS = st.sampled_from(
-    ["hello", "offer", "settings", "calibrate", "freeze", "record", "bye", "motion", "welcome", "x"]
+    ["hello", "offer", "settings", "calibrate", "freeze", "record", "playout", "bye", "motion", "welcome", "x"]
 )
 _KEYS = st.sampled_from(
     ["role", "token", "key", "sdp", "driver", "model", "gains", "background", "badge", "on", "mode", "opening", "else"]

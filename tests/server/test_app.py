@@ -119,6 +119,9 @@ def test_what_is_not_understood_is_answered_and_the_conversation_goes_on(server:
         assert "face" in until(page, "problem")["remedy"]
         page.send('{"type":"offer","sdp":"v=0"}')
         assert until(page, "problem")["fatal"] is False
+        page.send('{"type":"playout","sound_later_ms":-5}')
+        assert "sound_later_ms" in until(page, "problem")["problem"]
+        page.send('{"type":"playout","sound_later_ms":55.5}')
         page.send('{"type":"freeze","on":true}')
         while not until(page, "state")["frozen"]:
             pass

@@ -43,6 +43,16 @@ async def test_a_performer_s_camera_comes_back_as_the_avatar() -> None:
         await client.close()
 
 
+async def test_sound_is_sent_sooner_by_what_the_page_keeps_it_back() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        session.stats.record("capture_to_wire", 100.0)
+        session.sound_later_ms = 70.0
+        assert session.broadcast.delay_ms() == 30.0
+        session.sound_later_ms = 170.0
+        assert session.broadcast.delay_ms() == 0.0
+
+
 async def test_a_driver_hears_the_performer_s_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[np.ndarray] = []
     estimate = PassThrough.estimate
@@ -76,7 +86,7 @@ async def test_viewers_share_one_encoder_and_each_begins_with_a_whole_picture() 
             await viewer.take(answer)
         for viewer in viewers:
             assert shows_the_camera((await viewer.pictures(10))[-1])
-        assert session.viewers == 3
+        assert session.connections.viewers == 3
         [encoder] = session.broadcast._encoders.values()
         assert encoder.opened == 1
         for each in (*viewers, client):
@@ -171,7 +181,7 @@ async def test_a_viewer_s_connection_that_ends_is_forgotten() -> None:
         await viewer.close()
         for _ in range(200):
             await asyncio.sleep(0.05)
-            if not session.viewers and not session.broadcast.receivers:
+            if not session.connections.viewers and not session.broadcast.receivers:
                 return
         pytest.fail("the viewer is still counted")
 

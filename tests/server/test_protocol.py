@@ -27,7 +27,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=5),
     max_leaves=12,
 )
-KINDS = st.sampled_from(["hello", "offer", "settings", "calibrate", "freeze", "record", "bye", "motion", "welcome", ""])
+KINDS = st.sampled_from(
+    ["hello", "offer", "settings", "calibrate", "freeze", "record", "playout", "bye", "motion", "welcome", ""]
+)
 KEYS = st.sampled_from(
     ["role", "token", "key", "sdp", "driver", "gains", "background", "badge", "on", "mode", "opening", "else"]
 )
@@ -61,6 +63,9 @@ def test_nearly_right_messages_are_taken_or_refused_and_nothing_else(kind: str, 
     [
         '{"type":"freeze","on":1}',
         '{"type":"freeze"}',
+        '{"type":"playout","sound_later_ms":-1}',
+        '{"type":"playout","sound_later_ms":1001}',
+        '{"type":"playout","sound_later_ms":NaN}',
         '{"type":"freeze","on":true,"more":1}',
         '{"type":"settings","background":"/etc/passwd"}',
         '{"type":"settings","gains":{"mouth":99}}',

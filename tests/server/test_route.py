@@ -86,8 +86,8 @@ async def joined(session: Session) -> tuple[Roamer, Peer]:
     client = Roamer()
     await client.take(await session.perform(await client.offer()))
     await client.pictures(10)
-    assert session._studio is not None
-    return client, session._studio
+    assert session.connections.performer is not None
+    return client, session.connections.performer
 
 
 async def test_pictures_go_on_over_another_way_of_the_same_connection(network: Cut) -> None:
@@ -101,7 +101,7 @@ async def test_pictures_go_on_over_another_way_of_the_same_connection(network: C
         await client.arrive(await session.perform(await client.roam()))
         await client.pictures(5)
         assert time.monotonic() - began < BACK_S
-        assert session._studio is peer
+        assert session.connections.performer is peer
         assert peer.restarts == client.route.changes == 1
         received = session.camera.received
         while session.camera.received < received + 10:  # the performer's own pictures come too

@@ -12,7 +12,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from livehead.clock import NS, now_ns
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.sinks.webrtc import LANE_LENGTH, SOUND_RATE, Broadcast, Lane, Packed
+from livehead.sinks.webrtc import LANE_LENGTH, SOUND_RATE, Broadcast, Lane, Packed, SteadyDelay
 
 
 def picture(number: int) -> VideoFrame:
@@ -144,6 +144,17 @@ async def test_sound_that_is_far_too_late_is_left_out_so_that_it_catches_up_with
             packets = [await lane.recv() for _ in range(3)]
         steps = [after.timestamp - before.timestamp for before, after in zip(packets, packets[1:], strict=False)]
         assert steps == [960, 960]  # no gap in the receiver's time, which it would fill
+
+
+def test_a_delay_of_sound_changes_slowly_and_not_for_nothing() -> None:
+    delay = SteadyDelay()
+    assert delay.follow(60) == 60
+    assert {delay.follow(wanted) for wanted in (55, 66, 53, 67)} == {60}
+    way = [delay.follow(100) for _ in range(100)]
+    steps = [after - before for before, after in zip([60.0, *way], way, strict=False)]
+    assert max(steps) <= 0.5
+    assert way[-1] == 100
+    assert delay.follow(80) == 99.5
 
 
 async def test_sound_keeps_its_level() -> None:

@@ -211,15 +211,18 @@ export class Link extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** What the browser measures: ms of encoding, decoding, waiting and the network; frames a second. */
+  /** What the browser measures: ms of encoding, decoding, waiting (pictures, sound) and the network; frames a second. */
   async figures() {
     if (!this.peer) return null;
-    const found = { fps: 0, encode: 0, decode: 0, wait: 0, network: 0 };
+    const found = { fps: 0, encode: 0, decode: 0, wait: 0, sound: 0, network: 0 };
     for (const report of (await this.peer.getStats()).values()) {
       if (report.type === "inbound-rtp" && report.kind === "video") {
         found.fps = report.framesPerSecond ?? 0;
         found.decode = this.mean("decode", report.totalDecodeTime, report.framesDecoded);
         found.wait = this.mean("wait", report.jitterBufferDelay, report.jitterBufferEmittedCount);
+      } else if (report.type === "inbound-rtp") {
+        // What the buffer aims at: it holds more for a while whenever sound is sent sooner.
+        found.sound = this.mean("sound", report.jitterBufferTargetDelay, report.jitterBufferEmittedCount);
       } else if (report.type === "outbound-rtp" && report.kind === "video") {
         found.encode = this.mean("encode", report.totalEncodeTime, report.framesEncoded);
       } else if (report.type === "candidate-pair" && report.nominated) {

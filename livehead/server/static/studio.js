@@ -175,6 +175,7 @@ const RECEIVE = {
   async figures(message) {
     const own = await link.figures();
     if (!own || !joined) return;
+    link.send({ type: "playout", sound_later_ms: Math.min(Math.max(own.sound - own.wait - own.decode, 0), 1000) });
     const latency = own.encode + own.network + message.total_ms + own.wait + own.decode;
     const texts = {
       latency: `${latency.toFixed(0)} ms`,
