@@ -41,7 +41,8 @@ class Settings(BaseModel):
 class StreamSettings(Settings):
     """What the sinks get: ``size`` width and height in pixels, ``fps``, and sound of ``audio_rate`` Hz or none.
 
-    ``bitrate``: of the picture by rtmp: and udp:, in bits a second. ``whip_token`` and ``stream_key`` are secret: they
+    ``bitrate``: of the picture by rtmp: and udp:, in bits a second. ``encoder``: of WebRTC's H.264; auto takes the
+    graphics card's where it proves itself. ``whip_token`` and ``stream_key`` are secret: they
     can also come from the environment, and are never shown.
     """
 
@@ -49,6 +50,7 @@ class StreamSettings(Settings):
     fps: Annotated[float, Field(gt=0, le=120)] = 30.0
     audio_rate: int | None = None
     bitrate: Annotated[int, Field(ge=100_000, le=50_000_000)] = 3_000_000
+    encoder: Literal["auto", "software"] = "auto"
     whip_token: SecretStr = SecretStr("")
     stream_key: SecretStr = SecretStr("")
 

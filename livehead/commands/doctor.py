@@ -187,8 +187,15 @@ def _window() -> list[Finding]:
 def _encoder() -> list[Finding]:
     import av
 
+    from livehead.sinks.h264 import X264, best_maker
+
     names = [name for name in ("libx264", "aac") if name in av.codecs_available]
-    return [Finding("file", len(names) == 2, f"PyAV {av.__version__}: {', '.join(names)}", "pip install -U av")]
+    maker = best_maker()
+    calls = "x264, no hardware encoder works here" if maker is X264 else f"{maker.name}, x264 should it break"
+    return [
+        Finding("file", len(names) == 2, f"PyAV {av.__version__}: {', '.join(names)}", "pip install -U av"),
+        Finding("calls", "libx264" in names, calls, "pip install -U av"),
+    ]
 
 
 def _disk() -> list[Finding]:

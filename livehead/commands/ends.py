@@ -119,7 +119,8 @@ def whip(argument: str, stream: StreamSettings) -> Sink:
     from livehead.sinks.whip_endpoint import TOKEN
 
     token = os.environ.get(TOKEN, "") or stream.whip_token.get_secret_value()
-    return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=stream.audio_rate is not None)
+    sound = stream.audio_rate is not None
+    return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=sound, encoder=stream.encoder)
 
 
 def rtmp(argument: str, stream: StreamSettings) -> Sink:

@@ -15,7 +15,7 @@ TOKEN = "LIVEHEAD_TOKEN"
 """Environment variable: the token of ``serve`` and ``run --render-at``, so that it stands on no command line."""
 
 _GROUPS = (
-    ("stream", ("size", "fps")),
+    ("stream", ("size", "fps", "encoder")),
     ("picture", ("fit", "background", "badge")),
     ("serve", tuple(key for key in ServeSettings.model_fields if key != "avatar")),  # which run has too
 )
@@ -45,6 +45,7 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add("--badge", action="store_true", default=absent, help='write "avatar" into the picture')
     add("--render-size", type=int, default=absent, metavar="N", help="side of the rendered square in pixels")
     add("--precision", default=absent, choices=("auto", "fp32", "bf16", "int8"), help="of the networks")
+    add("--encoder", default=absent, choices=("auto", "software"), help="of WebRTC: the graphics card's if it works")
     add(
         "--gain",
         action="append",

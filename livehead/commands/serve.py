@@ -25,7 +25,7 @@ from livehead.server.app import Studio
 from livehead.server.certificate import DAYS, make_certificate
 from livehead.server.journal import FORMATS
 from livehead.server.listener import Listener
-from livehead.server.session import Ends, Limits
+from livehead.server.session import Ends, Limits, Terms
 from livehead.server.sessions import Sessions
 
 SIZE = (512, 512)
@@ -167,8 +167,9 @@ def make_server(
     troupe: Players, settings: RunSettings, access: Access, limits: Limits, ends: Ends | None = None
 ) -> Studio:
     """The application around ``troupe``."""
-    sessions = Sessions(troupe, fps=settings.stream.fps, size=settings.render_size, limits=limits, ends=ends or Ends())
-    return Studio(sessions, access, CONSENT)
+    stream = settings.stream
+    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder)
+    return Studio(Sessions(troupe, terms), access, CONSENT)
 
 
 def _coded_ends() -> Ends:

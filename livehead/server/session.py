@@ -28,6 +28,7 @@ from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.recorder import Recorder
 from livehead.server.stage import IMAGE, Choice, Revue, Stage, Troupe
+from livehead.sinks.h264 import Choice as EncoderChoice
 from livehead.sinks.provenance import Signer
 from livehead.sinks.webrtc import Broadcast
 from livehead.stats import Stats
@@ -55,6 +56,17 @@ class Limits:
     idle_s: float = ServeSettings().idle_s
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all sessions of a server have in common: ``size`` is the rendered square's at full quality, in pixels."""
+
+    fps: float
+    size: int
+    limits: Limits = Limits()
+    ends: Ends = Ends()
+    encoder: EncoderChoice = "auto"
+
+
 class Session:
     """``run`` until ``close``; the stage is made before, on a thread.
 
@@ -62,14 +74,12 @@ class Session:
     ``number``: which session of its server it is, for the journal.
     """
 
-    def __init__(
-        self, stage: Stage, troupe: Troupe, *, fps: float, size: int, limits: Limits, ends: Ends, number: int = 0
-    ) -> None:
+    def __init__(self, stage: Stage, troupe: Troupe, terms: Terms, number: int = 0) -> None:
         self.key, self.viewer_key = new_key(), new_key()
         self.on_change: Callable[[], None] = lambda: None
         self.stats = Stats(keep=1024)
-        self.camera = PeerCamera(fps)
-        self.broadcast = Broadcast(fps=fps, stats=self.stats)
+        self.camera = PeerCamera(terms.fps)
+        self.broadcast = Broadcast(fps=terms.fps, stats=self.stats, encoder=terms.encoder)
         self.broadcast.delay_ms = self._delay_ms
         self.busy = False
         self.trouble: LiveheadError | None = None
@@ -86,21 +96,21 @@ class Session:
         self._microphone = PeerMicrophone()
         self._revue = Revue(stage)
         self._troupe = troupe
-        self._limits = limits
+        self._limits = terms.limits
         self._folder = tempfile.TemporaryDirectory(prefix="livehead-", ignore_cleanup_errors=True)
-        self.recorder = Recorder(Path(self._folder.name), fps, self._recording_ended, self._seal)
-        self.governor = Governor(Quality(size, 1, fps), 1000 / fps)
+        self.recorder = Recorder(Path(self._folder.name), terms.fps, self._recording_ended, self._seal)
+        self.governor = Governor(Quality(terms.size, 1, terms.fps), 1000 / terms.fps)
         self._pipeline = Pipeline(
-            ends.capture(self.camera),
+            terms.ends.capture(self.camera),
             self._revue,
-            [ends.sink(self.broadcast), self.recorder],
-            fps=fps,
+            [terms.ends.sink(self.broadcast), self.recorder],
+            fps=terms.fps,
             microphone=self._microphone,
             ear=SoundRing(on_gap=lambda: self.stats.count("sound.gaps")),
             governor=self.governor,
             stats=self.stats,
         )
-        self.connections = Connections(number, self.broadcast, self.camera, self._microphone, most=limits.viewers)
+        self.connections = Connections(number, self.broadcast, self.camera, self._microphone, most=terms.limits.viewers)
         self._preparing = Worker("prepare")
         self._changing = asyncio.Lock()
         self._last = (now_ns(), 0, 0)

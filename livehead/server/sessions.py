@@ -12,7 +12,7 @@ from livehead.concurrency import Worker
 from livehead.errors import ConfigError, LiveheadError
 from livehead.server.access import same
 from livehead.server.journal import tell
-from livehead.server.session import Ends, Limits, Session
+from livehead.server.session import Session, Terms
 from livehead.server.stage import Stage, Troupe
 
 log = logging.getLogger(__name__)
@@ -24,14 +24,12 @@ _CLOSING_S = 10.0
 class Sessions:
     """``async with`` ends all sessions. One stage is kept ready, so that whoever joins need not wait for it."""
 
-    def __init__(self, troupe: Troupe, *, fps: float, size: int, limits: Limits, ends: Ends) -> None:
+    def __init__(self, troupe: Troupe, terms: Terms) -> None:
         self.troupe = troupe
-        self.limits = limits
+        self.limits = terms.limits
         self.opened = 0
         """Sessions so far."""
-        self._fps = fps
-        self._size = size
-        self._ends = ends
+        self._terms = terms
         self._running: dict[Session, asyncio.Task[None]] = {}
         self._making = Worker("stage")
         self._ready: asyncio.Task[Stage] | None = None
@@ -78,15 +76,7 @@ class Sessions:
             stage.close(None)
             raise ConfigError("this server has as many sessions as it takes", "try again later")
         self.opened += 1
-        session = Session(
-            stage,
-            self.troupe,
-            fps=self._fps,
-            size=self._size,
-            limits=self.limits,
-            ends=self._ends,
-            number=self.opened,
-        )
+        session = Session(stage, self.troupe, self._terms, self.opened)
         task = asyncio.create_task(session.run())
         self._running[session] = task
         task.add_done_callback(lambda _: self._ended(session))

@@ -21,7 +21,7 @@ from livehead.clock import NS, Backoff, now_ns
 from livehead.concurrency import Worker
 from livehead.errors import ConfigError, SinkError
 from livehead.frames import Frame, VideoFrame
-from livehead.sinks.encoding import live_x264
+from livehead.sinks.h264 import live_x264
 from livehead.sinks.muxing import Coding, Muxer
 from livehead.stats import Stats
 

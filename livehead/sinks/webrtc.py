@@ -24,6 +24,7 @@ from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, VideoFrame
 from livehead.interfaces import EndOfStream
 from livehead.sinks.encoding import START_BITRATE, Codec, PictureEncoder
+from livehead.sinks.h264 import MAKERS, Choice
 from livehead.sinks.matte import beside, flattened
 from livehead.stats import Stats
 
@@ -134,13 +135,14 @@ class Packed(Encoder):
 class Broadcast:
     """A ``Sink`` whose pictures and sound go to every lane.
 
-    ``delay_ms``: how long after its capture sound is sent, to be in step with the picture.
+    ``delay_ms``: how long after its capture sound is sent, to be in step with the picture. ``encoder``: of H.264.
     """
 
-    def __init__(self, *, fps: float = 30.0, stats: Stats | None = None) -> None:
+    def __init__(self, *, fps: float = 30.0, stats: Stats | None = None, encoder: Choice = "auto") -> None:
         self.stats = stats or Stats()
         self.delay_ms: Callable[[], float] = lambda: 0.0
         self._fps = fps
+        self._maker = MAKERS[encoder]
         self._encoders: dict[Coding, PictureEncoder] = {}
         self._lanes: set[Lane] = set()
         self._key_wanted: set[Coding] = set()
@@ -206,7 +208,7 @@ class Broadcast:
             self.stats.record("capture_to_wire", (now_ns() - frame.captured_ns) / 1e6)
 
     async def _send_picture(self, frame: VideoFrame, coding: Coding) -> None:
-        encoder = self._encoders.setdefault(coding, PictureEncoder(coding.codec, self._fps))
+        encoder = self._encoders.setdefault(coding, PictureEncoder(coding.codec, self._fps, maker=self._maker))
         lanes = [lane for lane in self._lanes if lane.coding == coding]
         estimates = [lane.bitrate for lane in lanes if lane.bitrate is not None]
         if estimates:

@@ -21,6 +21,7 @@ from livehead.clock import NS, Backoff, now_ns
 from livehead.concurrency import Worker
 from livehead.errors import RefusedError, SinkError
 from livehead.frames import AudioFrame, Frame
+from livehead.sinks.h264 import Choice
 from livehead.sinks.sending import (
     UNREADABLE,
     agree_on_playout_delay,
@@ -51,11 +52,13 @@ class WhipSink:
     when it refuses for good.
     """
 
-    def __init__(self, url: str, *, token: str = "", fps: float = 30.0, sound: bool = False) -> None:
+    def __init__(
+        self, url: str, *, token: str = "", fps: float = 30.0, sound: bool = False, encoder: Choice = "auto"
+    ) -> None:
         self.stats = Stats()
         self._endpoint = Endpoint(url, token)
         self._sound = sound
-        self._broadcast = Broadcast(fps=fps, stats=self.stats)
+        self._broadcast = Broadcast(fps=fps, stats=self.stats, encoder=encoder)
         self._broadcast.delay_ms = self._delay_ms
         self._worker = Worker("whip")
         self._stack = AsyncExitStack()

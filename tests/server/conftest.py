@@ -22,7 +22,7 @@ from livehead.perception.portrait import Crop, Portrait
 from livehead.server.access import Access
 from livehead.server.app import Studio
 from livehead.server.listener import Listener
-from livehead.server.session import Ends, Limits
+from livehead.server.session import Limits, Terms
 from livehead.server.sessions import Sessions
 from livehead.server.stage import Choice, Stage
 from livehead.sinks.sending import tune_addresses
@@ -64,7 +64,7 @@ class MirrorTroupe:
 
 
 def sessions(seconds: float = 0.0, troupe: MirrorTroupe | None = None, **limits: float) -> Sessions:
-    return Sessions(troupe or MirrorTroupe(seconds), fps=FPS, size=SIZE[0], limits=Limits(**limits), ends=Ends())
+    return Sessions(troupe or MirrorTroupe(seconds), Terms(FPS, SIZE[0], Limits(**limits)))
 
 
 @contextmanager
