@@ -190,7 +190,7 @@ class Conversation:
             case protocol.Freeze():
                 session.freeze(message.on)
             case protocol.Playout():
-                session.sound_later_ms = message.sound_later_ms
+                session.set_playout(message.sound_later_ms)
             case _:
                 raise ProtocolError("this message has no place here")
 

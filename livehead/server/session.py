@@ -6,6 +6,7 @@ import asyncio
 import logging
 import statistics
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,9 @@ from livehead.stats import Stats
 log = logging.getLogger(__name__)
 
 _RECENT = 30  # frames that a figure is the median of
-_SOUND_LATER_MS = 40.0  # until the page has told
+_SOUND_LATER_MS = 40.0  # until the page has told ...
+_EVENNESS_MS = 15.0  # of delay at least: packets that come later than they should still go out in time
+_REPORTS = 5  # ... the median of the newest of which counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,7 @@ class Session:
         self.ended = asyncio.Event()
         """Set when ``run`` is over."""
         self.used_ns = now_ns()
-        self.sound_later_ms = _SOUND_LATER_MS
-        """How much longer than pictures a browser keeps sound back, by the performer's."""
+        self._sound_later: deque[float] = deque([_SOUND_LATER_MS], maxlen=_REPORTS)
         self._microphone = PeerMicrophone()
         self._revue = Revue(stage)
         self._troupe = troupe
@@ -225,6 +227,10 @@ class Session:
         """Look for the performer's neutral face anew."""
         self._revue.stage.recalibrate()
 
+    def set_playout(self, sound_later_ms: float) -> None:
+        """How much longer than pictures the performer's browser just kept sound back; others are taken to be alike."""
+        self._sound_later.append(sound_later_ms)
+
     def freeze(self, on: bool) -> None:
         """Hold the picture, or go on."""
         self._revue.frozen = on
@@ -283,7 +289,7 @@ class Session:
         return round(statistics.median(recent), 1) if recent else 0.0
 
     def _delay_ms(self) -> float:
-        return max(self._median("capture_to_wire") - self.sound_later_ms, 0.0)
+        return max(self._median("capture_to_wire") - statistics.median(self._sound_later), _EVENNESS_MS)
 
 
 def chosen(choice: Choice) -> protocol.Chosen:

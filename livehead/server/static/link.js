@@ -221,8 +221,7 @@ export class Link extends EventTarget {
         found.decode = this.mean("decode", report.totalDecodeTime, report.framesDecoded);
         found.wait = this.mean("wait", report.jitterBufferDelay, report.jitterBufferEmittedCount);
       } else if (report.type === "inbound-rtp") {
-        // What the buffer aims at: it holds more for a while whenever sound is sent sooner.
-        found.sound = this.mean("sound", report.jitterBufferTargetDelay, report.jitterBufferEmittedCount);
+        found.sound = this.mean("sound", report.jitterBufferDelay, report.jitterBufferEmittedCount);
       } else if (report.type === "outbound-rtp" && report.kind === "video") {
         found.encode = this.mean("encode", report.totalEncodeTime, report.framesEncoded);
       } else if (report.type === "candidate-pair" && report.nominated) {
