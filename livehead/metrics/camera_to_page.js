@@ -1,15 +1,28 @@
 // Put into the studio page by `livehead bench webrtc`: notes each picture of the camera and of the avatar by its time
 // code (livehead/metrics/timecode.py), and when it was there.
 (() => {
-  const [CELLS, BITS, STRIP, SCALE] = [15, 12, 16, 4];
+  const [CELLS, BITS, STRIP] = [15, 12, 16];
 
-  function read(data) {
-    const cells = [];
-    for (let cell = 0; cell < CELLS; cell++) cells.push(data[(cell * SCALE + SCALE / 2) * 4 + 1] > 125);
+  function read(cells) {
     const bits = cells.slice(2, 2 + BITS);
     const even = bits.filter(Boolean).length % 2 === 1;
     if (!cells[0] || cells[1] || even !== cells[CELLS - 1]) return -1;
     return bits.reduce((number, bit) => number * 2 + Number(bit), 0);
+  }
+
+  /** The number in a picture: two lines of its luma are read, as a canvas would turn all of it into colours first. */
+  async function numberOf(video) {
+    const frame = new VideoFrame(video);
+    try {
+      const { x, y, width, height } = frame.visibleRect;
+      const rect = { x, y: y + 2 * Math.floor(height / STRIP / 4), width, height: 2 };
+      const bytes = new Uint8Array(frame.allocationSize({ rect }));
+      const [{ offset }] = await frame.copyTo(bytes, { rect });
+      const place = (cell) => offset + Math.floor(((cell + 0.5) * width) / CELLS);
+      return read(Array.from({ length: CELLS }, (_, cell) => bytes[place(cell)] > 125));
+    } finally {
+      frame.close();
+    }
   }
 
   const [WIDE, HIGH] = [64, 36];
@@ -28,22 +41,19 @@
 
   function watch(video, list, kept = false) {
     const small = kept && new OffscreenCanvas(WIDE, HIGH).getContext("2d", { willReadFrequently: true });
-    const canvas = new OffscreenCanvas(CELLS * SCALE, 1);
-    const pen = canvas.getContext("2d", { willReadFrequently: true });
     const step = (now, picture) => {
       video.requestVideoFrameCallback(step);
-      const height = video.videoHeight / STRIP;
-      pen.drawImage(video, 0, height / 4, video.videoWidth, height / 2, 0, 0, CELLS * SCALE, 1);
-      const number = read(pen.getImageData(0, 0, CELLS * SCALE, 1).data);
-      list.push({
-        number,
+      const note = {
+        number: -1,
         now,
         shown: picture.presentationTime,
         captured: picture.captureTime ?? 0,
         received: picture.receiveTime ?? 0,
         decoding: (picture.processingDuration ?? 0) * 1000,
         thumbnail: small ? thumbnail(video, small) : "",
-      });
+      };
+      list.push(note);
+      numberOf(video).then((number) => (note.number = number));
     };
     video.requestVideoFrameCallback(step);
   }
