@@ -12,6 +12,7 @@ from livehead.concurrency import Worker
 from livehead.errors import ConfigError, LiveheadError
 from livehead.server.access import same
 from livehead.server.journal import tell
+from livehead.server.memory import give_back
 from livehead.server.session import Ends, Limits, Session
 from livehead.server.stage import Stage, Troupe
 
@@ -36,6 +37,7 @@ class Sessions:
         self._making = Worker("stage")
         self._ready: asyncio.Task[Stage] | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._left_memory = False
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._running))
@@ -110,6 +112,7 @@ class Sessions:
 
     def _ended(self, session: Session) -> None:
         task = self._running.pop(session)
+        self._left_memory = True
         reason = session.reason
         if not task.cancelled() and (error := task.exception()) is not None:
             reason = f"failed: {type(error).__name__}"
@@ -121,13 +124,19 @@ class Sessions:
         return await self._making.run(lambda: self.troupe.stage(self.troupe.first_choice(), None))
 
     async def _sweep(self) -> None:
-        """End sessions that nobody uses, and keep one stage ready while there is room for its session."""
+        """End sessions that nobody uses, and keep one stage ready while there is room for its session.
+
+        When the last one has ended, its memory goes back to the system: a server is idle most of its time.
+        """
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = now_ns()
             for session in list(self._running):
                 if session.idle(now):
                     session.close("nobody uses it")
+            if self._left_memory and not self._running:
+                self._left_memory = False
+                await self._making.run(give_back)
             room = len(self._running) < self.limits.sessions
             # not while somebody performs: making a stage would cost pictures
             if self._ready is None and room and not self._running:
