@@ -119,8 +119,8 @@ def _faults(lines: list[dict[str, object]], before: Held, after: Held, status: i
         faults.append(f"something stays: {before} {after}")
     if after.threads > before.threads + 8:
         faults.append(f"threads stay: {before.threads} {after.threads}")
-    if after.resident_mb > before.resident_mb + GROWTH_MB:
-        faults.append(f"memory grew: {before.resident_mb} {after.resident_mb} MB")
+    if after.private_mb > before.private_mb + GROWTH_MB:
+        faults.append(f"memory grew: {before.private_mb} {after.private_mb} MB")
     return faults
 
 

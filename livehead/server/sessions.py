@@ -37,7 +37,7 @@ class Sessions:
         self._making = Worker("stage")
         self._ready: asyncio.Task[Stage] | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self._left_memory = False
+        self._left_memory = True  # of the start
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._running))
@@ -134,10 +134,10 @@ class Sessions:
             for session in list(self._running):
                 if session.idle(now):
                     session.close("nobody uses it")
-            if self._left_memory and not self._running:
-                self._left_memory = False
-                await self._making.run(give_back)
             room = len(self._running) < self.limits.sessions
             # not while somebody performs: making a stage would cost pictures
             if self._ready is None and room and not self._running:
                 self._ready = asyncio.create_task(self._make())
+            elif self._left_memory and not self._running and (self._ready is None or self._ready.done()):
+                self._left_memory = False
+                await self._making.run(give_back)

@@ -71,6 +71,8 @@ async def test_memory_goes_back_when_the_last_session_has_ended_and_not_while_on
     monkeypatch.setattr("livehead.server.sessions._SWEEP_S", 0.02)
     async with sessions() as running:
         monkeypatch.setattr("livehead.server.sessions.give_back", lambda: given.append(len(running)))
+        await until(lambda: bool(given))  # what starting took
+        given.clear()
         first, second = await running.open(), await running.open()
         first.close("done")
         await until(lambda: len(running) == 1)
