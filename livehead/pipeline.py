@@ -140,6 +140,7 @@ class Pipeline:
     def stop(self) -> None:
         """End as if the capture had ended: frames under way are delivered, then everything is closed."""
         self._stopping = True
+        self._frames.close()  # here, as a source that is cancelled before its first step closes nothing
         for task in self._sources:
             task.cancel()
 

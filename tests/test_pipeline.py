@@ -232,6 +232,19 @@ async def test_stop_delivers_what_is_under_way_and_closes_everything() -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("livehead-")]
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
+async def test_a_run_that_is_stopped_as_it_begins_ends(steps: int) -> None:
+    capture, sink = Counting(100_000), Keeping()
+    pipeline = Pipeline(capture, Echo(), [sink], fps=100, microphone=Beeping(), ear=CountingEar())
+    running = asyncio.create_task(pipeline.run())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    pipeline.stop()
+    await asyncio.wait_for(running, 5)
+    assert sink.closed
+    assert capture.given <= 1
+
+
 async def test_without_a_capture_the_frame_clock_drives() -> None:
     sink = Keeping()
     pipeline = Pipeline(None, Echo(), [sink], fps=50)

@@ -27,6 +27,7 @@ _PACKETS = 240  # of motion in that time
 _JOBS = 64  # changes that may wait
 _PATIENCE = 20  # messages that are refused until the connection is ended
 CLOSED_REFUSED, CLOSED_ENDED = 4403, 4410
+_DONE, _BROKEN = 1000, 1011  # RFC 6455, section 7.4.1
 
 
 class Conversation:
@@ -77,7 +78,7 @@ class Conversation:
             await self._tell(protocol.problem(error, fatal=True))
             await self._end(CLOSED_REFUSED)
             return
-        notify = self._news.set
+        notify, code = self._news.set, _BROKEN
         try:
             if hello.role == "viewer":
                 await self._listen(session, viewer=True)
@@ -94,12 +95,13 @@ class Conversation:
                     await self._listen(session, viewer=False)
                     for task in telling:
                         task.cancel()
+            code = _DONE
         finally:
             if session.on_change is notify:  # not of a page that came later
                 session.on_change = lambda: None
             if self._viewer is not None:
                 await session.connections.leave(self._viewer)
-            await self._end(1000)
+            await self._end(code)
 
     async def _enter(self, hello: protocol.Hello) -> Session:
         """The session that ``hello`` asks for, welcomed. Raises: ConfigError."""

@@ -75,8 +75,9 @@ class Lines(logging.Formatter):
         if event is None:
             event = "message"
             details = {"logger": record.name, "text": _safe(record.getMessage())}
-            if record.exc_info and record.exc_info[0] is not None:
-                details |= {"error": record.exc_info[0].__name__, "where": _where(record)}
+            if record.exc_info and record.exc_info[1] is not None:
+                error = _first(record.exc_info[1])
+                details |= {"error": type(error).__name__, "where": _where(error)}
         if self._form == "json":
             return json.dumps({"time": time, "level": record.levelname.lower(), "event": event, **details})
         return f"{time} {_line(event, details)}"
@@ -101,7 +102,14 @@ def _safe(text: str) -> str:
     return _SECRET.sub("[hidden]", text)[:_LONGEST]
 
 
-def _where(record: logging.LogRecord) -> str:
+def _first(error: BaseException) -> BaseException:
+    """``error``, or the first of a group: a group is raised where tasks are awaited, which tells nothing."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _where(error: BaseException) -> str:
     """Where it was raised; not what it said, which may quote what somebody sent."""
-    frames = traceback.extract_tb(record.exc_info[2] if record.exc_info else None)[-4:]
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))

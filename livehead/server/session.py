@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from livehead.audio.ring import SoundRing
 from livehead.capture.webrtc import PeerCamera, PeerMicrophone
@@ -35,6 +36,8 @@ from livehead.sinks.webrtc import Broadcast
 from livehead.stats import Stats
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _RECENT = 30  # frames that a figure is the median of
 _SOUND_LATER_MS = 40.0  # until the page has told ...
@@ -172,7 +175,7 @@ class Session:
     async def set_portrait(self, pixels: Image) -> None:
         """Animate another photo. Raises: SourceError, NoFaceError."""
         self._require_running()
-        portrait = await self._preparing.run(self._troupe.portrait, pixels)
+        portrait = await self._prepare(self._troupe.portrait, pixels)
         await self._change(lambda choice: replace(choice, portrait=portrait))
 
     async def set_backdrop(self, pixels: Image) -> None:
@@ -213,15 +216,25 @@ class Session:
             try:
                 self._require_running()
                 previous = self._revue.stage
-                stage = await self._preparing.run(self._troupe.stage, edit(previous.choice), previous)
+                stage = await self._prepare(self._troupe.stage, edit(previous.choice), previous)
+                if self.ended.is_set():  # the revue closes, or has closed, without this one
+                    stage.close(previous)
+                    raise _gone()
                 self._revue.change(stage)
             finally:
                 self.busy = False
                 self.on_change()
 
+    async def _prepare(self, make: Callable[..., T], *args: object) -> T:
+        """``make(*args)`` on the thread. Raises: ConfigError if the session ends before its turn; what it raises."""
+        call = await self._preparing.attempt(make, *args)
+        if call.cancelled():
+            raise _gone()
+        return call.result()
+
     def _require_running(self) -> None:
         if self.ended.is_set() or self._leaving:
-            raise ConfigError("this session has ended", "join again")
+            raise _gone()
 
     def recalibrate(self) -> None:
         """Look for the performer's neutral face anew."""
@@ -237,7 +250,8 @@ class Session:
         self.on_change()
 
     async def record(self, on: bool) -> None:
-        """Start or end a recording. Raises: SinkError."""
+        """Start or end a recording. Raises: SinkError, ConfigError when the session has ended."""
+        self._require_running()  # its folder goes with it
         try:
             await (self.recorder.start() if on else self.recorder.stop())
             tell("recording", session=self.number, on=on)
@@ -290,6 +304,10 @@ class Session:
 
     def _delay_ms(self) -> float:
         return max(self._median("capture_to_wire") - statistics.median(self._sound_later), _EVENNESS_MS)
+
+
+def _gone() -> ConfigError:
+    return ConfigError("this session has ended", "join again")
 
 
 def chosen(choice: Choice) -> protocol.Chosen:

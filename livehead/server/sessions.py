@@ -12,6 +12,7 @@ from livehead.concurrency import Worker
 from livehead.errors import ConfigError, LiveheadError
 from livehead.server.access import same
 from livehead.server.journal import tell
+from livehead.server.memory import give_back
 from livehead.server.session import Session, Terms
 from livehead.server.stage import Stage, Troupe
 
@@ -34,6 +35,7 @@ class Sessions:
         self._making = Worker("stage")
         self._ready: asyncio.Task[Stage] | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._left_memory = True  # of the start
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._running))
@@ -100,6 +102,7 @@ class Sessions:
 
     def _ended(self, session: Session) -> None:
         task = self._running.pop(session)
+        self._left_memory = True
         reason = session.reason
         if not task.cancelled() and (error := task.exception()) is not None:
             reason = f"failed: {type(error).__name__}"
@@ -111,7 +114,10 @@ class Sessions:
         return await self._making.run(lambda: self.troupe.stage(self.troupe.first_choice(), None))
 
     async def _sweep(self) -> None:
-        """End sessions that nobody uses, and keep one stage ready while there is room for its session."""
+        """End sessions that nobody uses, and keep one stage ready while there is room for its session.
+
+        When the last one has ended, its memory goes back to the system: a server is idle most of its time.
+        """
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = now_ns()
@@ -122,3 +128,6 @@ class Sessions:
             # not while somebody performs: making a stage would cost pictures
             if self._ready is None and room and not self._running:
                 self._ready = asyncio.create_task(self._make())
+            elif self._left_memory and not self._running and (self._ready is None or self._ready.done()):
+                self._left_memory = False
+                await self._making.run(give_back)

@@ -387,26 +387,26 @@ def _plain(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a server process holds."""
+    """What a server process holds. ``private_mb``: without the pages of files, which the system takes as it likes."""
 
     tasks: int
     threads: int
     sessions: int
     files: int
-    resident_mb: float
+    private_mb: float
 
     @classmethod
     def of(cls, stranger: Stranger, pid: int | str = "self") -> Held:
         """Now; on Linux."""
         told = stranger.figures()
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+        private = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))
         return cls(
             int(told["livehead_tasks"]),
             int(told["livehead_threads"]),
             int(told["livehead_sessions"]),
             len(list(Path(f"/proc/{pid}/fd").iterdir())),
-            round(resident / 1024, 1),
+            round(private / 1024, 1),
         )
 
 

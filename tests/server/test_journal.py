@@ -15,6 +15,7 @@ from livehead.pipeline import Pipeline
 from livehead.server import journal
 from livehead.server.access import Access
 from livehead.server.journal import Lines, Refusals, tell
+from livehead.server.session import Session
 from tests.server.conftest import TOKEN, Client, Colours, serving
 from tests.server.test_app import ask, drain, photo, studio, until
 
@@ -152,6 +153,25 @@ def test_a_session_that_fails_says_where_and_not_what(log: Log, monkeypatch: pyt
     [closed] = log.named("session closed")
     assert closed["reason"] == "failed: RuntimeError"
     [failure] = [each for each in log.named("message") if each["level"] == "error"]
+    assert "test_journal.py" in str(failure["where"])
+    assert "somebody's" not in log.getvalue()
+
+
+def test_a_conversation_that_fails_says_where_and_not_what_and_is_closed_as_broken(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("something of somebody's")
+
+    monkeypatch.setattr(Session, "set", broken)
+    with serving() as server, studio(server) as (page, _):
+        page.send('{"type":"settings","background":"blur"}')
+        with pytest.raises(ConnectionClosed) as ending:
+            drain(page)
+    assert ending.value.rcvd is not None
+    assert ending.value.rcvd.code == 1011
+    [failure] = [each for each in log.named("message") if each["level"] == "error"]
+    assert failure["error"] == "RuntimeError"
     assert "test_journal.py" in str(failure["where"])
     assert "somebody's" not in log.getvalue()
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import threading
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -268,6 +269,77 @@ async def test_a_session_that_ended_leaves_no_task_thread_or_port() -> None:
     after = (len(asyncio.all_tasks()), open_sockets(), threading.active_count())
     assert after[:2] == before[:2]
     assert after[2] <= before[2] + 1  # the event loop's own executor may still grow
+
+
+def parts_of(peer: Peer) -> list[weakref.ref]:
+    """What one connection consists of, by references that keep none of it."""
+    connection = peer._connection
+    parts = [peer, peer._route, *peer._lanes, connection]
+    for each in connection.getTransceivers():
+        transport = each.receiver.transport
+        parts += [each, each.sender, each.receiver, each.receiver._track, transport, transport._ssl]
+        parts += [transport.transport, transport.transport._connection]
+    return [weakref.ref(part) for part in parts if part is not None]
+
+
+async def all_gone(parts: list[weakref.ref]) -> None:
+    for _ in range(100):
+        gc.collect()
+        if not any(part() is not None for part in parts):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"still there: {[type(part()).__name__ for part in parts if part() is not None]}")
+
+
+async def test_nothing_of_a_connection_is_kept_by_the_session_that_goes_on_without_it() -> None:
+    async with sessions() as all_sessions:
+        session = await all_sessions.open()
+        client, viewer = await performing(session), Client(sound=True)
+        answer, watching = await session.watch(await viewer.offer())
+        await viewer.take(answer)
+        await asyncio.gather(client.pictures(5), viewer.pictures(5))
+        performer = session.connections.performer
+        assert performer is not None
+        parts = parts_of(performer) + parts_of(watching)
+        assert len(parts) >= 25
+        await session.connections.leave(watching)
+        performer = watching = None
+        second = await performing(session)  # takes the first one's place
+        await second.pictures(5)
+        await asyncio.gather(client.close(), viewer.close())
+        await all_gone(parts)
+        await second.close()
+
+
+async def test_nothing_of_a_connection_that_never_came_up_or_was_refused_is_kept() -> None:
+    client = Client(Colours(), sound=True)
+    offer = await client.offer()
+    parts: list[weakref.ref] = []
+    async with Broadcast() as broadcast:
+        for sdp in (offer, "v=0", offer.replace("a=setup", "a=set"), offer.replace(" VP8/90000", " X/1")):
+            peer = Peer(broadcast)
+            parts += parts_of(peer)
+            with suppress(ProtocolError):
+                await peer.answer(sdp)
+            parts += parts_of(peer)
+            await peer.close()
+            peer = None
+        assert len(parts) >= 30
+        await all_gone(parts)
+    await client.close()
+
+
+async def test_nothing_of_a_session_that_ended_is_kept() -> None:
+    async with sessions() as all_sessions:
+        broadcasts = Broadcasts(all_sessions)
+        client = Client(Colours())
+        _, place = await broadcasts.publish("me", await client.offer())
+        [session] = all_sessions
+        parts = [weakref.ref(part) for part in (session, session.broadcast, session.camera, session._pipeline)]
+        session = None
+        assert await broadcasts.unpublish(place)
+        await all_gone(parts)
+        await client.close()
 
 
 async def test_a_publisher_that_takes_no_picture_costs_viewers_no_key_frames() -> None:

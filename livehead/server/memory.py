@@ -1,0 +1,24 @@
+"""Memory of what has ended, back to the system.
+
+A session has threads of its own. glibc lets threads allocate from arenas of their own and keeps what is freed there:
+the process stays as large as its busiest moment, some hundred megabytes above what it uses, however long it is idle.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+
+
+def give_back() -> bool:
+    """Free what only refers to itself, and hand free pages to the system; whether the C library can (glibc does).
+
+    Takes tens of milliseconds in which no Python runs: for when nobody performs. Source: malloc_trim(3).
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is None:
+        return False
+    trim(ctypes.c_size_t(0))
+    return True

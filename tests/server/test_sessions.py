@@ -1,0 +1,122 @@
+"""What all sessions of a server share: their memory, and what they may still do when they end."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from livehead.commands.bench_webrtc import PassThrough
+from livehead.errors import ConfigError
+from livehead.frames import Image
+from livehead.perception.portrait import Portrait
+from livehead.server import protocol
+from livehead.server.session import Session
+from livehead.server.stage import Choice, Stage
+from tests.server.conftest import SIZE, MirrorTroupe, sessions
+
+IDLE = protocol.Settings(driver="idle")
+PHOTO = np.full((8, 8, 3), 200, np.uint8)
+
+
+class Told(PassThrough):
+    """A stage that tells how often it was closed."""
+
+    closed = 0
+
+    def close(self, successor: Stage | None) -> None:
+        self.closed += 1
+
+
+class LateTroupe(MirrorTroupe):
+    """What it is asked for while a session plays is there when that session has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: Session | None = None
+        self.asked = threading.Event()
+        self.made: list[Told] = []
+
+    def portrait(self, pixels: Image) -> Portrait:
+        self._wait()
+        return super().portrait(pixels)
+
+    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
+        if previous is not None:
+            self._wait()
+        self.made.append(Told(choice, SIZE))
+        return self.made[-1]
+
+    def _wait(self) -> None:
+        assert self.session is not None
+        self.asked.set()
+        while not self.session.ended.is_set():
+            time.sleep(0.01)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it never came")
+
+
+async def test_memory_goes_back_when_the_last_session_has_ended_and_not_while_one_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr("livehead.server.sessions._SWEEP_S", 0.02)
+    async with sessions() as running:
+        monkeypatch.setattr("livehead.server.sessions.give_back", lambda: given.append(len(running)))
+        await until(lambda: bool(given))  # what starting took
+        given.clear()
+        first, second = await running.open(), await running.open()
+        first.close("done")
+        await until(lambda: len(running) == 1)
+        await asyncio.sleep(0.2)
+        assert given == []
+        second.close("done")
+        await until(lambda: bool(given))
+        await asyncio.sleep(0.2)
+        assert given == [0]
+
+
+async def test_an_avatar_that_is_ready_after_its_session_ended_is_closed_too() -> None:
+    troupe = LateTroupe()
+    async with sessions(troupe=troupe) as running:
+        session = troupe.session = await running.open()
+        change = asyncio.create_task(session.set(IDLE))
+        await until(troupe.asked.is_set)
+        session.close("the page left")
+        with pytest.raises(ConfigError, match="has ended"):
+            await change
+        await until(lambda: not len(running))
+    assert len(troupe.made) >= 2
+    assert {stage.closed for stage in troupe.made} == {1}
+
+
+async def test_a_change_whose_turn_never_came_is_refused_as_any_after_the_end() -> None:
+    troupe = LateTroupe()
+    async with sessions(troupe=troupe) as running:
+        session = troupe.session = await running.open()
+        photo = asyncio.create_task(session.set_portrait(PHOTO))
+        await until(troupe.asked.is_set)
+        change = asyncio.create_task(session.set(IDLE))
+        await asyncio.sleep(0)
+        session.close("the page left")
+        for refused in (photo, change):
+            with pytest.raises(ConfigError, match="has ended"):
+                await refused
+
+
+async def test_nothing_is_recorded_once_a_session_has_ended() -> None:
+    async with sessions() as running:
+        session = await running.open()
+        session.close("the page left")
+        await session.ended.wait()
+        with pytest.raises(ConfigError, match="has ended"):
+            await session.record(True)
+        assert not session.recorder.recording
