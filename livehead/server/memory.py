@@ -14,7 +14,7 @@ import sys
 def give_back() -> bool:
     """Free what only refers to itself, and hand free pages to the system; whether the C library can (glibc does).
 
-    Takes tens of milliseconds in which no Python runs: for when nobody performs. Source: malloc_trim(3).
+    For when nobody performs: no Python runs beside it for a few tenths of a second. Source: malloc_trim(3).
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
