@@ -100,6 +100,8 @@ Parts = Mapping[str, Callable[..., Any]]
 """Parts that take and return tensors only, by their names in the network (the whole of it is ""), and what makes of
 the tensors what each of them returns: they can be compiled."""
 
+Floating = Literal["f32", "bf16"]
+
 
 def prepare(
     network: ModuleT,
@@ -107,12 +109,14 @@ def prepare(
     exact: tuple[str, ...] = (),
     parts: Parts | None = None,
     ranges: quantize.Ranges | None = None,
+    floating: Mapping[str, Floating] | None = None,
 ) -> ModuleT:
     """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
 
     Batch norms are folded into the convolutions before them; weights are laid out channels last, or on a processor with
     bf16 once and for all in the blocks that its matrix unit takes. ``parts`` are compiled where that helps: for eight
-    bits, with the ``ranges`` of ``observe``, and as CUDA graphs.
+    bits, with the ``ranges`` of ``observe``, and as CUDA graphs. Those in ``floating`` have nothing in eight bits even
+    then: all their arithmetic is of that type ("bf16" where it is quick here, else "f32").
     Raises: ConfigError for eight bits without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
@@ -125,12 +129,20 @@ def prepare(
     for name, rebuild in (parts or {}).items():
         part = network.get_submodule(name)
         if setting.integer and ranges:
-            network = _replaced(network, name, OpenVinoPart(part, quantize.part(ranges, name), rebuild))
+            network = _replaced(network, name, _compiled(part, name, rebuild, ranges, (floating or {}).get(name)))
         elif setting.device.type == "cuda":
             network = _replaced(network, name, CudaGraphPart(part, rebuild))
     if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
         _pack_convolutions(network)
     return network
+
+
+def _compiled(
+    part: nn.Module, name: str, rebuild: Callable[..., Any], ranges: quantize.Ranges, floating: Floating | None
+) -> OpenVinoPart:
+    if floating is None:
+        return OpenVinoPart(part, quantize.part(ranges, name), rebuild)
+    return OpenVinoPart(part, None, rebuild, floating if _quick_bf16() else "f32")
 
 
 def _replaced(network: ModuleT, name: str, by: nn.Module) -> ModuleT:

@@ -121,6 +121,21 @@ def test_named_parts_are_computed_in_integers_and_the_rest_exactly(network, monk
     assert 0 < error.square().mean().sqrt() < 0.05 * network(x).std()
 
 
+def test_a_floating_part_keeps_its_digits_where_the_others_are_rounded(network, monkeypatch, tmp_path):
+    pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
+    monkeypatch.setenv(HOME, str(tmp_path))
+    x = torch.rand(1, 3, 16, 16)
+    with torch.inference_mode():
+        ranges = observe(fold_batch_norm(copy.deepcopy(network)), lambda: network(x))
+        ranges["body.0.conv"] = (0.0, 1.0)
+        expected, errors = network(x), {}
+        for floating in (None, {"body": "f32"}):
+            parts = {"body": lambda x: x}
+            prepared = prepare(network, choose_setting("int8"), parts=parts, ranges=ranges, floating=floating)
+            errors[floating is None] = (prepared(x) - expected).abs().max()
+    assert errors[False] < 1e-4 < errors[True]
+
+
 def test_int8_without_the_package_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(openvino, "available", lambda: False)
     assert "int8" not in quicker_precisions()
