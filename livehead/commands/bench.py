@@ -89,11 +89,11 @@ def main(args: argparse.Namespace) -> int:
         from livehead.commands.bench_conr import bench_conr
 
         results = with_peaks(bench_conr(settings, args.rounds), settings, named)
-        print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+        print(_ways(results))
     elif args.subject == "model":
         results = with_peaks(_model(settings, named, args.rounds), settings, named)
         results["stillness"] = measure_stillness(settings, STILL_FRAMES)
-        print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+        print(_ways(results))
     elif args.subject == "voice":
         results = bench_voice(settings)
         print(table({"estimate": _times(results["estimate"])}, TIMES, "ms"))
@@ -119,6 +119,17 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         write_json(report.finish(results), args.json)
     return 0
+
+
+def _ways(results: dict[str, Json]) -> str:
+    """A model's frame in every precision: time, how many times as fast as plain, how near to it, memory."""
+    rows = {way: dict(_times(times)) for way, times in cast("dict[str, Json]", results["frames"]).items()}
+    for column, key in (("speedup", "speedup"), ("psnr", "psnr_to_fp32"), ("peak_mb", "peaks_mb")):
+        for way, figure in _times(results.get(key, {})).items():
+            rows[way][column] = figure
+    if "frame_fp32_uncached" in results:
+        rows["fp32, plain"] = dict(_times(results["frame_fp32_uncached"]))
+    return table(rows, (*TIMES, "speedup", "psnr", "peak_mb"), "ms a frame")
 
 
 def _pose(settings: RunSettings, rounds: int, plot: Path | None) -> dict[str, Json]:
