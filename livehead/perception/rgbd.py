@@ -52,9 +52,10 @@ class RgbdDetector:
         self.motion_set = f"dagan{keypoints.points}"
         self._channels = keypoints.channels
         self._depth = prepare(depth, setting, (), {"": lambda disparity: disparity}, ranges.get("depth"))
-        # in eight bits points would be off by pixels, which costs the picture more than all the rest together
+        # less exact, points are off by a part of a pixel, which costs the picture more than all the rest together
+        exact = [name for name, _ in keypoints.named_children()] if setting.device.type == "cpu" else ["down"]
         parts, floating = {"": LearnedPoints}, {"": _EXACTLY}
-        self._keypoints = prepare(keypoints, setting, ("down",), parts, ranges.get("keypoints"), floating)
+        self._keypoints = prepare(keypoints, setting, tuple(exact), parts, ranges.get("keypoints"), floating)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:

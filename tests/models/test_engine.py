@@ -7,10 +7,19 @@ from torch import nn
 from livehead.config import HOME
 from livehead.errors import ConfigError
 from livehead.models import openvino
-from livehead.models.blocks import Hourglass, Res, Same
-from livehead.models.engine import PackedDoubling, Setting, choose_setting, fold_batch_norm, prepare, quicker_precisions
+from livehead.models.blocks import Hourglass, Res, Same, Up
+from livehead.models.engine import (
+    MergedUp,
+    PackedDoubling,
+    Setting,
+    choose_setting,
+    fold_batch_norm,
+    merge_doublings,
+    prepare,
+    quicker_precisions,
+)
 from livehead.models.openvino import OpenVinoPart
-from livehead.models.quantize import observe
+from livehead.models.quantize import observe, rounded
 
 
 class Network(nn.Module):
@@ -165,3 +174,18 @@ def test_fp16_without_a_gpu_says_what_to_use_instead():
 def test_an_unknown_precision_is_answered_with_the_known_ones():
     with pytest.raises(ConfigError, match="auto, fp32, bf16, fp16"):
         choose_setting("int7")
+
+
+def test_a_doubling_by_repetition_is_one_transposed_convolution():
+    torch.manual_seed(0)
+    up = fold_batch_norm(nn.Sequential(Up(130, 6)).eval())
+    x = torch.randn(2, 130, 5, 7)
+    with torch.inference_mode():
+        expected = up(x)
+        merged = merge_doublings(copy.deepcopy(up))
+        assert isinstance(merged[0], MergedUp)
+        assert torch.allclose(merged(x), expected, atol=1e-4)
+        ranges = observe(up, lambda: up(x))
+        error = rounded(merged, ranges)(x) - expected
+    assert ranges.keys() == {"0.conv"}
+    assert 0 < error.square().mean().sqrt() < 0.03 * expected.std()
