@@ -126,20 +126,41 @@ class Animator(Generic[MotionT]):
 
     def draw(self, motion: MotionT) -> Image:
         """The picture to send: uint8 [H, W, 3] RGB."""
+        self._prepare()
+        if self.frozen and self._picture is not None:
+            return self._picture
+        moved = self._moved(motion)
+        return self._finished(self._renderer.render(self._scenes[self._current].avatar, moved))
+
+    def draw_many(self, motions: Sequence[MotionT]) -> list[Image]:
+        """As ``draw`` of one after the other, but the renderer draws all at once: quicker, where none is waited for."""
+        self._prepare()
+        if self.frozen and self._picture is not None:
+            return [self._picture] * len(motions)
+        avatar = self._scenes[self._current].avatar
+        pairs = [(avatar, self._moved(motion)) for motion in motions]
+        return [self._finished(rendered) for rendered in self._renderer.render_many(pairs)]
+
+    def _prepare(self) -> None:
+        """Do what was asked for since the last picture."""
         while self._requests:
             self._requests.popleft()()
         if self.frozen and self._picture is not None:
-            return self._picture
+            return
         if self._wanted != self._current:
             self._current = self._wanted
             if self._picture is not None:
                 self._fade.start(self._picture, now_ns())
         if self._renderer.size != self._size:
             self._renderer.size = self._size
+
+    def _moved(self, motion: MotionT) -> MotionT:
         scene = self._scenes[self._current]
         live = scene.transfer.apply(motion) if motion.seen else motion
-        moved = scene.presence.apply(live, motion.captured_ns)
-        picture = scene.composition.compose(self._renderer.render(scene.avatar, moved))
+        return scene.presence.apply(live, motion.captured_ns)
+
+    def _finished(self, rendered: Image) -> Image:
+        picture = self._scenes[self._current].composition.compose(rendered)
         self._picture = self._fade.blend(picture, now_ns())
         return self._picture
 

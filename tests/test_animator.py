@@ -165,3 +165,16 @@ def test_a_driver_and_a_renderer_of_other_points_are_refused_by_name() -> None:
 def test_no_avatar_is_told() -> None:
     with pytest.raises(ConfigError, match="--avatar"):
         Animator(Showing(), Shading(), [])
+
+
+def test_drawing_several_is_drawing_one_after_the_other() -> None:
+    animator, driver, _ = build(50, 200, fade_s=0)
+    motions = [driver.estimate(at(ms)) for ms in (0, 33, 66)]
+    first, *others = animator.draw_many(motions)
+    assert first.max() == 50
+    assert all(np.array_equal(other, first) for other in others)
+    animator.next_scene()
+    assert [picture.max() for picture in animator.draw_many(motions)] == [200] * 3
+    animator.frozen = True
+    animator.next_scene()
+    assert [picture.max() for picture in animator.draw_many(motions)] == [200] * 3

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from livehead.capture.file import FileCapture
 from livehead.commands.compose import Company, assemble, make_driver, open_portraits
 from livehead.commands.conr import is_figure
-from livehead.commands.film import film, photo_size, sound_frames
+from livehead.commands.film import film, one_by_one, photo_size, pictures_at_once, sound_frames
 from livehead.commands.options import add_picture_arguments, say, settings_from
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
@@ -85,8 +85,9 @@ def main(args: argparse.Namespace) -> int:
     company = assemble(settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size)
     end_ns = watched.motions[-1].captured_ns
     sound = sound_of(args.audio or args.driving, end_ns, wanted=args.audio is not None)
-    draw = _with_panels(company) if args.debug_panels else company.animator.draw
-    asyncio.run(film(draw, watched.motions, sound, args.out, len(watched.motions)))
+    draw = one_by_one(_with_panels(company)) if args.debug_panels else company.animator.draw_many
+    together = pictures_at_once(settings.model)
+    asyncio.run(film(draw, watched.motions, sound, args.out, len(watched.motions), together))
     taken_s = time.monotonic() - started
     _report(args, settings, watched, taken_s)
     return 0

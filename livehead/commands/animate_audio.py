@@ -14,7 +14,7 @@ import numpy as np
 
 from livehead.clock import NS
 from livehead.commands.compose import assemble, listener, neutral_of, open_portraits
-from livehead.commands.film import film, photo_size, sound_frames
+from livehead.commands.film import film, photo_size, pictures_at_once, sound_frames
 from livehead.commands.options import say, settings_from
 from livehead.drivers.voice import VoiceDriver
 from livehead.errors import ConfigError
@@ -50,7 +50,10 @@ def animate_audio(args: argparse.Namespace) -> int:
     company = assemble(settings, [portrait], driver, store, calibration=calibration, size=size)
     started = time.monotonic()
     motions = spoken(driver, _chain(first, heard), fps)
-    frames = asyncio.run(film(company.animator.draw, motions, sound_frames(args.audio), args.out))
+    together = pictures_at_once(settings.model)
+    frames = asyncio.run(
+        film(company.animator.draw_many, motions, sound_frames(args.audio), args.out, together=together)
+    )
     _report(args, settings.model, frames, frames / fps, time.monotonic() - started)
     return 0
 

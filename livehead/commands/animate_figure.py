@@ -20,7 +20,7 @@ from livehead.clock import NS
 from livehead.commands.animate import sound_of
 from livehead.commands.compose import make_renderer
 from livehead.commands.conr import MODEL, weights_version
-from livehead.commands.film import LONGEST_SIDE, film
+from livehead.commands.film import LONGEST_SIDE, film, one_by_one
 from livehead.commands.options import say, settings_from
 from livehead.config import RunSettings
 from livehead.drivers.udp import UdpPictureDriver, UdpSequenceDriver
@@ -88,7 +88,7 @@ def animate_figure(args: argparse.Namespace) -> int:
     end_ns = round(performance.count / settings.stream.fps * NS) if performance.count else None
     heard = args.audio or (args.driving if args.driving.is_file() else None)
     sound = sound_of(heard, end_ns, wanted=args.audio is not None) if heard else None
-    frames = asyncio.run(film(draw, motions, sound, args.out, performance.count))
+    frames = asyncio.run(film(one_by_one(draw), motions, sound, args.out, performance.count))
     _report(args, settings, sheet_views=len(sheet.views), frames=frames, seen=seen.count, since=started)
     return 0
 

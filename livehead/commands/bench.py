@@ -8,11 +8,13 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from livehead.capture.synthetic import SyntheticCapture
-from livehead.commands.bench_live import FILM, filmed, live_subject
+from livehead.commands.bench_live import FILM, alone, filmed, live_subject
+from livehead.commands.bench_peak import with_peaks
 from livehead.commands.bench_voice import bench_voice
 from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
 from livehead.commands.conr import MODEL as CONR
@@ -20,10 +22,10 @@ from livehead.commands.dagan import CHECKPOINTS
 from livehead.commands.options import add_picture_arguments, settings_from
 from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, performer, still_speech
 from livehead.config import RunSettings
-from livehead.frames import Image, VideoFrame
+from livehead.frames import VideoFrame
 from livehead.governor import Governor, Quality
 from livehead.interfaces import Inputs, Sink
-from livehead.metrics.bench_model import Render, Speech, Subject, bench_model
+from livehead.metrics.bench_model import Speech, Subject, bench_model
 from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
 from livehead.metrics.latency import Jumps
 from livehead.metrics.plot import plot_ages, plot_latency, plot_people
@@ -31,13 +33,12 @@ from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
 from livehead.metrics.report import Json, Report, table, write_json
 from livehead.metrics.startup import seconds_until
 from livehead.metrics.stillness import noisy, stillness
-from livehead.motion.keypoints import Keypoints
 from livehead.motion.performance import Puppet, sample_performance
 from livehead.perception.segmentation import Segmentation
 from livehead.pipeline import Pipeline
 from livehead.renderers.store import AvatarStore
 from livehead.sinks.virtual_camera import VirtualCameraSink
-from livehead.stats import Stats, processor
+from livehead.stats import Stats
 
 if TYPE_CHECKING:
     from livehead.renderers.dagan import CompactAvatar, CompactRenderer
@@ -87,12 +88,12 @@ def main(args: argparse.Namespace) -> int:
     if args.subject == "model" and named == CONR:
         from livehead.commands.bench_conr import bench_conr
 
-        results = bench_conr(settings, args.rounds)
-        print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+        results = with_peaks(bench_conr(settings, args.rounds), settings, named)
+        print(_ways(results))
     elif args.subject == "model":
-        results = _model(settings, named, args.rounds)
+        results = with_peaks(_model(settings, named, args.rounds), settings, named)
         results["stillness"] = measure_stillness(settings, STILL_FRAMES)
-        print(table({named: _times(results["frame"])}, TIMES, "ms a frame"))
+        print(_ways(results))
     elif args.subject == "voice":
         results = bench_voice(settings)
         print(table({"estimate": _times(results["estimate"])}, TIMES, "ms"))
@@ -118,6 +119,17 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         write_json(report.finish(results), args.json)
     return 0
+
+
+def _ways(results: dict[str, Json]) -> str:
+    """A model's frame in every precision: time, how many times as fast as plain, how near to it, memory."""
+    rows = {way: dict(_times(times)) for way, times in cast("dict[str, Json]", results["frames"]).items()}
+    for column, key in (("speedup", "speedup"), ("psnr", "psnr_to_fp32"), ("peak_mb", "peaks_mb")):
+        for way, figure in _times(results.get(key, {})).items():
+            rows[way][column] = figure
+    if "frame_fp32_uncached" in results:
+        rows["fp32, plain"] = dict(_times(results["frame_fp32_uncached"]))
+    return table(rows, (*TIMES, "speedup", "psnr", "peak_mb"), "ms a frame")
 
 
 def _pose(settings: RunSettings, rounds: int, plot: Path | None) -> dict[str, Json]:
@@ -237,20 +249,6 @@ def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
     return bench_model(subject, motions, rounds)
 
 
-def _alone(renderer: CompactRenderer, avatar: CompactAvatar) -> Render:
-    """Its frames, torch in as many threads as if it were the only renderer of the process."""
-    import torch
-
-    threads = 1 if renderer.setting.integer else processor()[1]
-
-    def render(motion: Keypoints) -> Image:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        return renderer.render(avatar, motion)
-
-    return render
-
-
 def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar, speech: Speech) -> Subject:
     """The bundled generator as ``run`` would use it, beside its exact path with and without the source's work kept."""
     from livehead.metrics.stages import count_gflops, time_parts
@@ -270,9 +268,11 @@ def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar
     time_parts(used.parts, stats)
     exact.render(avatar, avatar.motion)
     return Subject(
-        frames={name: _alone(renderer, avatar) for name, renderer in renderers.items()},
+        frames={
+            name: alone(renderer.setting, partial(renderer.render, avatar)) for name, renderer in renderers.items()
+        },
         uses=used.setting.precision,
-        uncached=lambda motion: exact.render(fresh(), motion),
+        uncached=alone(exact.setting, lambda motion: exact.render(fresh(), motion)),
         batched=lambda motions: used.render_many([(avatar, motion) for motion in motions]),
         gflops={
             "cached": count_gflops(lambda: exact.render(avatar, avatar.motion)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -38,7 +39,7 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
     wanted = choose_setting(cast(Precision, settings.precision), ranges=False).precision
     quick = [precision for precision in quicker_precisions() if precision != "int8"]
     renderers = {
-        precision: ConrRenderer(network, choose_setting(cast(Precision, precision)), SIDE)
+        precision: _renderer(network, cast(Precision, precision))
         for precision in dict.fromkeys(["fp32", wanted, *quick])
     }
     exact, used = renderers["fp32"], renderers[wanted]
@@ -62,6 +63,17 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
         warm_up=_WARM_UP,
     )
     return bench_model(subject, motions, rounds) | {"weights": weights, "views": len(avatar.views)}
+
+
+def _renderer(network: Conr, precision: Precision) -> ConrRenderer:
+    return ConrRenderer(network, choose_setting(precision, ranges=False), SIDE)
+
+
+def conr_drawn(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
+    """Draws a frame, given its number, with one renderer and nothing else in memory."""
+    renderer = _renderer(_network()[0], cast(Precision, precision))
+    avatar, motions = renderer.prepare(_sheet()), _motions()
+    return lambda number: renderer.render(avatar, motions[number % len(motions)])
 
 
 def _network() -> tuple[Conr, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
+
+import torch
 
 from livehead.commands.compose import make_renderer
 from livehead.commands.performer import performer
@@ -12,11 +14,12 @@ from livehead.config import RunSettings
 from livehead.frames import Image
 from livehead.metrics.bench_model import Render, Subject
 from livehead.metrics.stages import count_gflops, time_parts
+from livehead.models.engine import Setting, quicker_precisions
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.perception.rgbd import SIDE, as_keypoints
 from livehead.renderers.dagan_full import DaganAvatar, DaganRenderer
-from livehead.stats import Stats
+from livehead.stats import Stats, processor
 
 FILM = 30
 """Pictures of the performer that are played over and over."""
@@ -54,21 +57,39 @@ def live_subject(settings: RunSettings, name: str, portrait: Portrait, film: Fil
         points = used.detector.look([film.of(motion) for motion in motions]).points
         return used.render_many([(avatar, each) for each in as_keypoints(points, used.detector.motion_set, 0)])
 
+    renderers = {"fp32": exact, used.setting.precision: used}
+    for precision in quicker_precisions():
+        if precision not in renderers:
+            renderers[precision] = _load(settings, name, precision)
     exact.encode(avatar)
     plain = _seen_and_drawn(exact, avatar, film)
     first = film.motions[0]
     gflops = {"cached": count_gflops(lambda: plain(first)), "uncached": count_gflops(lambda: uncached(first))}
     stats = Stats()
     time_parts({**used.detector.parts, **used.parts}, stats)
-    frames = {"fp32": plain, used.setting.precision: _seen_and_drawn(used, avatar, film)}
+    frames = {
+        way: alone(renderer.setting, _seen_and_drawn(renderer, avatar, film)) for way, renderer in renderers.items()
+    }
     return Subject(
         frames=frames,
         uses=used.setting.precision,
-        uncached=uncached,
+        uncached=alone(exact.setting, uncached),
         batched=batched,
         gflops=gflops,
         stats=stats,
     )
+
+
+def alone(setting: Setting, render: Render) -> Render:
+    """``render`` with torch in as many threads as if this were the only renderer of the process."""
+    threads = 1 if setting.integer else processor()[1]
+
+    def drawn(motion: Any) -> Image:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        return render(motion)
+
+    return drawn
 
 
 def _load(settings: RunSettings, name: str, precision: str) -> DaganRenderer:

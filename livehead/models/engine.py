@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from livehead.errors import ConfigError
 from livehead.models import openvino, quantize
+from livehead.models.blocks import Up, relu
 from livehead.models.cuda_graph import CudaGraphPart
 from livehead.models.openvino import OpenVinoPart
 
@@ -23,6 +24,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 """``auto`` is the fastest that is safe on this machine; ``fp32`` the exact path."""
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+_WIDE = 128  # planes
 
 # attributes of one block that hold a convolution and the norm that follows it directly
 _PAIRS = (("conv", "norm"), ("conv1", "norm2"), ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
@@ -100,6 +103,8 @@ Parts = Mapping[str, Callable[..., Any]]
 """Parts that take and return tensors only, by their names in the network (the whole of it is ""), and what makes of
 the tensors what each of them returns: they can be compiled."""
 
+Floating = Literal["f32", "bf16"]
+
 
 def prepare(
     network: ModuleT,
@@ -107,15 +112,19 @@ def prepare(
     exact: tuple[str, ...] = (),
     parts: Parts | None = None,
     ranges: quantize.Ranges | None = None,
+    floating: Mapping[str, Floating] | None = None,
 ) -> ModuleT:
     """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
 
     Batch norms are folded into the convolutions before them; weights are laid out channels last, or on a processor with
     bf16 once and for all in the blocks that its matrix unit takes. ``parts`` are compiled where that helps: for eight
-    bits, with the ``ranges`` of ``observe``, and as CUDA graphs.
+    bits, with the ``ranges`` of ``observe``, and as CUDA graphs. Those in ``floating`` have nothing in eight bits even
+    then: all their arithmetic is of that type ("bf16" where it is quick here, else "f32").
     Raises: ConfigError for eight bits without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
+    if setting.device.type == "cpu" and setting.precision != "fp32":  # there the network stays as it was published
+        merge_doublings(network)
     if setting.integer and not ranges:
         raise ConfigError("these weights have no ranges for int8", "export them anew, or use --precision bf16")
     for name, child in network.named_children():
@@ -125,12 +134,20 @@ def prepare(
     for name, rebuild in (parts or {}).items():
         part = network.get_submodule(name)
         if setting.integer and ranges:
-            network = _replaced(network, name, OpenVinoPart(part, quantize.part(ranges, name), rebuild))
+            network = _replaced(network, name, _compiled(part, name, rebuild, ranges, (floating or {}).get(name)))
         elif setting.device.type == "cuda":
             network = _replaced(network, name, CudaGraphPart(part, rebuild))
     if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
         _pack_convolutions(network)
     return network
+
+
+def _compiled(
+    part: nn.Module, name: str, rebuild: Callable[..., Any], ranges: quantize.Ranges, floating: Floating | None
+) -> OpenVinoPart:
+    if floating is None:
+        return OpenVinoPart(part, quantize.part(ranges, name), rebuild)
+    return OpenVinoPart(part, None, rebuild, floating if _quick_bf16() else "f32")
 
 
 def _replaced(network: ModuleT, name: str, by: nn.Module) -> ModuleT:
@@ -155,6 +172,41 @@ def fold_batch_norm(network: ModuleT) -> ModuleT:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(block, before, fuse_conv_bn_eval(conv, norm))
                 setattr(block, after, nn.Identity())
+    return network
+
+
+class MergedUp(nn.Module):
+    """An ``Up`` block in evaluation mode as one transposed convolution: sixteen products where repeating every pixel
+    first takes thirty-six.
+
+    Of three taps that slide over repeated pixels two always meet the same one, so their weights can be added.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        weight = conv.weight.detach()
+        merge = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=weight.dtype, device=weight.device)
+        self.conv = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, 2, padding=1, bias=conv.bias is not None)
+        merged = torch.einsum("ay,oiyx,bx->ioab", merge, weight, merge).contiguous()
+        self.conv.weight = nn.Parameter(merged, requires_grad=False)
+        if conv.bias is not None:
+            self.conv.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
+
+    @staticmethod
+    def replaces(block: nn.Module) -> bool:
+        """Whether ``block`` is one with its norm folded, and wide enough for products to be what it costs."""
+        return isinstance(block, Up) and isinstance(block.norm, nn.Identity) and block.conv.in_channels >= _WIDE
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu(self.conv(x))
+
+
+def merge_doublings(network: ModuleT) -> ModuleT:
+    """Replace, in place, the ``Up`` blocks of a folded network by ``MergedUp``; returns ``network``."""
+    for owner in list(network.modules()):
+        for name, child in owner.named_children():
+            if MergedUp.replaces(child):
+                setattr(owner, name, MergedUp(cast(Up, child).conv))
     return network
 
 

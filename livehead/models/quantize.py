@@ -55,9 +55,7 @@ class RoundedConv(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, span: tuple[float, float]) -> None:
         super().__init__()
-        low, high = span
-        self.scale = max((high - low) / 255, 1e-8)
-        self.zero = round(-low / self.scale)
+        self.scale, self.zero = _levels(span)
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
         weight = conv.weight.detach().float().contiguous()
         self.register_buffer("weight", weight)
@@ -74,13 +72,46 @@ class RoundedConv(nn.Module):
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
+class RoundedDoubling(nn.Module):
+    """The same of a transposed convolution."""
+
+    def __init__(self, conv: nn.ConvTranspose2d, span: tuple[float, float]) -> None:
+        super().__init__()
+        self.scale, self.zero = _levels(span)
+        self.stride, self.padding = conv.stride, conv.padding
+        weight = conv.weight.detach().float().contiguous()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().float())
+        self.register_buffer("steps", weight.abs().amax(dim=(0, 2, 3)).clamp_min(1e-8) / 127)
+        self.register_buffer("zeros", torch.zeros(weight.shape[1], dtype=torch.int32))
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale!r}, zero={self.zero}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, 0, 255)
+        weight = torch.fake_quantize_per_channel_affine(self.weight, self.steps, self.zeros, 1, -127, 127)
+        return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding)
+
+
+def _levels(span: tuple[float, float]) -> tuple[float, int]:
+    """Scale and zero point of 256 levels."""
+    low, high = span
+    scale = max((high - low) / 255, 1e-8)
+    return scale, round(-low / scale)
+
+
 def rounded(network: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> nn.Module:
-    """A copy of ``network`` in which every convolution with a range is a ``RoundedConv``."""
+    """A copy of ``network`` in which every convolution with a range is rounded."""
     network = copy.deepcopy(network)
     for name, module in list(network.named_modules()):
-        if isinstance(module, nn.Conv2d) and name in ranges:
-            owner, _, last = name.rpartition(".")
+        if name not in ranges:
+            continue
+        owner, _, last = name.rpartition(".")
+        if isinstance(module, nn.Conv2d):
             setattr(network.get_submodule(owner), last, RoundedConv(module, ranges[name]))
+        elif isinstance(module, nn.ConvTranspose2d):
+            setattr(network.get_submodule(owner), last, RoundedDoubling(module, ranges[name]))
     return network
 
 

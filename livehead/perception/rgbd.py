@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from livehead.frames import Image
 from livehead.models.dagan.depth import FaceDepth
 from livehead.models.dagan.keypoints import KeypointDetector, LearnedPoints
-from livehead.models.engine import Setting, prepare
+from livehead.models.engine import Floating, Setting, prepare
 from livehead.models.quantize import Ranges
 from livehead.motion.keypoints import Keypoints
+
+_EXACTLY: Floating = "f32"
 
 SIDE = 256
 """Of the pictures that the published networks were trained on."""
@@ -50,7 +52,10 @@ class RgbdDetector:
         self.motion_set = f"dagan{keypoints.points}"
         self._channels = keypoints.channels
         self._depth = prepare(depth, setting, (), {"": lambda disparity: disparity}, ranges.get("depth"))
-        self._keypoints = prepare(keypoints, setting, ("down",), {"": LearnedPoints}, ranges.get("keypoints"))
+        # less exact, points are off by a part of a pixel, which costs the picture more than all the rest together
+        exact = [name for name, _ in keypoints.named_children()] if setting.device.type == "cpu" else ["down"]
+        parts, floating = {"": LearnedPoints}, {"": _EXACTLY}
+        self._keypoints = prepare(keypoints, setting, tuple(exact), parts, ranges.get("keypoints"), floating)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:

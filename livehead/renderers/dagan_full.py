@@ -14,7 +14,7 @@ from livehead.frames import Image
 from livehead.models.dagan.dense_motion import MotionMasks
 from livehead.models.dagan.generator import Generator, SourceCode, join_sources
 from livehead.models.dagan.keypoint_motion import MotionField
-from livehead.models.engine import Parts, Setting, prepare
+from livehead.models.engine import Floating, Parts, Setting, prepare
 from livehead.models.grid import resize_places
 from livehead.models.quantize import Ranges
 from livehead.motion.keypoints import Array, Keypoints
@@ -25,8 +25,10 @@ from livehead.renderers.panels import Panels
 
 _PARTS: Parts = {
     "motion.dense": lambda mask, occlusion: MotionMasks(mask, occlusion, None),
+    "attention": lambda features: features,
     "decoder": lambda picture: picture,
 }
+_FLOATING: Mapping[str, Floating] = {"attention": "bf16"}  # its weights have no ranges to be measured beforehand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +67,7 @@ class DaganRenderer:
         self.size = size
         self.alpha = alpha
         self.detector = detector
-        self._network = prepare(network, detector.setting, ("down",), _PARTS, ranges)
+        self._network = prepare(network, detector.setting, ("down",), _PARTS, ranges, _FLOATING)
 
     @property
     def setting(self) -> Setting:
@@ -80,7 +82,7 @@ class DaganRenderer:
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:
         """What a frame goes through, by name: for timing."""
-        return {"motion": self._network.motion, "decoder": self._network.decoder}
+        return {name: self._network.get_submodule(name) for name in ("motion", "attention", "decoder")}
 
     @property
     def motion_sets(self) -> frozenset[str]:

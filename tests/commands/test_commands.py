@@ -116,6 +116,9 @@ def test_bench_model_tells_time_and_that_the_background_stands_still(tmp_path: P
     assert all(fidelity > 35 for fidelity in report["results"]["psnr_to_fp32"].values())
     assert report["yardstick_ms"].keys() == {"conv_fp32", "conv_bf16"}
     assert report["results"]["background_change"]["mean"] < 1 / 255
+    peaks = report["results"]["peaks_mb"]
+    assert peaks.keys() == report["results"]["frames"].keys()
+    assert report["results"]["peak_mb"] == peaks[report["results"]["uses"]] > 100
 
 
 def test_doctor_tells_what_is_missing_and_ends_accordingly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

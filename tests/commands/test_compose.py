@@ -49,7 +49,7 @@ def test_a_model_that_sees_by_itself_is_timed_from_picture_to_picture(monkeypatc
     film = filmed(portrait, [Puppet(portrait.motion)(Pose(yaw=yaw), 0) for yaw in (0, 8)])
     subject = replace(live_subject(RunSettings(render_size=64), "dagan", portrait, film), warm_up=2)
     results = bench_model.bench_model(subject, film.motions, rounds=3)
-    assert set(results["stages"]) == {"depth", "keypoints", "motion", "decoder"}
+    assert set(results["stages"]) == {"depth", "keypoints", "motion", "attention", "decoder"}
     assert 0 < results["gflops_cached"] < results["gflops_uncached"]
     assert results["batched_fps"] > 0
     assert results["frame"]["n"] == 3

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from livehead.metrics.bench_model import Speech, Subject, bench_model, time_frames
+from livehead.metrics.bench_model import Speech, Subject, bench_model, time_frames, time_in_turns
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.stats import Stats
 
@@ -33,7 +33,7 @@ def test_a_renderer_of_one_precision_gets_its_frame_and_no_comparison():
     assert results["frame"]["n"] == 20
     assert results["frame"]["median"] >= 2
     assert 0 < results["output_std"] < 1
-    assert set(results) == {"frame", "frames", "output_std", "peak_mb"}
+    assert set(results) == {"frame", "frames", "uses", "output_std", "peak_mb"}
 
 
 def test_a_faster_way_is_set_against_the_plain_one():
@@ -63,6 +63,19 @@ def test_motions_are_played_in_turn_after_a_warm_up():
     assert len(times) == 7
     assert seen[-7:] == [0, 1, 2, 3, 4, 0, 1]
     assert len(seen) > 7
+
+
+def test_ways_take_turns_and_each_draws_all_of_its_frames():
+    drawn = []
+    plans = {
+        "fp32": (lambda motion: drawn.append("fp32"), 40),
+        "bf16": (lambda motion: drawn.append(motion.captured_ns), 20),
+    }
+    times = time_in_turns(plans, MOTIONS, warm_up=1)
+    assert {name: len(samples) for name, samples in times.items()} == {"fp32": 40, "bf16": 20}
+    assert drawn[:8] == ["fp32"] * 5 + [0, 0, 1]  # each first warms up
+    assert drawn[8] == "fp32"
+    assert drawn[-2:] == [3, 4]
 
 
 def test_a_background_that_moves_with_the_mouth_is_told():

@@ -7,10 +7,19 @@ from torch import nn
 from livehead.config import HOME
 from livehead.errors import ConfigError
 from livehead.models import openvino
-from livehead.models.blocks import Hourglass, Res, Same
-from livehead.models.engine import PackedDoubling, Setting, choose_setting, fold_batch_norm, prepare, quicker_precisions
+from livehead.models.blocks import Hourglass, Res, Same, Up
+from livehead.models.engine import (
+    MergedUp,
+    PackedDoubling,
+    Setting,
+    choose_setting,
+    fold_batch_norm,
+    merge_doublings,
+    prepare,
+    quicker_precisions,
+)
 from livehead.models.openvino import OpenVinoPart
-from livehead.models.quantize import observe
+from livehead.models.quantize import observe, rounded
 
 
 class Network(nn.Module):
@@ -121,6 +130,21 @@ def test_named_parts_are_computed_in_integers_and_the_rest_exactly(network, monk
     assert 0 < error.square().mean().sqrt() < 0.05 * network(x).std()
 
 
+def test_a_floating_part_keeps_its_digits_where_the_others_are_rounded(network, monkeypatch, tmp_path):
+    pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
+    monkeypatch.setenv(HOME, str(tmp_path))
+    x = torch.rand(1, 3, 16, 16)
+    with torch.inference_mode():
+        ranges = observe(fold_batch_norm(copy.deepcopy(network)), lambda: network(x))
+        ranges["body.0.conv"] = (0.0, 1.0)
+        expected, errors = network(x), {}
+        for floating in (None, {"body": "f32"}):
+            parts = {"body": lambda x: x}
+            prepared = prepare(network, choose_setting("int8"), parts=parts, ranges=ranges, floating=floating)
+            errors[floating is None] = (prepared(x) - expected).abs().max()
+    assert errors[False] < 1e-4 < errors[True]
+
+
 def test_int8_without_the_package_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(openvino, "available", lambda: False)
     assert "int8" not in quicker_precisions()
@@ -150,3 +174,18 @@ def test_fp16_without_a_gpu_says_what_to_use_instead():
 def test_an_unknown_precision_is_answered_with_the_known_ones():
     with pytest.raises(ConfigError, match="auto, fp32, bf16, fp16"):
         choose_setting("int7")
+
+
+def test_a_doubling_by_repetition_is_one_transposed_convolution():
+    torch.manual_seed(0)
+    up = fold_batch_norm(nn.Sequential(Up(130, 6)).eval())
+    x = torch.randn(2, 130, 5, 7)
+    with torch.inference_mode():
+        expected = up(x)
+        merged = merge_doublings(copy.deepcopy(up))
+        assert isinstance(merged[0], MergedUp)
+        assert torch.allclose(merged(x), expected, atol=1e-4)
+        ranges = observe(up, lambda: up(x))
+        error = rounded(merged, ranges)(x) - expected
+    assert ranges.keys() == {"0.conv"}
+    assert 0 < error.square().mean().sqrt() < 0.03 * expected.std()

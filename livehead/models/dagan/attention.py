@@ -49,9 +49,9 @@ class CrossModalAttention(nn.Module):
         """How much each place counts for each query, [B, N, M] in sum 1: to look at, a few at a time."""
         return torch.softmax(query.float() @ memory[0].float().transpose(2, 3), dim=-1).squeeze(1)
 
-    def forward(self, features: Tensor, guide: Tensor) -> Tensor:
-        """``features`` [B, C, H, W] with what ``guide`` [B, G, H, W] finds elsewhere in them."""
-        return features + self.recall(guide, self.remember(features))
+    def forward(self, features: Tensor, query: Tensor) -> Tensor:
+        """``features`` [B, C, H, W] with what ``query`` (of ``ask``) finds elsewhere in them."""
+        return features + self.find(query, self.remember(features)).reshape(features.shape)
 
 
 _MANY = 1024  # places: beyond, all logits together are too large to keep

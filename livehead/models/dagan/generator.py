@@ -113,9 +113,7 @@ class Generator(nn.Module):
 
     def paint(self, source: SourceCode, field: MotionField) -> Tensor:
         """The picture [B, 3, S, S] RGB in [0, 1], float32."""
-        warped = self.warp(source, field)
-        found = self.attention.find(source.query, self.attention.remember(warped))
-        attended = warped + found.reshape(warped.shape)
+        attended = self.attention(self.warp(source, field), source.query)
         photo = None
         if self.guided:
             photo = self.deform(source, field) * _resized(field.occlusion.float(), source.image.shape[2:])
