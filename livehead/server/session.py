@@ -132,7 +132,7 @@ class Session:
         finally:
             self.ended.set()
             await self.connections.close()
-            self._preparing.close()
+            await asyncio.to_thread(self._preparing.close)  # an avatar may be in the making; other calls go on
             self._revue.close()
             self._folder.cleanup()
 

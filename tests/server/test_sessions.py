@@ -120,3 +120,18 @@ async def test_nothing_is_recorded_once_a_session_has_ended() -> None:
         with pytest.raises(ConfigError, match="has ended"):
             await session.record(True)
         assert not session.recorder.recording
+
+
+async def test_a_session_that_ends_while_its_avatar_is_made_stops_no_other() -> None:
+    async with sessions(seconds=1.0) as all_sessions:
+        session = await all_sessions.open()
+        changing = asyncio.create_task(session.set(IDLE))
+        await asyncio.sleep(0.2)  # the thread is at it
+        session.close("left")
+        longest, last = 0.0, time.monotonic()
+        while not session.ended.is_set() or not changing.done():
+            await asyncio.sleep(0.005)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        with pytest.raises(ConfigError):
+            await changing
+    assert longest < 0.5
