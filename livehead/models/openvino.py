@@ -61,8 +61,7 @@ class OpenVinoPart(CompiledPart):
         between: str = "f32",
     ) -> None:
         super().__init__(part.float().eval().requires_grad_(False), rebuild)
-        # in a list: no child, so never moved or saved
-        self._traced = [_Tensors(rounded(part, ranges) if ranges else part)]
+        self._ranges = ranges
         self._threads = torch.get_num_threads()
         self._between = between
         self._requests: dict[tuple[torch.Size, ...], Any] = {}
@@ -86,34 +85,38 @@ class OpenVinoPart(CompiledPart):
             "INFERENCE_PRECISION_HINT": self._between,
             "INFERENCE_NUM_THREADS": self._threads,
         }
-        circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, self._digest()]
+        # made anew for every set of shapes: kept, it would be a second copy of all weights
+        whole = _Tensors(rounded(self.part, self._ranges) if self._ranges else self.part)
+        circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, _digest(whole)]
         key = repr([*circumstances, [tuple(x.shape) for x in inputs]])
         kept = _cache() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
         compiled = _kept(core, kept, hints)
         if compiled is None:
-            compiled = core.compile_model(self._traced_model(inputs), "CPU", hints)
+            compiled = core.compile_model(self._traced_model(whole, inputs), "CPU", hints)
             _keep(kept, compiled.export_model().getvalue())
         return compiled.create_infer_request()
 
-    def _digest(self) -> str:
-        """Of everything in the part that decides what it computes."""
-        whole = hashlib.sha256(repr(self._traced[0]).encode())
-        for name, value in self._traced[0].state_dict().items():
-            whole.update(name.encode())
-            whole.update(value.contiguous().numpy().tobytes())
-        return whole.hexdigest()
-
-    def _traced_model(self, inputs: tuple[Tensor, ...]) -> Any:
+    @staticmethod
+    def _traced_model(whole: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
         import openvino
 
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             examples = tuple(x.float().contiguous().clone() for x in inputs)
-            traced = torch.jit.trace(self._traced[0], examples, check_trace=False)
+            traced = torch.jit.trace(whole, examples, check_trace=False)
             model = openvino.convert_model(traced, example_input=examples)
         model.reshape({port: list(x.shape) for port, x in zip(model.inputs, examples, strict=True)})
         return model
+
+
+def _digest(part: nn.Module) -> str:
+    """Of everything in the part that decides what it computes."""
+    digest = hashlib.sha256(repr(part).encode())
+    for name, value in part.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy())
+    return digest.hexdigest()
 
 
 @cache
