@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from livehead.config import HOME
 from livehead.models.compiled import CompiledPart, tensors_of
-from livehead.models.quantize import Ranges, rounded
+from livehead.models.quantize import ROUNDING, Ranges, rounded
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +85,14 @@ class OpenVinoPart(CompiledPart):
             "INFERENCE_PRECISION_HINT": self._between,
             "INFERENCE_NUM_THREADS": self._threads,
         }
-        # made anew for every set of shapes: kept, it would be a second copy of all weights
-        whole = _Tensors(rounded(self.part, self._ranges) if self._ranges else self.part)
-        circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, _digest(whole)]
+        made_from = [_digest(self.part), sorted(self._ranges.items()), ROUNDING] if self._ranges else _digest(self.part)
+        circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, made_from]
         key = repr([*circumstances, [tuple(x.shape) for x in inputs]])
         kept = _cache() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
         compiled = _kept(core, kept, hints)
         if compiled is None:
+            # rounded only here, and anew for every set of shapes: it is a second copy of all weights
+            whole = _Tensors(rounded(self.part, self._ranges) if self._ranges else self.part)
             compiled = core.compile_model(self._traced_model(whole, inputs), "CPU", hints)
             _keep(kept, compiled.export_model().getvalue())
         return compiled.create_infer_request()

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 Ranges = dict[str, tuple[float, float]]
 """Least and largest input of each convolution, by its name in the network. Zero is always between them."""
 
+ROUNDING = 2
+"""Of the way in which ``rounded`` rounds: what was compiled from another one is not used."""
+
 _PREFIX = "ranges."
 
 
