@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -62,15 +62,19 @@ async def film(
     ):
         track = _Track(sink, sound, listening)
         some = await estimating.run(following)
-        encoding: Awaitable[None] | None = None
-        with tqdm(total=total, desc="animating", unit="frame", disable=None) as bar:
-            while some:
-                pictures, coming_next = await asyncio.gather(drawing.run(draw_all, some), estimating.run(following))
-                if encoding is not None:
-                    await encoding
-                encoding = asyncio.create_task(track.add(some, pictures))
-                some, count = coming_next, count + len(some)
-                bar.update(len(pictures))
+        encoding: asyncio.Task[None] | None = None
+        try:
+            with tqdm(total=total, desc="animating", unit="frame", disable=None) as bar:
+                while some:
+                    pictures, coming_next = await asyncio.gather(drawing.run(draw_all, some), estimating.run(following))
+                    if encoding is not None:
+                        await encoding
+                    encoding = asyncio.create_task(track.add(some, pictures))
+                    some, count = coming_next, count + len(some)
+                    bar.update(len(pictures))
+        finally:
+            if encoding is not None:  # whatever failed: nothing writes to a file that is being closed
+                await asyncio.wait((encoding,))
         if encoding is not None:
             await encoding
         await track.finish()
