@@ -86,7 +86,7 @@ class Session:
         self.stats = Stats(keep=1024)
         self.camera = PeerCamera(terms.fps)
         self.broadcast = Broadcast(fps=terms.fps, stats=self.stats, encoder=terms.encoder)
-        self.broadcast.delay_ms = self._delay_ms
+        self.broadcast.delay_ms, self.broadcast.lead_ms = self._delay_ms, self._lead_ms
         self.busy = False
         self.trouble: LiveheadError | None = None
         """What went wrong by itself; whoever tells the page of it takes it away."""
@@ -303,7 +303,10 @@ class Session:
         return round(statistics.median(recent), 1) if recent else 0.0
 
     def _delay_ms(self) -> float:
-        return max(self._median("capture_to_wire") - statistics.median(self._sound_later), _EVENNESS_MS)
+        return self._median("capture_to_wire")
+
+    def _lead_ms(self) -> float:
+        return min(statistics.median(self._sound_later), self._delay_ms() - _EVENNESS_MS)
 
 
 def _gone() -> ConfigError:

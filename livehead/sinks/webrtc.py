@@ -135,12 +135,14 @@ class Packed(Encoder):
 class Broadcast:
     """A ``Sink`` whose pictures and sound go to every lane.
 
-    ``delay_ms``: how long after its capture sound is sent, to be in step with the picture. ``encoder``: of H.264.
+    ``delay_ms``: how long after its capture a picture is sent. Sound goes with it, but ``lead_ms`` sooner: by what
+    receivers keep it back for longer. ``encoder``: of H.264.
     """
 
     def __init__(self, *, fps: float = 30.0, stats: Stats | None = None, encoder: Choice = "auto") -> None:
         self.stats = stats or Stats()
         self.delay_ms: Callable[[], float] = lambda: 0.0
+        self.lead_ms: Callable[[], float] = lambda: 0.0
         self._fps = fps
         self._maker = MAKERS[encoder]
         self._encoders: dict[Coding, PictureEncoder] = {}
@@ -233,8 +235,10 @@ class Broadcast:
         lanes = [lane for lane in self._lanes if lane.kind == "audio"]
         if not lanes:
             return
-        due_ns = frame.captured_ns + round(self._delay.follow(self.delay_ms()) * 1e6)
-        if now_ns() - due_ns > _LATE_SOUND_NS:  # a machine that does not keep up: as with pictures, the newest counts
+        picture_ms = self.delay_ms()
+        due_ns = frame.captured_ns + round(self._delay.follow(picture_ms - self.lead_ms()) * 1e6)
+        late_ns = now_ns() - frame.captured_ns - round(picture_ms * 1e6)
+        if late_ns > _LATE_SOUND_NS:  # a machine that does not keep up: as with pictures, the newest counts
             self.stats.count("sound.late")
             return
         items = await self._sound_worker.run(self._sound.encode, frame)

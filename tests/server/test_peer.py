@@ -50,12 +50,13 @@ async def test_sound_is_sent_sooner_by_what_the_page_keeps_it_back_but_not_for_a
         session.stats.record("capture_to_wire", 100.0)
         for _ in range(5):
             session.set_playout(70.0)
-        assert session.broadcast.delay_ms() == 30.0
+        assert session.broadcast.delay_ms() == 100.0
+        assert session.broadcast.lead_ms() == 70.0
         session.set_playout(500.0)
-        assert session.broadcast.delay_ms() == 30.0
+        assert session.broadcast.lead_ms() == 70.0
         for _ in range(5):
             session.set_playout(170.0)
-        assert session.broadcast.delay_ms() == 15.0  # what evens its packets out, in any case
+        assert session.broadcast.lead_ms() == 85.0  # what evens its packets out is waited for in any case
 
 
 async def test_a_driver_hears_the_performer_s_microphone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,17 @@ async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
         assert second.timestamp - first.timestamp == 960
 
 
+async def test_sound_goes_before_its_picture_by_what_receivers_keep_it_back_and_is_no_later_for_that() -> None:
+    async with Broadcast() as broadcast:
+        broadcast.delay_ms, broadcast.lead_ms = lambda: 400.0, lambda: 380.0
+        lane = broadcast.sound_lane()
+        for number in range(4):
+            await broadcast.send(sound(number, now_ns() - 3 * NS // 10))
+        async with asyncio.timeout(5):
+            await lane.recv()
+        assert "sound.late" not in broadcast.stats.counts()
+
+
 async def test_sound_that_is_far_too_late_is_left_out_so_that_it_catches_up_with_the_picture() -> None:
     async with Broadcast() as broadcast:
         lane = broadcast.sound_lane()
