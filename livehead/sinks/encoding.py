@@ -21,7 +21,7 @@ from av.video.frame import PictureType
 
 from livehead.clock import NS
 from livehead.frames import VideoFrame
-from livehead.sinks.h264 import BROKEN, BUFFER_S, NO_KEY, TIME_BASE, X264, Maker, best_maker
+from livehead.sinks.h264 import BROKEN, NO_KEY, TIME_BASE, X264, Maker, best_maker, rates
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _open_vpx(width: int, height: int, fps: Fraction, bitrate: int) -> Any:
     context.bit_rate = bitrate
     context.gop_size = NO_KEY
     context.thread_count = 1
-    rate = {"minrate": str(bitrate), "maxrate": str(bitrate), "bufsize": str(round(bitrate * BUFFER_S))}
+    rate = {"minrate": str(bitrate)} | rates(bitrate)
     now = {"deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0", "static-thresh": "1"}
     context.options = rate | now | {"undershoot-pct": "100", "overshoot-pct": "15"}
     return context

@@ -21,7 +21,7 @@ from av.video.frame import PictureType
 log = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90_000)
-BUFFER_S = 0.35  # of the bitrate: how much a key frame may borrow
+_BUFFER_S = 0.35  # of the bitrate: how much a key frame may borrow
 NO_KEY = 1 << 16  # frames between key frames: they come when a receiver asks
 BROKEN = (av.FFmpegError, ValueError)
 """What FFmpeg's encoders raise; those of a graphics card at any time."""
@@ -60,14 +60,15 @@ class Maker:
         return context
 
 
-def _rates(bitrate: int) -> dict[str, str]:
-    return {"maxrate": str(bitrate), "bufsize": str(round(bitrate * BUFFER_S))}
+def rates(bitrate: int) -> dict[str, str]:
+    """Options that keep an encoder to ``bitrate`` bits a second."""
+    return {"maxrate": str(bitrate), "bufsize": str(round(bitrate * _BUFFER_S))}
 
 
 def live_x264(bitrate: int) -> dict[str, str]:
     """Options of x264 for ``bitrate`` bits a second with no frame held back."""
     # slices on several cores would take them from the renderer
-    return {"preset": "ultrafast", "tune": "zerolatency", "threads": "1"} | _rates(bitrate)
+    return {"preset": "ultrafast", "tune": "zerolatency", "threads": "1"} | rates(bitrate)
 
 
 def _x264(bitrate: int) -> dict[str, str]:
@@ -76,19 +77,19 @@ def _x264(bitrate: int) -> dict[str, str]:
 
 def _nvenc(bitrate: int) -> dict[str, str]:
     now = {"preset": "p1", "tune": "ull", "rc": "cbr", "zerolatency": "1", "delay": "0", "forced-idr": "1"}
-    return now | {"profile": "baseline"} | _rates(bitrate)
+    return now | {"profile": "baseline"} | rates(bitrate)
 
 
 def _qsv(bitrate: int) -> dict[str, str]:
-    return {"preset": "veryfast", "async_depth": "1", "look_ahead": "0", "forced_idr": "1"} | _rates(bitrate)
+    return {"preset": "veryfast", "async_depth": "1", "look_ahead": "0", "forced_idr": "1"} | rates(bitrate)
 
 
 def _amf(bitrate: int) -> dict[str, str]:
-    return {"usage": "ultralowlatency", "quality": "speed", "rc": "cbr", "forced_idr": "1"} | _rates(bitrate)
+    return {"usage": "ultralowlatency", "quality": "speed", "rc": "cbr", "forced_idr": "1"} | rates(bitrate)
 
 
 def _videotoolbox(bitrate: int) -> dict[str, str]:
-    return {"realtime": "1", "prio_speed": "1", "profile": "constrained_baseline"} | _rates(bitrate)
+    return {"realtime": "1", "prio_speed": "1", "profile": "constrained_baseline"} | rates(bitrate)
 
 
 X264 = Maker("libx264", _x264, follows=True)
