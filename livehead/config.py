@@ -38,6 +38,20 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class IceSettings(Settings):
+    """STUN and TURN ``servers`` for WebRTC, as ``turn:HOST:3478``, and what they want of whoever uses them.
+
+    ``password`` (for ``username``) and ``secret`` are secret: they can also come from the environment, and are never
+    shown. ``relay_only``: media go through TURN alone.
+    """
+
+    servers: tuple[str, ...] = ()
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    secret: SecretStr = SecretStr("")
+    relay_only: bool = False
+
+
 class StreamSettings(Settings):
     """What the sinks get: ``size`` width and height in pixels, ``fps``, and sound of ``audio_rate`` Hz or none.
 
@@ -53,6 +67,7 @@ class StreamSettings(Settings):
     encoder: Literal["auto", "software"] = "auto"
     whip_token: SecretStr = SecretStr("")
     stream_key: SecretStr = SecretStr("")
+    ice: IceSettings = IceSettings()
 
 
 class CameraSettings(Settings):

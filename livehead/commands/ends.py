@@ -115,12 +115,14 @@ def recording(argument: str, stream: StreamSettings) -> Sink:
 
 def whip(argument: str, stream: StreamSettings) -> Sink:
     """``whip:URL``; the token from the environment or the settings."""
+    from livehead.commands.options import ice_from
     from livehead.sinks.whip import WhipSink
     from livehead.sinks.whip_endpoint import TOKEN
 
     token = os.environ.get(TOKEN, "") or stream.whip_token.get_secret_value()
     sound = stream.audio_rate is not None
-    return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=sound, encoder=stream.encoder)
+    ice = ice_from(stream.ice)
+    return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=sound, encoder=stream.encoder, ice=ice)
 
 
 def rtmp(argument: str, stream: StreamSettings) -> Sink:

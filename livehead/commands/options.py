@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from livehead.config import GainSettings, RunSettings, ServeSettings, load, parse
+from livehead.config import GainSettings, IceSettings, RunSettings, ServeSettings, load, parse
 from livehead.profiles import Profile
 from livehead.registry import names
 
+if TYPE_CHECKING:
+    from livehead.sinks.ice import IceServers
+
 TOKEN = "LIVEHEAD_TOKEN"
 """Environment variable: the token of ``serve`` and ``run --render-at``, so that it stands on no command line."""
+TURN_PASSWORD, TURN_SECRET = "LIVEHEAD_TURN_PASSWORD", "LIVEHEAD_TURN_SECRET"
+"""Environment variables: what TURN servers want; a password, or the secret that passwords are made from."""
 
 _GROUPS = (
     ("stream", ("size", "fps", "encoder")),
@@ -57,6 +63,15 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--absolute", dest="mode", action="store_const", const="absolute", default=absent, help="the performer's points"
     )
+    add(
+        "--ice-server",
+        action="append",
+        default=absent,
+        metavar="URL",
+        help="of WebRTC: stun:HOST, turn:HOST or turns:HOST, where peers do not reach each other by themselves",
+    )
+    add("--ice-username", default=absent, metavar="NAME", help=f"for TURN; its password in {TURN_PASSWORD}")
+    add("--relay-only", action="store_true", default=absent, help="of WebRTC: all through TURN, addresses stay hidden")
     add("--config", type=Path, metavar="FILE", help="TOML with any of these settings")
 
 
@@ -74,6 +89,8 @@ def settings_from(args: argparse.Namespace, profile: Profile | None = None) -> R
         tree["sinks"] = given["sink"]
     for group, keys in _GROUPS:
         tree[group].update({key: given[key] for key in keys if key in given})
+    ice = {"ice_server": "servers", "ice_username": "username", "relay_only": "relay_only"}
+    tree["stream"]["ice"].update({name: given[key] for key, name in ice.items() if key in given})
     for item in given.get("gain", ()):
         region, _, value = item.partition("=")
         tree["gains"][region] = value
@@ -81,3 +98,12 @@ def settings_from(args: argparse.Namespace, profile: Profile | None = None) -> R
         if key in given:
             tree["budget"][name] = given[key]
     return parse(RunSettings, tree, where="command line" if not args.config else f"command line and {args.config}")
+
+
+def ice_from(ice: IceSettings) -> IceServers:
+    """The STUN and TURN servers of the settings and the environment. Raises: ConfigError."""
+    from livehead.sinks.ice import IceServers
+
+    password = os.environ.get(TURN_PASSWORD, "") or ice.password.get_secret_value()
+    secret = os.environ.get(TURN_SECRET, "") or ice.secret.get_secret_value()
+    return IceServers(ice.servers, ice.username, password, secret, ice.relay_only)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from livehead.commands.compose import CONSENT
-from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
+from livehead.commands.options import TOKEN, add_picture_arguments, ice_from, say, settings_from
 from livehead.commands.performer import ASTRONAUT
 from livehead.commands.players import Players
 from livehead.config import RunSettings, ServeSettings, load
@@ -168,7 +168,7 @@ def make_server(
 ) -> Studio:
     """The application around ``troupe``."""
     stream = settings.stream
-    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder)
+    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder, ice_from(stream.ice))
     return Studio(Sessions(troupe, terms), access, CONSENT)
 
 

@@ -186,7 +186,10 @@ class Studio:
         except ConfigError as error:
             return _refusal(error, 503)
         where = f"/{request.url.path.split('/')[1]}/{place}"
-        return Response(answer, 201, media_type="application/sdp", headers={"location": where})
+        created = Response(answer, 201, media_type="application/sdp", headers={"location": where})
+        for link in self.sessions.ice.links():
+            created.headers.append("link", link)
+        return created
 
     async def health(self, request: Request) -> Response:
         """Whether the server works."""

@@ -9,17 +9,25 @@ from livehead.capture.webrtc import PeerCamera, PeerMicrophone
 from livehead.errors import ConfigError
 from livehead.server.journal import tell
 from livehead.server.peer import Peer, State
+from livehead.sinks.ice import NONE, IceServers
 from livehead.sinks.webrtc import Broadcast
 
 
 class Connections:
     """Of session ``number``: the performer's feeds ``camera`` and ``microphone``, all get the ``broadcast``.
 
-    ``most``: viewers at a time.
+    ``most``: viewers at a time. ``ice``: the servers that all find their ways by.
     """
 
     def __init__(
-        self, number: int, broadcast: Broadcast, camera: PeerCamera, microphone: PeerMicrophone, *, most: int
+        self,
+        number: int,
+        broadcast: Broadcast,
+        camera: PeerCamera,
+        microphone: PeerMicrophone,
+        *,
+        most: int,
+        ice: IceServers = NONE,
     ) -> None:
         self.performer: Peer | None = None
         self._number = number
@@ -27,6 +35,7 @@ class Connections:
         self._camera = camera
         self._microphone = microphone
         self._most = most
+        self._ice = ice
         self._viewers: set[Peer] = set()
 
     @property
@@ -53,7 +62,7 @@ class Connections:
             tell("peer", session=self._number, role="performer", state=state)
             on_state(state)
 
-        peer = Peer(self._broadcast, self._camera, self._microphone, on_state=changed)
+        peer = Peer(self._broadcast, self._camera, self._microphone, ice=self._ice, on_state=changed)
         before, self.performer = self.performer, peer
         if before is not None:
             await before.close()
@@ -70,7 +79,7 @@ class Connections:
             if state in ("failed", "closed"):
                 self._viewers.discard(viewer)
 
-        viewer = Peer(self._broadcast, matte=transparent, on_state=changed)
+        viewer = Peer(self._broadcast, matte=transparent, ice=self._ice, on_state=changed)
         self._viewers.add(viewer)
         return await self._answered(viewer, offer), viewer
 

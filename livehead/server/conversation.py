@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -17,6 +18,7 @@ from livehead.server.motion_feed import MotionFeed
 from livehead.server.peer import Peer, State
 from livehead.server.session import Session, chosen
 from livehead.server.sessions import Sessions
+from livehead.sinks.ice import IceServers
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,7 @@ class Conversation:
             if session is None:
                 self._strangers.allows(self._address, now_ns())
                 raise ConfigError("there is nobody to watch under this link", "ask for a new one")
-            await self._tell(protocol.Welcome())
+            await self._tell(protocol.Welcome(**_ways(self._sessions.ice)))
             return session
         session = self._sessions.by_key(hello.key) if hello.key else None
         if session is None:
@@ -131,6 +133,7 @@ class Conversation:
                 chosen=chosen(session.choice),
                 most_upload_bytes=MOST_BYTES,
                 consent=self._consent,
+                **_ways(self._sessions.ice),
             )
         )
         return session
@@ -252,3 +255,13 @@ class Conversation:
                 await self._socket.close(code)
             except (WebSocketDisconnect, RuntimeError) as error:
                 log.debug("the page is gone (%s)", type(error).__name__)
+
+
+def _ways(ice: IceServers) -> dict[str, Any]:
+    """What a welcome tells of the servers that a way is found by; the credentials are made for this page."""
+    if not ice.urls:
+        return {}
+    username, credential = ice.credentials()
+    stun = [protocol.IceServer(urls=(url,)) for url in ice.urls if url not in ice.relays]
+    turn = [protocol.IceServer(urls=ice.relays, username=username, credential=credential)] if ice.relays else []
+    return {"ice_servers": (*stun, *turn), "relay_only": ice.relay_only}

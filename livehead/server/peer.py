@@ -7,13 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal, cast
 
-from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
+from aiortc import RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import MediaDescription, SessionDescription
@@ -23,11 +17,11 @@ from livehead.errors import ProtocolError
 from livehead.server.route import Route, goes_on
 from livehead.server.tuning import hint_start_bitrate, tune_receiver
 from livehead.sinks.encoding import Codec
+from livehead.sinks.ice import NONE, IceServers, take_candidates, tune_addresses
 from livehead.sinks.sending import (
     UNREADABLE,
     agree_on_playout_delay,
     preferred_codecs,
-    tune_addresses,
     tune_sender,
 )
 from livehead.sinks.webrtc import Broadcast, Lane
@@ -43,7 +37,7 @@ _CANDIDATES = 24  # addresses of the other side that are tried
 class Peer:
     """``camera`` and ``microphone`` get the tracks that the other side sends; None where it may not send any.
 
-    ``matte``: send the matte beside the colours.
+    ``matte``: send the matte beside the colours. ``ice``: the servers that the way is found by.
     """
 
     def __init__(
@@ -53,6 +47,7 @@ class Peer:
         microphone: PeerMicrophone | None = None,
         *,
         matte: bool = False,
+        ice: IceServers = NONE,
         on_state: Callable[[State], None] = lambda state: None,
     ) -> None:
         self._broadcast = broadcast
@@ -61,9 +56,8 @@ class Peer:
         self._microphone = microphone
         self._on_state = on_state
         self._lanes: list[Lane] = []
-        # No STUN: the peers of a LAN see each other, and waiting for an answer from outside may take seconds.
-        configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-        self._connection = RTCPeerConnection(configuration)
+        self._ice = ice
+        self._connection = RTCPeerConnection(ice.configuration())
         self._connection.on("track", self._plug)
         self._connection.on("connectionstatechange", self._changed)
         self._deadline: asyncio.TimerHandle | None = None
@@ -86,11 +80,12 @@ class Peer:
             transceiver = self._connection.addTransceiver(part.kind, "sendonly" if self._camera is None else "sendrecv")
             if number == 0:
                 tune_addresses(transceiver)
-                self._route = Route(transceiver.receiver.transport.transport)
+                self._route = Route(transceiver.receiver.transport.transport, self._ice)
             tune_receiver(transceiver.receiver, part.kind)
             if part.kind == "video":
                 transceiver.setCodecPreferences(preferred_codecs())
         try:
+            await take_candidates(self._connection.getTransceivers()[0], parts)
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for transceiver, part in zip(self._connection.getTransceivers(), parts, strict=True):
                 self._feed(transceiver, part)

@@ -24,6 +24,7 @@ VERSION = 1
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Key = Annotated[str, Field(max_length=256)]
 Sdp = Annotated[str, Field(min_length=1, max_length=48 * 1024)]
+IceUrl = Annotated[str, Field(pattern=r"^(stun|turns?):[^\s?]+(\?transport=(udp|tcp))?$", max_length=300)]
 Backdrop = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA-F]{6})$")]
 
 
@@ -119,8 +120,19 @@ class Chosen(Message):
     badge: bool
 
 
+class IceServer(Message):
+    """Of STUN or TURN; the latter wants ``username`` and ``credential``."""
+
+    urls: tuple[IceUrl, ...]
+    username: Key = ""
+    credential: Key = ""
+
+
 class Welcome(Message):
-    """Answers ``hello``. ``key`` opens this session's uploads and recordings, ``viewer_key`` its viewers' page."""
+    """Answers ``hello``. ``key`` opens this session's uploads and recordings, ``viewer_key`` its viewers' page.
+
+    ``ice_servers`` are those that the way is to be found by, with ``relay_only`` by nothing but TURN.
+    """
 
     type: Literal["welcome"] = "welcome"
     version: int = VERSION
@@ -133,6 +145,8 @@ class Welcome(Message):
     chosen: Chosen | None = None
     most_upload_bytes: int = 0
     consent: str = ""
+    ice_servers: tuple[IceServer, ...] = ()
+    relay_only: bool = False
 
 
 class Answer(Message):

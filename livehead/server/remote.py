@@ -19,7 +19,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCSessionDescription
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
@@ -32,7 +32,7 @@ from livehead.motion.wire import MotionWriter
 from livehead.server import protocol
 from livehead.server.access import LOOPBACK_NAMES
 from livehead.server.tuning import tune_receiver
-from livehead.sinks.sending import tune_addresses
+from livehead.sinks.ice import IceServers, tune_addresses
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class RemoteStudio:
         async with connect(self._address.socket, compression=None, max_size=protocol.MOST_BYTES, **options) as socket:
             hello = protocol.Hello(role="studio", token=self._token, key=self._key)
             welcome = await _asked(socket, hello, protocol.Welcome)
-            picture = _Picture(self.camera)
+            picture = _Picture(self.camera, _ways(welcome))
             try:
                 answer = await _asked(socket, protocol.Offer(sdp=await picture.offer()), protocol.Answer)
                 await picture.take(answer.sdp)
@@ -217,10 +217,10 @@ class RemoteStudio:
 class _Picture:
     """The WebRTC side of a connection: the avatar's picture, plugged into ``camera``."""
 
-    def __init__(self, camera: PeerCamera) -> None:
+    def __init__(self, camera: PeerCamera, ice: IceServers) -> None:
         self.lost = asyncio.Event()
         self._camera = camera
-        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._peer = RTCPeerConnection(ice.configuration())
         self._peer.on("track", camera.plug)
         self._peer.on("connectionstatechange", self._changed)
 
@@ -245,6 +245,14 @@ class _Picture:
     async def close(self) -> None:
         self._camera.unplug()
         await self._peer.close()
+
+
+def _ways(welcome: protocol.Welcome) -> IceServers:
+    """The servers that ours tells us to find the way by. Raises: ConfigError."""
+    urls = tuple(url for server in welcome.ice_servers for url in server.urls)
+    relays = [server for server in welcome.ice_servers if server.credential]
+    name, password = (relays[0].username, relays[0].credential) if relays else ("", "")
+    return IceServers(urls, name, password, relay_only=welcome.relay_only)
 
 
 _LOST = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)

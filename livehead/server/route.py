@@ -18,7 +18,7 @@ from aiortc import RTCIceParameters, RTCIceTransport
 from aiortc.rtcicetransport import candidate_from_aioice, candidate_to_aioice
 from aiortc.sdp import MediaDescription, SessionDescription
 
-from livehead.sinks.sending import listen_on_loopback
+from livehead.sinks.ice import NONE, IceServers, gather_quickly
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,13 @@ _CHECKS_S = 12.0  # a new way that does not work by then is given up; the old on
 
 
 class Route:
-    """Of one peer, all of whose media are bundled: ``transport`` is theirs. Make it before the transport starts."""
+    """Of one peer, all of whose media are bundled: ``transport`` is theirs. Make it before the transport starts.
 
-    def __init__(self, transport: RTCIceTransport) -> None:
+    ``ice``: the servers that a new way is found by.
+    """
+
+    def __init__(self, transport: RTCIceTransport, ice: IceServers = NONE) -> None:
+        self._ice = ice
         self._transport: Any = transport
         self._current: Connection = self._transport._connection
         self._fresh: Connection | None = None
@@ -40,8 +44,8 @@ class Route:
     async def prepare(self) -> None:
         """Take ports for a new way; ``describe`` tells them, ``begin`` goes on. One that was begun before ends."""
         await self._abandon()
-        self._fresh = Connection(ice_controlling=self._current.ice_controlling)
-        listen_on_loopback(self._fresh)
+        self._fresh = self._ice.connection(ice_controlling=self._current.ice_controlling)
+        gather_quickly(self._fresh)
         await self._fresh.gather_candidates()
 
     def describe(self, sdp: str) -> str:

@@ -31,6 +31,7 @@ from livehead.server.peer import Peer, State
 from livehead.server.recorder import Recorder
 from livehead.server.stage import IMAGE, Choice, Revue, Stage, Troupe
 from livehead.sinks.h264 import Choice as EncoderChoice
+from livehead.sinks.ice import NONE, IceServers
 from livehead.sinks.provenance import Signer
 from livehead.sinks.webrtc import Broadcast
 from livehead.stats import Stats
@@ -71,6 +72,7 @@ class Terms:
     limits: Limits = Limits()
     ends: Ends = Ends()
     encoder: EncoderChoice = "auto"
+    ice: IceServers = NONE
 
 
 class Session:
@@ -115,7 +117,9 @@ class Session:
             governor=self.governor,
             stats=self.stats,
         )
-        self.connections = Connections(number, self.broadcast, self.camera, self._microphone, most=terms.limits.viewers)
+        self.connections = Connections(
+            number, self.broadcast, self.camera, self._microphone, most=terms.limits.viewers, ice=terms.ice
+        )
         self._preparing = Worker("prepare")
         self._changing = asyncio.Lock()
         self._last = (now_ns(), 0, 0)

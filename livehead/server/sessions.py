@@ -28,6 +28,8 @@ class Sessions:
     def __init__(self, troupe: Troupe, terms: Terms) -> None:
         self.troupe = troupe
         self.limits = terms.limits
+        self.ice = terms.ice
+        """The servers that peers find their ways by."""
         self.opened = 0
         """Sessions so far."""
         self._terms = terms

@@ -10,7 +10,6 @@ Everything here touches names that aiortc keeps to itself; ``tests/sinks/test_se
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiortc import RTCRtpSender, RTCRtpTransceiver
@@ -22,7 +21,6 @@ from aiortc.sdp import MediaDescription
 from livehead.sinks.webrtc import Lane, Packed
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-LOOPBACK = "127.0.0.1"
 UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, StopIteration)
 """What reading foreign SDP has been seen to raise in aiortc, which does not check what it splits."""
 
@@ -47,21 +45,6 @@ def tune_sender(sender: RTCRtpSender, lane: Lane) -> None:
     private._stream_id = lane.id
     if lane.kind == "video":
         private._RTCRtpSender__rtp_header_extensions_map = _WithPlayoutDelay()
-
-
-def tune_addresses(transceiver: RTCRtpTransceiver) -> None:
-    """Listen on the loopback address too, which aiortc leaves out: a machine may have no other, and be its own peer."""
-    listen_on_loopback(transceiver.receiver.transport.transport.iceGatherer._connection)
-
-
-def listen_on_loopback(connection: Any) -> None:
-    """As above, for one ICE connection; before it gathers."""
-    gather: Callable[..., Awaitable[list[Any]]] = connection.get_component_candidates
-
-    async def gather_more(component: int, addresses: list[str], **rest: Any) -> list[Any]:
-        return await gather(component=component, addresses=[*addresses, LOOPBACK], **rest)
-
-    connection.get_component_candidates = gather_more
 
 
 def agree_on_playout_delay(transceiver: RTCRtpTransceiver, offered: MediaDescription) -> None:

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import SessionDescription
 
@@ -22,12 +22,12 @@ from livehead.concurrency import Worker
 from livehead.errors import RefusedError, SinkError
 from livehead.frames import AudioFrame, Frame
 from livehead.sinks.h264 import Choice
+from livehead.sinks.ice import NONE, IceServers, take_candidates, tune_addresses
 from livehead.sinks.sending import (
     UNREADABLE,
     agree_on_playout_delay,
     offer_playout_delay,
     preferred_codecs,
-    tune_addresses,
     tune_sender,
 )
 from livehead.sinks.webrtc import Broadcast, Lane
@@ -47,17 +47,27 @@ _RECENT = 30  # pictures whose median delay the sound gets
 class WhipSink:
     """Publishes to ``url``; with ``sound``, what a microphone gives too. Publishes again, ever later, after a drop.
 
-    ``token``: the endpoint's bearer token. ``stats``: counts ``published``; times as ``Broadcast`` tells them.
+    ``token``: the endpoint's bearer token. ``ice``: servers to find the way by; mostly none is needed, since who
+    publishes calls the server, which sees where the call comes from. ``stats``: counts ``published``; times as
+    ``Broadcast`` tells them.
     Raises: ConfigError for a wrong address; SinkError, on entering when the server cannot be published to, on sending
     when it refuses for good.
     """
 
     def __init__(
-        self, url: str, *, token: str = "", fps: float = 30.0, sound: bool = False, encoder: Choice = "auto"
+        self,
+        url: str,
+        *,
+        token: str = "",
+        fps: float = 30.0,
+        sound: bool = False,
+        encoder: Choice = "auto",
+        ice: IceServers = NONE,
     ) -> None:
         self.stats = Stats()
         self._endpoint = Endpoint(url, token)
         self._sound = sound
+        self._ice = ice
         self._broadcast = Broadcast(fps=fps, stats=self.stats, encoder=encoder)
         self._broadcast.delay_ms = self._delay_ms
         self._worker = Worker("whip")
@@ -93,7 +103,7 @@ class WhipSink:
 
     async def _publish(self) -> None:
         """Raises: SinkError."""
-        self._publication = publication = _Publication(self._broadcast, self._endpoint, sound=self._sound)
+        self._publication = publication = _Publication(self._broadcast, self._endpoint, self._ice, sound=self._sound)
         publication.answer = answer = await self._worker.run(self._endpoint.publish, await publication.offer())
         await publication.connect(answer.sdp)
         self.stats.count("published")
@@ -149,14 +159,12 @@ class WhipSink:
 class _Publication:
     """One connection, from its offer to its end. ``answer``: the server's, once it came."""
 
-    def __init__(self, broadcast: Broadcast, endpoint: Endpoint, *, sound: bool) -> None:
+    def __init__(self, broadcast: Broadcast, endpoint: Endpoint, ice: IceServers, *, sound: bool) -> None:
         self.answer: Answer | None = None
         self._broadcast = broadcast
         self._endpoint = endpoint
         self._lanes: list[Lane] = []
-        # No STUN: who publishes calls the server, which sees where the call comes from.
-        configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-        self._connection = RTCPeerConnection(configuration)
+        self._connection = RTCPeerConnection(ice.configuration())
         self._picture = self._connection.addTransceiver("video", "sendonly")
         self._picture.setCodecPreferences(preferred_codecs())
         if sound:
@@ -177,8 +185,9 @@ class _Publication:
         """Take the answer (SDP), and wait until media flows. Raises: SinkError."""
         name = self._endpoint.name
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
             parts = SessionDescription.parse(answer).media
+            await take_candidates(self._picture, parts)
+            await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except (*UNREADABLE, InvalidAccessError, InvalidStateError, OperationError) as error:
             told = str(error) if isinstance(error, OperationError) else type(error).__name__
             raise RefusedError(f"the answer of {name} is not usable ({told})", "let it take H.264 or VP8") from error

@@ -16,7 +16,7 @@ from typing import IO, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from livehead.errors import ConfigError, RefusedError, SinkError
-from livehead.sinks.sending import LOOPBACK
+from livehead.sinks.ice import LOOPBACK
 
 TOKEN = "LIVEHEAD_WHIP_TOKEN"
 """Environment variable: the bearer token."""

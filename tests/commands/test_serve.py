@@ -16,6 +16,7 @@ import pytest
 
 from livehead.cli import main
 from livehead.commands.bench_webrtc import PassThrough, serving
+from livehead.commands.options import ice_from
 from livehead.commands.performer import ASTRONAUT, DRAWN
 from livehead.commands.players import Players
 from livehead.commands.serve import (
@@ -76,6 +77,9 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "no photo" in refused(capsys, *serve, "--avatar", tmp_path / "nobody.jpg")
     assert "PEM" in refused(capsys, *serve, "--tls-cert", tmp_path / "none.pem")
     assert "sessions" in refused(capsys, *serve, "--sessions", "0")
+    assert "turns:HOST" in refused(capsys, *serve, "--ice-server", "relay.example")
+    assert "LIVEHEAD_TURN_PASSWORD" in refused(capsys, *serve, "--ice-server", "turn:relay.example")
+    assert "no TURN server" in refused(capsys, *serve, "--relay-only")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -111,6 +115,23 @@ def arguments(*words: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     return parser.parse_args([str(word) for word in words])
+
+
+def test_relays_come_from_the_file_and_what_they_want_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text('[stream.ice]\nservers = ["turn:one.example"]\nusername = "ada"\npassword = "in the file"\n')
+    settings = serve_settings(arguments("--config", file)).stream.ice
+    assert ice_from(settings).credentials() == ("ada", "in the file")
+    assert "in the file" not in repr(settings) + settings.model_dump_json()
+    monkeypatch.setenv("LIVEHEAD_TURN_PASSWORD", "in the environment")
+    given = arguments("--config", file, "--ice-server", "stun:two.example", "--ice-server", "turns:three.example")
+    ice = ice_from(serve_settings(given).stream.ice)
+    assert ice.urls == ("stun:two.example", "turns:three.example")
+    assert ice.credentials() == ("ada", "in the environment")
+    monkeypatch.setenv("LIVEHEAD_TURN_SECRET", "shared")
+    assert ice_from(settings).credentials()[0].endswith(":ada")
 
 
 def test_a_file_says_where_and_for_whom_and_the_command_line_overrides_it(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from livehead.server.listener import Listener
 from livehead.server.session import Limits, Terms
 from livehead.server.sessions import Sessions
 from livehead.server.stage import Choice, Stage
-from livehead.sinks.sending import tune_addresses
+from livehead.sinks.ice import NONE, IceServers, tune_addresses
 
 SIZE = (128, 96)
 FPS = 30.0
@@ -63,16 +63,22 @@ class MirrorTroupe:
         return PassThrough(choice, SIZE)
 
 
-def sessions(seconds: float = 0.0, troupe: MirrorTroupe | None = None, **limits: float) -> Sessions:
-    return Sessions(troupe or MirrorTroupe(seconds), Terms(FPS, SIZE[0], Limits(**limits)))
+def sessions(
+    seconds: float = 0.0, troupe: MirrorTroupe | None = None, ice: IceServers = NONE, **limits: float
+) -> Sessions:
+    return Sessions(troupe or MirrorTroupe(seconds), Terms(FPS, SIZE[0], Limits(**limits), ice=ice))
 
 
 @contextmanager
 def serving(
-    access: Access | None = None, port: int = 0, troupe: MirrorTroupe | None = None, **limits: float
+    access: Access | None = None,
+    port: int = 0,
+    troupe: MirrorTroupe | None = None,
+    ice: IceServers = NONE,
+    **limits: float,
 ) -> Iterator[str]:
     """A server on a thread of its own: ``host:port``."""
-    studio = Studio(sessions(troupe=troupe, **limits), access or Access(), "Ask first.")
+    studio = Studio(sessions(troupe=troupe, ice=ice, **limits), access or Access(), "Ask first.")
     listener = Listener(studio.application(), "127.0.0.1", port)
     thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
     thread.start()

@@ -234,6 +234,24 @@ def test_offers_that_are_nearly_right_are_answered_or_refused_and_nothing_else(
     asyncio.run(try_one())
 
 
+async def test_addresses_that_stand_in_the_first_part_alone_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Broadcast() as broadcast:
+        client, peer = Client(sound=True), Peer(broadcast)
+        parts = (await client.offer()).split("m=")
+        parts[-1] = "".join(line for line in parts[-1].splitlines(True) if "candidate" not in line)  # as browsers do
+        connection = client.peer.getTransceivers()[0].receiver.transport.transport._connection
+        called = asyncio.Event()
+        monkeypatch.setattr(connection, "check_incoming", lambda *_: called.set())
+        monkeypatch.setattr(connection, "connect", asyncio.Event().wait)  # does not call by itself
+        monkeypatch.setattr(connection, "_early_checks", [])
+        connection._early_checks_done = True
+        await client.take(await peer.answer("m=".join(parts)))
+        async with asyncio.timeout(5):
+            await called.wait()
+        await peer.close()
+        await client.close()
+
+
 async def test_addresses_that_only_multicast_finds_are_not_looked_up() -> None:
     from livehead.server.peer import _reachable
 

@@ -3,7 +3,8 @@
 // When the network changes, the socket is made anew and the peer looks for another way (ICE restart): pictures go on
 // where they stopped. Only where the server no longer knows the peer is that made anew too.
 
-const GATHER_MS = 700; // candidates of a LAN are there at once; what takes longer is not waited for
+const GATHER_MS = 700; // candidates of a LAN are there at once; what takes longer is not waited for ...
+const RELAY_MS = 1500; // ... unless the server names others that are to be asked for a way
 const WATCH_MS = 400; // how often it is looked whether packets come
 const SILENT_MS = 1000; // the server always sends pictures: without any for so long, something is wrong
 const PATIENCE_MS = 2000; // for the socket to open, and for a new way to work
@@ -21,6 +22,7 @@ export class Link extends EventTarget {
     this.key = key;
     this.transparent = transparent; // a viewer that wants the matte beside the colours
     this.tracks = [];
+    this.ways = { iceServers: [] }; // that the server tells of
     this.peer = null;
     this.socket = null;
     this.wanted = false;
@@ -88,8 +90,17 @@ export class Link extends EventTarget {
       const known = message.key !== "" && message.key === this.session;
       if (message.key) this.key = this.session = message.key;
       this.retry = 0;
+      this.ways = {
+        iceServers: message.ice_servers,
+        iceTransportPolicy: message.relay_only ? "relay" : "all",
+      };
       this.tell("message", message);
-      await (known && this.peer ? this.restart() : this.offer());
+      if (known && this.peer) {
+        this.peer.setConfiguration({ ...this.peer.getConfiguration(), ...this.ways }); // passwords for relays age
+        await this.restart();
+      } else {
+        await this.offer();
+      }
     } else if (message.type === "answer") {
       await this.answered(message.sdp);
     } else {
@@ -115,7 +126,7 @@ export class Link extends EventTarget {
   /** A new peer. */
   async offer() {
     this.peer?.close();
-    const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+    const peer = new RTCPeerConnection({ ...this.ways, bundlePolicy: "max-bundle" });
     this.peer = peer;
     this.kinds = new Map();
     const direction = this.role === "viewer" ? "recvonly" : "sendrecv";
@@ -146,7 +157,7 @@ export class Link extends EventTarget {
       return;
     }
     const { packets } = this.heard;
-    const patience = ANSWER_MS * ++this.restarts;
+    const patience = ANSWER_MS * ++this.restarts + (this.ways.iceServers.length ? 2 * RELAY_MS : 0);
     clearTimeout(this.lost);
     this.lost = setTimeout(() => {
       if (peer !== this.peer || packets !== this.heard.packets) return;
@@ -159,7 +170,7 @@ export class Link extends EventTarget {
 
   async describe(peer) {
     const socket = this.socket;
-    const done = gathered(peer);
+    const done = gathered(peer, this.ways.iceServers.length ? RELAY_MS : GATHER_MS);
     await peer.setLocalDescription();
     await done;
     if (peer === this.peer && socket === this.socket) this.send({ type: "offer", sdp: peer.localDescription.sdp });
@@ -246,9 +257,9 @@ function fingerprint(sdp) {
 }
 
 /** Until all addresses are known that come soon; to be called before they are looked for. */
-function gathered(peer) {
+function gathered(peer, most) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, GATHER_MS);
+    const timer = setTimeout(resolve, most);
     peer.addEventListener("icecandidate", ({ candidate }) => {
       if (candidate === null) {
         clearTimeout(timer);

@@ -1,0 +1,143 @@
+"""STUN and TURN servers, for peers that do not reach each other by themselves (RFC 8445, RFC 8656).
+
+Without any, nothing outside is asked and nothing is waited for: right for one machine, a LAN, and a server whose ports
+are open. A browser behind a strict firewall needs a TURN server, through which the media then go, encrypted as ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aioice import Connection, TransportPolicy
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, RTCRtpTransceiver
+from aiortc.rtcicetransport import connection_kwargs, parse_stun_turn_uri
+from aiortc.sdp import MediaDescription
+
+from livehead.errors import ConfigError
+
+LOOPBACK = "127.0.0.1"
+
+_VALID_S = 24 * 3600  # of a password that is made from a secret
+_GATHER_S = 1.0  # a server that has not answered by then is done without
+
+
+@dataclass(frozen=True, slots=True)
+class IceServers:
+    """``urls``: ``stun:HOST[:PORT]``, ``turn:HOST[:PORT][?transport=udp|tcp]`` or ``turns:HOST[:PORT]``.
+
+    TURN wants ``username`` and ``password``; or ``secret``, which it shares with us, and from which a name and a
+    password for a day are made each time (coturn's ``use-auth-secret``; draft-uberti-behave-turn-rest-00).
+    ``relay_only``: media go through TURN alone, and neither side learns the other's address.
+
+    Raises: ConfigError.
+    """
+
+    urls: tuple[str, ...] = ()
+    username: str = ""
+    password: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
+    relay_only: bool = False
+
+    def __post_init__(self) -> None:
+        for url in self.urls:
+            _require_known(url)
+        if self.relays and not self.secret and not (self.username and self.password):
+            remedy = "give --ice-username and set LIVEHEAD_TURN_PASSWORD, or set LIVEHEAD_TURN_SECRET"
+            raise ConfigError("a TURN server wants a name and a password", remedy)
+        if self.relay_only and not self.relays:
+            raise ConfigError("there is no TURN server to relay anything", "name one: --ice-server turn:HOST")
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """The TURN servers among ``urls``."""
+        return tuple(url for url in self.urls if url.startswith("turn"))
+
+    def credentials(self) -> tuple[str, str]:
+        """Name and password for the TURN servers."""
+        if not self.secret:
+            return self.username, self.password
+        username = f"{int(time.time()) + _VALID_S}:{self.username or 'livehead'}"
+        digest = hmac.digest(self.secret.encode(), username.encode(), hashlib.sha1)
+        return username, base64.b64encode(digest).decode()
+
+    def configuration(self) -> RTCConfiguration:
+        """For a peer connection of ours, all of whose media are bundled. aiortc takes the first of each kind."""
+        policy = RTCIceTransportPolicy.RELAY if self.relay_only else RTCIceTransportPolicy.ALL
+        return RTCConfiguration(
+            iceServers=self._servers(), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE, iceTransportPolicy=policy
+        )
+
+    def connection(self, *, ice_controlling: bool) -> Connection:
+        """An ICE connection of its own that asks the same servers."""
+        policy = TransportPolicy.RELAY if self.relay_only else TransportPolicy.ALL
+        asked = connection_kwargs(self._servers())
+        return Connection(ice_controlling=ice_controlling, transport_policy=policy, **asked)
+
+    def links(self) -> list[str]:
+        """For whoever publishes or watches: values of ``Link`` headers (RFC 9725, section 4.6)."""
+        username, password = self.credentials()
+        named = f'; username="{username}"; credential="{password}"; credential-type="password"'
+        return [f'<{url}>; rel="ice-server"{named if url in self.relays else ""}' for url in self.urls]
+
+    def _servers(self) -> list[RTCIceServer]:
+        username, password = self.credentials()
+        stun = [RTCIceServer(url) for url in self.urls if url not in self.relays]
+        return stun + [RTCIceServer(url, username=username, credential=password) for url in self.relays]
+
+
+NONE = IceServers()
+
+
+def tune_addresses(transceiver: RTCRtpTransceiver) -> None:
+    """``gather_quickly`` for the connection of a transceiver; before it starts."""
+    gather_quickly(transceiver.receiver.transport.transport.iceGatherer._connection)
+
+
+async def take_candidates(transceiver: RTCRtpTransceiver, parts: Sequence[MediaDescription]) -> None:
+    """Let a bundled connection know the addresses of all ``parts`` of a foreign description; before it takes that.
+
+    Browsers name them in the first part, and aiortc looks into the last alone: it would wait to be called.
+    """
+    transport = transceiver.receiver.transport.transport
+    for part in parts:
+        for candidate in part.ice_candidates:
+            await transport.addRemoteCandidate(candidate)
+
+
+def gather_quickly(connection: Any) -> None:
+    """Let one ICE connection listen on the loopback address too, and not wait long for servers; before it gathers.
+
+    aiortc leaves loopback out, but a machine may have no other address and be its own peer. Servers are not asked from
+    there: no answer would come. ``tests/sinks/test_ice.py`` fails when the names change that are aiortc's own.
+    """
+    gather = connection.get_component_candidates
+
+    async def gather_more(component: int, addresses: list[str], **rest: Any) -> list[Any]:
+        found = await gather(component=component, addresses=addresses, timeout=_GATHER_S)
+        if connection._transport_policy is TransportPolicy.RELAY:
+            return list(found)
+        asked = connection.stun_server, connection.turn_server
+        connection.stun_server = connection.turn_server = None
+        try:
+            return [*found, *await gather(component=component, addresses=[LOOPBACK])]
+        finally:
+            connection.stun_server, connection.turn_server = asked
+
+    connection.get_component_candidates = gather_more
+
+
+def _require_known(url: str) -> None:
+    try:
+        parsed = parse_stun_turn_uri(url)
+    except ValueError:
+        parsed = {"scheme": ""}
+    known = {("stun", None), ("turn", "udp"), ("turn", "tcp"), ("turns", "tcp")}
+    if (parsed["scheme"], parsed.get("transport")) not in known or not url.isprintable() or set(url) & set(' "<>'):
+        remedy = "write stun:HOST[:PORT], turn:HOST[:PORT][?transport=tcp] or turns:HOST[:PORT]"
+        raise ConfigError(f"{url[:80]!r} is no STUN or TURN server", remedy)
