@@ -30,7 +30,8 @@ from livehead.motion.recording import MotionRecorder
 from livehead.pipeline import Pipeline
 from livehead.renderers.store import AvatarStore
 from livehead.server import protocol
-from livehead.server.remote import Address, RemoteStudio, Wishes
+from livehead.server.caller import Address
+from livehead.server.remote import RemoteStudio, Wishes
 from livehead.stats import Stats, peak_mb, seconds_since_start, summary
 
 _MOST_TOKEN = 256

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from livehead.audio.ring import SoundRing
 from livehead.commands.compose import (
@@ -38,6 +39,9 @@ from livehead.renderers.store import AvatarStore
 from livehead.sinks.window import WindowSink
 from livehead.stats import Stats, peak_mb, processor, seconds_since_start, summary
 
+if TYPE_CHECKING:
+    from livehead.server.following import Following
+
 SOUND_RATE = 48_000
 NO_CAMERA = ("idle", "motion", "voice")  # drivers that look at nothing
 LISTENS = ("voice", "face+voice")  # drivers that hear
@@ -53,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--driver",
         default=absent,
         metavar="NAME",
-        help="auto (as the model needs), face, voice, face+voice, body, dagan, idle, motion:FILE",
+        help="auto (as the model needs), face, voice, face+voice, body, dagan, idle, motion:FILE, motion:VIEWERS-LINK",
     )
     add("--capture", default=absent, metavar="SPEC", help="camera, camera:N, file:VIDEO or synthetic")
     add(
@@ -104,7 +108,8 @@ def main(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         store = AvatarStore()
         portraits = open_portraits(paths, store, say)
-        driver = make_driver(settings.driver, portraits, settings.model)
+        following, settings = _followed(settings)
+        driver = following.feed if following else make_driver(settings.driver, portraits, settings.model)
         calibration = neutral_of(driver, portraits)
         if profile.calibration and calibration.neutral is None:
             calibration = Calibration.load(profile.calibration)
@@ -118,7 +123,7 @@ def main(args: argparse.Namespace) -> int:
             )
             settings = settings.model_copy(update={"model": FALLBACK_MODEL})
             company = assemble(settings, portraits, driver, store, calibration=calibration, watch=watch)
-        run = LiveRun(settings, company)
+        run = LiveRun(settings, company, following)
         say(run.described())
         asyncio.run(run.go(args.seconds))
     if args.profile:
@@ -136,6 +141,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _followed(settings: RunSettings) -> tuple[Following | None, RunSettings]:
+    """Whoever is followed by ``motion:LINK``, and the settings without the link's key. Raises: ConfigError."""
+    kind, _, link = settings.driver.partition(":")
+    if kind != "motion" or not link.startswith(("https://", "http://")):
+        return None, settings
+    from livehead.server.following import Following, Link
+
+    whom = Link.parse(link)
+    following = asyncio.run(Following.begin(whom, fps=settings.stream.fps, tell=say))
+    return following, settings.model_copy(update={"driver": f"motion:{whom.address.http}"})
+
+
 def _profile(args: argparse.Namespace, profiles: Profiles) -> Profile:
     """The profile that was named; a new one when it is unknown and an avatar is given. Raises: ConfigError."""
     if args.profile and (args.profile in profiles.names() or not args.avatar):
@@ -144,9 +161,12 @@ def _profile(args: argparse.Namespace, profiles: Profiles) -> Profile:
 
 
 class LiveRun:
-    """One live run: the pipeline that the settings ask for, its keys, and what is said about it."""
+    """One live run: the pipeline that the settings ask for, its keys, and what is said about it.
 
-    def __init__(self, settings: RunSettings, company: Company) -> None:
+    ``following``: a performer elsewhere, in place of a camera.
+    """
+
+    def __init__(self, settings: RunSettings, company: Company, following: Following | None = None) -> None:
         self.settings = settings
         self._hardware = company.hardware
         self.hotkeys = Hotkeys(company, to_gains(settings.gains), self.stop)
@@ -167,7 +187,7 @@ class LiveRun:
         )
         company.warm_up(self.governor.steps)
         self.pipeline = Pipeline(
-            open_capture(settings.capture, settings.camera) if self.needs_camera else None,
+            open_capture(settings.capture, settings.camera) if self.needs_camera else following,
             company.animator,
             [self._sink(spec, stream) for spec in settings.sinks],
             fps=stream.fps,

@@ -107,12 +107,16 @@ class MotionWriter:
         """For a new receiver: the next packet is whole."""
         self._key = None
 
-    def packet(self, keypoints: Keypoints) -> bytes:
-        """The next moment. Raises: ConfigError when it is not of the kind that the opening says."""
+    def takes(self, keypoints: Keypoints) -> bool:
+        """Whether ``keypoints`` are of the kind that the opening says."""
         opening = self.opening
         parts = (keypoints.set, keypoints.value.shape[:2], keypoints.depth is not None, keypoints.jacobian is not None)
-        if parts != (opening.set, (1, opening.points), opening.depth, opening.jacobian):
-            raise ConfigError(f"motion of {opening.set} turned into one of {keypoints.set}", "start anew")
+        return parts == (opening.set, (1, opening.points), opening.depth, opening.jacobian)
+
+    def packet(self, keypoints: Keypoints) -> bytes:
+        """The next moment. Raises: ConfigError when it is not of the kind that the opening says."""
+        if not self.takes(keypoints):
+            raise ConfigError(f"motion of {self.opening.set} turned into one of {keypoints.set}", "start anew")
         self._sequence = (self._sequence + 1) & 0xFFFF
         kind, body = self._body(keypoints)
         flags, torso = kind, b""

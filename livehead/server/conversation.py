@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from livehead.clock import now_ns
 from livehead.errors import ConfigError, LiveheadError, ProtocolError
+from livehead.motion.wire import MotionWriter
 from livehead.server import protocol
 from livehead.server.access import Access, Rate
 from livehead.server.decoding import MOST_BYTES
@@ -56,6 +57,7 @@ class Conversation:
         self._packet_rate = Rate(_PACKETS, _PERIOD_S)
         self._feed: MotionFeed | None = None
         self._viewer: Peer | None = None
+        self._following: asyncio.Task[None] | None = None
         self._transparent = False
         self._news = asyncio.Event()
         self._jobs: asyncio.Queue[protocol.FromPage] = asyncio.Queue(_JOBS)
@@ -101,6 +103,9 @@ class Conversation:
         finally:
             if session.on_change is notify:  # not of a page that came later
                 session.on_change = lambda: None
+            if self._following is not None:
+                self._following.cancel()
+                await asyncio.wait([self._following])
             if self._viewer is not None:
                 await session.connections.leave(self._viewer)
             await self._end(code)
@@ -170,6 +175,11 @@ class Conversation:
             self._feed.take(packet)
 
     async def _serve_viewer(self, session: Session, message: protocol.FromPage) -> None:
+        if isinstance(message, protocol.Follow):
+            if self._following is not None and not self._following.done():
+                raise ProtocolError("this viewer follows already")
+            self._following = asyncio.create_task(self._follow(session))
+            return
         if not isinstance(message, protocol.Offer):
             raise ProtocolError("a viewer can only watch")
         if self._viewer is not None and self._viewer.goes_on_by(message.sdp):
@@ -179,6 +189,20 @@ class Conversation:
             await session.connections.leave(self._viewer)
         answer, self._viewer = await session.watch(message.sdp, transparent=self._transparent)
         await self._tell(protocol.Answer(sdp=answer))
+
+    async def _follow(self, session: Session) -> None:
+        """Send the performer's motion until the session ends."""
+        try:
+            with session.connections.follow() as motions:
+                writer: MotionWriter | None = None
+                while (motion := await motions.get()) is not None:
+                    if writer is None or not writer.takes(motion):
+                        writer = MotionWriter(motion, session.fps)
+                        await self._tell(protocol.Opening(opening=writer.opening.pack().hex()))
+                    await self._send(writer.packet(motion))
+            await self._end(CLOSED_ENDED)
+        except LiveheadError as error:
+            await self._tell(protocol.problem(error))
 
     async def _serve(self, session: Session, message: protocol.FromPage) -> None:
         match message:
@@ -243,9 +267,14 @@ class Conversation:
         await self._end(CLOSED_ENDED)
 
     async def _tell(self, message: protocol.FromServer) -> None:
+        await self._send(protocol.encode(message))
+
+    async def _send(self, message: str | bytes) -> None:
         if self._socket.application_state is WebSocketState.CONNECTED:
             try:
-                await self._socket.send_text(protocol.encode(message))
+                await (
+                    self._socket.send_text(message) if isinstance(message, str) else self._socket.send_bytes(message)
+                )
             except (WebSocketDisconnect, RuntimeError) as error:
                 log.debug("the page is gone (%s)", type(error).__name__)
 

@@ -1,10 +1,11 @@
 """What the page and the server say to each other over the WebSocket: typed messages as JSON text. No I/O here.
 
-    page   -> server   hello, offer, motion, settings, calibrate, freeze, record, playout, bye
-    server -> page     welcome, answer, state, figures, recording, problem
+    page   -> server   hello, offer, motion, follow, settings, calibrate, freeze, record, playout, bye
+    server -> page     welcome, answer, opening, state, figures, recording, problem
 
 A message that is unknown, malformed or too big raises ProtocolError; the server answers it with ``problem`` and goes
-on. After ``motion``, binary messages are packets of ``livehead.motion.wire``.
+on. After ``motion`` (to the server) and ``opening`` (to a viewer), binary messages are packets of
+``livehead.motion.wire``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 Key = Annotated[str, Field(max_length=256)]
 Sdp = Annotated[str, Field(min_length=1, max_length=48 * 1024)]
 IceUrl = Annotated[str, Field(pattern=r"^(stun|turns?):[^\s?]+(\?transport=(udp|tcp))?$", max_length=300)]
+Hex = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){16,80}$")]
 Backdrop = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA-F]{6})$")]
 
 
@@ -58,7 +60,13 @@ class Motion(Message):
     """Motion comes instead of a camera: ``opening`` in hexadecimal (docs/motion-format.md), then binary packets."""
 
     type: Literal["motion"] = "motion"
-    opening: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){16,80}$")]
+    opening: Hex
+
+
+class Follow(Message):
+    """A viewer draws by itself: it gets the motion, ``opening`` and then packets, in place of pictures."""
+
+    type: Literal["follow"] = "follow"
 
 
 class Settings(Message):
@@ -106,7 +114,7 @@ class Bye(Message):
     type: Literal["bye"] = "bye"
 
 
-FromPage: TypeAlias = Hello | Offer | Motion | Settings | Calibrate | Freeze | Record | Playout | Bye
+FromPage: TypeAlias = Hello | Offer | Motion | Follow | Settings | Calibrate | Freeze | Record | Playout | Bye
 
 
 class Chosen(Message):
@@ -156,6 +164,13 @@ class Answer(Message):
     sdp: str
 
 
+class Opening(Message):
+    """Of the motion that follows, in hexadecimal; again whenever that is of another kind."""
+
+    type: Literal["opening"] = "opening"
+    opening: Hex
+
+
 class State(Message):
     """How the session stands, after each change."""
 
@@ -202,7 +217,7 @@ class Problem(Message):
     fatal: bool = False
 
 
-FromServer: TypeAlias = Welcome | Answer | State | Figures | Recorded | Problem
+FromServer: TypeAlias = Welcome | Answer | Opening | State | Figures | Recorded | Problem
 
 _FROM_PAGE: TypeAdapter[FromPage] = TypeAdapter(Annotated[FromPage, Field(discriminator="type")])
 _FROM_SERVER: TypeAdapter[FromServer] = TypeAdapter(Annotated[FromServer, Field(discriminator="type")])

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from livehead.capture.webrtc import PeerCamera
 from livehead.clock import NS, now_ns
@@ -30,52 +27,16 @@ from livehead.errors import ConfigError, LiveheadError, ProtocolError, SourceErr
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.wire import MotionWriter
 from livehead.server import protocol
-from livehead.server.access import LOOPBACK_NAMES
+from livehead.server.caller import LOST, Address, asked, call, say, text, untrusted
 from livehead.server.tuning import tune_receiver
 from livehead.sinks.ice import IceServers, tune_addresses
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 8.0
-_ANSWER_S = 10.0  # for each answer of the server
-_PING_S = 3.0
 _BLIND_S = 5.0  # without a picture for so long, the connection is made anew; a server always sends some
 _UPLOAD_S = 60.0
 _SETTLING_NS = 5 * NS
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a studio is: ``socket`` for messages, ``http`` for uploads (no slash at the end)."""
-
-    socket: str
-    http: str
-
-    @classmethod
-    def parse(cls, url: str) -> Address:
-        """``wss://host[:port]``, or ``ws://`` on this machine. Raises: ConfigError."""
-        remedy = "write --render-at wss://HOST[:PORT]"
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise ConfigError(f"{url} is no address of a server", remedy) from error
-        if parts.username is not None or parts.password is not None:
-            raise ConfigError("a token or password may not stand in an address", "set LIVEHEAD_TOKEN")
-        rest = parts.path.strip("/") or parts.query or parts.fragment
-        if parts.scheme not in ("ws", "wss") or not host or rest:
-            raise ConfigError(f"{url} is no address of a server", remedy)
-        if parts.scheme == "ws" and not _loopback(host):
-            raise ConfigError(f"{host} would be reached in the clear", remedy)
-        place = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
-        return cls(f"{parts.scheme}://{place}/signal", f"http{'s' * (parts.scheme == 'wss')}://{place}")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host in LOOPBACK_NAMES or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +82,12 @@ class RemoteStudio:
             try:
                 await self._converse(writer)
             except ssl.SSLCertVerificationError as failure:
-                error = ConfigError(
-                    f"the certificate of {self._address.http} is not trusted ({failure.verify_message})",
-                    "set SSL_CERT_FILE to the PEM file of who issued it",
-                )
-            except (ExceptionGroup, LiveheadError, *_LOST) as ended:
+                error = untrusted(self._address, failure)
+            except (ExceptionGroup, LiveheadError, *LOST) as ended:
                 error = _only(ended)
             if isinstance(error, LiveheadError) and not self._settled:
                 raise error  # no use in asking again
-            if not isinstance(error, (LiveheadError, *_LOST)):
+            if not isinstance(error, (LiveheadError, *LOST)):
                 raise error
             if self.connections > before:
                 pause_s, told = _FIRST_PAUSE_S, ""
@@ -145,15 +103,14 @@ class RemoteStudio:
 
     async def _converse(self, writer: MotionWriter) -> None:
         """One connection from hello to its end. Raises: what ends it."""
-        options: dict[str, Any] = {"ping_interval": _PING_S, "ping_timeout": _PING_S, "open_timeout": _ANSWER_S}
-        async with connect(self._address.socket, compression=None, max_size=protocol.MOST_BYTES, **options) as socket:
+        async with call(self._address) as socket:
             hello = protocol.Hello(role="studio", token=self._token, key=self._key)
-            welcome = await _asked(socket, hello, protocol.Welcome)
+            welcome = await asked(socket, hello, protocol.Welcome)
             picture = _Picture(self.camera, _ways(welcome))
             try:
-                answer = await _asked(socket, protocol.Offer(sdp=await picture.offer()), protocol.Answer)
+                answer = await asked(socket, protocol.Offer(sdp=await picture.offer()), protocol.Answer)
                 await picture.take(answer.sdp)
-                await _say(socket, protocol.Motion(opening=writer.opening.pack().hex()))
+                await say(socket, protocol.Motion(opening=writer.opening.pack().hex()))
                 writer.restart()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._send(socket, writer))
@@ -166,9 +123,9 @@ class RemoteStudio:
                     self._first_ns = self._first_ns or now_ns()
                     self._tell(f"connected to {self._address.http}")
             except asyncio.CancelledError:
-                with contextlib.suppress(*_LOST):
+                with contextlib.suppress(*LOST):
                     async with asyncio.timeout(1):
-                        await _say(socket, protocol.Bye())
+                        await say(socket, protocol.Bye())
                 raise
             finally:
                 await picture.close()
@@ -183,7 +140,7 @@ class RemoteStudio:
                 raise ConfigError(f"the {path} has more than the {most} that the server takes", "make it smaller")
             await asyncio.to_thread(_upload, f"{self._address.http}/{path}", image, welcome.key)
         if self._wishes.settings.model_dump(exclude={"type"}, exclude_none=True):
-            await _say(socket, self._wishes.settings)
+            await say(socket, self._wishes.settings)
 
     async def _send(self, socket: ClientConnection, writer: MotionWriter) -> None:
         while True:
@@ -194,7 +151,7 @@ class RemoteStudio:
 
     async def _listen(self, socket: ClientConnection) -> None:
         while True:
-            message = protocol.decode_answer(_text(await socket.recv()))
+            message = protocol.decode_answer(text(await socket.recv()))
             if isinstance(message, protocol.Problem):
                 error = ConfigError(message.problem, message.remedy)
                 if message.fatal or not self._settled:
@@ -253,29 +210,6 @@ def _ways(welcome: protocol.Welcome) -> IceServers:
     relays = [server for server in welcome.ice_servers if server.credential]
     name, password = (relays[0].username, relays[0].credential) if relays else ("", "")
     return IceServers(urls, name, password, relay_only=welcome.relay_only)
-
-
-_LOST = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)
-
-
-async def _say(socket: ClientConnection, message: protocol.FromPage) -> None:
-    await socket.send(protocol.encode(message))
-
-
-async def _asked(socket: ClientConnection, message: protocol.FromPage, kind: type[Any]) -> Any:
-    """The answer of ``kind``; news in between are passed over. Raises: ConfigError when there is a problem instead."""
-    await _say(socket, message)
-    async with asyncio.timeout(_ANSWER_S):
-        while True:
-            answer = protocol.decode_answer(_text(await socket.recv()))
-            if isinstance(answer, protocol.Problem):
-                raise ConfigError(answer.problem, answer.remedy)
-            if isinstance(answer, kind):
-                return answer
-
-
-def _text(received: str | bytes) -> str:
-    return received if isinstance(received, str) else ""
 
 
 def _upload(url: str, data: bytes, key: str) -> None:

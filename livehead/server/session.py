@@ -85,6 +85,7 @@ class Session:
     def __init__(self, stage: Stage, troupe: Troupe, terms: Terms, number: int = 0) -> None:
         self.key, self.viewer_key = new_key(), new_key()
         self.on_change: Callable[[], None] = lambda: None
+        self.fps = terms.fps
         self.stats = Stats(keep=1024)
         self.camera = PeerCamera(terms.fps)
         self.broadcast = Broadcast(fps=terms.fps, stats=self.stats, encoder=terms.encoder)
@@ -101,7 +102,7 @@ class Session:
         self.used_ns = now_ns()
         self._sound_later: deque[float] = deque([_SOUND_LATER_MS], maxlen=_REPORTS)
         self._microphone = PeerMicrophone()
-        self._revue = Revue(stage)
+        self._revue = Revue(stage, lambda motion: self.connections.move(motion))
         self._troupe = troupe
         self._limits = terms.limits
         self._folder = tempfile.TemporaryDirectory(prefix="livehead-", ignore_cleanup_errors=True)

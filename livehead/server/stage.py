@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -97,10 +98,14 @@ class _Cue:
 
 
 class Revue:
-    """A ``Performer`` whose stage can be changed between two pictures."""
+    """A ``Performer`` whose stage can be changed between two pictures.
 
-    def __init__(self, stage: Stage) -> None:
+    ``watch``: called with each motion as it is estimated, where that is done.
+    """
+
+    def __init__(self, stage: Stage, watch: Callable[[Motion], None] = lambda motion: None) -> None:
         self._stage = stage
+        self._watch = watch
         self._lock = threading.Lock()
         self._leaving: list[Stage] = []
         self._quality: Quality | None = None
@@ -127,7 +132,9 @@ class Revue:
             leaving, self._leaving = self._leaving, []
         for old in leaving:
             old.close(stage)
-        return _Cue(stage, stage.performer.estimate(inputs))
+        motion = stage.performer.estimate(inputs)
+        self._watch(motion)
+        return _Cue(stage, motion)
 
     def draw(self, cue: _Cue) -> Image:
         if not self.frozen or self._picture is None:

@@ -15,7 +15,8 @@ from livehead.metrics.chromium import Chromium, fake_devices, find_chromium
 from livehead.motion.performance import Pose, Puppet
 from livehead.server import protocol
 from livehead.server.access import Access
-from livehead.server.remote import Address, RemoteStudio, Wishes
+from livehead.server.caller import Address
+from livehead.server.remote import RemoteStudio, Wishes
 from livehead.sinks.ice import IceServers
 from livehead.sinks.whip import WhipSink
 from tests.server.conftest import TOKEN, Client, Colours, serving, sessions

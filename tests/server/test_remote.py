@@ -22,8 +22,9 @@ from livehead.frames import Image
 from livehead.motion.performance import Pose, Puppet
 from livehead.server import protocol
 from livehead.server.access import Access
+from livehead.server.caller import Address
 from livehead.server.listener import Listener
-from livehead.server.remote import Address, RemoteStudio, Wishes
+from livehead.server.remote import RemoteStudio, Wishes
 from livehead.server.session import Limits
 from tests.server.conftest import TOKEN
 
