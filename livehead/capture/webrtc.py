@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Protocol
@@ -67,13 +68,15 @@ class PeerCamera(_Plug):
     """A ``Capture`` of pictures. ``fps``: how often grey pictures are given while no track gives any.
 
     ``shown``: they are to be looked at and not tracked: of full size, and the last one again in place of grey ones.
-    ``captured_ns`` is when the picture was decoded here. It is made RGB on a thread, and only when it is asked for.
+    ``captured_ns`` is when the picture was decoded here, less the ``age_ns`` that it then has, where that is known.
+    It is made RGB on a thread, and only when it is asked for.
     """
 
-    def __init__(self, fps: float = 30.0, *, shown: bool = False) -> None:
+    def __init__(self, fps: float = 30.0, *, shown: bool = False, age_ns: Callable[[], int] = lambda: 0) -> None:
         super().__init__()
         self._fps = fps
         self._shown = shown
+        self._age_ns = age_ns
         self.arrived = asyncio.Event()
         """Set when the first picture has come in."""
         self._newest: Latest[tuple[Any, int]] = Latest()
@@ -131,7 +134,7 @@ class PeerCamera(_Plug):
 
     def _take(self, frame: Any, arrived_ns: int) -> None:
         self.arrived.set()
-        self._newest.put((frame, arrived_ns))
+        self._newest.put((frame, arrived_ns - self._age_ns()))
 
 
 class PeerMicrophone(_Plug):

@@ -16,15 +16,16 @@ import numpy as np
 
 from livehead.audio.ring import SoundRing
 from livehead.commands.compose import driver_name, make_driver, open_portraits
-from livehead.commands.ends import open_capture, open_microphone, open_sink
+from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_out
 from livehead.commands.options import TOKEN, say, settings_from
 from livehead.commands.run import LISTENS, NO_CAMERA, SOUND_RATE
 from livehead.commands.signals import end_on_signals
+from livehead.concurrency import Fifo
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
-from livehead.frames import Image, VideoFrame
+from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.governor import Quality
-from livehead.interfaces import Driver, Inputs
+from livehead.interfaces import Capture, Driver, Inputs
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.recording import MotionRecorder
 from livehead.pipeline import Pipeline
@@ -36,6 +37,7 @@ from livehead.stats import Stats, peak_mb, seconds_since_start, summary
 
 _MOST_TOKEN = 256
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_SOUND_LINE = 100  # blocks that may wait
 _LAST_PICTURE_S = 1.0  # after the end of a video, for what is on its way
 
 
@@ -45,10 +47,8 @@ def render_at(args: argparse.Namespace) -> int:
     if args.profile:
         raise ConfigError("a profile holds what the drawing machine keeps", "leave --profile or --render-at out")
     spec = driver_name(settings.driver, settings.model, settings.precision)
-    if (settings.microphone and spec not in LISTENS) or settings.sound_out:
-        raise ConfigError(
-            "sound would not be in step with a picture from elsewhere", "leave --microphone and --sound-out out"
-        )
+    if settings.sound_out and not settings.microphone and spec not in LISTENS:
+        raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
     if spec == "face+voice":
         raise ConfigError("face and voice are told apart where the avatar is drawn", "choose --driver face or voice")
     if "window" in settings.sinks:
@@ -166,8 +166,32 @@ def fitted(image: Image, size: tuple[int, int]) -> Image:
     return picture
 
 
+class _Overheard:
+    """A ``Capture`` of what the driver's ear hears, so that one microphone serves both."""
+
+    def __init__(self, ear: SoundRing) -> None:
+        self._ear = ear
+        self._line: Fifo[AudioFrame] = Fifo(_SOUND_LINE)
+
+    async def __aenter__(self) -> _Overheard:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def put(self, frame: AudioFrame) -> None:
+        self._ear.put(frame)
+        self._line.put(frame)
+
+    def newest(self, now_ns: int) -> AudioFrame | None:
+        return self._ear.newest(now_ns)
+
+    async def recv(self) -> AudioFrame:
+        return await self._line.get()
+
+
 class RemoteRun:
-    """One run: the tracking here, the studio elsewhere, and the sinks here."""
+    """One run: the tracking here, the studio elsewhere, and the sinks here, which get the microphone's sound too."""
 
     def __init__(
         self,
@@ -185,17 +209,30 @@ class RemoteRun:
         self.settings = settings
         self.studio = RemoteStudio(address, token, wishes, fps=stream.fps, tell=tell)
         needs_camera, listens, stats = spec.partition(":")[0] not in NO_CAMERA, spec in LISTENS, Stats()
+        shown = Stats()
+        heard: Capture | None = None
+        if listens or settings.microphone:
+            heard = open_microphone(settings.microphone or "default", SOUND_RATE, stats)
+            stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
+        ear = _Overheard(SoundRing(on_gap=lambda: stats.count("sound.gaps"))) if listens else None
         self.tracking = Pipeline(
             open_capture(settings.capture, settings.camera) if needs_camera else None,
             _Sending(driver, self.studio.put, watch),
             [],
             fps=stream.fps,
-            microphone=open_microphone(settings.microphone or "default", SOUND_RATE, stats) if listens else None,
-            ear=SoundRing(on_gap=lambda: stats.count("sound.gaps")) if listens else None,
+            microphone=heard if listens else None,
+            ear=ear,
             stats=stats,
         )
-        sinks = [open_sink(sink, stream) for sink in settings.sinks]
-        self.showing = Pipeline(self.studio.camera, _Showing(stream.size), sinks, fps=stream.fps)
+        self.showing = Pipeline(
+            self.studio.camera,
+            _Showing(stream.size),
+            [open_sink(sink, stream) for sink in settings.sinks],
+            fps=stream.fps,
+            microphone=ear or heard,
+            sound_out=open_sound_out(settings.sound_out, SOUND_RATE, shown) if settings.sound_out else None,
+            stats=shown,
+        )
         self.first_picture_s: float | None = None
         """From the start of the program to the first picture that came back."""
 

@@ -11,8 +11,10 @@ import contextlib
 import json
 import logging
 import ssl
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -37,6 +39,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 8.0
 _BLIND_S = 5.0  # without a picture for so long, the connection is made anew; a server always sends some
 _UPLOAD_S = 60.0
 _SETTLING_NS = 5 * NS
+_RECENT, _REPORTS = 30, 5  # packets, and reports of a second, of which the median counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,10 @@ class RemoteStudio:
     def __init__(
         self, address: Address, token: str, wishes: Wishes, *, fps: float, tell: Callable[[str], None] = log.info
     ) -> None:
-        self.camera = PeerCamera(fps, shown=True)
+        self.camera = PeerCamera(fps, shown=True, age_ns=self._age_ns)
         self.sent = self.sent_bytes = self.connections = 0
+        self._before_ms: deque[float] = deque(maxlen=_RECENT)  # from what is seen here to the packet that tells it ...
+        self._after_ms: deque[float] = deque(maxlen=_REPORTS)  # ... and from that to the picture, which comes back
         self._address = address
         self._token = token
         self._wishes = wishes
@@ -144,8 +149,10 @@ class RemoteStudio:
 
     async def _send(self, socket: ClientConnection, writer: MotionWriter) -> None:
         while True:
-            packet = writer.packet(await self._motions.get())
+            motion = await self._motions.get()
+            packet = writer.packet(motion)
             await socket.send(packet)
+            self._before_ms.append((now_ns() - motion.captured_ns) / 1e6)
             self.sent += 1
             self.sent_bytes += len(packet)
 
@@ -157,6 +164,17 @@ class RemoteStudio:
                 if message.fatal or not self._settled:
                     raise error
                 self._tell(f"the server says: {error}")
+            elif isinstance(message, protocol.Figures):
+                self._after_ms.append(message.total_ms + socket.latency * 1000)
+
+    def _age_ns(self) -> int:
+        """How old what a picture shows is when that comes back; 0 until the server has told its share.
+
+        The ways there and back take what a ping takes, the rest is measured at both ends: near enough for sound.
+        """
+        if not self._before_ms or not self._after_ms:
+            return 0
+        return round((median(self._before_ms) + median(self._after_ms)) * 1e6)
 
     async def _watch(self, picture: _Picture) -> None:
         """Raises: ConnectionError when no picture comes any more."""

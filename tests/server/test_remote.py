@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +21,8 @@ from livehead.config import RunSettings
 from livehead.drivers.idle import IdleDriver
 from livehead.errors import ConfigError, SourceError
 from livehead.frames import Image
+from livehead.metrics.av_offset import offset_in_file
+from livehead.metrics.bursts import vowel_bursts, write_wav
 from livehead.motion.performance import Pose, Puppet
 from livehead.server import protocol
 from livehead.server.access import Access
@@ -28,6 +32,7 @@ from livehead.server.remote import RemoteStudio, Wishes
 from livehead.server.session import Limits
 from tests.server.conftest import TOKEN
 
+IN_STEP_MS = 66  # two frames, for a busy machine
 PATIENCE_S = 40.0  # on a busy machine; alone it takes two seconds
 SETTINGS = RunSettings.model_validate(
     {"model": "warp", "driver": "idle", "render_size": 128, "stream": {"size": (128, 128)}, "sinks": ("null",)}
@@ -290,3 +295,20 @@ async def test_a_certificate_that_nobody_vouches_for_ends_the_run(tmp_path: Path
         with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
             await asyncio.wait_for(studio.run(), PATIENCE_S)
     await studio.camera.__aexit__(None, None, None)
+
+
+async def test_sound_stays_here_and_is_in_step_with_the_picture_that_comes_back(served: Served, tmp_path: Path) -> None:
+    speech, film = tmp_path / "say.wav", tmp_path / "out.mp4"
+    write_wav(speech, vowel_bursts(9))
+    words = ["run", "--avatar", DRAWN, "--render-at", f"ws://127.0.0.1:{served.port}", "--driver", "voice"]
+    words += ["--microphone", f"file:{speech}", "--sink", f"file:{film}", "--size", "256x256"]
+    pipe = asyncio.subprocess.PIPE
+    environment = {**os.environ, "LIVEHEAD_TOKEN": TOKEN}
+    run = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "livehead", *map(str, words), stderr=pipe, env=environment
+    )
+    said = (await run.communicate())[1].decode()
+    assert run.returncode == 0, said
+    offset = await asyncio.to_thread(offset_in_file, film)
+    assert abs(offset.ms) <= IN_STEP_MS
+    assert offset.correlation > 0.7
