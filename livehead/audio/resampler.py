@@ -94,7 +94,7 @@ class Resampler:
         step, half = self.rate_in // self.rate_out, self._reach
         near = sliding_window_view(np.pad(self._kept, half), 2 * half)
         first = begin * step - self._kept_at + 1
-        return near[first : first + (end - begin) * step : step] @ _table_for(self._ratio)[0]
+        return np.asarray(near[first : first + (end - begin) * step : step] @ _table_for(self._ratio)[0], np.float32)
 
 
 def _table_for(ratio: float) -> Signal:

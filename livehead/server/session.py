@@ -64,13 +64,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What all sessions of a server have in common: ``size`` is the rendered square's at full quality, in pixels."""
+    """What all sessions of a server have in common: ``size`` is the rendered square's at full quality, in pixels.
+
+    ``overlap``: as ``Pipeline``'s.
+    """
 
     fps: float
     size: int
     limits: Limits = Limits()
     ends: Ends = Ends()
     encoder: EncoderChoice = "auto"
+    overlap: bool = True
 
 
 class Session:
@@ -114,6 +118,7 @@ class Session:
             ear=SoundRing(on_gap=lambda: self.stats.count("sound.gaps")),
             governor=self.governor,
             stats=self.stats,
+            overlap=terms.overlap,
         )
         self.connections = Connections(number, self.broadcast, self.camera, self._microphone, most=terms.limits.viewers)
         self._preparing = Worker("prepare")
