@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 Signal = npt.NDArray[np.float32]
 """float32 [N], mono."""
@@ -34,7 +35,7 @@ def interpolate(signal: Signal, positions: Positions, ratio: float = 1.0) -> Sig
     ``ratio``: output rate over input rate; below 1 what the output rate cannot hold is filtered out.
     """
     half = reach(ratio)
-    table = _table(min(ratio, 1.0) * _PASS, half)
+    table = _table_for(ratio)
     base = np.floor(positions).astype(np.int64)
     phase = (positions - base) * _PHASES
     row = np.minimum(phase.astype(np.int64), _PHASES - 1)
@@ -77,13 +78,27 @@ class Resampler:
         self._kept = np.concatenate([self._kept, samples])
         end = self._kept_at + len(self._kept) - self._reach  # positions before it are known on both sides
         ready = max(-(-end * self.rate_out // self.rate_in), self._given)
-        positions = np.arange(self._given, ready) * (self.rate_in / self.rate_out) - self._kept_at
-        given = interpolate(self._kept, positions, self._ratio)
+        given = self._between(self._given, ready)
         self._given = ready
         first = ready * self.rate_in // self.rate_out - self._reach
         drop = min(max(first - self._kept_at, 0), len(self._kept))
         self._kept, self._kept_at = self._kept[drop:], self._kept_at + drop
         return given
+
+    def _between(self, begin: int, end: int) -> Signal:
+        """Samples ``begin`` to ``end`` of the output."""
+        if self.rate_in % self.rate_out:
+            positions = np.arange(begin, end) * (self.rate_in / self.rate_out) - self._kept_at
+            return interpolate(self._kept, positions, self._ratio)
+        # Each falls on a sample of the input, as with a browser's 48 kHz: one row of weights serves all.
+        step, half = self.rate_in // self.rate_out, self._reach
+        near = sliding_window_view(np.pad(self._kept, half), 2 * half)
+        first = begin * step - self._kept_at + 1
+        return np.asarray(near[first : first + (end - begin) * step : step] @ _table_for(self._ratio)[0], np.float32)
+
+
+def _table_for(ratio: float) -> Signal:
+    return _table(min(ratio, 1.0) * _PASS, reach(ratio))
 
 
 @lru_cache(maxsize=16)

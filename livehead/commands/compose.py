@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from livehead.animator import Animator, Scene
 from livehead.clock import now_ns
@@ -184,7 +185,9 @@ def assemble(
     alpha = backdrop is not None or picture.background != "keep"
     # One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
     threads = max(processor()[1] - 1, 1)
-    cv2.setNumThreads(1)  # its threads wait busily, and take more from the other stages than they save in this one
+    # Their threads wait busily, and take more from the other stages than they save in this one.
+    cv2.setNumThreads(1)
+    threadpool_limits(1, user_api="blas")
     renderer = make_renderer(
         settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
     )

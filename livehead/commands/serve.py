@@ -27,9 +27,12 @@ from livehead.server.journal import FORMATS
 from livehead.server.listener import Listener
 from livehead.server.session import Ends, Limits, Terms
 from livehead.server.sessions import Sessions
+from livehead.stats import processor
 
 SIZE = (512, 512)
 """Of the picture, unless --size says otherwise."""
+
+_FEW_CORES = 2  # codecs, packets and often the browser take one: tracker and renderer share the other
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -168,7 +171,9 @@ def make_server(
 ) -> Studio:
     """The application around ``troupe``."""
     stream = settings.stream
-    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder, ice_from(stream.ice))
+    overlap = processor()[1] > _FEW_CORES
+    ice = ice_from(stream.ice)
+    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder, ice, overlap)
     return Studio(Sessions(troupe, terms), access, CONSENT)
 
 

@@ -15,6 +15,7 @@ from livehead.server.journal import tell
 from livehead.server.memory import give_back
 from livehead.server.session import Session, Terms
 from livehead.server.stage import Stage, Troupe
+from livehead.sinks.h264 import MAKERS
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Sessions:
         return len(self._running)
 
     async def __aenter__(self) -> Sessions:
+        """Hardware encoders are tried now, so that no call has to wait for it."""
+        await self._making.run(MAKERS[self._terms.encoder])
         self._ready = asyncio.create_task(self._make())
         self._sweeping = asyncio.create_task(self._sweep())
         return self

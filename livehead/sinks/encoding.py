@@ -9,7 +9,6 @@ behind FFmpeg, have to be opened anew, which costs a key frame, so they follow i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from av.video.frame import PictureType
 
 from livehead.clock import NS
 from livehead.frames import VideoFrame
-from livehead.sinks.h264 import BROKEN, NO_KEY, TIME_BASE, X264, Maker, best_maker, rates
+from livehead.sinks.h264 import BROKEN, NO_KEY, TIME_BASE, X264, Maker, rates
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +38,12 @@ _MATRIX = {"H264": av.video.reformatter.Colorspace.ITU709, "VP8": av.video.refor
 class PictureEncoder:
     """Encodes the pictures of one stream, one call at a time.
 
-    ``maker`` of H.264: by default, the graphics card's where one works. When that breaks, x264 goes on.
+    ``maker`` of H.264; when a graphics card's breaks, x264 goes on.
     """
 
-    def __init__(
-        self, codec: Codec, fps: float, bitrate: int = START_BITRATE, maker: Callable[[], Maker] = best_maker
-    ) -> None:
+    def __init__(self, codec: Codec, fps: float, bitrate: int = START_BITRATE, maker: Maker = X264) -> None:
         self.codec = codec
-        self._find_maker = maker
+        self._maker = maker
         self.opened = 0
         """How often the codec was opened: once, and again for each change of size (libvpx: and of bitrate)."""
         self._fps = Fraction(fps).limit_denominator(1001)
@@ -67,17 +64,17 @@ class PictureEncoder:
     @property
     def maker(self) -> str:
         """FFmpeg's name of the encoder."""
-        return self._find_maker().name if self.codec == "H264" else "libvpx"
+        return self._maker.name if self.codec == "H264" else "libvpx"
 
     def encode(self, frame: VideoFrame, *, key: bool = False) -> tuple[list[bytes], int]:
         """RTP payloads of ``frame`` (RGB) and its time in 1/90000 s. ``key``: a picture that stands alone."""
         try:
             return self._encode(frame, key)
         except BROKEN as error:
-            if self.codec != "H264" or self._find_maker() is X264:
+            if self.codec != "H264" or self._maker is X264:
                 raise
             log.warning("%s broke (%s): x264 goes on", self.maker, error)
-            self._find_maker, self._context = (lambda: X264), None
+            self._maker, self._context = X264, None
             return self._encode(frame, True)
 
     def _encode(self, frame: VideoFrame, key: bool) -> tuple[list[bytes], int]:
@@ -100,14 +97,14 @@ class PictureEncoder:
         share = self._target / context.bit_rate
         if abs(share - 1) < _ONE_STEP:
             return
-        if self.codec == "H264" and self._find_maker().follows:
+        if self.codec == "H264" and self._maker.follows:
             context.bit_rate = self._target
         elif share < _FALL or (share > _RISE and now_ns - self._opened_ns > _REST_NS):
             self._open(width, height, now_ns)
 
     def _open(self, width: int, height: int, now_ns: int) -> None:
         if self.codec == "H264":
-            self._context = self._find_maker().open(width, height, self._fps, self._target)
+            self._context = self._maker.open(width, height, self._fps, self._target)
         else:
             self._context = _open_vpx(width, height, self._fps, self._target)
         self._opened_ns = now_ns

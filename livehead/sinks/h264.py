@@ -112,7 +112,7 @@ def best_maker() -> Maker:
 Choice = Literal["auto", "software"]
 
 MAKERS: Mapping[Choice, Callable[[], Maker]] = {"auto": best_maker, "software": lambda: X264}
-"""What a choice means; asked only when there is something to encode."""
+"""What a choice means. To be asked on a thread, before a call begins: the trial takes as long as a card likes."""
 
 
 def chosen(makers: tuple[Maker, ...]) -> Maker:

@@ -24,7 +24,7 @@ from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, VideoFrame
 from livehead.interfaces import EndOfStream
 from livehead.sinks.encoding import START_BITRATE, Codec, PictureEncoder
-from livehead.sinks.h264 import MAKERS, Choice
+from livehead.sinks.h264 import MAKERS, X264, Choice
 from livehead.sinks.matte import beside, flattened
 from livehead.stats import Stats
 
@@ -136,7 +136,8 @@ class Broadcast:
     """A ``Sink`` whose pictures and sound go to every lane.
 
     ``delay_ms``: how long after its capture a picture is sent. Sound goes with it, but ``lead_ms`` sooner: by what
-    receivers keep it back for longer. ``encoder``: of H.264.
+    receivers keep it back for longer. ``encoder``: of H.264; a hardware encoder is tried on entering, so that the first
+    picture does not wait for it.
     """
 
     def __init__(self, *, fps: float = 30.0, stats: Stats | None = None, encoder: Choice = "auto") -> None:
@@ -144,7 +145,7 @@ class Broadcast:
         self.delay_ms: Callable[[], float] = lambda: 0.0
         self.lead_ms: Callable[[], float] = lambda: 0.0
         self._fps = fps
-        self._maker = MAKERS[encoder]
+        self._choice, self._maker = encoder, X264
         self._encoders: dict[Coding, PictureEncoder] = {}
         self._lanes: set[Lane] = set()
         self._key_wanted: set[Coding] = set()
@@ -155,6 +156,7 @@ class Broadcast:
         self._delay = SteadyDelay()
 
     async def __aenter__(self) -> Broadcast:
+        self._maker = await self._worker.run(MAKERS[self._choice])
         return self
 
     async def __aexit__(

@@ -45,6 +45,14 @@ def test_what_the_output_rate_cannot_hold_is_filtered_out() -> None:
     assert np.abs(loud[200:]).max() < 2e-3
 
 
+def test_a_rate_that_is_a_multiple_gives_what_any_other_would() -> None:
+    chance = np.random.default_rng(1)
+    noise = chance.normal(size=4800).astype(np.float32)
+    given = np.concatenate([*map(Resampler(48_000, 16_000), blocks(noise, (7, 960, 5, 331)))])
+    expected = interpolate(noise, np.arange(len(given)) * 3.0, 1 / 3)
+    assert np.abs(given - expected).max() < 1e-5
+
+
 def test_equal_rates_pass_everything_at_once() -> None:
     resampler = Resampler(16_000, 16_000)
     samples = sine(100, 16_000, 0.02)

@@ -1,7 +1,9 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from livehead.commands.bench_live import filmed, live_subject
 from livehead.commands.compose import assemble, driver_name, listener, neutral_of
@@ -75,3 +77,11 @@ def test_while_no_face_is_seen_the_avatar_speaks_what_is_heard():
         audio = AudioFrame(sound[None, :end], 16_000, 0, 0)
         pictures.append(company.animator.animate(Inputs(None, audio, end * 62_500)).astype(int))
     assert max(np.abs(picture - pictures[0]).max() for picture in pictures) > 20
+
+
+def test_no_library_keeps_threads_that_wait_busily_beside_a_live_avatar():
+    threadpool_limits(2, user_api="blas")
+    cv2.setNumThreads(2)
+    assemble(RunSettings(model="warp", render_size=64), [own_portrait(ASTRONAUT)], FaceDriver(), AvatarStore())
+    assert cv2.getNumThreads() == 1
+    assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}

@@ -293,7 +293,9 @@ class Stranger:
         if self._page is None or self._sent >= _BEFORE_ANOTHER:
             if self._page is not None:
                 self._page.close()
-            self._page, self._sent = connect(f"ws://{self.address}/signal", max_size=None, ping_interval=None), 0
+            url = f"ws://{self.address}/signal"
+            self._page = connect(url, max_size=None, ping_interval=None, open_timeout=SILENCE_S)
+            self._sent = 0
             self._page.send(json.dumps({"type": "hello", "role": "studio", "key": self._key}))
             welcome = protocol.decode_answer(str(self._page.recv(timeout=SILENCE_S)))
             assert isinstance(welcome, protocol.Welcome), welcome

@@ -4,6 +4,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from livehead.perception.portrait import Portrait
 from livehead.server import protocol
 from livehead.server.session import Session
 from livehead.server.stage import Choice, Stage
+from livehead.sinks.h264 import MAKERS, X264, Maker
 from tests.server.conftest import SIZE, MirrorTroupe, sessions
 
 IDLE = protocol.Settings(driver="idle")
@@ -62,6 +65,26 @@ async def until(true: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.01)
     pytest.fail("it never came")
+
+
+async def test_hardware_encoders_are_tried_when_the_server_starts_and_not_again_when_somebody_joins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[threading.Thread] = []
+
+    @cache
+    def find() -> Maker:
+        tried.append(threading.current_thread())
+        return X264
+
+    monkeypatch.setitem(cast("dict[str, object]", MAKERS), "auto", find)
+    async with sessions() as running:
+        assert len(tried) == 1
+        assert tried[0] is not threading.main_thread()
+        session = await running.open()
+        session.broadcast.video_lane("H264")
+        await until(lambda: session.stats.counts().get("encoded", 0) > 0)
+        assert len(tried) == 1
 
 
 async def test_memory_goes_back_when_the_last_session_has_ended_and_not_while_one_runs(

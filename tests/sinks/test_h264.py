@@ -60,7 +60,7 @@ class Breaking(Maker):
 
 def test_when_an_encoder_breaks_x264_goes_on_with_a_picture_that_stands_alone() -> None:
     breaking = Breaking("libx264", X264.options)
-    encoder = PictureEncoder("H264", FPS, maker=lambda: breaking)
+    encoder = PictureEncoder("H264", FPS, maker=breaking)
     for number in range(3):
         encoder.encode(plain(number))
     [picture] = decoded("H264", encoder.encode(plain(3))[0])
@@ -70,7 +70,7 @@ def test_when_an_encoder_breaks_x264_goes_on_with_a_picture_that_stands_alone() 
 
 
 def test_an_encoder_that_does_not_follow_the_bitrate_is_opened_anew_for_large_steps_only() -> None:
-    encoder = PictureEncoder("H264", FPS, 2_000_000, maker=lambda: replace(X264, follows=False))
+    encoder = PictureEncoder("H264", FPS, 2_000_000, maker=replace(X264, follows=False))
     encoder.encode(plain(0))
     encoder.bitrate = 1_800_000
     encoder.encode(plain(1))

@@ -1,7 +1,9 @@
 """One encode for all receivers; a slow one loses only its own pictures."""
 
 import asyncio
+import threading
 from fractions import Fraction
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from livehead.clock import NS, now_ns
 from livehead.frames import AudioFrame, VideoFrame
+from livehead.sinks.h264 import MAKERS, X264, Maker
 from livehead.sinks.webrtc import LANE_LENGTH, SOUND_RATE, Broadcast, Lane, Packed, SteadyDelay
 
 
@@ -52,6 +55,33 @@ async def test_only_those_who_ask_get_the_matte_beside_the_colours() -> None:
         assert flat[:, :24].max() < 6, "black"
         assert abs(both[:, :24].mean() - both[:, 40:60].mean()) < 6, "colours as they are"
         assert both[:, 72:90].mean() < 20 < 225 < both[:, 104:].mean(), "the matte"
+
+
+async def test_a_hardware_encoder_is_tried_at_the_start_and_never_on_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    happened: list[str] = []
+
+    class Card(Maker):
+        def open(self, *args: Any) -> Any:
+            happened.append("opened")
+            return super().open(*args)
+
+    def find() -> Maker:
+        happened.append("tried" if threading.current_thread() is not threading.main_thread() else "loop held up")
+        return Card(X264.name, X264.options)
+
+    monkeypatch.setitem(cast("dict[str, object]", MAKERS), "auto", find)
+    async with Broadcast(encoder="auto") as broadcast:
+        assert happened == ["tried"]
+        lane = broadcast.video_lane("H264")
+        await broadcast.send(picture(0))
+        assert (await lane.recv()).payloads
+    async with Broadcast(encoder="software") as broadcast:
+        lane = broadcast.video_lane("H264")
+        await broadcast.send(picture(0))
+        assert (await lane.recv()).payloads
+    assert happened == ["tried", "opened"]
 
 
 async def test_nothing_is_encoded_for_nobody() -> None:
