@@ -73,14 +73,18 @@ class Loop:
         return self.told
 
     def train(self, subject: Subject, total: int) -> None:
-        """A whole run: figures of the beginning, the steps, a checkpoint and figures of the end."""
+        """A whole run: figures of the beginning, the steps, a checkpoint and figures of the end.
+
+        Whoever stops it waits for the checkpoint, not for the figures.
+        """
         with self.heeding_signals():
             if self.place.first and subject.counts.step == 0:
                 subject.validate()
             self.run(subject, total)
         if self.place.first:
             subject.save()
-            subject.validate()
+            if not self.told:
+                subject.validate()
 
     def run(self, subject: Subject, total: int, going: Callable[[], bool] = lambda: True) -> None:
         """Steps until ``total`` samples are seen, ``going`` says no, or somebody said stop."""

@@ -51,7 +51,7 @@ def test_sigterm_ends_a_run_after_the_step_under_way_with_a_checkpoint():
     subject = Patient(ends_after=3)
     Loop(ALONE, Rhythm(1e9, 1e9)).train(subject, 1000)
     assert subject.counts.samples == 6
-    assert subject.done[-2:] == ["saved 6", "validated 6"]
+    assert subject.done == ["validated 0", "saved 6"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
