@@ -6,25 +6,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from livehead.commands.conr import imported_conr
+from livehead.commands.conr import imported_conr, kept_ranges, measured_ranges
+from livehead.commands.doll import doll_poses, doll_sheet
 from livehead.commands.options import say
 from livehead.config import RunSettings
 from livehead.errors import WeightsMissingError
-from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
 from livehead.metrics.bench_model import Subject, bench_model
 from livehead.metrics.report import Json
 from livehead.metrics.stages import count_gflops, time_parts
 from livehead.models.conr.build import build_conr
 from livehead.models.conr.network import Conr
 from livehead.models.engine import Precision, choose_setting, quicker_precisions
-from livehead.motion.udp import UltraDensePose
-from livehead.perception.cutout import SIDE, visible_box, window_about
-from livehead.perception.sheet import CharacterSheet, make_sheet
-from livehead.perception.udp import framed_pose, preview
+from livehead.models.quantize import Ranges
+from livehead.perception.cutout import SIDE
 from livehead.renderers.conr import ConrRenderer
 from livehead.stats import Stats, processor
 
-_STANCES = 6
 _WARM_UP = 3  # a frame takes long enough to be hot after few
 _BATCH = 2
 
@@ -36,15 +33,18 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
 
     torch.set_num_threads(processor()[1])
     network, weights = _network()
-    wanted = choose_setting(cast(Precision, settings.precision), ranges=False).precision
-    quick = [precision for precision in quicker_precisions() if precision != "int8"]
-    renderers = {
-        precision: _renderer(network, cast(Precision, precision))
-        for precision in dict.fromkeys(["fp32", wanted, *quick])
+    exact = _renderer(network, "fp32")
+    ranges = (kept_ranges() if weights == "imported" else {}) or measured_ranges(exact)
+    wanted = choose_setting(cast(Precision, settings.precision)).precision
+    others = {
+        precision: _renderer(network, cast(Precision, precision), ranges)
+        for precision in dict.fromkeys([wanted, *quicker_precisions()])
+        if precision != "fp32"
     }
-    exact, used = renderers["fp32"], renderers[wanted]
-    avatar = exact.prepare(_sheet())
-    motions = _motions()
+    renderers = {"fp32": exact, **others}
+    used = renderers[wanted]
+    avatar = exact.prepare(doll_sheet())
+    motions = doll_poses()
     stats = Stats()
     time_parts(used.parts, stats)
     for renderer in renderers.values():
@@ -65,15 +65,24 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
     return bench_model(subject, motions, rounds) | {"weights": weights, "views": len(avatar.views)}
 
 
-def _renderer(network: Conr, precision: Precision) -> ConrRenderer:
-    return ConrRenderer(network, choose_setting(precision, ranges=False), SIDE)
+def _renderer(network: Conr, precision: Precision, ranges: Ranges | None = None) -> ConrRenderer:
+    return ConrRenderer(network, choose_setting(precision, ranges=bool(ranges)), SIDE, ranges=ranges)
 
 
 def conr_drawn(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
     """Draws a frame, given its number, with one renderer and nothing else in memory."""
-    renderer = _renderer(_network()[0], cast(Precision, precision))
-    avatar, motions = renderer.prepare(_sheet()), _motions()
+    network, _ = _network()
+    renderer = _renderer(network, cast(Precision, precision), _any_ranges(network) if precision == "int8" else None)
+    avatar, motions = renderer.prepare(doll_sheet()), doll_poses()
     return lambda number: renderer.render(avatar, motions[number % len(motions)])
+
+
+def _any_ranges(network: Conr) -> Ranges:
+    """Memory does not depend on what they are."""
+    import torch
+
+    kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
+    return {name: (-1.0, 1.0) for name, module in network.named_modules() if isinstance(module, kinds)}
 
 
 def _network() -> tuple[Conr, str]:
@@ -95,18 +104,3 @@ def untrained() -> Conr:
             fan = module.weight[0].numel()
             torch.nn.init.uniform_(module.weight, -((6 / fan) ** 0.5), (6 / fan) ** 0.5)
     return network
-
-
-def _sheet() -> CharacterSheet:
-    return make_sheet("mannequin", {"mannequin": draw_mannequin(AT_EASE, SIDE).picture})
-
-
-def _motions() -> list[UltraDensePose]:
-    """The doll raising its arms."""
-    stances = [Stance(0.1 * i, -1.1 + 0.3 * i, -1.1 + 0.2 * i, 0.1 * i, 0.05) for i in range(_STANCES)]
-    motions = []
-    for stance in stances:
-        pose = draw_mannequin(stance, SIDE).pose
-        box = visible_box(preview(pose)[..., 3])
-        motions.append(framed_pose(pose, window_about(box or (0, 0, SIDE, SIDE)), 0))
-    return motions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,10 +17,14 @@ from livehead.weights.published import find_publication
 if TYPE_CHECKING:
     from livehead.models.conr.network import Conr
     from livehead.models.engine import Precision
+    from livehead.models.quantize import Ranges
+    from livehead.renderers.conr import ConrRenderer
 
 MODEL = CHECKPOINT = "conr"
 
 _ANIMATE = "draw it with: livehead animate --avatar SHEET --driving POSES --out OUT.mp4"
+_SIDES = ((0.0,), (0.0, 2.6))
+_LIKE = 36.0  # dB; from there on a difference is seen by none who does not look for it
 _PARTS = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
 
 
@@ -62,10 +67,66 @@ def conr(size: int, *, alpha: bool, precision: str, threads: int | None) -> Rend
     from livehead.models.engine import choose_setting
     from livehead.renderers.conr import ConrRenderer
 
-    network = imported_conr()
-    setting = choose_setting(cast("Precision", precision), ranges=False)
+    network, ranges = imported_conr(), kept_ranges()
+    setting = choose_setting(cast("Precision", precision), ranges=bool(ranges))
+    if setting.integer and not ranges:
+        raise ConfigError(
+            "when these weights were imported, int8 was not measured or too far from what they draw",
+            "use --precision bf16, or import them again",
+            subject=precision,
+        )
     torch.set_num_threads(threads or processor()[1])
-    return ConrRenderer(network, setting, size)
+    return ConrRenderer(network, setting, size, ranges=ranges)
+
+
+def kept_ranges() -> Ranges:
+    """What int8 needs to know of the imported networks; nothing where it is not to be used with them.
+
+    Raises: WeightsError.
+    """
+    library = Library()
+    _require(library)
+    return library.ranges(MODEL, (CHECKPOINT,)).get(MODEL, {})
+
+
+def measured_ranges(exact: ConrRenderer) -> Ranges:
+    """The same of the networks of a renderer in fp32, measured on the doll, seen from one side and from two."""
+    from livehead.commands.doll import doll_poses, doll_sheet
+    from livehead.models.quantize import observe
+
+    avatars = [exact.prepare(doll_sheet(turns)) for turns in _SIDES]
+
+    def run() -> None:
+        for avatar in avatars:
+            for pose in doll_poses()[::2]:
+                exact.render(avatar, pose)
+
+    return observe(exact.network, run)
+
+
+def calibrate(tell: Callable[[str], None]) -> bool:
+    """Measure what int8 needs to know of the imported networks, and keep it if int8 draws nearly what fp32 does;
+    False where it is not kept. ``tell`` gets a line before the work, which takes a minute, and one with its outcome."""
+    from livehead.commands.doll import doll_poses, doll_sheet
+    from livehead.metrics.image import psnr
+    from livehead.models import openvino
+    from livehead.models.engine import choose_setting
+    from livehead.perception.cutout import SIDE
+    from livehead.renderers.conr import ConrRenderer
+
+    if not openvino.available():
+        return False
+    tell(f"measuring what {MODEL} needs for int8")
+    network = imported_conr()
+    exact = ConrRenderer(network, choose_setting("fp32"), SIDE)
+    ranges = measured_ranges(exact)
+    rounded = ConrRenderer(network, choose_setting("int8"), SIDE, ranges=ranges)
+    avatar = exact.prepare(doll_sheet())
+    likeness = min(psnr(rounded.render(avatar, pose), exact.render(avatar, pose)) for pose in doll_poses()[1::2])
+    kept = likeness >= _LIKE
+    tell(f"int8 is {likeness:.0f} dB from fp32: " + ("it is used where it is quicker" if kept else "it is not used"))
+    Library().keep_ranges(MODEL, (CHECKPOINT,), {MODEL: ranges} if kept else {})
+    return kept
 
 
 def imported_conr() -> Conr:

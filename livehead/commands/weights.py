@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from livehead.commands import conr
 from livehead.commands.dagan import CHECKPOINTS, DEPTHS, calibrate
 from livehead.commands.options import say
 from livehead.errors import WeightsError
@@ -47,6 +48,8 @@ def _import(library: Library, name: str, files: list[Path], licence: str | None)
     for model, checkpoint in CHECKPOINTS.items():
         if name == checkpoint or name in DEPTHS:
             calibrate(model, say)
+    if name == conr.CHECKPOINT:
+        conr.calibrate(say)
 
 
 def _verify(library: Library, wanted: list[str]) -> int:

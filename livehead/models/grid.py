@@ -107,13 +107,21 @@ def warp_pixels(features: Tensor, flow: Tensor) -> Tensor:
     """
     batch, channels, height, width = features.shape
     groups = flow.shape[1] // 2
-    moves = flow.reshape(batch * groups, 2, height, width)
-    x = torch.arange(width, device=flow.device, dtype=torch.float32) + moves[:, 0]
-    y = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None] + moves[:, 1]
-    corners = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], dim=-1)
+    numbers, scale = _pixel_numbers(height, width, flow.device)
+    corners = (flow.reshape(batch * groups, 2, height, width) + numbers) * scale - 1
     shares = features.reshape(batch * groups, channels // groups, height, width)
-    sampled = F.grid_sample(shares, corners, mode="bilinear", padding_mode="border", align_corners=True)
+    places = corners.permute(0, 2, 3, 1)  # it is sampled as quickly plane by plane
+    sampled = F.grid_sample(shares, places, mode="bilinear", padding_mode="border", align_corners=True)
     return sampled.reshape(features.shape)
+
+
+@lru_cache(maxsize=16)
+def _pixel_numbers(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Every pixel's place (x, y) by its number [2, H, W], and what makes [0, 2] of such places [2, 1, 1]."""
+    with torch.inference_mode(mode=False):
+        x, y = (torch.arange(count, device=device, dtype=torch.float32) for count in (width, height))
+        scale = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], device=device)
+        return torch.stack(torch.meshgrid(x, y, indexing="xy")).contiguous(), scale[:, None, None]
 
 
 _GATHER_FROM = 8  # channels

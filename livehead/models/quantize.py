@@ -18,7 +18,7 @@ from torch import Tensor, nn
 Ranges = dict[str, tuple[float, float]]
 """Least and largest input of each convolution, by its name in the network. Zero is always between them."""
 
-ROUNDING = 2
+ROUNDING = 3
 """Of the way in which ``rounded`` rounds: what was compiled from another one is not used."""
 
 _PREFIX = "ranges."
@@ -38,7 +38,8 @@ def observe(network: nn.Module, run: Callable[[], None]) -> Ranges:
 
         return hook
 
-    convolutions = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    convolutions = [(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
     handles = [module.register_forward_pre_hook(note(name)) for name, module in convolutions]
     try:
         run()
@@ -76,11 +77,17 @@ class RoundedConv(nn.Module):
 
 
 class RoundedDoubling(nn.Module):
-    """The same of a transposed convolution."""
+    """The same of a transposed convolution.
+
+    Inputs of both signs have levels on both sides of zero, as many on each: of other ones the compiler makes no integer
+    arithmetic.
+    """
 
     def __init__(self, conv: nn.ConvTranspose2d, span: tuple[float, float]) -> None:
         super().__init__()
-        self.scale, self.zero = _levels(span)
+        low, high = span
+        self.lowest = -128 if low < 0 else 0
+        self.scale = max(-low / 128, high / 127 if low < 0 else high / 255, 1e-8)
         self.stride, self.padding = conv.stride, conv.padding
         weight = conv.weight.detach().float().contiguous()
         self.register_buffer("weight", weight)
@@ -89,10 +96,10 @@ class RoundedDoubling(nn.Module):
         self.register_buffer("zeros", torch.zeros(weight.shape[1], dtype=torch.int32))
 
     def extra_repr(self) -> str:
-        return f"scale={self.scale!r}, zero={self.zero}"
+        return f"scale={self.scale!r}, lowest={self.lowest}"
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, 0, 255)
+        x = torch.fake_quantize_per_tensor_affine(x, self.scale, 0, self.lowest, self.lowest + 255)
         weight = torch.fake_quantize_per_channel_affine(self.weight, self.steps, self.zeros, 1, -127, 127)
         return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding)
 

@@ -14,6 +14,7 @@ from livehead.frames import Image
 from livehead.models.conr.network import Conr, join_sheets
 from livehead.models.conr.shader import LEVELS, SheetCode
 from livehead.models.engine import Parts, Setting, prepare
+from livehead.models.quantize import Ranges
 from livehead.motion.keypoints import Array
 from livehead.motion.udp import UDP, UltraDensePose
 from livehead.perception.cutout import SIDE
@@ -21,10 +22,13 @@ from livehead.perception.sheet import CharacterSheet
 from livehead.perception.udp_detector import UdpDetector
 
 _EXACT = ("parser",)  # what it says of the sheet is said once, and everything depends on it
-_PARTS: Parts = {
-    "pose": lambda *maps: list(maps),
-    **{f"shader.decoder_blocks.{level}": lambda planes: planes for level in range(LEVELS)},
-    "decoder": lambda planes: planes,
+_FINE = ("norm1", "norm2", "conv_rgba.0")  # of the decoder: cheap, and what eight bits lose there is seen at once
+_POSE: Parts = {"pose": lambda *maps: list(maps)}
+_WHOLE: Parts = {**_POSE, "drawing": lambda picture: picture}
+_BLOCKS: Parts = {
+    **_POSE,
+    **{f"drawing.shader.decoder_blocks.{level}": lambda planes: planes for level in range(LEVELS)},
+    "drawing.decoder": lambda picture: picture,
 }
 
 
@@ -44,20 +48,29 @@ class ConrAvatar:
 class ConrRenderer:
     """Draws characters in ultra-dense poses: always RGBA with straight alpha, empty where a pose is.
 
-    ``size``: side of the output in pixels; the network's own is 256.
+    ``size``: side of the output in pixels; the network's own is 256. ``ranges``: for int8.
     """
 
-    def __init__(self, network: Conr, setting: Setting, size: int = 512) -> None:
+    def __init__(self, network: Conr, setting: Setting, size: int = 512, *, ranges: Ranges | None = None) -> None:
         self.size = size
         self.setting = setting
-        self._network = prepare(network, setting, _EXACT, _PARTS)
+        coarse = {name: span for name, span in (ranges or {}).items() if not name.endswith(_FINE)}
+        self._network = prepare(network, setting, _EXACT, _WHOLE if setting.integer else _BLOCKS, coarse)
         self.detector = UdpDetector(self._network.parser, setting)
+
+    @property
+    def network(self) -> Conr:
+        """As it was made ready for the setting."""
+        return self._network
 
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:
         """What a frame goes through, by name: for timing."""
-        blocks = {f"level{level}": block for level, block in enumerate(self._network.shader.decoder_blocks)}
-        return {"pose": self._network.pose, **blocks, "decoder": self._network.decoder}
+        pose, drawing = self._network.pose, self._network.drawing
+        if self.setting.integer:
+            return {"pose": pose, "drawing": drawing}
+        blocks = {f"level{level}": block for level, block in enumerate(drawing.shader.decoder_blocks)}
+        return {"pose": pose, **blocks, "decoder": drawing.decoder}
 
     @property
     def motion_sets(self) -> frozenset[str]:

@@ -65,6 +65,20 @@ def test_rounding_is_done_to_256_levels():
     assert 250 <= len(levels) <= 256
 
 
+@pytest.mark.parametrize("span", [(-1.0, 0.5), (0.0, 2.0)])
+def test_a_transposed_convolution_rounds_about_zero(span):
+    layer = nn.Sequential(nn.ConvTranspose2d(1, 1, 1, bias=False))
+    layer[0].weight.data.fill_(1.0)
+    x = torch.linspace(*span, 5000).view(1, 1, 1, -1)
+    with torch.no_grad():
+        ranges = observe(layer, lambda: layer(x))
+        found = rounded(layer, ranges)(x)
+        assert rounded(layer, ranges)(torch.zeros(1, 1, 1, 1)).item() == 0
+    assert ranges == {"0": span}
+    assert len(found.unique()) > 180
+    assert (found - x).abs().max() <= 1 / 127
+
+
 def test_rounding_leaves_the_given_network_alone(network):
     before = network.first
     rounded(network, {"first": (0.0, 1.0)})

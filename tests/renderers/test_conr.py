@@ -3,12 +3,14 @@ import pytest
 import torch
 
 from livehead.animator import Animator, Scene
+from livehead.config import HOME
 from livehead.drivers.replay import ReplayDriver
 from livehead.drivers.udp import UdpSequenceDriver
 from livehead.errors import ConfigError
 from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
 from livehead.interfaces import Inputs
 from livehead.models.engine import Setting, choose_setting
+from livehead.models.quantize import observe
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.udp import UltraDensePose
 from livehead.perception.cutout import visible_box, window_about
@@ -91,6 +93,23 @@ def test_half_precision_stays_near_the_exact_path(tiny_conr, renderer, avatar):
     pose = pose_of(AT_EASE)
     error = quick.render(avatar, pose).astype(int) - renderer.render(avatar, pose)
     assert 0 < np.sqrt(np.square(error).mean()) < 8
+
+
+def test_eight_bits_stay_near_the_exact_path_with_any_number_of_views(
+    tiny_conr, renderer, avatar, monkeypatch, tmp_path
+):
+    pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
+    monkeypatch.setenv(HOME, str(tmp_path))
+    stances = (AT_EASE, Stance(left=0.8))
+    ranges = observe(renderer.network, lambda: [renderer.render(avatar, pose_of(stance)) for stance in stances])
+    assert "drawing.shader.decoder_blocks.5.conv_last.2" in ranges, "transposed ones have ranges too"
+    quick = ConrRenderer(tiny_conr, choose_setting("int8"), 256, ranges=ranges)
+    assert set(quick.parts) == {"pose", "drawing"}
+    for who in (avatar, renderer.prepare(sheet_of(0))):
+        error = quick.render(who, pose_of(Stance(left=0.4))).astype(int) - renderer.render(
+            who, pose_of(Stance(left=0.4))
+        )
+        assert 0 < np.sqrt(np.square(error).mean()) < 6
 
 
 class _AsItIs:

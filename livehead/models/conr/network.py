@@ -12,7 +12,24 @@ from torch import Tensor, nn
 
 from livehead.models.conr.decoder import RgbaDecoder
 from livehead.models.conr.pyramid import TargetPoseEncoder, UdpParser
-from livehead.models.conr.shader import Shader, SheetCode, encode_sheet
+from livehead.models.conr.shader import LEVELS, Shader, SheetCode, encode_sheet
+
+
+class Drawing(nn.Module):
+    """What a frame costs: the views' agreement and the picture that is made of it. Takes and gives tensors only, so
+    that it can be compiled as a whole."""
+
+    def __init__(self, shader: Shader, decoder: RgbaDecoder) -> None:
+        super().__init__()
+        self.shader = shader
+        self.decoder = decoder
+
+    def forward(self, *known: Tensor) -> Tensor:
+        """``known``: a sheet's references, its features, and as many of the target, as ``Conr.draw`` has them. Gives
+        RGBA [B, 4, S, S] in [0, 1], float32, straight alpha."""
+        references, described = known[:LEVELS], known[LEVELS:]
+        features, target = described[: len(described) // 2], described[len(described) // 2 :]
+        return self.decoder(self.shader.agree(SheetCode(list(references), list(features)), target))
 
 
 class Conr(nn.Module):
@@ -22,8 +39,12 @@ class Conr(nn.Module):
         super().__init__()
         self.parser = parser
         self.pose = pose
-        self.shader = shader
-        self.decoder = decoder
+        self.drawing = Drawing(shader, decoder)
+
+    @property
+    def shader(self) -> Shader:
+        """The third of the four."""
+        return self.drawing.shader
 
     def encode(self, views: Tensor) -> SheetCode:
         """Of a sheet's ``views`` [B, V, 4, S, S], RGBA in [0, 1], colours times alpha.
@@ -39,7 +60,7 @@ class Conr(nn.Module):
 
     def draw(self, code: SheetCode, target: Sequence[Tensor]) -> Tensor:
         """RGBA [B, 4, S, S] in [0, 1], float32, straight alpha (the published picture is this, colours times alpha)."""
-        return self.decoder(self.shader.agree(code, target))
+        return self.drawing(*code.references, *code.features, *target)
 
     def forward(self, views: Tensor, pose: Tensor) -> Tensor:
         """As the published call: everything anew, the parser's own pose, which nobody asked for, included."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from livehead.models.conr.pyramid import resized
 from livehead.models.grid import warp_pixels
-from livehead.models.memory import interleaved, planar
+from livehead.models.memory import interleaved, planar, planar_parts
 
 LEVELS = 6
 _FLOWS = 32  # planes of a flow that moves sixteen shares of the channels, each its own way
@@ -131,8 +131,8 @@ class Shader(nn.Module):
 
     def agree(self, code: SheetCode, target: Sequence[Tensor]) -> Tensor:
         """As ``forward``, of what was made of the sheet before."""
-        *_, last = self.levels(code, target)
-        return last[1]
+        *_, (_, message) = self.levels(code, target)
+        return message
 
     def levels(self, code: SheetCode, target: Sequence[Tensor]) -> list[tuple[BlockOutput, Tensor]]:
         """Of each level what its block gave and the message that the views agreed on."""
@@ -150,7 +150,7 @@ class Shader(nn.Module):
         order = (views.flow, target, views.reference, views.feature, views.all_flow, views.all_reference)
         present = [part for part in (*order, views.message, views.local) if part is not None]
         given = self.decoder_blocks[level](interleaved(present, self.decoder_blocks[0].conv0[1].weight.dtype))
-        *planes, mask = planar(given).split(self.sizes.given(level), dim=1)
+        *planes, mask = planar_parts(given, self.sizes.given(level))
         return BlockOutput(*planes, torch.sigmoid(mask))
 
 
