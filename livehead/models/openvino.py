@@ -26,7 +26,7 @@ from livehead.models.quantize import ROUNDING, Ranges, rounded
 
 log = logging.getLogger(__name__)
 
-_FILES_AT_MOST = 32  # of a few megabytes each; those used longest ago go first
+_FILES_AT_MOST, _BYTES_AT_MOST = 32, 2**30  # those used longest ago go first
 
 
 def available() -> bool:
@@ -147,14 +147,17 @@ def _kept(core: Any, path: Path, hints: dict[str, Any]) -> Any:
 
 
 def _keep(path: Path, blob: bytes) -> None:
-    """Write ``blob`` so that no reader sees half of it, and drop the oldest files beyond ``_FILES_AT_MOST``."""
+    """Write ``blob`` so that no reader sees half of it, and drop the oldest files beyond what is kept at most."""
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(blob)
         os.replace(unfinished, path)
         by_age = sorted(path.parent.glob("*.blob"), key=lambda file: file.stat().st_mtime, reverse=True)
-        for file in by_age[_FILES_AT_MOST:]:
-            file.unlink(missing_ok=True)
+        taken = 0
+        for number, file in enumerate(by_age):
+            taken += file.stat().st_size
+            if number >= _FILES_AT_MOST or (taken > _BYTES_AT_MOST and file != path):
+                file.unlink(missing_ok=True)
     except OSError as error:
         log.warning("compiled networks cannot be kept in %s (%s)", path.parent, error)

@@ -30,7 +30,8 @@ def test_int8_is_for_weights_on_which_it_was_measured(imported):
         made("int8")
 
 
-def test_what_is_measured_at_import_is_kept_and_used(imported):
+def test_what_is_measured_at_import_is_kept_and_used(imported, monkeypatch):
+    monkeypatch.setattr(command, "_LIKE", 30.0)  # of networks eight planes wide
     said = []
     assert command.calibrate(said.append)
     assert "dB from fp32: it is used" in said[-1]

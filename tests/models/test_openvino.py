@@ -133,10 +133,11 @@ def test_a_folder_that_cannot_be_written_costs_a_log_line(network, inputs, home,
     assert "cannot be kept" in caplog.text
 
 
-def test_old_files_go(network, inputs, home, monkeypatch):
-    monkeypatch.setattr(openvino, "_FILES_AT_MOST", 2)
+@pytest.mark.parametrize(("limit", "most", "left"), [("_FILES_AT_MOST", 2, 2), ("_BYTES_AT_MOST", 1, 1)])
+def test_old_files_go(network, inputs, home, monkeypatch, limit, most, left):
+    monkeypatch.setattr(openvino, limit, most)
     compiled = OpenVinoPart(network, rebuild=Pair)
     with torch.inference_mode():
         for count in (1, 2, 3):
             compiled(*(x.expand(count, -1, -1, -1) for x in inputs))
-    assert len(list(home.glob("compiled/*.blob"))) == 2
+    assert len(list(home.glob("compiled/*.blob"))) == left
