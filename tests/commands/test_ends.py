@@ -28,10 +28,11 @@ def test_of_a_server_s_address_only_the_host_is_shown(spec: str, told: str) -> N
 
 
 def test_secrets_of_the_settings_are_masked_where_settings_are_written() -> None:
-    settings = parse(RunSettings, {"stream": {"whip_token": "secret", "stream_key": "secret"}})
-    assert settings.stream.whip_token.get_secret_value() == "secret"
-    assert "secret" not in settings.model_dump_json()
-    assert "secret" not in repr(settings)
+    ice = {"password": "hush-hush", "secret": "hush-hush"}
+    settings = parse(RunSettings, {"stream": {"whip_token": "hush-hush", "stream_key": "hush-hush", "ice": ice}})
+    assert settings.stream.whip_token.get_secret_value() == "hush-hush"
+    assert "hush-hush" not in settings.model_dump_json()
+    assert "hush-hush" not in repr(settings)
 
 
 @pytest.mark.parametrize("where", ["environment", "settings"])
