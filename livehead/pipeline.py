@@ -3,9 +3,8 @@
     capture -> newest frame -> estimate (thread) -> newest motion -> draw (thread) -> each sink's newest frame -> sink
     microphone -> ear (what the driver hears) and each sink's line of sound
 
-Estimating and drawing overlap on two threads, or take turns where cores are few. The newest frame wins everywhere,
-what is dropped is counted, and no frame travels upstream. A bad frame is counted and skipped; a sink that fails is
-closed alone.
+Estimating and drawing overlap on two threads. The newest frame wins everywhere, what is dropped is counted, and no
+frame travels upstream. A bad frame is counted and skipped; a sink that fails is closed alone.
 """
 
 from __future__ import annotations
@@ -69,8 +68,6 @@ class Pipeline:
     ``capture`` None means that the driver needs no camera: it is asked ``fps`` times a second. ``ear``: the driver
     listens to the microphone; while the camera then gives nothing, the frame clock goes on in its place.
     ``sound_out``: a sink that gets the microphone's sound and no pictures; when it fails, the run goes on without it.
-    ``overlap``: the next picture is looked at while this one is drawn. Where all cores are busy that only delays this
-    one; without it, the next look is at what is newest when this one is done.
     """
 
     def __init__(
@@ -85,7 +82,6 @@ class Pipeline:
         sound_out: Sink | None = None,
         governor: Governor | None = None,
         stats: Stats | None = None,
-        overlap: bool = True,
     ) -> None:
         self.stats = stats or Stats()
         self.first_sent = asyncio.Event()
@@ -100,9 +96,6 @@ class Pipeline:
         self._fps = fps
         self._frames: Latest[Inputs] = Latest()
         self._motions: Latest[_Estimated] = Latest()
-        self._overlap = overlap
-        self._may_look = asyncio.Event()
-        self._may_look.set()
         self._sources: list[asyncio.Task[None]] = []
         self._seen_ns = -NS  # when the camera gave its last picture
         self._stopping = False
@@ -209,7 +202,6 @@ class Pipeline:
     async def _estimate(self, worker: Worker) -> None:
         try:
             while True:
-                await self._may_look.wait()
                 try:
                     inputs = await self._frames.get()
                 except EndOfStream:
@@ -225,8 +217,6 @@ class Pipeline:
                     skip(self.stats, "estimate", error)
                     continue
                 self.stats.record("estimate", (end - start) / 1e6)
-                if not self._overlap:
-                    self._may_look.clear()
                 self._motions.put(_Estimated(call.result(), inputs.frame, (end - start) / 1e6, end))
         finally:
             self._count_drops("estimate", self._frames)
@@ -244,7 +234,6 @@ class Pipeline:
                 self.stats.record("wait_draw", (start - item.ready_ns) / 1e6)
                 call = await worker.attempt(self._performer.draw, item.motion)
                 draw_ms = (now_ns() - start) / 1e6
-                self._may_look.set()
                 error = call.exception()
                 if error is not None:
                     skip(self.stats, "draw", error)
@@ -255,7 +244,7 @@ class Pipeline:
                 frame = VideoFrame(call.result(), timeline.pts(captured_ns), TIME_BASE, captured_ns, attached)
                 for outlet in self._outlets:
                     outlet.video.put(frame)
-                self._govern(max(item.estimate_ms, draw_ms) if self._overlap else item.estimate_ms + draw_ms)
+                self._govern(max(item.estimate_ms, draw_ms))
         finally:
             self._count_drops("draw", self._motions)
             for outlet in self._all_outlets():

@@ -159,50 +159,6 @@ def test_estimating_and_drawing_have_a_thread_each_and_both_are_joined() -> None
     assert not [t for t in threading.enumerate() if t.name.startswith("livehead-")]
 
 
-class Exclusive(Echo):
-    """Tells how many calls were under way at most, and how old a frame was when it was looked at."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lock = threading.Lock()
-        self.busy = self.most = 0
-        self.ages_s: list[float] = []
-
-    def estimate(self, inputs: Inputs) -> Keypoints:
-        self.ages_s.append((now_ns() - inputs.now_ns) / 1e9)
-        self._work(2 * PERIOD_S)
-        return super().estimate(inputs)
-
-    def draw(self, motion: Keypoints) -> Image:
-        self._work(5 * PERIOD_S)
-        return super().draw(motion)
-
-    def _work(self, seconds: float) -> None:
-        with self.lock:
-            self.busy += 1
-            self.most = max(self.most, self.busy)
-        time.sleep(seconds)
-        with self.lock:
-            self.busy -= 1
-
-
-@pytest.mark.parametrize(("overlap", "most"), [(True, 2), (False, 1)])
-def test_looking_and_drawing_overlap_or_take_turns(overlap: bool, most: int) -> None:
-    performer, sink = Exclusive(), Keeping()
-    asyncio.run(Pipeline(Counting(60), performer, [sink], fps=100, overlap=overlap).run())
-    assert performer.most == most
-    assert len(sink.numbers) >= 5
-    assert sorted(performer.ages_s)[len(performer.ages_s) // 2] < 2 * PERIOD_S, "the newest frame is looked at"
-
-
-def test_turns_go_on_after_a_bad_frame_and_both_halves_count_for_the_governor() -> None:
-    performer, sink = Echo(bad_estimate={3}, bad_draw={5, 6}, cost_s=0.02), Keeping()
-    governor = Governor(Quality(512, 1, 100.0), 1.0)
-    asyncio.run(Pipeline(Counting(200), performer, [sink], fps=100, governor=governor, overlap=False).run())
-    assert max(sink.numbers) >= 190
-    assert performer.qualities
-
-
 def test_a_bad_frame_is_counted_and_skipped() -> None:
     sink = Keeping()
     pipeline = Pipeline(Counting(20), Echo(bad_estimate={3}, bad_draw={8, 9}), [sink], fps=100)

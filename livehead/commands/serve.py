@@ -27,12 +27,9 @@ from livehead.server.journal import FORMATS
 from livehead.server.listener import Listener
 from livehead.server.session import Ends, Limits, Terms
 from livehead.server.sessions import Sessions
-from livehead.stats import processor
 
 SIZE = (512, 512)
 """Of the picture, unless --size says otherwise."""
-
-_FEW_CORES = 2  # codecs, packets and often the browser take one: tracker and renderer share the other
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,9 +168,8 @@ def make_server(
 ) -> Studio:
     """The application around ``troupe``."""
     stream = settings.stream
-    overlap = processor()[1] > _FEW_CORES
     ice = ice_from(stream.ice)
-    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder, ice, overlap)
+    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder, ice)
     return Studio(Sessions(troupe, terms), access, CONSENT)
 
 

@@ -65,10 +65,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What all sessions of a server have in common: ``size`` is the rendered square's at full quality, in pixels.
-
-    ``overlap``: as ``Pipeline``'s.
-    """
+    """What all sessions of a server have in common: ``size`` is the rendered square's at full quality, in pixels."""
 
     fps: float
     size: int
@@ -76,7 +73,6 @@ class Terms:
     ends: Ends = Ends()
     encoder: EncoderChoice = "auto"
     ice: IceServers = NONE
-    overlap: bool = True
 
 
 class Session:
@@ -121,7 +117,6 @@ class Session:
             ear=SoundRing(on_gap=lambda: self.stats.count("sound.gaps")),
             governor=self.governor,
             stats=self.stats,
-            overlap=terms.overlap,
         )
         self.connections = Connections(
             number, self.broadcast, self.camera, self._microphone, most=terms.limits.viewers, ice=terms.ice
