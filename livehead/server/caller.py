@@ -33,9 +33,8 @@ class Address:
     http: str
 
     @classmethod
-    def parse(cls, url: str) -> Address:
-        """``wss://host[:port]``, or ``ws://`` on this machine. Raises: ConfigError."""
-        remedy = "write --render-at wss://HOST[:PORT]"
+    def parse(cls, url: str, remedy: str = "write --render-at wss://HOST[:PORT]") -> Address:
+        """``wss://host[:port]``, or ``ws://`` on this machine. Raises: ConfigError with that ``remedy``."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port

@@ -46,7 +46,7 @@ class Link:
             raise ConfigError("this is no viewer's link", remedy) from error
         if parts.scheme not in ("http", "https") or parts.path != "/watch" or not key:
             raise ConfigError("this is no viewer's link", remedy)
-        return cls(Address.parse(f"{'wss' if parts.scheme == 'https' else 'ws'}://{place}"), key)
+        return cls(Address.parse(f"{'wss' if parts.scheme == 'https' else 'ws'}://{place}", remedy), key)
 
 
 class Following:

@@ -3,9 +3,10 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -14,13 +15,17 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from livehead.commands.bench_webrtc import PassThrough
-from livehead.config import GainSettings
+from livehead.commands.performer import DRAWN
+from livehead.commands.players import Players
+from livehead.commands.serve import make_server
+from livehead.config import GainSettings, RunSettings
 from livehead.errors import NoFaceError
 from livehead.frames import Image
 from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.perception.portrait import Crop, Portrait
 from livehead.server.access import Access
 from livehead.server.app import Studio
+from livehead.server.caller import Address
 from livehead.server.listener import Listener
 from livehead.server.session import Limits, Terms
 from livehead.server.sessions import Sessions
@@ -30,6 +35,9 @@ from livehead.sinks.ice import NONE, IceServers, tune_addresses
 SIZE = (128, 96)
 FPS = 30.0
 TOKEN = "a token of twenty-four c"
+SETTINGS = RunSettings.model_validate(
+    {"model": "warp", "driver": "idle", "render_size": 128, "stream": {"size": (128, 128)}, "sinks": ("null",)}
+)
 
 
 def blank_portrait(name: str) -> Portrait:
@@ -169,3 +177,37 @@ class Client:
 
     async def close(self) -> None:
         await self.peer.close()
+
+
+class Served:
+    """``livehead serve`` on a thread, at a port that stays the same from start to start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = 0
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        troupe = Players(SETTINGS, DRAWN, self._folder)
+        self.studio = make_server(troupe, SETTINGS, Access(TOKEN), Limits())
+        self._listener = Listener(self.studio.application(), "127.0.0.1", self.port)
+        self.port = self._listener.port
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._listener.serve()))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._listener.stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    @property
+    def address(self) -> Address:
+        return Address.parse(f"ws://127.0.0.1:{self.port}")
+
+
+@pytest.fixture
+async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path))
+    server = await asyncio.to_thread(Served, tmp_path / "guests")
+    yield server
+    await asyncio.to_thread(server.stop)

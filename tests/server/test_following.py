@@ -24,18 +24,10 @@ from livehead.motion.wire import MotionWriter
 from livehead.server.caller import Address
 from livehead.server.following import Following, Link
 from tests.capture.conftest import rest
-from tests.server.conftest import TOKEN
-from tests.server.test_remote import PATIENCE_S, Relay, Served
+from tests.server.conftest import TOKEN, Served
+from tests.server.test_remote import PATIENCE_S, Relay
 
 STILL, ASIDE = Pose(), Pose(yaw=20.0, right=0.2)
-
-
-@pytest.fixture
-async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path))
-    server = await asyncio.to_thread(Served, tmp_path / "guests")
-    yield server
-    await asyncio.to_thread(server.stop)
 
 
 class Stranger:
@@ -169,6 +161,7 @@ def test_what_is_no_viewer_s_link_is_refused_without_its_key(link: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Link.parse(link)
     assert "abc" not in str(refused.value)
+    assert "--render-at" not in str(refused.value)
 
 
 async def test_the_command_line_draws_whom_it_follows(served: Served, tmp_path: Path) -> None:

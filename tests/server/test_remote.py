@@ -14,10 +14,7 @@ import numpy as np
 import pytest
 
 from livehead.commands.performer import DRAWN, own_portrait
-from livehead.commands.players import Players
 from livehead.commands.render_at import RemoteRun
-from livehead.commands.serve import make_server
-from livehead.config import RunSettings
 from livehead.drivers.idle import IdleDriver
 from livehead.errors import ConfigError, SourceError
 from livehead.frames import Image
@@ -25,53 +22,13 @@ from livehead.metrics.av_offset import offset_in_file
 from livehead.metrics.bursts import vowel_bursts, write_wav
 from livehead.motion.performance import Pose, Puppet
 from livehead.server import protocol
-from livehead.server.access import Access
 from livehead.server.caller import Address
-from livehead.server.listener import Listener
 from livehead.server.remote import RemoteStudio, Wishes
-from livehead.server.session import Limits
-from tests.server.conftest import TOKEN
+from tests.server.conftest import SETTINGS, TOKEN, Served
 
 IN_STEP_MS = 66  # two frames, for a busy machine
 PATIENCE_S = 40.0  # on a busy machine; alone it takes two seconds
-SETTINGS = RunSettings.model_validate(
-    {"model": "warp", "driver": "idle", "render_size": 128, "stream": {"size": (128, 128)}, "sinks": ("null",)}
-)
 PLAIN = Wishes(protocol.Settings())
-
-
-class Served:
-    """``livehead serve`` on a thread, at a port that stays the same from start to start."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = 0
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        troupe = Players(SETTINGS, DRAWN, self._folder)
-        self.studio = make_server(troupe, SETTINGS, Access(TOKEN), Limits())
-        self._listener = Listener(self.studio.application(), "127.0.0.1", self.port)
-        self.port = self._listener.port
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._listener.serve()))
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._listener.stop()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-
-    @property
-    def address(self) -> Address:
-        return Address.parse(f"ws://127.0.0.1:{self.port}")
-
-
-@pytest.fixture
-async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path))
-    server = await asyncio.to_thread(Served, tmp_path / "guests")
-    yield server
-    await asyncio.to_thread(server.stop)
 
 
 class Relay:
