@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
 
 from typing_extensions import TypeVar
 
@@ -91,11 +91,7 @@ class Animator(Generic[MotionT]):
         self._fade = CrossFade(fade_s)
         self._current = 0
         self._wanted = 0
-        self._track_every = 1
-        self._looked = 0
-        self._looked_ns = 0
         self._size = renderer.size
-        self._motion: MotionT | None = None
         self._picture: Image | None = None
         self._requests: deque[Callable[[], None]] = deque()
         self.frozen = False
@@ -112,24 +108,18 @@ class Animator(Generic[MotionT]):
         return tuple(self._scenes)
 
     def estimate(self, inputs: Inputs) -> MotionT:
-        """The performer's motion; with a lower tracking rate, every n-th call looks and the others repeat it."""
-        self._looked += 1
-        last = self._motion
-        if last is not None and self._looked % self._track_every:
-            captured_ns = last.captured_ns + inputs.now_ns - self._looked_ns
-            return cast(MotionT, replace(cast(Any, last), captured_ns=captured_ns))
+        """The performer's motion."""
         motion = self._driver.estimate(inputs)
-        self._motion, self._looked_ns = motion, inputs.now_ns
         if self._watch is not None:
             self._watch(motion)
         return motion
 
-    def draw(self, motion: MotionT) -> Image:
-        """The picture to send: uint8 [H, W, 3] RGB."""
+    def draw(self, motion: MotionT, moment_ns: int | None = None) -> Image:
+        """The picture to send: uint8 [H, W, 3] RGB. ``moment_ns``: of the picture, where ``motion`` is older."""
         self._prepare()
         if self.frozen and self._picture is not None:
             return self._picture
-        moved = self._moved(motion)
+        moved = self._moved(motion, motion.captured_ns if moment_ns is None else moment_ns)
         return self._finished(self._renderer.render(self._scenes[self._current].avatar, moved))
 
     def draw_many(self, motions: Sequence[MotionT]) -> list[Image]:
@@ -138,7 +128,7 @@ class Animator(Generic[MotionT]):
         if self.frozen and self._picture is not None:
             return [self._picture] * len(motions)
         avatar = self._scenes[self._current].avatar
-        pairs = [(avatar, self._moved(motion)) for motion in motions]
+        pairs = [(avatar, self._moved(motion, motion.captured_ns)) for motion in motions]
         return [self._finished(rendered) for rendered in self._renderer.render_many(pairs)]
 
     def _prepare(self) -> None:
@@ -154,10 +144,10 @@ class Animator(Generic[MotionT]):
         if self._renderer.size != self._size:
             self._renderer.size = self._size
 
-    def _moved(self, motion: MotionT) -> MotionT:
+    def _moved(self, motion: MotionT, moment_ns: int) -> MotionT:
         scene = self._scenes[self._current]
         live = scene.transfer.apply(motion) if motion.seen else motion
-        return scene.presence.apply(live, motion.captured_ns)
+        return scene.presence.apply(live, moment_ns)
 
     def _finished(self, rendered: Image) -> Image:
         picture = self._scenes[self._current].composition.compose(rendered)
@@ -180,4 +170,3 @@ class Animator(Generic[MotionT]):
     def set_quality(self, quality: Quality) -> None:
         """Take the governor's word from the next picture on. Callable from any thread."""
         self._size = quality.size
-        self._track_every = quality.track_every

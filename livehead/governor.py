@@ -32,12 +32,15 @@ class Quality:
 
 
 def ladder(best: Quality, *, tracks: bool = True) -> tuple[Quality, ...]:
-    """Best first, then smaller pictures, then half the tracking rate if it ``tracks``, then fewer frames a second."""
+    """Best first, then smaller pictures, then half the tracking rate if it ``tracks``, then fewer frames a second.
+
+    Of fewer frames each is tracked again: half of them make no more work than before, and no picture repeats motion.
+    """
     steps = [best]
     steps += [replace(best, size=size) for size in (best.size * 3 // 4, best.size // 2) if size >= 128]
     if tracks:
         steps.append(replace(steps[-1], track_every=2))
-    steps += [replace(steps[-1], fps=best.fps * share) for share in (2 / 3, 1 / 2)]
+    steps += [replace(steps[-1], track_every=1, fps=best.fps * share) for share in (2 / 3, 1 / 2)]
     return tuple(steps)
 
 

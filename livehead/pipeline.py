@@ -37,11 +37,14 @@ MotionT = TypeVar("MotionT", bound=Motion)
 
 
 class Performer(Protocol[MotionT]):
-    """What turns inputs into pictures: an ``Animator``. Each verb is called from one thread of its own."""
+    """What turns inputs into pictures: an ``Animator``. Each verb is called from one thread of its own.
+
+    ``draw``'s ``moment_ns`` is the picture's; that of the motion is before it where the motion is drawn once more.
+    """
 
     def estimate(self, inputs: Inputs) -> MotionT: ...
 
-    def draw(self, motion: MotionT) -> Image: ...
+    def draw(self, motion: MotionT, moment_ns: int, /) -> Image: ...
 
     def set_quality(self, quality: Quality) -> None: ...
 
@@ -49,9 +52,15 @@ class Performer(Protocol[MotionT]):
 @dataclass(frozen=True, slots=True)
 class _Estimated:
     motion: Motion
-    frame: VideoFrame | None
+    looked_at: Inputs
+    moment_ns: int
     estimate_ms: float
     ready_ns: int
+
+    def again(self, inputs: Inputs) -> _Estimated:
+        """The same motion at the moment of ``inputs``, which nobody looks at."""
+        moment_ns = self.motion.captured_ns + inputs.now_ns - self.looked_at.now_ns
+        return replace(self, moment_ns=moment_ns, estimate_ms=0.0, ready_ns=now_ns())
 
 
 class Ear(Protocol):
@@ -68,6 +77,7 @@ class Pipeline:
     ``capture`` None means that the driver needs no camera: it is asked ``fps`` times a second. ``ear``: the driver
     listens to the microphone; while the camera then gives nothing, the frame clock goes on in its place.
     ``sound_out``: a sink that gets the microphone's sound and no pictures; when it fails, the run goes on without it.
+    ``attended``: whether anybody takes the pictures; while nobody does, none is made.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class Pipeline:
         ear: Ear | None = None,
         sound_out: Sink | None = None,
         governor: Governor | None = None,
+        attended: Callable[[], bool] = lambda: True,
         stats: Stats | None = None,
     ) -> None:
         self.stats = stats or Stats()
@@ -93,6 +104,7 @@ class Pipeline:
         self._outlets = [Outlet(sink, self.stats, self.first_sent.set) for sink in sinks]
         self._sound_outlet = Outlet(sound_out, self.stats, self.first_sent.set) if sound_out else None
         self._governor = governor
+        self._attended = attended
         self._fps = fps
         self._frames: Latest[Inputs] = Latest()
         self._motions: Latest[_Estimated] = Latest()
@@ -174,7 +186,7 @@ class Pipeline:
             # the mean rate is held, not each distance: frames of a network come early and late in turn
             due_ns = max(due_ns, frame.captured_ns - period_ns) + period_ns
             self._seen_ns = now_ns()
-            self._frames.put(Inputs(frame=frame, audio=None, now_ns=frame.captured_ns))
+            self._ask(Inputs(frame=frame, audio=None, now_ns=frame.captured_ns))
 
     async def _tick(self) -> None:
         """The frame clock; silent while the camera gives pictures."""
@@ -183,7 +195,11 @@ class Pipeline:
             pacer.period_ns = round(NS / self._rate)
             slot_ns = await pacer.tick()
             if now_ns() - self._seen_ns > CAMERA_PATIENCE_NS:
-                self._frames.put(Inputs(frame=None, audio=None, now_ns=slot_ns))
+                self._ask(Inputs(frame=None, audio=None, now_ns=slot_ns))
+
+    def _ask(self, inputs: Inputs) -> None:
+        if self._attended():
+            self._frames.put(inputs)
 
     async def _listen(self, microphone: Capture) -> None:
         while True:
@@ -200,12 +216,18 @@ class Pipeline:
                     outlet.sound.put(frame)
 
     async def _estimate(self, worker: Worker) -> None:
+        last: _Estimated | None = None
+        again = 0  # times that it was drawn once more
         try:
             while True:
                 try:
                     inputs = await self._frames.get()
                 except EndOfStream:
                     return
+                if last is not None and again + 1 < self._track_every:
+                    again += 1
+                    self._motions.put(last.again(inputs))
+                    continue
                 start = now_ns()
                 self.stats.record("wait_estimate", (start - inputs.now_ns) / 1e6)
                 if self._ear is not None:
@@ -217,7 +239,9 @@ class Pipeline:
                     skip(self.stats, "estimate", error)
                     continue
                 self.stats.record("estimate", (end - start) / 1e6)
-                self._motions.put(_Estimated(call.result(), inputs.frame, (end - start) / 1e6, end))
+                motion = call.result()
+                last, again = _Estimated(motion, inputs, motion.captured_ns, (end - start) / 1e6, end), 0
+                self._motions.put(last)
         finally:
             self._count_drops("estimate", self._frames)
             self._motions.close()
@@ -232,16 +256,16 @@ class Pipeline:
                     return
                 start = now_ns()
                 self.stats.record("wait_draw", (start - item.ready_ns) / 1e6)
-                call = await worker.attempt(self._performer.draw, item.motion)
+                call = await worker.attempt(self._performer.draw, item.motion, item.moment_ns)
                 draw_ms = (now_ns() - start) / 1e6
                 error = call.exception()
                 if error is not None:
                     skip(self.stats, "draw", error)
                     continue
                 self.stats.record("draw", draw_ms)
-                attached = item.frame.attached if item.frame else {}
-                captured_ns = item.motion.captured_ns
-                frame = VideoFrame(call.result(), timeline.pts(captured_ns), TIME_BASE, captured_ns, attached)
+                looked_at, captured_ns = item.looked_at.frame, item.motion.captured_ns
+                attached = looked_at.attached if looked_at else {}
+                frame = VideoFrame(call.result(), timeline.pts(item.moment_ns), TIME_BASE, captured_ns, attached)
                 for outlet in self._outlets:
                     outlet.video.put(frame)
                 self._govern(max(item.estimate_ms, draw_ms))
@@ -259,6 +283,11 @@ class Pipeline:
     def _rate(self) -> float:
         """Frames a second that are wished for now."""
         return self._governor.quality.fps if self._governor else self._fps
+
+    @property
+    def _track_every(self) -> int:
+        """Every how manieth frame the performer is looked at."""
+        return self._governor.quality.track_every if self._governor else 1
 
     def _all_outlets(self) -> list[Outlet]:
         return self._outlets if self._sound_outlet is None else [*self._outlets, self._sound_outlet]

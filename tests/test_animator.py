@@ -18,16 +18,14 @@ FACE = np.load(__file__.replace("test_animator.py", "data/face.npz"))["points"]
 
 
 class Showing:
-    """A driver that gives what it is told and counts how often it looked."""
+    """A driver that gives what it is told."""
 
     motion_set = MESH478
 
     def __init__(self) -> None:
         self.motion = mesh_keypoints(FACE, 1.0, 0)
-        self.looked = 0
 
     def estimate(self, inputs: Inputs) -> Keypoints:
-        self.looked += 1
         return replace(self.motion, captured_ns=inputs.now_ns)
 
     def reset(self) -> None: ...
@@ -121,12 +119,17 @@ def test_a_face_never_seen_leaves_the_avatar_to_idle_motion() -> None:
         assert np.abs(renderer.given.value[0] - FACE[:, :2]).max() < 0.1
 
 
-def test_a_lower_tracking_rate_repeats_motion_with_the_new_time() -> None:
-    animator, driver, _ = build(50)
-    animator.set_quality(Quality(size=16, track_every=2, fps=30))
-    motions = [animator.estimate(at(33 * n)) for n in range(6)]
-    assert driver.looked == 4, "the first, then every other one"
-    assert [motion.captured_ns for motion in motions] == [33 * n * 10**6 for n in range(6)]
+def test_idle_motion_goes_on_where_a_motion_is_drawn_once_more() -> None:
+    animator, driver, renderer = build(50)
+    driver.motion = mesh_keypoints(np.zeros_like(FACE), 0.0, 0)
+    unseen = animator.estimate(at(0))
+    shown = []
+    for ms in (0, 400, 800):
+        animator.draw(unseen, ms * 10**6)
+        assert renderer.given is not None
+        shown.append(renderer.given.value)
+    assert not np.array_equal(shown[0], shown[1])
+    assert not np.array_equal(shown[1], shown[2])
 
 
 def test_quality_changes_the_size_from_the_next_picture_on() -> None:

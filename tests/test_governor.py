@@ -28,7 +28,11 @@ def test_quality_falls_by_size_then_tracking_then_rate() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert rates == sorted(rates, reverse=True)
     assert tracking.index(2) > sizes.index(256)
-    assert all(t == 2 for r, t in zip(rates, tracking, strict=True) if r < 30)
+    assert tracking.index(2) < next(n for n, rate in enumerate(rates) if rate < 30)
+
+
+def test_no_picture_repeats_motion_where_fewer_are_drawn() -> None:
+    assert {step.track_every for step in ladder(BEST) if step.fps < BEST.fps} == {1}
 
 
 def test_the_first_frames_are_not_judged() -> None:

@@ -84,16 +84,18 @@ class Echo:
     ) -> None:  # type: ignore[assignment]
         self.bad_estimate, self.bad_draw, self.cost_s = bad_estimate, bad_draw, cost_s
         self.qualities: list[Quality] = []
+        self.looked = 0
         self.threads: set[str] = set()
 
     def estimate(self, inputs: Inputs) -> Keypoints:
         number = int(inputs.frame.image[0, 0, 0]) if inputs.frame else 7
+        self.looked += 1
         if number in self.bad_estimate:
             raise ValueError(f"bad frame {number}")
         self.threads.add(threading.current_thread().name)
         return mesh_keypoints(np.full((478, 3), number, np.float32), 1.0, inputs.now_ns)
 
-    def draw(self, motion: Keypoints) -> Image:
+    def draw(self, motion: Keypoints, moment_ns: int) -> Image:
         number = int(motion.value[0, 0, 0])
         if number in self.bad_draw:
             raise ArithmeticError(f"bad picture {number}")
@@ -269,6 +271,32 @@ def test_a_missed_budget_reaches_the_performer() -> None:
     asyncio.run(Pipeline(Counting(80), performer, [Keeping()], fps=100, governor=governor).run())
     assert performer.qualities
     assert performer.qualities[0].size < 512
+
+
+def test_a_motion_that_is_drawn_once_more_keeps_the_time_and_the_code_of_what_was_looked_at() -> None:
+    performer, sink = Echo(), Keeping()
+    governor = Governor(Quality(512, 2, 100), budget_ms=1000)
+    asyncio.run(Pipeline(Counting(60), performer, [sink], fps=100, governor=governor).run())
+    codes = [frame.attached["code"] for frame in sink.video]
+    assert codes == sink.numbers, "that of the picture which the motion is of"
+    assert 20 <= performer.looked <= 30
+    assert len(sink.video) > 1.5 * performer.looked
+    for one, other in zip(sink.video, sink.video[1:], strict=False):
+        assert other.pts > one.pts
+        assert (other.captured_ns > one.captured_ns) == (other.attached != one.attached)
+
+
+@pytest.mark.parametrize("capture", [None, Counting(300)], ids=["frame clock", "camera"])
+async def test_while_nobody_takes_the_pictures_none_is_made(capture: Counting | None) -> None:
+    performer, there = Echo(), asyncio.Event()
+    pipeline = Pipeline(capture, performer, [Keeping()], fps=100, attended=there.is_set)
+    running = asyncio.create_task(pipeline.run())
+    await asyncio.sleep(0.3)
+    assert performer.looked == 0
+    there.set()
+    await asyncio.wait_for(pipeline.first_sent.wait(), 5)
+    pipeline.stop()
+    await running
 
 
 async def run_for(pipeline: Pipeline, seconds: float) -> None:

@@ -179,7 +179,7 @@ class PassThrough:
     def estimate(self, inputs: Inputs) -> _Seen:
         return _Seen(inputs.frame, inputs.now_ns)
 
-    def draw(self, motion: _Seen) -> Image:
+    def draw(self, motion: _Seen, moment_ns: int) -> Image:
         if motion.frame is not None:
             self._picture = np.asarray(cv2.resize(motion.frame.image[..., :3], self._size), np.uint8)
         return self._picture

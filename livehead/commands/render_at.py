@@ -121,7 +121,7 @@ class _Sending:
             self._watch(motion)
         return motion
 
-    def draw(self, motion: Keypoints) -> Image:
+    def draw(self, motion: Keypoints, moment_ns: int) -> Image:
         self._put(motion)
         return self._nothing
 
@@ -145,7 +145,7 @@ class _Showing:
     def estimate(self, inputs: Inputs) -> _Seen:
         return _Seen(inputs.frame, inputs.now_ns)
 
-    def draw(self, motion: _Seen) -> Image:
+    def draw(self, motion: _Seen, moment_ns: int) -> Image:
         assert motion.frame is not None
         return fitted(motion.frame.image[..., :3], self._size)
 

@@ -69,6 +69,7 @@ def measure_page(url: str, camera: Path, sound: Path, seconds: float) -> CameraT
         begin = float(tab.evaluate("(liveheadSound(), performance.now())"))
         time.sleep(seconds)
         seen = tab.evaluate("({...liveheadSeen, sound: liveheadSound()})")
+        leave(tab)
     page = _judge(seen, begin)
     try:
         delay = sound_delay_ms(seen["sound"])
@@ -91,6 +92,7 @@ def measure_jumps(url: str, camera: Path, sound: Path, poses: Sequence[int], sec
         tab.evaluate("(liveheadSeen.self.splice(0), liveheadSeen.avatar.splice(0), 0)")
         time.sleep(seconds)
         seen = tab.evaluate("liveheadSeen")
+        leave(tab)
     return agreement(seen, poses)
 
 
@@ -132,6 +134,12 @@ def join(tab: Tab) -> None:
     tab.until("liveheadSeen.avatar.length > 0", _FIRST_S)
     tab.until("document.getElementById('avatar').srcObject.getAudioTracks().length", _FIRST_S)
     tab.evaluate((folder / "page_sound.js").read_text(encoding="utf-8"))
+
+
+def leave(tab: Tab) -> None:
+    """End the call as who goes to another page does: a browser that is killed says no farewell. Raises: DeviceError."""
+    tab.call("Page.navigate", url="about:blank")
+    tab.until("location.href === 'about:blank'")
 
 
 def sound_delay_ms(heard: Sequence[Sequence[float]]) -> float:

@@ -17,6 +17,7 @@ from livehead.models import openvino, quantize
 from livehead.models.blocks import Up, relu
 from livehead.models.cuda_graph import CudaGraphPart
 from livehead.models.openvino import OpenVinoPart
+from livehead.models.traced import TracedPart
 
 log = logging.getLogger(__name__)
 
@@ -113,13 +114,16 @@ def prepare(
     parts: Parts | None = None,
     ranges: quantize.Ranges | None = None,
     floating: Mapping[str, Floating] | None = None,
+    *,
+    traced: Parts | None = None,
 ) -> ModuleT:
     """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
 
     Batch norms are folded into the convolutions before them; weights are laid out channels last, or on a processor with
     bf16 once and for all in the blocks that its matrix unit takes. ``parts`` are compiled where that helps: for eight
     bits, with the ``ranges`` of ``observe``, and as CUDA graphs. Those in ``floating`` have nothing in eight bits even
-    then: all their arithmetic is of that type ("bf16" where it is quick here, else "f32").
+    then: all their arithmetic is of that type ("bf16" where it is quick here, else "f32"). Those in ``traced`` are one
+    call into torch each on a processor.
     Raises: ConfigError for eight bits without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
@@ -137,6 +141,8 @@ def prepare(
             network = _replaced(network, name, _compiled(part, name, rebuild, ranges, (floating or {}).get(name)))
         elif setting.device.type == "cuda":
             network = _replaced(network, name, CudaGraphPart(part, rebuild))
+    for name, rebuild in (traced or {}).items() if setting.device.type == "cpu" else ():
+        network = _replaced(network, name, TracedPart(network.get_submodule(name), rebuild))
     if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
         _pack_convolutions(network)
     return network

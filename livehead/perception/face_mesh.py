@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
-from livehead.perception.startup import import_solutions, quiet
+from livehead.perception.startup import import_solutions, in_calling_thread, quiet
 
 _POINTS = 478
 _SURVEY_EVERY = 30  # frames between two looks at whether somebody else has come to the fore
@@ -53,15 +53,16 @@ class FaceMesh:
         self._rival_surveys = 0
         self._since_survey = 0
         with quiet():
-            self._graph = solutions.face_mesh.FaceMesh(
+            self._graph = in_calling_thread(solutions.face_mesh.FaceMesh)(
                 static_image_mode=static,
                 max_num_faces=max_faces if static else 1,
                 refine_landmarks=True,
                 min_detection_confidence=confidence,
                 min_tracking_confidence=confidence,
             )
-            self._survey = None if static else solutions.face_detection.FaceDetection(0, confidence)
-            # The graphs open on threads of their own, and talk there: wait for them inside the quiet block.
+            detection = in_calling_thread(solutions.face_detection.FaceDetection)
+            self._survey = None if static else detection(0, confidence)
+            # The graphs open when they are first called, and talk then: inside the quiet block.
             for graph in (self._graph, self._survey):
                 if graph is not None:
                     graph.process(np.zeros((64, 64, 3), np.uint8))

@@ -11,7 +11,7 @@ import numpy as np
 from livehead.frames import Image
 from livehead.motion.body import BODY25, BODY25_POINTS, BodyPose, Person
 from livehead.motion.keypoints import Array, to_pixels
-from livehead.perception.startup import import_solutions, quiet
+from livehead.perception.startup import import_solutions, in_calling_thread, quiet
 
 _FULL = 1  # the one of MediaPipe's three networks that its package contains
 _LONG_SIDE = 640  # pixels: the networks see 224 and 256
@@ -71,14 +71,14 @@ class PoseTracker:
         self._static = static
         self._silent = True  # native code still has first words to say
         with quiet():
-            self._graph = solutions.pose.Pose(
+            self._graph = in_calling_thread(solutions.pose.Pose)(
                 static_image_mode=static,
                 model_complexity=_FULL,
                 smooth_landmarks=False,  # what is smoothed here is not delayed twice
                 min_detection_confidence=confidence,
                 min_tracking_confidence=confidence,
             )
-            # The graph opens on threads of its own, and talks there: wait for it inside the quiet block.
+            # The graph opens when it is first called, and talks then: inside the quiet block.
             self._graph.process(np.zeros((64, 64, 3), np.uint8))
 
     def __enter__(self) -> PoseTracker:

@@ -1,4 +1,4 @@
-"""MediaPipe's start: faster than it wants to be, and quiet.
+"""MediaPipe's start: faster than it wants to be, quiet, and without threads that live frames would wait for.
 
 MediaPipe, TFLite and absl write to file descriptor 2 from C++, past ``sys.stderr`` and before any log level applies;
 importing MediaPipe imports pyplot for one plot that is never drawn here (0.5 s).
@@ -66,6 +66,25 @@ def import_solutions() -> Any:
             import mediapipe
 
         return mediapipe.solutions
+
+
+def in_calling_thread(solution: type[Any]) -> type[Any]:
+    """The class ``solution`` of MediaPipe's with graphs that compute in the thread which calls ``process``.
+
+    Those for one face do one thing after the other: a pool of threads makes them no quicker, but hands each frame over
+    twenty times, and where other work keeps the cores busy every time may have to wait for one.
+    """
+
+    class InCallingThread(solution):  # type: ignore[misc]
+        def _initialize_graph_interface(self, *args: Any, **kwargs: Any) -> Any:
+            config = super()._initialize_graph_interface(*args, **kwargs)
+            for executor in config.executor:
+                if not executor.name:  # the default one
+                    executor.type = "ApplicationThreadExecutor"
+                    executor.ClearField("options")
+            return config
+
+    return InCallingThread
 
 
 @contextmanager

@@ -14,7 +14,14 @@ import torch
 
 from livehead.errors import SourceError
 from livehead.frames import Image
-from livehead.models.dagan.compact import CompactGenerator, CompactOutput, SourceCode, build_compact, join_codes
+from livehead.models.dagan.compact import (
+    CompactGenerator,
+    CompactOutput,
+    Sight,
+    SourceCode,
+    build_compact,
+    join_codes,
+)
 from livehead.models.dagan.dense_motion import MotionMasks
 from livehead.models.dagan.prior import TorsoMotion
 from livehead.models.engine import Parts, Precision, Setting, choose_setting, prepare
@@ -33,11 +40,16 @@ _SIDE = 192  # of the picture that the network sees and generates: two cores dra
 _LESSER_SIDE = 128  # of the same where less is asked for than at first: half the time of the other, 0.2 dB below it
 _DENSITY = 2  # samples of the photo per pixel of output: linear samples of an enlarged photo stay sharp
 _MADE_UP = 0.7  # of the inside of a mouth that the photo shows closed, what is painted over what the network draws
-_GEOMETRY = ("surface", "prior")  # parts of the network that stay exact: half a pixel is lost in half precision
+_GEOMETRY = ("geometry",)  # parts of the network that stay exact: half a pixel is lost in half precision
 _PARTS: Parts = {
     "motion": MotionMasks,
     "decoder": lambda logits: logits,
 }  # what a frame costs, and what each of them returns
+_BETWEEN: Parts = {
+    "geometry": Sight,
+    "course": lambda flow: flow,
+    "carriage": lambda *warped: warped,
+}  # what lies around them: many small operations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +111,7 @@ class CompactRenderer:
         self.setting: Setting = choose_setting(precision)
         if network is None:
             network, ranges = _bundled()
-        self._network = prepare(network, self.setting, _GEOMETRY, _PARTS, ranges)
+        self._network = prepare(network, self.setting, _GEOMETRY, _PARTS, ranges, traced=_BETWEEN)
 
     @property
     def motion_sets(self) -> frozenset[str]:
@@ -109,7 +121,7 @@ class CompactRenderer:
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:
         """What a frame goes through, by name: for timing."""
-        return {name: self._network.get_submodule(name) for name in (*_GEOMETRY, *_PARTS)}
+        return {name: self._network.get_submodule(name) for name in (*_PARTS, *_BETWEEN)}
 
     @property
     def hardware(self) -> str:

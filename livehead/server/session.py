@@ -116,6 +116,7 @@ class Session:
             microphone=self._microphone,
             ear=SoundRing(on_gap=lambda: self.stats.count("sound.gaps")),
             governor=self.governor,
+            attended=self._attended,
             stats=self.stats,
         )
         self.connections = Connections(
@@ -146,6 +147,9 @@ class Session:
         if not self._leaving:
             self.reason, self._leaving = reason, True
         self._pipeline.stop()
+
+    def _attended(self) -> bool:
+        return self.connections.used or self.broadcast.receivers > 0 or self.recorder.recording
 
     def idle(self, now: int) -> bool:
         """Whether nobody has been connected for as long as the limits say."""

@@ -136,9 +136,9 @@ class Revue:
         self._watch(motion)
         return _Cue(stage, motion)
 
-    def draw(self, cue: _Cue) -> Image:
+    def draw(self, cue: _Cue, moment_ns: int) -> Image:
         if not self.frozen or self._picture is None:
-            self._picture = cue.stage.performer.draw(cue.motion)
+            self._picture = cue.stage.performer.draw(cue.motion, moment_ns)
         return self._picture
 
     def set_quality(self, quality: Quality) -> None:

@@ -39,7 +39,7 @@ class PassThrough:
     def estimate(self, inputs):
         return Passed(inputs.frame.image, inputs.now_ns)
 
-    def draw(self, motion):
+    def draw(self, motion, moment_ns):
         time.sleep(self._random.uniform(0.002, 0.012))
         return motion.image
 

@@ -44,8 +44,8 @@ _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 class Negative(PassThrough):
     """Shows the camera's picture with all colours turned round, so that nobody takes it for the camera itself."""
 
-    def draw(self, motion: object) -> Image:
-        return 255 - super().draw(motion)  # type: ignore[arg-type]
+    def draw(self, motion: object, moment_ns: int) -> Image:
+        return 255 - super().draw(motion, moment_ns)  # type: ignore[arg-type]
 
 
 class NegativeTroupe(MirrorTroupe):

@@ -18,7 +18,7 @@ from livehead.server import protocol
 from livehead.server.session import Session
 from livehead.server.stage import Choice, Stage
 from livehead.sinks.h264 import MAKERS, X264, Maker
-from tests.server.conftest import SIZE, MirrorTroupe, sessions
+from tests.server.conftest import SIZE, Client, MirrorTroupe, sessions
 
 IDLE = protocol.Settings(driver="idle")
 PHOTO = np.full((8, 8, 3), 200, np.uint8)
@@ -85,6 +85,21 @@ async def test_hardware_encoders_are_tried_when_the_server_starts_and_not_again_
         session.broadcast.video_lane("H264")
         await until(lambda: session.stats.counts().get("encoded", 0) > 0)
         assert len(tried) == 1
+
+
+async def test_a_session_that_everybody_has_left_draws_nothing() -> None:
+    async with sessions() as running:
+        session, client = await running.open(), Client()
+        _, viewer = await session.watch(await client.offer())
+        await until(lambda: session.stats.counts().get("encoded", 0) > 3)
+        await client.close()
+        await session.connections.leave(viewer)
+        await asyncio.sleep(0.3)
+        drawn = len(session.stats.recent("draw", 1000))
+        await asyncio.sleep(0.5)
+        assert len(session.stats.recent("draw", 1000)) == drawn
+        session.broadcast.video_lane("H264")
+        await until(lambda: len(session.stats.recent("draw", 1000)) > drawn)
 
 
 async def test_memory_goes_back_when_the_last_session_has_ended_and_not_while_one_runs(

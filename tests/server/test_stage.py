@@ -28,7 +28,7 @@ class Shade:
     def estimate(self, inputs: Inputs) -> "Shade":
         return self
 
-    def draw(self, motion: "Shade") -> Image:
+    def draw(self, motion: "Shade", moment_ns: int) -> Image:
         assert motion is self, "a motion of another stage"
         self.shade += 1
         return np.full((2, 2, 3), self.shade, np.uint8)
@@ -49,8 +49,8 @@ def test_a_motion_is_drawn_by_the_stage_that_it_was_estimated_for() -> None:
     before = revue.estimate(INPUTS)
     revue.change(other)
     after = revue.estimate(INPUTS)
-    assert revue.draw(before).mean() == 11
-    assert revue.draw(after).mean() == 101
+    assert revue.draw(before, 0).mean() == 11
+    assert revue.draw(after, 0).mean() == 101
 
 
 def test_the_stage_before_is_closed_once_the_next_one_plays_and_the_last_at_the_end() -> None:
@@ -67,12 +67,12 @@ def test_the_stage_before_is_closed_once_the_next_one_plays_and_the_last_at_the_
 
 def test_a_held_picture_is_held_across_a_change_of_stage() -> None:
     revue = Revue(Shade(10))
-    revue.draw(revue.estimate(INPUTS))
+    revue.draw(revue.estimate(INPUTS), 0)
     revue.frozen = True
     revue.change(Shade(100))
-    assert revue.draw(revue.estimate(INPUTS)).mean() == 11
+    assert revue.draw(revue.estimate(INPUTS), 0).mean() == 11
     revue.frozen = False
-    assert revue.draw(revue.estimate(INPUTS)).mean() == 101
+    assert revue.draw(revue.estimate(INPUTS), 0).mean() == 101
 
 
 def test_the_governor_s_word_goes_on_to_the_next_stage() -> None:

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from livehead.models.blocks import Hourglass, Res, Same, relu
 from livehead.models.dagan.attention import CrossModalAttention
 from livehead.models.dagan.dense_motion import DenseMotion, blend
-from livehead.models.dagan.prior import CANDIDATES, TORSO, HeadPrior, MotionPrior, TorsoMotion
-from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface, SurfaceMap
+from livehead.models.dagan.prior import CANDIDATES, TORSO, HeadPrior, TorsoMotion
+from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface
 from livehead.models.grid import resize_flow, warp
 
 BLEND_PLANES = slice(12, 16)
@@ -80,6 +80,20 @@ class MotionField(NamedTuple):
     mask: Tensor
 
 
+class Sight(NamedTuple):
+    """What is known of a motion before a network has looked.
+
+    ``seen`` [B, 45 + 2 layers, S/4, S/4]: what the motion network is to look at; ``logits`` and ``displacements``: the
+    prior; ``planes`` [B, 12, S/2, S/2] and ``skin_flow`` [B, S/2, S/2, 2]: the skin's.
+    """
+
+    seen: Tensor
+    logits: Tensor
+    displacements: Tensor
+    planes: Tensor
+    skin_flow: Tensor
+
+
 class CompactOutput(NamedTuple):
     """``warped`` and ``generated`` [B, 3, S, S] RGB in [0, 1]; ``alpha`` [B, 1, S, S]: the warped photo's share."""
 
@@ -129,6 +143,57 @@ class SourceEncoder(nn.Module):
         layers, told = self.reader(x)
         middle = self.second(self.first(x))
         return layers, middle, self.fourth(self.third(F.pixel_unshuffle(middle, 2))) + told
+
+
+class Geometry(nn.Module):
+    """What meshes alone tell; no weights. It takes and returns tensors only."""
+
+    def __init__(self, surface: FaceSurface, prior: HeadPrior) -> None:
+        super().__init__()
+        self.surface = surface
+        self.prior = prior
+
+    def forward(self, card: Tensor, points: Tensor, driving: Tensor, *torso: Tensor) -> Sight:
+        """A source's ``card`` and mesh [B, 478, 3], a driving mesh and the three tensors of a ``TorsoMotion``."""
+        height, width = card.shape[2:]
+        driven = TorsoMotion(*torso)
+        skin = self.surface(driving, points, 2 * height)
+        planes = F.avg_pool2d(skin.planes, 2)
+        prior = self.prior(driving, points, planes[:, :1], driven)
+        guess = torch.softmax(prior.logits, dim=1)
+        near = resize_flow(skin.flow, height, width) * guess[:, -1, :, :, None]
+        moved = warp(card, blend(guess[:, :-1], prior.displacements) + near)  # differentiable in the layers
+        everywhere = torch.ones_like(guess[:, :1])
+        turned, leant = (
+            warp(card[:, :4], blend(everywhere, prior.displacements[:, which : which + 1])) for which in (1, TORSO)
+        )
+        known = everywhere * driven.known[:, None, None, None]
+        seen = torch.cat([card, moved, turned, planes, leant, known], dim=1)
+        return Sight(seen, prior.logits, prior.displacements, skin.planes, skin.flow)
+
+
+class Course(nn.Module):
+    """The flow that masks choose; no weights."""
+
+    def forward(self, mask: Tensor, residual: Tensor, displacements: Tensor, skin_flow: Tensor) -> Tensor:
+        """Of a ``MotionMasks`` and a ``Sight``: [B, S/2, S/2, 2]."""
+        height, width = skin_flow.shape[1:3]
+        rest = blend(mask[:, :-1], displacements) + residual
+        share = F.interpolate(mask[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
+        return resize_flow(rest, height, width) + share.movedim(1, -1) * skin_flow
+
+
+class Carriage(nn.Module):
+    """A source along a flow; no weights."""
+
+    def forward(self, image: Tensor, middle: Tensor, coarse: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The three of a ``SourceCode``, each along ``flow`` [B, S/2, S/2, 2]."""
+        side = image.shape[-1]
+        return (
+            warp(image, resize_flow(flow, side, side)),
+            warp(middle, resize_flow(flow, side // 4, side // 4)),
+            warp(coarse, resize_flow(flow, side // 8, side // 8)),
+        )
 
 
 class Decoder(nn.Module):
@@ -184,60 +249,35 @@ class Decoder(nn.Module):
 class CompactGenerator(nn.Module):
     """The whole model; parts are injected by ``build_compact``."""
 
-    def __init__(
-        self, surface: FaceSurface, prior: HeadPrior, encoder: SourceEncoder, motion: DenseMotion, decoder: Decoder
-    ) -> None:
+    def __init__(self, geometry: Geometry, encoder: SourceEncoder, motion: DenseMotion, decoder: Decoder) -> None:
         super().__init__()
-        self.surface = surface
-        self.prior = prior
+        self.geometry = geometry
         self.encoder = encoder
         self.motion = motion
+        self.course = Course()
+        self.carriage = Carriage()
         self.decoder = decoder
 
     def encode(self, image: Tensor, mask: Tensor, points: Tensor) -> SourceCode:
         """Source ``image`` [B, 3, S, S] RGB in [0, 1], person ``mask`` [B, 1, S, S] in [0, 1], mesh [B, 478, 3]."""
         side = image.shape[-1]
         seen = torch.cat([image, mask], dim=1) - 0.5
-        mesh = self.surface.card(points, side // 4)
+        mesh = self.geometry.surface.card(points, side // 4)
         layers, middle, coarse = self.encoder(seen, mesh)
         card = torch.cat([F.avg_pool2d(seen, 4), mesh, layers.to(mesh.dtype)], dim=1)
         return SourceCode(image, points, card, middle, coarse, self.decoder.attention.remember(F.avg_pool2d(coarse, 2)))
 
     def move(self, source: SourceCode, driving: Tensor, torso: TorsoMotion | None = None) -> MotionField:
         """Where everything goes for a driving mesh [B, 478, 3] and what is known of the torso."""
-        height, width = source.card.shape[2:]
-        skin = self.surface(driving, source.points, 2 * height)
-        seen, prior = self.look(source, driving, skin, TorsoMotion.unknown(driving) if torso is None else torso)
-        masks = self.motion(seen, prior.logits)
-        rest = blend(masks.mask[:, :-1], prior.displacements) + masks.residual
-        share = F.interpolate(masks.mask[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
-        flow = resize_flow(rest, 2 * height, 2 * width) + share.movedim(1, -1) * skin.flow
-        return MotionField(flow, masks.occlusion, skin.planes, masks.mask)
-
-    def look(
-        self, source: SourceCode, driving: Tensor, skin: SurfaceMap, torso: TorsoMotion
-    ) -> tuple[Tensor, MotionPrior]:
-        """What the motion network sees [B, 45 + 2 layers, S/4, S/4], and the prior."""
-        height, width = source.card.shape[2:]
-        planes = F.avg_pool2d(skin.planes, 2)
-        prior = self.prior(driving, source.points, planes[:, :1], torso)
-        guess = torch.softmax(prior.logits, dim=1)
-        near = resize_flow(skin.flow, height, width) * guess[:, -1, :, :, None]
-        moved = warp(source.card, blend(guess[:, :-1], prior.displacements) + near)  # differentiable in the layers
-        everywhere = torch.ones_like(guess[:, :1])
-        turned, leant = (
-            warp(source.card[:, :4], blend(everywhere, prior.displacements[:, which : which + 1]))
-            for which in (1, TORSO)
-        )
-        known = everywhere * torso.known[:, None, None, None]
-        return torch.cat([source.card, moved, turned, planes, leant, known], dim=1), prior
+        known = TorsoMotion.unknown(driving) if torso is None else torso
+        sight = self.geometry(source.card, source.points, driving, *known)
+        masks = self.motion(sight.seen, sight.logits)
+        flow = self.course(masks.mask, masks.residual, sight.displacements, sight.skin_flow)
+        return MotionField(flow, masks.occlusion, sight.planes, masks.mask)
 
     def paint(self, source: SourceCode, field: MotionField) -> CompactOutput:
         """Draw the source along a motion field."""
-        side = source.image.shape[-1]
-        warped = warp(source.image, resize_flow(field.flow, side, side))
-        middle = warp(source.middle, resize_flow(field.flow, side // 4, side // 4))
-        coarse = warp(source.coarse, resize_flow(field.flow, side // 8, side // 8))
+        warped, middle, coarse = self.carriage(source.image, source.middle, source.coarse, field.flow)
         logits = self.decoder(middle, coarse, warped, field.occlusion, field.surface, *source.memory)
         planes = torch.sigmoid(logits.float())
         generated, alpha = planes[:, :3], planes[:, 3:]
@@ -267,8 +307,7 @@ def build_compact(sizes: CompactSizes | None = None) -> CompactGenerator:
     hourglass = Hourglass(seen, sizes.motion, sizes.motion_largest, sizes.motion_depth)
     attention = CrossModalAttention(sizes.attention, sizes.coarse, sizes.attention)
     return CompactGenerator(
-        FaceSurface(),
-        HeadPrior(),
+        Geometry(FaceSurface(), HeadPrior()),
         SourceEncoder(sizes, SourceReader(sizes)),
         DenseMotion(hourglass, CANDIDATES, occlusions=2, kernel=3, corrects=True),
         Decoder(sizes, attention),

@@ -43,12 +43,11 @@ def test_the_untrained_flow_is_the_priors(network, source):
     with torch.no_grad():
         code = network.encode(image, mask, points)
         field = network.move(code, moved(points))
-        skin = network.surface(moved(points), points, SIDE // 2)
-        _, prior = network.look(code, moved(points), skin, TorsoMotion.unknown(points))
+        prior = network.geometry(code.card, code.points, moved(points), *TorsoMotion.unknown(points))
         guess = torch.softmax(prior.logits, dim=1)
         rest = resize_flow(blend(guess[:, :-1], prior.displacements), SIDE // 2, SIDE // 2)
         share = F.interpolate(guess[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
-    assert torch.allclose(field.flow, rest + share.movedim(1, -1) * skin.flow, atol=1e-6)
+    assert torch.allclose(field.flow, rest + share.movedim(1, -1) * prior.skin_flow, atol=1e-6)
 
 
 def test_before_training_the_output_is_nearly_the_warped_photo(network, source):
