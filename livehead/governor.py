@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 
 WARM_UP = 30  # frames not judged: the first ones load code and caches
 FALL_AFTER = 20  # frames over budget until quality falls
-RISE_AFTER_NS = 4 * NS  # time with room until quality rises again
+TRIAL = 8  # the same, just after it has risen: an attempt that fails should hardly be seen
+RISE_AFTER_NS = 4 * NS  # time with room until quality rises again; for so long it then is on trial
 RISE_ROOM = 0.65  # share of the budget that must suffice before quality rises
 PATIENCE_LIMIT = 16  # at most so many times RISE_AFTER_NS between attempts that failed
 
@@ -73,7 +74,8 @@ class Governor:
         if self._seen <= WARM_UP:
             return None
         self._recent.append(busy_ms)
-        if len(self._recent) < FALL_AFTER:
+        on_trial = self._rose_ns is not None and now_ns - self._rose_ns < RISE_AFTER_NS
+        if len(self._recent) < (TRIAL if on_trial else FALL_AFTER):
             return None
         median = statistics.median(self._recent)
         budget = self.budget_ms * self.steps[0].fps / self.quality.fps

@@ -1,5 +1,5 @@
 from livehead.clock import NS
-from livehead.governor import FALL_AFTER, RISE_AFTER_NS, WARM_UP, Governor, Quality, ladder
+from livehead.governor import FALL_AFTER, RISE_AFTER_NS, TRIAL, WARM_UP, Governor, Quality, ladder
 
 BEST = Quality(size=512, track_every=1, fps=30)
 FRAME_NS = NS // 30
@@ -57,6 +57,19 @@ def test_a_missed_budget_lowers_the_size_and_room_brings_it_back() -> None:
 def test_a_busy_machine_counts_as_a_missed_budget() -> None:
     machine = Machine(Governor(BEST, budget_ms=33, machine_share=0.5))
     assert machine.frames(WARM_UP + FALL_AFTER, busy_ms=5, share=0.8) != []
+
+
+def test_an_attempt_that_fails_is_given_up_sooner_than_what_held_for_long() -> None:
+    machine = Machine(Governor(BEST, budget_ms=33))
+    machine.frames(WARM_UP + FALL_AFTER, busy_ms=40)
+    while machine.governor.quality.size < 512:
+        machine.frames(1, busy_ms=12)
+    assert machine.frames(TRIAL - 1, busy_ms=40) == []
+    assert [q.size for q in machine.frames(1, busy_ms=40)] == [384]
+    while machine.governor.quality.size < 512:
+        machine.frames(1, busy_ms=12)
+    machine.frames(RISE_AFTER_NS // FRAME_NS + 1, busy_ms=12)
+    assert machine.frames(TRIAL, busy_ms=40) == []
 
 
 def test_attempts_that_fail_become_rarer() -> None:
