@@ -84,7 +84,7 @@ class OpenVinoPart(CompiledPart):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": self._between,
             "INFERENCE_NUM_THREADS": self._threads,
-            "ENABLE_CPU_PINNING": False,
+            "ENABLE_CPU_PINNING": False,  # it would compute on the same core as every other process that uses OpenVINO
         }
         made_from = [_digest(self.part), sorted(self._ranges.items()), ROUNDING] if self._ranges else _digest(self.part)
         circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, made_from]

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from livehead.models.compiled import CompiledPart, tensors_of
 
-_SPECIALISING = 2  # calls after a trace that torch spends on making it quicker
-
 
 class TracedPart(CompiledPart):
     """``part``, without gradients, traced once for every set of shapes and types that it is called with."""
@@ -29,14 +27,12 @@ class TracedPart(CompiledPart):
         key = tuple((x.shape, x.dtype) for x in inputs)
         if key not in self._traces:
             self._traces[key] = self._trace(inputs)
-        return tensors_of(self._traces[key](*inputs))
+        with torch.jit.optimized_execution(False):  # it would take ten times as long at first, and no less later
+            return tensors_of(self._traces[key](*inputs))
 
     def _trace(self, inputs: tuple[Tensor, ...]) -> Any:
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             examples = tuple(x.clone() for x in inputs)
-            traced = torch.jit.trace(self.part, examples, check_trace=False)
-            for _ in range(_SPECIALISING):
-                traced(*examples)
-        return traced
+            return torch.jit.trace(self.part, examples, check_trace=False)

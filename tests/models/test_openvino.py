@@ -57,6 +57,15 @@ def test_a_compiled_part_computes_and_returns_what_the_part_does(network, inputs
     assert torch.allclose(got.half, expected.half, atol=1e-4)
 
 
+def test_no_core_is_the_only_one_that_it_computes_on(network, inputs):
+    """Else it waits for that one while others are free, as do all processes of the machine that use OpenVINO."""
+    part = OpenVinoPart(network)
+    with torch.inference_mode():
+        part(*inputs)
+    [request] = part._requests.values()
+    assert request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_it_takes_other_shapes_and_memory_formats(network, inputs):
     compiled = OpenVinoPart(network, rebuild=Pair)
     x, y = (torch.cat([i, -i]).contiguous(memory_format=torch.channels_last) for i in inputs)
