@@ -123,11 +123,12 @@ def prepare(
     bf16 once and for all in the blocks that its matrix unit takes. ``parts`` are compiled where that helps: for eight
     bits, with the ``ranges`` of ``observe``, and as CUDA graphs. Those in ``floating`` have nothing in eight bits even
     then: all their arithmetic is of that type ("bf16" where it is quick here, else "f32"). Those in ``traced`` are one
-    call into torch each on a processor.
+    call into torch each on a processor, but for fp32.
     Raises: ConfigError for eight bits without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
-    if setting.device.type == "cpu" and setting.precision != "fp32":  # there the network stays as it was published
+    quick = setting.device.type == "cpu" and setting.precision != "fp32"  # there the network stays as it was published
+    if quick:
         merge_doublings(network)
     if setting.integer and not ranges:
         raise ConfigError("these weights have no ranges for int8", "export them anew, or use --precision bf16")
@@ -141,7 +142,7 @@ def prepare(
             network = _replaced(network, name, _compiled(part, name, rebuild, ranges, (floating or {}).get(name)))
         elif setting.device.type == "cuda":
             network = _replaced(network, name, CudaGraphPart(part, rebuild))
-    for name, rebuild in (traced or {}).items() if setting.device.type == "cpu" else ():
+    for name, rebuild in (traced or {}).items() if quick else ():
         network = _replaced(network, name, TracedPart(network.get_submodule(name), rebuild))
     if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
         _pack_convolutions(network)

@@ -7,8 +7,10 @@ from torch import nn
 from livehead.models.dagan.compact import Sight, build_compact
 from livehead.models.dagan.prior import TorsoMotion
 from livehead.models.dagan.surface import mean_face
-from livehead.models.engine import choose_setting, prepare
+from livehead.models.engine import Setting, choose_setting, prepare
 from livehead.models.traced import TracedPart
+
+QUICK = Setting(torch.device("cpu"), torch.bfloat16, "processor")
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,11 @@ def test_what_else_a_traced_part_has_is_there_as_before(geometry):
     assert card.shape == (1, 8, 16, 16)
 
 
-def test_named_parts_are_traced_on_a_processor():
+def test_named_parts_are_traced_on_a_processor_but_for_the_exact_path():
     network = build_compact()
-    ready = prepare(network, choose_setting("fp32"), traced={"geometry": Sight})
-    assert isinstance(ready.geometry, TracedPart) == (choose_setting("fp32").device.type == "cpu")
+    for setting, traced in ((QUICK, True), (choose_setting("fp32"), False)):
+        ready = prepare(network, setting, ("geometry",), traced={"geometry": Sight})
+        assert isinstance(ready.geometry, TracedPart) == traced
     assert not isinstance(network.geometry, TracedPart)
 
 
