@@ -17,7 +17,7 @@ from livehead.errors import ProtocolError
 from livehead.server.route import Route, goes_on
 from livehead.server.tuning import hint_start_bitrate, tune_receiver
 from livehead.sinks.encoding import Codec
-from livehead.sinks.ice import NONE, IceServers, take_candidates, tune_addresses
+from livehead.sinks.ice import NONE, IceServers, take_candidates, tune_addresses, without_false_ports
 from livehead.sinks.sending import (
     UNREADABLE,
     agree_on_playout_delay,
@@ -194,12 +194,12 @@ def _parts(offer: str) -> list[MediaDescription]:
 
 
 def _reachable(offer: str) -> str:
-    """``offer`` without the names that only multicast DNS resolves, and with few addresses.
+    """``offer`` without the names that only multicast DNS resolves and the ports that no address has, and with few.
 
     Asking the network for a name takes a second and would be done at a stranger's wish. A browser that hides its
     addresses behind such names reaches ours, and is answered where it calls from.
     """
-    lines = [line for line in offer.splitlines() if line.strip()]
+    lines = [line for line in without_false_ports(offer).splitlines() if line.strip()]
     candidates = [line for line in lines if line.startswith("a=candidate:")]
     taken = {line for line in candidates if ".local " not in line.lower()}
     taken = {line for line in candidates if line in taken and candidates.index(line) < _CANDIDATES}

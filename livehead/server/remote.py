@@ -31,7 +31,7 @@ from livehead.motion.wire import MotionWriter
 from livehead.server import protocol
 from livehead.server.caller import LOST, Address, asked, call, say, text, untrusted
 from livehead.server.tuning import tune_receiver
-from livehead.sinks.ice import IceServers, tune_addresses
+from livehead.sinks.ice import IceServers, tune_addresses, without_false_ports
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class _Picture:
     async def take(self, answer: str) -> None:
         """Raises: ProtocolError."""
         try:
-            await self._peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+            await self._peer.setRemoteDescription(RTCSessionDescription(without_false_ports(answer), "answer"))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
             raise ProtocolError("the server's answer is not WebRTC's", "update livehead at both ends") from error
 

@@ -99,6 +99,24 @@ def tune_addresses(transceiver: RTCRtpTransceiver) -> None:
     gather_quickly(transceiver.receiver.transport.transport.iceGatherer._connection)
 
 
+def without_false_ports(sdp: str) -> str:
+    """``sdp`` without addresses whose port there cannot be: a call to one of them would end the socket for all others.
+
+    What is no candidate at all stays, for whoever takes the description to refuse.
+    """
+    return "".join(line for line in sdp.splitlines(keepends=True) if not _false_port(line))
+
+
+def _false_port(line: str) -> bool:
+    if not line.startswith("a=candidate:"):
+        return False
+    try:
+        port = int(line.split(":", 1)[1].split()[5])
+    except (ValueError, IndexError):
+        return False
+    return not 0 < port < 2**16
+
+
 async def take_candidates(transceiver: RTCRtpTransceiver, parts: Sequence[MediaDescription]) -> None:
     """Let a bundled connection know the addresses of all ``parts`` of a foreign description; before it takes that.
 

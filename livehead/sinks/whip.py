@@ -22,7 +22,7 @@ from livehead.concurrency import Worker
 from livehead.errors import RefusedError, SinkError
 from livehead.frames import AudioFrame, Frame
 from livehead.sinks.h264 import Choice
-from livehead.sinks.ice import NONE, IceServers, take_candidates, tune_addresses
+from livehead.sinks.ice import NONE, IceServers, take_candidates, tune_addresses, without_false_ports
 from livehead.sinks.sending import (
     UNREADABLE,
     agree_on_playout_delay,
@@ -183,7 +183,7 @@ class _Publication:
 
     async def connect(self, answer: str) -> None:
         """Take the answer (SDP), and wait until media flows. Raises: SinkError."""
-        name = self._endpoint.name
+        name, answer = self._endpoint.name, without_false_ports(answer)
         try:
             parts = SessionDescription.parse(answer).media
             await take_candidates(self._picture, parts)

@@ -102,6 +102,23 @@ async def test_a_session_that_everybody_has_left_draws_nothing() -> None:
         await until(lambda: len(session.stats.recent("draw", 1000)) > drawn)
 
 
+async def test_an_address_with_a_port_that_there_cannot_be_does_not_end_the_others() -> None:
+    broken: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: broken.append(context))
+    async with sessions() as running:
+        session, client = await running.open(), Client()
+        offer = await client.offer()
+        [*_, true] = [line for line in offer.splitlines() if line.startswith("a=candidate:")]
+        fields = true.split()
+        false = " ".join(["a=candidate:falsehood", *fields[1:3], "2147483647", fields[4], "70000", *fields[6:]])
+        answer, viewer = await session.watch(offer.replace(true, f"{false}\r\n{true}"))
+        await client.take(answer)
+        assert len(await client.pictures(3)) == 3
+        await client.close()
+        await session.connections.leave(viewer)
+    assert broken == []
+
+
 async def test_memory_goes_back_when_the_last_session_has_ended_and_not_while_one_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from livehead.errors import ConfigError
-from livehead.sinks.ice import NONE, IceServers, gather_quickly, tune_addresses
+from livehead.sinks.ice import NONE, IceServers, gather_quickly, tune_addresses, without_false_ports
 
 TURN = "turn:relay.example:3478"
 
@@ -21,6 +21,13 @@ def deaf() -> Iterator[int]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
+
+
+def test_ports_that_there_cannot_be_are_left_out_and_nonsense_is_left_to_be_refused() -> None:
+    line = "a=candidate:1 1 udp 1 192.0.2.1 {} typ host"
+    true = ["v=0", *map(line.format, ("1", "5000", "65535", "port")), "a=candidate:", "a=end-of-candidates"]
+    false = [line.format(port) for port in ("0", "65536", "-1", "6_5536", "9" * 40)]
+    assert without_false_ports("\r\n".join([*false, *true, *false, ""])) == "\r\n".join([*true, ""])
 
 
 @pytest.mark.parametrize(
