@@ -15,49 +15,49 @@ from typing_extensions import TypeVar
 from livehead.clock import now_ns
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.governor import Quality
-from livehead.interfaces import Avatar, Driver, Inputs, Motion, Renderer
+from livehead.governor import QualityLevel
+from livehead.interfaces import Avatar, Driver, DriverInputs, Motion, Renderer
 from livehead.motion.keypoints import Keypoints
 from livehead.renderers.fade import CrossFade
 
 
-class Seen(Motion, Protocol):
+class TrackedMotion(Motion, Protocol):
     """A motion that tells whether there was anybody to be seen."""
 
     @property
     def seen(self) -> bool: ...
 
 
-MotionT = TypeVar("MotionT", bound=Seen, default=Keypoints)
+MotionT = TypeVar("MotionT", bound=TrackedMotion, default=Keypoints)
 
 
-class Transfer(Protocol[MotionT]):
+class MotionRetargeter(Protocol[MotionT]):
     """From the performer's motion to the avatar's: ``MotionTransfer``."""
 
     def apply(self, driving: MotionT, /) -> MotionT: ...
 
 
-class Presence(Protocol[MotionT]):
+class IdleFallback(Protocol[MotionT]):
     """Idle motion while the performer is not seen, eased in and out: ``motion.presence.Presence``."""
 
     def apply(self, motion: MotionT, now_ns: int, /) -> MotionT: ...
 
 
-class Composition(Protocol):
+class OutputCompositor(Protocol):
     """From the rendered square to the picture that is sent: ``Compositor``."""
 
     def compose(self, rendered: Image) -> Image: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene(Generic[MotionT]):
+class AvatarScene(Generic[MotionT]):
     """One avatar with everything that is its own."""
 
     name: str
     avatar: Avatar
-    transfer: Transfer[MotionT]
-    presence: Presence[MotionT]
-    composition: Composition
+    transfer: MotionRetargeter[MotionT]
+    idle_fallback: IdleFallback[MotionT]
+    compositor: OutputCompositor
 
 
 class Animator(Generic[MotionT]):
@@ -71,10 +71,10 @@ class Animator(Generic[MotionT]):
         self,
         driver: Driver[MotionT],
         renderer: Renderer[Any, Any, MotionT],
-        scenes: Sequence[Scene[MotionT]],
+        scenes: Sequence[AvatarScene[MotionT]],
         *,
         fade_s: float = 0.3,
-        watch: Callable[[MotionT], None] | None = None,
+        on_motion: Callable[[MotionT], None] | None = None,
     ) -> None:
         if driver.motion_set not in renderer.motion_sets:
             taken = ", ".join(sorted(renderer.motion_sets))
@@ -87,86 +87,86 @@ class Animator(Generic[MotionT]):
         self._driver = driver
         self._renderer = renderer
         self._scenes = list(scenes)
-        self._watch = watch
+        self._on_motion = on_motion
         self._fade = CrossFade(fade_s)
-        self._current = 0
-        self._wanted = 0
+        self._current_index = 0
+        self._selected_index = 0
         self._size = renderer.size
-        self._picture: Image | None = None
+        self._last_image: Image | None = None
         self._requests: deque[Callable[[], None]] = deque()
         self.frozen = False
         """While set, ``draw`` gives its last picture again."""
 
     @property
-    def scene(self) -> Scene[MotionT]:
+    def selected_scene(self) -> AvatarScene[MotionT]:
         """The scene that was asked for last."""
-        return self._scenes[self._wanted]
+        return self._scenes[self._selected_index]
 
     @property
-    def scenes(self) -> Sequence[Scene[MotionT]]:
+    def scenes(self) -> Sequence[AvatarScene[MotionT]]:
         """All scenes, in the order of ``next_scene``."""
         return tuple(self._scenes)
 
-    def estimate(self, inputs: Inputs) -> MotionT:
+    def estimate(self, inputs: DriverInputs) -> MotionT:
         """The performer's motion."""
         motion = self._driver.estimate(inputs)
-        if self._watch is not None:
-            self._watch(motion)
+        if self._on_motion is not None:
+            self._on_motion(motion)
         return motion
 
     def draw(self, motion: MotionT, moment_ns: int | None = None) -> Image:
         """The picture to send: uint8 [H, W, 3] RGB. ``moment_ns``: of the picture, where ``motion`` is older."""
-        self._prepare()
-        if self.frozen and self._picture is not None:
-            return self._picture
-        moved = self._moved(motion, motion.captured_ns if moment_ns is None else moment_ns)
-        return self._finished(self._renderer.render(self._scenes[self._current].avatar, moved))
+        self._apply_requests()
+        if self.frozen and self._last_image is not None:
+            return self._last_image
+        moved = self._retarget_motion(motion, motion.captured_ns if moment_ns is None else moment_ns)
+        return self._compose_frame(self._renderer.render(self._scenes[self._current_index].avatar, moved))
 
     def draw_many(self, motions: Sequence[MotionT]) -> list[Image]:
         """As ``draw`` of one after the other, but the renderer draws all at once: quicker, where none is waited for."""
-        self._prepare()
-        if self.frozen and self._picture is not None:
-            return [self._picture] * len(motions)
-        avatar = self._scenes[self._current].avatar
-        pairs = [(avatar, self._moved(motion, motion.captured_ns)) for motion in motions]
-        return [self._finished(rendered) for rendered in self._renderer.render_many(pairs)]
+        self._apply_requests()
+        if self.frozen and self._last_image is not None:
+            return [self._last_image] * len(motions)
+        avatar = self._scenes[self._current_index].avatar
+        pairs = [(avatar, self._retarget_motion(motion, motion.captured_ns)) for motion in motions]
+        return [self._compose_frame(rendered) for rendered in self._renderer.render_many(pairs)]
 
-    def _prepare(self) -> None:
+    def _apply_requests(self) -> None:
         """Do what was asked for since the last picture."""
         while self._requests:
             self._requests.popleft()()
-        if self.frozen and self._picture is not None:
+        if self.frozen and self._last_image is not None:
             return
-        if self._wanted != self._current:
-            self._current = self._wanted
-            if self._picture is not None:
-                self._fade.start(self._picture, now_ns())
+        if self._selected_index != self._current_index:
+            self._current_index = self._selected_index
+            if self._last_image is not None:
+                self._fade.start(self._last_image, now_ns())
         if self._renderer.size != self._size:
             self._renderer.size = self._size
 
-    def _moved(self, motion: MotionT, moment_ns: int) -> MotionT:
-        scene = self._scenes[self._current]
+    def _retarget_motion(self, motion: MotionT, moment_ns: int) -> MotionT:
+        scene = self._scenes[self._current_index]
         live = scene.transfer.apply(motion) if motion.seen else motion
-        return scene.presence.apply(live, moment_ns)
+        return scene.idle_fallback.apply(live, moment_ns)
 
-    def _finished(self, rendered: Image) -> Image:
-        picture = self._scenes[self._current].composition.compose(rendered)
-        self._picture = self._fade.blend(picture, now_ns())
-        return self._picture
+    def _compose_frame(self, rendered: Image) -> Image:
+        picture = self._scenes[self._current_index].compositor.compose(rendered)
+        self._last_image = self._fade.blend(picture, now_ns())
+        return self._last_image
 
-    def animate(self, inputs: Inputs) -> Image:
+    def animate(self, inputs: DriverInputs) -> Image:
         """Both halves: from inputs to the picture to send."""
         return self.draw(self.estimate(inputs))
 
-    def next_scene(self) -> Scene[MotionT]:
+    def select_next_scene(self) -> AvatarScene[MotionT]:
         """Change to the next avatar with a short cross-fade; gives it. Callable from any thread."""
-        self._wanted = (self._wanted + 1) % len(self._scenes)
-        return self._scenes[self._wanted]
+        self._selected_index = (self._selected_index + 1) % len(self._scenes)
+        return self._scenes[self._selected_index]
 
-    def between_frames(self, request: Callable[[], None]) -> None:
+    def call_before_next_frame(self, request: Callable[[], None]) -> None:
         """Have ``request`` called on the drawing thread before the next picture. Callable from any thread."""
         self._requests.append(request)
 
-    def set_quality(self, quality: Quality) -> None:
+    def set_quality(self, quality: QualityLevel) -> None:
         """Take the governor's word from the next picture on. Callable from any thread."""
         self._size = quality.size

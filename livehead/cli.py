@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from livehead import __version__
 from livehead.errors import LiveheadError
 
-BAD_INPUT = 2
-INTERRUPTED = 130
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class _Command:
+class _CommandSpec:
     """``module`` has ``add_arguments(parser)`` and ``main(args) -> int``; imported only when the command is used."""
 
     module: str
@@ -28,62 +28,62 @@ class _Command:
 
 
 COMMANDS = {
-    "run": _Command(
+    "run": _CommandSpec(
         "livehead.commands.run",
         "animate a photo live: camera in, virtual camera, window or file out",
         "livehead run --avatar me.jpg --sink virtualcam --sink window",
     ),
-    "animate": _Command(
+    "animate": _CommandSpec(
         "livehead.commands.animate",
         "animate a photo by a recorded video or by speech, into a file",
         "livehead animate --avatar me.jpg --driving talk.mp4 --out avatar.mp4",
     ),
-    "serve": _Command(
+    "serve": _CommandSpec(
         "livehead.commands.serve",
         "the studio page: an avatar in the browser, by WebRTC",
         "livehead serve --avatar me.jpg",
     ),
-    "demo": _Command(
+    "demo": _CommandSpec(
         "livehead.commands.demo",
         "the main job with no camera, microphone or GPU: a video, a contact sheet and the latency",
         "livehead demo --out out",
     ),
-    "reconstruct": _Command(
+    "reconstruct": _CommandSpec(
         "livehead.commands.reconstruct",
         "a photo of a person to a 3D figure, by PIFuHD",
         "livehead reconstruct --image person.jpg --out person.glb",
     ),
-    "doctor": _Command(
+    "doctor": _CommandSpec(
         "livehead.commands.doctor",
         "what works on this machine and how to mend what does not",
         "livehead doctor --json doctor.json",
     ),
-    "pose": _Command(
+    "pose": _CommandSpec(
         "livehead.commands.pose",
         "the people in a photo or a video: OpenPose's JSON, and a picture of their poses",
         "livehead pose --in street.jpg --out street.json street-pose.png",
     ),
-    "evaluate": _Command(
+    "evaluate": _CommandSpec(
         "livehead.commands.evaluate",
         "measure how true the pictures are, on clips of talking heads",
         "livehead evaluate --clips clips --model warp --json warp.json --plot warp.png",
     ),
-    "bench": _Command(
+    "bench": _CommandSpec(
         "livehead.commands.bench",
         "measure speed and latency on this machine",
         "livehead bench pipeline --json pipeline.json --plot pipeline.png",
     ),
-    "weights": _Command(
+    "weights": _CommandSpec(
         "livehead.commands.weights",
         "which checkpoints there are; bring in published ones; check that all are whole",
         "livehead weights import DaGAN_vox_adv_256.pth.tar --as dagan-vox-256",
     ),
-    "verify": _Command(
+    "verify": _CommandSpec(
         "livehead.commands.verify",
         "whether a film says that it is an avatar's, and is as it was signed",
         "livehead verify avatar.mp4",
     ),
-    "train": _Command(
+    "train": _CommandSpec(
         "livehead.commands.train",
         "train a model on clips of your own",
         "livehead train compact --data cache --config configs/train/compact.toml",
@@ -93,20 +93,20 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status: 0 done, 2 bad input, 130 interrupted, 1 a fault of livehead's own."""
-    calm_libraries()
+    limit_blas_threads()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(arguments).parse_args(arguments)
+    args = _build_parser(arguments).parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
-    silence_libraries()
+    quiet_loggers()
     try:
         status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
     except LiveheadError as error:
         if args.debug:
             traceback.print_exc()
         print(f"livehead {args.command}: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         return 0
     except Exception as error:
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def calm_libraries() -> None:
+def limit_blas_threads() -> None:
     """Keep NumPy's matrix library on one thread, unless the user has said otherwise; before NumPy is imported.
 
     Its other threads wait for more work by asking for it again and again. At thirty small products a second they never
@@ -130,13 +130,13 @@ def calm_libraries() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def silence_libraries() -> None:
+def quiet_loggers() -> None:
     """Let those that say much, or tell addresses of the other side, speak of errors only."""
     for noisy in ("matplotlib", "PIL", "asyncio", "libav", "aioice", "aiortc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; only the command that ``arguments`` name is imported, so that ``--help`` is quick."""
     parser = argparse.ArgumentParser(prog="livehead", description="A talking avatar from one photo, live.")
     parser.add_argument("--version", action="version", version=f"livehead {__version__}")

@@ -19,7 +19,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class _Mailbox(Generic[T]):
+class _DroppingQueue(Generic[T]):
     """Items put from any thread, taken by one coroutine; holds ``capacity`` and drops the oldest beyond it."""
 
     def __init__(self, capacity: int) -> None:
@@ -42,14 +42,14 @@ class _Mailbox(Generic[T]):
             if len(self._items) > self._capacity:
                 self._items.popleft()
                 self.dropped += 1
-            self._wake()
+            self._wake_reader()
 
     def close(self, error: Exception | None = None) -> None:
         """No more items: the reader gets what is left, then ``error`` or EndOfStream."""
         with self._lock:
             if not self._closed:
                 self._closed, self._error = True, error
-            self._wake()
+            self._wake_reader()
 
     async def get(self) -> T:
         """The oldest item held. Raises: EndOfStream, or what ``close`` was given, once closed and empty."""
@@ -63,7 +63,7 @@ class _Mailbox(Generic[T]):
                 self._waiter = asyncio.get_running_loop(), event
             await event.wait()
 
-    def _wake(self) -> None:
+    def _wake_reader(self) -> None:
         if self._waiter is None:
             return
         (loop, event), self._waiter = self._waiter, None
@@ -71,14 +71,14 @@ class _Mailbox(Generic[T]):
             loop.call_soon_threadsafe(event.set)
 
 
-class Latest(_Mailbox[T]):
+class Latest(_DroppingQueue[T]):
     """A slot of one: a newer item replaces an unread one, which counts as ``dropped``."""
 
     def __init__(self) -> None:
         super().__init__(capacity=1)
 
 
-class Fifo(_Mailbox[T]):
+class Fifo(_DroppingQueue[T]):
     """A line of at most ``capacity`` items, for sound: in order, the oldest dropped and counted when full."""
 
 
@@ -102,9 +102,9 @@ class Worker:
 
     async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``fn(*args)`` on the thread. Raises: what ``fn`` raises."""
-        return (await self.attempt(fn, *args, **kwargs)).result()
+        return (await self.submit_and_wait(fn, *args, **kwargs)).result()
 
-    async def attempt(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    async def submit_and_wait(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As ``run``, but gives the finished call, so that its exception can be looked at instead of caught."""
         call = self._executor.submit(fn, *args, **kwargs)
         done = asyncio.Event()

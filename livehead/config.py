@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from livehead.errors import ConfigError
-from livehead.registry import suggestion
+from livehead.registry import did_you_mean
 
-HOME = "LIVEHEAD_HOME"
+HOME_VARIABLE = "LIVEHEAD_HOME"
 """Environment variable: one folder for everything that livehead keeps, in place of the system's own places."""
 
 
-def _size(value: Any) -> Any:
+def _parse_size(value: Any) -> Any:
     if isinstance(value, str):
         parts = value.lower().split("x")
         if len(parts) == 2 and all(part.isdigit() for part in parts):
@@ -28,17 +28,17 @@ def _size(value: Any) -> Any:
 
 
 Side = Annotated[int, Field(ge=16, le=4096)]
-Size = Annotated[tuple[Side, Side], BeforeValidator(_size)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
 Gain = Annotated[float, Field(ge=0, le=3)]
 
 
-class Settings(BaseModel):
+class StrictSettings(BaseModel):
     """Base of all settings: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class IceSettings(Settings):
+class IceSettings(StrictSettings):
     """STUN and TURN ``servers`` for WebRTC, as ``turn:HOST:3478``, and what they want of whoever uses them.
 
     ``password`` (for ``username``) and ``secret`` are secret: they can also come from the environment, and are never
@@ -52,7 +52,7 @@ class IceSettings(Settings):
     relay_only: bool = False
 
 
-class StreamSettings(Settings):
+class StreamSettings(StrictSettings):
     """What the sinks get: ``size`` width and height in pixels, ``fps``, and sound of ``audio_rate`` Hz or none.
 
     ``bitrate``: of the picture by rtmp: and udp:, in bits a second. ``encoder``: of WebRTC's H.264; auto takes the
@@ -70,14 +70,14 @@ class StreamSettings(Settings):
     ice: IceSettings = IceSettings()
 
 
-class CameraSettings(Settings):
+class CameraSettings(StrictSettings):
     """What a camera is asked for."""
 
     size: Size = (640, 480)
     fps: Annotated[float, Field(gt=0, le=120)] = 30.0
 
 
-class GainSettings(Settings):
+class GainSettings(StrictSettings):
     """How strongly each region of the face follows the performer; 1 as it is, 0 not at all."""
 
     eyes: Gain = 1.0
@@ -87,7 +87,7 @@ class GainSettings(Settings):
     gaze_to_camera: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class PictureSettings(Settings):
+class PictureSettings(StrictSettings):
     """How the avatar is placed into the picture that is sent."""
 
     fit: Literal["fit", "crop", "blur"] = "blur"
@@ -95,14 +95,14 @@ class PictureSettings(Settings):
     badge: bool = False
 
 
-class BudgetSettings(Settings):
+class BudgetSettings(StrictSettings):
     """What livehead may use: milliseconds a frame, or a share of the machine; 0 = one frame period."""
 
     frame_ms: Annotated[float, Field(ge=0)] = 0.0
     machine_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-class ServeSettings(Settings):
+class ServeSettings(StrictSettings):
     """Where and for whom ``livehead serve`` is there; ``run`` does not look at it.
 
     ``avatar``: the photo that is shown until a page brings its own. ``token``: secret; it can also come from the
@@ -126,7 +126,7 @@ class ServeSettings(Settings):
     log_format: Literal["text", "json"] = "text"
 
 
-class RunSettings(Settings):
+class RunSettings(StrictSettings):
     """Everything that ``livehead run`` and ``serve`` can be told in a file; the command line overrides it."""
 
     driver: str = "auto"
@@ -149,7 +149,7 @@ class RunSettings(Settings):
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
-def load(kind: type[SettingsT], path: Path) -> SettingsT:
+def load_settings(settings_type: type[SettingsT], path: Path) -> SettingsT:
     """Settings of ``kind`` from a TOML file. Raises: ConfigError."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -157,30 +157,30 @@ def load(kind: type[SettingsT], path: Path) -> SettingsT:
         raise ConfigError(f"cannot read {path} ({error.strerror})", "give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML ({error})", "mend that line") from error
-    return parse(kind, tree, where=str(path))
+    return parse_settings(settings_type, tree, where=str(path))
 
 
-def parse(kind: type[SettingsT], tree: dict[str, Any], where: str = "settings") -> SettingsT:
+def parse_settings(settings_type: type[SettingsT], values: dict[str, Any], where: str = "settings") -> SettingsT:
     """Settings of ``kind`` from plain values. Raises: ConfigError with the key, its fault and the nearest known key."""
     try:
-        return kind.model_validate(tree)
+        return settings_type.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(kind, error)}", subject=where) from error
+        raise ConfigError(f"{where}: {_describe_error(settings_type, error)}", subject=where) from error
 
 
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+def _describe_error(settings_type: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}: {suggestion(path[-1], _fields(kind, path[:-1]))}"
+        return f"unknown key {key!r}: {did_you_mean(path[-1], _known_keys(settings_type, path[:-1]))}"
     return f"{key}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def _fields(kind: type[BaseModel], path: list[str]) -> list[str]:
+def _known_keys(settings_type: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
-        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
+        annotation = settings_type.model_fields[part].annotation if part in settings_type.model_fields else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             break
-        kind = annotation
-    return list(kind.model_fields)
+        settings_type = annotation
+    return list(settings_type.model_fields)

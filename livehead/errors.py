@@ -50,7 +50,7 @@ class SinkError(DeviceError):
     """A sink cannot be opened, or it takes no more frames."""
 
 
-class RefusedError(SinkError):
+class RejectedError(SinkError):
     """A receiver refuses for good: what was asked has to change before it is asked again."""
 
 

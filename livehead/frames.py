@@ -17,7 +17,7 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 Samples: TypeAlias = npt.NDArray[np.float32]
 """float32 [C, N] in [-1, 1]."""
 
-_NOTHING: Mapping[str, object] = MappingProxyType({})
+_NO_ATTACHMENTS: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class VideoFrame:
     pts: int
     time_base: Fraction
     captured_ns: int
-    attached: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    attached: Mapping[str, object] = field(default_factory=lambda: _NO_ATTACHMENTS)
 
     def __post_init__(self) -> None:
         shape = self.image.shape

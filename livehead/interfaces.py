@@ -53,7 +53,7 @@ class Motion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class DriverInputs:
     """All that a driver may look at: the newest camera frame, the last moments of sound, and the time."""
 
     frame: VideoFrame | None
@@ -75,7 +75,7 @@ class Driver(Protocol[MotionT_co]):
         """Name of the set of points that ``estimate`` returns."""
         ...
 
-    def estimate(self, inputs: Inputs) -> MotionT_co:
+    def estimate(self, inputs: DriverInputs) -> MotionT_co:
         """Motion at ``inputs``. Confidence 0 means nothing was seen; the value is then the last good one."""
         ...
 

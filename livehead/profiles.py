@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import platformdirs
 
-from livehead.config import HOME, GainSettings, PictureSettings, Settings, parse
+from livehead.config import HOME_VARIABLE, GainSettings, PictureSettings, StrictSettings, parse_settings
 from livehead.errors import ConfigError
-from livehead.registry import suggestion
+from livehead.registry import did_you_mean
 
-_NAME = re.compile(r"[\w][\w .-]{0,63}")
+_NAME_PATTERN = re.compile(r"[\w][\w .-]{0,63}")
 
 
-class Profile(Settings):
+class CallProfile(StrictSettings):
     """One profile. ``calibration`` is what ``Calibration.save`` gives: the performer's neutral face as plain values."""
 
     avatars: tuple[Path, ...] = ()
@@ -28,25 +28,25 @@ class Profile(Settings):
     calibration: dict[str, Any] | None = None
 
 
-class Profiles:
+class ProfileStore:
     """The profiles in ``folder``; by default ``$LIVEHEAD_HOME/profiles``, else where the system keeps settings."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME)
+        home = os.environ.get(HOME_VARIABLE)
         self.folder = folder or (Path(home) if home else platformdirs.user_config_path("livehead")) / "profiles"
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Of all profiles, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
 
-    def load(self, name: str) -> Profile:
+    def load(self, name: str) -> CallProfile:
         """Raises: ConfigError for an unknown name (with the nearest known one), an unknown key or a damaged file."""
         path = self._path(name)
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            known = self.names()
-            remedy = suggestion(name, known) if known else "none was saved yet"
+            known = self.list_names()
+            remedy = did_you_mean(name, known) if known else "none was saved yet"
             raise ConfigError(f"there is no profile {name!r}", remedy, subject=name) from error
         except OSError as error:
             raise ConfigError(
@@ -56,9 +56,9 @@ class Profiles:
             raise ConfigError(f"{path} is not JSON ({error})", "mend or delete it", subject=name) from error
         if not isinstance(tree, dict):
             raise ConfigError(f"{path} holds no profile", "mend or delete it", subject=name)
-        return parse(Profile, tree, where=str(path))
+        return parse_settings(CallProfile, tree, where=str(path))
 
-    def save(self, name: str, profile: Profile) -> Path:
+    def save(self, name: str, profile: CallProfile) -> Path:
         """Keep ``profile`` as ``name``. Whatever happens meanwhile, the old one or the new one is there, whole.
 
         Raises: ConfigError for a name that cannot be a file's, and when the folder cannot be written.
@@ -77,12 +77,12 @@ class Profiles:
             finally:
                 Path(partial).unlink(missing_ok=True)
         except OSError as error:
-            remedy = f"free some space, or set {HOME} to another folder"
+            remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise ConfigError(f"cannot save {path} ({error.strerror})", remedy, subject=name) from error
         return path
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
+        if not _NAME_PATTERN.fullmatch(name):
             remedy = "use up to 64 letters, digits, spaces, dots and dashes, a letter or digit first"
             raise ConfigError(f"{name!r} cannot name a profile", remedy, subject=name)
         return self.folder / f"{name}.json"

@@ -9,24 +9,24 @@ from typing import Any, Literal
 
 from livehead.errors import ConfigError
 
-Kind = Literal["captures", "drivers", "renderers", "sinks"]
+ComponentKind = Literal["captures", "drivers", "renderers", "sinks"]
 
 
-def names(kind: Kind) -> list[str]:
+def list_names(kind: ComponentKind) -> list[str]:
     """Every registered name of ``kind``, sorted."""
     return sorted({point.name for point in entry_points(group=f"livehead.{kind}")})
 
 
-def find(kind: Kind, name: str) -> Callable[..., Any]:
+def load_factory(kind: ComponentKind, name: str) -> Callable[..., Any]:
     """The factory registered as ``name``. Raises: ConfigError naming the nearest known name."""
     for point in entry_points(group=f"livehead.{kind}"):
         if point.name == name:
             factory: Callable[..., Any] = point.load()
             return factory
-    raise ConfigError(f"there is no {kind[:-1]} {name!r}", f"{suggestion(name, names(kind))}", subject=name)
+    raise ConfigError(f"there is no {kind[:-1]} {name!r}", f"{did_you_mean(name, list_names(kind))}", subject=name)
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the nearest of ``known``, else the whole list."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

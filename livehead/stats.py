@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-_IMPORTED = time.monotonic()
+_IMPORTED_S = time.monotonic()
 
 YARDSTICK = {"channels": 64, "side": 64, "kernel": 3, "rounds": 12}
 """The fixed convolution: 1 x 64 x 64 x 64 by 64 filters of 3 x 3, the best of twelve rounds."""
 
 
-def summary(samples_ms: Sequence[float]) -> dict[str, float]:
+def summarize_ms(samples_ms: Sequence[float]) -> dict[str, float]:
     """Milliseconds as ``{"median", "p95", "p99", "n"}``, the shape of every timing in the JSON."""
     if not len(samples_ms):
         return {"median": float("nan"), "p95": float("nan"), "p99": float("nan"), "n": 0}
@@ -27,14 +27,14 @@ def summary(samples_ms: Sequence[float]) -> dict[str, float]:
     return {"median": round(median, 3), "p95": round(p95, 3), "p99": round(p99, 3), "n": len(samples_ms)}
 
 
-class Stats:
+class StatsCollector:
     """Counters and the newest ``keep`` timings of each stage; every method may be called from any thread."""
 
-    def __init__(self, keep: int = 4096) -> None:
-        self._keep = keep
+    def __init__(self, max_timings: int = 4096) -> None:
+        self._max_timings = max_timings
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._stages: dict[str, deque[float]] = {}
+        self._stage_timings: dict[str, deque[float]] = {}
 
     def count(self, name: str, amount: int = 1) -> int:
         """Add ``amount`` to a counter and give its new value."""
@@ -42,29 +42,29 @@ class Stats:
             self._counts[name] += amount
             return self._counts[name]
 
-    def record(self, stage: str, milliseconds: float) -> None:
+    def record_timing(self, stage: str, milliseconds: float) -> None:
         """Add one timing of ``stage``."""
         with self._lock:
-            self._stages.setdefault(stage, deque(maxlen=self._keep)).append(milliseconds)
+            self._stage_timings.setdefault(stage, deque(maxlen=self._max_timings)).append(milliseconds)
 
-    def recent(self, stage: str, n: int) -> list[float]:
+    def recent_timings(self, stage: str, n: int) -> list[float]:
         """The newest ``n`` timings of ``stage`` in ms, oldest first."""
         with self._lock:
-            return list(self._stages.get(stage, ()))[-n:]
+            return list(self._stage_timings.get(stage, ()))[-n:]
 
-    def counts(self) -> dict[str, int]:
+    def read_counters(self) -> dict[str, int]:
         """All counters."""
         with self._lock:
             return dict(self._counts)
 
-    def stages(self) -> dict[str, dict[str, float]]:
+    def summarize_stages(self) -> dict[str, dict[str, float]]:
         """Summary of each stage."""
         with self._lock:
-            stages = {name: list(samples) for name, samples in self._stages.items()}
-        return {name: summary(samples) for name, samples in stages.items()}
+            stages = {name: list(samples) for name, samples in self._stage_timings.items()}
+        return {name: summarize_ms(samples) for name, samples in stages.items()}
 
 
-def peak_mb() -> float:
+def peak_memory_mb() -> float:
     """The largest resident memory of this process so far, in MB (10^6 bytes)."""
     if sys.platform == "win32":
         import psutil
@@ -80,7 +80,7 @@ def peak_mb() -> float:
     return float(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
 
 
-def seconds_since_start() -> float:
+def process_uptime_s() -> float:
     """Since this process was started, as the system counts; where it does not tell, since this module was imported."""
     try:
         with open("/proc/self/stat", encoding="ascii") as figures:
@@ -88,10 +88,10 @@ def seconds_since_start() -> float:
         with open("/proc/uptime", encoding="ascii") as uptime:
             return float(uptime.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
     except OSError:
-        return time.monotonic() - _IMPORTED
+        return time.monotonic() - _IMPORTED_S
 
 
-def yardstick() -> dict[str, float]:
+def time_yardstick() -> dict[str, float]:
     """Time the fixed convolution: ``{"conv_fp32", "conv_bf16"}`` in ms, the best of several rounds each."""
     import torch
 
@@ -111,12 +111,12 @@ def yardstick() -> dict[str, float]:
     return figures
 
 
-def machine(precision: str = "fp32") -> dict[str, object]:
+def machine_info(precision: str = "fp32") -> dict[str, object]:
     """What the figures were measured on: cpu, cores, threads, gpu, torch, precision."""
     import torch
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    cpu, cores = processor()
+    cpu, cores = cpu_info()
     return {
         "cpu": cpu,
         "cores": cores,
@@ -127,7 +127,7 @@ def machine(precision: str = "fp32") -> dict[str, object]:
     }
 
 
-def processor() -> tuple[str, int]:
+def cpu_info() -> tuple[str, int]:
     """Its name, and how many of its cores this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return _cpu_name(), cores

@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from livehead.commands.bench_webrtc import serving  # noqa: E402
-from livehead.stats import summary  # noqa: E402
+from livehead.commands.bench_webrtc import run_server  # noqa: E402
+from livehead.stats import summarize_ms  # noqa: E402
 from tests.server.test_abuse import SERVER, gaps_in_a_call, place  # noqa: E402
 
 
@@ -25,11 +25,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     seconds = parser.parse_args().seconds
     results = {}
-    with serving(*SERVER) as server:
+    with run_server(*SERVER) as server:
         for name, beaten in (("quiet", False), ("attacked", True)):
             gaps, told = asyncio.run(gaps_in_a_call(place(server.url), seconds, beaten=beaten))
             results[name] = {
-                "gap_ms": summary([gap * 1000 for gap in gaps]),
+                "gap_ms": summarize_ms([gap * 1000 for gap in gaps]),
                 "longest_ms": round(max(gaps) * 1000),
                 "fps": round(len(gaps) / sum(gaps), 1),
                 "tokens_a_second": round(told["tried"] / sum(gaps), 1),

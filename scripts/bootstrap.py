@@ -14,10 +14,10 @@ VENV = ROOT / ".venv"
 RUNTIME = ROOT / "scripts" / "requirements.txt"
 TEST = ROOT / "scripts" / "requirements-test.txt"
 # MediaPipe names packages that its face mesh never imports (jax and others, 0.9 GB), so it is installed without them.
-ALONE = "mediapipe==0.10.21"
+NO_DEPS_REQUIREMENT = "mediapipe==0.10.21"
 
 
-def environment(*, test: bool = False) -> Path:
+def ensure_environment(*, test: bool = False) -> Path:
     """The environment's Python; made or brought up to date first. Exits with one line when that cannot be done."""
     if not (3, 11) <= sys.version_info[:2] < (3, 13) and not VENV.exists():
         sys.exit(
@@ -37,15 +37,15 @@ def environment(*, test: bool = False) -> Path:
         print("installing the packages (a minute or two, once)", flush=True)
         for arguments in (
             [f for path in lists for f in ("-r", str(path))],
-            ["--no-deps", ALONE],
+            ["--no-deps", NO_DEPS_REQUIREMENT],
             ["--no-deps", "--no-build-isolation", "-e", str(ROOT)],
         ):
-            _pip(python, *arguments)
+            _run_pip(python, *arguments)
         stamp.write_text(wanted)
     return python
 
 
-def run(python: Path, *arguments: str) -> int:
+def run_python(python: Path, *arguments: str) -> int:
     """Run the environment's Python in the project's folder; gives the exit status."""
     try:
         return subprocess.run([str(python), *arguments], cwd=ROOT, check=False).returncode
@@ -53,7 +53,7 @@ def run(python: Path, *arguments: str) -> int:
         return 130
 
 
-def _pip(python: Path, *arguments: str) -> None:
+def _run_pip(python: Path, *arguments: str) -> None:
     command = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments]
     result = subprocess.run(command, check=False)
     if result.returncode:

@@ -19,48 +19,48 @@ from pathlib import Path
 import numpy as np
 
 from livehead.frames import Image
-from livehead.metrics.clips import count_frames, read_frames, read_whole
-from livehead.metrics.pairs import Pair, PairFigures, choose_pairs, is_profile, judge_pair
-from livehead.metrics.report import Report, table, write_json
-from livehead.metrics.sheet import Row, evenly, save_sheet
+from livehead.metrics.clips import count_frames, read_frames, read_all_frames
+from livehead.metrics.pairs import CrossIdentityPair, CrossIdentityFigures, choose_pairs, is_profile, evaluate_pair
+from livehead.metrics.report import JsonReport, format_table, write_json
+from livehead.metrics.sheet import SheetRow, spread_indices, save_sheet
 from livehead.perception.face_mesh import FaceMesh
 from livehead.perception.photo import read_photo
 from livehead.perception.segmentation import Segmentation
 
-SPARE = 5  # pairs chosen beyond those asked for, in place of profiles
-FOUND = 0.99  # share of output frames in which the face must be found again
+SPARE_PAIRS = 5  # pairs chosen beyond those asked for, in place of profiles
+MIN_FOUND_SHARE = 0.99  # share of output frames in which the face must be found again
 COLUMNS = ("frames", "found", "identity", "expression_akd", "pose_error", "background", "seconds")
 
 
 def main() -> int:
-    args = arguments()
+    args = parse_arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     settings = {"model": args.model, "pairs": args.pairs, "splits": args.splits, "relative": not args.absolute}
-    report = Report("animate", settings)
+    report = JsonReport("animate", settings)
     rows: dict[str, dict[str, float]] = {}
-    judged: list[tuple[PairFigures, Pair]] = []
+    judged: list[tuple[CrossIdentityFigures, CrossIdentityPair]] = []
     failed: list[str] = []
     profiles: list[str] = []
     with FaceMesh(static=True) as finder, Segmentation(refine=False) as segmentation:
-        for pair in choose_pairs(args.data, args.splits.split(","), args.pairs + SPARE):
+        for pair in choose_pairs(args.data, args.splits.split(","), args.pairs + SPARE_PAIRS):
             if len(judged) + len(failed) == args.pairs:
                 break
             if is_profile(read_photo(pair.portrait), finder):
                 profiles.append(pair.portrait.stem)
                 continue
             start = time.monotonic()
-            if not animate(pair, output_of(args.out, pair), args):
+            if not run_animate(pair, output_path(args.out, pair), args):
                 failed.append(pair.name)
                 continue
             seconds = time.monotonic() - start
-            driving, outputs = answered(pair, output_of(args.out, pair), args.every)
-            figures = judge_pair(read_photo(pair.portrait), driving, outputs, finder, segmentation)
+            driving, outputs = read_matching_frames(pair, output_path(args.out, pair), args.every)
+            figures = evaluate_pair(read_photo(pair.portrait), driving, outputs, finder, segmentation)
             judged.append((figures, pair))
             rows[pair.name] = {**asdict(figures), "seconds": seconds}
             print(f"{pair.name}: found {figures.found:.3f}, identity {figures.identity:.2f}", flush=True)
-    judged.sort(key=lambda one: one[0].badness, reverse=True)
+    judged.sort(key=lambda one: one[0].worst_first_key, reverse=True)
     for rank, (_, pair) in enumerate(judged[: args.sheets]):
-        draw_sheet(pair, output_of(args.out, pair), args.out / f"worst{rank + 1}.png")
+        draw_sheet(pair, output_path(args.out, pair), args.out / f"worst{rank + 1}.png")
     mean = (
         {name: float(np.nanmean([[row[name] or np.nan for row in rows.values()]])) for name in COLUMNS[1:]}
         if rows
@@ -71,13 +71,13 @@ def main() -> int:
         report.finish({"pairs": rows, "mean": mean, "found": found, "failed": failed, "profiles_left_out": profiles}),
         args.out / "pairs.json",
     )
-    print(table({**rows, "mean": mean}, COLUMNS, "pair"))
+    print(format_table({**rows, "mean": mean}, COLUMNS, "pair"))
     print(f"face found again in {found:.2%} of the frames looked at; {len(failed)} pairs failed {failed or ''}")
     print(f"left out as profiles: {', '.join(profiles) or 'none'}")
-    return 0 if not failed and found >= FOUND else 1
+    return 0 if not failed and found >= MIN_FOUND_SHARE else 1
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with portraits, clips and PROVENANCE.tsv")
     parser.add_argument("--out", type=Path, required=True, help="folder for videos, sheets and figures")
@@ -90,11 +90,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def output_of(folder: Path, pair: Pair) -> Path:
+def output_path(folder: Path, pair: CrossIdentityPair) -> Path:
     return folder / f"{pair.portrait.stem}--{pair.clip.stem}.mp4"
 
 
-def animate(pair: Pair, out: Path, args: argparse.Namespace) -> bool:
+def run_animate(pair: CrossIdentityPair, out: Path, args: argparse.Namespace) -> bool:
     """Run the command as a stranger would; its own words are passed on when it fails."""
     command = [sys.executable, "-m", "livehead", "animate", "--avatar", str(pair.portrait), "--driving", str(pair.clip)]
     command += ["--out", str(out), "--model", args.model, "--absolute" if args.absolute else "--relative"]
@@ -104,21 +104,21 @@ def animate(pair: Pair, out: Path, args: argparse.Namespace) -> bool:
     return done.returncode == 0
 
 
-def answered(pair: Pair, out: Path, every: int) -> tuple[list[Image], list[Image]]:
+def read_matching_frames(pair: CrossIdentityPair, out: Path, every: int) -> tuple[list[Image], list[Image]]:
     """Driving frames and the output frames that answer them, every n-th."""
-    outputs = read_whole(out, every=every)
+    outputs = read_all_frames(out, every=every)
     driving = read_frames(pair.clip, range(0, count_frames(pair.clip), every), 256)
     both = min(len(outputs), len(driving))
     return list(driving.values())[:both], outputs[:both]
 
 
-def draw_sheet(pair: Pair, out: Path, path: Path) -> None:
-    driving, outputs = answered(pair, out, 1)
-    chosen = evenly(8, len(outputs))
+def draw_sheet(pair: CrossIdentityPair, out: Path, path: Path) -> None:
+    driving, outputs = read_matching_frames(pair, out, 1)
+    chosen = spread_indices(8, len(outputs))
     rows = [
-        Row("portrait", [read_photo(pair.portrait)]),
-        Row("driving", [driving[i] for i in chosen], [f"frame {i}" for i in chosen]),
-        Row("output", [outputs[i] for i in chosen]),
+        SheetRow("portrait", [read_photo(pair.portrait)]),
+        SheetRow("driving", [driving[i] for i in chosen], [f"frame {i}" for i in chosen]),
+        SheetRow("output", [outputs[i] for i in chosen]),
     ]
     save_sheet(rows, path, cell=256, title=pair.name)
 

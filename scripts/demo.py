@@ -3,7 +3,7 @@
 
 import sys
 
-from bootstrap import environment, run
+from bootstrap import ensure_environment, run_python
 
 if __name__ == "__main__":
-    sys.exit(run(environment(), "-m", "livehead", "demo", *sys.argv[1:]))
+    sys.exit(run_python(ensure_environment(), "-m", "livehead", "demo", *sys.argv[1:]))

@@ -18,20 +18,22 @@ from pathlib import Path
 import numpy as np
 
 from livehead.errors import LiveheadError
-from livehead.training.face_basis import ROWS, learn_face_basis, measure_sending
+from livehead.training.face_basis import BASIS_ROWS, learn_face_basis, measure_coding_errors
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="folder of scripts/prepare_clips.py")
-    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rows", type=int, default=BASIS_ROWS)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--out", type=Path, help="file to write")
     what.add_argument("--check", action="store_true", help="measure the bundled basis instead")
     given = parser.parse_args()
     try:
         if given.check:
-            print("\n".join(f"{name} {value:.4g}" for name, value in asdict(measure_sending(given.cache)).items()))
+            print(
+                "\n".join(f"{name} {value:.4g}" for name, value in asdict(measure_coding_errors(given.cache)).items())
+            )
             return 0
         basis = learn_face_basis(given.cache, given.rows)
     except LiveheadError as error:

@@ -18,33 +18,33 @@ from pathlib import Path
 
 import numpy as np
 
-from livehead.commands.performer import DRAWN, own_portrait
+from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
 from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.mesh import MESH
 from livehead.motion.wire import MotionReader, MotionWriter
 
-MOMENTS, EVERY_NS = 14, 130_000_000
-UNSEEN, NO_TORSO = 5, 9  # moments in which nobody is seen, and in which the torso is not
+MOTION_COUNT, INTERVAL_NS = 14, 130_000_000
+UNSEEN_INDEX, NO_TORSO_INDEX = 5, 9  # moments in which nobody is seen, and in which the torso is not
 
 
-def moments(source: Keypoints) -> list[Keypoints]:
+def make_motions(source: Keypoints) -> list[Keypoints]:
     """Nearly two seconds with a sway and a blink."""
     idle = IdleMotion(source, seed=1)
-    sent = [idle.at(3_000_000_000 + number * EVERY_NS) for number in range(MOMENTS)]
-    sent[UNSEEN] = replace(sent[UNSEEN], confidence=np.zeros(1, np.float32))
-    sent[NO_TORSO] = replace(sent[NO_TORSO], torso=None)
+    sent = [idle.at(3_000_000_000 + number * INTERVAL_NS) for number in range(MOTION_COUNT)]
+    sent[UNSEEN_INDEX] = replace(sent[UNSEEN_INDEX], confidence=np.zeros(1, np.float32))
+    sent[NO_TORSO_INDEX] = replace(sent[NO_TORSO_INDEX], torso=None)
     return sent
 
 
-def lips(face: Keypoints) -> Keypoints:
+def select_lips(face: Keypoints) -> Keypoints:
     """The points of the lips alone."""
     at = MESH.mouth.lips
     return replace(face, set="lips40", value=face.value[:, at], depth=face.depth[:, at], torso=None)
 
 
-def written(sent: list[Keypoints]) -> tuple[list[bytes], dict[str, np.ndarray]]:
-    writer = MotionWriter(sent[0], 1e9 / EVERY_NS)
+def encode_motions(sent: list[Keypoints]) -> tuple[list[bytes], dict[str, np.ndarray]]:
+    writer = MotionWriter(sent[0], 1e9 / INTERVAL_NS)
     opening = writer.opening.pack()
     packets = [writer.packet(each) for each in sent]
     reader = MotionReader(opening)
@@ -65,9 +65,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    sent = moments(own_portrait(DRAWN).motion)
-    face, arrays = written(sent)
-    mouth, more = written([lips(each) for each in sent])
+    sent = make_motions(bundled_portrait(DRAWN_PORTRAIT).motion)
+    face, arrays = encode_motions(sent)
+    mouth, more = encode_motions([select_lips(each) for each in sent])
     messages = [struct.pack("<H", len(each)) + each for each in (*face, *mouth)]
     (folder / "motion_wire_v1.bin").write_bytes(b"".join(messages))
     np.savez_compressed(folder / "motion_wire_v1.npz", **arrays, **more)

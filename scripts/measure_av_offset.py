@@ -7,7 +7,7 @@ A test signal goes through a microphone, the driver ``voice``, a recording and t
 
 import sys
 
-from bootstrap import environment, run
+from bootstrap import ensure_environment, run_python
 
 if __name__ == "__main__":
-    sys.exit(run(environment(test=True), "-m", "livehead.commands.av_offset", *sys.argv[1:]))
+    sys.exit(run_python(ensure_environment(test=True), "-m", "livehead.commands.av_offset", *sys.argv[1:]))

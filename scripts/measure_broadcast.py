@@ -29,64 +29,70 @@ from devices import barcode
 from livehead.clock import NS, now_ns, sleep_until
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.sinks.stream import StreamSink, rtmp_target, udp_target
-from livehead.stats import summary
+from livehead.stats import summarize_ms
 
 FPS, SOUND_RATE = 30, 48_000
-SETTLE = 2 * FPS  # pictures until the reader has found its feet
-BEHIND = 2  # pictures that the avatar is later than the sound of the same moment, as in a run
-READER = {
+SETTLE_FRAMES = 2 * FPS  # pictures until the reader has found its feet
+VIDEO_DELAY_FRAMES = 2  # pictures that the avatar is later than the sound of the same moment, as in a run
+READER_OPTIONS = {
     "udp": {"fflags": "nobuffer", "timeout": "2000000"},
     "rtmp": {"listen": "1", "analyzeduration": "200000", "fflags": "nobuffer"},
 }
 
 
-class Reader:
+class StreamReader:
     """Decodes on a thread of its own: numbers of the pictures, and when each was there (ns)."""
 
     def __init__(self, url: str, options: dict[str, str]) -> None:
-        self.seen: list[tuple[int | None, int]] = []
+        self.received: list[tuple[int | None, int]] = []
         self._url, self._options = url, options
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread = threading.Thread(target=self._read_stream, daemon=True)
         self.thread.start()
 
-    def _run(self) -> None:
+    def _read_stream(self) -> None:
         try:
             with av.open(self._url, options=self._options) as container:
                 for packet in container.demux():
                     for frame in packet.decode():
-                        self._take(frame)
+                        self._record_frame(frame)
         except av.error.FFmpegError:
             pass  # the stream is over
 
-    def _take(self, frame: Any) -> None:
+    def _record_frame(self, frame: Any) -> None:
         if isinstance(frame, av.VideoFrame):
-            self.seen.append((barcode.read(frame.to_ndarray(format="rgb24")), now_ns()))
+            self.received.append((barcode.read_barcode(frame.to_ndarray(format="rgb24")), now_ns()))
 
 
-async def measure(kind: str, size: tuple[int, int], seconds: float) -> dict[str, Any]:
+async def measure_stream(kind: str, size: tuple[int, int], seconds: float) -> dict[str, Any]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     path = "" if kind == "udp" else "/live/test"
-    reader = Reader(f"{kind}://127.0.0.1:{port}{path}", READER[kind])
+    reader = StreamReader(f"{kind}://127.0.0.1:{port}{path}", READER_OPTIONS[kind])
     await asyncio.sleep(0.5)  # until it listens
     target = udp_target(f"127.0.0.1:{port}") if kind == "udp" else rtmp_target(f"//127.0.0.1:{port}{path}")
     sink = StreamSink(target, size=size, fps=FPS, bitrate=3_000_000, audio_rate=SOUND_RATE)
     await sink.__aenter__()
     sent: dict[int, int] = {}
     start_ns = now_ns()
-    count = round(seconds * FPS) + SETTLE
-    for tick in range(count + BEHIND):
+    count = round(seconds * FPS) + SETTLE_FRAMES
+    for tick in range(count + VIDEO_DELAY_FRAMES):
         captured_ns, silence = start_ns + round(tick * NS / FPS), np.zeros((1, SOUND_RATE // FPS), np.float32)
         await sink.send(AudioFrame(silence, SOUND_RATE, tick * silence.shape[1], captured_ns))
-        if (number := tick - BEHIND) >= 0:
+        if (number := tick - VIDEO_DELAY_FRAMES) >= 0:
             captured_ns, sent[number] = start_ns + round(number * NS / FPS), now_ns()
-            await sink.send(VideoFrame(barcode.paint(number, *size), number, Fraction(1, FPS), captured_ns))
+            await sink.send(VideoFrame(barcode.draw_barcode(number, *size), number, Fraction(1, FPS), captured_ns))
         await sleep_until(start_ns + round((tick + 1) * NS / FPS))
     await sink.__aexit__(None, None, None)
     await asyncio.to_thread(reader.thread.join, 10)
-    ages = [(at - sent[number]) / 1e6 for number, at in reader.seen if number is not None and number >= SETTLE]
-    return {"age_ms": summary(ages), "sent": count - SETTLE, "unreadable": sum(n is None for n, _ in reader.seen)}
+    ages = [
+        (at - sent[number]) / 1e6 for number, at in reader.received if number is not None and number >= SETTLE_FRAMES
+    ]
+    return {
+        "age_ms": summarize_ms(ages),
+        "sent": count - SETTLE_FRAMES,
+        "unreadable": sum(n is None for n, _ in reader.received),
+    }
 
 
 def main() -> int:
@@ -97,7 +103,7 @@ def main() -> int:
     chosen = parser.parse_args()
     width, height = (int(part) for part in chosen.size.split("x"))
     began = time.monotonic()
-    results = {kind: asyncio.run(measure(kind, (width, height), chosen.seconds)) for kind in READER}
+    results = {kind: asyncio.run(measure_stream(kind, (width, height), chosen.seconds)) for kind in READER_OPTIONS}
     settings = {"size": chosen.size, "fps": FPS, "wall_s": round(time.monotonic() - began, 1)}
     text = json.dumps({"command": "scripts/measure_broadcast.py", "settings": settings, "results": results}, indent=2)
     print(text)

@@ -7,10 +7,10 @@ Without arguments the figures go to ``latency.json``, their histogram to ``laten
 import sys
 from pathlib import Path
 
-from bootstrap import environment, run
+from bootstrap import ensure_environment, run_python
 
 if __name__ == "__main__":
     here = Path.cwd()
     arguments = sys.argv[1:] or ["--json", str(here / "latency.json"), "--plot", str(here / "latency.png")]
     # the environment of the tests: it has pyvirtualcam, behind which the pictures are judged
-    sys.exit(run(environment(test=True), "-m", "livehead", "bench", "pipeline", *arguments))
+    sys.exit(run_python(ensure_environment(test=True), "-m", "livehead", "bench", "pipeline", *arguments))

@@ -8,9 +8,9 @@ histogram to ``webrtc.png``, in the current folder.
 import sys
 from pathlib import Path
 
-from bootstrap import environment, run
+from bootstrap import ensure_environment, run_python
 
 if __name__ == "__main__":
     here = Path.cwd()
     arguments = sys.argv[1:] or ["--json", str(here / "webrtc.json"), "--plot", str(here / "webrtc.png")]
-    sys.exit(run(environment(), "-m", "livehead", "bench", "webrtc", *arguments))
+    sys.exit(run_python(ensure_environment(), "-m", "livehead", "bench", "webrtc", *arguments))

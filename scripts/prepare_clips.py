@@ -17,17 +17,17 @@ from tqdm import tqdm
 
 from livehead.errors import LiveheadError
 from livehead.training.cache import write_index
-from livehead.training.prepare import CacheSettings, prepare_file
+from livehead.training.prepare import CacheSettings, cache_media_file
 
 
-def listed(folder: Path, names: Path | None) -> list[Path]:
+def list_files(folder: Path, names: Path | None) -> list[Path]:
     """The files of ``folder`` that ``names`` lists one a line, or all of them."""
     if names is None:
         return sorted(path for path in folder.iterdir() if path.is_file())
     return [folder / line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     default = CacheSettings()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True, help="folder of videos")
@@ -39,20 +39,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=default.side)
     parser.add_argument("--stride", type=int, default=default.stride, help="take every n-th frame")
     parser.add_argument("--crf", type=int, default=default.crf, help="H.264 quality, lower is better and bigger")
-    parser.add_argument("--minimum", type=int, default=default.minimum, help="fewest frames with a face in a clip")
+    parser.add_argument("--minimum", type=int, default=default.min_frames, help="fewest frames with a face in a clip")
     return parser.parse_args()
 
 
 def main() -> int:
-    given = arguments()
+    given = parse_arguments()
     settings = CacheSettings(given.side, given.stride, given.crf, given.minimum)
     given.out.mkdir(parents=True, exist_ok=True)
-    held_out = listed(given.clips, given.val_list) if given.val_list else []
-    training = [path for path in listed(given.clips, given.list) if path not in held_out]
-    training += listed(given.portraits, given.portrait_list) if given.portraits else []
+    held_out = list_files(given.clips, given.val_list) if given.val_list else []
+    training = [path for path in list_files(given.clips, given.list) if path not in held_out]
+    training += list_files(given.portraits, given.portrait_list) if given.portraits else []
     work = [(path, "train") for path in training] + [(path, "val") for path in held_out]
     try:
-        found = [prepare_file(path, split, given.out, settings) for path, split in tqdm(work)]
+        found = [cache_media_file(path, split, given.out, settings) for path, split in tqdm(work)]
     except LiveheadError as error:
         print(error, file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bootstrap import environment, run
+from bootstrap import ensure_environment, run_python
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -19,4 +19,6 @@ if __name__ == "__main__":
     own, rest = parser.parse_known_args()
     here = Path.cwd()
     arguments = rest or ["--json", str(here / "soak.json"), "--plot", str(here / "soak.png")]
-    sys.exit(run(environment(), "-m", "livehead", "bench", "webrtc", "--soak", str(own.minutes), *arguments))
+    sys.exit(
+        run_python(ensure_environment(), "-m", "livehead", "bench", "webrtc", "--soak", str(own.minutes), *arguments)
+    )

@@ -17,43 +17,43 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.animator import Animator
-from livehead.commands.animate_audio import spoken
-from livehead.commands.compose import assemble, listener, neutral_of, open_portraits
+from livehead.commands.animate_audio import estimate_voice_motion
+from livehead.commands.compose import build_live_avatar, build_voice_driver, initial_calibration, open_portraits
 from livehead.config import PictureSettings, RunSettings
 from livehead.errors import LiveheadError
 from livehead.frames import Image, Samples
 from livehead.models.voice.logmel import RATE
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.sound import sound_blocks
-from livehead.renderers.store import AvatarStore
+from livehead.renderers.store import AvatarCache
 
-SIDE, STRIP, COLUMNS = 160, 36, 12
+TILE_SIZE, WAVEFORM_HEIGHT, COLUMNS = 160, 36, 12
 WINDOW_S = 0.4  # of sound under each picture
 
 
-def waveform(sound: Samples, seconds: float) -> Image:
+def draw_waveform(sound: Samples, seconds: float) -> Image:
     """The sound [N] about a moment, uint8 [STRIP, SIDE, 3]; a line marks the moment."""
-    strip = np.full((STRIP, SIDE, 3), 255, np.uint8)
-    edges = ((seconds - WINDOW_S / 2 + np.linspace(0, WINDOW_S, SIDE + 1)) * RATE).round().astype(int)
+    strip = np.full((WAVEFORM_HEIGHT, TILE_SIZE, 3), 255, np.uint8)
+    edges = ((seconds - WINDOW_S / 2 + np.linspace(0, WINDOW_S, TILE_SIZE + 1)) * RATE).round().astype(int)
     for column, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         part = sound[max(start, 0) : max(end, 0)]
-        height = int(min(2 * np.abs(part).max(), 1) * (STRIP // 2 - 1)) if len(part) else 0
-        strip[STRIP // 2 - height : STRIP // 2 + height + 1, column] = (60, 90, 140)
-    strip[:, SIDE // 2] = (210, 40, 40)
+        height = int(min(2 * np.abs(part).max(), 1) * (WAVEFORM_HEIGHT // 2 - 1)) if len(part) else 0
+        strip[WAVEFORM_HEIGHT // 2 - height : WAVEFORM_HEIGHT // 2 + height + 1, column] = (60, 90, 140)
+    strip[:, TILE_SIZE // 2] = (210, 40, 40)
     return strip
 
 
-def sheet(animator: Animator, motions: list[Keypoints], sound: Samples) -> Image:
+def draw_contact_sheet(animator: Animator, motions: list[Keypoints], sound: Samples) -> Image:
     """Pictures of ``motions`` row by row, each over its moment of ``sound``."""
     tiles = []
     for motion in motions:
-        picture = cv2.resize(animator.draw(motion)[..., :3], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        tiles.append(np.vstack([picture, waveform(sound, motion.captured_ns * 1e-9)]))
+        picture = cv2.resize(animator.draw(motion)[..., :3], (TILE_SIZE, TILE_SIZE), interpolation=cv2.INTER_AREA)
+        tiles.append(np.vstack([picture, draw_waveform(sound, motion.captured_ns * 1e-9)]))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % COLUMNS)
     return np.vstack([np.hstack(tiles[row : row + COLUMNS]) for row in range(0, len(tiles), COLUMNS)])
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--avatar", type=Path, required=True, help="a photo")
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
@@ -65,14 +65,16 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    given = arguments()
+    given = parse_arguments()
     given.out.mkdir(parents=True, exist_ok=True)
     settings = RunSettings(model=given.model, picture=PictureSettings(fit="crop"))
-    store = AvatarStore()
+    store = AvatarCache()
     (portrait,) = open_portraits([given.avatar], store, tqdm.write)
-    driver = listener(portrait)
-    calibration = neutral_of(driver, [portrait])
-    company = assemble(settings, [portrait], driver, store, calibration=calibration, size=(2 * SIDE, 2 * SIDE))
+    driver = build_voice_driver(portrait)
+    calibration = initial_calibration(driver, [portrait])
+    company = build_live_avatar(
+        settings, [portrait], driver, store, calibration=calibration, size=(2 * TILE_SIZE, 2 * TILE_SIZE)
+    )
     failed = []
     for path in tqdm(sorted(path for path in given.speech.iterdir() if path.is_file())):
         try:
@@ -81,9 +83,9 @@ def main() -> int:
             failed.append(str(error))
             continue
         driver.reset()
-        motions = list(spoken(driver, iter(blocks), given.fps))
+        motions = list(estimate_voice_motion(driver, iter(blocks), given.fps))
         chosen = motions[: given.rows * COLUMNS]
-        picture = sheet(company.animator, chosen, np.concatenate(blocks, axis=1)[0])
+        picture = draw_contact_sheet(company.animator, chosen, np.concatenate(blocks, axis=1)[0])
         cv2.imwrite(str(given.out / f"{path.stem}.png"), picture[..., ::-1])
     for line in failed:
         print(line, file=sys.stderr)

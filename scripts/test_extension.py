@@ -32,14 +32,14 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from test_whip import ADDRESS, make_network, program, wait_for
+from test_whip import ADDRESS, make_network, run_program, wait_for_port
 
-from livehead.commands.bench_webrtc import Served, film_time_codes, serving
-from livehead.commands.performer import DRAWN
+from livehead.commands.bench_webrtc import ServerProcess, write_time_code_video, run_server
+from livehead.commands.performer import DRAWN_PORTRAIT
 from livehead.errors import DeviceError
-from livehead.metrics.bench_webrtc import latencies
-from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
-from livehead.server.access import EXTENSION
+from livehead.metrics.bench_webrtc import match_latencies
+from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
+from livehead.server.access import EXTENSION_ORIGIN
 
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = "LIVEHEAD_TEST_EXTENSION_INSIDE"
@@ -47,15 +47,15 @@ DEMOS = Path("/usr/share/janus/demos")
 PLUGINS = "audiobridge duktape lua nosip recordplay sip streaming textroom videocall videoroom voicemail"
 TRANSPORTS = "mqtt nanomsg pfunix rabbitmq websockets"
 JANUS_PORT = 8088
-FOLDER = ROOT / "plugins" / "browser"
-CODES = (Path(__file__).parent / "devices" / "codes.js").read_text(encoding="utf-8")
-MADE_UP = "var token = null, apisecret = null;\n"
-WAIT_S, BACK_S = 30.0, 60.0
-FEWEST_FPS = 5  # of a shared machine
+EXTENSION_FOLDER = ROOT / "plugins" / "browser"
+TIME_CODE_SCRIPT = (Path(__file__).parent / "devices" / "codes.js").read_text(encoding="utf-8")
+MISSING_SETTINGS = "var token = null, apisecret = null;\n"
+PAGE_TIMEOUT_S, RECONNECT_TIMEOUT_S = 30.0, 60.0
+MIN_FPS = 5  # of a shared machine
 LOUD, LONGEST_MS = 0.05, 8000
 
 
-def missing() -> str:
+def missing_requirements() -> str:
     """Why this cannot run here; empty when it can."""
     programs = [name for name in ("janus", "ip", "unshare") if shutil.which(name) is None]
     if find_chromium() is None:
@@ -83,14 +83,14 @@ def janus_command(folder: Path) -> list[str]:
     return ["janus", "-F", str(configs), "-o", "-i", ADDRESS]
 
 
-class _Demos(SimpleHTTPRequestHandler):
+class _DemoPageHandler(SimpleHTTPRequestHandler):
     """The demo pages as they are installed."""
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path != "/settings.js":
             super().do_GET()
             return
-        body = (MADE_UP + (DEMOS / "settings.js").read_text(encoding="utf-8")).encode()
+        body = (MISSING_SETTINGS + (DEMOS / "settings.js").read_text(encoding="utf-8")).encode()
         self.send_response(200)
         self.send_header("content-type", "text/javascript")
         self.send_header("content-length", str(len(body)))
@@ -102,9 +102,9 @@ class _Demos(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def demo_pages() -> Iterator[str]:
+def serve_demo_pages() -> Iterator[str]:
     """Their address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Demos, directory=str(DEMOS)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_DemoPageHandler, directory=str(DEMOS)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://localhost:{server.server_port}"
@@ -114,25 +114,25 @@ def demo_pages() -> Iterator[str]:
 
 
 @contextmanager
-def livehead(model: str, port: int = 0) -> Iterator[Served]:
-    arguments = ("--model", model, "--avatar", str(DRAWN), "--extension", "--time-code")
-    with serving(*arguments, port=port) as served:
+def run_livehead_server(model: str, port: int = 0) -> Iterator[ServerProcess]:
+    arguments = ("--model", model, "--avatar", str(DRAWN_PORTRAIT), "--extension", "--time-code")
+    with run_server(*arguments, port=port) as served:
         yield served
 
 
-def join(browser: Chromium, address: str) -> Tab:
+def join_studio(browser: HeadlessChromium, address: str) -> BrowserTab:
     """The studio, in which the person has joined; its camera's time codes are noted."""
-    options = browser.open(f"{EXTENSION}/options/options.html")
+    options = browser.open_tab(f"{EXTENSION_ORIGIN}/options/options.html")
     options.evaluate(f"chrome.storage.local.set({{ server: '{address.rstrip('/')}' }})")
-    studio = browser.open(address)
+    studio = browser.open_tab(address)
     studio.evaluate("document.getElementById('join').click()")
-    studio.until("document.getElementById('avatar').videoWidth", WAIT_S)
-    studio.evaluate(CODES)
-    watch(studio, "#self", "camera")
+    studio.wait_until("document.getElementById('avatar').videoWidth", PAGE_TIMEOUT_S)
+    studio.evaluate(TIME_CODE_SCRIPT)
+    record_time_codes(studio, "#self", "camera")
     return studio
 
 
-def choose(tab: Tab, select: str, label: str) -> None:
+def select_option(tab: BrowserTab, select: str, label: str) -> None:
     """What a person does in a list."""
     tab.evaluate(f"""(() => {{
         const list = document.getElementById('{select}');
@@ -141,34 +141,34 @@ def choose(tab: Tab, select: str, label: str) -> None:
     }})()""")
 
 
-def call_by_device(browser: Chromium, demos: str) -> tuple[Tab, list[str]]:
+def start_device_call(browser: HeadlessChromium, demos: str) -> tuple[BrowserTab, list[str]]:
     """The device test page in a call with livehead as camera and microphone, and the cameras that it listed."""
-    tab = browser.open(f"{demos}/devicetest.html")
-    tab.until("window.$ && !$('#start').attr('disabled') && typeof Janus !== 'undefined'", WAIT_S)
+    tab = browser.open_tab(f"{demos}/devicetest.html")
+    tab.wait_until("window.$ && !$('#start').attr('disabled') && typeof Janus !== 'undefined'", PAGE_TIMEOUT_S)
     time.sleep(1)  # its own handlers are set when its library has looked round
     tab.evaluate("$('#start').click()")
-    cameras: list[str] = tab.until(
+    cameras: list[str] = tab.wait_until(
         "(() => { const all = [...document.querySelectorAll('#video-device option')].map((each) => each.text);"
         " return all.length && all; })()",
-        WAIT_S,
+        PAGE_TIMEOUT_S,
     )
-    choose(tab, "video-device", "livehead")
-    choose(tab, "audio-device", "livehead microphone")
+    select_option(tab, "video-device", "livehead")
+    select_option(tab, "audio-device", "livehead microphone")
     tab.evaluate("$('#change-devices').click()")
-    tab.until("document.querySelector('#videoright video')?.videoWidth", WAIT_S)
+    tab.wait_until("document.querySelector('#videoright video')?.videoWidth", PAGE_TIMEOUT_S)
     tab.resize(1280, 1000)
-    tab.evaluate(CODES)
-    watch(tab, "#videoright video", "echo")
+    tab.evaluate(TIME_CODE_SCRIPT)
+    record_time_codes(tab, "#videoright video", "echo")
     return tab, cameras
 
 
-def watch(tab: Tab, video: str, name: str) -> None:
+def record_time_codes(tab: BrowserTab, video: str, name: str) -> None:
     """Note the codes of the pictures that ``video`` (a selector) gets."""
     track = f"document.querySelector('{video}').srcObject.getVideoTracks()[0]"
     tab.evaluate(f"void liveheadWatch({track}, '{name}')")
 
 
-def echo_level(tab: Tab) -> float:
+def measure_echo_level(tab: BrowserTab) -> float:
     """The loudest sample of what Janus sends back, until it is loud enough."""
     return float(
         tab.evaluate(
@@ -194,7 +194,7 @@ def echo_level(tab: Tab) -> float:
     )
 
 
-def judge(seen: Sequence[dict[str, Any]], camera: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summarize_echo(seen: Sequence[dict[str, Any]], camera: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Figures of the echo's pictures; ``age_ms`` from the studio's camera to the echo, through livehead and Janus."""
     coded = [each for each in seen if each["number"] >= 0]
     figures: dict[str, Any] = {
@@ -208,68 +208,68 @@ def judge(seen: Sequence[dict[str, Any]], camera: Sequence[dict[str, Any]]) -> d
         captured, shown = (
             [(each["at"], each["number"]) for each in part if each["number"] >= 0] for part in (camera, seen)
         )
-        ages = sorted(latencies(captured, shown))
+        ages = sorted(match_latencies(captured, shown))
         if ages:
             p95 = round(ages[int(len(ages) * 0.95)], 1)
             figures["age_ms"] = {"median": round(statistics.median(ages), 1), "p95": p95, "n": len(ages)}
     return figures
 
 
-def default_camera(browser: Chromium, demos: str) -> str:
+def find_default_camera(browser: HeadlessChromium, demos: str) -> str:
     """Which camera the echo test page has, which asks for none in particular."""
-    tab = browser.open(f"{demos}/echotest.html")
-    tab.until("window.$ && !$('#start').attr('disabled') && typeof Janus !== 'undefined'", WAIT_S)
+    tab = browser.open_tab(f"{demos}/echotest.html")
+    tab.wait_until("window.$ && !$('#start').attr('disabled') && typeof Janus !== 'undefined'", PAGE_TIMEOUT_S)
     time.sleep(1)
     tab.evaluate("$('#start').click()")
-    tab.until("document.querySelector('#videoleft video')?.videoWidth", WAIT_S)
+    tab.wait_until("document.querySelector('#videoleft video')?.videoWidth", PAGE_TIMEOUT_S)
     label = tab.evaluate("document.querySelector('#videoleft video').srcObject.getVideoTracks()[0].label")
     tab.call("Page.close")
     return Path(str(label)).name
 
 
-def measure(model: str, seconds: float, pictures: Path | None) -> dict[str, Any]:
+def measure_extension(model: str, seconds: float, pictures: Path | None) -> dict[str, Any]:
     """The figures."""
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="livehead-extension-") as name, ExitStack() as stack:
         folder = Path(name)
         camera = folder / "camera.mjpeg"
-        film_time_codes(camera)
-        stack.enter_context(program(janus_command(folder), folder))
-        wait_for(JANUS_PORT)
-        demos = stack.enter_context(demo_pages())
+        write_time_code_video(camera)
+        stack.enter_context(run_program(janus_command(folder), folder))
+        wait_for_port(JANUS_PORT)
+        demos = stack.enter_context(serve_demo_pages())
         server = stack.enter_context(ExitStack())
-        served = server.enter_context(livehead(model))
-        browser = stack.enter_context(Chromium(fake_devices(camera), extension=FOLDER))
-        studio = join(browser, served.url)
-        tab, figures["cameras"] = call_by_device(browser, demos)
+        served = server.enter_context(run_livehead_server(model))
+        browser = stack.enter_context(HeadlessChromium(fake_device_flags(camera), extension=EXTENSION_FOLDER))
+        studio = join_studio(browser, served.url)
+        tab, figures["cameras"] = start_device_call(browser, demos)
         time.sleep(seconds)
         seen = tab.evaluate("liveheadSeen.echo")
-        figures["echo"] = judge(seen, studio.evaluate("liveheadSeen.camera"))
-        figures["echo_level"] = round(echo_level(tab), 3)
-        _keep(tab, pictures, "echo.png")
-        figures["default_camera"] = default_camera(browser, demos)
+        figures["echo"] = summarize_echo(seen, studio.evaluate("liveheadSeen.camera"))
+        figures["echo_level"] = round(measure_echo_level(tab), 3)
+        _save_screenshot(tab, pictures, "echo.png")
+        figures["default_camera"] = find_default_camera(browser, demos)
 
         server.close()
         count = tab.evaluate("liveheadSeen.echo.length")
         time.sleep(3)
         figures["pictures_while_gone"] = tab.evaluate("liveheadSeen.echo.length") - count
-        server.enter_context(livehead(model, urlsplit(served.url).port or 0))
+        server.enter_context(run_livehead_server(model, urlsplit(served.url).port or 0))
         back = time.monotonic()
         came = f"liveheadSeen.echo.slice({count + figures['pictures_while_gone']}).filter((each) => each.number >= 0)"
-        tab.until(f"{came}.length > 10", BACK_S)
+        tab.wait_until(f"{came}.length > 10", RECONNECT_TIMEOUT_S)
         figures["ten_pictures_after_restart_s"] = round(time.monotonic() - back, 1)
-        _keep(tab, pictures, "echo_after_restart.png")
-    figures["passed"] = verdict(figures)
+        _save_screenshot(tab, pictures, "echo_after_restart.png")
+    figures["passed"] = is_passed(figures)
     return figures
 
 
-def _keep(tab: Tab, folder: Path | None, name: str) -> None:
+def _save_screenshot(tab: BrowserTab, folder: Path | None, name: str) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(tab.picture())
+        (folder / name).write_bytes(tab.take_screenshot())
 
 
-def verdict(figures: dict[str, Any]) -> bool:
+def is_passed(figures: dict[str, Any]) -> bool:
     """Whether all is well."""
     echo = figures["echo"]
     return bool(
@@ -277,14 +277,14 @@ def verdict(figures: dict[str, Any]) -> bool:
         and "camera.mjpeg" in figures["cameras"][0]
         and figures["default_camera"] == "camera.mjpeg"
         and echo["with_code"] >= 0.9 * echo["pictures"]
-        and echo.get("fps", 0) >= FEWEST_FPS
+        and echo.get("fps", 0) >= MIN_FPS
         and "age_ms" in echo
         and figures["echo_level"] > LOUD
-        and figures["pictures_while_gone"] <= FEWEST_FPS
+        and figures["pictures_while_gone"] <= MIN_FPS
     )
 
 
-def options() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="warp", help="the renderer")
     parser.add_argument("--seconds", type=float, default=8.0, help="how long the echo is looked at")
@@ -294,8 +294,8 @@ def options() -> argparse.Namespace:
 
 
 def main() -> int:
-    chosen = options()
-    reason = missing()
+    chosen = parse_options()
+    reason = missing_requirements()
     if reason:
         print(reason)
         return 3
@@ -305,7 +305,7 @@ def main() -> int:
     begun = time.monotonic()
     make_network()
     try:
-        results = measure(chosen.model, chosen.seconds, chosen.pictures)
+        results = measure_extension(chosen.model, chosen.seconds, chosen.pictures)
     except DeviceError as error:
         print(error, file=sys.stderr)
         return 1

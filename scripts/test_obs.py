@@ -53,21 +53,21 @@ SOUND_RATE = 48_000
 LOUDNESS = 0.25
 METERS = 1 << 16  # of obs-websocket: events that tell how loud each source is
 GREEN = "#00ff00"
-BACK_S = 15.0
-BACKLOG_MS = 700.0
-AVATAR_S = 120.0  # for livehead to start beside OBS, both on two cores that others use too
+RECOVERY_TIMEOUT_S = 15.0
+MAX_EXTRA_AGE_MS = 700.0
+AVATAR_TIMEOUT_S = 120.0  # for livehead to start beside OBS, both on two cores that others use too
 
 
-def missing() -> str:
+def missing_requirements() -> str:
     """Why this cannot run here; empty when it can."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return "a network of its own needs Linux and unshare"
-    lacking = obs.missing()
+    lacking = obs.missing_programs()
     return f"missing: {', '.join(lacking)}. On Debian: sudo apt-get install {obs.PACKAGES}" if lacking else ""
 
 
 @dataclass
-class Sender:
+class NumberedFrameSender:
     """``livehead run --sink udp:...`` in short: its stream sink, with numbered pictures and, if wished, sound."""
 
     size: tuple[int, int]
@@ -77,23 +77,23 @@ class Sender:
     """When each picture was captured (ns)."""
 
     @asynccontextmanager
-    async def running(self, first: int = 0) -> AsyncIterator[None]:
+    async def run(self, first: int = 0) -> AsyncIterator[None]:
         rate = SOUND_RATE if self.sound else None
         target = udp_target(f"127.0.0.1:{PORT}")
         async with StreamSink(target, size=self.size, fps=self.fps, bitrate=3_000_000, audio_rate=rate) as sink:
-            task = asyncio.create_task(self._feed(sink, first))
+            task = asyncio.create_task(self._send_frames(sink, first))
             try:
                 yield
             finally:
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def _feed(self, sink: StreamSink, first: int) -> None:
+    async def _send_frames(self, sink: StreamSink, first: int) -> None:
         start_ns, samples = now_ns(), np.arange(SOUND_RATE // self.fps, dtype=np.float32)
         tone = LOUDNESS * np.sin(samples * 2 * np.pi * 16 / len(samples))[None]  # whole waves: no clicks
         for count in itertools.count():
             number = first + count
-            frame = VideoFrame(barcode.paint(number, *self.size), count, Fraction(1, self.fps), now_ns())
+            frame = VideoFrame(barcode.draw_barcode(number, *self.size), count, Fraction(1, self.fps), now_ns())
             self.sent[number & 0xFFFF] = frame.captured_ns
             await sink.send(frame)
             if self.sound:
@@ -101,7 +101,7 @@ class Sender:
             await asyncio.sleep(max(0.0, (start_ns + (count + 1) * NS / self.fps - now_ns()) / NS))
 
 
-def shot(client: Obs, source: str, width: int = 0, kind: str = "png") -> np.ndarray[Any, Any]:
+def take_screenshot(client: Obs, source: str, width: int = 0, kind: str = "png") -> np.ndarray[Any, Any]:
     """What OBS shows of a source or scene: uint8 [H, W, 3 or 4] RGB(A)."""
     size = {"imageWidth": width} if width else {}
     data = client.ask("GetSourceScreenshot", sourceName=source, imageFormat=kind, **size)["imageData"]
@@ -111,22 +111,22 @@ def shot(client: Obs, source: str, width: int = 0, kind: str = "png") -> np.ndar
     return cv2.cvtColor(image, order)
 
 
-def picture(client: Obs) -> np.ndarray[Any, Any] | None:
+def take_source_screenshot(client: Obs) -> np.ndarray[Any, Any] | None:
     """What the source shows; None while it shows nothing, and so has no size."""
     try:
-        return shot(client, NAME, 640, "jpg")
+        return take_screenshot(client, NAME, 640, "jpg")
     except RequestError:
         return None
 
 
-def save(image: np.ndarray[Any, Any], folder: Path | None, name: str) -> None:
+def save_image(image: np.ndarray[Any, Any], folder: Path | None, name: str) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
         cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(image, order))
 
 
-def look(client: Obs, sent: dict[int, int], seconds: float) -> dict[str, Any]:
+def measure_source(client: Obs, sent: dict[int, int], seconds: float) -> dict[str, Any]:
     """Look at the source again and again: how old what it shows is when it has been looked at."""
     ages: list[float] = []
     took: list[float] = []
@@ -135,16 +135,16 @@ def look(client: Obs, sent: dict[int, int], seconds: float) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         asked = now_ns()
-        image = picture(client)
+        image = take_source_screenshot(client)
         came = now_ns()
-        number = None if image is None else barcode.read(image)
+        number = None if image is None else barcode.read_barcode(image)
         numbers.append(number)
-        colours.append(image is not None and barcode.colours_right(image))
+        colours.append(image is not None and barcode.are_colours_correct(image))
         took.append((came - asked) / 1e6)
         if number is not None and number in sent:
             ages.append((came - sent[number]) / 1e6)
         time.sleep(0.011)  # no multiple of a frame period
-    told = barcode.judge(numbers, colours)
+    told = barcode.summarize_sequence(numbers, colours)
     figures: dict[str, Any] = {"looked": len(numbers), "unreadable": told["unreadable"]}
     figures |= {"disordered": told["disordered"], "colours_wrong": told["colours_wrong"]}
     seen = {number for number in numbers if number is not None}
@@ -160,28 +160,28 @@ def look(client: Obs, sent: dict[int, int], seconds: float) -> dict[str, Any]:
     return figures
 
 
-def until_shown(client: Obs, wanted: bool, least: int = 0) -> float:
+def wait_until_shown(client: Obs, wanted: bool, min_number: int = 0) -> float:
     """Seconds until a number not below ``least`` is read (or none is). Raises: TimeoutError."""
     began = time.monotonic()
-    while time.monotonic() - began < BACK_S:
-        image = picture(client)
-        number = None if image is None else barcode.read(image)
-        if (number is not None and number >= least) == wanted:
+    while time.monotonic() - began < RECOVERY_TIMEOUT_S:
+        image = take_source_screenshot(client)
+        number = None if image is None else barcode.read_barcode(image)
+        if (number is not None and number >= min_number) == wanted:
             return round(time.monotonic() - began, 2)
         time.sleep(0.03)
-    raise TimeoutError(f"the picture did not {'come' if wanted else 'go'} in {BACK_S:.0f} s")
+    raise TimeoutError(f"the picture did not {'come' if wanted else 'go'} in {RECOVERY_TIMEOUT_S:.0f} s")
 
 
-def complaints(machine: obs.Machine) -> dict[str, str]:
+def collect_error_messages(machine: obs.ObsInstance) -> dict[str, str]:
     """What the command says of things that are wrong, run as a person runs it."""
     return {
-        "no_password": command(machine, password="")[1],
-        "wrong_password": command(machine, password="wrong")[1],
-        "no_browser_source": command(machine, "--page", "http://localhost:8000/watch?transparent=1#key=x")[1],
+        "no_password": run_setup_command(machine, password="")[1],
+        "wrong_password": run_setup_command(machine, password="wrong")[1],
+        "no_browser_source": run_setup_command(machine, "--page", "http://localhost:8000/watch?transparent=1#key=x")[1],
     }
 
 
-def command(machine: obs.Machine, *arguments: str, password: str = SECRET) -> tuple[int, str]:
+def run_setup_command(machine: obs.ObsInstance, *arguments: str, password: str = SECRET) -> tuple[int, str]:
     """The set-up command in a process of its own: its exit status and what it says."""
     line = [sys.executable, str(PLUGIN / "setup_obs.py"), "--port", str(machine.port), *arguments]
     environment = os.environ | {PASSWORD: password, "PYTHONPATH": str(ROOT)}
@@ -189,46 +189,48 @@ def command(machine: obs.Machine, *arguments: str, password: str = SECRET) -> tu
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
-async def by_command(size: tuple[int, int], fps: int, seconds: float, pictures: Path | None) -> dict[str, Any]:
+async def measure_command_setup(
+    size: tuple[int, int], fps: int, seconds: float, pictures: Path | None
+) -> dict[str, Any]:
     """The source made by the command, and what becomes of it when things go wrong."""
     figures: dict[str, Any] = {}
-    sender = Sender(size, fps, sound=False)
-    with obs.running(password=SECRET) as machine:
-        figures["told"] = await asyncio.to_thread(complaints, machine)
-        figures["made"] = await asyncio.to_thread(command, machine)
-        figures["again"] = await asyncio.to_thread(command, machine)
-        figures["listens_at"] = listeners(PORT)
+    sender = NumberedFrameSender(size, fps, sound=False)
+    with obs.run_obs(password=SECRET) as machine:
+        figures["told"] = await asyncio.to_thread(collect_error_messages, machine)
+        figures["made"] = await asyncio.to_thread(run_setup_command, machine)
+        figures["again"] = await asyncio.to_thread(run_setup_command, machine)
+        figures["listens_at"] = find_udp_listeners(PORT)
         with Obs("127.0.0.1", machine.port, SECRET) as client:
-            async with sender.running():
-                figures["shown_after_s"] = await asyncio.to_thread(until_shown, client, True)
-                figures |= await asyncio.to_thread(look, client, sender.sent, seconds)
-                save(shot(client, "Scene"), pictures, "scene")
+            async with sender.run():
+                figures["shown_after_s"] = await asyncio.to_thread(wait_until_shown, client, True)
+                figures |= await asyncio.to_thread(measure_source, client, sender.sent, seconds)
+                save_image(take_screenshot(client, "Scene"), pictures, "scene")
                 client.ask("CreateScene", sceneName="Elsewhere")
                 client.ask("SetCurrentProgramScene", sceneName="Elsewhere")
                 await asyncio.sleep(3)
                 client.ask("SetCurrentProgramScene", sceneName="Scene")
                 now = max(sender.sent)
-                figures["back_on_air_s"] = await asyncio.to_thread(until_shown, client, True, now)
-                figures["age_back_on_air"] = (await asyncio.to_thread(look, client, sender.sent, 3))["age_ms"]
-            figures["gone_after_s"] = await asyncio.to_thread(until_shown, client, False)
+                figures["back_on_air_s"] = await asyncio.to_thread(wait_until_shown, client, True, now)
+                figures["age_back_on_air"] = (await asyncio.to_thread(measure_source, client, sender.sent, 3))["age_ms"]
+            figures["gone_after_s"] = await asyncio.to_thread(wait_until_shown, client, False)
             first = max(sender.sent) + 100
             await asyncio.sleep(2)
-            async with sender.running(first):
-                figures["sender_back_s"] = await asyncio.to_thread(until_shown, client, True, first)
-                figures["age_sender_back"] = (await asyncio.to_thread(look, client, sender.sent, 3))["age_ms"]
-            await asyncio.to_thread(until_shown, client, False)
-            loud = Sender(size, fps, sound=True)
-            async with loud.running():
-                await asyncio.to_thread(until_shown, client, True)
-                figures["age_with_sound"] = (await asyncio.to_thread(look, client, loud.sent, 3))["age_ms"]
-                figures["level"] = await asyncio.to_thread(level, machine)
+            async with sender.run(first):
+                figures["sender_back_s"] = await asyncio.to_thread(wait_until_shown, client, True, first)
+                figures["age_sender_back"] = (await asyncio.to_thread(measure_source, client, sender.sent, 3))["age_ms"]
+            await asyncio.to_thread(wait_until_shown, client, False)
+            loud = NumberedFrameSender(size, fps, sound=True)
+            async with loud.run():
+                await asyncio.to_thread(wait_until_shown, client, True)
+                figures["age_with_sound"] = (await asyncio.to_thread(measure_source, client, loud.sent, 3))["age_ms"]
+                figures["level"] = await asyncio.to_thread(measure_audio_level, machine)
     return figures
 
 
-def level(machine: obs.Machine) -> float:
+def measure_audio_level(machine: obs.ObsInstance) -> float:
     """Peak of the source's sound in [0, 1], from when there is any: the median of a second of OBS's meter."""
     peaks: list[float] = []
-    end = time.monotonic() + BACK_S
+    end = time.monotonic() + RECOVERY_TIMEOUT_S
     with Obs("127.0.0.1", machine.port, machine.password, events=METERS) as client:
         while len(peaks) < 20 and time.monotonic() < end:
             inputs = client.event("InputVolumeMeters")["inputs"]
@@ -238,7 +240,7 @@ def level(machine: obs.Machine) -> float:
     return round(statistics.median(peaks or [0.0]), 3)
 
 
-def listeners(port: int) -> list[str]:
+def find_udp_listeners(port: int) -> list[str]:
     """Addresses with a UDP socket at ``port``, of this network."""
     found = []
     for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
@@ -248,24 +250,24 @@ def listeners(port: int) -> list[str]:
     return found
 
 
-async def keyed(pictures: Path | None) -> dict[str, Any]:
+async def measure_chroma_key(pictures: Path | None) -> dict[str, Any]:
     """A real avatar on green, keyed out: shares of the picture that are clear and that are solid."""
     line = [sys.executable, "-m", "livehead", "run", "--avatar", str(ROOT / "livehead" / "assets" / "drawn.png")]
     line += ["--driver", "idle", "--model", "warp", "--background", GREEN, "--size", "640x360", "--fit", "crop"]
     line += ["--sink", f"udp:127.0.0.1:{PORT}"]
-    with obs.running(password=SECRET) as machine:
-        status, told = await asyncio.to_thread(command, machine, "--key", GREEN)
+    with obs.run_obs(password=SECRET) as machine:
+        status, told = await asyncio.to_thread(run_setup_command, machine, "--key", GREEN)
         if status:
             return {"told": told}
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         avatar = await asyncio.create_subprocess_exec(*line, env=environment, stderr=subprocess.DEVNULL)
         try:
             with Obs("127.0.0.1", machine.port, SECRET) as client:
-                image = await asyncio.to_thread(_until_picture, client)
+                image = await asyncio.to_thread(_wait_for_picture, client)
                 await asyncio.sleep(2)
-                image = shot(client, NAME)
-                save(image, pictures, "keyed")
-                save(shot(client, "Scene"), pictures, "keyed_scene")
+                image = take_screenshot(client, NAME)
+                save_image(image, pictures, "keyed")
+                save_image(take_screenshot(client, "Scene"), pictures, "keyed_scene")
         finally:
             avatar.terminate()
             await avatar.wait()
@@ -273,54 +275,56 @@ async def keyed(pictures: Path | None) -> dict[str, Any]:
     return {"clear": round(float((alpha == 0).mean()), 3), "solid": round(float((alpha == 255).mean()), 3)}
 
 
-def _until_picture(client: Obs) -> np.ndarray[Any, Any]:
-    deadline = time.monotonic() + AVATAR_S
+def _wait_for_picture(client: Obs) -> np.ndarray[Any, Any]:
+    deadline = time.monotonic() + AVATAR_TIMEOUT_S
     while time.monotonic() < deadline:
-        image = picture(client)
+        image = take_source_screenshot(client)
         if image is not None:
             return image
         time.sleep(0.1)
     raise TimeoutError("no picture of livehead run came")
 
 
-async def by_script(size: tuple[int, int], fps: int, seconds: float, pictures: Path | None) -> dict[str, Any]:
+async def measure_script_setup(
+    size: tuple[int, int], fps: int, seconds: float, pictures: Path | None
+) -> dict[str, Any]:
     """The source made by the script inside OBS, which tells how it is."""
     figures: dict[str, Any] = {}
-    sender = Sender(size, fps, sound=False)
+    sender = NumberedFrameSender(size, fps, sound=False)
     settings = {"port": PORT, "on_screen": True, "make_at_start": True, "server": "http://127.0.0.1:8999"}
     script = PLUGIN / "livehead_status.py"
-    with obs.running(password=SECRET, scripts={script: settings}) as machine:
+    with obs.run_obs(password=SECRET, scripts={script: settings}) as machine:
         with Obs("127.0.0.1", machine.port, SECRET) as client:
             await asyncio.sleep(3)
-            figures["status_without"] = status_of(client)
-            async with sender.running():
-                figures["shown_after_s"] = await asyncio.to_thread(until_shown, client, True)
-                figures |= await asyncio.to_thread(look, client, sender.sent, seconds)
-                figures["status_with"] = status_of(client)
-                save(shot(client, "Scene"), pictures, "status")
-            await asyncio.to_thread(until_shown, client, False)
+            figures["status_without"] = read_status(client)
+            async with sender.run():
+                figures["shown_after_s"] = await asyncio.to_thread(wait_until_shown, client, True)
+                figures |= await asyncio.to_thread(measure_source, client, sender.sent, seconds)
+                figures["status_with"] = read_status(client)
+                save_image(take_screenshot(client, "Scene"), pictures, "status")
+            await asyncio.to_thread(wait_until_shown, client, False)
             await asyncio.sleep(2)
-            figures["status_after"] = status_of(client)
+            figures["status_after"] = read_status(client)
         figures["script_log"] = [line for line in machine.log.splitlines() if "livehead_status" in line][-6:]
     return figures
 
 
-def status_of(client: Obs) -> str:
+def read_status(client: Obs) -> str:
     told = client.find("GetInputSettings", inputName="Livehead status")
     return "" if told is None else str(told["inputSettings"].get("text", ""))
 
 
-def switched_off() -> tuple[int, str]:
+def try_websocket_disabled() -> tuple[int, str]:
     """What the command says of an OBS whose WebSocket server is off."""
-    with obs.running(listening=False) as machine:
-        return command(machine)
+    with obs.run_obs(listening=False) as machine:
+        return run_setup_command(machine)
 
 
-def not_running() -> tuple[int, str]:
-    return command(obs.Machine(4455, "", Path()))
+def try_without_obs() -> tuple[int, str]:
+    return run_setup_command(obs.ObsInstance(4455, "", Path()))
 
 
-def verdict(results: dict[str, Any]) -> list[str]:
+def find_failures(results: dict[str, Any]) -> list[str]:
     """What is not as it should be."""
     by, script, key = results["by_command"], results["by_script"], results["keyed"]
     told = by["told"]
@@ -332,12 +336,12 @@ def verdict(results: dict[str, Any]) -> list[str]:
         "told: switched off": "tick Enable WebSocket server" in results["switched_off"][1],
         "made, then right": "is made" in by["made"][1] and "was right" in by["again"][1],
         "listens on its own address alone": by["listens_at"] == ["127.0.0.1"],
-        "pictures by command": _sound(by),
-        "pictures by script": _sound(script),
+        "pictures by command": _is_stream_ok(by),
+        "pictures by script": _is_stream_ok(script),
         "sound": abs(by["level"] - LOUDNESS) < 0.4 * LOUDNESS,
         # Seconds would tell that old pictures were kept; OBS never makes up for what it loses when it begins.
-        "young when back on air": by["age_back_on_air"]["median"] < by["age_ms"]["median"] + BACKLOG_MS,
-        "young when the sender is back": by["age_sender_back"]["median"] < by["age_ms"]["median"] + BACKLOG_MS,
+        "young when back on air": by["age_back_on_air"]["median"] < by["age_ms"]["median"] + MAX_EXTRA_AGE_MS,
+        "young when the sender is back": by["age_sender_back"]["median"] < by["age_ms"]["median"] + MAX_EXTRA_AGE_MS,
         "status without livehead": script["status_without"].startswith("no stream"),
         "status with livehead": " fps" in script["status_with"] and "does not answer" in script["status_with"],
         "status after livehead": script["status_after"].startswith("no stream"),
@@ -346,7 +350,7 @@ def verdict(results: dict[str, Any]) -> list[str]:
     return [name for name, right in checks.items() if not right]
 
 
-def _sound(figures: dict[str, Any]) -> bool:
+def _is_stream_ok(figures: dict[str, Any]) -> bool:
     return bool(
         figures["looked"] > 20
         and figures["disordered"] == 0
@@ -356,17 +360,17 @@ def _sound(figures: dict[str, Any]) -> bool:
     )
 
 
-def inside(chosen: argparse.Namespace) -> int:
+def run_inside_namespace(chosen: argparse.Namespace) -> int:
     width, height = (int(part) for part in chosen.size.split("x"))
     began = time.monotonic()
     arguments = ((width, height), chosen.fps, chosen.seconds, chosen.pictures)
     results: dict[str, Any] = {}
     try:
-        results |= {"not_running": not_running(), "switched_off": switched_off()}
-        results["by_command"] = asyncio.run(by_command(*arguments))
-        results["by_script"] = asyncio.run(by_script(*arguments))
-        results["keyed"] = asyncio.run(keyed(chosen.pictures))
-        wrong = verdict(results)
+        results |= {"not_running": try_without_obs(), "switched_off": try_websocket_disabled()}
+        results["by_command"] = asyncio.run(measure_command_setup(*arguments))
+        results["by_script"] = asyncio.run(measure_script_setup(*arguments))
+        results["keyed"] = asyncio.run(measure_chroma_key(chosen.pictures))
+        wrong = find_failures(results)
     except (TimeoutError, obs.ObsError, LiveheadError) as error:
         wrong = [str(error)]
     settings = {"size": chosen.size, "fps": chosen.fps, "cores": len(os.sched_getaffinity(0))}
@@ -390,8 +394,8 @@ def main() -> int:
     chosen = parser.parse_args()
     if os.environ.get(INSIDE):
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        return inside(chosen)
-    if lacking := missing():
+        return run_inside_namespace(chosen)
+    if lacking := missing_requirements():
         print(lacking, file=sys.stderr)
         return 3
     own = ["unshare", "--net", "--pid", "--fork", "--mount-proc"] if os.geteuid() == 0 else ["unshare", "--net", "-r"]

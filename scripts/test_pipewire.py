@@ -27,46 +27,50 @@ from livehead.frames import VideoFrame
 from livehead.sinks.pipewire import PipeWireSink
 
 LABEL = "Livehead Avatar"
-BROWSER_S = 60.0
+BROWSER_TIMEOUT_S = 60.0
 FLAGS = ("--enable-features=WebRtcPipeWireCamera", "--autoplay-policy=no-user-gesture-required")
 
 
-async def feed(sink: PipeWireSink, done: asyncio.Event, sent: dict[int, float], spent: list[float]) -> None:
+async def send_frames(
+    sink: PipeWireSink, done: asyncio.Event, sent: dict[int, float], send_times_ms: list[float]
+) -> None:
     """Send numbered pictures until ``done``, noting when each was sent (Unix ms) and what sending cost (ms)."""
     due = time.monotonic()
     number = 0
     while not done.is_set():
-        frame = VideoFrame(barcode.paint(number, *sink.size), number, Fraction(1, sink.fps), time.monotonic_ns())
+        frame = VideoFrame(barcode.draw_barcode(number, *sink.size), number, Fraction(1, sink.fps), time.monotonic_ns())
         sent[number & 0xFFFF] = time.time() * 1000
         before = time.perf_counter()
         await sink.send(frame)
-        spent.append((time.perf_counter() - before) * 1000)
+        send_times_ms.append((time.perf_counter() - before) * 1000)
         number += 1
         due = max(due + 1 / sink.fps, time.monotonic())  # late frames are not made up for in a burst
         await asyncio.sleep(due - time.monotonic())
 
 
-async def measure(size: tuple[int, int], fps: int, seconds: float) -> dict[str, Any]:
+async def measure_camera(size: tuple[int, int], fps: int, seconds: float) -> dict[str, Any]:
     """Feeder and browser side by side; the page's report judged. Raises: SinkError, BrowserError."""
     done = asyncio.Event()
     sent: dict[int, float] = {}
     spent: list[float] = []
     async with PipeWireSink(size, fps, LABEL) as sink, asyncio.TaskGroup() as group:
-        group.create_task(feed(sink, done, sent, spent))
+        group.create_task(send_frames(sink, done, sent, spent))
         try:
-            report = await asyncio.to_thread(browser.watch_camera, LABEL, size, fps, seconds, BROWSER_S, flags=FLAGS)
+            report = await asyncio.to_thread(
+                browser.watch_camera, LABEL, size, fps, seconds, BROWSER_TIMEOUT_S, flags=FLAGS
+            )
         finally:
             done.set()
-    return judge(report, sent, statistics.median(spent), size, fps)
+    return summarize_report(report, sent, statistics.median(spent), size, fps)
 
 
-def judge(
+def summarize_report(
     report: dict[str, Any], sent: dict[int, float], send_ms: float, size: tuple[int, int], fps: int
 ) -> dict[str, Any]:
     """Figures and verdict. The first second is the browser's start and is left out."""
     skip = min(fps, len(report["times"]) // 3)
     numbers, times = report["numbers"][skip:], report["times"][skip:]
-    figures: dict[str, Any] = dict(barcode.judge(numbers, report["coloursRight"][skip:]))
+    figures: dict[str, Any] = dict(barcode.summarize_sequence(numbers, report["coloursRight"][skip:]))
     figures["label"], figures["sizes"], figures["colours"] = report["label"], report["sizes"], report["colours"]
     figures["attempts"] = report["attempts"]
     if len(times) < 2:
@@ -89,7 +93,7 @@ def judge(
     return figures
 
 
-def options() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--fps", type=int, default=30)
@@ -99,15 +103,15 @@ def options() -> argparse.Namespace:
 
 
 def main() -> int:
-    chosen = options()
-    lacking = desktop.missing() + ([] if browser.find_chromium() else ["chromium"])
+    chosen = parse_options()
+    lacking = desktop.missing_programs() + ([] if browser.find_chromium() else ["chromium"])
     if lacking:
         print(f"missing: {', '.join(lacking)}. On Debian and Ubuntu: sudo apt-get install {desktop.PACKAGES}")
         return 3
     width, height = (int(part) for part in chosen.size.split("x"))
     begun = time.monotonic()
-    with desktop.services():
-        results = asyncio.run(measure((width, height), chosen.fps, chosen.seconds))
+    with desktop.run_services():
+        results = asyncio.run(measure_camera((width, height), chosen.fps, chosen.seconds))
     results["wall_s"] = round(time.monotonic() - begun, 1)
     report = {"command": "scripts/test_pipewire.py", "settings": {"size": chosen.size, "fps": chosen.fps}}
     text = json.dumps({**report, "results": results}, indent=2)

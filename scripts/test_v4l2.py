@@ -21,10 +21,10 @@ from typing import Any
 from devices import browser, v4l2_machine
 
 SCRIPTS = Path(__file__).resolve().parent
-MACHINE_S = 330.0
+MACHINE_TIMEOUT_S = 330.0
 
 
-def options() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/livehead-v4l2", help="for the kernel")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
@@ -32,8 +32,8 @@ def options() -> argparse.Namespace:
 
 
 def main() -> int:
-    chosen = options()
-    lacking = v4l2_machine.missing() + ([] if browser.find_chromium() else ["chromium"])
+    chosen = parse_options()
+    lacking = v4l2_machine.missing_programs() + ([] if browser.find_chromium() else ["chromium"])
     if lacking:
         packages = f"{v4l2_machine.HOST_PACKAGES} chromium"
         print(f"missing: {', '.join(lacking)}. On Debian and Ubuntu: sudo apt-get install {packages}")
@@ -43,9 +43,9 @@ def main() -> int:
     begun = time.monotonic()
     results: dict[str, Any]
     try:
-        machine = v4l2_machine.build(chosen.cache.absolute())
+        machine = v4l2_machine.build_machine(chosen.cache.absolute())
         built = time.monotonic()
-        results = v4l2_machine.run(machine, command, MACHINE_S)
+        results = v4l2_machine.run_machine(machine, command, MACHINE_TIMEOUT_S)
     except v4l2_machine.MachineError as error:
         print(error, file=sys.stderr)
         return 1

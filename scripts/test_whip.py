@@ -41,7 +41,7 @@ from devices import barcode
 from livehead.clock import NS, now_ns
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.server.tuning import tune_receiver
+from livehead.server.tuning import patch_receiver
 from livehead.sinks.whip import WhipSink
 
 INSIDE = "LIVEHEAD_TEST_WHIP_INSIDE"
@@ -55,11 +55,11 @@ TRANSPORTS = "http mqtt nanomsg pfunix rabbitmq"
 FPS = 30
 SOUND_RATE = 48_000
 LOUDNESS = 0.25
-START_S = 20.0
-BACK_S = 40.0
+START_TIMEOUT_S = 20.0
+RECONNECT_TIMEOUT_S = 40.0
 
 
-def missing(whip_server: Path | None) -> str:
+def missing_requirements(whip_server: Path | None) -> str:
     """Why this cannot run here; empty when it can."""
     programs = [name for name in ("janus", "node", "ip", "unshare") if shutil.which(name) is None]
     if programs:
@@ -84,7 +84,7 @@ def make_network() -> None:
 
 
 @contextmanager
-def program(command: list[str], folder: Path) -> Iterator[None]:
+def run_program(command: list[str], folder: Path) -> Iterator[None]:
     """Runs until the block ends, which is as sudden as a crash; what it says is kept in ``folder``."""
     with (folder / f"{Path(command[0]).name}.log").open("ab") as said:
         child = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
@@ -100,7 +100,7 @@ def janus_command(folder: Path, codec: str) -> list[str]:
     configs = folder / "janus"
     configs.mkdir(exist_ok=True)
     # The others look for servers of theirs, which a network without any keeps them waiting for.
-    unused = f'plugins: {{ disable = "{_libraries(PLUGINS)}" }}\ntransports: {{ disable = "{_libraries(TRANSPORTS)}" }}'
+    unused = f'plugins: {{ disable = "{_library_names(PLUGINS)}" }}\ntransports: {{ disable = "{_library_names(TRANSPORTS)}" }}'
     (configs / "janus.jcfg").write_text(f"general: {{ debug_level = 4 }}\n{unused}\n")
     (configs / "janus.transport.websockets.jcfg").write_text("general: { ws = true\n ws_port = 8188 }\n")
     room = (
@@ -110,11 +110,11 @@ def janus_command(folder: Path, codec: str) -> list[str]:
     return ["janus", "-F", str(configs), "-o", "-i", ADDRESS]
 
 
-def _libraries(names: str) -> str:
+def _library_names(names: str) -> str:
     return ",".join(f"libjanus_{name}.so" for name in names.split())
 
 
-def stage_whip_server(source: Path, folder: Path) -> None:
+def copy_whip_server(source: Path, folder: Path) -> None:
     """A copy whose settings are ours."""
     (folder / "src").mkdir()
     for name in ("server.js", "whip-janus.js"):
@@ -124,9 +124,9 @@ def stage_whip_server(source: Path, folder: Path) -> None:
     (folder / "src" / "config.js").write_text(f"module.exports = {json.dumps(settings)};\n")
 
 
-def wait_for(port: int) -> None:
+def wait_for_port(port: int) -> None:
     """Until something listens there. Raises: OSError."""
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
             with socket.create_connection((ADDRESS, port), 2):
@@ -137,7 +137,7 @@ def wait_for(port: int) -> None:
             time.sleep(0.1)
 
 
-def make_endpoint() -> None:
+def create_endpoint() -> None:
     """Map a WHIP endpoint to the room, as simple-whip-server wants it."""
     body = json.dumps({"id": STREAM, "room": ROOM, "token": TOKEN, "label": STREAM}).encode()
     request = urllib.request.Request(f"http://{ADDRESS}:7080/whip/create", body, {"Content-Type": "application/json"})
@@ -145,7 +145,7 @@ def make_endpoint() -> None:
         pass
 
 
-class Room:
+class JanusRoom:
     """Janus' VideoRoom by its WebSocket API."""
 
     def __init__(self, connection: Any) -> None:
@@ -153,28 +153,28 @@ class Room:
         self._numbers = itertools.count()
         self._session = self._handle = 0
 
-    async def begin(self) -> None:
-        self._session = (await self._ask({"janus": "create"}))["data"]["id"]
+    async def attach_plugin(self) -> None:
+        self._session = (await self._send_request({"janus": "create"}))["data"]["id"]
         plugin = {"janus": "attach", "plugin": "janus.plugin.videoroom"}
-        self._handle = (await self._ask(plugin))["data"]["id"]
+        self._handle = (await self._send_request(plugin))["data"]["id"]
 
-    async def publishers(self) -> list[int]:
+    async def list_publishers(self) -> list[int]:
         """Who publishes in the room."""
-        told = await self._message({"request": "listparticipants", "room": ROOM})
+        told = await self._send_message({"request": "listparticipants", "room": ROOM})
         return [each["id"] for each in told["plugindata"]["data"]["participants"] if each.get("publisher")]
 
-    async def offer_of(self, publisher: int) -> str:
+    async def request_offer(self, publisher: int) -> str:
         """SDP by which Janus offers what ``publisher`` sends."""
         join = {"request": "join", "room": ROOM, "ptype": "subscriber", "streams": [{"feed": publisher}]}
-        return str((await self._message(join))["jsep"]["sdp"])
+        return str((await self._send_message(join))["jsep"]["sdp"])
 
-    async def start(self, answer: str) -> None:
-        await self._message({"request": "start"}, jsep={"type": "answer", "sdp": answer})
+    async def start_stream(self, answer: str) -> None:
+        await self._send_message({"request": "start"}, jsep={"type": "answer", "sdp": answer})
 
-    async def _message(self, body: dict[str, Any], **rest: Any) -> dict[str, Any]:
-        return await self._ask({"janus": "message", "body": body, **rest})
+    async def _send_message(self, body: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        return await self._send_request({"janus": "message", "body": body, **rest})
 
-    async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+    async def _send_request(self, message: dict[str, Any]) -> dict[str, Any]:
         transaction = f"t{next(self._numbers)}"
         message |= {"transaction": transaction}
         message |= {"session_id": self._session} if self._session else {}
@@ -187,35 +187,35 @@ class Room:
 
 
 @asynccontextmanager
-async def room() -> AsyncIterator[Room]:
+async def open_room() -> AsyncIterator[JanusRoom]:
     async with websockets.connect(SOCKET, subprotocols=[PROTOCOL]) as connection:
-        made = Room(connection)
-        await made.begin()
+        made = JanusRoom(connection)
+        await made.attach_plugin()
         yield made
 
 
-class Viewer:
+class JanusViewer:
     """Watches one publisher: numbers of pictures, when each was decoded (ns), level of the sound in [0, 1]."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[int, int]] = []
+        self.received: list[tuple[int, int]] = []
         self.codec = ""
         self.sizes: set[str] = set()
         self.levels: list[float] = []
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._tasks: list[asyncio.Task[None]] = []
-        self._peer.on("track", lambda track: self._tasks.append(asyncio.create_task(self._read(track))))
+        self._peer.on("track", lambda track: self._tasks.append(asyncio.create_task(self._read_track(track))))
 
-    async def watch(self, place: Room, publisher: int) -> None:
-        await self._peer.setRemoteDescription(RTCSessionDescription(await place.offer_of(publisher), "offer"))
+    async def watch_publisher(self, room: JanusRoom, publisher: int) -> None:
+        await self._peer.setRemoteDescription(RTCSessionDescription(await room.request_offer(publisher), "offer"))
         for transceiver in self._peer.getTransceivers():
-            tune_receiver(transceiver.receiver, transceiver.kind)
+            patch_receiver(transceiver.receiver, transceiver.kind)
             if transceiver.kind == "video":
                 self.codec = transceiver._codecs[0].name
         await self._peer.setLocalDescription(await self._peer.createAnswer())
-        await place.start(self._peer.localDescription.sdp)
+        await room.start_stream(self._peer.localDescription.sdp)
 
-    async def _read(self, track: MediaStreamTrack) -> None:
+    async def _read_track(self, track: MediaStreamTrack) -> None:
         while True:
             try:
                 frame: Any = await track.recv()
@@ -225,9 +225,9 @@ class Viewer:
                 self.levels.append(float(np.abs(frame.to_ndarray().astype(np.float32)).max()) / 32768)
                 continue
             came_ns = now_ns()
-            number = barcode.read(frame.to_ndarray(format="rgb24"))
+            number = barcode.read_barcode(frame.to_ndarray(format="rgb24"))
             self.sizes.add(f"{frame.width}x{frame.height}")
-            self.seen.append((-1 if number is None else number, came_ns))
+            self.received.append((-1 if number is None else number, came_ns))
 
     async def close(self) -> None:
         await self._peer.close()
@@ -235,20 +235,20 @@ class Viewer:
             task.cancel()
 
 
-async def feed(sink: WhipSink, size: tuple[int, int], sent: dict[int, int]) -> None:
+async def send_frames(sink: WhipSink, size: tuple[int, int], sent: dict[int, int]) -> None:
     """Numbered pictures and a tone, as a pipeline sends them; ``sent``: when each was captured (ns)."""
     start_ns = now_ns()
     samples = np.arange(SOUND_RATE // FPS, dtype=np.float32)
     tone = LOUDNESS * np.sin(samples * 2 * np.pi * 16 / len(samples))[None]  # whole waves: no clicks
     for number in itertools.count():
-        frame = VideoFrame(barcode.paint(number, *size), number, Fraction(1, FPS), now_ns())
+        frame = VideoFrame(barcode.draw_barcode(number, *size), number, Fraction(1, FPS), now_ns())
         sent[number & 0xFFFF] = frame.captured_ns
         await sink.send(frame)
         await sink.send(AudioFrame(tone, SOUND_RATE, number * tone.shape[1], frame.captured_ns))
         await asyncio.sleep(max(0.0, (start_ns + (number + 1) * NS / FPS - now_ns()) / NS))
 
 
-async def refusal(token: str) -> str:
+async def publish_error(token: str) -> str:
     """The line that publishing with ``token`` ends with."""
     try:
         async with WhipSink(ENDPOINT, token=token):
@@ -257,81 +257,81 @@ async def refusal(token: str) -> str:
         return str(error)
 
 
-async def ready() -> None:
+async def wait_until_ready() -> None:
     """Until Janus, which listens before it is, gives sessions."""
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(START_TIMEOUT_S):
         while True:
             try:
-                async with room() as place:
-                    await place.publishers()
+                async with open_room() as place:
+                    await place.list_publishers()
                 return
             except (OSError, KeyError, websockets.WebSocketException):
                 await asyncio.sleep(0.1)
 
 
-async def one_publisher(limit_s: float) -> int:
+async def wait_for_publisher(limit_s: float) -> int:
     """The publisher that is in the room, or comes within ``limit_s``."""
     async with asyncio.timeout(limit_s):
         while True:
             try:
-                async with room() as place:
-                    if found := await place.publishers():
+                async with open_room() as place:
+                    if found := await place.list_publishers():
                         return found[0]
             except (OSError, KeyError, websockets.WebSocketException):
                 pass  # Janus is not up yet
             await asyncio.sleep(0.2)
 
 
-async def look(seconds: float) -> Viewer:
-    viewer = Viewer()
-    publisher = await one_publisher(START_S)
-    async with room() as place:
-        await viewer.watch(place, publisher)
+async def watch_stream(seconds: float) -> JanusViewer:
+    viewer = JanusViewer()
+    publisher = await wait_for_publisher(START_TIMEOUT_S)
+    async with open_room() as place:
+        await viewer.watch_publisher(place, publisher)
         await asyncio.sleep(seconds)
     await viewer.close()
     return viewer
 
 
-async def measure(size: tuple[int, int], seconds: float, restart: Any) -> dict[str, Any]:
+async def measure_whip(size: tuple[int, int], seconds: float, restart: Any) -> dict[str, Any]:
     """Publish, look, kill the servers and start them again, look again, leave."""
-    figures: dict[str, Any] = {"no_token": await refusal(""), "wrong_token": await refusal("wrong")}
+    figures: dict[str, Any] = {"no_token": await publish_error(""), "wrong_token": await publish_error("wrong")}
     sent: dict[int, int] = {}
     async with WhipSink(ENDPOINT, token=TOKEN, fps=FPS, sound=True) as sink:
-        task = asyncio.create_task(feed(sink, size, sent))
-        figures |= judge(await look(seconds), sent)
+        task = asyncio.create_task(send_frames(sink, size, sent))
+        figures |= summarize_viewer(await watch_stream(seconds), sent)
         killed = time.monotonic()
         await asyncio.to_thread(restart)
         figures["servers_back_s"] = round(time.monotonic() - killed, 1)
-        await one_publisher(BACK_S)
+        await wait_for_publisher(RECONNECT_TIMEOUT_S)
         figures["published_again_s"] = round(time.monotonic() - killed, 1)
-        figures["frames_after_restart"] = len((await look(3)).seen)
-        figures["published"] = sink.stats.counts()["published"]
+        figures["frames_after_restart"] = len((await watch_stream(3)).received)
+        figures["published"] = sink.stats.read_counters()["published"]
         task.cancel()
         await asyncio.wait([task])
-    async with room() as place:
-        figures["left_in_room"] = len(await place.publishers())
-    figures["passed"] = verdict(figures)
+    async with open_room() as place:
+        figures["left_in_room"] = len(await place.list_publishers())
+    figures["passed"] = is_passed(figures)
     return figures
 
 
-def judge(viewer: Viewer, sent: dict[int, int]) -> dict[str, Any]:
-    numbers = [number for number, _ in viewer.seen if number >= 0]
+def summarize_viewer(viewer: JanusViewer, sent: dict[int, int]) -> dict[str, Any]:
+    numbers = [number for number, _ in viewer.received if number >= 0]
     figures: dict[str, Any] = {
         "codec": viewer.codec,
         "sizes": sorted(viewer.sizes),
         "level": round(statistics.median(viewer.levels or [0.0]), 3),
     }
-    figures |= {"frames": len(viewer.seen), "unreadable": len(viewer.seen) - len(numbers)}
+    figures |= {"frames": len(viewer.received), "unreadable": len(viewer.received) - len(numbers)}
     steps = np.diff(numbers)
     figures |= {"missed": int((steps[steps > 1] - 1).sum()), "disordered": int((steps < 1).sum())}
-    ages = sorted((at - sent[number]) / 1e6 for number, at in viewer.seen[FPS:] if number in sent)
+    ages = sorted((at - sent[number]) / 1e6 for number, at in viewer.received[FPS:] if number in sent)
     if ages:
         p95 = ages[int(len(ages) * 0.95)]
         figures["age_ms"] = {"median": round(statistics.median(ages), 1), "p95": round(p95, 1), "n": len(ages)}
     return figures
 
 
-def verdict(figures: dict[str, Any]) -> bool:
+def is_passed(figures: dict[str, Any]) -> bool:
     return bool(
         "LIVEHEAD_WHIP_TOKEN" in figures["no_token"]
         and "LIVEHEAD_WHIP_TOKEN" in figures["wrong_token"]
@@ -345,14 +345,14 @@ def verdict(figures: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def media_server(folder: Path, codec: str) -> Iterator[None]:
+def run_media_server(folder: Path, codec: str) -> Iterator[None]:
     """Janus, then simple-whip-server, which wants a Janus that is ready."""
-    with program(janus_command(folder, codec), folder), ExitStack() as stack:
-        wait_for(8188)
-        asyncio.run(ready())
-        stack.enter_context(program(["node", "src/server.js"], folder))
-        wait_for(7080)
-        make_endpoint()
+    with run_program(janus_command(folder, codec), folder), ExitStack() as stack:
+        wait_for_port(8188)
+        asyncio.run(wait_until_ready())
+        stack.enter_context(run_program(["node", "src/server.js"], folder))
+        wait_for_port(7080)
+        create_endpoint()
         yield
 
 
@@ -361,23 +361,23 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
     make_network()
     with tempfile.TemporaryDirectory(prefix="livehead-whip-") as name, ExitStack() as stack:
         folder = Path(name)
-        stage_whip_server(chosen.whip_server, folder)
+        copy_whip_server(chosen.whip_server, folder)
         servers = stack.enter_context(ExitStack())
-        servers.enter_context(media_server(folder, chosen.codec))
+        servers.enter_context(run_media_server(folder, chosen.codec))
 
         def restart() -> None:
             servers.close()
-            servers.enter_context(media_server(folder, chosen.codec))
+            servers.enter_context(run_media_server(folder, chosen.codec))
 
         try:
-            return asyncio.run(measure((width, height), chosen.seconds, restart))
+            return asyncio.run(measure_whip((width, height), chosen.seconds, restart))
         except (OSError, KeyError):
             for log in folder.glob("*.log"):
                 print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)
             raise
 
 
-def options() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whip-server", type=Path, metavar="DIR", help="simple-whip-server with its node_modules")
     parser.add_argument("--size", default="512x512")
@@ -388,8 +388,8 @@ def options() -> argparse.Namespace:
 
 
 def main() -> int:
-    chosen = options()
-    reason = missing(chosen.whip_server)
+    chosen = parse_options()
+    reason = missing_requirements(chosen.whip_server)
     if reason:
         print(reason)
         return 3

@@ -4,11 +4,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from livehead.animator import Animator, Scene
+from livehead.animator import Animator, AvatarScene
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
-from livehead.governor import Quality
-from livehead.interfaces import Inputs
+from livehead.governor import QualityLevel
+from livehead.interfaces import DriverInputs
 from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import MESH478, Keypoints, mesh_keypoints
 from livehead.motion.presence import Presence
@@ -25,7 +25,7 @@ class Showing:
     def __init__(self) -> None:
         self.motion = mesh_keypoints(FACE, 1.0, 0)
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         return replace(self.motion, captured_ns=inputs.now_ns)
 
     def reset(self) -> None: ...
@@ -63,9 +63,9 @@ class AsIs:
         return rendered
 
 
-def at(ms: int) -> Inputs:
+def at(ms: int) -> DriverInputs:
     frame = VideoFrame(np.zeros((4, 4, 3), np.uint8), ms, Fraction(1, 1000), ms * 10**6)
-    return Inputs(frame, None, frame.captured_ns)
+    return DriverInputs(frame, None, frame.captured_ns)
 
 
 def build(*shades: int, **options: float) -> tuple[Animator, Showing, Shading]:
@@ -74,7 +74,7 @@ def build(*shades: int, **options: float) -> tuple[Animator, Showing, Shading]:
     for shade in shades:
         avatar = renderer.prepare(shade)
         scenes.append(
-            Scene(str(shade), avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
+            AvatarScene(str(shade), avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
         )
     return Animator(driver, renderer, scenes, **options), driver, renderer  # type: ignore[arg-type]
 
@@ -87,16 +87,16 @@ def test_inputs_become_a_picture_of_the_first_avatar() -> None:
 def test_the_next_avatar_comes_with_a_cross_fade() -> None:
     animator, _, _ = build(50, 200, fade_s=60.0)
     animator.animate(at(0))
-    assert animator.next_scene().name == "200"
+    assert animator.select_next_scene().name == "200"
     assert 50 <= animator.animate(at(33)).mean() < 60, "the fade has only begun"
 
 
 def test_without_a_fade_the_next_avatar_is_there_at_once_and_the_first_follows_the_last() -> None:
     animator, _, _ = build(50, 200, fade_s=0.0)
     animator.animate(at(0))
-    animator.next_scene()
+    animator.select_next_scene()
     assert animator.animate(at(33)).mean() == 200
-    animator.next_scene()
+    animator.select_next_scene()
     assert animator.animate(at(66)).mean() == 50
 
 
@@ -104,7 +104,7 @@ def test_a_frozen_picture_stays_until_it_is_let_go() -> None:
     animator, _, _ = build(50, 200, fade_s=0.0)
     first = animator.animate(at(0))
     animator.frozen = True
-    animator.next_scene()
+    animator.select_next_scene()
     assert animator.animate(at(33)) is first
     animator.frozen = False
     assert animator.animate(at(66)).mean() == 200
@@ -134,7 +134,7 @@ def test_idle_motion_goes_on_where_a_motion_is_drawn_once_more() -> None:
 
 def test_quality_changes_the_size_from_the_next_picture_on() -> None:
     animator, _, renderer = build(50)
-    animator.set_quality(Quality(size=16, track_every=1, fps=30))
+    animator.set_quality(QualityLevel(size=16, track_every=1, fps=30))
     assert animator.animate(at(0)).shape == (16, 16, 3)
     assert renderer.size == 16
 
@@ -142,7 +142,7 @@ def test_quality_changes_the_size_from_the_next_picture_on() -> None:
 def test_requests_are_done_between_frames() -> None:
     animator, _, _ = build(50)
     done: list[str] = []
-    animator.between_frames(lambda: done.append("now"))
+    animator.call_before_next_frame(lambda: done.append("now"))
     assert not done
     animator.animate(at(0))
     assert done == ["now"]
@@ -152,8 +152,8 @@ def test_every_motion_can_be_watched() -> None:
     driver, renderer = Showing(), Shading()
     avatar = renderer.prepare(1)
     watched: list[Keypoints] = []
-    scene = Scene("one", avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
-    animator = Animator(driver, renderer, [scene], watch=watched.append)
+    scene = AvatarScene("one", avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
+    animator = Animator(driver, renderer, [scene], on_motion=watched.append)
     animator.estimate(at(0))
     assert len(watched) == 1
 
@@ -176,8 +176,8 @@ def test_drawing_several_is_drawing_one_after_the_other() -> None:
     first, *others = animator.draw_many(motions)
     assert first.max() == 50
     assert all(np.array_equal(other, first) for other in others)
-    animator.next_scene()
+    animator.select_next_scene()
     assert [picture.max() for picture in animator.draw_many(motions)] == [200] * 3
     animator.frozen = True
-    animator.next_scene()
+    animator.select_next_scene()
     assert [picture.max() for picture in animator.draw_many(motions)] == [200] * 3

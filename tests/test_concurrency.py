@@ -61,7 +61,7 @@ async def test_a_worker_raises_what_the_call_raises_and_can_give_it_as_a_value()
     async with Worker("test") as worker:
         with pytest.raises(ZeroDivisionError):
             await worker.run(lambda: 1 / 0)
-        call = await worker.attempt(lambda: 1 / 0)
+        call = await worker.submit_and_wait(lambda: 1 / 0)
         assert isinstance(call.exception(), ZeroDivisionError)
 
 

@@ -14,7 +14,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_file_overrides_only_what_it_names(tmp_path: Path) -> None:
     path = write(tmp_path, 'driver = "idle"\n[stream]\nsize = "640x360"\n[gains]\nmouth = 1.5\n')
-    settings = config.load(config.RunSettings, path)
+    settings = config.load_settings(config.RunSettings, path)
     assert settings.driver == "idle"
     assert settings.stream.size == (640, 360)
     assert settings.gains.mouth == 1.5
@@ -31,7 +31,7 @@ def test_a_file_overrides_only_what_it_names(tmp_path: Path) -> None:
 )
 def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=f"did you mean '{named}'"):
-        config.load(config.RunSettings, write(tmp_path, text))
+        config.load_settings(config.RunSettings, write(tmp_path, text))
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path: Path, text:
 )
 def test_a_wrong_value_is_told_with_its_key(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        config.load(config.RunSettings, write(tmp_path, text))
+        config.load_settings(config.RunSettings, write(tmp_path, text))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
-        config.load(config.RunSettings, tmp_path / "none.toml")
+        config.load_settings(config.RunSettings, tmp_path / "none.toml")
 
 
 def test_settings_are_frozen() -> None:
@@ -62,16 +62,16 @@ def test_the_run_files_that_ship_are_valid() -> None:
     files = sorted((Path(__file__).parents[1] / "configs" / "run").glob("*.toml"))
     assert files
     for path in files:
-        config.load(config.RunSettings, path)
+        config.load_settings(config.RunSettings, path)
 
 
 def test_every_registered_name_loads() -> None:
     for kind in ("captures", "drivers", "renderers", "sinks"):
-        assert registry.names(kind), kind
-        for name in registry.names(kind):
-            assert callable(registry.find(kind, name))
+        assert registry.list_names(kind), kind
+        for name in registry.list_names(kind):
+            assert callable(registry.load_factory(kind, name))
 
 
 def test_an_unknown_name_is_told_with_the_nearest_known_one() -> None:
     with pytest.raises(ConfigError, match="did you mean 'window'"):
-        registry.find("sinks", "windw")
+        registry.load_factory("sinks", "windw")

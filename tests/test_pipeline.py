@@ -10,8 +10,8 @@ import pytest
 from livehead.clock import now_ns
 from livehead.errors import CaptureError, SinkError
 from livehead.frames import AudioFrame, Frame, Image, VideoFrame
-from livehead.governor import Governor, Quality
-from livehead.interfaces import EndOfStream, Inputs
+from livehead.governor import QualityController, QualityLevel
+from livehead.interfaces import EndOfStream, DriverInputs
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
 from livehead.pipeline import Pipeline
 
@@ -72,7 +72,7 @@ class CountingEar:
     def put(self, frame: AudioFrame) -> None:
         self.heard += 1
 
-    def newest(self, now_ns: int) -> AudioFrame | None:
+    def read_newest(self, now_ns: int) -> AudioFrame | None:
         return AudioFrame(np.full((1, 1), self.heard, np.float32), 16_000, 0, now_ns) if self.heard else None
 
 
@@ -83,11 +83,11 @@ class Echo:
         self, bad_estimate: set[int] = frozenset(), bad_draw: set[int] = frozenset(), cost_s: float = 0
     ) -> None:  # type: ignore[assignment]
         self.bad_estimate, self.bad_draw, self.cost_s = bad_estimate, bad_draw, cost_s
-        self.qualities: list[Quality] = []
+        self.qualities: list[QualityLevel] = []
         self.looked = 0
         self.threads: set[str] = set()
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         number = int(inputs.frame.image[0, 0, 0]) if inputs.frame else 7
         self.looked += 1
         if number in self.bad_estimate:
@@ -103,7 +103,7 @@ class Echo:
         self.threads.add(threading.current_thread().name)
         return np.full((4, 4, 3), number, np.uint8)
 
-    def set_quality(self, quality: Quality) -> None:
+    def set_quality(self, quality: QualityLevel) -> None:
         self.qualities.append(quality)
 
 
@@ -114,7 +114,7 @@ class Listening(Echo):
         super().__init__()
         self.seen: list[bool] = []
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         self.seen.append(inputs.frame is not None)
         heard = 0 if inputs.audio is None else round(float(inputs.audio.samples.sum())) % 256
         return mesh_keypoints(np.full((478, 3), heard, np.float32), 1.0, inputs.now_ns - 40_000_000)
@@ -167,8 +167,8 @@ def test_a_bad_frame_is_counted_and_skipped() -> None:
     asyncio.run(pipeline.run())
     assert not {3, 8, 9} & set(sink.numbers)
     assert max(sink.numbers) >= 18
-    assert pipeline.stats.counts()["estimate.bad"] == 1
-    assert pipeline.stats.counts()["draw.bad"] == 2
+    assert pipeline.stats.read_counters()["estimate.bad"] == 1
+    assert pipeline.stats.read_counters()["draw.bad"] == 2
 
 
 def test_a_slow_sink_loses_only_its_own_frames() -> None:
@@ -190,7 +190,7 @@ def test_a_sink_that_fails_without_saying_why_gets_some_patience() -> None:
     well = Keeping()
     pipeline = Pipeline(Counting(20), Echo(), [clumsy, well], fps=100)
     asyncio.run(pipeline.run())
-    assert pipeline.stats.counts()["Keeping.bad"] >= 10
+    assert pipeline.stats.read_counters()["Keeping.bad"] >= 10
     assert max(well.numbers) == 19
 
 
@@ -237,7 +237,7 @@ async def test_stop_delivers_what_is_under_way_and_closes_everything() -> None:
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
 async def test_a_run_that_is_stopped_as_it_begins_ends(steps: int) -> None:
     capture, sink = Counting(100_000), Keeping()
-    pipeline = Pipeline(capture, Echo(), [sink], fps=100, microphone=Beeping(), ear=CountingEar())
+    pipeline = Pipeline(capture, Echo(), [sink], fps=100, microphone=Beeping(), audio_buffer=CountingEar())
     running = asyncio.create_task(pipeline.run())
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -262,21 +262,21 @@ def test_a_capture_quicker_than_asked_is_thinned_out() -> None:
     pipeline = Pipeline(Counting(60), Echo(), [sink], fps=25)
     asyncio.run(pipeline.run())
     assert len(sink.video) < 35
-    assert pipeline.stats.counts()["capture.over_rate"] > 20
+    assert pipeline.stats.read_counters()["capture.over_rate"] > 20
 
 
 def test_a_missed_budget_reaches_the_performer() -> None:
     performer = Echo(cost_s=0.012)
-    governor = Governor(Quality(512, 1, 100), budget_ms=5)
-    asyncio.run(Pipeline(Counting(80), performer, [Keeping()], fps=100, governor=governor).run())
+    governor = QualityController(QualityLevel(512, 1, 100), budget_ms=5)
+    asyncio.run(Pipeline(Counting(80), performer, [Keeping()], fps=100, quality_controller=governor).run())
     assert performer.qualities
     assert performer.qualities[0].size < 512
 
 
 def test_a_motion_that_is_drawn_once_more_keeps_the_time_and_the_code_of_what_was_looked_at() -> None:
     performer, sink = Echo(), Keeping()
-    governor = Governor(Quality(512, 2, 100), budget_ms=1000)
-    asyncio.run(Pipeline(Counting(60), performer, [sink], fps=100, governor=governor).run())
+    governor = QualityController(QualityLevel(512, 2, 100), budget_ms=1000)
+    asyncio.run(Pipeline(Counting(60), performer, [sink], fps=100, quality_controller=governor).run())
     codes = [frame.attached["code"] for frame in sink.video]
     assert codes == sink.numbers, "that of the picture which the motion is of"
     assert 20 <= performer.looked <= 30
@@ -289,12 +289,12 @@ def test_a_motion_that_is_drawn_once_more_keeps_the_time_and_the_code_of_what_wa
 @pytest.mark.parametrize("capture", [None, Counting(300)], ids=["frame clock", "camera"])
 async def test_while_nobody_takes_the_pictures_none_is_made(capture: Counting | None) -> None:
     performer, there = Echo(), asyncio.Event()
-    pipeline = Pipeline(capture, performer, [Keeping()], fps=100, attended=there.is_set)
+    pipeline = Pipeline(capture, performer, [Keeping()], fps=100, has_consumers=there.is_set)
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(0.3)
     assert performer.looked == 0
     there.set()
-    await asyncio.wait_for(pipeline.first_sent.wait(), 5)
+    await asyncio.wait_for(pipeline.first_frame_sent.wait(), 5)
     pipeline.stop()
     await running
 
@@ -308,11 +308,11 @@ async def run_for(pipeline: Pipeline, seconds: float) -> None:
 
 async def test_a_driver_that_hears_gets_the_newest_sound_and_its_motion_tells_the_time() -> None:
     sink = Keeping()
-    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(), ear=CountingEar())
+    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(), audio_buffer=CountingEar())
     await run_for(pipeline, 0.6)
     assert sink.numbers == sorted(sink.numbers)
     assert sink.numbers[-1] > 20, "the newest sound, not that of the tick before"
-    assert pipeline.stats.stages()["capture_to_sink"]["median"] >= 40
+    assert pipeline.stats.summarize_stages()["capture_to_sink"]["median"] >= 40
     assert sink.sound
 
 
@@ -324,7 +324,7 @@ async def test_a_driver_that_hears_goes_on_when_the_camera_gives_nothing() -> No
             return await super().recv()
 
     performer = Listening()
-    pipeline = Pipeline(Stalling(20), performer, [Keeping()], fps=100, microphone=Beeping(), ear=CountingEar())
+    pipeline = Pipeline(Stalling(20), performer, [Keeping()], fps=100, microphone=Beeping(), audio_buffer=CountingEar())
     await run_for(pipeline, 0.8)
     assert sum(performer.seen) >= 8
     assert not any(performer.seen[-10:])
@@ -334,13 +334,15 @@ async def test_a_driver_that_hears_goes_on_when_the_camera_gives_nothing() -> No
 
 
 def test_the_end_of_the_camera_ends_a_run_whose_microphone_never_does() -> None:
-    pipeline = Pipeline(Counting(5), Listening(), [Keeping()], fps=100, microphone=Beeping(), ear=CountingEar())
+    pipeline = Pipeline(
+        Counting(5), Listening(), [Keeping()], fps=100, microphone=Beeping(), audio_buffer=CountingEar()
+    )
     asyncio.run(asyncio.wait_for(pipeline.run(), 3))
 
 
 def test_the_end_of_what_is_heard_ends_a_run_without_camera() -> None:
     sink = Keeping()
-    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(20), ear=CountingEar())
+    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(20), audio_buffer=CountingEar())
     asyncio.run(asyncio.wait_for(pipeline.run(), 3))
     assert len(sink.sound) == 20
     assert sink.numbers[-1] == 20
@@ -360,5 +362,5 @@ async def test_sound_out_gets_sound_alone_and_the_run_goes_on_without_it() -> No
     assert 5 <= len(speaker.sound) <= 6
     assert len(sink.sound) > 20
     assert len(sink.video) > 10
-    assert pipeline.stats.counts()["sent"] == len(sink.video)
+    assert pipeline.stats.read_counters()["sent"] == len(sink.video)
     assert speaker.closed

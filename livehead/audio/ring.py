@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from livehead.audio.resampler import Resampler, Signal
+from livehead.audio.resampler import StreamingResampler, Signal
 from livehead.clock import NS
 from livehead.frames import AudioFrame
 
-RATE = 16_000
+DRIVER_RATE = 16_000
 """Hz, what drivers are given."""
 
 _JITTER_S = 0.03  # a block further than this off its place has a gap before it, or overlaps what is there
-_OVERDUE_S = 0.15  # a source that says nothing for so long is taken to be silent
+_SILENT_AFTER_S = 0.15  # a source that says nothing for so long is taken to be silent
 
 
-class SoundRing:
+class AudioRingBuffer:
     """Takes blocks of a capture, gives the newest second of them: mono, 16 kHz, without holes.
 
     Blocks are placed by their time. A gap becomes silence and is counted; one longer than the ring makes ``pts`` jump.
@@ -27,66 +27,70 @@ class SoundRing:
 
     def __init__(self, seconds: float = 1.0, on_gap: Callable[[], object] | None = None) -> None:
         """``on_gap``: called at each gap, to count it."""
-        self._capacity = round(seconds * RATE)
+        self._capacity = round(seconds * DRIVER_RATE)
         self._on_gap = on_gap
         self._samples: Signal = np.zeros(0, np.float32)
-        self._end = 0  # running number of the sample after the newest ...
+        self._end_index = 0  # running number of the sample after the newest ...
         self._end_ns: int | None = None  # ... and its time
         self._next_pts = 0  # of the capture
-        self._resampler: Resampler | None = None
-        self._skip = 0  # samples of what comes that are there already
+        self._resampler: StreamingResampler | None = None
+        self._overlap = 0  # samples of what comes that are there already
 
     def put(self, frame: AudioFrame) -> None:
         """Add a block of the capture."""
         if frame.pts < self._next_pts:
-            self._begin_anew(frame.captured_ns)
+            self._start_new_stream(frame.captured_ns)
         self._next_pts = frame.pts + frame.samples.shape[1]
-        resampler = self._placed(frame)
+        resampler = self._resampler_for(frame)
         block = resampler(frame.samples.mean(axis=0, dtype=np.float32))
-        self._append(block[self._skip :])
-        self._skip -= min(self._skip, len(block))
-        if not self._skip:  # the newest time stamp rules: it follows the drift between the sound card's clock and ours
-            self._end_ns = frame.captured_ns + round((frame.duration_s - resampler.held_s) * NS)
+        self._append(block[self._overlap :])
+        self._overlap -= min(self._overlap, len(block))
+        if (
+            not self._overlap
+        ):  # the newest time stamp rules: it follows the drift between the sound card's clock and ours
+            self._end_ns = frame.captured_ns + round((frame.duration_s - resampler.pending_s) * NS)
 
-    def newest(self, now_ns: int) -> AudioFrame | None:
+    def read_newest(self, now_ns: int) -> AudioFrame | None:
         """Up to a second, float32 [1, N], that ends with the newest sample; None before there was any."""
         if self._end_ns is None:
             return None
         missing_s = (now_ns - self._end_ns) / NS
-        if missing_s > _OVERDUE_S:
-            self._silence(round((missing_s - _JITTER_S) * RATE))
+        if missing_s > _SILENT_AFTER_S:
+            self._append_silence(round((missing_s - _JITTER_S) * DRIVER_RATE))
             self._resampler = None  # what comes then is placed anew
         count = len(self._samples)
-        return AudioFrame(self._samples[None].copy(), RATE, self._end - count, self._end_ns - count * NS // RATE)
+        return AudioFrame(
+            self._samples[None].copy(), DRIVER_RATE, self._end_index - count, self._end_ns - count * NS // DRIVER_RATE
+        )
 
-    def _placed(self, frame: AudioFrame) -> Resampler:
+    def _resampler_for(self, frame: AudioFrame) -> StreamingResampler:
         """The resampler to give the block to, what comes out of it being appended where it belongs."""
         resampler = self._resampler
         if resampler is not None and self._end_ns is not None and resampler.rate_in == frame.rate:
-            off_s = (frame.captured_ns - self._end_ns) / NS - resampler.held_s
-            if self._skip or abs(off_s) <= _JITTER_S:
+            off_s = (frame.captured_ns - self._end_ns) / NS - resampler.pending_s
+            if self._overlap or abs(off_s) <= _JITTER_S:
                 return resampler
-        self._resampler = resampler = Resampler(frame.rate, RATE)
+        self._resampler = resampler = StreamingResampler(frame.rate, DRIVER_RATE)
         if self._end_ns is not None:
-            gap = round((frame.captured_ns - self._end_ns) / NS * RATE)
-            if gap > _JITTER_S * RATE and self._on_gap is not None:
+            gap = round((frame.captured_ns - self._end_ns) / NS * DRIVER_RATE)
+            if gap > _JITTER_S * DRIVER_RATE and self._on_gap is not None:
                 self._on_gap()
-            self._silence(gap)
-            self._skip = max(-gap, 0)
+            self._append_silence(gap)
+            self._overlap = max(-gap, 0)
         return resampler
 
-    def _begin_anew(self, moment_ns: int) -> None:
+    def _start_new_stream(self, moment_ns: int) -> None:
         """Silence up to ``moment_ns``, under numbers that do not follow on."""
         self._append(np.zeros(self._capacity, np.float32))
-        self._end += self._capacity
-        self._end_ns, self._resampler, self._skip = moment_ns, None, 0
+        self._end_index += self._capacity
+        self._end_ns, self._resampler, self._overlap = moment_ns, None, 0
 
-    def _silence(self, count: int) -> None:
+    def _append_silence(self, count: int) -> None:
         if count > 0 and self._end_ns is not None:
-            self._end_ns += count * NS // RATE
+            self._end_ns += count * NS // DRIVER_RATE
             self._append(np.zeros(min(count, self._capacity), np.float32))
-            self._end += max(count - self._capacity, 0)
+            self._end_index += max(count - self._capacity, 0)
 
     def _append(self, block: Signal) -> None:
-        self._end += len(block)
+        self._end_index += len(block)
         self._samples = np.concatenate([self._samples, block])[-self._capacity :]

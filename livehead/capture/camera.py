@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from livehead.capture.video_device import Opener, VideoDevice, exposure_hint, open_device, refusal
-from livehead.clock import NS, Timeline, now_ns
+from livehead.capture.video_device import DeviceOpener, VideoDevice, exposure_hint, open_device, open_error
+from livehead.clock import NS, PtsClock, now_ns
 from livehead.concurrency import Latest, Worker
 from livehead.errors import CaptureError
 from livehead.frames import VideoFrame
@@ -31,7 +31,7 @@ _FIRST_FRAME_S = 5.0  # cheap webcams need some seconds to wake up
 _SILENT_S = 1.0  # no frame for so long: unplugged
 _BACKOFF_S = (0.25, 0.5, 1.0, 2.0)
 _RATE_WINDOW = 45  # frame intervals looked at for the measured rate
-_DARK = 0.7  # below this share of the asked rate the camera is called slow; a dark room halves it
+_LOW_RATE_SHARE = 0.7  # below this share of the asked rate the camera is called slow; a dark room halves it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class CameraCapture:
         size: tuple[int, int] = (640, 480),
         fps: float = 30.0,
         on_notice: Callable[[str], None] | None = None,
-        opener: Opener | None = None,
+        opener: DeviceOpener | None = None,
     ) -> None:
         self.device = device
         self._fps = fps
@@ -76,10 +76,10 @@ class CameraCapture:
         self._status = CameraStatus()
         self._slot: Latest[VideoFrame] = Latest()
         self._stopping = threading.Event()
-        self._timeline = Timeline(TIME_BASE)
+        self._timeline = PtsClock(TIME_BASE)
         self._intervals: deque[int] = deque(maxlen=_RATE_WINDOW)
-        self._last: VideoFrame | None = None
-        self._told: set[str] = set()
+        self._last_frame: VideoFrame | None = None
+        self._notified_topics: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stack = AsyncExitStack()
 
@@ -99,9 +99,9 @@ class CameraCapture:
         async with AsyncExitStack() as stack:
             worker = await stack.enter_async_context(Worker("camera"))
             first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            reading = asyncio.ensure_future(worker.run(self._work, first))
-            reading.add_done_callback(partial(self._ended, first))
-            stack.push_async_callback(self._stop, reading)
+            reading = asyncio.ensure_future(worker.run(self._run_camera_thread, first))
+            reading.add_done_callback(partial(self._on_thread_end, first))
+            stack.push_async_callback(self._stop_thread, reading)
             await first
             self._stack = stack.pop_all()
         return self
@@ -115,124 +115,126 @@ class CameraCapture:
         """The newest frame that was not given before. Raises: EndOfStream once closed."""
         return await self._slot.get()
 
-    async def _stop(self, reading: asyncio.Future[None]) -> None:
+    async def _stop_thread(self, reading: asyncio.Future[None]) -> None:
         self._stopping.set()
         self._slot.close()
         await asyncio.wait([reading])
 
-    def _work(self, first: asyncio.Future[None]) -> None:
+    def _run_camera_thread(self, first_frame: asyncio.Future[None]) -> None:
         """The camera's thread: open, tell ``first``, read, and when nothing comes any more, reopen until told to stop.
 
         Raises: CaptureError when the camera gives no first frame.
         """
         device = self._opener()
         try:
-            if device is None or not self._read_one(device, patience_s=_FIRST_FRAME_S):
-                raise refusal(self.device, opened=device is not None)
-            self._call(_settle, first)
-            self._tell_size()
+            if device is None or not self._read_frame(device, timeout_s=_FIRST_FRAME_S):
+                raise open_error(self.device, opened=device is not None)
+            self._call_on_loop(_resolve_future, first_frame)
+            self._notify_other_size()
             while not self._stopping.is_set():
                 if device is None:
-                    device = self._reopened()
-                elif not self._read_one(device, patience_s=_SILENT_S):
+                    device = self._reopen_device()
+                elif not self._read_frame(device, timeout_s=_SILENT_S):
                     device.release()
                     device = None
                 else:
-                    self._tell_rate()
+                    self._notify_low_rate()
         finally:
             if device is not None:
                 device.release()
 
-    def _read_one(self, device: VideoDevice, patience_s: float) -> bool:
+    def _read_frame(self, device: VideoDevice, timeout_s: float) -> bool:
         """Put the next frame into the slot; False when none came for ``patience_s``."""
-        deadline_ns = now_ns() + round(patience_s * NS)
+        deadline_ns = now_ns() + round(timeout_s * NS)
         while not self._stopping.is_set():
             if device.grab():
                 captured_ns = now_ns()
                 ok, bgr = device.retrieve()
                 if ok:
-                    self._give(bgr, captured_ns)
+                    self._publish_frame(bgr, captured_ns)
                     return True
             if now_ns() > deadline_ns:
                 return False
             self._stopping.wait(0.01)  # an unplugged device refuses at once
         return True
 
-    def _give(self, bgr: npt.NDArray[np.uint8], captured_ns: int) -> None:
-        if self._last is not None and self._status.connected:
-            self._intervals.append(captured_ns - self._last.captured_ns)
+    def _publish_frame(self, bgr: npt.NDArray[np.uint8], captured_ns: int) -> None:
+        if self._last_frame is not None and self._status.connected:
+            self._intervals.append(captured_ns - self._last_frame.captured_ns)
         image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        self._last = VideoFrame(image, self._timeline.pts(captured_ns), TIME_BASE, captured_ns)
-        self._status = replace(self._status, connected=True, size=self._last.size)
-        self._slot.put(self._last)
+        self._last_frame = VideoFrame(image, self._timeline.to_pts(captured_ns), TIME_BASE, captured_ns)
+        self._status = replace(self._status, connected=True, size=self._last_frame.size)
+        self._slot.put(self._last_frame)
 
-    def _reopened(self) -> VideoDevice | None:
+    def _reopen_device(self) -> VideoDevice | None:
         """Try until the camera is back, showing its last frame meanwhile; None when told to stop."""
         self._status = replace(self._status, connected=False)
         self._intervals.clear()
-        self._tell(f"camera {self.device} is gone: its last picture stays until it is plugged in again")
+        self._notify(f"camera {self.device} is gone: its last picture stays until it is plugged in again")
         attempt = 0
         while not self._stopping.is_set():
-            self._show_last_for(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
+            self._repeat_last_frame(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
             attempt += 1
             device = None if self._stopping.is_set() else self._opener()
             if device is None:
                 continue
-            if self._read_one(device, patience_s=_SILENT_S):
+            if self._read_frame(device, timeout_s=_SILENT_S):
                 self._status = replace(self._status, reopened=self._status.reopened + 1)
-                self._tell(f"camera {self.device} is back")
+                self._notify(f"camera {self.device} is back")
                 return device
             device.release()
         return None
 
-    def _show_last_for(self, seconds: float) -> None:
+    def _repeat_last_frame(self, seconds: float) -> None:
         end_ns = now_ns() + round(seconds * NS)
         while now_ns() < end_ns and not self._stopping.wait(1 / self._fps):
-            if self._last is not None:
+            if self._last_frame is not None:
                 moment_ns = now_ns()
                 self._slot.put(
-                    VideoFrame(self._last.image, self._timeline.pts(moment_ns), TIME_BASE, moment_ns, {"stale": True})
+                    VideoFrame(
+                        self._last_frame.image, self._timeline.to_pts(moment_ns), TIME_BASE, moment_ns, {"stale": True}
+                    )
                 )
 
-    def _tell_rate(self) -> None:
+    def _notify_low_rate(self) -> None:
         if len(self._intervals) < _RATE_WINDOW:
             return
         fps = self.status.fps
-        if fps < _DARK * self._fps:
-            self._tell_once(
+        if fps < _LOW_RATE_SHARE * self._fps:
+            self._notify_once(
                 "rate",
                 f"camera {self.device} gives {fps:.0f} of {self._fps:.0f} frames a second: in a dark room its exposure "
                 f"takes longer; add light{exposure_hint(self.device)}",
             )
 
-    def _tell_size(self) -> None:
+    def _notify_other_size(self) -> None:
         if self._status.size != self._size:
             given, asked = "x".join(map(str, self._status.size)), "x".join(map(str, self._size))
-            self._tell_once("size", f"camera {self.device} gives {given} instead of {asked}")
+            self._notify_once("size", f"camera {self.device} gives {given} instead of {asked}")
 
-    def _tell_once(self, topic: str, text: str) -> None:
-        if topic not in self._told:
-            self._told.add(topic)
-            self._tell(text)
+    def _notify_once(self, topic: str, text: str) -> None:
+        if topic not in self._notified_topics:
+            self._notified_topics.add(topic)
+            self._notify(text)
 
-    def _tell(self, text: str) -> None:
-        self._call(self._on_notice, text)
+    def _notify(self, text: str) -> None:
+        self._call_on_loop(self._on_notice, text)
 
-    def _call(self, fn: Callable[..., object], *args: object) -> None:
+    def _call_on_loop(self, fn: Callable[..., object], *args: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(fn, *args)
 
-    def _ended(self, first: asyncio.Future[None], reading: asyncio.Future[None]) -> None:
+    def _on_thread_end(self, first_frame: asyncio.Future[None], reading: asyncio.Future[None]) -> None:
         """A fault of the camera's thread reaches the one who waits, for the first frame or the next."""
         fault = None if reading.cancelled() else reading.exception()
         if fault is None:
-            _settle(first)
-        elif not first.done():
-            first.set_exception(fault)
+            _resolve_future(first_frame)
+        elif not first_frame.done():
+            first_frame.set_exception(fault)
         else:
             self._slot.close(CaptureError(f"camera {self.device} failed ({fault})", "start again"))
 
 
-def _settle(future: asyncio.Future[None]) -> None:
+def _resolve_future(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)

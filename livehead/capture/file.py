@@ -28,12 +28,12 @@ from livehead.perception.sound import sound_blocks
 log = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90_000)
-_HELD_UP_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
-_CUT_S = 0.25  # a file that ends earlier than its header says, by more than this, was cut
+_RESYNC_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
+_TRUNCATION_S = 0.25  # a file that ends earlier than its header says, by more than this, was cut
 
 
 @dataclass(frozen=True, slots=True)
-class Timekeeping:
+class PlaybackClock:
     """The clock of a live capture; tests turn it by hand."""
 
     now_ns: Callable[[], int] = now_ns
@@ -49,16 +49,16 @@ class FileCapture:
     """
 
     def __init__(
-        self, path: str | Path, *, live: bool = True, loop: bool = False, clock: Timekeeping | None = None
+        self, path: str | Path, *, live: bool = True, loop: bool = False, clock: PlaybackClock | None = None
     ) -> None:
         self.path = Path(path)
         self.bad_frames = 0
         """Damaged frames skipped so far."""
         self._loop = loop
-        self._pace = _Pace(clock or Timekeeping()) if live else None
+        self._pacer = _RealtimePacer(clock or PlaybackClock()) if live else None
         self._frames: Iterator[VideoFrame] = iter(())
-        self._end_s = 0.0
-        self._told = False
+        self._duration_s = 0.0
+        self._damage_reported = False
         self._stack = AsyncExitStack()
         self._worker = Worker("file-capture")
 
@@ -66,14 +66,14 @@ class FileCapture:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
             stack.push_async_callback(self._worker.run, self._close)
-            self._frames = self._read()
+            self._frames = self._read_frames()
             # a file that cannot be read fails here, where its remedy can be shown, not at the first frame
             first = await self._worker.run(next, self._frames, None)
             if first is None:
                 raise CaptureError(
                     f"{self.path} holds no readable picture", "give another video", subject=str(self.path)
                 )
-            self._frames = _chain(first, self._frames)
+            self._frames = _prepend_frame(first, self._frames)
             self._stack = stack.pop_all()
         return self
 
@@ -87,28 +87,28 @@ class FileCapture:
         frame = await self._worker.run(next, self._frames, None)
         if frame is None:
             raise EndOfStream
-        if self._pace is None:
+        if self._pacer is None:
             return frame
-        due_ns = await self._pace.wait(frame.captured_ns)
+        due_ns = await self._pacer.wait_until_due(frame.captured_ns)
         return VideoFrame(frame.image, frame.pts, frame.time_base, due_ns)
 
     def _close(self) -> None:
         self._frames = iter(())  # the generator owns the container and closes it
 
-    def _read(self) -> Iterator[VideoFrame]:
+    def _read_frames(self) -> Iterator[VideoFrame]:
         """All frames of the file, over and over when it loops."""
         offset_s = 0.0
         while True:
             count = 0
-            for seconds, image in self._read_once():
+            for seconds, image in self._decode_once():
                 count += 1
                 moment = offset_s + seconds
                 yield VideoFrame(image, round(moment / TIME_BASE), TIME_BASE, round(moment * NS))
-            offset_s += self._end_s
+            offset_s += self._duration_s
             if not (self._loop and count):
                 return
 
-    def _read_once(self) -> Iterator[tuple[float, Image]]:
+    def _decode_once(self) -> Iterator[tuple[float, Image]]:
         """Seconds from the first frame, and the picture; leaves the length in ``_end_s``."""
         with opened(self.path) as container:
             if not container.streams.video:
@@ -130,29 +130,29 @@ class FileCapture:
                 if seconds <= last:
                     seconds = last + step
                 step, last = (seconds - last) or step, seconds
-                yield seconds, _upright(frame)
-            self._end_s = last + step
-            self._tell_damage(stream)
+                yield seconds, _to_upright_rgb(frame)
+            self._duration_s = last + step
+            self._report_damage(stream)
 
-    def _tell_damage(self, stream: Any) -> None:
+    def _report_damage(self, stream: Any) -> None:
         """Once, however often the file is played."""
-        if self._told:
+        if self._damage_reported:
             return
-        self._told = True
+        self._damage_reported = True
         promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
-        if promised_s - self._end_s > _CUT_S:
-            log.warning("%s is cut: it ends at %.1f s of %.1f s", self.path, self._end_s, promised_s)
+        if promised_s - self._duration_s > _TRUNCATION_S:
+            log.warning("%s is cut: it ends at %.1f s of %.1f s", self.path, self._duration_s, promised_s)
         elif self.bad_frames:
             log.warning("%s: %d damaged frames skipped", self.path, self.bad_frames)
 
 
-def video_frames(path: str | Path) -> Iterator[VideoFrame]:
+def read_video_frames(path: str | Path) -> Iterator[VideoFrame]:
     """The pictures of a video file as ``FileCapture`` gives them offline, for a reader with a thread of its own.
 
     Raises: CaptureError.
     """
     empty = True
-    for frame in FileCapture(path, live=False)._read():
+    for frame in FileCapture(path, live=False)._read_frames():
         empty = False
         yield frame
     if empty:
@@ -174,15 +174,15 @@ class AudioFileCapture:
         block_ms: float = 20.0,
         live: bool = True,
         loop: bool = False,
-        clock: Timekeeping | None = None,
+        clock: PlaybackClock | None = None,
     ) -> None:
         self.path = Path(path)
         self._rate = rate
-        self._block = max(1, round(rate * block_ms / 1000))
+        self._block_length = max(1, round(rate * block_ms / 1000))
         self._loop = loop
-        self._pace = _Pace(clock or Timekeeping()) if live else None
+        self._pacer = _RealtimePacer(clock or PlaybackClock()) if live else None
         self._samples = np.zeros((1, 0), np.float32)
-        self._given = 0
+        self._position = 0
 
     async def __aenter__(self) -> AudioFileCapture:
         async with Worker("audio-file") as worker:
@@ -197,15 +197,15 @@ class AudioFileCapture:
     async def recv(self) -> AudioFrame:
         """The next block. Raises: EndOfStream."""
         total = self._samples.shape[1]
-        start = self._given % total if self._loop and total else self._given
+        start = self._position % total if self._loop and total else self._position
         if start >= total:
             raise EndOfStream
-        samples = self._samples[:, start : start + self._block]
-        pts, moment_ns = self._given, self._given * NS // self._rate
-        self._given += samples.shape[1]
-        if self._pace is not None:
+        samples = self._samples[:, start : start + self._block_length]
+        pts, moment_ns = self._position, self._position * NS // self._rate
+        self._position += samples.shape[1]
+        if self._pacer is not None:
             # a block exists once its last sample is recorded, as from a microphone
-            moment_ns = await self._pace.wait(moment_ns, samples.shape[1] * NS // self._rate)
+            moment_ns = await self._pacer.wait_until_due(moment_ns, samples.shape[1] * NS // self._rate)
         return AudioFrame(samples, self._rate, pts, moment_ns)
 
 
@@ -218,33 +218,33 @@ def read_audio(path: str | Path, rate: int = 16_000) -> AudioFrame:
     return AudioFrame(np.concatenate(list(sound_blocks(path, rate)), axis=1), rate, 0, 0)
 
 
-class _Pace:
+class _RealtimePacer:
     """Turns times since the start into moments of the monotonic clock and waits for them."""
 
-    def __init__(self, clock: Timekeeping) -> None:
+    def __init__(self, clock: PlaybackClock) -> None:
         self._clock = clock
         self._start_ns: int | None = None
 
-    async def wait(self, since_start_ns: int, length_ns: int = 0) -> int:
+    async def wait_until_due(self, since_start_ns: int, length_ns: int = 0) -> int:
         """Return ``length_ns`` after ``since_start_ns`` is due, and give the moment at which it was due.
 
         The start is the first call, so that a picture and a sound that are first asked for together stay together.
         """
         now = self._clock.now_ns()
-        if self._start_ns is None or now - (self._start_ns + since_start_ns + length_ns) > _HELD_UP_NS:
+        if self._start_ns is None or now - (self._start_ns + since_start_ns + length_ns) > _RESYNC_NS:
             self._start_ns = now - since_start_ns
         due_ns = self._start_ns + since_start_ns
         await self._clock.sleep_until(due_ns + length_ns)
         return due_ns
 
 
-def _upright(frame: Any) -> Image:
+def _to_upright_rgb(frame: Any) -> Image:
     """uint8 [H, W, 3] RGB with the file's rotation (a phone held upright) applied."""
     image: Image = frame.to_ndarray(format="rgb24")
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
 
 
-def _chain(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+def _prepend_frame(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     yield first
     yield from rest

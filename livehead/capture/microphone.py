@@ -9,19 +9,19 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any
 
-from livehead.audio.portaudio import DeviceStream, StreamClock, devices_found
-from livehead.audio.resampler import Resampler
+from livehead.audio.portaudio import DeviceStream, StreamClock, list_devices
+from livehead.audio.resampler import StreamingResampler
 from livehead.clock import NS
 from livehead.concurrency import Fifo, Worker
 from livehead.errors import CaptureError
 from livehead.frames import AudioFrame, Samples
 from livehead.interfaces import EndOfStream
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 log = logging.getLogger(__name__)
 
-_LINE = 50  # blocks that may wait for the reader: half a second to a second
-_STALLED_S = 3.0  # a device that gives nothing for so long is as good as gone
+_QUEUE_LENGTH = 50  # blocks that may wait for the reader: half a second to a second
+_STALL_TIMEOUT_S = 3.0  # a device that gives nothing for so long is as good as gone
 _RETRY_S = 0.5
 
 
@@ -38,18 +38,23 @@ class MicrophoneCapture:
     """
 
     def __init__(
-        self, name: str | int | None = None, *, rate: int = 16_000, block_ms: float = 20.0, stats: Stats | None = None
+        self,
+        name: str | int | None = None,
+        *,
+        rate: int = 16_000,
+        block_ms: float = 20.0,
+        stats: StatsCollector | None = None,
     ) -> None:
         self.name = name
         self.rate = rate
-        self._stats = stats or Stats()
-        self._line: Fifo[AudioFrame] = Fifo(_LINE)
+        self._stats = stats or StatsCollector()
+        self._queue: Fifo[AudioFrame] = Fifo(_QUEUE_LENGTH)
         self._closed = False
-        self._stream = DeviceStream("input", name, rate, block_ms, self._take, self._ended)
+        self._stream = DeviceStream("input", name, rate, block_ms, self._on_block, self._on_stream_end)
         self._worker = Worker("microphone")
         self._clock = StreamClock("input", rate)
-        self._resampler = Resampler(rate, rate)
-        self._fresh = True  # the next block is the first of its stream
+        self._resampler = StreamingResampler(rate, rate)
+        self._is_new_stream = True  # the next block is the first of its stream
         self._pts = 0
         self._end_ns: int | None = None
         self._stack = AsyncExitStack()
@@ -72,20 +77,20 @@ class MicrophoneCapture:
         """The next block; while the device is gone it waits for its return. Raises: EndOfStream once closed."""
         while True:
             try:
-                async with asyncio.timeout(_STALLED_S):
-                    return await self._line.get()
+                async with asyncio.timeout(_STALL_TIMEOUT_S):
+                    return await self._queue.get()
             except (EndOfStream, TimeoutError):
                 if self._closed:
                     raise EndOfStream from None
-                await self._await_return()
+                await self._wait_for_device()
 
-    async def _await_return(self) -> None:
+    async def _wait_for_device(self) -> None:
         self._stats.count("microphone.lost")
         log.warning("the microphone is gone: it goes on when it is back")
-        self._stats.count("microphone.dropped", self._line.dropped)
+        self._stats.count("microphone.dropped", self._queue.dropped)
         while True:
-            self._line = Fifo(_LINE)
-            call = await self._worker.attempt(self._open, self._stream.open_again)
+            self._queue = Fifo(_QUEUE_LENGTH)
+            call = await self._worker.submit_and_wait(self._open, self._stream.reopen)
             error = call.exception()
             if error is None:
                 log.warning("the microphone is back")
@@ -94,40 +99,40 @@ class MicrophoneCapture:
                 raise error
             await asyncio.sleep(_RETRY_S)
 
-    def _open(self, opened: Callable[[], None]) -> None:
-        self._fresh = True
-        opened()
+    def _open(self, open_stream: Callable[[], None]) -> None:
+        self._is_new_stream = True
+        open_stream()
 
-    def _take(self, block: Samples, count: int, time: Any, status: Any) -> None:
+    def _on_block(self, block: Samples, count: int, time: Any, status: Any) -> None:
         """PortAudio's thread: ``block`` is float32 [N, 1] and only lent."""
         device_rate = self._stream.device_rate
-        if self._fresh:
-            self._clock, self._resampler = StreamClock("input", device_rate), Resampler(device_rate, self.rate)
+        if self._is_new_stream:
+            self._clock, self._resampler = StreamClock("input", device_rate), StreamingResampler(device_rate, self.rate)
         # both times are on PortAudio's own clock, which need not be ours; their difference is the block's age
         age_s = time.currentTime - time.inputBufferAdcTime if time.inputBufferAdcTime > 0 else 0.0
-        moment_ns = self._clock.moment_ns(-age_s, -count / device_rate)
+        moment_ns = self._clock.next_sample_ns(-age_s, -count / device_rate)
         if status:
             self._stats.count("microphone.drop_outs")
-            moment_ns += self._clock.lost() * NS // device_rate
-        self._clock.passed += count
-        moment_ns -= round(self._resampler.held_s * NS)
-        if (self._fresh or status) and self._end_ns is not None:
+            moment_ns += self._clock.skip_lost_samples() * NS // device_rate
+        self._clock.sample_position += count
+        moment_ns -= round(self._resampler.pending_s * NS)
+        if (self._is_new_stream or status) and self._end_ns is not None:
             self._pts += max(round((moment_ns - self._end_ns) * self.rate / NS), 0)
-        self._fresh = False
+        self._is_new_stream = False
         samples = self._resampler(block[:, 0].copy())[None]  # a copy, since PortAudio uses its buffer again
-        self._line.put(AudioFrame(samples, self.rate, self._pts, moment_ns))
+        self._queue.put(AudioFrame(samples, self.rate, self._pts, moment_ns))
         self._pts += samples.shape[1]
         self._end_ns = moment_ns + samples.shape[1] * NS // self.rate
 
-    def _ended(self) -> None:
-        self._line.close()
+    def _on_stream_end(self) -> None:
+        self._queue.close()
 
     def _close(self) -> None:
         self._stream.close()
-        self._line.close()
-        self._stats.count("microphone.dropped", self._line.dropped)
+        self._queue.close()
+        self._stats.count("microphone.dropped", self._queue.dropped)
 
 
-def microphones_found() -> list[str]:
+def list_microphones() -> list[str]:
     """Names of the input devices. Raises: CaptureError without PortAudio."""
-    return devices_found("input")
+    return list_devices("input")

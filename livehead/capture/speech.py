@@ -23,8 +23,8 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from livehead.audio.resampler import Resampler, Signal
-from livehead.capture.file import Timekeeping
+from livehead.audio.resampler import StreamingResampler, Signal
+from livehead.capture.file import PlaybackClock
 from livehead.clock import NS
 from livehead.errors import CaptureError, ProtocolError
 from livehead.frames import AudioFrame
@@ -33,16 +33,16 @@ from livehead.interfaces import EndOfStream
 RATES = range(8_000, 192_001)
 CHANNELS = range(1, 9)
 
-_WAITING_S = 60.0  # of speech that ``push`` takes in advance
-_AHEAD_S = 0.5  # of speech taken from a socket in advance
-_HEADER_BYTES = 128
-_HEADER_S = 5.0  # a connection that has not said by then what it is, is closed
+_MAX_QUEUED_S = 60.0  # of speech that ``push`` takes in advance
+_SOCKET_AHEAD_S = 0.5  # of speech taken from a socket in advance
+_MAX_HEADER_BYTES = 128
+_HEADER_TIMEOUT_S = 5.0  # a connection that has not said by then what it is, is closed
 _CHUNK_BYTES = 16_384
-_CONNECTIONS = 8
-_HELD_UP_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
+_MAX_CONNECTIONS = 8
+_RESYNC_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
 
 
-class SpeechInput:
+class PushedAudioCapture:
     """A capture of what is pushed; silence where nothing is. Mono float32 blocks at ``rate`` Hz.
 
     ``address``: path of a Unix socket (made with mode 0600), or a port of 127.0.0.1; None for ``push`` alone.
@@ -56,26 +56,26 @@ class SpeechInput:
         *,
         rate: int = 48_000,
         block_ms: float = 10.0,
-        clock: Timekeeping | None = None,
+        clock: PlaybackClock | None = None,
     ) -> None:
         self.address = address
         self._rate = rate
-        self._block = round(rate * block_ms / 1000)
-        self._clock = clock or Timekeeping()
+        self._block_length = round(rate * block_ms / 1000)
+        self._clock = clock or PlaybackClock()
         self._lock = threading.Lock()
         self._queue: Signal = np.zeros(0, np.float32)
-        self._resampler = Resampler(rate, rate)
+        self._resampler = StreamingResampler(rate, rate)
         self._pts = 0
         self._next_ns: int | None = None
-        self.epoch = 0
+        self.generation = 0
         """How often it was cleared."""
         self._closed = False
-        self._said = asyncio.Event()
-        self._socket: _SpeechSocket | None = None
+        self._block_played = asyncio.Event()
+        self._socket: _AudioSocketServer | None = None
 
-    async def __aenter__(self) -> SpeechInput:
+    async def __aenter__(self) -> PushedAudioCapture:
         if self.address is not None:
-            self._socket = _SpeechSocket(self, self.address)
+            self._socket = _AudioSocketServer(self, self.address)
             await self._socket.open()
         return self
 
@@ -91,12 +91,12 @@ class SpeechInput:
         """Seconds of speech that are not said yet."""
         return len(self._queue) / self._rate
 
-    async def room(self, ahead_s: float) -> None:
+    async def wait_for_space(self, ahead_s: float) -> None:
         """Wait until less than ``ahead_s`` of speech are waiting, or it was cleared or closed."""
-        epoch = self.epoch
-        while self.queued_s >= ahead_s and epoch == self.epoch and not self._closed:
-            self._said.clear()
-            await self._said.wait()
+        epoch = self.generation
+        while self.queued_s >= ahead_s and epoch == self.generation and not self._closed:
+            self._block_played.clear()
+            await self._block_played.wait()
 
     def push(self, samples: npt.NDArray[np.float32] | npt.NDArray[np.int16], rate: int) -> None:
         """Say ``samples`` [N] or [C, N] (float in [-1, 1] or int16) at ``rate`` Hz after what is queued.
@@ -109,23 +109,23 @@ class SpeechInput:
         mono = samples.astype(np.float32).mean(axis=0) if samples.ndim == 2 else samples.astype(np.float32)
         mono = np.clip(np.nan_to_num(mono / scale), -1, 1)
         with self._lock:
-            if self.queued_s + len(mono) / rate > _WAITING_S:
+            if self.queued_s + len(mono) / rate > _MAX_QUEUED_S:
                 raise CaptureError(
-                    f"more than {_WAITING_S:g} s of speech are waiting", "push it as it is spoken: look at queued_s"
+                    f"more than {_MAX_QUEUED_S:g} s of speech are waiting", "push it as it is spoken: look at queued_s"
                 )
             if self._resampler.rate_in != rate:
-                self._resampler = Resampler(rate, self._rate)
+                self._resampler = StreamingResampler(rate, self._rate)
             self._queue = np.concatenate([self._queue, self._resampler(mono)])
 
     def clear(self) -> None:
         """Drop what is not said yet; silence follows at once. From any thread."""
         with self._lock:
-            self.epoch += 1
+            self.generation += 1
             self._queue = self._queue[:0]
             self._resampler.reset()
             self._pts = 0
         if self._socket is not None:
-            self._socket.cut()
+            self._socket.abort_connections()
 
     def close(self) -> None:
         """The stream ends after the block under way. From any thread."""
@@ -133,106 +133,110 @@ class SpeechInput:
 
     async def recv(self) -> AudioFrame:
         """The next block, when its time is over, as from a microphone. Raises: EndOfStream once closed."""
-        length_ns = self._block * NS // self._rate
+        length_ns = self._block_length * NS // self._rate
         now = self._clock.now_ns()
-        if self._next_ns is None or now - self._next_ns - length_ns > _HELD_UP_NS:
+        if self._next_ns is None or now - self._next_ns - length_ns > _RESYNC_NS:
             self._next_ns = now
         moment_ns, self._next_ns = self._next_ns, self._next_ns + length_ns
         await self._clock.sleep_until(self._next_ns)
-        self._said.set()
+        self._block_played.set()
         if self._closed:
             raise EndOfStream
         with self._lock:
-            said, self._queue = self._queue[: self._block], self._queue[self._block :]
+            said, self._queue = self._queue[: self._block_length], self._queue[self._block_length :]
             pts = self._pts
-            self._pts += self._block
-        return AudioFrame(np.pad(said, (0, self._block - len(said)))[None], self._rate, pts, moment_ns)
+            self._pts += self._block_length
+        return AudioFrame(np.pad(said, (0, self._block_length - len(said)))[None], self._rate, pts, moment_ns)
 
 
-class _SpeechSocket:
+class _AudioSocketServer:
     """The listening socket. What comes in is not trusted: everything is capped."""
 
-    def __init__(self, speech: SpeechInput, address: str | Path | int) -> None:
-        self._speech = speech
+    def __init__(self, capture: PushedAudioCapture, address: str | Path | int) -> None:
+        self._capture = capture
         self._address = address
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn = asyncio.Lock()
-        self._writers: dict[asyncio.StreamWriter, int] = {}  # and at which epoch they came
-        self._serving: set[asyncio.Task[None]] = set()
+        self._stream_lock = asyncio.Lock()
+        self._connections: dict[asyncio.StreamWriter, int] = {}  # and at which epoch they came
+        self._connection_tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         if isinstance(self._address, int):
-            self._server = await asyncio.start_server(self._serve, sock=_tcp(self._address), limit=_HEADER_BYTES)
+            self._server = await asyncio.start_server(
+                self._handle_connection, sock=_bind_tcp_socket(self._address), limit=_MAX_HEADER_BYTES
+            )
         else:
-            listening = _unix(Path(self._address))
-            self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_HEADER_BYTES)
+            listening = _bind_unix_socket(Path(self._address))
+            self._server = await asyncio.start_unix_server(
+                self._handle_connection, sock=listening, limit=_MAX_HEADER_BYTES
+            )
 
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-            self._abort(self._speech.epoch + 1)
-            if self._serving:
-                await asyncio.wait(self._serving)
+            self._abort_older(self._capture.generation + 1)
+            if self._connection_tasks:
+                await asyncio.wait(self._connection_tasks)
             if not isinstance(self._address, int):
                 with suppress(FileNotFoundError):
                     os.unlink(self._address)
 
-    def cut(self) -> None:
+    def abort_connections(self) -> None:
         """End the connections that push. From any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._abort, self._speech.epoch)
+            self._loop.call_soon_threadsafe(self._abort_older, self._capture.generation)
 
-    def _abort(self, before: int) -> None:
+    def _abort_older(self, generation_limit: int) -> None:
         """End the connections that came before that epoch."""
-        for writer, epoch in list(self._writers.items()):
-            if epoch < before:
+        for writer, epoch in list(self._connections.items()):
+            if epoch < generation_limit:
                 writer.transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._connection_tasks.add(task)
+        task.add_done_callback(self._connection_tasks.discard)
         try:
-            room = len(self._writers) < _CONNECTIONS
-            self._writers[writer] = self._speech.epoch
-            async with asyncio.timeout(_HEADER_S):
+            room = len(self._connections) < _MAX_CONNECTIONS
+            self._connections[writer] = self._capture.generation
+            async with asyncio.timeout(_HEADER_TIMEOUT_S):
                 line = await reader.readline()
             if not room:
                 raise ProtocolError("too many connections", "close those that are not used")
             if line.strip() == b"livehead-clear":
-                del self._writers[writer]
-                self._speech.clear()
+                del self._connections[writer]
+                self._capture.clear()
             else:
-                await self._hear(reader, *_parsed(line), self._writers[writer])
+                await self._read_pcm(reader, *_parse_header(line), self._connections[writer])
         except (ProtocolError, ValueError, TimeoutError) as error:
             writer.write(f"error: {error or 'say first what you send'}\n".encode())
         except ConnectionError:
             pass  # the other side is gone, or was cut off by clear
         finally:
-            self._writers.pop(writer, None)
+            self._connections.pop(writer, None)
             with suppress(ConnectionError):
                 writer.close()
                 await writer.wait_closed()
 
-    async def _hear(self, reader: asyncio.StreamReader, rate: int, channels: int, epoch: int) -> None:
+    async def _read_pcm(self, reader: asyncio.StreamReader, rate: int, channels: int, generation: int) -> None:
         width = 2 * channels
         rest = b""
-        async with self._turn:
+        async with self._stream_lock:
             while data := await reader.read(_CHUNK_BYTES):
                 data = rest + data
                 whole = len(data) // width * width
                 rest = data[whole:]
                 samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T
-                await self._speech.room(_AHEAD_S)
-                if epoch != self._speech.epoch:
+                await self._capture.wait_for_space(_SOCKET_AHEAD_S)
+                if generation != self._capture.generation:
                     return
-                self._speech.push(samples, rate)
+                self._capture.push(samples, rate)
 
 
-def _parsed(line: bytes) -> tuple[int, int]:
+def _parse_header(line: bytes) -> tuple[int, int]:
     """Rate and channels of a header. Raises: ProtocolError."""
     words = line.decode("ascii", "replace").split()
     if len(words) == 4 and words[0] == "livehead-pcm" and words[1].isdigit() and words[2].isdigit():
@@ -245,7 +249,7 @@ def _parsed(line: bytes) -> tuple[int, int]:
     )
 
 
-def _tcp(port: int) -> socket.socket:
+def _bind_tcp_socket(port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET)
     if os.name == "posix":
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -257,11 +261,11 @@ def _tcp(port: int) -> socket.socket:
     return listening
 
 
-def _unix(path: Path) -> socket.socket:
+def _bind_unix_socket(path: Path) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
         raise CaptureError("this system has no Unix sockets", "give a port: --microphone speech:5005")
     try:
-        _remove_stale(path)
+        _remove_stale_socket(path)
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(path))
         path.chmod(0o600)  # before it listens: nobody can have connected
@@ -275,7 +279,7 @@ def _unix(path: Path) -> socket.socket:
     return listening
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale_socket(path: Path) -> None:
     """Remove a socket that a crashed run left. Raises: OSError when the path is something else or is in use."""
     try:
         mode = path.stat().st_mode

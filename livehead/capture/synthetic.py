@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType, TracebackType
 
-from livehead.clock import NS, Pacer, now_ns
+from livehead.clock import NS, FramePacer, now_ns
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import EndOfStream
 
@@ -15,18 +15,18 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class PreparedFrame:
     """A prepared picture (uint8 [H, W, 3] RGB) and what travels with it, as a time code."""
 
     image: Image
     attached: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
-Scene = Callable[[int], int | None]
+FrameSchedule = Callable[[int], int | None]
 """Which shot is before the lens, by the nanoseconds since the capture was entered; None when all is over."""
 
 
-def played(count: int, fps: float, *, loop: bool = True) -> Scene:
+def play_in_order(count: int, fps: float, *, loop: bool = True) -> FrameSchedule:
     """The scene that shows ``count`` shots in order, ``fps`` a second."""
 
     def shot_at(since_start_ns: int) -> int | None:
@@ -48,26 +48,31 @@ class SyntheticCapture:
     """
 
     def __init__(
-        self, shots: Sequence[Shot], *, fps: float = 30.0, scene: Scene | None = None, phase: float = 0.0
+        self,
+        frames: Sequence[PreparedFrame],
+        *,
+        fps: float = 30.0,
+        schedule: FrameSchedule | None = None,
+        phase: float = 0.0,
     ) -> None:
-        if not shots:
+        if not frames:
             raise ValueError("a synthetic capture needs at least one shot")
         self.fps = fps
         self.start_ns = 0
         """When the capture was entered: the scene's moment 0 on the monotonic clock."""
-        self._shots = shots
-        self._scene = scene or played(len(shots), fps)
+        self._frames = frames
+        self._schedule = schedule or play_in_order(len(frames), fps)
         self._phase = phase
-        self._pacer = Pacer(fps)
+        self._pacer = FramePacer(fps)
 
     @property
     def skipped(self) -> int:
         """Exposures that the reader came too late for."""
-        return self._pacer.skipped
+        return self._pacer.skipped_slots
 
     async def __aenter__(self) -> SyntheticCapture:
         self.start_ns = now_ns()
-        self._pacer = Pacer(self.fps, self.start_ns + round(self._phase * NS / self.fps))
+        self._pacer = FramePacer(self.fps, self.start_ns + round(self._phase * NS / self.fps))
         return self
 
     async def __aexit__(
@@ -77,10 +82,10 @@ class SyntheticCapture:
 
     async def recv(self) -> VideoFrame:
         """The next exposure, at its moment. Raises: EndOfStream when the scene is over."""
-        exposed_ns = await self._pacer.tick()
-        index = self._scene(exposed_ns - self.start_ns)
+        exposed_ns = await self._pacer.wait_for_slot()
+        index = self._schedule(exposed_ns - self.start_ns)
         if index is None:
             raise EndOfStream
-        shot = self._shots[index]
+        shot = self._frames[index]
         pts = round((exposed_ns - self.start_ns) / NS / TIME_BASE)
         return VideoFrame(shot.image, pts, TIME_BASE, exposed_ns, shot.attached)

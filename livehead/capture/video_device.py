@@ -27,11 +27,11 @@ class VideoDevice(Protocol):
     def release(self) -> None: ...
 
 
-Opener = Callable[[], VideoDevice | None]
+DeviceOpener = Callable[[], VideoDevice | None]
 """Opens the device, or gives None when it cannot; called again after each unplugging."""
 
 
-def cameras_found() -> list[str]:
+def list_cameras() -> list[str]:
     """The cameras of this machine as ``/dev/video0 (its name)``; empty where the system cannot list them."""
     found = []
     for node in sorted(_SYSFS.glob("video*"), key=lambda path: (len(path.name), path.name)):
@@ -54,7 +54,7 @@ def open_device(device: int | str, size: tuple[int, int], fps: float) -> VideoDe
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
     # the default on Windows (MSMF) may take half a minute to open; the generic one on Linux tries every other API first
     backend = {"win32": cv2.CAP_DSHOW, "linux": cv2.CAP_V4L2}.get(sys.platform, cv2.CAP_ANY)
-    if sys.platform == "linux" and not Path(_node(device)).exists():
+    if sys.platform == "linux" and not Path(_device_path(device)).exists():
         return None
     level = cv2.getLogLevel()
     cv2.setLogLevel(0)  # silent: what is wrong is told by CaptureError
@@ -71,10 +71,10 @@ def open_device(device: int | str, size: tuple[int, int], fps: float) -> VideoDe
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
     capture.set(cv2.CAP_PROP_FPS, fps)
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return _WholePictures(capture)
+    return _ReshapedCapture(capture)
 
 
-class _WholePictures:
+class _ReshapedCapture:
     """OpenCV (4.11, V4L2) hands out a picture that the driver gives as BGR as one long row; this folds it back."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
@@ -97,7 +97,7 @@ class _WholePictures:
         self._capture.release()
 
 
-def _node(device: int | str) -> str:
+def _device_path(device: int | str) -> str:
     return f"/dev/video{device}" if isinstance(device, int) else device
 
 
@@ -105,16 +105,16 @@ def exposure_hint(device: int | str) -> str:
     """What to add to "add light" where the camera can be told to keep its rate in the dark."""
     if sys.platform != "linux":
         return ""
-    return f", or: v4l2-ctl -d {_node(device)} -c exposure_dynamic_framerate=0"
+    return f", or: v4l2-ctl -d {_device_path(device)} -c exposure_dynamic_framerate=0"
 
 
-def refusal(device: int | str, *, opened: bool) -> CaptureError:
+def open_error(device: int | str, *, opened: bool) -> CaptureError:
     """Why the camera cannot be used, and what to do: absent, forbidden or busy."""
     subject = str(device)
-    found = cameras_found()
+    found = list_cameras()
     others = f"found: {', '.join(found)}" if found else "no camera was found; plug one in, or use --capture file:VIDEO"
     if sys.platform == "linux":
-        node = Path(_node(device))
+        node = Path(_device_path(device))
         if not node.exists():
             return CaptureError(f"there is no camera {device}", others, subject=subject)
         if not os.access(node, os.R_OK | os.W_OK):

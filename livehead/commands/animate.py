@@ -14,24 +14,24 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.capture.file import FileCapture
-from livehead.commands.compose import Company, assemble, make_driver, open_portraits
-from livehead.commands.conr import is_figure
-from livehead.commands.film import film, one_by_one, photo_size, pictures_at_once, sound_frames
-from livehead.commands.options import add_picture_arguments, say, settings_from
+from livehead.commands.compose import LiveAvatar, build_live_avatar, make_driver, open_portraits
+from livehead.commands.conr import is_figure_avatar
+from livehead.commands.film import export_video, unbatched, photo_size, choose_batch_size, read_sound_frames
+from livehead.commands.options import add_picture_arguments, print_status, settings_from_args
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
 from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.frames import AudioFrame, Image
-from livehead.interfaces import Driver, EndOfStream, Inputs
+from livehead.interfaces import Driver, EndOfStream, DriverInputs
 from livehead.motion.best_frame import best_frame
 from livehead.motion.calibration import Calibration, best_neutral
 from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
 from livehead.perception.portrait import Portrait, propose_crop
 from livehead.perception.udp import AXES
-from livehead.renderers.panels import PanelRenderer
-from livehead.renderers.store import AvatarStore
+from livehead.renderers.panels import DebugPanelRenderer
+from livehead.renderers.store import AvatarCache
 
-_SKIN = 468  # points of the face mesh without the irises
+_FACE_MESH_POINTS = 468  # points of the face mesh without the irises
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """A character sheet is drawn in poses. A photo is moved in two passes: the performer's motion and his neutral face,
     then the pictures; speech alone takes one."""
-    if is_figure(args.avatar, vars(args).get("model", "auto")):
+    if is_figure_avatar(args.avatar, vars(args).get("model", "auto")):
         from livehead.commands.animate_figure import animate_figure
 
         return animate_figure(args)
@@ -68,33 +68,35 @@ def main(args: argparse.Namespace) -> int:
         if args.audio is None:
             raise ConfigError("there is nobody to drive the avatar", "add --driving VIDEO or --audio SPEECH, or both")
         return animate_audio(args)
-    settings = settings_from(args)
-    store = AvatarStore()
-    (portrait,) = open_portraits([args.avatar], store, say)
+    settings = settings_from_args(args)
+    store = AvatarCache()
+    (portrait,) = open_portraits([args.avatar], store, print_status)
     started = time.monotonic()
-    watched = asyncio.run(_watch(args.driving, portrait, settings))
-    neutral = _neutral(watched, portrait)
+    watched = asyncio.run(_track_video(args.driving, portrait, settings))
+    neutral = _find_neutral(watched, portrait)
     if neutral is None:
         raise NoFaceError(f"no face in {args.driving}", "give a video that shows the performer's face")
     if settings.mode == "absolute" and neutral.set == MESH478:
-        watched = _framed(watched, neutral)
+        watched = _crop_to_head(watched, neutral)
     size = settings.stream.size
     if "size" not in vars(args):
         size = photo_size(portrait)
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
-    company = assemble(settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size)
+    company = build_live_avatar(
+        settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size
+    )
     end_ns = watched.motions[-1].captured_ns
-    sound = sound_of(args.audio or args.driving, end_ns, wanted=args.audio is not None)
-    draw = one_by_one(_with_panels(company)) if args.debug_panels else company.animator.draw_many
-    together = pictures_at_once(settings.model)
-    asyncio.run(film(draw, watched.motions, sound, args.out, len(watched.motions), together))
+    sound = open_sound(args.audio or args.driving, end_ns, required=args.audio is not None)
+    draw = unbatched(_make_panel_draw(company)) if args.debug_panels else company.animator.draw_many
+    together = choose_batch_size(settings.model)
+    asyncio.run(export_video(draw, watched.motions, sound, args.out, len(watched.motions), together))
     taken_s = time.monotonic() - started
-    _report(args, settings, watched, taken_s)
+    _report_results(args, settings, watched, taken_s)
     return 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Watched:
+class _TrackedVideo:
     """The performer's motion in every frame of a video of ``size``, as ``driver`` saw it, and the video's length.
 
     ``meshes``: face meshes of the same frames, where the motion is none itself.
@@ -102,12 +104,12 @@ class _Watched:
 
     driver: Driver[Keypoints]
     motions: list[Keypoints]
-    meshes: list[Keypoints]
-    size: tuple[int, int]
-    seconds: float
+    face_meshes: list[Keypoints]
+    frame_size: tuple[int, int]
+    duration_s: float
 
 
-async def _watch(path: Path, portrait: Portrait, settings: RunSettings) -> _Watched:
+async def _track_video(path: Path, portrait: Portrait, settings: RunSettings) -> _TrackedVideo:
     driver = make_driver("auto", [portrait], settings.model, settings.precision)
     tracker = make_driver("face", [portrait]) if driver.motion_set != MESH478 else None
     motions: list[Keypoints] = []
@@ -120,29 +122,29 @@ async def _watch(path: Path, portrait: Portrait, settings: RunSettings) -> _Watc
                     frame = await capture.recv()
                 except EndOfStream:
                     break
-                inputs = Inputs(frame, None, frame.captured_ns)
+                inputs = DriverInputs(frame, None, frame.captured_ns)
                 motions.append(await worker.run(driver.estimate, inputs))
                 if tracker is not None:
                     meshes.append(await worker.run(tracker.estimate, inputs))
                 step, seconds, size = frame.seconds - seconds, frame.seconds, frame.size
                 bar.update()
-    return _Watched(driver, motions, meshes, size, seconds + (step or 1 / 25))
+    return _TrackedVideo(driver, motions, meshes, size, seconds + (step or 1 / 25))
 
 
-def _neutral(watched: _Watched, portrait: Portrait) -> Keypoints | None:
+def _find_neutral(tracked: _TrackedVideo, portrait: Portrait) -> Keypoints | None:
     """What relative motion is measured from: a neutral face; of learned points, the frame most like the photo."""
-    seen = [i for i, mesh in enumerate(watched.meshes) if mesh.seen and watched.motions[i].seen]
+    seen = [i for i, mesh in enumerate(tracked.face_meshes) if mesh.seen and tracked.motions[i].seen]
     if not seen:
-        return best_neutral(watched.motions)
-    face = portrait.motion.value[0, :_SKIN]
-    return watched.motions[seen[best_frame(face, [watched.meshes[i].value[0, :_SKIN] for i in seen])]]
+        return best_neutral(tracked.motions)
+    face = portrait.motion.value[0, :_FACE_MESH_POINTS]
+    return tracked.motions[seen[best_frame(face, [tracked.face_meshes[i].value[0, :_FACE_MESH_POINTS] for i in seen])]]
 
 
-def _framed(watched: _Watched, neutral: Keypoints) -> _Watched:
+def _crop_to_head(tracked: _TrackedVideo, neutral: Keypoints) -> _TrackedVideo:
     """For absolute motion: the points relative to head and shoulders, unless the video already is such a square."""
-    width, height = watched.size
+    width, height = tracked.frame_size
     if width == height:
-        return watched
+        return tracked
     points = neutral.points3d()[0]
     points[:, :2] = to_pixels(points[:, :2], width, height)
     points[:, 2] *= max(width, height) / 2
@@ -156,53 +158,53 @@ def _framed(watched: _Watched, neutral: Keypoints) -> _Watched:
             depth=None if motion.depth is None else motion.depth * zoom,
             torso=None if motion.torso is None else (motion.torso - corner) * zoom - 1,
         )
-        for motion in watched.motions
+        for motion in tracked.motions
     ]
-    return replace(watched, motions=motions)
+    return replace(tracked, motions=motions)
 
 
-def _with_panels(company: Company) -> Callable[[Keypoints], Image]:
+def _make_panel_draw(live_avatar: LiveAvatar) -> Callable[[Keypoints], Image]:
     """As the animator draws, with what led there beside it. Raises: ConfigError for a model that shows nothing."""
-    renderer, avatar, transfer = company.renderer, company.avatars[0], company.transfers[0]
-    if not isinstance(renderer, PanelRenderer):
+    renderer, avatar, transfer = live_avatar.renderer, live_avatar.avatars[0], live_avatar.transfers[0]
+    if not isinstance(renderer, DebugPanelRenderer):
         raise ConfigError("--debug-panels show what dagan and dagan-spade see", "add --model dagan, or leave it out")
 
     def draw(motion: Keypoints) -> Image:
-        picture = company.animator.draw(motion)
+        picture = live_avatar.animator.draw(motion)
         moved = transfer.apply(motion) if motion.seen else avatar.motion
-        return renderer.panels(avatar, moved).beside(picture)
+        return renderer.debug_panels(avatar, moved).draw_beside(picture)
 
     return draw
 
 
-def sound_of(path: Path, end_ns: int | None, *, wanted: bool) -> Iterator[AudioFrame] | None:
+def open_sound(path: Path, end_ns: int | None, *, required: bool) -> Iterator[AudioFrame] | None:
     """The sound of ``path``, up to ``end_ns`` if given; None without any, unless ``wanted``. Raises: CaptureError."""
-    frames = sound_frames(path, end_ns)
+    frames = read_sound_frames(path, end_ns)
     try:
         first = next(frames, None)
     except CaptureError:
-        if wanted:
+        if required:
             raise
         return None
     return None if first is None else chain([first], frames)
 
 
-def _report(args: argparse.Namespace, settings: RunSettings, watched: _Watched, taken_s: float) -> None:
-    frames, seen = len(watched.motions), sum(motion.seen for motion in watched.motions)
-    say(f"{args.out}: {frames} frames, {watched.seconds:.1f} s of video in {taken_s:.1f} s")
+def _report_results(args: argparse.Namespace, settings: RunSettings, tracked: _TrackedVideo, taken_s: float) -> None:
+    frames, seen = len(tracked.motions), sum(motion.seen for motion in tracked.motions)
+    print_status(f"{args.out}: {frames} frames, {tracked.duration_s:.1f} s of video in {taken_s:.1f} s")
     if seen < frames:
-        say(f"no face in {frames - seen} frames of {args.driving.name}: there the avatar idles")
+        print_status(f"no face in {frames - seen} frames of {args.driving.name}: there the avatar idles")
     if args.json is None:
         return
-    from livehead.metrics.report import Json, Report, write_json
+    from livehead.metrics.report import Json, JsonReport, write_json
 
     inputs = {"avatar": str(args.avatar), "driving": str(args.driving), "model": settings.model, "mode": settings.mode}
     results: dict[str, Json] = {
         "out": str(args.out),
         "frames": frames,
         "driving_face_found": round(seen / frames, 5),
-        "clip_s": round(watched.seconds, 3),
+        "clip_s": round(tracked.duration_s, 3),
         "taken_s": round(taken_s, 3),
-        "real_time_factor": round(taken_s / watched.seconds, 4),
+        "real_time_factor": round(taken_s / tracked.duration_s, 4),
     }
-    write_json(Report("animate", inputs).finish(results), args.json)
+    write_json(JsonReport("animate", inputs).finish(results), args.json)

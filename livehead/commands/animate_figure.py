@@ -14,19 +14,19 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from livehead.animator import Animator, Scene
-from livehead.capture.file import video_frames
+from livehead.animator import Animator, AvatarScene
+from livehead.capture.file import read_video_frames
 from livehead.clock import NS
-from livehead.commands.animate import sound_of
+from livehead.commands.animate import open_sound
 from livehead.commands.compose import make_renderer
-from livehead.commands.conr import MODEL, weights_version
-from livehead.commands.film import LONGEST_SIDE, film, one_by_one
-from livehead.commands.options import say, settings_from
+from livehead.commands.conr import CONR_MODEL, weights_version
+from livehead.commands.film import LONGEST_SIDE, export_video, unbatched
+from livehead.commands.options import print_status, settings_from_args
 from livehead.config import RunSettings
-from livehead.drivers.udp import UdpPictureDriver, UdpSequenceDriver
+from livehead.drivers.udp import DensePoseImageDriver, DensePoseSequenceDriver
 from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image, VideoFrame
-from livehead.interfaces import Driver, Inputs
+from livehead.interfaces import Driver, DriverInputs
 from livehead.motion.udp import UltraDensePose
 from livehead.perception.cutout import Window, visible_box, window_about
 from livehead.perception.photo import read_cutout
@@ -34,28 +34,28 @@ from livehead.perception.sheet import pictures_in, read_sheet
 from livehead.perception.udp import is_udp_folder, open_sequence
 from livehead.perception.udp_detector import UdpDetector
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
-from livehead.renderers.stage import Stage
-from livehead.renderers.store import AvatarStore
+from livehead.renderers.stage import FigureCompositor
+from livehead.renderers.store import AvatarCache
 from livehead.sinks.file import require_mp4
 
 MotionT = TypeVar("MotionT")
 
-_OF_FACES = ("mode", "gain")  # options that say how a face follows another
+_FACE_ONLY_OPTIONS = ("mode", "gain")  # options that say how a face follows another
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Performance:
+class _PoseInput:
     """Who poses: the ``driver`` and its ``moments`` (``count`` of them, if known), and what part of the poses'
     ``frame`` (width, height) is looked at."""
 
     driver: Driver[UltraDensePose]
-    moments: Iterator[Inputs]
-    count: int | None
+    inputs: Iterator[DriverInputs]
+    frame_count: int | None
     window: Window
-    frame: tuple[int, int]
+    frame_size: tuple[int, int]
 
 
-class _AsItIs:
+class _IdentityTransfer:
     """Poses are the character's own: nothing of them is transferred, and where there is none, nothing idles."""
 
     def apply(self, motion: MotionT, now_ns: int = 0) -> MotionT:
@@ -64,52 +64,58 @@ class _AsItIs:
 
 def animate_figure(args: argparse.Namespace) -> int:
     """One pass: poses in, pictures out. Raises: ConfigError, SourceError, CaptureError, WeightsError, SinkError."""
-    settings = settings_from(args)
-    _require_sensible(args)
+    settings = settings_from_args(args)
+    _check_arguments(args)
     sheet = read_sheet(args.avatar)
     for hint in sheet.hints:
-        say(hint)
-    renderer = cast(ConrRenderer, make_renderer(MODEL, settings.render_size, precision=settings.precision))
+        print_status(hint)
+    renderer = cast(ConrRenderer, make_renderer(CONR_MODEL, settings.render_size, precision=settings.precision))
     started = time.monotonic()
-    avatar = AvatarStore().figure(sheet, renderer, ConrAvatar, weights_version())
-    performance = _performance(args, renderer.detector, settings.stream.fps)
-    size = settings.stream.size if "size" in vars(args) else _own_size(performance.frame)
-    stage = Stage(performance.window, performance.frame, size, settings.picture.background, settings.picture.badge)
-    scene: Scene[UltraDensePose] = Scene(sheet.name, avatar, _AsItIs(), _AsItIs(), stage)
+    avatar = AvatarCache().get_figure_avatar(sheet, renderer, ConrAvatar, weights_version())
+    performance = _open_pose_input(args, renderer.detector, settings.stream.fps)
+    size = settings.stream.size if "size" in vars(args) else _limit_size(performance.frame_size)
+    stage = FigureCompositor(
+        performance.window, performance.frame_size, size, settings.picture.background, settings.picture.badge
+    )
+    scene: AvatarScene[UltraDensePose] = AvatarScene(
+        sheet.name, avatar, _IdentityTransfer(), _IdentityTransfer(), stage
+    )
     animator: Animator[UltraDensePose] = Animator(performance.driver, renderer, [scene], fade_s=0)
-    seen = _Counter()
+    seen = _DetectedPoseCounter()
 
     def draw(motion: UltraDensePose) -> Image:
-        seen.add(motion)
+        seen.count_pose(motion)
         picture = animator.draw(motion)
-        return _beside(picture, motion) if args.debug_panels else picture
+        return _append_pose_panel(picture, motion) if args.debug_panels else picture
 
-    motions = (animator.estimate(inputs) for inputs in performance.moments)
-    end_ns = round(performance.count / settings.stream.fps * NS) if performance.count else None
+    motions = (animator.estimate(inputs) for inputs in performance.inputs)
+    end_ns = round(performance.frame_count / settings.stream.fps * NS) if performance.frame_count else None
     heard = args.audio or (args.driving if args.driving.is_file() else None)
-    sound = sound_of(heard, end_ns, wanted=args.audio is not None) if heard else None
-    frames = asyncio.run(film(one_by_one(draw), motions, sound, args.out, performance.count))
-    _report(args, settings, sheet_views=len(sheet.views), frames=frames, seen=seen.count, since=started)
+    sound = open_sound(heard, end_ns, required=args.audio is not None) if heard else None
+    frames = asyncio.run(export_video(unbatched(draw), motions, sound, args.out, performance.frame_count))
+    _report_results(
+        args, settings, sheet_views=len(sheet.views), frames=frames, poses_found=seen.count, started_s=started
+    )
     return 0
 
 
-class _Counter:
+class _DetectedPoseCounter:
     """How many poses showed anything."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, motion: UltraDensePose) -> None:
+    def count_pose(self, motion: UltraDensePose) -> None:
         self.count += motion.seen
 
 
-def _require_sensible(args: argparse.Namespace) -> None:
+def _check_arguments(args: argparse.Namespace) -> None:
     """What can be said before a network is loaded. Raises: ConfigError, CaptureError, SinkError."""
     if args.driving is None:
         raise ConfigError("nobody poses for the character", "add --driving with ultra-dense poses or a video")
     if not args.driving.exists():
         raise CaptureError(f"{args.driving} does not exist", "check the path", subject=str(args.driving))
-    given = [option for option in _OF_FACES if vars(args).get(option)]
+    given = [option for option in _FACE_ONLY_OPTIONS if vars(args).get(option)]
     if given:
         raise ConfigError(
             "--relative, --absolute and --gain are for faces, not for poses", "leave them out", subject=given[0]
@@ -117,27 +123,27 @@ def _require_sensible(args: argparse.Namespace) -> None:
     require_mp4(args.out)
 
 
-def _performance(args: argparse.Namespace, detector: UdpDetector, fps: float) -> _Performance:
+def _open_pose_input(args: argparse.Namespace, detector: UdpDetector, fps: float) -> _PoseInput:
     """Poses from files, cut-out pictures or a video. Raises: CaptureError, ConfigError, SourceError."""
     driving: Path = args.driving
     if driving.is_file():
-        frames = video_frames(driving)
+        frames = read_video_frames(driving)
         first = next(frames)
         width, height = first.size
-        moments = (Inputs(frame, None, frame.captured_ns) for frame in chain([first], frames))
+        moments = (DriverInputs(frame, None, frame.captured_ns) for frame in chain([first], frames))
         window = window_about((0, 0, width, height))
-        return _Performance(UdpPictureDriver(detector, window), moments, None, window, first.size)
+        return _PoseInput(DensePoseImageDriver(detector, window), moments, None, window, first.size)
     if is_udp_folder(driving):
         sequence = open_sequence(driving, args.udp_axes)
         if sequence.empty:
-            say(f"{sequence.empty} of {len(sequence.files)} poses show nothing: there the picture is empty")
+            print_status(f"{sequence.empty} of {len(sequence.files)} poses show nothing: there the picture is empty")
         count = len(sequence.files)
-        moments = (Inputs(None, None, round(number * NS / fps)) for number in range(count))
-        return _Performance(UdpSequenceDriver(sequence, fps), moments, count, sequence.window, sequence.size)
-    return _posing_pictures(driving, detector, fps)
+        moments = (DriverInputs(None, None, round(number * NS / fps)) for number in range(count))
+        return _PoseInput(DensePoseSequenceDriver(sequence, fps), moments, count, sequence.window, sequence.size)
+    return _open_picture_folder(driving, detector, fps)
 
 
-def _posing_pictures(folder: Path, detector: UdpDetector, fps: float) -> _Performance:
+def _open_picture_folder(folder: Path, detector: UdpDetector, fps: float) -> _PoseInput:
     """A folder of cut-out pictures of any character, one a frame."""
     files = pictures_in(folder)
     if not files:
@@ -153,22 +159,24 @@ def _posing_pictures(folder: Path, detector: UdpDetector, fps: float) -> _Perfor
     left, top, right, bottom = zip(*boxes, strict=True)
     window = window_about((min(left), min(top), max(right), max(bottom)))
 
-    def moments() -> Iterator[Inputs]:
+    def read_inputs() -> Iterator[DriverInputs]:
         for number, file in enumerate(files):
             moment_ns = round(number * NS / fps)
-            yield Inputs(VideoFrame(read_cutout(file), number, Fraction(1) / Fraction(fps), moment_ns), None, moment_ns)
+            yield DriverInputs(
+                VideoFrame(read_cutout(file), number, Fraction(1) / Fraction(fps), moment_ns), None, moment_ns
+            )
 
-    return _Performance(UdpPictureDriver(detector, window), moments(), len(files), window, sizes.pop())
+    return _PoseInput(DensePoseImageDriver(detector, window), read_inputs(), len(files), window, sizes.pop())
 
 
-def _own_size(frame: tuple[int, int]) -> tuple[int, int]:
+def _limit_size(frame_size: tuple[int, int]) -> tuple[int, int]:
     """The poses' own size, even, within ``LONGEST_SIDE``."""
-    scale = min(1.0, LONGEST_SIDE / max(frame))
-    width, height = (max(2, round(side * scale / 2) * 2) for side in frame)
+    scale = min(1.0, LONGEST_SIDE / max(frame_size))
+    width, height = (max(2, round(side * scale / 2) * 2) for side in frame_size)
     return width, height
 
 
-def _beside(picture: Image, motion: UltraDensePose) -> Image:
+def _append_pose_panel(picture: Image, motion: UltraDensePose) -> Image:
     """``picture`` with the pose to its right, in colours."""
     import cv2
 
@@ -179,22 +187,28 @@ def _beside(picture: Image, motion: UltraDensePose) -> Image:
     return np.hstack([picture, pose]).astype(np.uint8, copy=False)
 
 
-def _report(
-    args: argparse.Namespace, settings: RunSettings, *, sheet_views: int, frames: int, seen: int, since: float
+def _report_results(
+    args: argparse.Namespace,
+    settings: RunSettings,
+    *,
+    sheet_views: int,
+    frames: int,
+    poses_found: int,
+    started_s: float,
 ) -> None:
-    taken_s = time.monotonic() - since
-    say(f"{args.out}: {frames} frames of {sheet_views} views in {taken_s:.1f} s")
+    taken_s = time.monotonic() - started_s
+    print_status(f"{args.out}: {frames} frames of {sheet_views} views in {taken_s:.1f} s")
     if args.json is None:
         return
-    from livehead.metrics.report import Json, Report, write_json
+    from livehead.metrics.report import Json, JsonReport, write_json
 
-    inputs: dict[str, Json] = {"avatar": str(args.avatar), "driving": str(args.driving), "model": MODEL}
+    inputs: dict[str, Json] = {"avatar": str(args.avatar), "driving": str(args.driving), "model": CONR_MODEL}
     inputs |= {"views": sheet_views, "udp_axes": args.udp_axes, "precision": settings.precision}
     results: dict[str, Json] = {
         "out": str(args.out),
         "frames": frames,
-        "pose_found": round(seen / max(frames, 1), 5),
+        "pose_found": round(poses_found / max(frames, 1), 5),
         "taken_s": round(taken_s, 3),
         "ms_a_frame": round(taken_s * 1000 / max(frames, 1), 3),
     }
-    write_json(Report("animate", inputs).finish(results), args.json)
+    write_json(JsonReport("animate", inputs).finish(results), args.json)

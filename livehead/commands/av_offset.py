@@ -19,49 +19,49 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from livehead.audio.portaudio import look_again
-from livehead.audio.ring import SoundRing
+from livehead.audio.portaudio import refresh_devices
+from livehead.audio.ring import AudioRingBuffer
 from livehead.capture.microphone import MicrophoneCapture
 from livehead.clock import NS
-from livehead.commands.compose import assemble, make_driver, neutral_of
-from livehead.commands.ends import open_microphone, open_sound_out
-from livehead.commands.options import add_picture_arguments, say, settings_from
-from livehead.commands.performer import DRAWN, own_portrait
+from livehead.commands.compose import build_live_avatar, make_driver, initial_calibration
+from livehead.commands.ends import open_microphone, open_sound_output
+from livehead.commands.options import add_picture_arguments, print_status, settings_from_args
+from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
 from livehead.config import RunSettings
 from livehead.errors import LiveheadError
 from livehead.frames import AudioFrame
-from livehead.governor import Governor, Quality
+from livehead.governor import QualityController, QualityLevel
 from livehead.metrics.av_offset import (
-    Curve,
-    Offset,
-    loudness,
-    mouth_opening,
-    offset_between,
-    offset_in_file,
-    sound_curve,
+    SampledCurve,
+    AvOffset,
+    to_loudness_curve,
+    track_mouth_opening,
+    estimate_offset,
+    measure_file_offset,
+    to_sound_curve,
 )
-from livehead.metrics.bursts import RATE, vowel_bursts, write_wav
+from livehead.metrics.bursts import RATE, synthesize_vowel_bursts, write_wav
 from livehead.metrics.pulse import CABLE, CABLE_END, MICROPHONE, PulseServer
-from livehead.metrics.receiver import Receiver, ReceiverSink
-from livehead.metrics.report import Json, Report, table, write_json
+from livehead.metrics.receiver import VirtualCameraProbe, VirtualCameraProbeSink
+from livehead.metrics.report import Json, JsonReport, format_table, write_json
 from livehead.pipeline import Pipeline
-from livehead.renderers.store import AvatarStore
+from livehead.renderers.store import AvatarCache
 from livehead.sinks.file import FileSink
-from livehead.stats import Stats, summary
+from livehead.stats import StatsCollector, summarize_ms
 
 MODELS = ("warp", "compact")
-TIMES = ("median", "p95", "p99", "n")
-ROW = ("file", "live", "mic to photon by pixels")
+TIMING_COLUMNS = ("median", "p95", "p99", "n")
+OFFSET_COLUMNS = ("file", "live", "mic to photon by pixels")
 _WARM_UP_S = 4.0  # the sound cards' clocks settle, and the delay of the pictures becomes known
-_LAST_S = 1.5
-_SIDE = 256  # of the pictures that are kept
+_TAIL_S = 1.5
+_THUMBNAIL_SIDE = 256  # of the pictures that are kept
 
-Speak = Callable[[Path], Popen[bytes]]
+StartPlayback = Callable[[Path], Popen[bytes]]
 """Starts to speak a sound file into the microphone."""
 
 
 @dataclass(frozen=True, slots=True)
-class VoiceFigures:
+class VoiceLatencyFigures:
     """``microphone_to_photon``: ms from a sound's ADC time to its picture at the far end of the virtual camera.
 
     ``seen_ms``: the same by pixels alone, as the shift of the pictures to the microphone's sound; ``file`` and
@@ -69,9 +69,9 @@ class VoiceFigures:
     """
 
     microphone_to_photon: dict[str, float]
-    seen_ms: float
-    file: Offset
-    live: Offset
+    latency_by_pixels_ms: float
+    file_offset: AvOffset
+    live_offset: AvOffset
     counts: dict[str, int]
 
 
@@ -84,25 +84,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measure, print a table, write what was asked for."""
-    settings = settings_from(args)
+    settings = settings_from_args(args)
     models = MODELS if settings.model == "auto" else tuple(settings.model.split(","))
-    report = Report("av_offset", settings.model_dump(mode="json"))
+    report = JsonReport("av_offset", settings.model_dump(mode="json"))
     figures = measure_voice(settings, models, args.seconds)
-    print(table({model: found.microphone_to_photon for model, found in figures.items()}, TIMES, "mic to photon, ms"))
-    print(table({model: _row(found) for model, found in figures.items()}, ROW, "sound after picture, ms"))
+    print(
+        format_table(
+            {model: found.microphone_to_photon for model, found in figures.items()}, TIMING_COLUMNS, "mic to photon, ms"
+        )
+    )
+    print(
+        format_table(
+            {model: _to_offset_row(found) for model, found in figures.items()},
+            OFFSET_COLUMNS,
+            "sound after picture, ms",
+        )
+    )
     if args.json:
         write_json(report.finish(as_results(figures)), args.json)
     return 0
 
 
-def as_results(figures: Mapping[str, VoiceFigures]) -> dict[str, Json]:
+def as_results(figures: Mapping[str, VoiceLatencyFigures]) -> dict[str, Json]:
     """Figures by model, as the design names them for ``bench voice``."""
     return {
         "microphone_to_photon": {model: found.microphone_to_photon for model, found in figures.items()},
-        "microphone_to_photon_seen_ms": {model: found.seen_ms for model, found in figures.items()},
-        "av_offset_ms": {m: {"file": found.file.ms, "live": found.live.ms} for m, found in figures.items()},
+        "microphone_to_photon_seen_ms": {model: found.latency_by_pixels_ms for model, found in figures.items()},
+        "av_offset_ms": {
+            m: {"file": found.file_offset.ms, "live": found.live_offset.ms} for m, found in figures.items()
+        },
         "av_correlation": {
-            m: {"file": found.file.correlation, "live": found.live.correlation} for m, found in figures.items()
+            m: {"file": found.file_offset.correlation, "live": found.live_offset.correlation}
+            for m, found in figures.items()
         },
         "live_counts": {model: found.counts for model, found in figures.items()},
     }
@@ -110,7 +123,7 @@ def as_results(figures: Mapping[str, VoiceFigures]) -> dict[str, Json]:
 
 def measure_voice(
     settings: RunSettings, models: Sequence[str] = MODELS, seconds: float = 20.0
-) -> dict[str, VoiceFigures]:
+) -> dict[str, VoiceLatencyFigures]:
     """Run the pipeline of ``run`` with each of ``models`` for a test signal of ``seconds``; judge what came out.
 
     It makes this process's PortAudio use a private PulseAudio server from now on; no stream may be open.
@@ -122,30 +135,30 @@ def measure_voice(
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="livehead-av-")))
         server = stack.enter_context(PulseServer())
         os.environ.update(server.environment)
-        look_again()
-        write_wav(folder / "bursts.wav", vowel_bursts(seconds))
+        refresh_devices()
+        write_wav(folder / "bursts.wav", synthesize_vowel_bursts(seconds))
         for model in models:
-            trial = _Trial(settings.model_copy(update={"model": model}), folder / f"{model}.mp4")
+            trial = _PipelineTrial(settings.model_copy(update={"model": model}), folder / f"{model}.mp4")
             asyncio.run(trial.run(lambda: server.play(folder / "bursts.wav"), seconds))
-            figures[model] = trial.judged()
+            figures[model] = trial.evaluate_recording()
     return figures
 
 
-class _Trial:
+class _PipelineTrial:
     """One run of the pipeline, with what arrived at all its far ends."""
 
     def __init__(self, settings: RunSettings, recording: Path) -> None:
-        self.stats = Stats()
+        self.stats = StatsCollector()
         self.recording = recording
-        self.receiver = Receiver((_SIDE, _SIDE))
-        self.sink = ReceiverSink(self.receiver)
-        self.cable: list[AudioFrame] = []
-        portrait = own_portrait(DRAWN)
+        self.receiver = VirtualCameraProbe((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+        self.sink = VirtualCameraProbeSink(self.receiver)
+        self.cable_frames: list[AudioFrame] = []
+        portrait = bundled_portrait(DRAWN_PORTRAIT)
         driver = make_driver(settings.driver, [portrait], settings.model)
-        calibration = neutral_of(driver, [portrait])
-        stream = settings.stream.model_copy(update={"size": (2 * _SIDE, 2 * _SIDE)})
+        calibration = initial_calibration(driver, [portrait])
+        stream = settings.stream.model_copy(update={"size": (2 * _THUMBNAIL_SIDE, 2 * _THUMBNAIL_SIDE)})
         settings = settings.model_copy(update={"stream": stream})
-        company = assemble(settings, [portrait], driver, AvatarStore(), calibration=calibration)
+        company = build_live_avatar(settings, [portrait], driver, AvatarCache(), calibration=calibration)
         self.fps = fps = stream.fps
         self.pipeline = Pipeline(
             None,
@@ -153,24 +166,26 @@ class _Trial:
             [self.sink, FileSink(recording, fps=fps, audio_rate=RATE)],
             fps=fps,
             microphone=open_microphone(settings.microphone or "default", RATE, self.stats),
-            ear=SoundRing(on_gap=lambda: self.stats.count("sound.gaps")),
-            sound_out=open_sound_out(settings.sound_out or "default", RATE, self.stats),
-            governor=Governor(
-                Quality(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps, tracks=False
+            audio_buffer=AudioRingBuffer(on_gap=lambda: self.stats.count("sound.gaps")),
+            sound_out=open_sound_output(settings.sound_out or "default", RATE, self.stats),
+            quality_controller=QualityController(
+                QualityLevel(settings.render_size, 1, fps),
+                settings.budget.frame_ms or 1000 / fps,
+                can_skip_tracking=False,
             ),
             stats=self.stats,
         )
 
-    async def run(self, speak: Callable[[], Popen[bytes]], seconds: float) -> None:
+    async def run(self, start_playback: Callable[[], Popen[bytes]], seconds: float) -> None:
         running = asyncio.create_task(self.pipeline.run())
-        recording = asyncio.create_task(self._record())
-        started = asyncio.create_task(self.pipeline.first_sent.wait())
+        recording = asyncio.create_task(self._record_cable())
+        started = asyncio.create_task(self.pipeline.first_frame_sent.wait())
         await asyncio.wait([running, recording, started], return_when=asyncio.FIRST_COMPLETED)
         player = None
         if started.done():
             await asyncio.sleep(_WARM_UP_S)
-            player = speak()
-            await asyncio.sleep(seconds + _LAST_S)
+            player = start_playback()
+            await asyncio.sleep(seconds + _TAIL_S)
         self.pipeline.stop()
         recording.cancel()
         started.cancel()
@@ -181,44 +196,48 @@ class _Trial:
         with suppress(asyncio.CancelledError):
             await recording
 
-    async def _record(self) -> None:
-        async with MicrophoneCapture(CABLE_END, rate=RATE, block_ms=10, stats=Stats()) as ear:
+    async def _record_cable(self) -> None:
+        async with MicrophoneCapture(CABLE_END, rate=RATE, block_ms=10, stats=StatsCollector()) as ear:
             while True:
-                self.cable.append(await ear.recv())
+                self.cable_frames.append(await ear.recv())
 
-    def judged(self) -> VoiceFigures:
-        received = self.receiver.received
-        mouth = mouth_opening(
+    def evaluate_recording(self) -> VoiceLatencyFigures:
+        received = self.receiver.received_frames
+        mouth = track_mouth_opening(
             (at_ns / NS, np.repeat(luma[..., None], 3, axis=2))
-            for at_ns, luma in zip(received.at_ns, received.thumbnails, strict=True)
+            for at_ns, luma in zip(received.received_ns, received.thumbnails, strict=True)
         )
-        heard, passed_on = (loudness(sound_curve(frames)) for frames in (self.sink.sound, self.cable))
-        return VoiceFigures(
-            microphone_to_photon=summary(self.sink.latency_ms[round(_WARM_UP_S / 2 * self.fps) :]),
-            seen_ms=-offset_between(_since(mouth, heard), heard).ms,
-            file=offset_in_file(self.recording),
-            live=offset_between(_since(mouth, passed_on), passed_on),
-            counts=self.stats.counts(),
+        heard, passed_on = (
+            to_loudness_curve(to_sound_curve(frames)) for frames in (self.sink.audio_frames, self.cable_frames)
+        )
+        return VoiceLatencyFigures(
+            microphone_to_photon=summarize_ms(self.sink.latency_ms[round(_WARM_UP_S / 2 * self.fps) :]),
+            latency_by_pixels_ms=-estimate_offset(_trim_warm_up(mouth, heard), heard).ms,
+            file_offset=measure_file_offset(self.recording),
+            live_offset=estimate_offset(_trim_warm_up(mouth, passed_on), passed_on),
+            counts=self.stats.read_counters(),
         )
 
 
-def _since(mouth: Curve, sound: Curve) -> Curve:
+def _trim_warm_up(mouth: SampledCurve, sound: SampledCurve) -> SampledCurve:
     """What the mouth did while sound was recorded and the delay was known."""
     kept = mouth.times > max(mouth.times[0], sound.times[0]) + _WARM_UP_S / 2
-    return Curve(mouth.times[kept], mouth.values[kept])
+    return SampledCurve(mouth.times[kept], mouth.values[kept])
 
 
-def _row(figures: VoiceFigures) -> dict[str, float]:
-    return dict(zip(ROW, (figures.file.ms, figures.live.ms, figures.seen_ms), strict=True))
+def _to_offset_row(figures: VoiceLatencyFigures) -> dict[str, float]:
+    return dict(
+        zip(OFFSET_COLUMNS, (figures.file_offset.ms, figures.live_offset.ms, figures.latency_by_pixels_ms), strict=True)
+    )
 
 
-def _main(words: list[str]) -> int:
+def _main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="measure_av_offset", description=__doc__)
     add_arguments(parser)
     try:
-        return main(parser.parse_args(words))
+        return main(parser.parse_args(argv))
     except LiveheadError as error:
-        say(f"measure_av_offset: {error}")
+        print_status(f"measure_av_offset: {error}")
         return 2
 
 

@@ -13,38 +13,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from livehead.capture.synthetic import SyntheticCapture
-from livehead.commands.bench_live import FILM, alone, filmed, live_subject
-from livehead.commands.bench_peak import with_peaks
+from livehead.commands.bench_live import CLIP_FRAMES, with_own_threads, record_driving, make_dagan_subject
+from livehead.commands.bench_peak import add_peak_memory
 from livehead.commands.bench_voice import bench_voice
-from livehead.commands.compose import DEFAULT_MODEL, assemble, make_driver, make_renderer
-from livehead.commands.conr import MODEL as CONR
+from livehead.commands.compose import DEFAULT_MODEL, build_live_avatar, make_driver, make_renderer
+from livehead.commands.conr import CONR_MODEL as CONR
 from livehead.commands.dagan import CHECKPOINTS
-from livehead.commands.options import add_picture_arguments, settings_from
-from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, performer, still_speech
+from livehead.commands.options import add_picture_arguments, settings_from_args
+from livehead.commands.performer import (
+    ASTRONAUT_PHOTO,
+    JUMP_SHOTS,
+    step_shots,
+    bundled_portrait,
+    render_driving,
+    still_head_speech,
+)
 from livehead.config import RunSettings
 from livehead.frames import VideoFrame
-from livehead.governor import Governor, Quality
-from livehead.interfaces import Inputs, Sink
-from livehead.metrics.bench_model import Speech, Subject, bench_model
-from livehead.metrics.bench_pipeline import PipelineFigures, Played, bench_pipeline
-from livehead.metrics.latency import Jumps
-from livehead.metrics.plot import plot_ages, plot_latency, plot_people
-from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
-from livehead.metrics.report import Json, Report, table, write_json
-from livehead.metrics.startup import seconds_until
-from livehead.metrics.stillness import noisy, stillness
+from livehead.governor import QualityController, QualityLevel
+from livehead.interfaces import DriverInputs, Sink
+from livehead.metrics.bench_model import StillHeadSpeech, BenchmarkSubject, bench_model
+from livehead.metrics.bench_pipeline import PipelineFigures, PipelineRun, bench_pipeline
+from livehead.metrics.latency import JumpSchedule
+from livehead.metrics.plot import plot_frame_ages, plot_latency, plot_decoder_times
+from livehead.metrics.receiver import BACKEND_NAME, VirtualCameraProbe, VirtualCameraProbeSink
+from livehead.metrics.report import Json, JsonReport, format_table, write_json
+from livehead.metrics.startup import measure_seconds_until
+from livehead.metrics.stillness import add_camera_noise, temporal_noise
 from livehead.motion.performance import Puppet, sample_performance
 from livehead.perception.segmentation import Segmentation
 from livehead.pipeline import Pipeline
-from livehead.renderers.store import AvatarStore
+from livehead.renderers.store import AvatarCache
 from livehead.sinks.virtual_camera import VirtualCameraSink
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 if TYPE_CHECKING:
     from livehead.renderers.dagan import CompactAvatar, CompactRenderer
 
-STILL_FRAMES, SETTLING = 90, 30
-TIMES = ("median", "p95", "p99", "n")
+STILL_FRAMES, SETTLING_FRAMES = 90, 30
+TIMING_COLUMNS = ("median", "p95", "p99", "n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,98 +83,114 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measure, print a table, write what was asked for."""
-    settings = settings_from(args)
+    settings = settings_from_args(args)
     named = DEFAULT_MODEL if settings.model == "auto" else settings.model
     inputs: dict[str, Json] = {"subject": args.subject, "model": named, "render_size": settings.render_size}
     inputs |= {"size": list(settings.stream.size), "camera": list(settings.camera.size), "fps": settings.stream.fps}
     if args.subject == "webrtc":
-        from livehead.commands.serve import SIZE
+        from livehead.commands.serve import DEFAULT_SIZE
 
-        inputs["size"] = list(SIZE)
-    report = Report("bench", inputs)
+        inputs["size"] = list(DEFAULT_SIZE)
+    report = JsonReport("bench", inputs)
     if args.subject == "model" and named == CONR:
         from livehead.commands.bench_conr import bench_conr
 
-        results = with_peaks(bench_conr(settings, args.rounds), settings, named)
-        print(_ways(results))
+        results = add_peak_memory(bench_conr(settings, args.rounds), settings, named)
+        print(_format_precision_table(results))
     elif args.subject == "model":
-        results = with_peaks(_model(settings, named, args.rounds), settings, named)
-        results["stillness"] = measure_stillness(settings, STILL_FRAMES)
-        print(_ways(results))
+        results = add_peak_memory(_bench_named_model(settings, named, args.rounds), settings, named)
+        results["stillness"] = measure_temporal_noise(settings, STILL_FRAMES)
+        print(_format_precision_table(results))
     elif args.subject == "voice":
         results = bench_voice(settings)
-        print(table({"estimate": _times(results["estimate"])}, TIMES, "ms"))
-        print(table({"": _times(results)}, ("real_time_factor",)))
+        print(format_table({"estimate": _as_table_row(results["estimate"])}, TIMING_COLUMNS, "ms"))
+        print(format_table({"": _as_table_row(results)}, ("real_time_factor",)))
     elif args.subject == "pose":
-        results = _pose(settings, max(args.rounds // 3, 3), args.plot)
+        results = _bench_pose(settings, max(args.rounds // 3, 3), args.plot)
     elif args.subject == "webrtc" and args.soak:
-        from livehead.commands.soak import measure_soak, told
+        from livehead.commands.soak import measure_soak, format_results
 
         results = measure_soak(settings, args.soak, args.plot)
-        print(told(results))
+        print(format_results(results))
     elif args.subject == "webrtc":
-        results = _webrtc(settings, args.renderers.split(","), args.seconds, args.plot)
+        results = _bench_webrtc(settings, args.renderers.split(","), args.seconds, args.plot)
     else:
         figures = measure_pipeline(settings, args.jumps, start_s=seconds_to_first_frame(settings))
         results = figures.results
         stages = cast("dict[str, Json]", results["stages"])
-        rows = {"motion to photon": _times(results["motion_to_photon"])}
-        print(table(rows | {name: _times(stage) for name, stage in stages.items()}, TIMES, "ms"))
-        print(table({"": _times(results)}, ("fps", "late_share", "dropped", "cpu_s_per_frame", "peak_mb", "start_s")))
+        rows = {"motion to photon": _as_table_row(results["motion_to_photon"])}
+        print(format_table(rows | {name: _as_table_row(stage) for name, stage in stages.items()}, TIMING_COLUMNS, "ms"))
+        print(
+            format_table(
+                {"": _as_table_row(results)}, ("fps", "late_share", "dropped", "cpu_s_per_frame", "peak_mb", "start_s")
+            )
+        )
         if args.plot:
-            plot_latency(figures.latency_ms, _times(results["shares"]), args.plot, f"{named}, motion to photon")
+            plot_latency(figures.latency_ms, _as_table_row(results["shares"]), args.plot, f"{named}, motion to photon")
     if args.json:
         write_json(report.finish(results), args.json)
     return 0
 
 
-def _ways(results: dict[str, Json]) -> str:
+def _format_precision_table(results: dict[str, Json]) -> str:
     """A model's frame in every precision: time, how many times as fast as plain, how near to it, memory."""
-    rows = {way: dict(_times(times)) for way, times in cast("dict[str, Json]", results["frames"]).items()}
+    rows = {way: dict(_as_table_row(times)) for way, times in cast("dict[str, Json]", results["frames"]).items()}
     for column, key in (("speedup", "speedup"), ("psnr", "psnr_to_fp32"), ("peak_mb", "peaks_mb")):
-        for way, figure in _times(results.get(key, {})).items():
+        for way, figure in _as_table_row(results.get(key, {})).items():
             rows[way][column] = figure
     if "frame_fp32_uncached" in results:
-        rows["fp32, plain"] = dict(_times(results["frame_fp32_uncached"]))
-    return table(rows, (*TIMES, "speedup", "psnr", "peak_mb"), "ms a frame")
+        rows["fp32, plain"] = dict(_as_table_row(results["frame_fp32_uncached"]))
+    return format_table(rows, (*TIMING_COLUMNS, "speedup", "psnr", "peak_mb"), "ms a frame")
 
 
-def _pose(settings: RunSettings, rounds: int, plot: Path | None) -> dict[str, Json]:
+def _bench_pose(settings: RunSettings, rounds: int, plot: Path | None) -> dict[str, Json]:
     from livehead.commands.bench_pose import measure_pose
 
     results = measure_pose(settings, rounds)
     network, decoder = (cast("dict[str, Json]", results[name]) for name in ("network", "decoder"))
     by_people = cast("dict[str, Json]", results["decoder_by_people"])
     frames = {"fp32, plain": network["frame_fp32_uncached"], **cast("dict[str, Json]", network["frames"])}
-    print(table({name: _times(times) for name, times in frames.items()}, TIMES, "ms, BODY_25 at 368x368"))
-    print(table({"": _times(network["speedup"])}, tuple(_times(network["speedup"])), "times as fast as plain"))
-    rows = {f"{count} people": _times(times) for count, times in by_people.items()}
-    print(table({**rows, "everything enlarged": _times(decoder["plain"])}, TIMES, "ms, decoder"))
-    print(table({"": _times(results["driver"])}, (*TIMES, "seen_share"), "ms, driver body"))
+    print(
+        format_table(
+            {name: _as_table_row(times) for name, times in frames.items()}, TIMING_COLUMNS, "ms, BODY_25 at 368x368"
+        )
+    )
+    print(
+        format_table(
+            {"": _as_table_row(network["speedup"])}, tuple(_as_table_row(network["speedup"])), "times as fast as plain"
+        )
+    )
+    rows = {f"{count} people": _as_table_row(times) for count, times in by_people.items()}
+    print(format_table({**rows, "everything enlarged": _as_table_row(decoder["plain"])}, TIMING_COLUMNS, "ms, decoder"))
+    print(format_table({"": _as_table_row(results["driver"])}, (*TIMING_COLUMNS, "seen_share"), "ms, driver body"))
     if plot:
-        plot_people({int(count): _times(times) for count, times in by_people.items()}, _times(decoder["plain"]), plot)
+        plot_decoder_times(
+            {int(count): _as_table_row(times) for count, times in by_people.items()},
+            _as_table_row(decoder["plain"]),
+            plot,
+        )
     return results
 
 
-def _webrtc(settings: RunSettings, renderers: list[str], seconds: float, plot: Path | None) -> dict[str, Json]:
+def _bench_webrtc(settings: RunSettings, renderers: list[str], seconds: float, plot: Path | None) -> dict[str, Json]:
     from livehead.commands.bench_webrtc import measure_webrtc
 
     results, ages_ms = measure_webrtc(renderers, seconds, settings)
     if plot:
-        plot_ages(ages_ms, plot)
+        plot_frame_ages(ages_ms, plot)
     pages = cast("dict[str, dict[str, Json]]", results["camera_to_page"])
-    rows = {name: _times(page) for name, page in pages.items()}
-    print(table(rows, (*TIMES, "fps", "join_s", "av_offset_ms"), "ms from camera to page"))
+    rows = {name: _as_table_row(page) for name, page in pages.items()}
+    print(format_table(rows, (*TIMING_COLUMNS, "fps", "join_s", "av_offset_ms"), "ms from camera to page"))
     if results["viewers_cpu"] is not None:
         columns = ("viewers", "cores_one", "cores_all", "fps_one", "fps_all", "ratio")
-        print(table({"warp": _times(results["viewers_cpu"])}, columns, "cores of the server"))
+        print(format_table({"warp": _as_table_row(results["viewers_cpu"])}, columns, "cores of the server"))
     for name, page in pages.items():
         stages = cast("dict[str, Json]", page["stages"])
-        print(table({stage: _times(times) for stage, times in stages.items()}, TIMES[:2], name))
+        print(format_table({stage: _as_table_row(times) for stage, times in stages.items()}, TIMING_COLUMNS[:2], name))
     return results
 
 
-def _times(figures: Json) -> Mapping[str, float]:
+def _as_table_row(figures: Json) -> Mapping[str, float]:
     """Figures of a report as a row of a table."""
     return cast("Mapping[str, float]", figures)
 
@@ -177,25 +200,27 @@ def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = 
 
     The pictures go through pyvirtualcam to a backend of ours; where it is not installed, they are converted alike.
     """
-    portrait = own_portrait(ASTRONAUT)
-    shots = jumping(portrait, settings.camera.size)
+    portrait = bundled_portrait(ASTRONAUT_PHOTO)
+    shots = step_shots(portrait, settings.camera.size)
     fps = settings.stream.fps
 
-    async def play(plan: Jumps, receiver: Receiver) -> Played:
+    async def run_pipeline(plan: JumpSchedule, receiver: VirtualCameraProbe) -> PipelineRun:
         driver = make_driver("auto", [portrait], settings.model, settings.precision)
-        company = assemble(settings, [portrait], driver, AvatarStore())
-        capture = SyntheticCapture(shots, fps=settings.camera.fps, scene=plan)
-        sink: Sink = ReceiverSink(receiver)
+        company = build_live_avatar(settings, [portrait], driver, AvatarCache())
+        capture = SyntheticCapture(shots, fps=settings.camera.fps, schedule=plan)
+        sink: Sink = VirtualCameraProbeSink(receiver)
         if importlib.util.find_spec("pyvirtualcam"):
             receiver.register()
-            sink = VirtualCameraSink(size=settings.stream.size, fps=fps, backend=BACKEND)
-        governor = Governor(Quality(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps)
-        company.warm_up(governor.steps)
-        pipeline = Pipeline(capture, company.animator, [sink], fps=fps, governor=governor)
+            sink = VirtualCameraSink(size=settings.stream.size, fps=fps, backend=BACKEND_NAME)
+        governor = QualityController(QualityLevel(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps)
+        company.warm_up(governor.levels)
+        pipeline = Pipeline(capture, company.animator, [sink], fps=fps, quality_controller=governor)
         await pipeline.run()
-        return Played(capture.start_ns, capture.skipped, pipeline.stats)
+        return PipelineRun(capture.start_ns, capture.skipped, pipeline.stats)
 
-    return asyncio.run(bench_pipeline(play, shots=JUMP_SHOTS, fps=settings.camera.fps, jumps=jumps, start_s=start_s))
+    return asyncio.run(
+        bench_pipeline(run_pipeline, shots=JUMP_SHOTS, fps=settings.camera.fps, jumps=jumps, start_s=start_s)
+    )
 
 
 def seconds_to_first_frame(settings: RunSettings) -> float:
@@ -209,74 +234,77 @@ def seconds_to_first_frame(settings: RunSettings) -> float:
         "livehead",
         "run",
         "--avatar",
-        str(ASTRONAUT),
+        str(ASTRONAUT_PHOTO),
         "--capture",
-        "file:" + str(ASTRONAUT),
+        "file:" + str(ASTRONAUT_PHOTO),
     ]
     command += ["--sink", "null", "--model", settings.model, "--render-size", str(settings.render_size)]
-    return round(seconds_until(command, "first frame"), 3)
+    return round(measure_seconds_until(command, "first frame"), 3)
 
 
-def measure_stillness(settings: RunSettings, frames: int) -> Json:
+def measure_temporal_noise(settings: RunSettings, frames: int) -> Json:
     """A performer who does not move, seen by a camera with noise, against what the avatar does meanwhile."""
-    portrait = own_portrait(ASTRONAUT)
-    [scene] = performer(portrait, settings.camera.size, [portrait.motion])
-    seen = noisy(scene, frames)
+    portrait = bundled_portrait(ASTRONAUT_PHOTO)
+    [scene] = render_driving(portrait, settings.camera.size, [portrait.motion])
+    seen = add_camera_noise(scene, frames)
     driver = make_driver("auto", [portrait], settings.model, settings.precision)
-    animator = assemble(settings, [portrait], driver, AvatarStore()).animator
+    animator = build_live_avatar(settings, [portrait], driver, AvatarCache()).animator
     step, shown = round(1e9 / settings.stream.fps), []
     for number, image in enumerate(seen):
         frame = VideoFrame(image, number, Fraction(1, round(settings.stream.fps)), number * step)
-        shown.append(animator.draw(animator.estimate(Inputs(frame, None, number * step))))
-    return cast("Json", stillness(seen[SETTLING:], shown[SETTLING:]))
+        shown.append(animator.draw(animator.estimate(DriverInputs(frame, None, number * step))))
+    return cast("Json", temporal_noise(seen[SETTLING_FRAMES:], shown[SETTLING_FRAMES:]))
 
 
-def _model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
-    portrait = own_portrait(ASTRONAUT)
+def _bench_named_model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
+    portrait = bundled_portrait(ASTRONAUT_PHOTO)
     puppet, script = Puppet(portrait.motion), sample_performance()
     motions = [puppet(script.at(number / 30), 0) for number in range(round(script.duration_s * 30))]
     if name in CHECKPOINTS:
-        film = filmed(portrait, motions[:: max(len(motions) // FILM, 1)])
-        return bench_model(live_subject(settings, name, portrait, film), film.motions, rounds)
+        film = record_driving(portrait, motions[:: max(len(motions) // CLIP_FRAMES, 1)])
+        return bench_model(make_dagan_subject(settings, name, portrait, film), film.motions, rounds)
     used = make_renderer(name, settings.render_size, precision=settings.precision)
     avatar = used.prepare(portrait)
     with Segmentation() as segmentation:
         person = segmentation.person(used.render(avatar, avatar.motion))
-    speech = Speech(still_speech(avatar.motion), person)
-    subject = Subject(frames={"fp32": lambda motion: used.render(avatar, motion)}, speech=speech)
+    speech = StillHeadSpeech(still_head_speech(avatar.motion), person)
+    subject = BenchmarkSubject(render_by_precision={"fp32": lambda motion: used.render(avatar, motion)}, speech=speech)
     if name == "compact":
-        subject = _network(settings, cast("CompactRenderer", used), avatar, speech)
+        subject = _make_compact_subject(settings, cast("CompactRenderer", used), avatar, speech)
     return bench_model(subject, motions, rounds)
 
 
-def _network(settings: RunSettings, used: CompactRenderer, avatar: CompactAvatar, speech: Speech) -> Subject:
+def _make_compact_subject(
+    settings: RunSettings, used_renderer: CompactRenderer, avatar: CompactAvatar, speech: StillHeadSpeech
+) -> BenchmarkSubject:
     """The bundled generator as ``run`` would use it, beside its exact path with and without the source's work kept."""
-    from livehead.metrics.stages import count_gflops, time_parts
+    from livehead.metrics.stages import count_gflops, time_modules
     from livehead.models.engine import quicker_precisions
     from livehead.renderers.dagan import CompactAvatar
 
-    def fresh() -> CompactAvatar:
+    def uncached_avatar() -> CompactAvatar:
         return CompactAvatar(avatar.motion, avatar.image, avatar.person)
 
     exact = cast("CompactRenderer", make_renderer("compact", settings.render_size, precision="fp32"))
-    renderers = {"fp32": exact, used.setting.precision: used}
+    renderers = {"fp32": exact, used_renderer.setting.precision: used_renderer}
     for precision in quicker_precisions():
         if precision not in renderers:
             other = make_renderer("compact", settings.render_size, precision=precision)
             renderers[precision] = cast("CompactRenderer", other)
-    stats = Stats()
-    time_parts(used.parts, stats)
+    stats = StatsCollector()
+    time_modules(used_renderer.parts, stats)
     exact.render(avatar, avatar.motion)
-    return Subject(
-        frames={
-            name: alone(renderer.setting, partial(renderer.render, avatar)) for name, renderer in renderers.items()
+    return BenchmarkSubject(
+        render_by_precision={
+            name: with_own_threads(renderer.setting, partial(renderer.render, avatar))
+            for name, renderer in renderers.items()
         },
-        uses=used.setting.precision,
-        uncached=alone(exact.setting, lambda motion: exact.render(fresh(), motion)),
-        batched=lambda motions: used.render_many([(avatar, motion) for motion in motions]),
+        used_precision=used_renderer.setting.precision,
+        render_uncached=with_own_threads(exact.setting, lambda motion: exact.render(uncached_avatar(), motion)),
+        render_batch=lambda motions: used_renderer.render_many([(avatar, motion) for motion in motions]),
         gflops={
             "cached": count_gflops(lambda: exact.render(avatar, avatar.motion)),
-            "uncached": count_gflops(lambda: exact.render(fresh(), avatar.motion)),
+            "uncached": count_gflops(lambda: exact.render(uncached_avatar(), avatar.motion)),
         },
         stats=stats,
         speech=speech,

@@ -6,24 +6,24 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from livehead.commands.conr import imported_conr, kept_ranges, measured_ranges
-from livehead.commands.doll import doll_poses, doll_sheet
-from livehead.commands.options import say
+from livehead.commands.conr import load_conr, load_ranges, measure_ranges
+from livehead.commands.doll import sample_poses, sample_sheet
+from livehead.commands.options import print_status
 from livehead.config import RunSettings
 from livehead.errors import WeightsMissingError
-from livehead.metrics.bench_model import Subject, bench_model
+from livehead.metrics.bench_model import BenchmarkSubject, bench_model
 from livehead.metrics.report import Json
-from livehead.metrics.stages import count_gflops, time_parts
+from livehead.metrics.stages import count_gflops, time_modules
 from livehead.models.conr.build import build_conr
 from livehead.models.conr.network import Conr
 from livehead.models.engine import Precision, choose_setting, quicker_precisions
 from livehead.models.quantize import Ranges
 from livehead.perception.cutout import SIDE
 from livehead.renderers.conr import ConrRenderer
-from livehead.stats import Stats, processor
+from livehead.stats import StatsCollector, cpu_info
 
-_WARM_UP = 3  # a frame takes long enough to be hot after few
-_BATCH = 2
+_WARM_UP_FRAMES = 3  # a frame takes long enough to be hot after few
+_BATCH_SIZE = 2
 
 
 def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
@@ -31,53 +31,55 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
     published sizes take as long."""
     import torch
 
-    torch.set_num_threads(processor()[1])
-    network, weights = _network()
-    exact = _renderer(network, "fp32")
-    ranges = (kept_ranges() if weights == "imported" else {}) or measured_ranges(exact)
+    torch.set_num_threads(cpu_info()[1])
+    network, weights = _load_network()
+    exact = _make_renderer(network, "fp32")
+    ranges = (load_ranges() if weights == "imported" else {}) or measure_ranges(exact)
     wanted = choose_setting(cast(Precision, settings.precision)).precision
     others = {
-        precision: _renderer(network, cast(Precision, precision), ranges)
+        precision: _make_renderer(network, cast(Precision, precision), ranges)
         for precision in dict.fromkeys([wanted, *quicker_precisions()])
         if precision != "fp32"
     }
     renderers = {"fp32": exact, **others}
     used = renderers[wanted]
-    avatar = exact.prepare(doll_sheet())
-    motions = doll_poses()
-    stats = Stats()
-    time_parts(used.parts, stats)
+    avatar = exact.prepare(sample_sheet())
+    motions = sample_poses()
+    stats = StatsCollector()
+    time_modules(used.parts, stats)
     for renderer in renderers.values():
         renderer.encode(avatar)
-    subject = Subject(
-        frames={name: partial(renderer.render, avatar) for name, renderer in renderers.items()},
-        uses=wanted,
-        uncached=lambda motion: exact.draw_anew(avatar, motion),
-        batched=lambda poses: used.render_many([(avatar, pose) for pose in poses]),
-        batch=_BATCH,
+    subject = BenchmarkSubject(
+        render_by_precision={name: partial(renderer.render, avatar) for name, renderer in renderers.items()},
+        used_precision=wanted,
+        render_uncached=lambda motion: exact.render_uncached(avatar, motion),
+        render_batch=lambda poses: used.render_many([(avatar, pose) for pose in poses]),
+        batch_size=_BATCH_SIZE,
         gflops={
             "cached": count_gflops(lambda: exact.render(avatar, motions[0])),
-            "uncached": count_gflops(lambda: exact.draw_anew(avatar, motions[0])),
+            "uncached": count_gflops(lambda: exact.render_uncached(avatar, motions[0])),
         },
         stats=stats,
-        warm_up=_WARM_UP,
+        warm_up=_WARM_UP_FRAMES,
     )
     return bench_model(subject, motions, rounds) | {"weights": weights, "views": len(avatar.views)}
 
 
-def _renderer(network: Conr, precision: Precision, ranges: Ranges | None = None) -> ConrRenderer:
+def _make_renderer(network: Conr, precision: Precision, ranges: Ranges | None = None) -> ConrRenderer:
     return ConrRenderer(network, choose_setting(precision, ranges=bool(ranges)), SIDE, ranges=ranges)
 
 
-def conr_drawn(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
+def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
     """Draws a frame, given its number, with one renderer and nothing else in memory."""
-    network, _ = _network()
-    renderer = _renderer(network, cast(Precision, precision), _any_ranges(network) if precision == "int8" else None)
-    avatar, motions = renderer.prepare(doll_sheet()), doll_poses()
+    network, _ = _load_network()
+    renderer = _make_renderer(
+        network, cast(Precision, precision), _placeholder_ranges(network) if precision == "int8" else None
+    )
+    avatar, motions = renderer.prepare(sample_sheet()), sample_poses()
     return lambda number: renderer.render(avatar, motions[number % len(motions)])
 
 
-def _any_ranges(network: Conr) -> Ranges:
+def _placeholder_ranges(network: Conr) -> Ranges:
     """Memory does not depend on what they are."""
     import torch
 
@@ -85,15 +87,15 @@ def _any_ranges(network: Conr) -> Ranges:
     return {name: (-1.0, 1.0) for name, module in network.named_modules() if isinstance(module, kinds)}
 
 
-def _network() -> tuple[Conr, str]:
+def _load_network() -> tuple[Conr, str]:
     try:
-        return imported_conr(), "imported"
+        return load_conr(), "imported"
     except WeightsMissingError as error:
-        say(f"{error.problem}: measuring untrained ones of the published sizes")
-        return untrained(), "untrained"
+        print_status(f"{error.problem}: measuring untrained ones of the published sizes")
+        return build_untrained_conr(), "untrained"
 
 
-def untrained() -> Conr:
+def build_untrained_conr() -> Conr:
     """The published sizes, with weights under which the last planes are about as lively as the first."""
     import torch
 

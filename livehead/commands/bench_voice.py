@@ -5,32 +5,34 @@ from __future__ import annotations
 import torch
 
 from livehead.commands.av_offset import as_results, measure_voice
-from livehead.commands.compose import listener
-from livehead.commands.options import say
-from livehead.commands.performer import ASTRONAUT, own_portrait
+from livehead.commands.compose import build_voice_driver
+from livehead.commands.options import print_status
+from livehead.commands.performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.config import RunSettings
 from livehead.errors import DeviceError
-from livehead.metrics.bench_voice import real_time_factor
+from livehead.metrics.bench_voice import measure_real_time_factor
 from livehead.metrics.report import Json
 
-SECONDS = 30.0
+SOUND_SECONDS = 30.0
 
 
 def bench_voice(settings: RunSettings) -> dict[str, Json]:
     """All figures, by the names that the report has them under; the live ones where PulseAudio is installed."""
-    figures = driver_figures(settings)
+    figures = measure_driver(settings)
     try:
         return figures | as_results(measure_voice(settings.model_copy(update={"driver": "voice"})))
     except DeviceError as error:
-        say(f"nothing was measured live: {error}")
+        print_status(f"nothing was measured live: {error}")
         return figures
 
 
-def driver_figures(settings: RunSettings) -> dict[str, Json]:
+def measure_driver(settings: RunSettings) -> dict[str, Json]:
     """``real_time_factor`` and ``estimate`` of the driver alone, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return real_time_factor(listener(own_portrait(ASTRONAUT)), SECONDS, settings.stream.fps)
+        return measure_real_time_factor(
+            build_voice_driver(bundled_portrait(ASTRONAUT_PHOTO)), SOUND_SECONDS, settings.stream.fps
+        )
     finally:
         torch.set_num_threads(threads)

@@ -18,33 +18,33 @@ import numpy as np
 
 from livehead.clock import NS
 from livehead.commands.compose import FALLBACK_MODEL
-from livehead.commands.performer import ASTRONAUT, JUMP_SHOTS, jumping, own_portrait, performing
+from livehead.commands.performer import ASTRONAUT_PHOTO, JUMP_SHOTS, step_shots, bundled_portrait, continuous_shots
 from livehead.config import RunSettings
 from livehead.errors import ConfigError, DeviceError
 from livehead.frames import Image, VideoFrame
-from livehead.governor import Quality
-from livehead.interfaces import Inputs
+from livehead.governor import QualityLevel
+from livehead.interfaces import DriverInputs
 from livehead.metrics import timecode
-from livehead.metrics.bench_webrtc import measure_jumps, measure_page
-from livehead.metrics.bursts import vowel_bursts, write_wav
+from livehead.metrics.bench_webrtc import check_jump_detection, measure_page
+from livehead.metrics.bursts import synthesize_vowel_bursts, write_wav
 from livehead.metrics.footage import write_mjpeg
 from livehead.metrics.latency import plan_jumps
 from livehead.metrics.report import Json
-from livehead.metrics.viewers import viewers_cpu
-from livehead.registry import names, suggestion
-from livehead.server.session import Ends
-from livehead.server.stage import Choice, Stage
+from livehead.metrics.viewers import measure_viewers_cpu
+from livehead.registry import list_names, did_you_mean
+from livehead.server.session import EndpointWrappers
+from livehead.server.stage import AvatarSettings, AvatarRuntime
 
 RENDERERS = ("passthrough", "warp", "compact")
 PASSTHROUGH = "passthrough"
-CAMERA = (640, 480)
-CROWD = 10
-SOUND_S = 20.0
+CAMERA_SIZE = (640, 480)
+VIEWER_COUNT = 10
+TEST_SOUND_S = 20.0
 """Of the test signal, which the browser's microphone plays over and over."""
-JUMPS, JUMPS_S = 24, 15.0
-_START_S = 60.0
+JUMP_COUNT, JUMP_RUN_S = 24, 15.0
+_START_TIMEOUT_S = 60.0
 
-ENDS = Ends(capture=timecode.CodedCapture, sink=timecode.CodedSink)
+TIME_CODE_WRAPPERS = EndpointWrappers(capture=timecode.TimeCodeCapture, sink=timecode.TimeCodeSink)
 """What ``livehead serve --time-code`` puts before the ends of its pipelines."""
 
 
@@ -52,25 +52,25 @@ def measure_webrtc(
     renderers: list[str], seconds: float, settings: RunSettings
 ) -> tuple[dict[str, Json], dict[str, list[float]]]:
     """Results of ``bench webrtc``, and the age in ms of each picture by renderer. Raises: ConfigError, DeviceError."""
-    known = (PASSTHROUGH, *names("renderers"))
+    known = (PASSTHROUGH, *list_names("renderers"))
     for name in renderers:
         if name not in known:
-            raise ConfigError(f"there is no renderer {name!r}", suggestion(name, known))
+            raise ConfigError(f"there is no renderer {name!r}", did_you_mean(name, known))
     with tempfile.TemporaryDirectory(prefix="livehead-bench-") as folder:
         camera = Path(folder, "camera.mjpeg")
-        film_time_codes(camera)
-        write_wav(sound := Path(folder, "sound.wav"), vowel_bursts(SOUND_S))
+        write_time_code_video(camera)
+        write_wav(sound := Path(folder, "sound.wav"), synthesize_vowel_bursts(TEST_SOUND_S))
         jumping_camera = Path(folder, "jumps.mjpeg")
-        poses = film_jumps(jumping_camera)
+        poses = write_jump_video(jumping_camera)
         pages, detected = {}, {}
         for name in renderers:
-            with serving("--model", name, "--render-size", str(settings.render_size), "--time-code") as server:
+            with run_server("--model", name, "--render-size", str(settings.render_size), "--time-code") as server:
                 pages[name] = measure_page(server.url, camera, sound, seconds)
-                detected[name] = _detected(server.url, jumping_camera, sound, poses)
+                detected[name] = _check_motion_detector(server.url, jumping_camera, sound, poses)
     last = pages[renderers[-1]]
     crowd = measure_viewers(seconds) if sys.platform == "linux" else None
     results: dict[str, Json] = {
-        "camera_to_page": {name: page.results() for name, page in pages.items()},
+        "camera_to_page": {name: page.to_results() for name, page in pages.items()},
         "stages": dict(last.stages),
         "join_s": max(page.join_s for page in pages.values()),
         "fps": min(page.fps for page in pages.values()),
@@ -83,37 +83,37 @@ def measure_webrtc(
 
 def measure_viewers(seconds: float) -> dict[str, Json]:
     """What ten viewers cost in place of one; ``warp`` draws."""
-    shots = performing(own_portrait(ASTRONAUT), CAMERA, 30.0)[:90]
-    with serving("--model", FALLBACK_MODEL) as server:
+    shots = continuous_shots(bundled_portrait(ASTRONAUT_PHOTO), CAMERA_SIZE, 30.0)[:90]
+    with run_server("--model", FALLBACK_MODEL) as server:
         pictures = [shot.image for shot in shots]
-        return asyncio.run(viewers_cpu(server.url, server.pid, pictures, CROWD, seconds))
+        return asyncio.run(measure_viewers_cpu(server.url, server.pid, pictures, VIEWER_COUNT, seconds))
 
 
-def film_time_codes(path: Path) -> None:
+def write_time_code_video(path: Path) -> None:
     """The synthetic performer as a fake camera's file, each picture with its number."""
-    shots = performing(own_portrait(ASTRONAUT), CAMERA, 30.0)
-    write_mjpeg((timecode.paint(shot.image, number) for number, shot in enumerate(shots)), path)
+    shots = continuous_shots(bundled_portrait(ASTRONAUT_PHOTO), CAMERA_SIZE, 30.0)
+    write_mjpeg((timecode.paint_time_code(shot.image, number) for number, shot in enumerate(shots)), path)
 
 
-def film_jumps(path: Path) -> list[int]:
+def write_jump_video(path: Path) -> list[int]:
     """A performer who jumps between two poses, as a fake camera's file with time codes; the pose of each picture."""
-    plan = plan_jumps(JUMPS, 30.0, JUMP_SHOTS)
-    shots = jumping(own_portrait(ASTRONAUT), CAMERA)
+    plan = plan_jumps(JUMP_COUNT, 30.0, JUMP_SHOTS)
+    shots = step_shots(bundled_portrait(ASTRONAUT_PHOTO), CAMERA_SIZE)
     moments = range(0, plan.end_ns, round(NS / 30))
-    pictures = (timecode.paint(shots[plan(at) or 0].image, number) for number, at in enumerate(moments))
+    pictures = (timecode.paint_time_code(shots[plan(at) or 0].image, number) for number, at in enumerate(moments))
     write_mjpeg(pictures, path)
-    return [plan.pose(at) for at in moments]
+    return [plan.pose_at(at) for at in moments]
 
 
-def _detected(url: str, camera: Path, sound: Path, poses: list[int]) -> dict[str, Json]:
+def _check_motion_detector(url: str, camera: Path, sound: Path, poses: list[int]) -> dict[str, Json]:
     try:
-        return measure_jumps(url, camera, sound, poses, JUMPS_S)
+        return check_jump_detection(url, camera, sound, poses, JUMP_RUN_S)
     except DeviceError as error:  # the other figures hold without it
         return {"agrees": None, "why": error.problem}
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServerProcess:
     """A ``livehead serve`` that runs."""
 
     url: str
@@ -121,7 +121,7 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: str, port: int = 0) -> Iterator[Served]:
+def run_server(*arguments: str, port: int = 0) -> Iterator[ServerProcess]:
     """``livehead serve`` in a process of its own, on a free port if none is given. Raises: DeviceError."""
     command = [sys.executable, "-m", "livehead", "serve", "--port", str(port), *arguments]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ.copy())
@@ -129,19 +129,19 @@ def serving(*arguments: str, port: int = 0) -> Iterator[Served]:
     told: list[str] = []
     ready = threading.Event()
 
-    def read(lines: Iterator[str]) -> None:
+    def read_lines(lines: Iterator[str]) -> None:
         for line in lines:
             told.append(line)
             if line.startswith("open "):
                 ready.set()
         ready.set()
 
-    reader = threading.Thread(target=read, args=(iter(server.stderr),), daemon=True)
+    reader = threading.Thread(target=read_lines, args=(iter(server.stderr),), daemon=True)
     reader.start()
     try:
-        if not ready.wait(_START_S) or not told or not told[-1].startswith("open "):
+        if not ready.wait(_START_TIMEOUT_S) or not told or not told[-1].startswith("open "):
             raise DeviceError(f"livehead serve did not start: {''.join(told[-1:]).strip()}")
-        yield Served(told[-1].split()[1], server.pid)
+        yield ServerProcess(told[-1].split()[1], server.pid)
     finally:
         server.terminate()
         try:
@@ -154,7 +154,7 @@ def serving(*arguments: str, port: int = 0) -> Iterator[Served]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _PassthroughMotion:
     """What a driver of nothing estimates: the picture itself."""
 
     frame: VideoFrame | None
@@ -162,29 +162,29 @@ class _Seen:
     set: str = PASSTHROUGH
 
 
-class PassThrough:
+class PassthroughAvatar:
     """A ``Stage`` and its performer that send the camera's own picture: what everything but the avatar costs."""
 
     hardware = "no renderer"
 
-    def __init__(self, choice: Choice, size: tuple[int, int]) -> None:
-        self.choice = choice
+    def __init__(self, settings: AvatarSettings, size: tuple[int, int]) -> None:
+        self.settings = settings
         self._size = size
         self._picture: Image = np.zeros((size[1], size[0], 3), np.uint8)
 
     @property
-    def performer(self) -> PassThrough:
+    def animator(self) -> PassthroughAvatar:
         return self
 
-    def estimate(self, inputs: Inputs) -> _Seen:
-        return _Seen(inputs.frame, inputs.now_ns)
+    def estimate(self, inputs: DriverInputs) -> _PassthroughMotion:
+        return _PassthroughMotion(inputs.frame, inputs.now_ns)
 
-    def draw(self, motion: _Seen, moment_ns: int) -> Image:
+    def draw(self, motion: _PassthroughMotion, moment_ns: int) -> Image:
         if motion.frame is not None:
             self._picture = np.asarray(cv2.resize(motion.frame.image[..., :3], self._size), np.uint8)
         return self._picture
 
-    def set_quality(self, quality: Quality) -> None:
+    def set_quality(self, quality: QualityLevel) -> None:
         """The picture is as it is."""
 
     def set_gains(self, gains: object) -> None:
@@ -193,5 +193,5 @@ class PassThrough:
     def recalibrate(self) -> None:
         """Nothing is neutral."""
 
-    def close(self, successor: Stage | None) -> None:
+    def close(self, successor: AvatarRuntime | None) -> None:
         """Nothing to free."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
-from livehead.stats import processor
+from livehead.stats import cpu_info
 from livehead.weights.library import Library
 from livehead.weights.published import find_publication
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 CHECKPOINTS: Mapping[str, str] = MappingProxyType({"dagan": "dagan-vox-256", "dagan-spade": "dagan-spade-vox-256"})
 """Models that are published checkpoints, and which."""
 
-_MOMENTS = 3  # of the performance, of each of two persons, on which ranges are measured
-DEPTHS = ("dagan-depth-18", "dagan-depth-50")
+_CALIBRATION_FRAMES = 3  # of the performance, of each of two persons, on which ranges are measured
+DEPTH_CHECKPOINTS = ("dagan-depth-18", "dagan-depth-50")
 """Either serves; the released generators were trained with the first."""
 
 
@@ -36,17 +36,17 @@ def weights_version(model: str) -> str:
     if model not in CHECKPOINTS:
         return ""
     library = Library()
-    return " ".join(library.entry(name).sha256 for name in (CHECKPOINTS[model], _depth(library, model)))
+    return " ".join(library.entry(name).sha256 for name in (CHECKPOINTS[model], _depth_checkpoint(library, model)))
 
 
-def dagan(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+def dagan_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
     """``dagan``: the published generator. Raises: WeightsError with how to get it, ConfigError."""
-    return _renderer("dagan", size, alpha=alpha, precision=precision, threads=threads)
+    return _load_renderer("dagan", size, alpha=alpha, precision=precision, threads=threads)
 
 
-def dagan_spade(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+def dagan_spade_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
     """``dagan-spade``: the published one with the SPADE decoder. Raises: WeightsError, ConfigError."""
-    return _renderer("dagan-spade", size, alpha=alpha, precision=precision, threads=threads)
+    return _load_renderer("dagan-spade", size, alpha=alpha, precision=precision, threads=threads)
 
 
 def dagan_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
@@ -54,29 +54,31 @@ def dagan_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
     from livehead.drivers.dagan import DaganDriver
 
     model, _, precision = argument.partition("/")
-    return DaganDriver(detector(model or "dagan", precision or "auto"))
+    return DaganDriver(load_detector(model or "dagan", precision or "auto"))
 
 
-def detector(model: str, precision: str) -> RgbdDetector:
+def load_detector(model: str, precision: str) -> RgbdDetector:
     """The eyes of ``model``, loaded once for its renderer and its driver. Raises: WeightsError, ConfigError."""
     library = Library()
     checkpoint = CHECKPOINTS.get(model, model)
-    _require(library, checkpoint, model)
-    depth = _depth(library, model)
+    _require_imported(library, checkpoint, model)
+    depth = _depth_checkpoint(library, model)
     content = (library.entry(checkpoint).sha256, library.entry(depth).sha256)
-    return _detector(library.folder, model, checkpoint, depth, content, precision)
+    return _load_cached_detector(library.folder, model, checkpoint, depth, content, precision)
 
 
-def _renderer(model: str, size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+def _load_renderer(
+    model: str, size: int, *, alpha: bool, precision: str, threads: int | None
+) -> Renderer[Any, Any, Any]:
     import torch
 
     from livehead.renderers.dagan_full import DaganRenderer
 
-    torch.set_num_threads(threads or processor()[1])
-    eyes = detector(model, precision)
+    torch.set_num_threads(threads or cpu_info()[1])
+    eyes = load_detector(model, precision)
     library = Library()
     network = cast("Generator", library.load(CHECKPOINTS[model], ["generator"])["generator"])
-    ranges = library.ranges(model, _checkpoints(library, model)).get("generator")
+    ranges = library.ranges(model, _checkpoint_names(library, model)).get("generator")
     renderer = DaganRenderer(network, eyes, size, alpha=alpha, ranges=ranges)
     if renderer.setting.integer:
         torch.set_num_threads(1)  # the parts that cost have threads of their own by now
@@ -84,8 +86,8 @@ def _renderer(model: str, size: int, *, alpha: bool, precision: str, threads: in
 
 
 @lru_cache(maxsize=2)
-def _detector(
-    folder: Path, model: str, checkpoint: str, depth: str, content: tuple[str, str], precision: str
+def _load_cached_detector(
+    folder: Path, model: str, checkpoint: str, depth: str, sha256s: tuple[str, str], precision: str
 ) -> RgbdDetector:
     """``content``: sha256 of both, so that a checkpoint imported anew is loaded anew."""
     from livehead.models.dagan.depth import DepthDecoder, FaceDepth
@@ -102,54 +104,56 @@ def _detector(
     return RgbdDetector(network, keypoints, setting, ranges)
 
 
-def calibrate(model: str, tell: Callable[[str], None]) -> bool:
+def calibrate_int8(model: str, notify: Callable[[str], None]) -> bool:
     """Measure, on pictures that ship, what int8 needs to know of ``model``; False where not all of it is imported.
 
     ``tell`` gets a line before the work, which takes half a minute.
     """
     from torch.nn import ModuleDict
 
-    from livehead.commands.bench_live import filmed
-    from livehead.commands.performer import ASTRONAUT, DRAWN, own_portrait
+    from livehead.commands.bench_live import record_driving
+    from livehead.commands.performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait
     from livehead.models.quantize import observe, part
     from livehead.motion.performance import Puppet, sample_performance
     from livehead.perception.rgbd import SIDE
 
     library = Library()
-    if CHECKPOINTS[model] not in library.names() or not any(name in library.names() for name in DEPTHS):
+    if CHECKPOINTS[model] not in library.names() or not any(name in library.names() for name in DEPTH_CHECKPOINTS):
         return False
-    tell(f"measuring the ranges that {model} needs for int8")
-    renderer = cast("DaganRenderer", _renderer(model, SIDE, alpha=False, precision="fp32", threads=None))
+    notify(f"measuring the ranges that {model} needs for int8")
+    renderer = cast("DaganRenderer", _load_renderer(model, SIDE, alpha=False, precision="fp32", threads=None))
     networks = renderer.networks
 
-    def run() -> None:
+    def render_samples() -> None:
         script = sample_performance()
-        for portrait in (own_portrait(ASTRONAUT), own_portrait(DRAWN)):
+        for portrait in (bundled_portrait(ASTRONAUT_PHOTO), bundled_portrait(DRAWN_PORTRAIT)):
             puppet = Puppet(portrait.motion)
-            moments = [script.duration_s * (number + 0.5) / _MOMENTS for number in range(_MOMENTS)]
-            film = filmed(portrait, [puppet(script.at(moment), 0) for moment in moments])
+            moments = [
+                script.duration_s * (number + 0.5) / _CALIBRATION_FRAMES for number in range(_CALIBRATION_FRAMES)
+            ]
+            film = record_driving(portrait, [puppet(script.at(moment), 0) for moment in moments])
             avatar = renderer.prepare(portrait)
             for picture in film.pictures:
                 renderer.render(avatar, renderer.detector.detect(picture))
 
-    found = observe(ModuleDict(dict(networks)), run)
-    library.keep_ranges(model, _checkpoints(library, model), {name: part(found, name) for name in networks})
+    found = observe(ModuleDict(dict(networks)), render_samples)
+    library.keep_ranges(model, _checkpoint_names(library, model), {name: part(found, name) for name in networks})
     return True
 
 
-def _checkpoints(library: Library, model: str) -> tuple[str, str]:
+def _checkpoint_names(library: Library, model: str) -> tuple[str, str]:
     """The two that ``model`` is made of. Raises: WeightsMissingError."""
-    return CHECKPOINTS[model], _depth(library, model)
+    return CHECKPOINTS[model], _depth_checkpoint(library, model)
 
 
-def _depth(library: Library, model: str) -> str:
+def _depth_checkpoint(library: Library, model: str) -> str:
     """Which imported depth network to use. Raises: WeightsMissingError."""
-    found = next((name for name in DEPTHS if name in library.names()), None)
+    found = next((name for name in DEPTH_CHECKPOINTS if name in library.names()), None)
     if found is None:
-        raise find_publication(DEPTHS[0]).missing(f"the model {model}")
+        raise find_publication(DEPTH_CHECKPOINTS[0]).missing(f"the model {model}")
     return found
 
 
-def _require(library: Library, checkpoint: str, model: str) -> None:
+def _require_imported(library: Library, checkpoint: str, model: str) -> None:
     if checkpoint not in library.names():
         raise find_publication(checkpoint).missing(f"the model {model}")

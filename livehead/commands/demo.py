@@ -12,23 +12,23 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.animator import Animator
-from livehead.capture.synthetic import Shot
+from livehead.capture.synthetic import PreparedFrame
 from livehead.commands.bench import measure_pipeline
-from livehead.commands.compose import assemble, make_driver
-from livehead.commands.options import say
-from livehead.commands.performer import ASTRONAUT, DRAWN, own_portrait, performing
+from livehead.commands.compose import build_live_avatar, make_driver
+from livehead.commands.options import print_status
+from livehead.commands.performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, continuous_shots
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
 from livehead.errors import SinkError
 from livehead.frames import Image, VideoFrame
-from livehead.interfaces import Inputs
-from livehead.renderers.store import AvatarStore
+from livehead.interfaces import DriverInputs
+from livehead.renderers.store import AvatarCache
 from livehead.sinks.file import FileSink
 
 FPS = 25
-HALF = (640, 720)
-INSET = 180
-JUMPS = 16
+HALF_SIZE = (640, 720)
+INSET_HEIGHT = 180
+JUMP_COUNT = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,17 +44,17 @@ def main(args: argparse.Namespace) -> int:
             f"cannot make {args.out} ({error.strerror})", "give --out a folder that can be written"
         ) from error
     settings = RunSettings()
-    say("filming the synthetic performer")
-    shots = performing(own_portrait(DRAWN), settings.camera.size, FPS)
+    print_status("filming the synthetic performer")
+    shots = continuous_shots(bundled_portrait(DRAWN_PORTRAIT), settings.camera.size, FPS)
     video, sheet = args.out / "demo.mp4", args.out / "demo.png"
-    picked = asyncio.run(_record(settings, shots, video))
-    from livehead.metrics.sheet import Row, save_sheet
+    picked = asyncio.run(_record_demo(settings, shots, video))
+    from livehead.metrics.sheet import SheetRow, save_sheet
 
     names = ("performer", "drawn", "astronaut")
-    rows = [Row(name, [pictures[place] for pictures in picked]) for place, name in enumerate(names)]
+    rows = [SheetRow(name, [pictures[place] for pictures in picked]) for place, name in enumerate(names)]
     save_sheet(rows, sheet, title="livehead demo: the performer, and two photos that follow")
-    say(f"measuring the live pipeline's latency ({JUMPS} sudden turns of the head)")
-    figures = measure_pipeline(settings, JUMPS)
+    print_status(f"measuring the live pipeline's latency ({JUMP_COUNT} sudden turns of the head)")
+    figures = measure_pipeline(settings, JUMP_COUNT)
     delay = cast("dict[str, float]", figures.results["motion_to_photon"])
     print(f"video:          {video}")
     print(f"contact sheet:  {sheet}")
@@ -65,33 +65,37 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _record(settings: RunSettings, shots: list[Shot], path: Path) -> list[tuple[Image, Image, Image]]:
+async def _record_demo(
+    settings: RunSettings, shots: list[PreparedFrame], path: Path
+) -> list[tuple[Image, Image, Image]]:
     """Both avatars side by side, the performer in a corner; gives eight moments for the contact sheet."""
-    portraits = [own_portrait(DRAWN), own_portrait(ASTRONAUT)]
+    portraits = [bundled_portrait(DRAWN_PORTRAIT), bundled_portrait(ASTRONAUT_PHOTO)]
     settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "crop"})})
-    store, driver = AvatarStore(), make_driver("face", portraits)
-    pair: list[Animator] = [assemble(settings, [portrait], driver, store, size=HALF).animator for portrait in portraits]
+    store, driver = AvatarCache(), make_driver("face", portraits)
+    pair: list[Animator] = [
+        build_live_avatar(settings, [portrait], driver, store, size=HALF_SIZE).animator for portrait in portraits
+    ]
     picked: list[tuple[Image, Image, Image]] = []
     step = max(len(shots) // 8, 1)
     async with Worker("demo") as worker, FileSink(path, fps=FPS) as sink:
         for number, shot in enumerate(tqdm(shots, desc="animating", unit="frame", disable=None)):
             frame = VideoFrame(shot.image, number, Fraction(1, FPS), number * 10**9 // FPS)
-            motion = await worker.run(driver.estimate, Inputs(frame, None, frame.captured_ns))
+            motion = await worker.run(driver.estimate, DriverInputs(frame, None, frame.captured_ns))
             drawn, astronaut = [await worker.run(animator.draw, motion) for animator in pair]
             if number % step == step // 2 and len(picked) < 8:
                 picked.append((shot.image, drawn, astronaut))
-            await sink.send(frame.with_image(_joined(drawn, astronaut, shot.image)))
+            await sink.send(frame.with_image(_join_pictures(drawn, astronaut, shot.image)))
     return picked
 
 
-def _joined(left: Image, right: Image, performer: Image) -> Image:
+def _join_pictures(left: Image, right: Image, performer: Image) -> Image:
     """1280 x 720: the avatars, and the performer small in the middle of the lower edge."""
     import cv2
 
     picture = np.hstack([left, right])
-    width = INSET * performer.shape[1] // performer.shape[0]
-    inset = cv2.resize(performer, (width, INSET), interpolation=cv2.INTER_AREA)
+    width = INSET_HEIGHT * performer.shape[1] // performer.shape[0]
+    inset = cv2.resize(performer, (width, INSET_HEIGHT), interpolation=cv2.INTER_AREA)
     x = (picture.shape[1] - width) // 2
-    picture[-INSET - 8 : -8, x - 4 : x + width + 4] = 255
-    picture[-INSET - 8 : -8, x : x + width] = inset
+    picture[-INSET_HEIGHT - 8 : -8, x - 4 : x + width + 4] = 255
+    picture[-INSET_HEIGHT - 8 : -8, x : x + width] = inset
     return picture

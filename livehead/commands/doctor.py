@@ -18,12 +18,21 @@ from pathlib import Path
 from livehead import __version__
 from livehead.errors import LiveheadError
 
-PACKAGES = ("torch", "mediapipe", "numpy", "opencv-contrib-python", "av", "sounddevice", "pydantic", "safetensors")
-OPENCVS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+REQUIRED_PACKAGES = (
+    "torch",
+    "mediapipe",
+    "numpy",
+    "opencv-contrib-python",
+    "av",
+    "sounddevice",
+    "pydantic",
+    "safetensors",
+)
+OPENCV_PACKAGES = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing looked at. ``needed`` ones must be well for a plain ``livehead run``."""
 
     name: str
@@ -39,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Exit status 0 when a plain ``livehead run`` (camera in, virtual camera out) would work, else 1."""
-    findings = [finding for look in LOOKS for finding in look()]
+    findings = [finding for look in CHECKS for finding in look()]
     for finding in findings:
         print(f"{'ok  ' if finding.well else 'miss'}  {finding.name:<16} {finding.detail}")
         if not finding.well and finding.remedy:
@@ -57,25 +66,25 @@ def main(args: argparse.Namespace) -> int:
     return 1 if missing else 0
 
 
-def _python() -> list[Finding]:
+def _check_python() -> list[CheckResult]:
     well = (3, 11) <= sys.version_info[:2] < (3, 13)
     detail = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    return [Finding("python", well, detail, "use Python 3.11 or 3.12", needed=True)]
+    return [CheckResult("python", well, detail, "use Python 3.11 or 3.12", needed=True)]
 
 
-def _packages() -> list[Finding]:
+def _check_packages() -> list[CheckResult]:
     found, absent = [], []
-    for name in PACKAGES:
+    for name in REQUIRED_PACKAGES:
         try:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             absent.append(name)
     remedy = "python3 scripts/demo.py installs them, or: pip install -e ."
-    packages = Finding(
+    packages = CheckResult(
         "packages", not absent, "missing: " + ", ".join(absent) if absent else ", ".join(found), remedy, True
     )
-    opencvs = [name for name in OPENCVS if importlib.util.find_spec("cv2") and _installed(name)]
-    one = Finding(
+    opencvs = [name for name in OPENCV_PACKAGES if importlib.util.find_spec("cv2") and _is_installed(name)]
+    one = CheckResult(
         "one OpenCV",
         len(opencvs) == 1,
         ", ".join(opencvs) or "none",
@@ -84,33 +93,35 @@ def _packages() -> list[Finding]:
     return [packages, one]
 
 
-def _installed(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     return any(True for _ in importlib.metadata.distributions(name=name))
 
 
-def _machine() -> list[Finding]:
-    if not _installed("torch"):
+def _check_machine() -> list[CheckResult]:
+    if not _is_installed("torch"):
         return []
-    from livehead.stats import machine, yardstick
+    from livehead.stats import machine_info, time_yardstick
 
-    facts, speed = machine(), yardstick()
+    facts, speed = machine_info(), time_yardstick()
     gpu = facts["gpu"] or "no GPU that torch can use, the CPU does the work"
     detail = f"{facts['cpu']}, {facts['cores']} cores; {gpu}; yardstick " + ", ".join(
         f"{key} {value} ms" for key, value in speed.items()
     )
-    return [Finding("machine", True, detail), _networks()]
+    return [CheckResult("machine", True, detail), _check_networks()]
 
 
-def _networks() -> Finding:
+def _check_networks() -> CheckResult:
     """In which arithmetic the networks would run, and whether a package would make them quicker."""
     from livehead.models import openvino
     from livehead.models.engine import choose_setting, computes_integers
 
     well = openvino.available() or not computes_integers()
-    return Finding("networks", well, choose_setting().why, "pip install 'livehead[fast-cpu]' makes them quicker here")
+    return CheckResult(
+        "networks", well, choose_setting().why, "pip install 'livehead[fast-cpu]' makes them quicker here"
+    )
 
 
-def _tracker() -> list[Finding]:
+def _check_tracker() -> list[CheckResult]:
     from livehead.perception.photo import read_photo
     from livehead.perception.portrait import prepare_portrait
 
@@ -118,56 +129,60 @@ def _tracker() -> list[Finding]:
     try:
         prepare_portrait(read_photo(photo), photo.stem)
     except (LiveheadError, ImportError, OSError, RuntimeError) as error:
-        return [Finding("face tracker", False, str(error), "reinstall: pip install mediapipe==0.10.21", needed=True)]
-    return [Finding("face tracker", True, "MediaPipe finds the face of the photo that ships", needed=True)]
+        return [
+            CheckResult("face tracker", False, str(error), "reinstall: pip install mediapipe==0.10.21", needed=True)
+        ]
+    return [CheckResult("face tracker", True, "MediaPipe finds the face of the photo that ships", needed=True)]
 
 
-def _camera() -> list[Finding]:
-    from livehead.capture.video_device import cameras_found
+def _check_camera() -> list[CheckResult]:
+    from livehead.capture.video_device import list_cameras
 
-    cameras = cameras_found()
+    cameras = list_cameras()
     detail = ", ".join(cameras) if cameras else "none found"
     remedy = "plug a webcam in, or use --capture file:VIDEO"
-    return [Finding("camera", bool(cameras), detail, remedy, needed=True)]
+    return [CheckResult("camera", bool(cameras), detail, remedy, needed=True)]
 
 
-def _microphone() -> list[Finding]:
-    from livehead.capture.microphone import microphones_found
+def _check_microphone() -> list[CheckResult]:
+    from livehead.capture.microphone import list_microphones
 
     try:
-        names = microphones_found()
+        names = list_microphones()
     except LiveheadError as error:
-        return [Finding("microphone", False, error.problem, error.remedy)]
+        return [CheckResult("microphone", False, error.problem, error.remedy)]
     detail = ", ".join(names) if names else "PortAudio works, no microphone found"
-    return [Finding("microphone", bool(names), detail, "plug one in; only the drivers voice and face+voice need one")]
+    return [
+        CheckResult("microphone", bool(names), detail, "plug one in; only the drivers voice and face+voice need one")
+    ]
 
 
-def _sound_out() -> list[Finding]:
-    from livehead.sinks.speaker import outputs_found
+def _check_sound_output() -> list[CheckResult]:
+    from livehead.sinks.speaker import list_outputs
 
     try:
-        names = outputs_found()
+        names = list_outputs()
     except LiveheadError as error:
-        return [Finding("sound output", False, error.problem, error.remedy)]
+        return [CheckResult("sound output", False, error.problem, error.remedy)]
     detail = ", ".join(names) if names else "PortAudio works, no output found"
-    return [Finding("sound output", bool(names), detail, "only --sound-out needs one: docs/voice-devices.md")]
+    return [CheckResult("sound output", bool(names), detail, "only --sound-out needs one: docs/voice-devices.md")]
 
 
-def _virtual_camera() -> list[Finding]:
+def _check_virtual_camera() -> list[CheckResult]:
     from livehead.sinks.virtual_camera import VirtualCameraSink
 
-    async def opened() -> str:
+    async def open_and_describe() -> str:
         async with VirtualCameraSink() as sink:
             return sink.description
 
     try:
-        detail = asyncio.run(opened())
+        detail = asyncio.run(open_and_describe())
     except LiveheadError as error:
-        return [Finding("virtual camera", False, error.problem, error.remedy, needed=True)]
-    return [Finding("virtual camera", True, detail, needed=True)]
+        return [CheckResult("virtual camera", False, error.problem, error.remedy, needed=True)]
+    return [CheckResult("virtual camera", True, detail, needed=True)]
 
 
-def _pipewire() -> list[Finding]:
+def _check_pipewire() -> list[CheckResult]:
     if sys.platform != "linux":
         return []
     from livehead.sinks.pipewire import require_pipewire
@@ -175,40 +190,42 @@ def _pipewire() -> list[Finding]:
     try:
         require_pipewire()
     except LiveheadError as error:
-        return [Finding("pipewire camera", False, error.problem, error.remedy)]
-    return [Finding("pipewire camera", True, "GStreamer is whole and a PipeWire server answers")]
+        return [CheckResult("pipewire camera", False, error.problem, error.remedy)]
+    return [CheckResult("pipewire camera", True, "GStreamer is whole and a PipeWire server answers")]
 
 
-def _window() -> list[Finding]:
+def _check_window() -> list[CheckResult]:
     screen = sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return [Finding("window", screen, "a screen is there" if screen else "no screen", "run on a desktop session")]
+    return [CheckResult("window", screen, "a screen is there" if screen else "no screen", "run on a desktop session")]
 
 
-def _encoder() -> list[Finding]:
+def _check_encoder() -> list[CheckResult]:
     import av
 
-    from livehead.sinks.h264 import X264, best_maker
+    from livehead.sinks.h264 import X264, best_encoder
 
     names = [name for name in ("libx264", "aac") if name in av.codecs_available]
-    maker = best_maker()
+    maker = best_encoder()
     calls = "x264, no hardware encoder works here" if maker is X264 else f"{maker.name}, x264 should it break"
     return [
-        Finding("file", len(names) == 2, f"PyAV {av.__version__}: {', '.join(names)}", "pip install -U av"),
-        Finding("calls", "libx264" in names, calls, "pip install -U av"),
+        CheckResult("file", len(names) == 2, f"PyAV {av.__version__}: {', '.join(names)}", "pip install -U av"),
+        CheckResult("calls", "libx264" in names, calls, "pip install -U av"),
     ]
 
 
-def _disk() -> list[Finding]:
-    from livehead.renderers.store import AvatarStore
+def _check_disk() -> list[CheckResult]:
+    from livehead.renderers.store import AvatarCache
 
-    folder = AvatarStore().folder
+    folder = AvatarCache().folder
     near = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(near).free / 1e9
     well = free > 0.2 and os.access(near, os.W_OK)
-    return [Finding("avatar store", well, f"{folder}, {free:.1f} GB free", "set LIVEHEAD_HOME to a folder with room")]
+    return [
+        CheckResult("avatar store", well, f"{folder}, {free:.1f} GB free", "set LIVEHEAD_HOME to a folder with room")
+    ]
 
 
-LOOKS: tuple[Callable[[], list[Finding]], ...] = (
-    *(_python, _packages, _machine, _tracker, _camera, _virtual_camera),
-    *(_pipewire, _window, _microphone, _sound_out, _encoder, _disk),
+CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
+    *(_check_python, _check_packages, _check_machine, _check_tracker, _check_camera, _check_virtual_camera),
+    *(_check_pipewire, _check_window, _check_microphone, _check_sound_output, _check_encoder, _check_disk),
 )

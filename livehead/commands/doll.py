@@ -10,18 +10,18 @@ from livehead.perception.cutout import SIDE, visible_box, window_about
 from livehead.perception.sheet import CharacterSheet, make_sheet
 from livehead.perception.udp import framed_pose, preview
 
-_STANCES = 6
+_POSE_COUNT = 6
 
 
-def doll_sheet(turns: Sequence[float] = (0.0,)) -> CharacterSheet:
+def sample_sheet(turns: Sequence[float] = (0.0,)) -> CharacterSheet:
     """The doll at ease, seen once from each of ``turns`` (radians about the vertical)."""
     stances = [Stance(turn, AT_EASE.left, AT_EASE.right, AT_EASE.elbows, AT_EASE.legs) for turn in turns]
     return make_sheet("doll", {f"{i}": draw_mannequin(stance, SIDE).picture for i, stance in enumerate(stances)})
 
 
-def doll_poses() -> list[UltraDensePose]:
+def sample_poses() -> list[UltraDensePose]:
     """The doll raising its arms."""
-    stances = [Stance(0.1 * i, -1.1 + 0.3 * i, -1.1 + 0.2 * i, 0.1 * i, 0.05) for i in range(_STANCES)]
+    stances = [Stance(0.1 * i, -1.1 + 0.3 * i, -1.1 + 0.2 * i, 0.1 * i, 0.05) for i in range(_POSE_COUNT)]
     poses = []
     for stance in stances:
         drawn = draw_mannequin(stance, SIDE).pose

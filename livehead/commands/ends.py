@@ -13,37 +13,37 @@ from urllib.parse import urlsplit
 from livehead.capture.camera import CameraCapture
 from livehead.capture.file import AudioFileCapture, FileCapture
 from livehead.capture.microphone import MicrophoneCapture
-from livehead.capture.speech import SpeechInput
+from livehead.capture.speech import PushedAudioCapture
 from livehead.config import CameraSettings, StreamSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Capture, Sink
-from livehead.registry import find
+from livehead.registry import load_factory
 from livehead.sinks.file import FileSink
 from livehead.sinks.null import NullSink
-from livehead.sinks.provenance import Signer
+from livehead.sinks.provenance import ManifestSigner
 from livehead.sinks.speaker import SpeakerSink
 from livehead.sinks.virtual_camera import VirtualCameraSink
 from livehead.sinks.window import WindowSink
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
-_BLOCK_MS = 10.0  # of sound devices: what is heard waits for half of it in the middle
+_AUDIO_BLOCK_MS = 10.0  # of sound devices: what is heard waits for half of it in the middle
 
 
 def open_capture(spec: str, camera: CameraSettings) -> Capture:
     """The capture that ``spec`` names. Raises: ConfigError."""
     name, _, argument = spec.partition(":")
-    capture: Capture = find("captures", name)(argument, camera)
+    capture: Capture = load_factory("captures", name)(argument, camera)
     return capture
 
 
 def open_sink(spec: str, stream: StreamSettings) -> Sink:
     """The sink that ``spec`` names. Raises: ConfigError."""
     name, _, argument = spec.partition(":")
-    sink: Sink = find("sinks", name)(argument, stream)
+    sink: Sink = load_factory("sinks", name)(argument, stream)
     return sink
 
 
-def open_microphone(spec: str, rate: int, stats: Stats) -> Capture:
+def open_microphone(spec: str, rate: int, stats: StatsCollector) -> Capture:
     """``NAME``, a number or ``default`` of a device; ``file:PATH`` in real time; ``speech:PATH|PORT``.
 
     Raises: ConfigError.
@@ -54,22 +54,22 @@ def open_microphone(spec: str, rate: int, stats: Stats) -> Capture:
     if kind == "file":
         return AudioFileCapture(Path(argument), rate=rate)
     if kind == "speech":
-        return SpeechInput(int(argument) if argument.isdigit() else Path(argument), rate=rate)
-    return MicrophoneCapture(_device(spec), rate=rate, block_ms=_BLOCK_MS, stats=stats)
+        return PushedAudioCapture(int(argument) if argument.isdigit() else Path(argument), rate=rate)
+    return MicrophoneCapture(_parse_device(spec), rate=rate, block_ms=_AUDIO_BLOCK_MS, stats=stats)
 
 
-def open_sound_out(spec: str, rate: int, stats: Stats) -> Sink:
+def open_sound_output(spec: str, rate: int, stats: StatsCollector) -> Sink:
     """``NAME``, a number or ``default`` of an output device."""
-    return SpeakerSink(_device(spec), stats=stats, rate=rate, block_ms=_BLOCK_MS)
+    return SpeakerSink(_parse_device(spec), stats=stats, rate=rate, block_ms=_AUDIO_BLOCK_MS)
 
 
-def _device(spec: str) -> str | int | None:
+def _parse_device(spec: str) -> str | int | None:
     if spec == "default":
         return None
     return int(spec) if spec.isdigit() else spec
 
 
-def shown(spec: str) -> str:
+def redacted(spec: str) -> str:
     """``spec`` of a sink as it may be shown: of a server's address the host only, as the rest may be a secret."""
     name, _, argument = spec.partition(":")
     if name not in ("whip", "rtmp", "rtmps"):
@@ -81,55 +81,57 @@ def shown(spec: str) -> str:
     return f"{name}:{host or '...'}"
 
 
-def camera(argument: str, settings: CameraSettings) -> Capture:
+def camera_capture(argument: str, settings: CameraSettings) -> Capture:
     """``camera``, ``camera:N`` or ``camera:/dev/videoN``."""
     device: int | str = int(argument) if argument.isdigit() else argument or 0
     return CameraCapture(device, size=settings.size, fps=settings.fps)
 
 
-def video_file(argument: str, settings: CameraSettings) -> Capture:
+def file_capture(argument: str, settings: CameraSettings) -> Capture:
     """``file:PATH``: a video at its own pace."""
     if not argument:
         raise ConfigError("a file capture needs a path", "write --capture file:talk.mp4")
     return FileCapture(Path(argument))
 
 
-def virtual_camera(argument: str, stream: StreamSettings) -> Sink:
+def virtual_camera_sink(argument: str, stream: StreamSettings) -> Sink:
     """``virtualcam`` or ``virtualcam:DEVICE``."""
     return VirtualCameraSink(size=stream.size, fps=stream.fps, device=argument or None)
 
 
-def pipewire(argument: str, stream: StreamSettings) -> Sink:
+def pipewire_sink(argument: str, stream: StreamSettings) -> Sink:
     """``pipewire`` or ``pipewire:NAME``."""
     from livehead.sinks.pipewire import PipeWireSink
 
     return PipeWireSink(stream.size, round(stream.fps), *([argument] if argument else []))
 
 
-def recording(argument: str, stream: StreamSettings) -> Sink:
+def file_sink(argument: str, stream: StreamSettings) -> Sink:
     """``file:PATH.mp4``."""
     if not argument:
         raise ConfigError("a file sink needs a path", "write --sink file:out.mp4")
-    return FileSink(Path(argument), fps=stream.fps, audio_rate=stream.audio_rate, seal=Signer().seal)
+    return FileSink(
+        Path(argument), fps=stream.fps, audio_rate=stream.audio_rate, on_finished=ManifestSigner().sign_if_possible
+    )
 
 
-def whip(argument: str, stream: StreamSettings) -> Sink:
+def whip_sink(argument: str, stream: StreamSettings) -> Sink:
     """``whip:URL``; the token from the environment or the settings."""
-    from livehead.commands.options import ice_from
+    from livehead.commands.options import ice_servers_from_settings
     from livehead.sinks.whip import WhipSink
-    from livehead.sinks.whip_endpoint import TOKEN
+    from livehead.sinks.whip_endpoint import TOKEN_VARIABLE
 
-    token = os.environ.get(TOKEN, "") or stream.whip_token.get_secret_value()
+    token = os.environ.get(TOKEN_VARIABLE, "") or stream.whip_token.get_secret_value()
     sound = stream.audio_rate is not None
-    ice = ice_from(stream.ice)
+    ice = ice_servers_from_settings(stream.ice)
     return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=sound, encoder=stream.encoder, ice=ice)
 
 
-def rtmp(argument: str, stream: StreamSettings) -> Sink:
+def rtmp_sink(argument: str, stream: StreamSettings) -> Sink:
     """``rtmp://HOST/APPLICATION/KEY`` or ``rtmp:URL``; the key may come from the environment or the settings."""
-    from livehead.sinks.stream import KEY, StreamSink, rtmp_target
+    from livehead.sinks.stream import STREAM_KEY_VARIABLE, StreamSink, rtmp_target
 
-    key = os.environ.get(KEY, "") or stream.stream_key.get_secret_value()
+    key = os.environ.get(STREAM_KEY_VARIABLE, "") or stream.stream_key.get_secret_value()
     return StreamSink(
         rtmp_target(argument, key.strip()),
         size=stream.size,
@@ -139,12 +141,12 @@ def rtmp(argument: str, stream: StreamSettings) -> Sink:
     )
 
 
-def rtmps(argument: str, stream: StreamSettings) -> Sink:
+def rtmps_sink(argument: str, stream: StreamSettings) -> Sink:
     """``rtmps://HOST/APPLICATION/KEY``."""
-    return rtmp(f"rtmps:{argument}", stream)
+    return rtmp_sink(f"rtmps:{argument}", stream)
 
 
-def udp(argument: str, stream: StreamSettings) -> Sink:
+def udp_sink(argument: str, stream: StreamSettings) -> Sink:
     """``udp:HOST:PORT``."""
     from livehead.sinks.stream import StreamSink, udp_target
 
@@ -153,11 +155,11 @@ def udp(argument: str, stream: StreamSettings) -> Sink:
     )
 
 
-def window(argument: str, stream: StreamSettings) -> Sink:
+def window_sink(argument: str, stream: StreamSettings) -> Sink:
     """``window``: the self-view alone; ``livehead run`` gives it the keys."""
     return WindowSink()
 
 
-def nothing(argument: str, stream: StreamSettings) -> Sink:
+def null_sink(argument: str, stream: StreamSettings) -> Sink:
     """``null``: counts frames."""
     return NullSink()

@@ -8,24 +8,24 @@ from pathlib import Path
 from tqdm import tqdm
 
 from livehead.commands.compose import DEFAULT_MODEL, make_renderer
-from livehead.commands.conr import require_faces
-from livehead.commands.dagan import CHECKPOINTS, detector
+from livehead.commands.conr import require_face_model
+from livehead.commands.dagan import CHECKPOINTS, load_detector
 from livehead.metrics.clips import list_clips
 from livehead.metrics.evaluation import (
     METRICS,
-    POSE,
-    SIDE,
-    Draw,
+    POSE_KEY,
+    FRAME_SIDE,
+    DrawFrame,
     ModelFigures,
-    Prepare,
-    Shot,
-    copy,
-    evaluate,
+    PrepareSource,
+    EvaluationFrame,
+    copy_baseline,
+    evaluate_clips,
     evaluate_pairs,
 )
 from livehead.metrics.lists import read_pairs
 from livehead.metrics.plot import plot_evaluation
-from livehead.metrics.report import Report, table, write_json
+from livehead.metrics.report import JsonReport, format_table, write_json
 from livehead.perception.face_mesh import FaceMesh
 from livehead.perception.portrait import Crop, Portrait
 
@@ -56,14 +56,14 @@ def main(args: argparse.Namespace) -> int:
 
         return evaluate_audio(args)
     names = list(dict.fromkeys([*BASELINES, *(name.strip() for name in args.model.split(",") if name.strip())]))
-    models = {name: copy if name == "copy" else prepare_with(name) for name in names}
+    models = {name: copy_baseline if name == "copy" else make_prepare_source(name) for name in names}
     settings = {"clips": str(args.clips), "list": str(args.list or ""), "frames": args.frames, "models": names}
-    report = Report("evaluate", settings)
+    report = JsonReport("evaluate", settings)
     in_pairs = args.list is not None and args.list.suffix.lower() == ".csv"
     with FaceMesh(static=True) as finder:
-        results = _of_pairs(args, models, finder) if in_pairs else _of_clips(args, models, finder)
-    columns = (*METRICS, POSE) if in_pairs else METRICS
-    print(table({name: figures.mean for name, figures in results.items()}, columns, "model"))
+        results = _evaluate_pairs(args, models, finder) if in_pairs else _evaluate_clips(args, models, finder)
+    columns = (*METRICS, POSE_KEY) if in_pairs else METRICS
+    print(format_table({name: figures.mean for name, figures in results.items()}, columns, "model"))
     if args.json:
         write_json(report.finish({n: {"mean": f.mean, "clips": f.clips} for n, f in results.items()}), args.json)
     if args.plot:
@@ -71,26 +71,32 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _of_clips(args: argparse.Namespace, models: dict[str, Prepare], finder: FaceMesh) -> dict[str, ModelFigures]:
+def _evaluate_clips(
+    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMesh
+) -> dict[str, ModelFigures]:
     clips = list_clips(args.clips, args.list)
     with tqdm(total=len(clips), unit="clip", disable=None) as bar:
-        return evaluate(clips, models, finder, args.frames, lambda clip: (bar.set_postfix_str(clip), bar.update())[0])
+        return evaluate_clips(
+            clips, models, finder, args.frames, lambda clip: (bar.set_postfix_str(clip), bar.update())[0]
+        )
 
 
-def _of_pairs(args: argparse.Namespace, models: dict[str, Prepare], finder: FaceMesh) -> dict[str, ModelFigures]:
+def _evaluate_pairs(
+    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMesh
+) -> dict[str, ModelFigures]:
     pairs = read_pairs(args.list, args.clips)
     with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
         return evaluate_pairs(pairs, models, finder, lambda pair: (bar.set_postfix_str(pair), bar.update())[0])
 
 
-def prepare_with(name: str) -> Prepare:
+def make_prepare_source(name: str) -> PrepareSource:
     """The protocol's view of a renderer: the whole frame is the source, its mesh (or learned points) the motion."""
-    require_faces(name)
-    renderer = make_renderer(name, SIDE)
-    eyes = detector(name, "auto") if name in CHECKPOINTS else None
+    require_face_model(name)
+    renderer = make_renderer(name, FRAME_SIDE)
+    eyes = load_detector(name, "auto") if name in CHECKPOINTS else None
 
-    def prepare(source: Shot) -> Draw:
-        portrait = Portrait("clip", source.image, Crop(0, 0, SIDE), source.image, source.mesh, (), "")
+    def prepare(source: EvaluationFrame) -> DrawFrame:
+        portrait = Portrait("clip", source.image, Crop(0, 0, FRAME_SIDE), source.image, source.mesh, (), "")
         avatar = renderer.prepare(portrait)
         if eyes is not None:
             return lambda driving: renderer.render(avatar, eyes.detect(driving.image))

@@ -19,23 +19,23 @@ from livehead.perception.portrait import Portrait
 from livehead.perception.sound import sound_blocks
 from livehead.pipeline import TIME_BASE
 from livehead.sinks.file import FileSink
-from livehead.sinks.provenance import Signer
+from livehead.sinks.provenance import ManifestSigner
 
 SOUND_RATE = 48_000
 LONGEST_SIDE = 1280  # of a video that takes its size from the photo
-TOGETHER = 4
+BATCH_SIZE = 4
 """Pictures that a small network draws at once: a quarter less work for each than one by one."""
 
 MotionT = TypeVar("MotionT", bound=Motion)
 
 
-async def film(
+async def export_video(
     draw: Callable[[Sequence[MotionT]], list[Image]],
     motions: Iterable[MotionT],
     sound: Iterator[AudioFrame] | None,
     out: Path,
     total: int | None = None,
-    together: int = 1,
+    batch_size: int = 1,
 ) -> int:
     """Draw and encode: pictures are drawn while those before are encoded and the next motions are estimated. Gives the
     number of pictures.
@@ -46,30 +46,34 @@ async def film(
     """
     coming, count = iter(motions), 0
 
-    def draw_all(some: Sequence[MotionT]) -> list[Image]:
-        if len(some) == together:
+    def draw_batch(some: Sequence[MotionT]) -> list[Image]:
+        if len(some) == batch_size:
             return draw(some)
         return [picture for each in some for picture in draw([each])]
 
-    def following() -> list[MotionT]:
-        return list(islice(coming, together))
+    def take_batch() -> list[MotionT]:
+        return list(islice(coming, batch_size))
 
     async with (
-        FileSink(out, audio_rate=None if sound is None else SOUND_RATE, seal=Signer().seal) as sink,
+        FileSink(
+            out, audio_rate=None if sound is None else SOUND_RATE, on_finished=ManifestSigner().sign_if_possible
+        ) as sink,
         Worker("estimate") as estimating,
         Worker("draw") as drawing,
         Worker("sound") as listening,
     ):
-        track = _Track(sink, sound, listening)
-        some = await estimating.run(following)
+        track = _InterleavedWriter(sink, sound, listening)
+        some = await estimating.run(take_batch)
         encoding: asyncio.Task[None] | None = None
         try:
             with tqdm(total=total, desc="animating", unit="frame", disable=None) as bar:
                 while some:
-                    pictures, coming_next = await asyncio.gather(drawing.run(draw_all, some), estimating.run(following))
+                    pictures, coming_next = await asyncio.gather(
+                        drawing.run(draw_batch, some), estimating.run(take_batch)
+                    )
                     if encoding is not None:
                         await encoding
-                    encoding = asyncio.create_task(track.add(some, pictures))
+                    encoding = asyncio.create_task(track.write_pictures(some, pictures))
                     some, count = coming_next, count + len(some)
                     bar.update(len(pictures))
         finally:
@@ -77,46 +81,46 @@ async def film(
                 await asyncio.wait((encoding,))
         if encoding is not None:
             await encoding
-        await track.finish()
+        await track.write_remaining_sound()
     return count
 
 
-class _Track:
+class _InterleavedWriter:
     """What is written: pictures, and before each the ``sound`` that is heard by then."""
 
     def __init__(self, sink: FileSink, sound: Iterator[AudioFrame] | None, worker: Worker) -> None:
         self._sink = sink
         self._sound = sound
         self._worker = worker
-        self._block: AudioFrame | None = None
+        self._pending_block: AudioFrame | None = None
 
-    async def add(self, motions: Sequence[Motion], pictures: Sequence[Image]) -> None:
+    async def write_pictures(self, motions: Sequence[Motion], pictures: Sequence[Image]) -> None:
         """One picture for each motion, at its time."""
         for motion, image in zip(motions, pictures, strict=True):
-            await self._catch_up(motion.captured_ns)
+            await self._write_sound_until(motion.captured_ns)
             pts = round(motion.captured_ns * 1e-9 / TIME_BASE)
             await self._sink.send(VideoFrame(image, pts, TIME_BASE, motion.captured_ns))
 
-    async def finish(self) -> None:
+    async def write_remaining_sound(self) -> None:
         """The sound that is left."""
-        await self._catch_up(None)
+        await self._write_sound_until(None)
 
-    async def _catch_up(self, until_ns: int | None) -> None:
+    async def _write_sound_until(self, until_ns: int | None) -> None:
         while self._sound is not None:
-            if self._block is None:
-                self._block = await self._worker.run(next, self._sound, None)
-            if self._block is None or (until_ns is not None and self._block.captured_ns > until_ns):
+            if self._pending_block is None:
+                self._pending_block = await self._worker.run(next, self._sound, None)
+            if self._pending_block is None or (until_ns is not None and self._pending_block.captured_ns > until_ns):
                 return
-            await self._sink.send(self._block)
-            self._block = None
+            await self._sink.send(self._pending_block)
+            self._pending_block = None
 
 
-def one_by_one(draw: Callable[[MotionT], Image]) -> Callable[[Sequence[MotionT]], list[Image]]:
+def unbatched(draw: Callable[[MotionT], Image]) -> Callable[[Sequence[MotionT]], list[Image]]:
     """``draw`` for ``film``, where drawing several at once gains nothing."""
     return lambda motions: [draw(motion) for motion in motions]
 
 
-def sound_frames(path: Path, end_ns: int | None = None) -> Iterator[AudioFrame]:
+def read_sound_frames(path: Path, end_ns: int | None = None) -> Iterator[AudioFrame]:
     """The sound of ``path`` for ``film``, up to ``end_ns``, stamped with its own times. Raises: CaptureError."""
     given = 0
     last = None if end_ns is None else round(end_ns * 1e-9 * SOUND_RATE)
@@ -128,9 +132,9 @@ def sound_frames(path: Path, end_ns: int | None = None) -> Iterator[AudioFrame]:
         given += kept.shape[1]
 
 
-def pictures_at_once(model: str) -> int:
+def choose_batch_size(model: str) -> int:
     """``together`` for ``film``: several of a small network's, one of those that fill the cores alone."""
-    return 1 if model in CHECKPOINTS else TOGETHER
+    return 1 if model in CHECKPOINTS else BATCH_SIZE
 
 
 def photo_size(portrait: Portrait) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from livehead.capture.synthetic import Shot, SyntheticCapture
+from livehead.capture.synthetic import PreparedFrame, SyntheticCapture
 from livehead.config import CameraSettings
 from livehead.frames import Image
 from livehead.interfaces import Capture
@@ -16,54 +16,56 @@ from livehead.motion.keypoints import Keypoints
 from livehead.motion.performance import Pose, Puppet, sample_performance
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait
-from livehead.renderers.composite import Compositor
-from livehead.renderers.store import AvatarStore
+from livehead.renderers.composite import PortraitCompositor
+from livehead.renderers.store import AvatarCache
 from livehead.renderers.warp import WarpRenderer
 
 ASSETS = Path(__file__).parents[1] / "assets"
-ASTRONAUT = ASSETS / "astronaut.png"
-DRAWN = ASSETS / "drawn.png"
+ASTRONAUT_PHOTO = ASSETS / "astronaut.png"
+DRAWN_PORTRAIT = ASSETS / "drawn.png"
 
-JUMP_YAW = 12.0  # degrees to either side: far enough to be seen in every pixel row, near enough to be tracked
-JUMP_SWAY = 0.6  # degrees of small motion while a pose is held
+JUMP_YAW_DEGREES = 12.0  # degrees to either side: far enough to be seen in every pixel row, near enough to be tracked
+JUMP_SWAY_DEGREES = 0.6  # degrees of small motion while a pose is held
 JUMP_SHOTS = 8
 
 
-def performer(portrait: Portrait, size: tuple[int, int], motions: list[Keypoints]) -> list[Image]:
+def render_driving(portrait: Portrait, size: tuple[int, int], motions: list[Keypoints]) -> list[Image]:
     """Camera pictures uint8 [H, W, 3] of ``portrait`` in ``motions``, filmed at ``size`` (width, height)."""
     # No finer than the photo itself: filming is what one waits for before the first frame.
     renderer = WarpRenderer(min(max(portrait.crop.side, 256), 512))
     avatar = renderer.prepare(portrait)
-    stage = Compositor(portrait, size, fit="crop")
+    stage = PortraitCompositor(portrait, size, fit="crop")
     return [stage.compose(renderer.render(avatar, motion)) for motion in motions]
 
 
-def own_portrait(path: Path) -> Portrait:
+def bundled_portrait(path: Path) -> Portrait:
     """A photo that ships, prepared."""
-    return AvatarStore().portrait(read_photo(path), path.stem)
+    return AvatarCache().get_portrait(read_photo(path), path.stem)
 
 
-def jumping(portrait: Portrait, size: tuple[int, int]) -> list[Shot]:
+def step_shots(portrait: Portrait, size: tuple[int, int]) -> list[PreparedFrame]:
     """``JUMP_SHOTS`` shots of the head turned to one side, then as many of the other."""
     puppet = Puppet(portrait.motion)
-    sway = [JUMP_SWAY * (number / (JUMP_SHOTS - 1) - 0.5) for number in range(JUMP_SHOTS)]
-    motions = [puppet(Pose(yaw=side * JUMP_YAW + by), 0) for side in (-1, 1) for by in sway]
-    return [Shot(image) for image in performer(portrait, size, motions)]
+    sway = [JUMP_SWAY_DEGREES * (number / (JUMP_SHOTS - 1) - 0.5) for number in range(JUMP_SHOTS)]
+    motions = [puppet(Pose(yaw=side * JUMP_YAW_DEGREES + by), 0) for side in (-1, 1) for by in sway]
+    return [PreparedFrame(image) for image in render_driving(portrait, size, motions)]
 
 
-def performing(portrait: Portrait, size: tuple[int, int], fps: float) -> list[Shot]:
+def continuous_shots(portrait: Portrait, size: tuple[int, int], fps: float) -> list[PreparedFrame]:
     """Turns, blinks, speech and a smile, once through; the end leads back to the beginning."""
     puppet, script = Puppet(portrait.motion), sample_performance()
     motions = [puppet(script.at(number / fps), 0) for number in range(round(script.duration_s * fps))]
-    return [Shot(image) for image in performer(portrait, size, motions)]
+    return [PreparedFrame(image) for image in render_driving(portrait, size, motions)]
 
 
-def still_speech(motion: Keypoints) -> list[Keypoints]:
+def still_head_speech(motion: Keypoints) -> list[Keypoints]:
     """A still head that speaks: for seeing whether anything else moves."""
     puppet = Puppet(motion)
     return [puppet(Pose(jaw=jaw / 10), 0) for jaw in (0, 2, 5, 9, 6, 3, 8, 1)]
 
 
-def synthetic(argument: str, settings: CameraSettings) -> Capture:
+def synthetic_capture(argument: str, settings: CameraSettings) -> Capture:
     """``synthetic``: the performer over and over, as a camera of ``settings``."""
-    return SyntheticCapture(performing(own_portrait(ASTRONAUT), settings.size, settings.fps), fps=settings.fps)
+    return SyntheticCapture(
+        continuous_shots(bundled_portrait(ASTRONAUT_PHOTO), settings.size, settings.fps), fps=settings.fps
+    )

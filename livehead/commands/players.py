@@ -10,55 +10,55 @@ from typing import Any
 from livehead.commands.compose import (
     DEFAULT_MODEL,
     FALLBACK_MODEL,
-    Company,
-    assemble,
-    driver_name,
-    keeps_up,
+    LiveAvatar,
+    build_live_avatar,
+    resolve_driver_name,
+    is_realtime,
     make_driver,
     open_portraits,
     to_gains,
 )
-from livehead.commands.conr import require_faces
-from livehead.commands.options import say
+from livehead.commands.conr import require_face_model
+from livehead.commands.options import print_status
 from livehead.config import GainSettings, PictureSettings, RunSettings
 from livehead.frames import Image
-from livehead.governor import Quality, ladder
+from livehead.governor import QualityLevel, quality_levels
 from livehead.interfaces import Driver
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
-from livehead.registry import names
-from livehead.renderers.store import AvatarStore
-from livehead.server.stage import IMAGE, Choice, Stage
+from livehead.registry import list_names
+from livehead.renderers.store import AvatarCache
+from livehead.server.stage import IMAGE_BACKGROUND, AvatarSettings, AvatarRuntime
 
-_OFFERED = ("face", "voice", "face+voice", "idle")  # of the drivers that are installed, those a page can feed
+_PAGE_DRIVERS = ("face", "voice", "face+voice", "idle")  # of the drivers that are installed, those a page can feed
 
 
-class Playing:
+class ActiveAvatar:
     """A ``Stage``: one company, and the driver that it may hand on to the next."""
 
-    def __init__(self, choice: Choice, company: Company, driver: Driver[Keypoints]) -> None:
-        self.choice = choice
-        self.company = company
+    def __init__(self, settings: AvatarSettings, live_avatar: LiveAvatar, driver: Driver[Keypoints]) -> None:
+        self.settings = settings
+        self.live_avatar = live_avatar
         self.driver = driver
-        self.performer = company.animator
-        self.hardware = company.hardware
+        self.animator = live_avatar.animator
+        self.hardware = live_avatar.hardware
 
     def set_gains(self, gains: GainSettings) -> None:
-        self.choice = replace(self.choice, gains=gains)
-        self.company.set_gains(to_gains(gains))
+        self.settings = replace(self.settings, gains=gains)
+        self.live_avatar.set_gains(to_gains(gains))
 
     def recalibrate(self) -> None:
-        self.company.recalibrate()
+        self.live_avatar.recalibrate()
 
-    def close(self, successor: Stage | None) -> None:
-        if isinstance(successor, Playing) and successor.driver is self.driver:
+    def close(self, successor: AvatarRuntime | None) -> None:
+        if isinstance(successor, ActiveAvatar) and successor.driver is self.driver:
             return
         close: Any = getattr(self.driver, "close", None)
         if close is not None:
             close()
 
 
-class Players:
+class ServerAvatarFactory:
     """A ``Troupe`` of livehead's own models. Guests' photos are kept in ``folder`` only, which goes with the server."""
 
     def __init__(
@@ -67,30 +67,30 @@ class Players:
         avatar: Path,
         folder: Path,
         *,
-        measured: bool = False,
-        inform: Callable[[str], None] = say,
+        with_passthrough: bool = False,
+        notify: Callable[[str], None] = print_status,
     ) -> None:
         """``measured``: there is a model ``passthrough`` too, which shows what all but the avatar costs.
 
         ``inform`` gets what the person who serves should know.
         """
-        self._measured = measured
-        self._inform = inform
+        self._with_passthrough = with_passthrough
+        self._notify = notify
         self._settings = settings
-        self._guests = AvatarStore(folder)
-        self._own = AvatarStore()
-        require_faces(settings.model)
-        [portrait] = open_portraits([avatar], self._own, inform)
-        known = names("renderers")
+        self._guest_store = AvatarCache(folder)
+        self._own_store = AvatarCache()
+        require_face_model(settings.model)
+        [portrait] = open_portraits([avatar], self._own_store, notify)
+        known = list_names("renderers")
         self.models: tuple[str, ...] = tuple(name for name in (DEFAULT_MODEL, FALLBACK_MODEL) if name in known)
         if settings.model not in ("auto", *self.models):
             self.models = (settings.model, *self.models)
-        installed = names("drivers")
-        self.drivers: tuple[str, ...] = tuple(name for name in _OFFERED if name in installed)
-        driver = driver_name(settings.driver, settings.model, settings.precision)
+        installed = list_names("drivers")
+        self.drivers: tuple[str, ...] = tuple(name for name in _PAGE_DRIVERS if name in installed)
+        driver = resolve_driver_name(settings.driver, settings.model, settings.precision)
         if driver not in self.drivers:
             self.drivers = (driver, *self.drivers)
-        self._first = Choice(
+        self._default_settings = AvatarSettings(
             portrait=portrait,
             driver=driver,
             model=DEFAULT_MODEL if settings.model == "auto" else settings.model,
@@ -99,51 +99,51 @@ class Players:
             background=settings.picture.background,
             badge=settings.picture.badge,
         )
-        self._waiting: Stage | None = None
+        self._prepared: AvatarRuntime | None = None
         if settings.model == "auto":
-            self._waiting = self._quick_enough()
-        elif self._first.model in known:
-            self._waiting = self._play(self._first)
+            self._prepared = self._prepare_realtime_avatar()
+        elif self._default_settings.model in known:
+            self._prepared = self._build_avatar(self._default_settings)
 
-    def _quick_enough(self) -> Playing:
+    def _prepare_realtime_avatar(self) -> ActiveAvatar:
         """The default model, or the quicker one where it is too slow."""
-        playing = self._play(self._first)
-        if keeps_up(playing.company, self._settings.stream.fps):
+        playing = self._build_avatar(self._default_settings)
+        if is_realtime(playing.live_avatar, self._settings.stream.fps):
             return playing
         fps = self._settings.stream.fps
-        self._inform(f"{DEFAULT_MODEL} is too slow for {fps:g} fps here, so {FALLBACK_MODEL} draws at first")
-        self._first = replace(self._first, model=FALLBACK_MODEL)
-        return self._play(self._first, playing)
+        self._notify(f"{DEFAULT_MODEL} is too slow for {fps:g} fps here, so {FALLBACK_MODEL} draws at first")
+        self._default_settings = replace(self._default_settings, model=FALLBACK_MODEL)
+        return self._build_avatar(self._default_settings, playing)
 
-    def first_choice(self) -> Choice:
-        return self._first
+    def default_settings(self) -> AvatarSettings:
+        return self._default_settings
 
-    def portrait(self, pixels: Image) -> Portrait:
-        return self._guests.portrait(pixels, "your photo")
+    def prepare_portrait(self, pixels: Image) -> Portrait:
+        return self._guest_store.get_portrait(pixels, "your photo")
 
-    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
-        if self._measured and choice.model == "passthrough":
-            from livehead.commands.bench_webrtc import PassThrough
+    def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
+        if self._with_passthrough and settings.model == "passthrough":
+            from livehead.commands.bench_webrtc import PassthroughAvatar
 
-            return PassThrough(choice, self._settings.stream.size)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and choice is self._first:
+            return PassthroughAvatar(settings, self._settings.stream.size)
+        waiting, self._prepared = self._prepared, None
+        if waiting is not None and settings is self._default_settings:
             return waiting
-        return self._play(choice, previous if isinstance(previous, Playing) else None)
+        return self._build_avatar(settings, previous if isinstance(previous, ActiveAvatar) else None)
 
-    def _play(self, choice: Choice, previous: Playing | None = None) -> Playing:
+    def _build_avatar(self, choice: AvatarSettings, previous: ActiveAvatar | None = None) -> ActiveAvatar:
         driver = calibration = None
         if previous is not None:
-            same_performer = previous.choice.feed is choice.feed
-            calibration = previous.company.calibration if same_performer else None
-            if previous.choice.driver == choice.driver and same_performer:
+            same_performer = previous.settings.feed is choice.feed
+            calibration = previous.live_avatar.calibration if same_performer else None
+            if previous.settings.driver == choice.driver and same_performer:
                 driver = previous.driver
         driver = (
             driver
             or choice.feed
             or make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
         )
-        shown = choice.background == IMAGE
+        shown = choice.background == IMAGE_BACKGROUND
         picture = PictureSettings(
             fit=self._settings.picture.fit,
             background="keep" if shown else choice.background,
@@ -152,14 +152,14 @@ class Players:
         settings = self._settings.model_copy(
             update={"model": choice.model, "mode": choice.mode, "gains": choice.gains, "picture": picture}
         )
-        company = assemble(
+        company = build_live_avatar(
             settings,
             [choice.portrait],
             driver,
-            self._own if choice.portrait is self._first.portrait else self._guests,
+            self._own_store if choice.portrait is self._default_settings.portrait else self._guest_store,
             calibration=calibration,
-            backdrop=choice.backdrop if shown else None,
-            see_through=True,
+            background_image=choice.backdrop if shown else None,
+            allow_transparent=True,
         )
-        company.warm_up(ladder(Quality(settings.render_size, 1, settings.stream.fps)))
-        return Playing(choice, company, driver)
+        company.warm_up(quality_levels(QualityLevel(settings.render_size, 1, settings.stream.fps)))
+        return ActiveAvatar(choice, company, driver)

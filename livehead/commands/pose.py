@@ -14,8 +14,8 @@ from PIL import Image as Pillow
 from tqdm import tqdm
 
 from livehead.capture.file import FileCapture
-from livehead.commands.options import say
-from livehead.commands.people import MODELS, find_people_with, resolved
+from livehead.commands.options import print_status
+from livehead.commands.people import POSE_MODELS, open_people_finder, resolve_model
 from livehead.concurrency import Worker
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
@@ -29,7 +29,7 @@ from livehead.perception.pose_overlay import draw_people
 from livehead.sinks.file import FileSink
 from livehead.weights.library import Library
 
-_PICTURES, _FILMS, _TEXTS = (".png",), (".mp4",), (".json",)
+_PICTURE_SUFFIXES, _VIDEO_SUFFIXES, _TEXT_SUFFIXES = (".png",), (".mp4",), (".json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--in", dest="source", type=Path, required=True, metavar="FILE", help="a photo or a video")
     outs = "FILE.json, FILE.png (of a photo), FILE.mp4 (of a video), or a folder for OpenPose's JSON, a file a frame"
     add("--out", type=Path, nargs="+", required=True, metavar="OUT", help=f"{outs}; or several of them")
-    add("--model", default="auto", metavar="NAME", help=f"auto (the best there is) or one of: {', '.join(MODELS)}")
+    add("--model", default="auto", metavar="NAME", help=f"auto (the best there is) or one of: {', '.join(POSE_MODELS)}")
     add("--hands", action="store_true", help="hands too (imported weights openpose-hand21)")
     add(
         "--hand-scales", action="store_true", help="look at each hand at six sizes and keep the best; six times as slow"
@@ -54,10 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Raises: SourceError, CaptureError, SinkError, WeightsError, ConfigError."""
     photo = is_photo(args.source)
-    outs = _Outs.of(args.out, photo=photo)
+    outs = _OutputPaths.from_paths(args.out, photo=photo)
     look = Look(args.net_height, args.scales, film=not photo)
     with ExitStack() as stack:
-        finder = find_people_with(
+        finder = open_people_finder(
             stack,
             args.model,
             look,
@@ -65,27 +65,35 @@ def main(args: argparse.Namespace) -> int:
             hand_scales=args.hand_scales,
             face=args.face,
             precision=args.precision,
-            assembly=args.assembly,
+            grouping=args.assembly,
             all_found=args.all_found,
         )
-        found = _photo(args.source, finder, outs) if photo else asyncio.run(_film(args.source, finder, outs))
-    say(f"{found} by {resolved(args.model, Library())}, {finder.skeleton.name}: {', '.join(map(str, args.out))}")
+        found = (
+            _process_photo(args.source, finder, outs)
+            if photo
+            else asyncio.run(_process_video(args.source, finder, outs))
+        )
+    print_status(
+        f"{found} by {resolve_model(args.model, Library())}, {finder.skeleton.name}: {', '.join(map(str, args.out))}"
+    )
     return 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Outs:
+class _OutputPaths:
     """Where to: ``text`` files, ``picture`` files of a photo, ``film`` of a video, ``folder`` of a text a frame."""
 
-    text: list[Path]
-    picture: list[Path]
-    film: Path | None
+    json_files: list[Path]
+    pictures: list[Path]
+    video: Path | None
     folder: Path | None
 
     @classmethod
-    def of(cls, paths: Sequence[Path], *, photo: bool) -> _Outs:
+    def from_paths(cls, paths: Sequence[Path], *, photo: bool) -> _OutputPaths:
         """Raises: ConfigError for a name that tells nothing, or what cannot be made of the input."""
-        kinds: dict[str, list[Path]] = {suffix: [] for suffix in (*_TEXTS, *_PICTURES, *_FILMS, "")}
+        kinds: dict[str, list[Path]] = {
+            suffix: [] for suffix in (*_TEXT_SUFFIXES, *_PICTURE_SUFFIXES, *_VIDEO_SUFFIXES, "")
+        }
         for path in paths:
             suffix = "" if path.is_dir() else path.suffix.lower()
             if suffix not in kinds:
@@ -101,33 +109,33 @@ class _Outs:
         return cls(kinds[".json"], kinds[".png"], film, folder)
 
 
-def _photo(path: Path, finder: PeopleFinder, outs: _Outs) -> str:
+def _process_photo(path: Path, finder: PeopleFinder, outputs: _OutputPaths) -> str:
     """One photo; points are told in its own pixels, upright, however large it is."""
     image = read_photo(path)
     people = finder.find(image)
     width, height = upright_size(path)
     scale = (width / image.shape[1], height / image.shape[0])
     document = people_document([person.placed(scale) for person in people])
-    names = [*outs.text, *([outs.folder / f"{path.stem}_keypoints.json"] if outs.folder else [])]
+    names = [*outputs.json_files, *([outputs.folder / f"{path.stem}_keypoints.json"] if outputs.folder else [])]
     for name in names:
-        _write(name, json.dumps(document))
-    for name in outs.picture:
-        _save(draw_people(image, people), name)
-    return _counted(len(people))
+        _write_text(name, json.dumps(document))
+    for name in outputs.pictures:
+        _save_png(draw_people(image, people), name)
+    return _describe_count(len(people))
 
 
-async def _film(path: Path, finder: PeopleFinder, outs: _Outs) -> str:
+async def _process_video(path: Path, finder: PeopleFinder, outputs: _OutputPaths) -> str:
     """Every picture; one is encoded while the next is looked at."""
     frames: list[tuple[float, Sequence[Person]]] = []
-    sink = FileSink(outs.film) if outs.film else None
+    sink = FileSink(outputs.video) if outputs.video else None
     encoding: Awaitable[None] | None = None
     async with Worker("pose") as worker, FileCapture(path, live=False) as capture, sink or nullcontext():
         with tqdm(desc="looking", unit="frame", disable=None) as bar:
-            while (frame := await _next(capture)) is not None:
+            while (frame := await _next_frame(capture)) is not None:
                 people = await worker.run(finder.find, frame.image)
-                if outs.folder:
-                    name = outs.folder / f"{path.stem}_{len(frames):012d}_keypoints.json"
-                    await worker.run(_write, name, json.dumps(people_document(people)))
+                if outputs.folder:
+                    name = outputs.folder / f"{path.stem}_{len(frames):012d}_keypoints.json"
+                    await worker.run(_write_text, name, json.dumps(people_document(people)))
                 if sink is not None:
                     if encoding is not None:
                         await encoding
@@ -137,37 +145,37 @@ async def _film(path: Path, finder: PeopleFinder, outs: _Outs) -> str:
                 bar.update()
         if encoding is not None:
             await encoding
-    for name in outs.text:
-        _write(name, json.dumps(film_document(frames)))
+    for name in outputs.json_files:
+        _write_text(name, json.dumps(film_document(frames)))
     most = max((len(people) for _, people in frames), default=0)
     return f"{len(frames)} frames, {sum(bool(people) for _, people in frames)} with people, at most {most} at once,"
 
 
-async def _next(capture: FileCapture) -> VideoFrame | None:
+async def _next_frame(capture: FileCapture) -> VideoFrame | None:
     try:
         return await capture.recv()
     except EndOfStream:
         return None
 
 
-def _counted(people: int) -> str:
+def _describe_count(people: int) -> str:
     return {0: "nobody found", 1: "one person found"}.get(people, f"{people} people found")
 
 
-def _write(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _write_error(path, error) from error
 
 
-def _save(image: Image, path: Path) -> None:
+def _save_png(image: Image, path: Path) -> None:
     try:
         Pillow.fromarray(image).save(path, format="PNG")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _write_error(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigError:
+def _write_error(path: Path, error: OSError) -> ConfigError:
     return ConfigError(f"cannot write {path} ({error.strerror})", "name a folder that exists and may be written to")

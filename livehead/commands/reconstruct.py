@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from livehead.commands.options import say
+from livehead.commands.options import print_status
 from livehead.errors import ConfigError, ProtocolError
 from livehead.figure import turntable
 from livehead.figure.mesh import Mesh, check_path
@@ -25,7 +25,7 @@ from livehead.frames import Image, VideoFrame
 from livehead.perception.person import CROPS, BodyFinder, PersonPhoto, person_photo
 from livehead.perception.photo import read_cutout
 from livehead.sinks.file import FileSink
-from livehead.stats import Stats, peak_mb, processor
+from livehead.stats import StatsCollector, peak_memory_mb, cpu_info
 from livehead.weights.library import Library
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from livehead.models.pifuhd.person import Reconstructor
     from livehead.motion.body import Person
 
-_WEIGHTS, _BODIES = "pifuhd", "openpose-body25"
-_VIEWS, _FPS, _SIDE = 60, 15, 512  # of the turntable: once around in four seconds
-_SHEET = 320  # pixels a view
+_CHECKPOINT, _BODY_NETWORK = "pifuhd", "openpose-body25"
+_TURNTABLE_VIEWS, _TURNTABLE_FPS, _TURNTABLE_SIDE = 60, 15, 512  # of the turntable: once around in four seconds
+_SHEET_VIEW_SIDE = 320  # pixels a view
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,27 +56,27 @@ def main(args: argparse.Namespace) -> int:
     """Raises: SourceError, WeightsError with how to get them, ConfigError."""
     check_path(args.out)
     library = Library()
-    library.entry(_WEIGHTS)  # before anything is spent on the photo
-    report = _Figures(args) if args.json else None
-    stats = Stats()
-    with _timed(stats, "photo"), ExitStack() as stack:
+    library.entry(_CHECKPOINT)  # before anything is spent on the photo
+    report = _RunReport(args) if args.json else None
+    stats = StatsCollector()
+    with _record_stage(stats, "photo"), ExitStack() as stack:
         person = person_photo(
             read_cutout(args.image),
-            _finder(args.keypoints, library, stack),
+            _open_body_finder(args.keypoints, library, stack),
             args.crop,
             keep_background=args.background == "keep",
         )
     for hint in person.hints:
-        say(hint)
-    with _timed(stats, "weights"):
+        print_status(hint)
+    with _record_stage(stats, "weights"):
         reconstructor = load_reconstructor(library, args.precision)
     mesh, evaluated = reconstruct(person, reconstructor, args.resolution, args.colour, stats)
     mesh.save(args.out)
-    say(f"{args.out}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
+    print_status(f"{args.out}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
     if args.turntable:
-        with _timed(stats, "turntable"):
-            asyncio.run(_film(mesh, args.out.with_suffix(".mp4")))
-            _save_sheet(mesh, args.out.with_suffix(".png"))
+        with _record_stage(stats, "turntable"):
+            asyncio.run(_write_turntable(mesh, args.out.with_suffix(".mp4")))
+            _write_sheet(mesh, args.out.with_suffix(".png"))
     if report is not None:
         report.write(stats, mesh, evaluated)
     return 0
@@ -89,13 +89,13 @@ def load_reconstructor(library: Library, precision: str) -> Reconstructor:
     from livehead.models.engine import Precision, choose_setting
     from livehead.models.pifuhd.person import Reconstructor
 
-    torch.set_num_threads(processor()[1])
+    torch.set_num_threads(cpu_info()[1])
     setting = choose_setting(cast("Precision", precision), ranges=False)
-    return Reconstructor(cast("PifuHd", library.load(_WEIGHTS, ["person"])["person"]), setting)
+    return Reconstructor(cast("PifuHd", library.load(_CHECKPOINT, ["person"])["person"]), setting)
 
 
 def reconstruct(
-    person: PersonPhoto, reconstructor: Reconstructor, resolution: int, colour: str, stats: Stats
+    person: PersonPhoto, reconstructor: Reconstructor, resolution: int, colour: str, stats: StatsCollector
 ) -> tuple[Mesh, int]:
     """A closed mesh with colours of the ``photo`` or the ``normals``, and how many points were asked for.
 
@@ -103,17 +103,20 @@ def reconstruct(
     """
     from livehead.models.pifuhd.person import body_mesh
 
-    with _timed(stats, "look"):
-        say(f"looking at the photo ({reconstructor.setting.why})")
+    with _record_stage(stats, "look"):
+        print_status(f"looking at the photo ({reconstructor.setting.why})")
         code = reconstructor.look(person.image)
-    with _timed(stats, "body"), tqdm(desc="feeling for the body", unit="point", unit_scale=True, disable=None) as bar:
+    with (
+        _record_stage(stats, "body"),
+        tqdm(desc="feeling for the body", unit="point", unit_scale=True, disable=None) as bar,
+    ):
 
-        def advance(done: int, expected: int) -> None:
+        def update_progress(done: int, expected: int) -> None:
             bar.total = expected
             bar.update(done - bar.n)
 
-        mesh, evaluated = body_mesh(reconstructor.field(code), resolution, advance)
-    with _timed(stats, "colours"):
+        mesh, evaluated = body_mesh(reconstructor.field(code), resolution, update_progress)
+    with _record_stage(stats, "colours"):
         if colour == "photo":
             colours = colours_of_photo(mesh.vertices, person.image, person.person)
         else:
@@ -121,18 +124,18 @@ def reconstruct(
     return Mesh(mesh.vertices, mesh.faces, colours), evaluated
 
 
-def _finder(keypoints: Path | None, library: Library, stack: ExitStack) -> BodyFinder:
+def _open_body_finder(keypoints: Path | None, library: Library, stack: ExitStack) -> BodyFinder:
     """Of all people by OpenPose's network, if it was imported; of one by MediaPipe; or what a file tells."""
-    from livehead.commands.people import MEDIAPIPE, find_people_with
+    from livehead.commands.people import MEDIAPIPE, open_people_finder
     from livehead.perception.people import Look
 
     if keypoints is not None:
-        return _Told(_people_of(keypoints))
-    return find_people_with(stack, _BODIES if _BODIES in library.names() else MEDIAPIPE, Look())
+        return _FixedPeopleFinder(_read_people(keypoints))
+    return open_people_finder(stack, _BODY_NETWORK if _BODY_NETWORK in library.names() else MEDIAPIPE, Look())
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _FixedPeopleFinder:
     """A finder that knows the people from elsewhere."""
 
     people: list[Person]
@@ -142,7 +145,7 @@ class _Told:
         return self.people
 
 
-def _people_of(path: Path) -> list[Person]:
+def _read_people(path: Path) -> list[Person]:
     """Of a JSON file of OpenPose's. Raises: ConfigError."""
     from livehead.motion.body import BODY25, BODY25_POINTS
     from livehead.motion.pose_json import read_people
@@ -158,51 +161,51 @@ def _people_of(path: Path) -> list[Person]:
     return people
 
 
-async def _film(mesh: Mesh, path: Path) -> None:
+async def _write_turntable(mesh: Mesh, path: Path) -> None:
     """Once around."""
-    async with FileSink(path, fps=_FPS) as sink:
-        views = turntable.turning(mesh, _VIEWS, _SIDE)
-        for number, view in enumerate(tqdm(views, desc="turning", total=_VIEWS, unit="view", disable=None)):
-            await sink.send(VideoFrame(view, number, Fraction(1, _FPS), number * 10**9 // _FPS))
+    async with FileSink(path, fps=_TURNTABLE_FPS) as sink:
+        views = turntable.turning(mesh, _TURNTABLE_VIEWS, _TURNTABLE_SIDE)
+        for number, view in enumerate(tqdm(views, desc="turning", total=_TURNTABLE_VIEWS, unit="view", disable=None)):
+            await sink.send(VideoFrame(view, number, Fraction(1, _TURNTABLE_FPS), number * 10**9 // _TURNTABLE_FPS))
 
 
-def _save_sheet(mesh: Mesh, path: Path) -> None:
-    picture = turntable.sheet(mesh, _SHEET)
+def _write_sheet(mesh: Mesh, path: Path) -> None:
+    picture = turntable.sheet(mesh, _SHEET_VIEW_SIDE)
     try:
         path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes())
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({error.strerror})", "free some space", subject=str(path)) from error
 
 
-class _Figures:
+class _RunReport:
     """What ``--json`` tells of a run: opened before it, written after it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from livehead.metrics.report import Report
+        from livehead.metrics.report import JsonReport
         from livehead.models.engine import choose_setting
 
         settings = {"image": str(args.image), "resolution": args.resolution, "crop": args.crop, "colour": args.colour}
         self._path: Path = args.json
-        self._report = Report("reconstruct", settings, choose_setting(args.precision, ranges=False).precision)
+        self._report = JsonReport("reconstruct", settings, choose_setting(args.precision, ranges=False).precision)
 
-    def write(self, stats: Stats, mesh: Mesh, evaluated: int) -> None:
+    def write(self, stats: StatsCollector, mesh: Mesh, evaluated: int) -> None:
         """Stages in ms, points asked for, the mesh's size, and memory. Raises: ConfigError."""
         from livehead.metrics.report import Json, write_json
 
-        stages: dict[str, Json] = dict(stats.stages())
+        stages: dict[str, Json] = dict(stats.summarize_stages())
         results: dict[str, Json] = {
             "stages": stages,
             "points": evaluated,
             "vertices": len(mesh.vertices),
             "faces": len(mesh.faces),
             "volume": mesh.volume(),
-            "peak_mb": peak_mb(),
+            "peak_mb": peak_memory_mb(),
         }
         write_json(self._report.finish(results), self._path)
 
 
 @contextmanager
-def _timed(stats: Stats, stage: str) -> Iterator[None]:
+def _record_stage(stats: StatsCollector, stage: str) -> Iterator[None]:
     started = perf_counter()
     yield
-    stats.record(stage, (perf_counter() - started) * 1e3)
+    stats.record_timing(stage, (perf_counter() - started) * 1e3)

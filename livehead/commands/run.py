@@ -10,42 +10,42 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from livehead.audio.ring import SoundRing
+from livehead.audio.ring import AudioRingBuffer
 from livehead.commands.compose import (
     DEFAULT_MODEL,
     FALLBACK_MODEL,
-    Company,
-    assemble,
-    driver_name,
-    keeps_up,
+    LiveAvatar,
+    build_live_avatar,
+    resolve_driver_name,
+    is_realtime,
     make_driver,
-    neutral_of,
+    initial_calibration,
     open_portraits,
     to_gains,
 )
-from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_out, shown
+from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_output, redacted
 from livehead.commands.hotkeys import Hotkeys
-from livehead.commands.options import TOKEN, add_picture_arguments, say, settings_from
-from livehead.commands.signals import end_on_signals
+from livehead.commands.options import TOKEN_VARIABLE, add_picture_arguments, print_status, settings_from_args
+from livehead.commands.signals import stop_on_signals
 from livehead.config import GainSettings, RunSettings, StreamSettings
 from livehead.errors import ConfigError
-from livehead.governor import Governor, Quality
+from livehead.governor import QualityController, QualityLevel
 from livehead.interfaces import Sink
 from livehead.motion.calibration import Calibration
 from livehead.motion.recording import MotionRecorder
 from livehead.pipeline import Pipeline
-from livehead.profiles import Profile, Profiles
-from livehead.renderers.store import AvatarStore
+from livehead.profiles import CallProfile, ProfileStore
+from livehead.renderers.store import AvatarCache
 from livehead.sinks.window import WindowSink
-from livehead.stats import Stats, peak_mb, processor, seconds_since_start, summary
+from livehead.stats import StatsCollector, peak_memory_mb, cpu_info, process_uptime_s, summarize_ms
 
 if TYPE_CHECKING:
-    from livehead.server.following import Following
+    from livehead.server.following import RemoteMotionCapture
 
 SOUND_RATE = 48_000
-NO_CAMERA = ("idle", "motion", "voice")  # drivers that look at nothing
-LISTENS = ("voice", "face+voice")  # drivers that hear
-SLOW_SHARE = 0.85  # of the asked rate: below, the run says that it is slow
+CAMERALESS_DRIVERS = ("idle", "motion", "voice")  # drivers that look at nothing
+VOICE_DRIVERS = ("voice", "face+voice")  # drivers that hear
+SLOW_RATE_SHARE = 0.85  # of the asked rate: below, the run says that it is slow
 RATE_WINDOW_S = 4.0
 
 
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--profile", metavar="NAME", help="load avatar, calibration and gains; saved again at the end")
     add("--record-motion", type=Path, metavar="FILE", help="keep the performer's motion, no picture, for motion:FILE")
     add("--render-at", metavar="URL", help="let the livehead serve at wss://HOST[:PORT] draw, send it motion only")
-    add("--token-file", type=Path, metavar="FILE", help=f"holds the token of --render-at (or in {TOKEN})")
+    add("--token-file", type=Path, metavar="FILE", help=f"holds the token of --render-at (or in {TOKEN_VARIABLE})")
     add("--seconds", type=float, metavar="N", help="end after so long")
     add("--json", type=Path, metavar="FILE", help="write figures of the run")
     add_picture_arguments(parser)
@@ -100,32 +100,34 @@ def main(args: argparse.Namespace) -> int:
         return render_at(args)
     if args.token_file:
         raise ConfigError("--token-file is for --render-at", "leave it out")
-    profiles = Profiles()
-    profile = _profile(args, profiles)
-    settings = settings_from(args, profile)
-    settings = settings.model_copy(update={"driver": driver_name(settings.driver, settings.model, settings.precision)})
+    profiles = ProfileStore()
+    profile = _load_profile(args, profiles)
+    settings = settings_from_args(args, profile)
+    settings = settings.model_copy(
+        update={"driver": resolve_driver_name(settings.driver, settings.model, settings.precision)}
+    )
     paths = args.avatar or list(profile.avatars)
     with ExitStack() as stack:
-        store = AvatarStore()
-        portraits = open_portraits(paths, store, say)
-        following, settings = _followed(settings)
-        driver = following.feed if following else make_driver(settings.driver, portraits, settings.model)
-        calibration = neutral_of(driver, portraits)
+        store = AvatarCache()
+        portraits = open_portraits(paths, store, print_status)
+        following, settings = _subscribe_remote_motion(settings)
+        driver = following.driver if following else make_driver(settings.driver, portraits, settings.model)
+        calibration = initial_calibration(driver, portraits)
         if profile.calibration and calibration.neutral is None:
             calibration = Calibration.load(profile.calibration)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         watch = recorder.add if recorder else None
-        company = assemble(settings, portraits, driver, store, calibration=calibration, watch=watch)
-        if settings.model == "auto" and not keeps_up(company, settings.stream.fps):
-            say(
+        company = build_live_avatar(settings, portraits, driver, store, calibration=calibration, on_motion=watch)
+        if settings.model == "auto" and not is_realtime(company, settings.stream.fps):
+            print_status(
                 f"{DEFAULT_MODEL} is too slow for {settings.stream.fps:g} fps here, so {FALLBACK_MODEL} draws; "
                 f"--model {DEFAULT_MODEL} insists on it, pip install 'livehead[fast-cpu]' makes it quicker"
             )
             settings = settings.model_copy(update={"model": FALLBACK_MODEL})
-            company = assemble(settings, portraits, driver, store, calibration=calibration, watch=watch)
+            company = build_live_avatar(settings, portraits, driver, store, calibration=calibration, on_motion=watch)
         run = LiveRun(settings, company, following)
-        say(run.described())
-        asyncio.run(run.go(args.seconds))
+        print_status(run.describe())
+        asyncio.run(run.run(args.seconds))
     if args.profile:
         kept = profile.model_copy(
             update={
@@ -136,28 +138,28 @@ def main(args: argparse.Namespace) -> int:
                 "calibration": company.calibration.save() if run.needs_camera else profile.calibration,
             }
         )
-        say(f"profile kept in {profiles.save(args.profile, kept)}")
-    run.tell(args.json)
+        print_status(f"profile kept in {profiles.save(args.profile, kept)}")
+    run.report_results(args.json)
     return 0
 
 
-def _followed(settings: RunSettings) -> tuple[Following | None, RunSettings]:
+def _subscribe_remote_motion(settings: RunSettings) -> tuple[RemoteMotionCapture | None, RunSettings]:
     """Whoever is followed by ``motion:LINK``, and the settings without the link's key. Raises: ConfigError."""
     kind, _, link = settings.driver.partition(":")
     if kind != "motion" or not link.startswith(("https://", "http://")):
         return None, settings
-    from livehead.server.following import Following, Link
+    from livehead.server.following import RemoteMotionCapture, ViewerLink
 
-    whom = Link.parse(link)
-    following = asyncio.run(Following.begin(whom, fps=settings.stream.fps, tell=say))
-    return following, settings.model_copy(update={"driver": f"motion:{whom.address.http}"})
+    whom = ViewerLink.parse(link)
+    following = asyncio.run(RemoteMotionCapture.connect(whom, fps=settings.stream.fps, report=print_status))
+    return following, settings.model_copy(update={"driver": f"motion:{whom.address.http_url}"})
 
 
-def _profile(args: argparse.Namespace, profiles: Profiles) -> Profile:
+def _load_profile(args: argparse.Namespace, profiles: ProfileStore) -> CallProfile:
     """The profile that was named; a new one when it is unknown and an avatar is given. Raises: ConfigError."""
-    if args.profile and (args.profile in profiles.names() or not args.avatar):
+    if args.profile and (args.profile in profiles.list_names() or not args.avatar):
         return profiles.load(args.profile)
-    return Profile()
+    return CallProfile()
 
 
 class LiveRun:
@@ -166,35 +168,37 @@ class LiveRun:
     ``following``: a performer elsewhere, in place of a camera.
     """
 
-    def __init__(self, settings: RunSettings, company: Company, following: Following | None = None) -> None:
+    def __init__(
+        self, settings: RunSettings, live_avatar: LiveAvatar, remote_motion: RemoteMotionCapture | None = None
+    ) -> None:
         self.settings = settings
-        self._hardware = company.hardware
-        self.hotkeys = Hotkeys(company, to_gains(settings.gains), self.stop)
-        stream, stats = settings.stream, Stats()
+        self._hardware = live_avatar.hardware
+        self.hotkeys = Hotkeys(live_avatar, to_gains(settings.gains), self.stop)
+        stream, stats = settings.stream, StatsCollector()
         driver = settings.driver.partition(":")[0]
-        self.needs_camera = driver not in NO_CAMERA
-        self.microphone = settings.microphone or ("default" if driver in LISTENS else None)
+        self.needs_camera = driver not in CAMERALESS_DRIVERS
+        self.microphone = settings.microphone or ("default" if driver in VOICE_DRIVERS else None)
         if settings.sound_out and not self.microphone:
             raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
         if self.microphone:
             stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
         budget = settings.budget
-        self.governor = Governor(
-            Quality(settings.render_size, 1, stream.fps),
+        self.quality_controller = QualityController(
+            QualityLevel(settings.render_size, 1, stream.fps),
             budget.frame_ms or 1000 / stream.fps,
             budget.machine_share,
-            tracks=self.needs_camera,
+            can_skip_tracking=self.needs_camera,
         )
-        company.warm_up(self.governor.steps)
+        live_avatar.warm_up(self.quality_controller.levels)
         self.pipeline = Pipeline(
-            open_capture(settings.capture, settings.camera) if self.needs_camera else following,
-            company.animator,
-            [self._sink(spec, stream) for spec in settings.sinks],
+            open_capture(settings.capture, settings.camera) if self.needs_camera else remote_motion,
+            live_avatar.animator,
+            [self._open_sink(spec, stream) for spec in settings.sinks],
             fps=stream.fps,
             microphone=open_microphone(self.microphone, SOUND_RATE, stats) if self.microphone else None,
-            ear=SoundRing(on_gap=lambda: stats.count("sound.gaps")) if driver in LISTENS else None,
-            sound_out=open_sound_out(settings.sound_out, SOUND_RATE, stats) if settings.sound_out else None,
-            governor=self.governor,
+            audio_buffer=AudioRingBuffer(on_gap=lambda: stats.count("sound.gaps")) if driver in VOICE_DRIVERS else None,
+            sound_out=open_sound_output(settings.sound_out, SOUND_RATE, stats) if settings.sound_out else None,
+            quality_controller=self.quality_controller,
             stats=stats,
         )
         self.first_frame_s: float | None = None
@@ -204,70 +208,74 @@ class LiveRun:
         """End the run; callable from the event loop."""
         self.pipeline.stop()
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """One line: what does the work here, from where to where."""
-        settings, (cpu, cores) = self.settings, processor()
+        settings, (cpu, cores) = self.settings, cpu_info()
         capture = settings.capture if self.needs_camera else "no camera"
         capture += f" and microphone {self.microphone}" if self.microphone else ""
         width, height = settings.stream.size
-        sinks = ", ".join(shown(spec) for spec in settings.sinks)
+        sinks = ", ".join(redacted(spec) for spec in settings.sinks)
         model = DEFAULT_MODEL if settings.model == "auto" else settings.model
         return (
             f"{settings.driver} from {capture}, {model} at {settings.render_size} px ({self._hardware}; {cpu}, "
             f"{cores} cores), {width}x{height} at {settings.stream.fps:g} fps to {sinks}"
         )
 
-    async def go(self, seconds: float | None = None) -> None:
+    async def run(self, seconds: float | None = None) -> None:
         """Until ``stop``, a signal or the capture's end, at most ``seconds``. Raises: what the pipeline raises."""
-        end_on_signals(self.stop, seconds)
-        watching = asyncio.create_task(self._watch())
+        stop_on_signals(self.stop, seconds)
+        watching = asyncio.create_task(self._report_progress())
         try:
             await self.pipeline.run()
         finally:
             watching.cancel()
             await asyncio.wait([watching])
 
-    def tell(self, path: Path | None) -> None:
+    def report_results(self, path: Path | None) -> None:
         """The run's figures on the terminal and, if asked for, as JSON."""
         stats = self.pipeline.stats
-        counts, stages = stats.counts(), stats.stages()
+        counts, stages = stats.read_counters(), stats.summarize_stages()
         bad = sum(number for name, number in counts.items() if name.endswith(".bad"))
-        delay = stages.get("capture_to_sink", summary([]))
-        say(
+        delay = stages.get("capture_to_sink", summarize_ms([]))
+        print_status(
             f"{counts.get('sent', 0)} frames sent, {delay['median']:.0f} ms from capture to sink, "
-            f"{bad} bad frames skipped{_sound_losses(counts)}"
+            f"{bad} bad frames skipped{_describe_sound_losses(counts)}"
         )
         if path is not None:
-            from livehead.metrics.report import Json, Report, write_json
+            from livehead.metrics.report import Json, JsonReport, write_json
 
-            settings = self.settings.model_dump(mode="json") | {"sinks": [shown(spec) for spec in self.settings.sinks]}
+            settings = self.settings.model_dump(mode="json") | {
+                "sinks": [redacted(spec) for spec in self.settings.sinks]
+            }
             results: dict[str, Json] = {"stages": stages, "counts": counts}
-            results |= {"start_s": self.first_frame_s, "peak_mb": round(peak_mb(), 1)}
-            write_json(Report("run", settings).finish(results), path)
+            results |= {"start_s": self.first_frame_s, "peak_mb": round(peak_memory_mb(), 1)}
+            write_json(JsonReport("run", settings).finish(results), path)
 
-    def _sink(self, spec: str, stream: StreamSettings) -> Sink:
+    def _open_sink(self, spec: str, stream: StreamSettings) -> Sink:
         if spec == "window":
-            return WindowSink(on_key=self.hotkeys, note=self.hotkeys.note)
+            return WindowSink(on_key=self.hotkeys, status_text=self.hotkeys.status_text)
         return open_sink(spec, stream)
 
-    async def _watch(self) -> None:
+    async def _report_progress(self) -> None:
         """Tell when the first frame is out, and once when the asked rate is not reached."""
         stats = self.pipeline.stats
-        await self.pipeline.first_sent.wait()
-        self.first_frame_s = seconds_since_start()
-        say(f"first frame after {self.first_frame_s:.2f} s; Ctrl-C ends")
+        await self.pipeline.first_frame_sent.wait()
+        self.first_frame_s = process_uptime_s()
+        print_status(f"first frame after {self.first_frame_s:.2f} s; Ctrl-C ends")
         while True:
-            before = stats.counts()
+            before = stats.read_counters()
             await asyncio.sleep(RATE_WINDOW_S)
-            after = stats.counts()
+            after = stats.read_counters()
             fps = (after["sent"] - before["sent"]) / RATE_WINDOW_S / len(self.settings.sinks)
-            if fps < SLOW_SHARE * self.governor.quality.fps:
-                say(f"slow: {fps:.1f} fps of {self.governor.quality.fps:g}; {self._reason()}")
+            if fps < SLOW_RATE_SHARE * self.quality_controller.quality.fps:
+                print_status(
+                    f"slow: {fps:.1f} fps of {self.quality_controller.quality.fps:g}; {self._explain_slowness()}"
+                )
                 return
 
-    def _reason(self) -> str:
+    def _explain_slowness(self) -> str:
         """Which part of the way is the slow one."""
-        stages = self.pipeline.stats.stages()
+        stages = self.pipeline.stats.summarize_stages()
         name, figures = max(
             ((name, stages[name]) for name in ("estimate", "draw") if name in stages),
             key=lambda item: item[1]["median"],
@@ -278,7 +286,7 @@ class LiveRun:
         return f"{name} takes {figures['median']:.0f} ms: {remedy}"
 
 
-def _sound_losses(counts: Mapping[str, int]) -> str:
+def _describe_sound_losses(counts: Mapping[str, int]) -> str:
     """What became of the sound, if anything."""
     words = {
         "microphone.lost": "microphone lost {} times",

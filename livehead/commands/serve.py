@@ -13,22 +13,28 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from livehead.commands.compose import CONSENT
-from livehead.commands.options import TOKEN, add_picture_arguments, ice_from, say, settings_from
-from livehead.commands.performer import ASTRONAUT
-from livehead.commands.players import Players
-from livehead.config import RunSettings, ServeSettings, load
+from livehead.commands.compose import CONSENT_NOTICE
+from livehead.commands.options import (
+    TOKEN_VARIABLE,
+    add_picture_arguments,
+    ice_servers_from_settings,
+    print_status,
+    settings_from_args,
+)
+from livehead.commands.performer import ASTRONAUT_PHOTO
+from livehead.commands.players import ServerAvatarFactory
+from livehead.config import RunSettings, ServeSettings, load_settings
 from livehead.errors import ConfigError
 from livehead.server import journal
-from livehead.server.access import EXTENSION, LEAST_TOKEN, Access, new_key
-from livehead.server.app import Studio
-from livehead.server.certificate import DAYS, make_certificate
-from livehead.server.journal import FORMATS
-from livehead.server.listener import Listener
-from livehead.server.session import Ends, Limits, Terms
-from livehead.server.sessions import Sessions
+from livehead.server.access import EXTENSION_ORIGIN, MIN_TOKEN_LENGTH, AccessPolicy, generate_key
+from livehead.server.app import StudioApp
+from livehead.server.certificate import VALIDITY_DAYS, make_certificate
+from livehead.server.journal import LOG_FORMATS
+from livehead.server.listener import HttpListener
+from livehead.server.session import EndpointWrappers, SessionLimits, SessionDefaults
+from livehead.server.sessions import SessionManager
 
-SIZE = (512, 512)
+DEFAULT_SIZE = (512, 512)
 """Of the picture, unless --size says otherwise."""
 
 
@@ -48,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"address to listen on ({defaults.host}); beyond this machine a token and TLS are needed",
     )
     add("--port", type=int, default=absent, help=f"port to listen on ({defaults.port}); 0 takes a free one")
-    add("--token", default=absent, help=f"what a studio has to show (or in {TOKEN}); 'new' makes one")
+    add("--token", default=absent, help=f"what a studio has to show (or in {TOKEN_VARIABLE}); 'new' makes one")
     add("--tls-cert", type=Path, default=absent, metavar="FILE", help="certificate (PEM): the page is served by https")
     add("--tls-key", type=Path, default=absent, metavar="FILE", help="its private key (PEM)")
     add(
@@ -82,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"a session nobody is connected to ends after so long ({defaults.idle_s:g} s)",
     )
-    add("--log-format", choices=FORMATS, default=absent, help=f"one line an event ({defaults.log_format})")
+    add("--log-format", choices=LOG_FORMATS, default=absent, help=f"one line an event ({defaults.log_format})")
     add(
         "--time-code",
         action="store_true",
@@ -93,55 +99,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Until Ctrl-C or a termination signal."""
-    settings = serve_settings(args)
+    settings = load_serve_settings(args)
     serve = settings.serve
     if args.make_certificate:
         return write_certificate(args.make_certificate, serve)
-    token = token_from(serve)
-    require_safe(serve.host, token, tls=serve.tls_cert is not None, behind_proxy=serve.behind_proxy)
-    journal.use(serve.log_format)
-    inform: Callable[[str], None] = say if serve.log_format == "text" else _inform
+    token = resolve_token(serve)
+    require_safe_exposure(serve.host, token, tls=serve.tls_cert is not None, behind_proxy=serve.behind_proxy)
+    journal.configure_log_format(serve.log_format)
+    inform: Callable[[str], None] = print_status if serve.log_format == "text" else _log_note
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
-        avatar = args.avatar or serve.avatar or ASTRONAUT
-        troupe = Players(settings, avatar, Path(guests), measured=args.time_code, inform=inform)
-        limits = Limits(serve.sessions, serve.viewers, serve.idle_s)
-        access = access_from(serve, token)
-        server = make_server(troupe, settings, access, limits, _coded_ends() if args.time_code else None)
-        listener = Listener(server.application(), serve.host, serve.port, tls=tls_from(serve))
-        inform(f"{troupe.first_choice().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends")
+        avatar = args.avatar or serve.avatar or ASTRONAUT_PHOTO
+        troupe = ServerAvatarFactory(settings, avatar, Path(guests), with_passthrough=args.time_code, notify=inform)
+        limits = SessionLimits(serve.sessions, serve.viewers, serve.idle_s)
+        access = make_access(serve, token)
+        server = make_server(troupe, settings, access, limits, _time_code_wrappers() if args.time_code else None)
+        listener = HttpListener(server.build_app(), serve.host, serve.port, tls=make_tls_context(serve))
+        inform(
+            f"{troupe.default_settings().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends"
+        )
         inform(f"open {listener.url(token if serve.log_format == 'text' else '')}")
         asyncio.run(listener.serve())
     return 0
 
 
-def serve_settings(args: argparse.Namespace) -> RunSettings:
+def load_serve_settings(args: argparse.Namespace) -> RunSettings:
     """Those of the command line and of --config; the picture's size is the server's own unless one of them gives it.
 
     Raises: ConfigError.
     """
-    settings = settings_from(args)
+    settings = settings_from_args(args)
     given = "size" in vars(args)
     if not given and args.config:
-        file = load(RunSettings, args.config)
+        file = load_settings(RunSettings, args.config)
         given = "stream" in file.model_fields_set and "size" in file.stream.model_fields_set
     return (
-        settings if given else settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": SIZE})})
+        settings
+        if given
+        else settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": DEFAULT_SIZE})})
     )
 
 
-def token_from(serve: ServeSettings) -> str:
+def resolve_token(serve: ServeSettings) -> str:
     """The token that is asked for. Raises: ConfigError where a new one would have to be told in a log."""
-    token = serve.token.get_secret_value() or os.environ.get(TOKEN, "")
+    token = serve.token.get_secret_value() or os.environ.get(TOKEN_VARIABLE, "")
     if token != "new":
         return token
     if serve.log_format != "text":
-        raise ConfigError("a new token cannot be told, as no log may hold it", f"set {TOKEN} to one of your own")
-    return new_key()
+        raise ConfigError(
+            "a new token cannot be told, as no log may hold it", f"set {TOKEN_VARIABLE} to one of your own"
+        )
+    return generate_key()
 
 
-def _inform(line: str) -> None:
-    journal.tell("note", text=line)
+def _log_note(line: str) -> None:
+    journal.log_event("note", text=line)
 
 
 def write_certificate(names: Sequence[str], serve: ServeSettings) -> int:
@@ -149,9 +161,9 @@ def write_certificate(names: Sequence[str], serve: ServeSettings) -> int:
     chain = serve.tls_cert or Path("livehead-cert.pem")
     key = serve.tls_key or chain.with_name("livehead-key.pem")
     root = chain.with_name("livehead-trust.pem")
-    make_certificate(names).write(chain, key, root)
-    say(
-        f"{chain} and {key} are for the server, for {DAYS} days:\n"
+    make_certificate(names).write_pem_files(chain, key, root)
+    print_status(
+        f"{chain} and {key} are for the server, for {VALIDITY_DAYS} days:\n"
         f"  livehead serve --host 0.0.0.0 --token new --tls-cert {chain} --tls-key {key}\n"
         f"{root} is for every device that is to trust it (its own key was never kept, so nothing else can be signed):\n"
         f"  Linux    certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n livehead -i {root}\n"
@@ -164,31 +176,37 @@ def write_certificate(names: Sequence[str], serve: ServeSettings) -> int:
 
 
 def make_server(
-    troupe: Players, settings: RunSettings, access: Access, limits: Limits, ends: Ends | None = None
-) -> Studio:
+    avatar_factory: ServerAvatarFactory,
+    settings: RunSettings,
+    access: AccessPolicy,
+    limits: SessionLimits,
+    wrappers: EndpointWrappers | None = None,
+) -> StudioApp:
     """The application around ``troupe``."""
     stream = settings.stream
-    ice = ice_from(stream.ice)
-    terms = Terms(stream.fps, settings.render_size, limits, ends or Ends(), stream.encoder, ice)
-    return Studio(Sessions(troupe, terms), access, CONSENT)
+    ice = ice_servers_from_settings(stream.ice)
+    terms = SessionDefaults(
+        stream.fps, settings.render_size, limits, wrappers or EndpointWrappers(), stream.encoder, ice
+    )
+    return StudioApp(SessionManager(avatar_factory, terms), access, CONSENT_NOTICE)
 
 
-def _coded_ends() -> Ends:
-    from livehead.commands.bench_webrtc import ENDS
+def _time_code_wrappers() -> EndpointWrappers:
+    from livehead.commands.bench_webrtc import TIME_CODE_WRAPPERS
 
-    return ENDS
+    return TIME_CODE_WRAPPERS
 
 
-def access_from(serve: ServeSettings, token: str) -> Access:
+def make_access(serve: ServeSettings, token: str) -> AccessPolicy:
     """Who may use the server."""
-    return Access(token, frozenset(serve.origins), frozenset({EXTENSION} if serve.extension else ()))
+    return AccessPolicy(token, frozenset(serve.origins), frozenset({EXTENSION_ORIGIN} if serve.extension else ()))
 
 
-def require_safe(host: str, token: str, *, tls: bool, behind_proxy: bool) -> None:
+def require_safe_exposure(host: str, token: str, *, tls: bool, behind_proxy: bool) -> None:
     """Refuse to serve strangers in the clear. Raises: ConfigError."""
-    if token and len(token) < LEAST_TOKEN:
-        raise ConfigError(f"the token has less than {LEAST_TOKEN} characters", "--token new makes one")
-    if _loopback(host) and not behind_proxy:
+    if token and len(token) < MIN_TOKEN_LENGTH:
+        raise ConfigError(f"the token has less than {MIN_TOKEN_LENGTH} characters", "--token new makes one")
+    if _is_loopback(host) and not behind_proxy:
         return
     if not token:
         raise ConfigError(f"whoever reaches {host} could use this server", "add --token new")
@@ -199,7 +217,7 @@ def require_safe(host: str, token: str, *, tls: bool, behind_proxy: bool) -> Non
         )
 
 
-def _loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
@@ -208,7 +226,7 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def tls_from(serve: ServeSettings) -> ssl.SSLContext | None:
+def make_tls_context(serve: ServeSettings) -> ssl.SSLContext | None:
     """Raises: ConfigError when certificate and key are not a pair that can be read."""
     if serve.tls_cert is None:
         return None

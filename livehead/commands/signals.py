@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 
-def end_on_signals(stop: Callable[[], None], seconds: float | None = None) -> None:
+def stop_on_signals(stop: Callable[[], None], seconds: float | None = None) -> None:
     """Have ``stop`` called on the running loop at the first signal, or after ``seconds``."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

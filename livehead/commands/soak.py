@@ -6,43 +6,43 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from livehead.commands.bench_webrtc import SOUND_S, film_time_codes, serving
+from livehead.commands.bench_webrtc import TEST_SOUND_S, write_time_code_video, run_server
 from livehead.commands.compose import FALLBACK_MODEL
-from livehead.commands.options import say
+from livehead.commands.options import print_status
 from livehead.config import RunSettings
-from livehead.metrics.bursts import vowel_bursts, write_wav
+from livehead.metrics.bursts import synthesize_vowel_bursts, write_wav
 from livehead.metrics.plot import plot_soak
-from livehead.metrics.report import Json, table
-from livehead.metrics.soak import Window, soak, verdict
+from livehead.metrics.report import Json, format_table
+from livehead.metrics.soak import SoakWindow, run_soak, assess_soak
 
 
 def measure_soak(settings: RunSettings, minutes: float, plot: Path | None) -> dict[str, Json]:
     """Figures of a call of ``minutes``; ``warp`` draws unless the settings name a model. Raises: DeviceError."""
     model = FALLBACK_MODEL if settings.model == "auto" else settings.model
-    windows: list[Window] = []
+    windows: list[SoakWindow] = []
 
-    def note(window: Window) -> None:
+    def on_window(window: SoakWindow) -> None:
         windows.append(window)
-        say(
+        print_status(
             f"{window.at_s / 60:6.2f} min: picture {window.picture_ms} ms, sound {window.offset_ms} ms after it, "
             f"{window.fps} fps, {window.resident_mb} MB, {window.threads} threads"
         )
 
     with tempfile.TemporaryDirectory(prefix="livehead-soak-") as folder:
         camera, sound = Path(folder, "camera.mjpeg"), Path(folder, "sound.wav")
-        film_time_codes(camera)
-        write_wav(sound, vowel_bursts(SOUND_S))
+        write_time_code_video(camera)
+        write_wav(sound, synthesize_vowel_bursts(TEST_SOUND_S))
         arguments = ("--model", model, "--render-size", str(settings.render_size), "--time-code")
-        with serving(*arguments) as server:
-            soak(server.url, server.pid, camera, sound, minutes * 60, note)
-    results = verdict(windows)
+        with run_server(*arguments) as server:
+            run_soak(server.url, server.pid, camera, sound, minutes * 60, on_window)
+    results = assess_soak(windows)
     if plot:
         plot_soak(windows, plot, f"{model}, {results['minutes']} minutes")
     return results
 
 
-def told(results: dict[str, Json]) -> str:
+def format_results(results: dict[str, Json]) -> str:
     """As a table."""
     columns = ("memory_mb", "offset_ms", "picture_ms")
     rows = {name: cast("dict[str, float]", results[name]) for name in ("change", "limits", "holds")}
-    return table(rows, columns, f"{results['minutes']} minutes")
+    return format_table(rows, columns, f"{results['minutes']} minutes")

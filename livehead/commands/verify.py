@@ -8,7 +8,7 @@ from pathlib import Path
 
 from livehead.errors import LiveheadError
 from livehead.metrics.report import write_json
-from livehead.sinks.provenance import Signer
+from livehead.sinks.provenance import ManifestSigner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """0 when all are unchanged, 1 when one is not or says nothing. Raises: ConfigError."""
-    signer, found, whole = Signer(), {}, True
+    signer, found, whole = ManifestSigner(), {}, True
     for film in args.films:
         try:
             provenance = signer.verify(film)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from livehead.commands import conr
-from livehead.commands.dagan import CHECKPOINTS, DEPTHS, calibrate
-from livehead.commands.options import say
+from livehead.commands.dagan import CHECKPOINTS, DEPTH_CHECKPOINTS, calibrate_int8
+from livehead.commands.options import print_status
 from livehead.errors import WeightsError
 from livehead.weights.library import Library
 from livehead.weights.published import PUBLICATIONS
@@ -32,27 +32,27 @@ def main(args: argparse.Namespace) -> int:
     """Raises: WeightsError, ConfigError."""
     library = Library()
     if args.action == "import":
-        _import(library, args.name, args.files, args.licence)
+        _import_checkpoint(library, args.name, args.files, args.licence)
     elif args.action == "verify":
-        return _verify(library, args.names or [*bundled(), *library.names()])
+        return _verify_checkpoints(library, args.names or [*bundled(), *library.names()])
     else:
-        _list(library)
+        _list_checkpoints(library)
     return 0
 
 
-def _import(library: Library, name: str, files: list[Path], licence: str | None) -> None:
+def _import_checkpoint(library: Library, name: str, files: list[Path], licence: str | None) -> None:
     entry = library.add(name, files, licence)
     networks = ", ".join(entry.networks.values())
     print(f"{name}: {networks} kept in {library.path(name)}")
     print(f"licence: {entry.licence} ({entry.source})")
     for model, checkpoint in CHECKPOINTS.items():
-        if name == checkpoint or name in DEPTHS:
-            calibrate(model, say)
-    if name == conr.CHECKPOINT:
-        conr.calibrate(say)
+        if name == checkpoint or name in DEPTH_CHECKPOINTS:
+            calibrate_int8(model, print_status)
+    if name == conr.CONR_CHECKPOINT:
+        conr.calibrate_int8(print_status)
 
 
-def _verify(library: Library, wanted: list[str]) -> int:
+def _verify_checkpoints(library: Library, wanted: list[str]) -> int:
     """0 when all are whole. Raises: the first error."""
     for name in wanted:
         if name in bundled():
@@ -63,7 +63,7 @@ def _verify(library: Library, wanted: list[str]) -> int:
     return 0
 
 
-def _list(library: Library) -> None:
+def _list_checkpoints(library: Library) -> None:
     for name, weights in bundled().items():
         print(f"{name}: ships with livehead: {weights.summary}. Licence: {weights.licence}.")
     for name, publication in PUBLICATIONS.items():

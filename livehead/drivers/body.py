@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.body import BODY25, BODY25_POINTS, SMOOTHING, BodyPose, BodySmoother
 from livehead.motion.filters import Smoothing
 from livehead.perception.pose import PoseTracker
@@ -16,14 +16,14 @@ class BodyDriver:
     def __init__(self, smoothing: Smoothing = SMOOTHING) -> None:
         self._tracker = PoseTracker()
         self._smoother = BodySmoother(smoothing)
-        self._last = _nobody()
+        self._last = _empty_pose()
 
     @property
     def motion_set(self) -> str:
         """OpenPose's 25 parts."""
         return BODY25
 
-    def estimate(self, inputs: Inputs) -> BodyPose:
+    def estimate(self, inputs: DriverInputs) -> BodyPose:
         """The body at ``inputs.frame``, in the coordinates of the frame's square.
 
         All confidences are 0 while nobody is seen; the value is then the last good one, zeros before the first.
@@ -39,13 +39,13 @@ class BodyDriver:
         """Forget whom it followed."""
         self._tracker.reset()
         self._smoother.reset()
-        self._last = _nobody()
+        self._last = _empty_pose()
 
     def close(self) -> None:
         """Free the tracker."""
         self._tracker.close()
 
 
-def _nobody() -> BodyPose:
+def _empty_pose() -> BodyPose:
     nothing = np.zeros((1, BODY25_POINTS, 2), np.float32)
     return BodyPose(BODY25, nothing, nothing[..., 0], nothing[..., 0], 0)

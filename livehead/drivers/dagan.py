@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from livehead.frames import Image
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.filters import Smoother, Smoothing
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 from livehead.perception.face_mesh import FaceMesh
 from livehead.perception.portrait import Crop, propose_crop
 from livehead.perception.rgbd import SIDE, RgbdDetector
 
-_LOOK_EVERY = 5  # frames: the face tracker only says whether somebody is there, and where
-_DRIFT = 0.12  # of the crop's side, from the place that a new crop would have
+_DETECT_EVERY_FRAMES = 5  # frames: the face tracker only says whether somebody is there, and where
+_MAX_DRIFT = 0.12  # of the crop's side, from the place that a new crop would have
 
 
 class DaganDriver:
@@ -34,58 +34,58 @@ class DaganDriver:
         eyes = np.tile(np.eye(2, dtype=np.float32), (1, count, 1, 1))
         nothing = np.zeros((1, count, 2), np.float32)
         self._last = Keypoints(detector.motion_set, nothing, None, eyes, np.zeros(1, np.float32), 0)
-        self._start()
+        self._reset_crops()
 
     @property
     def motion_set(self) -> str:
         """Of the detector: ``dagan15`` or ``dagan10``."""
         return self._detector.motion_set
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The performer at ``inputs.frame``. Confidence is 0 while no face is seen; the value is the last good one."""
         frame = inputs.frame
         if frame is None:
             return self._last
         image = frame.image[..., :3]
-        self._find(image, frame.captured_ns)
-        if self._home is None or self._crop is None or not self._there:
+        self._update_crop(image, frame.captured_ns)
+        if self._home_crop is None or self._crop is None or not self._face_visible:
             unseen = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
             self._last = self._smoother(unseen)
             return self._last
         found = self._detector.detect(self._crop.cut(image, SIDE), frame.captured_ns)
-        self._last = self._smoother(_carried(found, self._crop, self._home))
+        self._last = self._smoother(_to_home_coordinates(found, self._crop, self._home_crop))
         return self._last
 
     def reset(self) -> None:
         """Forget whom it followed, and where."""
         self._mesh.reset()
         self._smoother.reset()
-        self._start()
+        self._reset_crops()
 
-    def _start(self) -> None:
-        self._home: Crop | None = None
+    def _reset_crops(self) -> None:
+        self._home_crop: Crop | None = None
         self._crop: Crop | None = None
-        self._there = False
-        self._frames = 0
+        self._face_visible = False
+        self._frame_count = 0
 
     def close(self) -> None:
         """Free the tracker."""
         self._mesh.close()
 
-    def _find(self, image: Image, captured_ns: int) -> None:
+    def _update_crop(self, image: Image, captured_ns: int) -> None:
         """Now and then, and as long as nobody is there, look for the face and see whether it left its square."""
-        self._frames += 1
-        if self._there and self._frames % _LOOK_EVERY:
+        self._frame_count += 1
+        if self._face_visible and self._frame_count % _DETECT_EVERY_FRAMES:
             return
         faces = self._mesh.detect(image, captured_ns)
-        self._there = bool(faces)
+        self._face_visible = bool(faces)
         if faces:
             height, width = image.shape[:2]
-            self._crop = _followed(self._crop, _square(faces[0].points3d()[0], width, height))
-            self._home = self._home or self._crop
+            self._crop = _keep_or_replace_crop(self._crop, _crop_around_face(faces[0].points3d()[0], width, height))
+            self._home_crop = self._home_crop or self._crop
 
 
-def _square(points: Array, width: int, height: int) -> Crop:
+def _crop_around_face(points: Array, width: int, height: int) -> Crop:
     """The square to look at, for a mesh [478, 3] in the coordinates of the frame's square."""
     if width == height:
         return Crop(0, 0, width)
@@ -94,24 +94,24 @@ def _square(points: Array, width: int, height: int) -> Crop:
     return propose_crop(pixels, width, height)
 
 
-def _followed(crop: Crop | None, wanted: Crop) -> Crop:
+def _keep_or_replace_crop(crop: Crop | None, wanted: Crop) -> Crop:
     """``crop`` as long as it is near enough to the one that is wanted."""
     if crop is None:
         return wanted
-    apart = max(abs(_middle(crop, axis) - _middle(wanted, axis)) for axis in (0, 1))
+    apart = max(abs(_crop_center(crop, axis) - _crop_center(wanted, axis)) for axis in (0, 1))
     grown = abs(crop.side - wanted.side) / 2
-    return wanted if max(apart, grown) > _DRIFT * crop.side else crop
+    return wanted if max(apart, grown) > _MAX_DRIFT * crop.side else crop
 
 
-def _middle(crop: Crop, axis: int) -> float:
+def _crop_center(crop: Crop, axis: int) -> float:
     return (crop.left, crop.top)[axis] + crop.side / 2
 
 
-def _carried(found: Keypoints, crop: Crop, home: Crop) -> Keypoints:
+def _to_home_coordinates(found: Keypoints, crop: Crop, home: Crop) -> Keypoints:
     """Key points found in ``crop`` in the coordinates of ``home``."""
     if crop == home:
         return found
     zoom = np.float32(crop.side / home.side)
-    shift = [2 * (_middle(crop, axis) - _middle(home, axis)) / home.side for axis in (0, 1)]
+    shift = [2 * (_crop_center(crop, axis) - _crop_center(home, axis)) / home.side for axis in (0, 1)]
     jacobian = None if found.jacobian is None else found.jacobian * zoom
     return replace(found, value=found.value * zoom + np.array(shift, np.float32), jacobian=jacobian)

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.filters import Smoother, Smoothing
 from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.perception.face_mesh import FaceMesh
 from livehead.perception.torso import TorsoTracker
 
-_FORGET_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is somebody else
+_LOST_FACE_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is somebody else
 
 
 class FaceDriver:
@@ -21,7 +21,7 @@ class FaceDriver:
     def __init__(self, smoothing: Smoothing | None = None) -> None:
         self._mesh = FaceMesh()
         self._torso = TorsoTracker()
-        self._seen_ns = 0
+        self._last_seen_ns = 0
         self._smoother = Smoother(smoothing)
         nothing = np.zeros((1, 478, 2), np.float32)
         self._last = Keypoints(MESH478, nothing, nothing[..., 0], None, np.zeros(1, np.float32), 0)
@@ -31,7 +31,7 @@ class FaceDriver:
         """The face mesh with irises."""
         return MESH478
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The face at ``inputs.frame``, in the coordinates of the frame's square.
 
         Confidence is 0 while no face is seen; the value is then the last good one, zeros before the first.
@@ -42,9 +42,9 @@ class FaceDriver:
         image = frame.image[..., :3]
         faces = self._mesh.detect(image, frame.captured_ns)
         if faces:
-            if frame.captured_ns - self._seen_ns > _FORGET_NS:
+            if frame.captured_ns - self._last_seen_ns > _LOST_FACE_NS:
                 self._torso.reset()
-            self._seen_ns = frame.captured_ns
+            self._last_seen_ns = frame.captured_ns
             now = replace(faces[0], torso=self._torso.follow(image, faces[0]))
         else:
             now = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)

@@ -8,10 +8,10 @@ import numpy as np
 
 from livehead.drivers.face import FaceDriver
 from livehead.drivers.voice import VoiceDriver
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.keypoints import Keypoints
 
-_PATIENCE_NS = 150_000_000  # a camera that has given no frame for longer is off
+_CAMERA_TIMEOUT_NS = 150_000_000  # a camera that has given no frame for longer is off
 
 
 class FaceVoiceDriver:
@@ -24,38 +24,38 @@ class FaceVoiceDriver:
     def __init__(self, face: FaceDriver, voice: VoiceDriver) -> None:
         self._face = face
         self._voice = voice
-        self._seen_ns: int | None = None  # when a frame last came
-        self._spoken: Keypoints | None = None
+        self._last_frame_ns: int | None = None  # when a frame last came
+        self._voice_motion: Keypoints | None = None
 
     @property
     def motion_set(self) -> str:
         """The face mesh with irises."""
         return self._face.motion_set
 
-    def spoken_now(self) -> Keypoints | None:
+    def latest_voice_motion(self) -> Keypoints | None:
         """What the voice alone makes of the newest inputs, in the avatar's own points; None before any came.
 
         May be asked from any thread.
         """
-        return self._spoken
+        return self._voice_motion
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The face at ``inputs.frame``; confidence 0 when there is none in it, or when no frame came for a while."""
-        self._spoken = self._voice.estimate(inputs)
+        self._voice_motion = self._voice.estimate(inputs)
         motion = self._face.estimate(inputs)
         if inputs.frame is not None:
-            self._seen_ns = inputs.now_ns
+            self._last_frame_ns = inputs.now_ns
             return motion
-        if self._seen_ns is not None and inputs.now_ns - self._seen_ns <= _PATIENCE_NS:
+        if self._last_frame_ns is not None and inputs.now_ns - self._last_frame_ns <= _CAMERA_TIMEOUT_NS:
             return replace(motion, captured_ns=max(motion.captured_ns, inputs.now_ns))
         # what is shown is the voice now, so the time is that of the sound
-        return replace(motion, confidence=np.zeros(1, np.float32), captured_ns=self._spoken.captured_ns)
+        return replace(motion, confidence=np.zeros(1, np.float32), captured_ns=self._voice_motion.captured_ns)
 
     def reset(self) -> None:
         """Forget whom it followed and what it heard."""
         self._face.reset()
         self._voice.reset()
-        self._seen_ns, self._spoken = None, None
+        self._last_frame_ns, self._voice_motion = None, None
 
     def close(self) -> None:
         """Free the tracker."""

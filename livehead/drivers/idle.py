@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
 
@@ -26,7 +26,7 @@ class IdleDriver:
         """The avatar's own set."""
         return self._source.set
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The avatar at ``inputs.now_ns``; the first call is its time 0."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns

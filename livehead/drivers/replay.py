@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.keypoints import Array, Keypoints
 
 
@@ -16,7 +16,7 @@ class ReplayDriver:
     def __init__(self, motion: Sequence[Keypoints]) -> None:
         """``motion``: not empty, in the order of time (``livehead.motion.recording.load_motion``)."""
         self.motion = motion
-        self._times = [each.captured_ns for each in motion]
+        self._times_ns = [each.captured_ns for each in motion]
         self._start_ns: int | None = None
 
     @property
@@ -24,23 +24,23 @@ class ReplayDriver:
         """The set that was recorded."""
         return self.motion[0].set
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The recorded motion at ``inputs.now_ns``; the first call is its beginning."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
-        return replace(self._at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
+        return replace(self._interpolate_at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
 
     def reset(self) -> None:
         """Start over."""
         self._start_ns = None
 
-    def _at(self, since_ns: int) -> Keypoints:
-        length = self._times[-1] - self._times[0]
+    def _interpolate_at(self, since_ns: int) -> Keypoints:
+        length = self._times_ns[-1] - self._times_ns[0]
         there = since_ns % (2 * length) if length else 0
-        there = self._times[0] + min(there, 2 * length - there)
-        after = bisect_right(self._times, there)
-        if after == len(self._times):
+        there = self._times_ns[0] + min(there, 2 * length - there)
+        after = bisect_right(self._times_ns, there)
+        if after == len(self._times_ns):
             return self.motion[-1]
         start, end = self.motion[after - 1], self.motion[after]
         if not (start.seen and end.seen):
@@ -49,11 +49,11 @@ class ReplayDriver:
         return replace(
             start,
             value=start.value + (end.value - start.value) * share,
-            depth=_between(start.depth, end.depth, share),
-            jacobian=_between(start.jacobian, end.jacobian, share),
-            torso=_between(start.torso, end.torso, share),
+            depth=_lerp_optional(start.depth, end.depth, share),
+            jacobian=_lerp_optional(start.jacobian, end.jacobian, share),
+            torso=_lerp_optional(start.torso, end.torso, share),
         )
 
 
-def _between(start: Array | None, end: Array | None, share: float) -> Array | None:
+def _lerp_optional(start: Array | None, end: Array | None, share: float) -> Array | None:
     return start if start is None or end is None else start + (end - start) * share

@@ -7,14 +7,14 @@ from fractions import Fraction
 import numpy as np
 
 from livehead.frames import Image
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.udp import UDP, UltraDensePose
 from livehead.perception.cutout import SIDE, Window, fitted, premultiplied, window_about
 from livehead.perception.udp import UdpSequence
 from livehead.perception.udp_detector import UdpDetector
 
 
-class UdpSequenceDriver:
+class DensePoseSequenceDriver:
     """Plays ``sequence`` at ``fps``, from the first call's time on; after the last pose it begins again."""
 
     def __init__(self, sequence: UdpSequence, fps: float) -> None:
@@ -27,7 +27,7 @@ class UdpSequenceDriver:
         """``udp``."""
         return UDP
 
-    def estimate(self, inputs: Inputs) -> UltraDensePose:
+    def estimate(self, inputs: DriverInputs) -> UltraDensePose:
         """The pose at ``inputs.now_ns``. Raises: CaptureError when its file cannot be read any more."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
@@ -41,7 +41,7 @@ class UdpSequenceDriver:
         self._start_ns = None
 
 
-class UdpPictureDriver:
+class DensePoseImageDriver:
     """Reads poses off pictures of a character, which are looked at through ``window`` (all of them, if None)."""
 
     def __init__(self, detector: UdpDetector, window: Window | None = None) -> None:
@@ -54,12 +54,12 @@ class UdpPictureDriver:
         """``udp``."""
         return UDP
 
-    def estimate(self, inputs: Inputs) -> UltraDensePose:
+    def estimate(self, inputs: DriverInputs) -> UltraDensePose:
         """The pose in ``inputs.frame``; the last one where there is none."""
         if inputs.frame is None:
             return self._last
         picture = inputs.frame.image
-        framed = self._framed(premultiplied(picture) if picture.shape[2] == 4 else picture)
+        framed = self._crop_to_detector(premultiplied(picture) if picture.shape[2] == 4 else picture)
         self._last = UltraDensePose(self._detector.detect([framed])[0], inputs.frame.captured_ns)
         return self._last
 
@@ -67,7 +67,7 @@ class UdpPictureDriver:
         """Forget the last pose."""
         self._last = UltraDensePose(np.zeros((SIDE, SIDE, 4), np.float32), 0)
 
-    def _framed(self, picture: Image) -> Image:
+    def _crop_to_detector(self, picture: Image) -> Image:
         height, width = picture.shape[:2]
         window = self._window or window_about((0, 0, width, height))
         return fitted(np.asarray(window.cut(picture), np.uint8), SIDE)

@@ -6,7 +6,7 @@ import numpy as np
 
 from livehead.clock import NS
 from livehead.frames import AudioFrame, Samples
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.models.voice.build import VoiceModel
 from livehead.models.voice.logmel import RATE
 from livehead.models.voice.network import LOOK_AHEAD_S
@@ -17,9 +17,9 @@ from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.performance import Puppet
 from livehead.motion.speech import SpeechFace
 
-_EASE_S = 0.05  # over a seam in the sound
-_LONGEST_SILENCE_S = 1.0  # more of it changes nothing
-_LIVELINESS = 1.4  # who speaks sways more than who waits
+_SEAM_EASE_S = 0.05  # over a seam in the sound
+_MAX_SILENCE_S = 1.0  # more of it changes nothing
+_SPEAKING_SWAY_GAIN = 1.4  # who speaks sways more than who waits
 
 
 class VoiceDriver:
@@ -33,11 +33,11 @@ class VoiceDriver:
     def __init__(self, source: Keypoints, model: VoiceModel, activity: Activity | None = None, seed: int = 0) -> None:
         """``source``: the avatar's own motion, ``mesh478`` with depth. ``activity`` tells speech from noise."""
         self._source = source
-        self._puppet = Puppet(source)
-        self._face = SpeechFace(source.points3d()[0], model.basis)
-        self._idle = IdlePose(seed, _LIVELINESS)
+        self._face_rig = Puppet(source)
+        self._speech_face = SpeechFace(source.points3d()[0], model.basis)
+        self._idle = IdlePose(seed, _SPEAKING_SWAY_GAIN)
         self._stream = VoiceStream(model.network, activity)
-        self._nothing = np.zeros(model.network.outputs, np.float32)
+        self._neutral_mouth = np.zeros(model.network.outputs, np.float32)
         self.reset()
 
     @property
@@ -48,55 +48,55 @@ class VoiceDriver:
     def reset(self) -> None:
         """Forget what was heard, and start over from time 0."""
         self._stream.reset()
-        self._next: int | None = None  # pts of the first sample that was not heard yet; None after silence
+        self._next_pts: int | None = None  # pts of the first sample that was not heard yet; None after silence
         self._start_ns: int | None = None
         self._heard_ns = 0
-        self._mouth: Array = self._nothing
-        self._seam: Array = self._nothing
+        self._mouth: Array = self._neutral_mouth
+        self._seam_offset: Array = self._neutral_mouth
         self._seam_ns = -NS
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The avatar as it speaks the sound of ``inputs``, which may have no frame."""
         if inputs.audio is None:
-            self._fall_silent(inputs.now_ns)
+            self._process_silence(inputs.now_ns)
         else:
-            self._listen(inputs.audio)
+            self._process_audio(inputs.audio)
         shown_ns = self._heard_ns - round(LOOK_AHEAD_S * NS)
         if self._start_ns is None:
             self._start_ns = shown_ns
         since_ns = max(shown_ns - self._start_ns, 0)
-        left = np.float32(1 - smoothstep((self._heard_ns - self._seam_ns) / NS / _EASE_S))
-        mouth = self._mouth + left * self._seam
-        return self._puppet(self._idle.at(since_ns / NS), shown_ns, self._face.shape(mouth))
+        left = np.float32(1 - smoothstep((self._heard_ns - self._seam_ns) / NS / _SEAM_EASE_S))
+        mouth = self._mouth + left * self._seam_offset
+        return self._face_rig(self._idle.at(since_ns / NS), shown_ns, self._speech_face.shape(mouth))
 
-    def _listen(self, audio: AudioFrame) -> None:
+    def _process_audio(self, audio: AudioFrame) -> None:
         """Hear what is new in ``audio``."""
         end = audio.pts + audio.samples.shape[1]
         samples = audio.samples[0]
-        if self._next is not None and audio.pts <= self._next <= end:
-            samples = samples[self._next - audio.pts :]
+        if self._next_pts is not None and audio.pts <= self._next_pts <= end:
+            samples = samples[self._next_pts - audio.pts :]
         else:
-            self._begin_anew()
-        self._next = end
+            self._start_new_segment()
+        self._next_pts = end
         self._heard_ns = audio.captured_ns + audio.samples.shape[1] * NS // RATE
-        self._hear(samples)
+        self._predict_mouth(samples)
         # Eased from here on: the whole second before it may just have been heard at once.
         if self._seam_ns < 0:
-            self._seam_ns, self._seam = self._heard_ns, self._seam - self._mouth
+            self._seam_ns, self._seam_offset = self._heard_ns, self._seam_offset - self._mouth
 
-    def _fall_silent(self, now_ns: int) -> None:
+    def _process_silence(self, now_ns: int) -> None:
         """Hear silence for as long as nothing was heard."""
-        seconds = min(max((now_ns - self._heard_ns) / NS, 0.0), _LONGEST_SILENCE_S)
-        self._next = None
+        seconds = min(max((now_ns - self._heard_ns) / NS, 0.0), _MAX_SILENCE_S)
+        self._next_pts = None
         self._heard_ns = max(now_ns, self._heard_ns)
-        self._hear(np.zeros(round(seconds * RATE / STEP_SAMPLES) * STEP_SAMPLES, np.float32))
+        self._predict_mouth(np.zeros(round(seconds * RATE / STEP_SAMPLES) * STEP_SAMPLES, np.float32))
 
-    def _begin_anew(self) -> None:
+    def _start_new_segment(self) -> None:
         """Another stretch of sound: nothing of the old one shall be heard in it, but the mouth must not jump."""
         self._stream.reset()
-        self._seam, self._seam_ns = self._mouth, -NS
+        self._seam_offset, self._seam_ns = self._mouth, -NS
 
-    def _hear(self, samples: Samples) -> None:
+    def _predict_mouth(self, samples: Samples) -> None:
         found = self._stream.hear(samples).coefficients
         if len(found):
             self._mouth = found[-1]

@@ -15,19 +15,26 @@ import numpy as np
 
 from livehead.clock import NS
 from livehead.errors import DeviceError
-from livehead.metrics.latency import Jumps, Seen, plan_jumps, see_jumps, shares, waits_ms
-from livehead.metrics.receiver import Receiver
+from livehead.metrics.latency import (
+    JumpSchedule,
+    DetectedJumps,
+    plan_jumps,
+    detect_jumps,
+    latency_shares,
+    exposure_waits_ms,
+)
+from livehead.metrics.receiver import VirtualCameraProbe
 from livehead.metrics.report import Json
-from livehead.stats import Stats, peak_mb, summary
+from livehead.stats import StatsCollector, peak_memory_mb, summarize_ms
 
 _STATM = Path("/proc/self/statm")
-_DELAY = "capture_to_sink"
-_WAY = ("wait_estimate", "estimate", "wait_draw", "draw", "send")
+_LATENCY_STAGE = "capture_to_sink"
+_FRAME_STAGES = ("wait_estimate", "estimate", "wait_draw", "draw", "send")
 """The pipeline's stages in the order in which a frame passes them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Played:
+class PipelineRun:
     """What the roof tells of a run that has ended.
 
     ``camera_start_ns``: moment 0 of the scene on the monotonic clock. ``skipped``: exposures for which nobody came.
@@ -35,11 +42,11 @@ class Played:
     """
 
     camera_start_ns: int
-    skipped: int
-    stats: Stats
+    missed_exposures: int
+    stats: StatsCollector
 
 
-Play: TypeAlias = Callable[[Jumps, Receiver], Awaitable[Played]]
+RunPipeline: TypeAlias = Callable[[JumpSchedule, VirtualCameraProbe], Awaitable[PipelineRun]]
 """Runs the pipeline, composed at the roof, with a synthetic camera whose scene are the jumps, into a virtual camera
 behind which the receiver is registered (or into a ``ReceiverSink``), until the scene is over."""
 
@@ -53,7 +60,13 @@ class PipelineFigures:
 
 
 async def bench_pipeline(
-    play: Play, *, shots: int, fps: float = 30.0, jumps: int = 120, start_s: float | None = None, seed: int = 0
+    run_pipeline: RunPipeline,
+    *,
+    shots: int,
+    fps: float = 30.0,
+    jumps: int = 120,
+    start_s: float | None = None,
+    seed: int = 0,
 ) -> PipelineFigures:
     """Play ``jumps`` sudden motions (about 0.75 s each) and measure everything on the way.
 
@@ -63,24 +76,25 @@ async def bench_pipeline(
     Raises: DeviceError when the jumps do not arrive; what ``play`` raises.
     """
     plan = plan_jumps(jumps, fps, shots, seed)
-    receiver = Receiver()
+    receiver = VirtualCameraProbe()
     cpu = time.process_time()
-    played, memory = await _while_watching_memory(play(plan, receiver))
-    cpu, peak = time.process_time() - cpu, peak_mb()  # before the analysis, which needs both itself
-    received = receiver.received
-    if len(received.at_ns) < 2:
+    played, memory = await _sample_memory_during(run_pipeline(plan, receiver))
+    cpu, peak = time.process_time() - cpu, peak_memory_mb()  # before the analysis, which needs both itself
+    received = receiver.received_frames
+    if len(received.received_ns) < 2:
         raise DeviceError("no picture came out of the pipeline", "run with --debug to see why")
-    seen = see_jumps(received, plan, played.camera_start_ns)
-    seconds = float(received.at_ns[-1] - received.at_ns[0]) / NS
+    seen = detect_jumps(received, plan, played.camera_start_ns)
+    seconds = float(received.received_ns[-1] - received.received_ns[0]) / NS
     results: dict[str, Json] = {
-        "motion_to_photon": summary(seen.latency_ms),
+        "motion_to_photon": summarize_ms(seen.latency_ms),
         "missed": seen.missed,
-        "shares": _shares(seen, plan, played.stats),
-        "stages": played.stats.stages(),
-        "fps": round((len(received.at_ns) - 1) / seconds, 3),
+        "shares": _median_shares(seen, plan, played.stats),
+        "stages": played.stats.summarize_stages(),
+        "fps": round((len(received.received_ns) - 1) / seconds, 3),
         "late_share": round(late_share(played.stats, fps), 5),
-        "dropped": played.skipped + sum(n for name, n in played.stats.counts().items() if name.endswith(".dropped")),
-        "cpu_s_per_frame": round(cpu / len(received.at_ns), 5),
+        "dropped": played.missed_exposures
+        + sum(n for name, n in played.stats.read_counters().items() if name.endswith(".dropped")),
+        "cpu_s_per_frame": round(cpu / len(received.received_ns), 5),
         "peak_mb": round(peak, 1),
         "resident_mb": memory,
         "start_s": start_s,
@@ -88,28 +102,28 @@ async def bench_pipeline(
     return PipelineFigures(results, seen.latency_ms)
 
 
-def late_share(stats: Stats, fps: float) -> float:
+def late_share(stats: StatsCollector, fps: float) -> float:
     """Share of frames sent more than one frame period after their slot.
 
     The slots follow the camera's exposures by the pipeline's median delay, as a viewer's clock would settle.
     """
-    delays = np.array(stats.recent(_DELAY, sys.maxsize))
+    delays = np.array(stats.recent_timings(_LATENCY_STAGE, sys.maxsize))
     return float((delays > np.median(delays) + 1000 / fps).mean()) if len(delays) else 0.0
 
 
-async def _while_watching_memory(run: Awaitable[Played]) -> tuple[Played, dict[str, float] | None]:
+async def _sample_memory_during(run: Awaitable[PipelineRun]) -> tuple[PipelineRun, dict[str, float] | None]:
     """Await ``run``; beside its result the median memory in the first and the last third of it, to see that it is flat.
 
     In MB (10^6 bytes), looked at once a second; None where the system has no /proc or the run is too short.
     """
     samples: list[float] = []
 
-    async def watch() -> None:
+    async def sample_memory() -> None:
         while (held := _resident_mb()) is not None:
             samples.append(held)
             await asyncio.sleep(1)
 
-    watching = asyncio.create_task(watch())
+    watching = asyncio.create_task(sample_memory())
     try:
         played = await run
     finally:
@@ -130,10 +144,12 @@ def _resident_mb() -> float | None:
     return pages * mmap.PAGESIZE / 1e6
 
 
-def _shares(seen: Seen, plan: Jumps, stats: Stats) -> dict[str, float]:
+def _median_shares(seen: DetectedJumps, plan: JumpSchedule, stats: StatsCollector) -> dict[str, float]:
     """Where the median goes, from the medians of the steps."""
-    medians = {name: figures["median"] for name, figures in stats.stages().items()}
-    stages = {name: medians[name] for name in _WAY if name in medians}
+    medians = {name: figures["median"] for name, figures in stats.summarize_stages().items()}
+    stages = {name: medians[name] for name in _FRAME_STAGES if name in medians}
     whole = float(np.median(seen.latency_ms))
-    parts = shares(whole, float(np.median(waits_ms(plan))), medians.get(_DELAY, sum(stages.values())), stages)
+    parts = latency_shares(
+        whole, float(np.median(exposure_waits_ms(plan))), medians.get(_LATENCY_STAGE, sum(stages.values())), stages
+    )
     return {name: round(share, 4) for name, share in parts.items()}

@@ -21,19 +21,19 @@ from livehead.models.openpose.planes import Array
 from livehead.models.openpose.skeletons import BODY_25
 from livehead.models.openpose.targets import target_maps
 from livehead.models.quantize import Ranges
-from livehead.stats import summary
+from livehead.stats import summarize_ms
 
-SIZE = (656, 368)
+INPUT_SIZE = (656, 368)
 """Of the input whose maps are decoded: a wide picture's, by default."""
 
-PEOPLE = (1, 2, 5, 10, 15, 20)
-FEW, MANY = 5, 20
+PEOPLE_COUNTS = (1, 2, 5, 10, 15, 20)
+FEW_PEOPLE, MANY_PEOPLE = 5, 20
 
-_TALL, _WIDE = 168, 62  # pixels of a drawn person's place
-_NOISE = 0.01  # of the drawn maps, standard deviation
+_PERSON_HEIGHT, _PERSON_WIDTH = 168, 62  # pixels of a drawn person's place
+_NOISE_STD = 0.01  # of the drawn maps, standard deviation
 
 # a standing person by BODY_25's parts, across and down, in shares of its place
-_STANDING = (
+_STANDING_POSE = (
     *((0.5, 0.06), (0.5, 0.17), (0.36, 0.18), (0.24, 0.32), (0.2, 0.46), (0.64, 0.18), (0.76, 0.32), (0.8, 0.46)),
     *((0.5, 0.5), (0.41, 0.5), (0.39, 0.72), (0.38, 0.92), (0.59, 0.5), (0.61, 0.72), (0.62, 0.92)),
     *((0.46, 0.04), (0.54, 0.04), (0.41, 0.05), (0.59, 0.05)),
@@ -41,23 +41,23 @@ _STANDING = (
 )
 
 
-def drawn_people(count: int, seed: int = 0) -> Array:
+def synthesize_people(count: int, seed: int = 0) -> Array:
     """[count, 25, 3]: standing people of one size, side by side in two rows, each a little different."""
     chance = np.random.default_rng(seed)
-    columns = SIZE[0] // _WIDE
+    columns = INPUT_SIZE[0] // _PERSON_WIDTH
     places = np.arange(2 * columns)[:count]
-    shape = np.array(_STANDING, np.float32) + chance.normal(0, 0.012, (count, len(_STANDING), 2))
-    points = shape * (_WIDE, _TALL)
-    points[..., 0] += (places % columns)[:, None] * _WIDE + 4
-    points[..., 1] += (places // columns)[:, None] * (SIZE[1] // 2) + 6
+    shape = np.array(_STANDING_POSE, np.float32) + chance.normal(0, 0.012, (count, len(_STANDING_POSE), 2))
+    points = shape * (_PERSON_WIDTH, _PERSON_HEIGHT)
+    points[..., 0] += (places % columns)[:, None] * _PERSON_WIDTH + 4
+    points[..., 1] += (places // columns)[:, None] * (INPUT_SIZE[1] // 2) + 6
     people: Array = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2).astype(np.float32)
     return people
 
 
-def drawn_maps(count: int, seed: int = 0) -> Array:
+def synthesize_maps(count: int, seed: int = 0) -> Array:
     """The maps [78, 46, 82] that a network should give for ``drawn_people``, with a little noise."""
-    maps = target_maps(drawn_people(count, seed), BODY_25, SIZE)
-    noisy: Array = (maps + np.random.default_rng(seed).normal(0, _NOISE, maps.shape)).astype(np.float32)
+    maps = target_maps(synthesize_people(count, seed), BODY_25, INPUT_SIZE)
+    noisy: Array = (maps + np.random.default_rng(seed).normal(0, _NOISE_STD, maps.shape)).astype(np.float32)
     return noisy
 
 
@@ -81,11 +81,11 @@ def bench_network(
         span = float(plain.abs().max())
         errors[name] = {"largest": float(difference.max()) / span, "mean": float(difference.mean()) / span}
         runs[name] = partial(ready, x)
-    times = _in_turns(runs, rounds)
+    times = _time_round_robin(runs, rounds)
     plain_ms = times.pop("plain")
     return {
-        "frames": {name: summary(samples) for name, samples in times.items()},
-        "frame_fp32_uncached": summary(plain_ms),
+        "frames": {name: summarize_ms(samples) for name, samples in times.items()},
+        "frame_fp32_uncached": summarize_ms(plain_ms),
         "speedup": {name: round(float(np.median(plain_ms) / np.median(ms)), 3) for name, ms in times.items()},
         "map_error": errors,
         "gflops": gflops,
@@ -96,30 +96,30 @@ def bench_network(
 def bench_decoder(rounds: int) -> tuple[dict[str, Json], dict[str, Json]]:
     """``decoder`` for ``FEW`` people, the plain way beside it, and ``decoder_by_people``; on one core."""
     decoder = Decoder(BODY_25)
-    maps = {count: drawn_maps(count) for count in PEOPLE}
+    maps = {count: synthesize_maps(count) for count in PEOPLE_COUNTS}
     runs: dict[str, Callable[[], object]] = {}
     for count, each in maps.items():
         found = len(decoder.decode(each).score)
         if found != count:
             raise AssertionError(f"the decoder found {found} of {count} drawn people")
         runs[str(count)] = partial(decoder.decode, each)
-    runs["plain"] = partial(decoder.decode_plainly, maps[FEW])
-    with one_core():
-        times = _in_turns(runs, rounds)
+    runs["plain"] = partial(decoder.decode_plainly, maps[FEW_PEOPLE])
+    with pin_to_one_core():
+        times = _time_round_robin(runs, rounds)
     plain = times.pop("plain")
-    many_to_few = float(np.median(times[str(MANY)]) / np.median(times[str(FEW)]))
+    many_to_few = float(np.median(times[str(MANY_PEOPLE)]) / np.median(times[str(FEW_PEOPLE)]))
     results: dict[str, Json] = {
-        **summary(times[str(FEW)]),
-        "plain": summary(plain),
-        "people": FEW,
-        "input": list(SIZE),
-        f"ratio_{MANY}_to_{FEW}": round(many_to_few, 3),
+        **summarize_ms(times[str(FEW_PEOPLE)]),
+        "plain": summarize_ms(plain),
+        "people": FEW_PEOPLE,
+        "input": list(INPUT_SIZE),
+        f"ratio_{MANY_PEOPLE}_to_{FEW_PEOPLE}": round(many_to_few, 3),
     }
-    return results, {name: summary(samples) for name, samples in times.items()}
+    return results, {name: summarize_ms(samples) for name, samples in times.items()}
 
 
 @contextmanager
-def one_core() -> Iterator[None]:
+def pin_to_one_core() -> Iterator[None]:
     """This process, with all of its threads to come, on one core, where the system lets it be bound."""
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -137,7 +137,7 @@ def one_core() -> Iterator[None]:
                 os.sched_setaffinity(thread, cores)
 
 
-def time_frames(
+def time_paced_frames(
     estimate: Callable[[int], object], frames: int, fps: float, sleep: Callable[[float], None]
 ) -> list[float]:
     """Milliseconds of each call of ``estimate`` (with the frame's number), called ``fps`` times a second at most."""
@@ -153,7 +153,7 @@ def time_frames(
 
 
 @torch.inference_mode()
-def _in_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def _time_round_robin(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each of ``runs``, one after the other in every round, so that a busy machine is busy for all."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():

@@ -20,18 +20,18 @@ _PITCH_HZ = 125.0
 _GLIDE = 0.15  # rise and fall of the pitch over a burst
 _FORMANTS = ((730.0, 90.0), (1090.0, 110.0), (2440.0, 160.0))  # Hz, and their widths
 _BURST_S, _PAUSE_S = (0.18, 0.45), (0.35, 0.75)
-_EDGE_S = 0.015
+_FADE_S = 0.015
 _PEAK = 0.6
 
 
-def vowel_bursts(seconds: float, seed: int = 0) -> Signal:
+def synthesize_vowel_bursts(seconds: float, seed: int = 0) -> Signal:
     """float32 [N] at ``RATE``: bursts and pauses, ``seconds`` long; silence at both ends."""
     chance = random.Random(seed)
     sound = np.zeros(round(seconds * RATE), np.float32)
     at_s = chance.uniform(*_PAUSE_S)
     while at_s + _BURST_S[1] + _PAUSE_S[0] < seconds:
         length_s = chance.uniform(*_BURST_S)
-        burst = _vowel(length_s, _PITCH_HZ * chance.uniform(0.85, 1.2))
+        burst = _synthesize_vowel(length_s, _PITCH_HZ * chance.uniform(0.85, 1.2))
         start = round(at_s * RATE)
         sound[start : start + len(burst)] = burst
         at_s += length_s + chance.uniform(*_PAUSE_S)
@@ -47,7 +47,7 @@ def write_wav(path: Path, sound: Signal, rate: int = RATE) -> None:
         file.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
 
 
-def _vowel(seconds: float, pitch_hz: float) -> Signal:
+def _synthesize_vowel(seconds: float, pitch_hz: float) -> Signal:
     t = np.arange(round(seconds * RATE)) / RATE
     pitch = pitch_hz * (1 + _GLIDE * np.sin(np.pi * t / seconds))
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
@@ -56,5 +56,5 @@ def _vowel(seconds: float, pitch_hz: float) -> Signal:
         hz = number * pitch_hz
         weight = sum(1 / (1 + ((hz - centre) / width) ** 2) for centre, width in _FORMANTS) + 0.02
         sound += weight / number * np.sin(number * phase)
-    edge = np.minimum(1, np.minimum(t, seconds - t) / _EDGE_S)
+    edge = np.minimum(1, np.minimum(t, seconds - t) / _FADE_S)
     return np.asarray(_PEAK * sound / np.abs(sound).max() * edge, np.float32)

@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from livehead.errors import DeviceError
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -43,15 +43,15 @@ _FLAGS = (
     # a page served to this machine alone: its candidates are loopback's, which Chromium leaves out otherwise
     "--allow-loopback-in-peer-connection",
 )
-_START_S, _CALL_S = 20.0, 30.0
+_START_TIMEOUT_S, _CALL_TIMEOUT_S = 20.0, 30.0
 
 
 def find_chromium() -> str | None:
     """Path of a Chromium or Chrome, or None."""
-    return next(filter(None, map(shutil.which, _NAMES)), None)
+    return next(filter(None, map(shutil.which, _EXECUTABLES)), None)
 
 
-def fake_devices(picture: Path | None = None, sound: Path | None = None, *, allowed: bool = True) -> list[str]:
+def fake_device_flags(picture: Path | None = None, sound: Path | None = None, *, allowed: bool = True) -> list[str]:
     """Flags for a camera that plays ``picture`` (``.mjpeg`` or ``.y4m``) and a microphone that plays ``sound``.
 
     ``allowed``: whether the person lets pages use them.
@@ -65,21 +65,21 @@ def fake_devices(picture: Path | None = None, sound: Path | None = None, *, allo
     return flags
 
 
-class Tab:
+class BrowserTab:
     """One page."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
-        self._number = 0
+        self._message_id = 0
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
         """One command of the protocol. Raises: DeviceError."""
-        self._number += 1
+        self._message_id += 1
         try:
-            self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+            self._socket.send(json.dumps({"id": self._message_id, "method": method, "params": parameters}))
             while True:
-                answer = json.loads(self._socket.recv(timeout=_CALL_S))
-                if answer.get("id") == self._number:
+                answer = json.loads(self._socket.recv(timeout=_CALL_TIMEOUT_S))
+                if answer.get("id") == self._message_id:
                     break
         except (WebSocketException, TimeoutError, OSError) as error:
             raise DeviceError(f"Chromium does not answer {method} ({error})") from error
@@ -97,7 +97,7 @@ class Tab:
             raise DeviceError(f"the page failed: {told}")
         return answer["result"].get("value")
 
-    def until(self, script: str, timeout_s: float = 15.0) -> Any:
+    def wait_until(self, script: str, timeout_s: float = 15.0) -> Any:
         """Wait until ``script`` gives something true, and give it. Raises: DeviceError."""
         deadline = time.monotonic() + timeout_s
         while not (value := self.evaluate(script)):
@@ -106,7 +106,7 @@ class Tab:
             time.sleep(0.05)
         return value
 
-    def picture(self) -> bytes:
+    def take_screenshot(self) -> bytes:
         """The page as PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
@@ -114,12 +114,12 @@ class Tab:
         """The window's inner size in CSS pixels."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
-    def prefer(self, scheme: str) -> None:
+    def emulate_color_scheme(self, scheme: str) -> None:
         """``dark`` or ``light``."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
 
-class Chromium:
+class HeadlessChromium:
     """``with`` it; its profile is thrown away afterwards.
 
     Raises: DeviceError when there is none or it does not start.
@@ -134,7 +134,7 @@ class Chromium:
         self._stack = ExitStack()
         self._port = 0
 
-    def __enter__(self) -> Chromium:
+    def __enter__(self) -> HeadlessChromium:
         path = find_chromium()
         if path is None:
             raise DeviceError(
@@ -147,8 +147,8 @@ class Chromium:
             log = stack.enter_context(Path(profile, "log").open("wb"))
             command = [path, *_FLAGS, *self._flags, f"--user-data-dir={profile}", "about:blank"]
             browser = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-            stack.callback(_end, browser)
-            self._port = _debug_port(browser, Path(profile, "DevToolsActivePort"))
+            stack.callback(_terminate_process, browser)
+            self._port = _wait_for_debug_port(browser, Path(profile, "DevToolsActivePort"))
             self._stack = stack.pop_all()
         return self
 
@@ -157,37 +157,37 @@ class Chromium:
     ) -> None:
         self._stack.close()
 
-    def open(self, url: str, *, policy: bool = True) -> Tab:
+    def open_tab(self, url: str, *, policy: bool = True) -> BrowserTab:
         """A new page at ``url``. Without its ``policy`` (CSP), scripts of ours may start further ones."""
-        with connect(self._browser_socket(), max_size=None) as browser:
-            target = Tab(browser).call("Target.createTarget", url="about:blank")["targetId"]
+        with connect(self._browser_socket_url(), max_size=None) as browser:
+            target = BrowserTab(browser).call("Target.createTarget", url="about:blank")["targetId"]
         socket = connect(f"ws://127.0.0.1:{self._port}/devtools/page/{target}", max_size=None)
         self._stack.callback(socket.close)
-        tab = Tab(socket)
+        tab = BrowserTab(socket)
         tab.call("Page.enable")
         if not policy:
             tab.call("Page.setBypassCSP", enabled=True)
         tab.call("Page.navigate", url=url)
-        tab.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        tab.wait_until("document.readyState === 'complete' && location.href !== 'about:blank'")
         return tab
 
-    def _browser_socket(self) -> str:
-        with urlopen(f"http://127.0.0.1:{self._port}/json/version", timeout=_CALL_S) as answer:
+    def _browser_socket_url(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self._port}/json/version", timeout=_CALL_TIMEOUT_S) as answer:
             return str(json.load(answer)["webSocketDebuggerUrl"])
 
 
-def _debug_port(browser: subprocess.Popen[bytes], file: Path) -> int:
-    deadline = time.monotonic() + _START_S
+def _wait_for_debug_port(browser: subprocess.Popen[bytes], file: Path) -> int:
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         if browser.poll() is not None:
             raise DeviceError(f"Chromium ended at once with status {browser.returncode}")
         if file.is_file() and (lines := file.read_text(encoding="ascii").splitlines()):
             return int(lines[0])
         time.sleep(0.05)
-    raise DeviceError(f"Chromium did not start in {_START_S:.0f} s", "is the machine overloaded?")
+    raise DeviceError(f"Chromium did not start in {_START_TIMEOUT_S:.0f} s", "is the machine overloaded?")
 
 
-def _end(browser: subprocess.Popen[bytes]) -> None:
+def _terminate_process(browser: subprocess.Popen[bytes]) -> None:
     browser.terminate()
     try:
         browser.wait(10)

@@ -61,26 +61,26 @@ def read_frames(path: Path, wanted: Sequence[int], side: int) -> dict[int, Image
     wanted_set = set(wanted)
     last = max(wanted_set, default=-1)
     frames: dict[int, Image] = {}
-    for index, frame in enumerate(_decoded(path)):
+    for index, frame in enumerate(_decode_frames(path)):
         if index in wanted_set:
-            frames[index] = square(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
+            frames[index] = crop_square(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
         if index >= last:
             break
     return frames
 
 
-def read_whole(path: Path, every: int = 1) -> list[Image]:
+def read_all_frames(path: Path, every: int = 1) -> list[Image]:
     """Every ``every``-th frame of a clip from the first on, uint8 [H, W, 3] RGB as it is. Raises: CaptureError."""
-    frames = _decoded(path)
+    frames = _decode_frames(path)
     return [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for i, f in enumerate(frames) if i % every == 0]
 
 
 def count_frames(path: Path) -> int:
     """How many frames a clip really has: they are decoded, since a header may be wrong. Raises: CaptureError."""
-    return sum(1 for _ in _decoded(path))
+    return sum(1 for _ in _decode_frames(path))
 
 
-def _decoded(path: Path) -> Iterator[av.VideoFrame]:
+def _decode_frames(path: Path) -> Iterator[av.VideoFrame]:
     """The decoded frames of the first video stream, one after the other."""
     try:
         with av.open(str(path)) as container:
@@ -93,7 +93,7 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
         raise CaptureError(f"cannot read {path} ({error})", "is it a video file?", subject=str(path)) from error
 
 
-def square(image: Image, side: int) -> Image:
+def crop_square(image: Image, side: int) -> Image:
     """The square in the middle of ``image`` [H, W, 3], scaled to [side, side, 3]."""
     height, width = image.shape[:2]
     edge = min(height, width)

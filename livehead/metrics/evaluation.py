@@ -16,20 +16,27 @@ import numpy as np
 from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.frames import Image
 from livehead.metrics.clips import count_frames, driving_indices, read_frames
-from livehead.metrics.identity import SOMEBODY_ELSE, Embed, Looks, cosine, identity, looks_of
+from livehead.metrics.identity import (
+    OTHER_PERSON_IDENTITY,
+    EmbedFace,
+    FaceAppearance,
+    cosine_similarity,
+    identity_distance,
+    measure_appearance,
+)
 from livehead.metrics.image import box_l1, flicker, l1, psnr, sharpness, ssim
-from livehead.metrics.landmarks import FaceFinder, akd, face_box, find_mesh, mouth_box, pose_gap
-from livehead.metrics.lists import FramePair, Still
+from livehead.metrics.landmarks import FaceDetector, akd, face_box, find_mesh, mouth_box, pose_error_degrees
+from livehead.metrics.lists import FramePair, FrameRef
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.torso import TorsoTracker
 
-SIDE = 256
+FRAME_SIDE = 256
 METRICS = ("l1", "psnr", "ssim", "akd", "missed", "mouth_l1", "sharpness", "flicker", "identity")
 """Keys of every clip and mean. ``missed`` counts frames; ``identity`` is 0 for the same and 1 for another person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class EvaluationFrame:
     """One frame of a clip, uint8 [256, 256, 3] RGB, and the ``mesh478`` found in it (static mode).
 
     In clips the mesh comes with the torso, followed from the clip's first frame on.
@@ -39,51 +46,51 @@ class Shot:
     mesh: Keypoints
 
 
-Draw: TypeAlias = Callable[[Shot], Image]
+DrawFrame: TypeAlias = Callable[[EvaluationFrame], Image]
 """The avatar in the absolute motion of a driving shot: uint8 [256, 256, 3] RGB. Learned detectors look at the image."""
 
-Prepare: TypeAlias = Callable[[Shot], Draw]
+PrepareSource: TypeAlias = Callable[[EvaluationFrame], DrawFrame]
 """What a model makes of a source, once a clip."""
 
-EMBEDDED = "identity_cosine"
+IDENTITY_COSINE_KEY = "identity_cosine"
 """The key beside ``METRICS`` where a recognition network is given: 1 for the same person, 0 where no face is found."""
 
-POSE = "pose"
+POSE_KEY = "pose"
 """The key beside ``METRICS`` of ``evaluate_pairs``."""
 
-Figures: TypeAlias = dict[str, float]
+MetricValues: TypeAlias = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
     """Figures of one model: of each clip by its name, and their means. Each has all of ``METRICS``."""
 
-    mean: Figures
-    clips: dict[str, Figures]
+    mean: MetricValues
+    clips: dict[str, MetricValues]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Clip:
+class _EvaluationClip:
     """A clip read and seen once for all models."""
 
     name: str
-    source: Shot
-    looks: Looks
-    driving: list[Shot]
+    source: EvaluationFrame
+    appearance: FaceAppearance
+    driving: list[EvaluationFrame]
 
 
-def copy(source: Shot) -> Draw:
+def copy_baseline(source: EvaluationFrame) -> DrawFrame:
     """The baseline that never moves."""
     return lambda driving: source.image
 
 
-def evaluate(
+def evaluate_clips(
     clips: Sequence[Path],
-    models: Mapping[str, Prepare],
-    finder: FaceFinder,
+    models: Mapping[str, PrepareSource],
+    finder: FaceDetector,
     frames: int = 40,
     progress: Callable[[str], None] = lambda clip: None,
-    embed: Embed | None = None,
+    embed: EmbedFace | None = None,
 ) -> dict[str, ModelFigures]:
     """Run the protocol over ``clips`` for ``models`` (name to ``Prepare``; give ``copy`` and ``warp`` among them).
 
@@ -95,21 +102,21 @@ def evaluate(
     """
     if frames < 3:
         raise ConfigError(f"{frames} frames a clip are too few to judge", "ask for three or more")
-    clips_of: dict[str, dict[str, Figures]] = {name: {} for name in models}
+    clips_of: dict[str, dict[str, MetricValues]] = {name: {} for name in models}
     for path in clips:
-        clip = _read(path, finder, frames)
+        clip = _load_clip(path, finder, frames)
         for name, prepare in models.items():
-            clips_of[name][clip.name] = _measure(clip, prepare(clip.source), finder, embed)
+            clips_of[name][clip.name] = _measure_model(clip, prepare(clip.source), finder, embed)
         progress(clip.name)
-    return {name: ModelFigures(_mean(list(figures.values())), figures) for name, figures in clips_of.items()}
+    return {name: ModelFigures(_mean_over_clips(list(figures.values())), figures) for name, figures in clips_of.items()}
 
 
 def evaluate_pairs(
     pairs: Sequence[FramePair],
-    models: Mapping[str, Prepare],
-    finder: FaceFinder,
+    models: Mapping[str, PrepareSource],
+    finder: FaceDetector,
     progress: Callable[[str], None] = lambda pair: None,
-    embed: Embed | None = None,
+    embed: EmbedFace | None = None,
 ) -> dict[str, ModelFigures]:
     """As ``evaluate`` for single frames, absolute motion: figures of each pair by its name, and their means.
 
@@ -118,99 +125,108 @@ def evaluate_pairs(
 
     Raises: CaptureError for a frame that cannot be read; NoFaceError for one without a face.
     """
-    pairs_of: dict[str, dict[str, Figures]] = {name: {} for name in models}
+    pairs_of: dict[str, dict[str, MetricValues]] = {name: {} for name in models}
     for pair in pairs:
-        source, driving = (_seen(still, finder) for still in (pair.source, pair.driving))
-        clip = _Clip(pair.name, source, looks_of(source.image, source.mesh), [driving])
+        source, driving = (_load_frame(still, finder) for still in (pair.source, pair.driving))
+        clip = _EvaluationClip(pair.name, source, measure_appearance(source.image, source.mesh), [driving])
         for name, prepare in models.items():
-            pairs_of[name][pair.name] = _measure(clip, prepare(source), finder, embed, (*METRICS, POSE))
+            pairs_of[name][pair.name] = _measure_model(clip, prepare(source), finder, embed, (*METRICS, POSE_KEY))
         progress(pair.name)
-    return {name: ModelFigures(_mean(list(figures.values())), figures) for name, figures in pairs_of.items()}
+    return {name: ModelFigures(_mean_over_clips(list(figures.values())), figures) for name, figures in pairs_of.items()}
 
 
-def _seen(still: Still, finder: FaceFinder) -> Shot:
-    image = still.read(SIDE)
+def _load_frame(reference: FrameRef, finder: FaceDetector) -> EvaluationFrame:
+    image = reference.read(FRAME_SIDE)
     mesh = find_mesh(finder, image)
     if mesh is None:
-        raise NoFaceError(f"no face in {still.name}", "take it out of the list", subject=still.name)
-    return Shot(image, mesh)
+        raise NoFaceError(f"no face in {reference.name}", "take it out of the list", subject=reference.name)
+    return EvaluationFrame(image, mesh)
 
 
-def _read(path: Path, finder: FaceFinder, count: int) -> _Clip:
+def _load_clip(path: Path, finder: FaceDetector, count: int) -> _EvaluationClip:
     """Decode a clip's source and driving frames and find their faces. Driving frames with no face are passed over."""
     chosen = driving_indices(count_frames(path), count)
     if len(chosen) < 3:
         raise CaptureError(
             f"{path} is too short to evaluate", "leave out clips of fewer than four frames", subject=str(path)
         )
-    images = read_frames(path, [0, *chosen], SIDE)
-    shots: dict[int, Shot] = {}
+    images = read_frames(path, [0, *chosen], FRAME_SIDE)
+    shots: dict[int, EvaluationFrame] = {}
     torso = TorsoTracker()  # measured against the first frame, which is the source
     for index, image in sorted(images.items()):
         mesh = find_mesh(finder, image)
         if mesh is not None:
-            shots[index] = Shot(image, replace(mesh, torso=torso.follow(image, mesh)))
+            shots[index] = EvaluationFrame(image, replace(mesh, torso=torso.follow(image, mesh)))
     if 0 not in shots:
         raise NoFaceError(f"no face in the first frame of {path}", "leave the clip out of the list", subject=str(path))
     driving = [shots[index] for index in chosen if index in shots]
     if len(driving) < 3:
         raise NoFaceError(f"no face in the frames of {path}", "leave the clip out of the list", subject=str(path))
-    return _Clip(path.stem, shots[0], looks_of(shots[0].image, shots[0].mesh), driving)
+    return _EvaluationClip(path.stem, shots[0], measure_appearance(shots[0].image, shots[0].mesh), driving)
 
 
-def _measure(
-    clip: _Clip, draw: Draw, finder: FaceFinder, embed: Embed | None, wanted: Sequence[str] = METRICS
-) -> Figures:
+def _measure_model(
+    clip: _EvaluationClip,
+    draw: DrawFrame,
+    finder: FaceDetector,
+    embed: EmbedFace | None,
+    wanted: Sequence[str] = METRICS,
+) -> MetricValues:
     """One model on one clip."""
-    meshes = _Meshes(finder)
+    meshes = _MeshCache(finder)
     outputs = [draw(shot) for shot in clip.driving]
-    rows = [_compare(output, shot, clip.looks, meshes) for output, shot in zip(outputs, clip.driving, strict=True)]
+    rows = [
+        _compare_frame(output, shot, clip.appearance, meshes)
+        for output, shot in zip(outputs, clip.driving, strict=True)
+    ]
     if embed is not None:
         source = embed(clip.source.image, clip.source.mesh)
         for row, output in zip(rows, outputs, strict=True):
-            mesh = meshes.find(output)
-            row[EMBEDDED] = cosine(embed(output, mesh), source) if mesh is not None else 0.0
+            mesh = meshes.find_cached(output)
+            row[IDENTITY_COSINE_KEY] = cosine_similarity(embed(output, mesh), source) if mesh is not None else 0.0
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     figures["missed"] = sum(row["missed"] for row in rows)
     whole = len(outputs) > 2
     figures["flicker"] = flicker(outputs, [shot.image for shot in clip.driving]) if whole else float("nan")
-    return {name: figures[name] for name in (*wanted, EMBEDDED) if name in figures}
+    return {name: figures[name] for name in (*wanted, IDENTITY_COSINE_KEY) if name in figures}
 
 
-class _Meshes:
+class _MeshCache:
     """Looks for the face in each output once, also when a picture is given again (``copy`` gives its own every time).
 
     The outputs must live as long as this does: they are told apart by their identity.
     """
 
-    def __init__(self, finder: FaceFinder) -> None:
+    def __init__(self, finder: FaceDetector) -> None:
         self._finder = finder
         self._found: dict[int, Keypoints | None] = {}
 
-    def find(self, image: Image) -> Keypoints | None:
+    def find_cached(self, image: Image) -> Keypoints | None:
         if id(image) not in self._found:
             self._found[id(image)] = find_mesh(self._finder, image)
         return self._found[id(image)]
 
 
-def _compare(output: Image, truth: Shot, source: Looks, meshes: _Meshes) -> Figures:
+def _compare_frame(output: Image, truth: EvaluationFrame, source: FaceAppearance, meshes: _MeshCache) -> MetricValues:
     """All figures of one output but the flicker."""
-    mesh = meshes.find(output)
-    box = face_box(truth.mesh, SIDE, SIDE)
+    mesh = meshes.find_cached(output)
+    box = face_box(truth.mesh, FRAME_SIDE, FRAME_SIDE)
     return {
         "l1": l1(output, truth.image),
         "psnr": psnr(output, truth.image),
         "ssim": ssim(output, truth.image),
-        "akd": akd(mesh, truth.mesh, SIDE, SIDE),
+        "akd": akd(mesh, truth.mesh, FRAME_SIDE, FRAME_SIDE),
         "missed": 0.0 if mesh is not None else 1.0,
-        "mouth_l1": box_l1(output, truth.image, mouth_box(truth.mesh, SIDE, SIDE)),
+        "mouth_l1": box_l1(output, truth.image, mouth_box(truth.mesh, FRAME_SIDE, FRAME_SIDE)),
         "sharpness": sharpness(output, truth.image, box),
-        "identity": identity(looks_of(output, mesh), source) if mesh is not None else SOMEBODY_ELSE,
-        POSE: pose_gap(mesh, truth.mesh) if mesh is not None else float("nan"),
+        "identity": identity_distance(measure_appearance(output, mesh), source)
+        if mesh is not None
+        else OTHER_PERSON_IDENTITY,
+        POSE_KEY: pose_error_degrees(mesh, truth.mesh) if mesh is not None else float("nan"),
     }
 
 
-def _mean(clips: list[Figures]) -> Figures:
+def _mean_over_clips(clips: list[MetricValues]) -> MetricValues:
     """Means over clips."""
     return {name: _finite_mean([clip[name] for clip in clips]) for name in clips[0]}
 

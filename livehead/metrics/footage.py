@@ -10,7 +10,7 @@ import cv2
 from livehead.errors import DeviceError
 from livehead.frames import Image
 
-_QUALITY = 95
+_JPEG_QUALITY = 95
 
 
 def write_mjpeg(pictures: Iterable[Image], path: Path) -> int:
@@ -18,7 +18,7 @@ def write_mjpeg(pictures: Iterable[Image], path: Path) -> int:
     count = 0
     with path.open("wb") as file:
         for picture in pictures:
-            done, jpeg = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            done, jpeg = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
             if not done:
                 raise DeviceError(f"picture {count} cannot be written as JPEG")
             file.write(jpeg.tobytes())

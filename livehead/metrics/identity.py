@@ -15,18 +15,22 @@ import cv2
 import numpy as np
 
 from livehead.frames import Image
-from livehead.metrics.landmarks import pixels
+from livehead.metrics.landmarks import mesh_pixels
 from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.mesh import MESH
 
-Embed: TypeAlias = Callable[[Image, Keypoints], Array]
+EmbedFace: TypeAlias = Callable[[Image, Keypoints], Array]
 """A recognition network of the user's own: a picture (uint8 [H, W, 3] RGB) and the face in it to an embedding [D]."""
 
-SOMEBODY_ELSE = 1.0
+OTHER_PERSON_IDENTITY = 1.0
 """Identity given to an output in which no face is found."""
 
-_SKIN = ((50, 101, 118, 117, 123, 187, 205), (280, 330, 347, 346, 352, 411, 425), (109, 10, 338, 337, 151, 108))
+_SKIN_POLYGONS = (
+    (50, 101, 118, 117, 123, 187, 205),
+    (280, 330, 347, 346, 352, 411, 425),
+    (109, 10, 338, 337, 151, 108),
+)
 """Polygons of bare skin: both cheeks and the middle of the forehead."""
 _TEMPLES = (127, 356)
 _HAIR_FROM, _HAIR_TO, _HAIR_WIDTH = 0.10, 0.24, 0.5  # above the forehead in face heights; its width in face widths
@@ -38,41 +42,41 @@ _TYPICAL_HAIR = 21.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looks:
+class FaceAppearance:
     """What is compared of a picture: the mesh [478, 3] in units of the picture's square, and the median CIELAB colours
     [3] of skin and hair; None where they lie outside the picture."""
 
     mesh: Array
-    skin: Array | None
-    hair: Array | None
+    skin_lab: Array | None
+    hair_lab: Array | None
 
 
-def looks_of(image: Image, mesh: Keypoints) -> Looks:
+def measure_appearance(image: Image, mesh: Keypoints) -> FaceAppearance:
     """The looks of the face ``mesh`` in ``image``, uint8 [H, W, 3] RGB."""
     height, width = image.shape[:2]
-    points = pixels(mesh, width, height)
+    points = mesh_pixels(mesh, width, height)
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
-    skin = [points[list(polygon)] for polygon in _SKIN]
-    return Looks(
+    skin = [points[list(polygon)] for polygon in _SKIN_POLYGONS]
+    return FaceAppearance(
         mesh=mesh.points3d()[0],
-        skin=_median_colour(lab, skin),
-        hair=_median_colour(lab, [_hair_patch(points)]),
+        skin_lab=_median_colour(lab, skin),
+        hair_lab=_median_colour(lab, [_hair_patch(points)]),
     )
 
 
-def identity(output: Looks, source: Looks) -> float:
+def identity_distance(output: FaceAppearance, source: FaceAppearance) -> float:
     """Mean of the three distances; a colour that either picture does not show is left out."""
     terms = [shape_distance(output.mesh, source.mesh) / _TYPICAL_SHAPE]
     for ours, theirs, typical in (
-        (output.skin, source.skin, _TYPICAL_SKIN),
-        (output.hair, source.hair, _TYPICAL_HAIR),
+        (output.skin_lab, source.skin_lab, _TYPICAL_SKIN),
+        (output.hair_lab, source.hair_lab, _TYPICAL_HAIR),
     ):
         if ours is not None and theirs is not None:
             terms.append(float(np.linalg.norm(ours - theirs)) / typical)
     return float(np.mean(terms))
 
 
-def cosine(ours: Array, theirs: Array) -> float:
+def cosine_similarity(ours: Array, theirs: Array) -> float:
     """Of the angle between two embeddings [D] of a recognition network: 1 is the same person."""
     lengths = float(np.linalg.norm(ours)) * float(np.linalg.norm(theirs))
     return float(ours @ theirs) / max(lengths, 1e-12)

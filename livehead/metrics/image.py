@@ -11,10 +11,10 @@ import numpy.typing as npt
 from livehead.frames import Image
 from livehead.motion.keypoints import Array
 
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom in whole pixels, right and bottom excluded."""
 
-PSNR_OF_EQUALS = 100.0
+PSNR_OF_IDENTICAL = 100.0
 """Decibels given to a picture that equals the truth, so that means stay finite."""
 
 _WINDOW, _SIGMA = 11, 1.5
@@ -30,7 +30,7 @@ def l1(output: Image, truth: Image) -> float:
 def psnr(output: Image, truth: Image) -> float:
     """Decibels of the mean squared error, ``PSNR_OF_EQUALS`` where there is none."""
     error = cv2.norm(output, truth, cv2.NORM_L2SQR) / (output.size * 255**2)
-    return float(min(-10 * np.log10(error), PSNR_OF_EQUALS)) if error > 0 else PSNR_OF_EQUALS
+    return float(min(-10 * np.log10(error), PSNR_OF_IDENTICAL)) if error > 0 else PSNR_OF_IDENTICAL
 
 
 def ssim(output: Image, truth: Image) -> float:
@@ -38,7 +38,7 @@ def ssim(output: Image, truth: Image) -> float:
 
     As in the paper the mean is over the windows that lie inside the picture, which must be larger than 11 x 11.
     """
-    x, y = _unit(output), _unit(truth)
+    x, y = _to_unit_range(output), _to_unit_range(truth)
     mean_x, mean_y = _blur(x), _blur(y)
     xx, yy, xy = mean_x * mean_x, mean_y * mean_y, mean_x * mean_y
     covariance = _blur(x * y) - xy
@@ -48,7 +48,7 @@ def ssim(output: Image, truth: Image) -> float:
     return float(similarity[edge:-edge, edge:-edge].mean(dtype=np.float64))
 
 
-def sharpness(output: Image, truth: Image, box: Box) -> float:
+def sharpness(output: Image, truth: Image, box: PixelBox) -> float:
     """Gradient energy inside ``box`` over the truth's: below 1 is blurred, above 1 is ringing or noise."""
     return _gradient_energy(output, box) / max(_gradient_energy(truth, box), 1e-9)
 
@@ -64,16 +64,16 @@ def flicker(outputs: Sequence[Image], truths: Sequence[Image]) -> float:
     return _second_difference(outputs) / max(_second_difference(truths), 1e-9)
 
 
-def box_l1(output: Image, truth: Image, box: Box) -> float:
+def box_l1(output: Image, truth: Image, box: PixelBox) -> float:
     """``l1`` inside ``box``: of the mouth's box it is the ``mouth_l1`` of the evaluation."""
     left, top, right, bottom = box
     return l1(np.ascontiguousarray(output[top:bottom, left:right]), np.ascontiguousarray(truth[top:bottom, left:right]))
 
 
-def points_box(points: Array, width: int, height: int, enlarged: float = 1.0) -> Box:
+def bounding_box(points: Array, width: int, height: int, scale: float = 1.0) -> PixelBox:
     """The box around pixels [K, 2], ``enlarged`` about its centre, cut to the picture, at least one pixel large."""
     low, high = points.min(axis=0), points.max(axis=0) + 1
-    centre, half = (low + high) / 2, (high - low) / 2 * enlarged
+    centre, half = (low + high) / 2, (high - low) / 2 * scale
     left, top = np.clip(np.floor(centre - half), 0, (width - 1, height - 1)).astype(int)
     right, bottom = np.clip(np.ceil(centre + half), (left + 1, top + 1), (width, height)).astype(int)
     return int(left), int(top), int(right), int(bottom)
@@ -88,10 +88,10 @@ def _second_difference(frames: Sequence[Image]) -> float:
     return total / (len(frames) - 2)
 
 
-def _gradient_energy(image: Image, box: Box) -> float:
+def _gradient_energy(image: Image, box: PixelBox) -> float:
     """Mean squared length of the gradient of the luma (central differences) inside ``box``, 0-1 range."""
     left, top, right, bottom = box
-    luma = _unit(image[top:bottom, left:right]) @ _LUMA
+    luma = _to_unit_range(image[top:bottom, left:right]) @ _LUMA
     if min(luma.shape) < 3:
         return 0.0
     across = luma[1:-1, 2:] - luma[1:-1, :-2]
@@ -99,7 +99,7 @@ def _gradient_energy(image: Image, box: Box) -> float:
     return float((across**2 + down**2).mean() / 4)
 
 
-def _unit(image: Image) -> npt.NDArray[np.float32]:
+def _to_unit_range(image: Image) -> npt.NDArray[np.float32]:
     return image.astype(np.float32) / 255
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from livehead.frames import Image
-from livehead.metrics.image import Box, points_box
+from livehead.metrics.image import PixelBox, bounding_box
 from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 from livehead.motion.mesh import MESH
@@ -18,7 +18,7 @@ MISSED_AKD = 20.0
 _MOUTH_MARGIN = 1.3
 
 
-class FaceFinder(Protocol):
+class FaceDetector(Protocol):
     """What the metrics need of ``livehead.perception.face_mesh.FaceMesh(static=True)``."""
 
     def detect(self, image: Image) -> list[Keypoints]:
@@ -26,7 +26,7 @@ class FaceFinder(Protocol):
         ...
 
 
-def find_mesh(finder: FaceFinder, image: Image) -> Keypoints | None:
+def find_mesh(finder: FaceDetector, image: Image) -> Keypoints | None:
     """The mesh of the face of ``image``, or None."""
     faces = finder.detect(image)
     return faces[0] if faces else None
@@ -36,30 +36,30 @@ def akd(output: Keypoints | None, truth: Keypoints, width: int, height: int) -> 
     """Average keypoint distance: mean distance in pixels of the points; ``MISSED_AKD`` when there is no face."""
     if output is None:
         return MISSED_AKD
-    gaps = pixels(output, width, height) - pixels(truth, width, height)
+    gaps = mesh_pixels(output, width, height) - mesh_pixels(truth, width, height)
     return float(np.linalg.norm(gaps, axis=1).mean())
 
 
-def pixels(mesh: Keypoints, width: int, height: int) -> Array:
+def mesh_pixels(mesh: Keypoints, width: int, height: int) -> Array:
     """The points [K, 2] of one face in pixels of the picture in which it was found."""
     return to_pixels(mesh.value[0], width, height)
 
 
-def pose_gap(output: Keypoints, truth: Keypoints) -> float:
+def pose_error_degrees(output: Keypoints, truth: Keypoints) -> float:
     """Degrees between the heads of two meshes: of the one rotation that turns either skull into the other."""
-    return turn_angle(fit_head(output.points3d()[0], truth.points3d()[0]).rotation)
+    return rotation_angle(fit_head(output.points3d()[0], truth.points3d()[0]).rotation)
 
 
-def turn_angle(rotation: Array) -> float:
+def rotation_angle(rotation: Array) -> float:
     """The angle in degrees by which a rotation [3, 3] turns about its own axis."""
     return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
 
 
-def face_box(mesh: Keypoints, width: int, height: int) -> Box:
+def face_box(mesh: Keypoints, width: int, height: int) -> PixelBox:
     """The box around all points of the face."""
-    return points_box(pixels(mesh, width, height), width, height)
+    return bounding_box(mesh_pixels(mesh, width, height), width, height)
 
 
-def mouth_box(mesh: Keypoints, width: int, height: int) -> Box:
+def mouth_box(mesh: Keypoints, width: int, height: int) -> PixelBox:
     """The box around the lips, enlarged 1.3 times."""
-    return points_box(pixels(mesh, width, height)[MESH.mouth.lips], width, height, enlarged=_MOUTH_MARGIN)
+    return bounding_box(mesh_pixels(mesh, width, height)[MESH.mouth.lips], width, height, scale=_MOUTH_MARGIN)

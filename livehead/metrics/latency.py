@@ -22,36 +22,36 @@ from livehead.errors import DeviceError
 Thumbnails = npt.NDArray[np.uint8]
 """uint8 [N, h, w]: the luma of pictures, made small."""
 
-_SETTLED_NS = 150_000_000  # the pose before a jump is at rest at least this long
-_CLEAR = 3.0  # the two poses lie at least this many standard deviations of a resting picture from the middle
+_MIN_REST_NS = 150_000_000  # the pose before a jump is at rest at least this long
+_MIN_SEPARATION = 3.0  # the two poses lie at least this many standard deviations of a resting picture from the middle
 
 
 @dataclass(frozen=True, slots=True)
-class Jumps:
+class JumpSchedule:
     """The plan of the performance: ``at_ns`` after the camera's start the performer jumps to the other pose.
 
     Between jumps it plays, over and over, the shots of its pose: the first ``shots`` belong to the first pose, the next
     ``shots`` to the second.
     """
 
-    at_ns: tuple[int, ...]
+    jump_times_ns: tuple[int, ...]
     end_ns: int
-    shots: int
+    shots_per_pose: int
     fps: float
 
     def __call__(self, since_start_ns: int) -> int | None:
         """The shot before the lens at that moment; None when the performance is over. It is a capture's ``Scene``."""
         if since_start_ns >= self.end_ns:
             return None
-        pose = self.pose(since_start_ns)
-        return pose * self.shots + int(since_start_ns * self.fps / NS) % self.shots
+        pose = self.pose_at(since_start_ns)
+        return pose * self.shots_per_pose + int(since_start_ns * self.fps / NS) % self.shots_per_pose
 
-    def pose(self, since_start_ns: int) -> int:
+    def pose_at(self, since_start_ns: int) -> int:
         """0 or 1."""
-        return int(np.searchsorted(self.at_ns, since_start_ns, side="right")) % 2
+        return int(np.searchsorted(self.jump_times_ns, since_start_ns, side="right")) % 2
 
 
-def plan_jumps(count: int, fps: float, shots: int, seed: int = 0) -> Jumps:
+def plan_jumps(count: int, fps: float, shots: int, seed: int = 0) -> JumpSchedule:
     """``count`` jumps, 0.6 to 0.9 s apart, after two seconds of rest; each at a random phase of the frame clock.
 
     The phases are spread evenly over the frame period (stratified, then shuffled), so that few jumps already give a
@@ -66,36 +66,36 @@ def plan_jumps(count: int, fps: float, shots: int, seed: int = 0) -> Jumps:
     for phase in phases:
         at_ns.append(round((frame + phase) * period_ns))
         frame += round(chance.uniform(0.6, 0.9) * fps)
-    return Jumps(tuple(at_ns), at_ns[-1] + round(0.8 * NS), shots, fps)
+    return JumpSchedule(tuple(at_ns), at_ns[-1] + round(0.8 * NS), shots, fps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Received:
+class ReceivedFrames:
     """What came out at the far end: ``at_ns`` [N] on the monotonic clock, and the pictures' thumbnails."""
 
-    at_ns: npt.NDArray[np.int64]
+    received_ns: npt.NDArray[np.int64]
     thumbnails: Thumbnails
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class DetectedJumps:
     """``latency_ms`` of each jump that was seen and the number ``picture`` in which it was; ``missed`` were not."""
 
     latency_ms: list[float]
-    picture: list[int]
+    frame_indices: list[int]
     missed: int
 
 
-def see_jumps(received: Received, jumps: Jumps, start_ns: int) -> Seen:
+def detect_jumps(received: ReceivedFrames, jumps: JumpSchedule, start_ns: int) -> DetectedJumps:
     """Find each jump in the pictures; ``start_ns`` is the camera's moment 0 on the monotonic clock.
 
     Raises: DeviceError when the pictures of the two poses cannot be told apart.
     """
-    side = sides(received, jumps, start_ns)
+    side = project_on_poses(received, jumps, start_ns)
     latency_ms, pictures, missed = [], [], 0
-    edges = [*jumps.at_ns, jumps.end_ns]
+    edges = [*jumps.jump_times_ns, jumps.end_ns]
     for number, (event, following) in enumerate(zip(edges, edges[1:], strict=False)):
-        first, last = np.searchsorted(received.at_ns, (start_ns + event, start_ns + following))
+        first, last = np.searchsorted(received.received_ns, (start_ns + event, start_ns + following))
         new = 1.0 if number % 2 == 0 else -1.0
         on_new_side = np.flatnonzero(side[first:last] * new > 0)
         if first == 0 or side[first - 1] * new > 0 or not len(on_new_side):
@@ -103,19 +103,19 @@ def see_jumps(received: Received, jumps: Jumps, start_ns: int) -> Seen:
             continue
         picture = int(first + on_new_side[0])
         pictures.append(picture)
-        latency_ms.append((int(received.at_ns[picture]) - start_ns - event) / 1e6)
-    return Seen(latency_ms, pictures, missed)
+        latency_ms.append((int(received.received_ns[picture]) - start_ns - event) / 1e6)
+    return DetectedJumps(latency_ms, pictures, missed)
 
 
-def sides(received: Received, jumps: Jumps, start_ns: int) -> npt.NDArray[np.float64]:
+def project_on_poses(received: ReceivedFrames, jumps: JumpSchedule, start_ns: int) -> npt.NDArray[np.float64]:
     """Where each picture [N] lies between the poses: -1 is the first pose at rest, 1 the second, 0 the middle.
 
     The plan is used only to learn what the two poses at rest look like, from pictures shortly before a jump.
     """
-    since = received.at_ns - start_ns
-    following = np.searchsorted(jumps.at_ns, since)
-    to_next = np.append(jumps.at_ns, jumps.end_ns)[np.minimum(following, len(jumps.at_ns))] - since
-    at_rest = (to_next > 0) & (to_next < _SETTLED_NS) & (since > 0)
+    since = received.received_ns - start_ns
+    following = np.searchsorted(jumps.jump_times_ns, since)
+    to_next = np.append(jumps.jump_times_ns, jumps.end_ns)[np.minimum(following, len(jumps.jump_times_ns))] - since
+    at_rest = (to_next > 0) & (to_next < _MIN_REST_NS) & (since > 0)
     learned = at_rest & (following % 4 < 2)  # two rests of four teach what the poses look like, the others test it
     tested = at_rest & ~learned
     second = following % 2 == 1
@@ -128,19 +128,19 @@ def sides(received: Received, jumps: Jumps, start_ns: int) -> npt.NDArray[np.flo
     side = np.asarray((pictures - (mean_first + mean_second) / 2) @ difference * (2 / length), np.float64)
     for pose, sign in ((~second, -1), (second, 1)):
         rest = side[tested & pose] * sign
-        if rest.mean() - _CLEAR * rest.std() < 0:
+        if rest.mean() - _MIN_SEPARATION * rest.std() < 0:
             raise DeviceError("the pictures do not show the performer's jumps clearly", "is the face found at all?")
     return side
 
 
-def waits_ms(jumps: Jumps) -> list[float]:
+def exposure_waits_ms(jumps: JumpSchedule) -> list[float]:
     """How long each jump waits for the next exposure of a camera whose first one is at moment 0."""
     period_ns = NS / jumps.fps
-    return [(-event % period_ns) / 1e6 for event in jumps.at_ns]
+    return [(-event % period_ns) / 1e6 for event in jumps.jump_times_ns]
 
 
-def shares(
-    motion_to_photon_ms: float, exposure_ms: float, way_ms: float, stages_ms: Mapping[str, float]
+def latency_shares(
+    motion_to_photon_ms: float, exposure_ms: float, capture_to_sink_ms: float, stages_ms: Mapping[str, float]
 ) -> dict[str, float]:
     """Part of the whole latency that each step takes, from medians.
 
@@ -149,6 +149,6 @@ def shares(
     a later frame because the first ones do not show the motion yet (smoothing) or were dropped.
     """
     parts = {"wait_exposure": exposure_ms, **stages_ms}
-    parts["handover"] = way_ms - sum(stages_ms.values())
-    parts["later_frames"] = motion_to_photon_ms - exposure_ms - way_ms
+    parts["handover"] = capture_to_sink_ms - sum(stages_ms.values())
+    parts["later_frames"] = motion_to_photon_ms - exposure_ms - capture_to_sink_ms
     return {name: part / motion_to_photon_ms for name, part in parts.items()}

@@ -16,13 +16,13 @@ import numpy as np
 
 from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image
-from livehead.metrics.clips import read_frames, square
+from livehead.metrics.clips import read_frames, crop_square
 
-_REMEDY = "give a CSV file with the columns source and driving, and the folder that holds their frames"
+_LIST_REMEDY = "give a CSV file with the columns source and driving, and the folder that holds their frames"
 
 
 @dataclass(frozen=True, slots=True)
-class Still:
+class FrameRef:
     """A picture file, or frame number ``index`` of a video."""
 
     path: Path
@@ -44,15 +44,15 @@ class Still:
         bgr = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
         if bgr is None:
             raise CaptureError(f"{self.path} is no picture", "take it out of the list", subject=str(self.path))
-        return square(np.ascontiguousarray(bgr[..., ::-1], np.uint8), side)
+        return crop_square(np.ascontiguousarray(bgr[..., ::-1], np.uint8), side)
 
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
     """What one line of a list asks for."""
 
-    source: Still
-    driving: Still
+    source: FrameRef
+    driving: FrameRef
 
     @property
     def name(self) -> str:
@@ -69,19 +69,21 @@ def read_pairs(path: Path, folder: Path) -> list[FramePair]:
         with path.open(encoding="utf-8", newline="") as lines:
             rows = [(row["source"], row["driving"]) for row in csv.DictReader(lines)]
     except (OSError, UnicodeDecodeError, KeyError) as error:
-        raise ConfigError(f"cannot read the pairs of {path} ({error})", _REMEDY, subject=str(path)) from error
+        raise ConfigError(f"cannot read the pairs of {path} ({error})", _LIST_REMEDY, subject=str(path)) from error
     if not rows:
-        raise ConfigError(f"{path} lists no pairs", _REMEDY, subject=str(path))
-    return [FramePair(_find(folder, source, path), _find(folder, driving, path)) for source, driving in rows]
+        raise ConfigError(f"{path} lists no pairs", _LIST_REMEDY, subject=str(path))
+    return [
+        FramePair(_find_frame(folder, source, path), _find_frame(folder, driving, path)) for source, driving in rows
+    ]
 
 
-def _find(folder: Path, named: str | None, path: Path) -> Still:
+def _find_frame(folder: Path, named: str | None, path: Path) -> FrameRef:
     """The frame by as many of its last parts as fit, or of the video that has its folder's name."""
     parts = PurePosixPath(named or "").parts
     for start in range(len(parts)):
         below = folder.joinpath(*parts[start:]) if parts[start] != "/" else Path(*parts)
         if below.is_file():
-            return Still(below)
+            return FrameRef(below)
         if below.parent.is_file() and below.stem.isdecimal():
-            return Still(below.parent, int(below.stem))
-    raise ConfigError(f"{named or 'nothing'}, a frame of {path}, is not in {folder}", _REMEDY, subject=named or "")
+            return FrameRef(below.parent, int(below.stem))
+    raise ConfigError(f"{named or 'nothing'}, a frame of {path}, is not in {folder}", _LIST_REMEDY, subject=named or "")

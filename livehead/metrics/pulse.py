@@ -19,20 +19,20 @@ from livehead.errors import DeviceError
 
 MICROPHONE, CABLE, CABLE_END = "livehead_microphone", "livehead_cable", "livehead_cable_end"
 MICROPHONE_SINK = "microphone"
-REMEDY = "sudo apt-get install pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins"
+INSTALL_REMEDY = "sudo apt-get install pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins"
 
-_CONFIG = """
+_PULSE_CONFIG = """
 load-module module-null-sink sink_name=microphone rate={rate} channels=1
 load-module module-null-sink sink_name=cable rate={rate} channels=2
 load-module module-native-protocol-unix auth-anonymous=1 socket={socket}
 """
-_ALSA = """
+_ALSA_CONFIG = """
 </usr/share/alsa/alsa.conf>
 pcm.livehead_microphone {{ type pulse server "{server}" device "microphone.monitor" hint.description "microphone" }}
 pcm.livehead_cable {{ type pulse server "{server}" device "cable" hint.description "cable" }}
 pcm.livehead_cable_end {{ type pulse server "{server}" device "cable.monitor" hint.description "cable's end" }}
 """
-_PATIENCE_S = 10.0
+_START_TIMEOUT_S = 10.0
 
 
 class PulseServer:
@@ -49,8 +49,8 @@ class PulseServer:
         home = Path(self._folder.name)
         self._socket = home / "native"
         server = f"unix:{self._socket}"
-        (home / "pulse.pa").write_text(_CONFIG.format(rate=rate, socket=self._socket))
-        (home / "alsa.conf").write_text(_ALSA.format(server=server))
+        (home / "pulse.pa").write_text(_PULSE_CONFIG.format(rate=rate, socket=self._socket))
+        (home / "alsa.conf").write_text(_ALSA_CONFIG.format(server=server))
         self.environment = {"PULSE_SERVER": server, "ALSA_CONFIG_PATH": str(home / "alsa.conf")}
 
     def __enter__(self) -> PulseServer:
@@ -65,9 +65,9 @@ class PulseServer:
 
     def start(self) -> None:
         """Returns when it answers."""
-        missing = what_is_missing()
+        missing = find_missing_package()
         if missing:
-            raise DeviceError(f"{missing} is not installed", REMEDY)
+            raise DeviceError(f"{missing} is not installed", INSTALL_REMEDY)
         home = self._folder.name
         self._process = subprocess.Popen(
             [
@@ -83,9 +83,9 @@ class PulseServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        end = time.monotonic() + _PATIENCE_S
+        end = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < end and self._process.poll() is None:
-            if self._control("info"):
+            if self._run_pactl("info"):
                 return
             time.sleep(0.05)
         self.stop()
@@ -104,14 +104,14 @@ class PulseServer:
         command = ["paplay", "--latency-msec=50", f"--device={MICROPHONE_SINK}", str(sound)]
         return subprocess.Popen(command, env={**os.environ, **self.environment})
 
-    def _control(self, *words: str) -> bool:
+    def _run_pactl(self, *words: str) -> bool:
         done = subprocess.run(
             ["pactl", *words], env={**os.environ, **self.environment}, capture_output=True, check=False, timeout=10
         )
         return done.returncode == 0
 
 
-def what_is_missing() -> str | None:
+def find_missing_package() -> str | None:
     """The first part that is not installed."""
     if sys.platform != "linux":
         return "PulseAudio (Linux only)"

@@ -13,17 +13,17 @@ from livehead.clock import now_ns
 from livehead.concurrency import Worker
 from livehead.errors import DeviceError
 from livehead.frames import AudioFrame, Frame, Image, VideoFrame
-from livehead.metrics.latency import Received
+from livehead.metrics.latency import ReceivedFrames
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-BACKEND = "livehead-receiver"
-NATIVE = "I420"
+BACKEND_NAME = "livehead-receiver"
+NATIVE_FORMAT = "I420"
 """What the receiver takes, and what v4l2loopback takes: full-size luma, then two quarter-size planes of colour."""
 
 
-class Receiver:
+class VirtualCameraProbe:
     """Put it behind a pipeline, run, then read ``received``.
 
     Either ``register`` it and open a virtual camera with ``backend=BACKEND``, or, where pyvirtualcam is not installed,
@@ -38,38 +38,40 @@ class Receiver:
 
     def register(self) -> None:
         """Make pyvirtualcam know this receiver under the name ``BACKEND``. Raises: DeviceError when it is absent."""
-        _pyvirtualcam().register_backend(BACKEND, self._open)
+        _import_pyvirtualcam().register_backend(BACKEND_NAME, self._open_backend)
 
     @property
-    def received(self) -> Received:
+    def received_frames(self) -> ReceivedFrames:
         """All pictures so far."""
         width, height = self._thumbnail
-        return Received(
+        return ReceivedFrames(
             np.array(self._at_ns, np.int64), np.array(self._thumbnails, np.uint8).reshape(-1, height, width)
         )
 
-    def _open(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None, **_: object) -> _Backend:
-        return _Backend(self, (height, width), native=fourcc == _fourcc(NATIVE))
+    def _open_backend(
+        self, *, width: int, height: int, fps: float, fourcc: int, device: str | None, **_: object
+    ) -> _ProbeBackend:
+        return _ProbeBackend(self, (height, width), native=fourcc == _to_fourcc(NATIVE_FORMAT))
 
-    def take(self, luma: npt.NDArray[np.uint8]) -> None:
+    def record_luma(self, luma: npt.NDArray[np.uint8]) -> None:
         """Note one picture by its luma [H, W]."""
         self._at_ns.append(now_ns())
         small = cv2.resize(luma, self._thumbnail, interpolation=cv2.INTER_AREA)
         self._thumbnails.append(np.asarray(small, np.uint8))
 
 
-class ReceiverSink:
+class VirtualCameraProbeSink:
     """A sink that converts pictures to the native format and hands them to ``receiver``, as a virtual camera does."""
 
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+    def __init__(self, probe: VirtualCameraProbe) -> None:
+        self._probe = probe
         self._worker = Worker("receiver")
-        self.sound: list[AudioFrame] = []
+        self.audio_frames: list[AudioFrame] = []
         """What was sent of sound."""
         self.latency_ms: list[float] = []
         """Of each picture, from its ``captured_ns`` until it was received."""
 
-    async def __aenter__(self) -> ReceiverSink:
+    async def __aenter__(self) -> VirtualCameraProbeSink:
         await self._worker.__aenter__()
         return self
 
@@ -81,46 +83,46 @@ class ReceiverSink:
     async def send(self, frame: Frame) -> None:
         """Convert and note one picture, or keep sound."""
         if isinstance(frame, VideoFrame):
-            await self._worker.run(self._send, frame.image)
+            await self._worker.run(self._convert_and_record, frame.image)
             self.latency_ms.append((now_ns() - frame.captured_ns) / 1e6)
         else:
-            self.sound.append(frame)
+            self.audio_frames.append(frame)
 
-    def _send(self, image: Image) -> None:
+    def _convert_and_record(self, image: Image) -> None:
         native = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2YUV_I420)
-        self._receiver.take(np.asarray(native[: image.shape[0]], np.uint8))
+        self._probe.record_luma(np.asarray(native[: image.shape[0]], np.uint8))
 
 
-class _Backend:
+class _ProbeBackend:
     """What pyvirtualcam asks of a backend."""
 
-    def __init__(self, receiver: Receiver, shape: tuple[int, int], *, native: bool) -> None:
-        self._receiver = receiver
+    def __init__(self, probe: VirtualCameraProbe, shape: tuple[int, int], *, native: bool) -> None:
+        self._probe = probe
         self._shape = shape
         self._native = native
 
     def send(self, frame: npt.NDArray[np.uint8]) -> None:
         if not self._native:  # the conversion would be missing from the measured time
-            raise RuntimeError(f"the receiver takes {NATIVE} only")
+            raise RuntimeError(f"the receiver takes {NATIVE_FORMAT} only")
         height, width = self._shape
-        self._receiver.take(frame[: height * width].reshape(height, width))
+        self._probe.record_luma(frame[: height * width].reshape(height, width))
 
     def close(self) -> None:
         """Nothing to free: what was received stays with the receiver."""
 
     def device(self) -> str:
-        return BACKEND
+        return BACKEND_NAME
 
     def native_fourcc(self) -> int:
-        return _fourcc(NATIVE)
+        return _to_fourcc(NATIVE_FORMAT)
 
 
-def _fourcc(name: str) -> int:
+def _to_fourcc(name: str) -> int:
     """The four letters as the number that pyvirtualcam passes."""
     return int.from_bytes(name.encode("ascii"), "little")
 
 
-def _pyvirtualcam() -> ModuleType:
+def _import_pyvirtualcam() -> ModuleType:
     try:
         import pyvirtualcam
     except ImportError as error:

@@ -10,12 +10,12 @@ from typing import TypeAlias
 
 from livehead import __version__
 from livehead.errors import ConfigError
-from livehead.stats import machine, yardstick
+from livehead.stats import machine_info, time_yardstick
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | float | int | bool | None"
 
 
-class Report:
+class JsonReport:
     """Opened before a measurement and filled after it, so that the yardstick brackets the work.
 
     ``{"command", "version", "machine", "yardstick_ms", "settings", "results"}``
@@ -25,16 +25,16 @@ class Report:
         self._command = command
         self._settings = dict(settings)
         self._precision = precision
-        self._before = yardstick()
+        self._yardstick_before = time_yardstick()
 
     def finish(self, results: Mapping[str, Json]) -> dict[str, Json]:
         """The whole report. Each yardstick is the slower of the two: what the machine was like at its busier end."""
-        after = yardstick()
+        after = time_yardstick()
         return {
             "command": self._command,
             "version": __version__,
-            "machine": machine(self._precision),  # type: ignore[dict-item]
-            "yardstick_ms": {name: max(before, after[name]) for name, before in self._before.items()},
+            "machine": machine_info(self._precision),  # type: ignore[dict-item]
+            "yardstick_ms": {name: max(before, after[name]) for name, before in self._yardstick_before.items()},
             "settings": self._settings,
             "results": dict(results),
         }
@@ -45,7 +45,7 @@ def write_json(report: Mapping[str, Json], path: Path) -> None:
 
     Raises: ConfigError when the file cannot be written.
     """
-    text = json.dumps(_plain(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(_to_plain_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -54,23 +54,25 @@ def write_json(report: Mapping[str, Json], path: Path) -> None:
         ) from error
 
 
-def table(rows: Mapping[str, Mapping[str, float]], columns: Sequence[str], corner: str = "") -> str:
+def format_table(rows: Mapping[str, Mapping[str, float]], columns: Sequence[str], corner: str = "") -> str:
     """Rows of figures by name as aligned text."""
     head = [corner, *columns]
-    body = [[name, *(_figure(figures.get(column)) for column in columns)] for name, figures in rows.items()]
+    body = [[name, *(_format_figure(figures.get(column)) for column in columns)] for name, figures in rows.items()]
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
 
-    def aligned(line: Sequence[str]) -> str:
+    def align_line(line: Sequence[str]) -> str:
         cells = [
             line[0].ljust(widths[0]),
             *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
         ]
         return "  ".join(cells).rstrip()
 
-    return "\n".join([aligned(head), "  ".join("-" * width for width in widths), *(aligned(line) for line in body)])
+    return "\n".join(
+        [align_line(head), "  ".join("-" * width for width in widths), *(align_line(line) for line in body)]
+    )
 
 
-def _figure(value: float | None) -> str:
+def _format_figure(value: float | None) -> str:
     """Four figures at most after a leading one; whole numbers stay whole."""
     if value is None or not math.isfinite(value):
         return "-"
@@ -79,12 +81,12 @@ def _figure(value: float | None) -> str:
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
 
 
-def _plain(value: Json) -> Json:
+def _to_plain_json(value: Json) -> Json:
     """Only what JSON has: NumPy's numbers as Python's, NaN as None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_plain_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_plain_json(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value

@@ -14,14 +14,14 @@ from PIL import ImageDraw, ImageFont
 from livehead.errors import ConfigError
 from livehead.frames import Image
 
-_PAPER, _INK = (250, 250, 248), (32, 32, 36)
+_BACKGROUND_COLOUR, _TEXT_COLOUR = (250, 250, 248), (32, 32, 36)
 _GAP = 4
-_TEXT = 15
+_TEXT_SIZE = 15
 _MARGIN_WIDTH = 130
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class SheetRow:
     """Pictures uint8 [H, W, 3 or 4] RGB(A) of any sizes, the name of the row, and a caption under each (or none)."""
 
     name: str
@@ -29,32 +29,32 @@ class Row:
     captions: Sequence[str] = ()
 
 
-def contact_sheet(rows: Sequence[Row], cell: int = 192, title: str = "") -> Image:
+def contact_sheet(rows: Sequence[SheetRow], cell: int = 192, title: str = "") -> Image:
     """The rows under each other, each picture fitted into ``cell`` x ``cell`` pixels. Gives uint8 RGB."""
     if not rows or not any(row.pictures for row in rows):
         raise ValueError("a contact sheet needs at least one picture")
     columns = max(len(row.pictures) for row in rows)
-    heights = [cell + _GAP + (_TEXT + _GAP if row.captions else 0) for row in rows]
-    head = 2 * _TEXT if title else 0
+    heights = [cell + _GAP + (_TEXT_SIZE + _GAP if row.captions else 0) for row in rows]
+    head = 2 * _TEXT_SIZE if title else 0
     width = _MARGIN_WIDTH + columns * (cell + _GAP) + _GAP
-    paper = Pillow.new("RGB", (width, head + sum(heights) + _GAP), _PAPER)
+    paper = Pillow.new("RGB", (width, head + sum(heights) + _GAP), _BACKGROUND_COLOUR)
     pen = ImageDraw.Draw(paper)
-    font = ImageFont.load_default(_TEXT)
+    font = ImageFont.load_default(_TEXT_SIZE)
     if title:
-        pen.text((_GAP, _TEXT // 2), title, _INK, font)
+        pen.text((_GAP, _TEXT_SIZE // 2), title, _TEXT_COLOUR, font)
     top = head + _GAP
     for row, height in zip(rows, heights, strict=True):
-        pen.multiline_text((_GAP, top), _folded(row.name, font), _INK, font)
+        pen.multiline_text((_GAP, top), _wrap_text(row.name, font), _TEXT_COLOUR, font)
         for column, picture in enumerate(row.pictures):
             left = _MARGIN_WIDTH + column * (cell + _GAP)
-            paper.paste(Pillow.fromarray(_fitted(picture, cell)), (left, top))
+            paper.paste(Pillow.fromarray(_fit_into_cell(picture, cell)), (left, top))
             if column < len(row.captions):
-                pen.text((left, top + cell), row.captions[column], _INK, font)
+                pen.text((left, top + cell), row.captions[column], _TEXT_COLOUR, font)
         top += height
     return np.asarray(paper, np.uint8)
 
 
-def save_sheet(rows: Sequence[Row], path: Path, cell: int = 192, title: str = "") -> None:
+def save_sheet(rows: Sequence[SheetRow], path: Path, cell: int = 192, title: str = "") -> None:
     """Write ``contact_sheet`` as a PNG. Raises: ConfigError when the file cannot be written."""
     try:
         Pillow.fromarray(contact_sheet(rows, cell, title)).save(path, format="PNG")
@@ -64,12 +64,12 @@ def save_sheet(rows: Sequence[Row], path: Path, cell: int = 192, title: str = ""
         ) from error
 
 
-def evenly(count: int, total: int) -> list[int]:
+def spread_indices(count: int, total: int) -> list[int]:
     """``count`` indices spread over ``total`` items, first and last among them; all when there are fewer."""
     return [int(i) for i in np.unique(np.linspace(0, total - 1, min(count, total)).round())] if total else []
 
 
-def _fitted(picture: Image, cell: int) -> Image:
+def _fit_into_cell(picture: Image, cell: int) -> Image:
     """Scaled to lie inside the cell, in its middle on the paper's colour; transparent parts show a chequerboard."""
     height, width = picture.shape[:2]
     scale = cell / max(height, width)
@@ -80,13 +80,13 @@ def _fitted(picture: Image, cell: int) -> Image:
         y, x = np.indices(small.shape[:2]) // 8
         board = np.where((x + y) % 2, 200, 160)[..., None]
         small = np.rint(small[..., :3] * alpha + board * (1 - alpha)).astype(np.uint8)
-    canvas = np.full((cell, cell, 3), _PAPER, np.uint8)
+    canvas = np.full((cell, cell, 3), _BACKGROUND_COLOUR, np.uint8)
     top, left = (cell - size[1]) // 2, (cell - size[0]) // 2
     canvas[top : top + size[1], left : left + size[0]] = small
     return canvas
 
 
-def _folded(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _wrap_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Broken into lines that fit the margin, at spaces where there are any."""
     lines = [""]
     for word in text.split():

@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 
 from livehead.errors import DeviceError
-from livehead.metrics.bench_webrtc import join, latencies, sound_delay_ms
-from livehead.metrics.chromium import Chromium, fake_devices
+from livehead.metrics.bench_webrtc import join_call, match_latencies, estimate_sound_delay_ms
+from livehead.metrics.chromium import HeadlessChromium, fake_device_flags
 from livehead.metrics.report import Json
-from livehead.stats import summary
+from livehead.stats import summarize_ms
 
 WINDOW_S = 15.0
-GROWTH_MB, OFFSET_MS, DRIFT_MS = 20.0, 20.0, 10.0
+MAX_GROWTH_MB, MAX_OFFSET_CHANGE_MS, MAX_DRIFT_MS = 20.0, 20.0, 10.0
 """At most: growth of the server's memory, change of the A/V offset, drift of the latency."""
 
-_REMEMBERED_MS = 6000.0
-_ENDS = 5  # windows at least at either end of the call, whose medians are compared; a tenth of all when that is more
-_DRAIN = """(() => {
+_HISTORY_MS = 6000.0
+_MIN_END_WINDOWS = (
+    5  # windows at least at either end of the call, whose medians are compared; a tenth of all when that is more
+)
+_DRAIN_SCRIPT = """(() => {
     const seen = { self: liveheadSeen.self.splice(0), avatar: liveheadSeen.avatar.splice(0), sound: liveheadSound() };
     liveheadSeen.figures.length = 0;
     return seen;
@@ -35,7 +37,7 @@ _DRAIN = """(() => {
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SoakWindow:
     """``at_s`` after joining: medians of ``picture_ms`` and ``sound_ms`` (later than in the page's own devices),
     ``offset_ms`` of sound to picture, ``resident_mb`` and ``threads`` of the server, ``fps`` in the page.
 
@@ -51,44 +53,53 @@ class Window:
     threads: int
 
 
-def soak(
-    url: str, pid: int, camera: Path, sound: Path, seconds: float, note: Callable[[Window], None] = lambda window: None
-) -> list[Window]:
+def run_soak(
+    url: str,
+    pid: int,
+    camera: Path,
+    sound: Path,
+    seconds: float,
+    on_window: Callable[[SoakWindow], None] = lambda window: None,
+) -> list[SoakWindow]:
     """Join at ``url``, which process ``pid`` serves, and stay for ``seconds``. Raises: DeviceError."""
-    windows: list[Window] = []
+    windows: list[SoakWindow] = []
     captured: list[tuple[float, int]] = []
-    with Chromium(fake_devices(camera, sound)) as browser:
-        tab = browser.open(url, policy=False)
-        join(tab)
-        tab.evaluate(_DRAIN)
+    with HeadlessChromium(fake_device_flags(camera, sound)) as browser:
+        tab = browser.open_tab(url, policy=False)
+        join_call(tab)
+        tab.evaluate(_DRAIN_SCRIPT)
         start = before = time.monotonic()
         while before - start < seconds:
             time.sleep(WINDOW_S)
-            seen, now = tab.evaluate(_DRAIN), time.monotonic()
-            window = _judged(seen, captured, now - start, now - before, pid)
+            seen, now = tab.evaluate(_DRAIN_SCRIPT), time.monotonic()
+            window = _evaluate_window(seen, captured, now - start, now - before, pid)
             before = now
             windows.append(window)
-            note(window)
+            on_window(window)
     return windows
 
 
-def _judged(seen: Any, captured: list[tuple[float, int]], at_s: float, length_s: float, pid: int) -> Window:
-    captured += [(each["captured"], each["number"]) for each in seen["self"] if each["number"] >= 0]
+def _evaluate_window(
+    page_log: Any, captured: list[tuple[float, int]], at_s: float, length_s: float, pid: int
+) -> SoakWindow:
+    captured += [(each["captured"], each["number"]) for each in page_log["self"] if each["number"] >= 0]
     if captured:
-        captured[:] = [each for each in captured if each[0] > captured[-1][0] - length_s * 1000 - _REMEMBERED_MS]
-    shown = [(each["shown"], each["number"]) for each in seen["avatar"] if each["number"] >= 0]
-    ages = latencies(captured, shown)
+        captured[:] = [each for each in captured if each[0] > captured[-1][0] - length_s * 1000 - _HISTORY_MS]
+    shown = [(each["shown"], each["number"]) for each in page_log["avatar"] if each["number"] >= 0]
+    ages = match_latencies(captured, shown)
     picture = round(float(np.median(ages)), 1) if ages else None
     try:
-        heard = sound_delay_ms(seen["sound"])
+        heard = estimate_sound_delay_ms(page_log["sound"])
     except DeviceError:
         heard = None
     offset = None if picture is None or heard is None else round(heard - picture, 1)
-    resident, threads = held(pid)
-    return Window(round(at_s, 1), picture, heard, offset, round(len(seen["avatar"]) / length_s, 1), resident, threads)
+    resident, threads = resident_mb_and_threads(pid)
+    return SoakWindow(
+        round(at_s, 1), picture, heard, offset, round(len(page_log["avatar"]) / length_s, 1), resident, threads
+    )
 
 
-def held(pid: int) -> tuple[float, int]:
+def resident_mb_and_threads(pid: int) -> tuple[float, int]:
     """Resident memory in MB and threads of a process, on Linux. Raises: DeviceError."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
@@ -98,28 +109,32 @@ def held(pid: int) -> tuple[float, int]:
     return round(int(told["VmRSS"].split()[0]) * 1024 / 1e6, 1), int(told["Threads"])
 
 
-def verdict(windows: Sequence[Window]) -> dict[str, Json]:
+def assess_soak(windows: Sequence[SoakWindow]) -> dict[str, Json]:
     """Changes from the call's begin (after its first minute, while caches fill) to its end, and whether they hold.
 
     Raises: DeviceError when too little was measured.
     """
     rest = [window for window in windows if window.at_s > 60] or list(windows)
-    part = max(len(rest) // 10, min(_ENDS, len(rest) // 2))
+    part = max(len(rest) // 10, min(_MIN_END_WINDOWS, len(rest) // 2))
     if not part:
         raise DeviceError("the call was too short to compare its begin and its end", "--minutes 3 at least")
 
-    def change(name: str) -> float | None:
+    def median_change(name: str) -> float | None:
         ends = [[getattr(each, name) for each in piece] for piece in (rest[:part], rest[-part:])]
         known = [[value for value in end if value is not None] for end in ends]
         return round(float(np.median(known[1]) - np.median(known[0])), 1) if all(known) else None
 
-    changes = {"memory_mb": change("resident_mb"), "offset_ms": change("offset_ms"), "picture_ms": change("picture_ms")}
-    limits = {"memory_mb": GROWTH_MB, "offset_ms": OFFSET_MS, "picture_ms": DRIFT_MS}
+    changes = {
+        "memory_mb": median_change("resident_mb"),
+        "offset_ms": median_change("offset_ms"),
+        "picture_ms": median_change("picture_ms"),
+    }
+    limits = {"memory_mb": MAX_GROWTH_MB, "offset_ms": MAX_OFFSET_CHANGE_MS, "picture_ms": MAX_DRIFT_MS}
     return {
         "minutes": round(windows[-1].at_s / 60, 1),
         "windows": [asdict(window) for window in windows],
-        "picture_ms": summary([each.picture_ms for each in rest if each.picture_ms is not None]),
-        "offset_ms": summary([each.offset_ms for each in rest if each.offset_ms is not None]),
+        "picture_ms": summarize_ms([each.picture_ms for each in rest if each.picture_ms is not None]),
+        "offset_ms": summarize_ms([each.offset_ms for each in rest if each.offset_ms is not None]),
         "change": dict(changes),
         "limits": dict(limits),
         "holds": {

@@ -14,22 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Samples
-from livehead.metrics.talk import RATE, Talk, read_talk
+from livehead.metrics.talk import RATE, TalkingClip, read_talking_clip
 from livehead.motion.keypoints import Array
 from livehead.motion.mesh import MESH
 
 AUDIO_METRICS = ("mouth_correlation", "mouth_correlation_envelope", "mouth_lag_ms", "silence_opening")
 """Keys of every clip and mean; NaN where a clip has nothing to tell (no silence, a mouth that never moves)."""
 
-QUIET_DBFS = -50.0
-SHORTEST_SILENCE_S = 0.4
-LONGEST_LAG_MS = 400
+SILENCE_DBFS = -50.0
+MIN_SILENCE_S = 0.4
+MAX_LAG_MS = 400
 LAG_STEP_MS = 10
 
 _UPPER_LIP, _LOWER_LIP = 13, 14  # the middles of the lips' inner edges
 _LOUDNESS_STEP_S = 0.01
 
-Speak: TypeAlias = Callable[[Talk], tuple[npt.NDArray[np.float64], Array]]
+EstimateMeshes: TypeAlias = Callable[[TalkingClip], tuple[npt.NDArray[np.float64], Array]]
 """What a driver makes of a clip's sound: times [N] s and meshes [N, 478, 3], on the face of the clip's first frame."""
 
 
@@ -38,8 +38,8 @@ class MouthTrace:
     """A clip's opening of the mouth: ``true`` and ``made`` [T] at ``times`` [T] s."""
 
     times: npt.NDArray[np.float64]
-    true: Array
-    made: Array
+    reference: Array
+    predicted: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +52,48 @@ class SpeechFigures:
 
 
 def evaluate_speech(
-    paths: Sequence[Path], speak: Speak, progress: Callable[[str], None] = lambda clip: None
+    paths: Sequence[Path], estimate_meshes: EstimateMeshes, progress: Callable[[str], None] = lambda clip: None
 ) -> SpeechFigures:
     """Judge ``speak`` on clips of people who talk. Raises: CaptureError, NoFaceError; what ``speak`` raises."""
     clips: dict[str, dict[str, float]] = {}
     traces: dict[str, MouthTrace] = {}
     for path in paths:
-        talk = read_talk(path)
-        clips[talk.name], traces[talk.name] = judge(talk, *speak(talk))
+        talk = read_talking_clip(path)
+        clips[talk.name], traces[talk.name] = evaluate_clip(talk, *estimate_meshes(talk))
         progress(talk.name)
-    return SpeechFigures(means(clips), clips, traces)
+    return SpeechFigures(mean_figures(clips), clips, traces)
 
 
-def judge(talk: Talk, times: npt.NDArray[np.float64], meshes: Array) -> tuple[dict[str, float], MouthTrace]:
+def evaluate_clip(
+    clip: TalkingClip, times: npt.NDArray[np.float64], meshes: Array
+) -> tuple[dict[str, float], MouthTrace]:
     """Figures of one clip, for motion made of its sound alone."""
-    made_all = opening(meshes)
-    seen = talk.seen
-    at, true = talk.times[seen], opening(talk.meshes[seen])
+    made_all = lip_opening(meshes)
+    seen = clip.face_seen
+    at, true = clip.times[seen], lip_opening(clip.meshes[seen])
 
-    def made(later_s: float = 0.0) -> Array:
+    def predicted_at(later_s: float = 0.0) -> Array:
         return np.asarray(np.interp(at + later_s, times, made_all), np.float32)
 
-    lags = np.arange(-LONGEST_LAG_MS, LONGEST_LAG_MS + 1, LAG_STEP_MS)
-    along = [pearson(made(lag / 1000), true) for lag in lags]
+    lags = np.arange(-MAX_LAG_MS, MAX_LAG_MS + 1, LAG_STEP_MS)
+    along = [pearson_correlation(predicted_at(lag / 1000), true) for lag in lags]
     figures = {
-        "mouth_correlation": pearson(made(), true),
-        "mouth_correlation_envelope": pearson(envelope(talk.sound, talk.times)[seen], true),
+        "mouth_correlation": pearson_correlation(predicted_at(), true),
+        "mouth_correlation_envelope": pearson_correlation(loudness_envelope(clip.sound, clip.times)[seen], true),
         "mouth_lag_ms": float(lags[int(np.nanargmax(along))]) if np.isfinite(along).any() else float("nan"),
-        "silence_opening": silence_opening(talk.sound, times, made_all),
+        "silence_opening": silence_opening_ratio(clip.sound, times, made_all),
     }
-    return figures, MouthTrace(at, true, made())
+    return figures, MouthTrace(at, true, predicted_at())
 
 
-def opening(meshes: Array) -> Array:
+def lip_opening(meshes: Array) -> Array:
     """[T]: how far the mouth of ``meshes`` [T, 478, 3] is open."""
     apart = np.linalg.norm(meshes[:, _UPPER_LIP, :2] - meshes[:, _LOWER_LIP, :2], axis=1)
     height = np.linalg.norm(meshes[:, MESH.forehead, :2] - meshes[:, MESH.chin, :2], axis=1)
     return np.asarray(apart / np.maximum(height, 1e-6), np.float32)
 
 
-def envelope(sound: Samples, times: npt.NDArray[np.float64]) -> Array:
+def loudness_envelope(sound: Samples, times: npt.NDArray[np.float64]) -> Array:
     """[T]: loudness of ``sound`` [N] in each video frame: log10 of the root mean square from its time to the next's."""
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 25
     edges = (np.stack([times, times + step], axis=1) * RATE).round().astype(int).clip(0, len(sound))
@@ -99,35 +101,35 @@ def envelope(sound: Samples, times: npt.NDArray[np.float64]) -> Array:
     return np.asarray(np.log10(np.sqrt(power) + 1e-5), np.float32)
 
 
-def silences(sound: Samples) -> list[tuple[float, float]]:
+def find_silences(sound: Samples) -> list[tuple[float, float]]:
     """Stretches (start and end in s) of at least ``SHORTEST_SILENCE_S`` in which no 10 ms are over ``QUIET_DBFS``."""
     size = round(_LOUDNESS_STEP_S * RATE)
     blocks = sound[: len(sound) // size * size].reshape(-1, size)
-    quiet = np.sqrt(np.square(blocks).mean(axis=1)) < 10 ** (QUIET_DBFS / 20)
+    quiet = np.sqrt(np.square(blocks).mean(axis=1)) < 10 ** (SILENCE_DBFS / 20)
     turns = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(int))).reshape(-1, 2)
     spans = [(start * _LOUDNESS_STEP_S, end * _LOUDNESS_STEP_S) for start, end in turns]
-    return [(start, end) for start, end in spans if end - start >= SHORTEST_SILENCE_S - 1e-9]
+    return [(start, end) for start, end in spans if end - start >= MIN_SILENCE_S - 1e-9]
 
 
-def silence_opening(sound: Samples, times: npt.NDArray[np.float64], made: Array) -> float:
+def silence_opening_ratio(sound: Samples, times: npt.NDArray[np.float64], predicted: Array) -> float:
     """Mean opening in silences over the mean opening elsewhere; NaN for a clip without silence."""
     inside = np.zeros(len(times), bool)
-    for start, end in silences(sound):
+    for start, end in find_silences(sound):
         inside |= (times >= start) & (times <= end)
     if not inside.any() or inside.all():
         return float("nan")
-    speaking = float(made[~inside].mean())
-    return float(made[inside].mean()) / speaking if speaking > 0 else float("nan")
+    speaking = float(predicted[~inside].mean())
+    return float(predicted[inside].mean()) / speaking if speaking > 0 else float("nan")
 
 
-def pearson(one: Array, other: Array) -> float:
+def pearson_correlation(one: Array, other: Array) -> float:
     """Correlation; NaN where either never changes."""
     if len(one) < 3 or float(one.std()) < 1e-9 or float(other.std()) < 1e-9:
         return float("nan")
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def means(clips: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def mean_figures(clips: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Means over the clips that have a figure."""
     result = {}
     for name in AUDIO_METRICS:

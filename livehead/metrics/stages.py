@@ -10,21 +10,21 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 
-def time_parts(parts: Mapping[str, nn.Module], stats: Stats) -> None:
+def time_modules(modules: Mapping[str, nn.Module], stats: StatsCollector) -> None:
     """From now on record every call of each of ``parts`` under its name, in ms; on a GPU after it has finished."""
-    for name, part in parts.items():
+    for name, part in modules.items():
         started: list[int] = []
 
         def before(*_: Any, started: list[int] = started) -> None:
-            _finish()
+            _synchronize_gpu()
             started.append(time.perf_counter_ns())
 
         def after(*_: Any, started: list[int] = started, name: str = name) -> None:
-            _finish()
-            stats.record(name, (time.perf_counter_ns() - started.pop()) / 1e6)
+            _synchronize_gpu()
+            stats.record_timing(name, (time.perf_counter_ns() - started.pop()) / 1e6)
 
         part.register_forward_pre_hook(before)
         part.register_forward_hook(after)
@@ -36,7 +36,7 @@ def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[i
     return 2 * batch * heads * queries * key[2] * (width + value[3])
 
 
-def _finish() -> None:
+def _synchronize_gpu() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

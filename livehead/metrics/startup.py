@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from livehead.errors import DeviceError
 
 
-def seconds_until(command: Sequence[str], told: str, patience_s: float = 60.0) -> float:
+def measure_seconds_until(command: Sequence[str], marker: str, timeout_s: float = 60.0) -> float:
     """Start ``command`` and give the seconds until a line of its stdout or stderr contains ``told``; then end it.
 
     Raises: DeviceError with the command's last line when it ends, or ``patience_s`` is over, before it says so.
@@ -19,13 +19,13 @@ def seconds_until(command: Sequence[str], told: str, patience_s: float = 60.0) -
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
     )
-    impatience = threading.Timer(patience_s, process.kill)
+    impatience = threading.Timer(timeout_s, process.kill)
     impatience.start()
     last = "it said nothing"
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            if told in line:
+            if marker in line:
                 return time.monotonic() - start
             last = line.strip() or last
     finally:

@@ -21,7 +21,7 @@ RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Talk:
+class TalkingClip:
     """``times`` [T] s of the pictures, from the first; ``meshes`` [T, 478, 3] and whether a face was ``seen`` [T].
 
     A mesh that was not seen repeats the one before. ``sound``: float32 [N] mono at ``RATE``, sample 0 at time 0.
@@ -30,18 +30,18 @@ class Talk:
     name: str
     times: npt.NDArray[np.float64]
     meshes: Array
-    seen: npt.NDArray[np.bool_]
+    face_seen: npt.NDArray[np.bool_]
     sound: Samples
 
 
-def read_talk(path: Path) -> Talk:
+def read_talking_clip(path: Path) -> TalkingClip:
     """Decode and watch a clip. Raises: CaptureError where picture or sound is lacking, NoFaceError where a face is."""
     sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)[0]
-    times, meshes, seen = watch(path)
-    return Talk(path.stem, times, meshes, seen, sound)
+    times, meshes, seen = track_meshes(path)
+    return TalkingClip(path.stem, times, meshes, seen, sound)
 
 
-def watch(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArray[np.bool_]]:
+def track_meshes(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArray[np.bool_]]:
     """``times``, ``meshes`` and ``seen`` of a clip, as in ``Talk``. Raises: CaptureError, NoFaceError."""
     times: list[float] = []
     found: list[Array | None] = []
@@ -53,7 +53,7 @@ def watch(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArray[np.bo
         step = 1.0 / float(stream.average_rate or 25)
         for frame in decoded(container, stream):
             if frame is not None:
-                faces = mesh.detect(_rgb(frame))
+                faces = mesh.detect(_to_rgb(frame))
                 times.append(frame.time if frame.time is not None else (times[-1] + step if times else 0.0))
                 found.append(faces[0].points3d()[0] if faces else None)
     seen = np.array([each is not None for each in found], bool)
@@ -67,5 +67,5 @@ def watch(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArray[np.bo
     return np.array(times) - times[0], np.stack(meshes).astype(np.float32), seen
 
 
-def _rgb(frame: Any) -> npt.NDArray[np.uint8]:
+def _to_rgb(frame: Any) -> npt.NDArray[np.uint8]:
     return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)

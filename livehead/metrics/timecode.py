@@ -15,46 +15,46 @@ from livehead.frames import Frame, Image, VideoFrame
 from livehead.interfaces import Capture, Sink
 
 BITS = 12
-NUMBERS = 1 << BITS
+NUMBER_COUNT = 1 << BITS
 CELLS = BITS + 3
-STRIP = 16
+STRIP_DIVISOR = 16
 """The strip's height is the picture's divided by this."""
 
-_KEY = "time_code"
+_ATTACHMENT_KEY = "time_code"
 _WHITE, _BLACK = 235, 16
 
 
-def paint(image: Image, number: int) -> Image:
+def paint_time_code(image: Image, number: int) -> Image:
     """A copy of ``image`` (uint8 [H, W, 3] RGB) that carries ``number`` modulo ``NUMBERS``."""
     bits = [(number >> shift) & 1 for shift in range(BITS - 1, -1, -1)]
     cells = np.array([1, 0, *bits, sum(bits) % 2])
     height, width = image.shape[:2]
     coded = image.copy()
     shades = np.where(cells[np.arange(width) * CELLS // width] == 1, _WHITE, _BLACK).astype(np.uint8)
-    coded[: height // STRIP] = shades[:, None]
+    coded[: height // STRIP_DIVISOR] = shades[:, None]
     return coded
 
 
-def read(image: Image) -> int | None:
+def read_time_code(image: Image) -> int | None:
     """The number in a picture, None where there is none."""
     height, width = image.shape[:2]
-    if height < 2 * STRIP or width < CELLS:
+    if height < 2 * STRIP_DIVISOR or width < CELLS:
         return None
     centres = (np.arange(CELLS) * 2 + 1) * width // (2 * CELLS)
-    cells = image[height // (2 * STRIP), centres].mean(axis=-1) > (_WHITE + _BLACK) / 2
+    cells = image[height // (2 * STRIP_DIVISOR), centres].mean(axis=-1) > (_WHITE + _BLACK) / 2
     bits = cells[2 : 2 + BITS]
     if not cells[0] or cells[1] or (bits.sum() % 2 == 1) != bool(cells[-1]):
         return None
     return int(bits @ (1 << np.arange(BITS - 1, -1, -1)))
 
 
-class CodedCapture:
+class TimeCodeCapture:
     """``capture``, whose pictures have the time code that they show attached."""
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
 
-    async def __aenter__(self) -> CodedCapture:
+    async def __aenter__(self) -> TimeCodeCapture:
         await self._capture.__aenter__()
         return self
 
@@ -66,18 +66,18 @@ class CodedCapture:
     async def recv(self) -> Frame:
         """The next frame."""
         frame = await self._capture.recv()
-        if isinstance(frame, VideoFrame) and (number := read(frame.image)) is not None:
-            return replace(frame, attached=MappingProxyType({_KEY: number}))
+        if isinstance(frame, VideoFrame) and (number := read_time_code(frame.image)) is not None:
+            return replace(frame, attached=MappingProxyType({_ATTACHMENT_KEY: number}))
         return frame
 
 
-class CodedSink:
+class TimeCodeSink:
     """``sink``, which gets pictures with the time code of their driving frame painted in."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
-    async def __aenter__(self) -> CodedSink:
+    async def __aenter__(self) -> TimeCodeSink:
         await self._sink.__aenter__()
         return self
 
@@ -89,7 +89,7 @@ class CodedSink:
     async def send(self, frame: Frame) -> None:
         """Take one frame."""
         if isinstance(frame, VideoFrame):
-            number = frame.attached.get(_KEY)
+            number = frame.attached.get(_ATTACHMENT_KEY)
             if isinstance(number, int):
-                frame = frame.with_image(paint(frame.image, number))
+                frame = frame.with_image(paint_time_code(frame.image, number))
         await self._sink.send(frame)

@@ -20,24 +20,26 @@ import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
-from livehead.clock import Pacer
+from livehead.clock import FramePacer
 from livehead.errors import DeviceError
 from livehead.frames import Image
 from livehead.metrics.report import Json
 
-_NAME = "bench"
+_STREAM_NAME = "bench"
 _SETTLE_S = 4.0
-_CONNECT_S = 15.0
+_CONNECT_TIMEOUT_S = 15.0
 
 
-async def viewers_cpu(url: str, pid: int, pictures: Sequence[Image], count: int, seconds: float) -> dict[str, Json]:
+async def measure_viewers_cpu(
+    url: str, pid: int, pictures: Sequence[Image], count: int, seconds: float
+) -> dict[str, Json]:
     """Cores that process ``pid``, which serves at ``url``, keeps busy with one viewer and with ``count``.
 
     ``pictures``: uint8 [H, W, 3] RGB that the camera plays at 30 a second. The ``ratio`` is of processor time for each
     picture sent, as a busy machine may send fewer in one of the two. Raises: DeviceError.
     """
     async with AsyncExitStack() as stack:
-        camera = await _connect(url, "whip", _Film(pictures))
+        camera = await _connect(url, "whip", _LoopingVideoTrack(pictures))
         stack.push_async_callback(camera.close)
         cores, rates = {}, {}
         viewers = 0
@@ -47,10 +49,10 @@ async def viewers_cpu(url: str, pid: int, pictures: Sequence[Image], count: int,
                 stack.push_async_callback(viewer.close)
             viewers = wanted
             await asyncio.sleep(_SETTLE_S)
-            before, sent = cpu_s(pid), await asyncio.to_thread(_sent, url)
+            before, sent = process_cpu_s(pid), await asyncio.to_thread(_read_sent_frames, url)
             await asyncio.sleep(seconds)
-            cores[wanted] = (cpu_s(pid) - before) / seconds
-            rates[wanted] = (await asyncio.to_thread(_sent, url) - sent) / seconds
+            cores[wanted] = (process_cpu_s(pid) - before) / seconds
+            rates[wanted] = (await asyncio.to_thread(_read_sent_frames, url) - sent) / seconds
     if not min(rates.values()):
         raise DeviceError("the server sent no pictures", "is the machine overloaded?")
     return {
@@ -63,7 +65,7 @@ async def viewers_cpu(url: str, pid: int, pictures: Sequence[Image], count: int,
     }
 
 
-def cpu_s(pid: int) -> float:
+def process_cpu_s(pid: int) -> float:
     """Seconds of processor time that process ``pid`` has used. Raises: DeviceError where the system does not tell."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
@@ -72,13 +74,13 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _sent(url: str) -> float:
+def _read_sent_frames(url: str) -> float:
     """Pictures that the server has sent so far, by its own figures."""
-    lines = _text(Request(f"{url}metrics")).splitlines()
+    lines = _fetch_text(Request(f"{url}metrics")).splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith("livehead_frames_sent ")))
 
 
-class _Film(MediaStreamTrack):
+class _LoopingVideoTrack(MediaStreamTrack):
     """A camera that plays pictures over and over."""
 
     kind = "video"
@@ -86,18 +88,18 @@ class _Film(MediaStreamTrack):
     def __init__(self, pictures: Sequence[Image]) -> None:
         super().__init__()
         self._frames = itertools.cycle([av.VideoFrame.from_ndarray(each, format="rgb24") for each in pictures])
-        self._pacer = Pacer(30.0)
+        self._pacer = FramePacer(30.0)
         self._count = 0
 
     async def recv(self) -> Any:
-        await self._pacer.tick()
+        await self._pacer.wait_for_slot()
         frame = next(self._frames)
         frame.pts, frame.time_base = self._count * 3000, Fraction(1, 90_000)
         self._count += 1
         return frame
 
 
-async def _connect(url: str, way: str, camera: MediaStreamTrack | None) -> RTCPeerConnection:
+async def _connect(url: str, protocol: str, camera: MediaStreamTrack | None) -> RTCPeerConnection:
     """A connection by WHIP (with a camera) or WHEP (without). Raises: DeviceError."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = peer.addTransceiver(camera or "video", "sendonly" if camera else "recvonly")
@@ -106,18 +108,18 @@ async def _connect(url: str, way: str, camera: MediaStreamTrack | None) -> RTCPe
     peer.on("connectionstatechange", lambda: connected.set() if peer.connectionState == "connected" else None)
     await peer.setLocalDescription(await peer.createOffer())
     offer = peer.localDescription.sdp.encode()
-    request = Request(f"{url}{way}/{_NAME}", offer, {"content-type": "application/sdp"}, method="POST")
+    request = Request(f"{url}{protocol}/{_STREAM_NAME}", offer, {"content-type": "application/sdp"}, method="POST")
     try:
-        answer = await asyncio.to_thread(_text, request)
+        answer = await asyncio.to_thread(_fetch_text, request)
         await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        async with asyncio.timeout(_CONNECT_S):
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             await connected.wait()
     except (URLError, TimeoutError) as error:
         await peer.close()
-        raise DeviceError(f"no connection by {way} ({error})") from error
+        raise DeviceError(f"no connection by {protocol} ({error})") from error
     return peer
 
 
-def _text(request: Request) -> str:
-    with urlopen(request, timeout=_CONNECT_S) as answer:
+def _fetch_text(request: Request) -> str:
+    with urlopen(request, timeout=_CONNECT_TIMEOUT_S) as answer:
         return str(answer.read().decode())

@@ -20,7 +20,7 @@ import platformdirs
 import torch
 from torch import Tensor, nn
 
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.models.compiled import CompiledPart, tensors_of
 from livehead.models.quantize import ROUNDING, Ranges, rounded
 
@@ -130,7 +130,7 @@ def _core() -> Any:
 
 
 def _cache() -> Path:
-    home = os.environ.get(HOME)
+    home = os.environ.get(HOME_VARIABLE)
     return (Path(home) if home else platformdirs.user_cache_path("livehead")) / "compiled"
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-_TREE = "tree"
+_TREE_KEY = "tree"
 
 T = TypeVar("T")
 
@@ -31,12 +31,12 @@ class ArchiveError(Exception):
 def write_archive(path: Path, content: object) -> None:
     """Store a dataclass. The file appears whole or not at all, whatever happens meanwhile. Raises: OSError."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    tree = json.dumps(_taken_apart(content, arrays))
+    tree = json.dumps(_serialize(content, arrays))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
+            np.savez(file, **{_TREE_KEY: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
         os.replace(partial, path)
     finally:
         Path(partial).unlink(missing_ok=True)
@@ -47,8 +47,8 @@ def read_archive(kind: type[T], path: Path) -> T:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}  # reading checks each member's CRC
-        tree = json.loads(arrays.pop(_TREE).tobytes())
-        built: T = _put_together(kind, tree, arrays)
+        tree = json.loads(arrays.pop(_TREE_KEY).tobytes())
+        built: T = _deserialize(kind, tree, arrays)
     except FileNotFoundError:
         raise
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -56,7 +56,7 @@ def read_archive(kind: type[T], path: Path) -> T:
     return built
 
 
-def _taken_apart(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> object:
+def _serialize(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> object:
     """``content`` as JSON values; arrays go into ``arrays`` and leave their name."""
     if isinstance(content, np.ndarray):
         name = f"a{len(arrays)}"
@@ -64,33 +64,33 @@ def _taken_apart(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> ob
         return name
     if dataclasses.is_dataclass(content) and not isinstance(content, type):
         stored = [field.name for field in dataclasses.fields(content) if not field.name.startswith("_")]
-        return {name: _taken_apart(getattr(content, name), arrays) for name in stored}
+        return {name: _serialize(getattr(content, name), arrays) for name in stored}
     if isinstance(content, tuple):
-        return [_taken_apart(part, arrays) for part in content]
+        return [_serialize(part, arrays) for part in content]
     if content is None or isinstance(content, (str, int, float, bool)):
         return content
     raise TypeError(f"an archive holds dataclasses, arrays, tuples and plain values, not {type(content).__name__}")
 
 
-def _put_together(kind: Any, tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+def _deserialize(kind: Any, tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
     """The inverse, guided by the annotation ``kind``."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         arms = [arm for arm in typing.get_args(kind) if arm is not types.NoneType]
-        return None if tree is None else _put_together(arms[0], tree, arrays)
+        return None if tree is None else _deserialize(arms[0], tree, arrays)
     if origin is np.ndarray:
         return arrays[tree]
     if origin is tuple:
         parts = typing.get_args(kind)
         if len(parts) == 2 and parts[1] is Ellipsis:
-            return tuple(_put_together(parts[0], part, arrays) for part in tree)
-        return tuple(_put_together(part, value, arrays) for part, value in zip(parts, tree, strict=True))
+            return tuple(_deserialize(parts[0], part, arrays) for part in tree)
+        return tuple(_deserialize(part, value, arrays) for part, value in zip(parts, tree, strict=True))
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         stored = {field.name for field in dataclasses.fields(kind) if not field.name.startswith("_")}
         if not isinstance(tree, dict) or set(tree) != stored:
             raise TypeError(f"not the fields of {kind}")
-        return typing.cast(Any, kind)(**{name: _put_together(hints[name], tree[name], arrays) for name in stored})
+        return typing.cast(Any, kind)(**{name: _deserialize(hints[name], tree[name], arrays) for name in stored})
     if kind is float and type(tree) is int:
         return float(tree)
     if origin is None and type(tree) is not kind:

@@ -15,12 +15,14 @@ from livehead.perception.photo import read_photo
 
 KEEP, BLUR, NONE = "keep", "blur", "none"
 
-_OUT_OF_FOCUS = 1 / 60  # standard deviation of the blur over the canvas' width
-_COARSE = 4  # the blur is computed at a quarter of the resolution, which nobody can tell
-_GROWN = 1 / 160  # of the canvas' width: what is blurred keeps this distance from the person, whose colours would bleed
+_BLUR_SIGMA = 1 / 60  # standard deviation of the blur over the canvas' width
+_DOWNSCALE = 4  # the blur is computed at a quarter of the resolution, which nobody can tell
+_PERSON_MARGIN = (
+    1 / 160
+)  # of the canvas' width: what is blurred keeps this distance from the person, whose colours would bleed
 
 
-class Background:
+class BackgroundPainter:
     """``spec``: ``blur``, a colour (``#rrggbb`` or a CSS name), the path of an image, or one: uint8 [H, W, 3] RGB.
 
     Raises: ConfigError for a word that is none of these, SourceError for an image that cannot be read.
@@ -38,29 +40,31 @@ class Background:
             self._colour = ImageColor.getrgb(spec)[:3]
         except ValueError as error:
             if not Path(spec).suffix and not Path(spec).exists():
-                raise ConfigError(f"There is no background {spec!r}", _advice(spec), subject=spec) from error
+                raise ConfigError(
+                    f"There is no background {spec!r}", _suggest_background(spec), subject=spec
+                ) from error
             self._image = read_photo(spec)
 
-    def paint(self, still: Image, person: Image, seen: tuple[slice, slice]) -> Image:
+    def paint(self, canvas: Image, person: Image, photo_area: tuple[slice, slice]) -> Image:
         """The background alone, over the whole canvas: uint8 [H, W, 3].
 
         ``still``: the canvas with the photo; ``person``: uint8 [H, W] share of person; ``seen``: where the photo lies.
         """
         if self._colour is not None:
-            return np.full_like(still, self._colour)
+            return np.full_like(canvas, self._colour)
         if self._image is not None:
-            return _cover(self._image, still.shape[1], still.shape[0])
-        ground = still.copy()
-        ground[seen] = _out_of_focus(still[seen], person[seen], still.shape[1])
+            return _cover_canvas(self._image, canvas.shape[1], canvas.shape[0])
+        ground = canvas.copy()
+        ground[photo_area] = _blur_background(canvas[photo_area], person[photo_area], canvas.shape[1])
         return ground
 
 
-def _advice(spec: str) -> str:
+def _suggest_background(spec: str) -> str:
     near = difflib.get_close_matches(spec.lower(), [KEEP, BLUR, NONE, *ImageColor.colormap], n=1)
     return f"did you mean {near[0]}?" if near else "give keep, blur, none, a colour as #rrggbb, or the path of an image"
 
 
-def _cover(image: Image, width: int, height: int) -> Image:
+def _cover_canvas(image: Image, width: int, height: int) -> Image:
     """The middle of ``image``, as large as fills the canvas."""
     scale = max(width / image.shape[1], height / image.shape[0])
     columns, rows = round(width / scale), round(height / scale)
@@ -70,14 +74,14 @@ def _cover(image: Image, width: int, height: int) -> Image:
     return cv2.resize(part, (width, height), interpolation=how).astype(np.uint8, copy=False)
 
 
-def _out_of_focus(photo: Image, person: Image, canvas_width: int) -> Image:
+def _blur_background(photo: Image, person: Image, canvas_width: int) -> Image:
     """``photo`` blurred as if the person were not there: background colours alone are averaged."""
-    reach = max(int(canvas_width * _GROWN), 1)
+    reach = max(int(canvas_width * _PERSON_MARGIN), 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    size = (max(photo.shape[1] // _COARSE, 1), max(photo.shape[0] // _COARSE, 1))
+    size = (max(photo.shape[1] // _DOWNSCALE, 1), max(photo.shape[0] // _DOWNSCALE, 1))
     free = cv2.resize(255 - cv2.dilate(person, kernel), size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     colour = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) * free[:, :, None]
-    sigma = canvas_width * _OUT_OF_FOCUS / _COARSE
+    sigma = canvas_width * _BLUR_SIGMA / _DOWNSCALE
     result, missing = np.zeros_like(colour), np.ones_like(free)
     # Where the person hides everything within reach, wider and wider neighbourhoods answer.
     for widen in (1, 4, 16):

@@ -14,17 +14,17 @@ from PIL import Image as Pillow
 from livehead.frames import Image
 from livehead.perception.portrait import Crop, Portrait
 from livehead.perception.segmentation import Segmentation
-from livehead.renderers.background import KEEP, NONE, Background
-from livehead.renderers.badge import Badge
-from livehead.renderers.placement import Fit, Placement, Rect, place
+from livehead.renderers.background import KEEP, NONE, BackgroundPainter
+from livehead.renderers.badge import AvatarBadge
+from livehead.renderers.placement import Fit, PhotoPlacement, PixelRect, place_photo
 
 _FEATHER = 0.05  # of the square's side: how wide the passage from rendered square to still photo is
-_BARS = (16, 16, 16)
+_BAR_COLOUR = (16, 16, 16)
 _SIDES_BLUR = 1 / 28  # standard deviation of blurred sides over the canvas' width
 _SIDES_DIM = 0.72  # so that the sides stay behind the photo
 
 
-class Compositor:
+class PortraitCompositor:
     """Puts what a renderer makes of a portrait's square onto a canvas of ``size`` (width, height).
 
     ``fit``: ``fit`` the whole photo between bars, ``blur`` the whole photo between blurred sides, ``crop`` head and
@@ -45,19 +45,21 @@ class Compositor:
     ) -> None:
         photo = portrait.photo
         self.size = size
-        place_of = place((photo.shape[1], photo.shape[0]), portrait.crop, size, fit)
+        place_of = place_photo((photo.shape[1], photo.shape[0]), portrait.crop, size, fit)
         self._head = place_of.head
-        self._part = place_of.head.within(place_of.seen)
-        self._badge = Badge(size) if badge else None
-        still = _still(photo, place_of, size, fit)
-        self._screen: _Screen | None = None
+        self._visible_head = place_of.head.intersect(place_of.visible)
+        self._badge = AvatarBadge(size) if badge else None
+        still = _draw_still_canvas(photo, place_of, size, fit)
+        self._background_replacer: _BackgroundReplacer | None = None
         if isinstance(background, str) and background == NONE:
-            still = np.dstack([still, _person(photo, place_of, size)])
+            still = np.dstack([still, _person_mask(photo, place_of, size)])
         elif not (isinstance(background, str) and background == KEEP):
-            still = self._replace(still, photo, place_of, Background(background))
+            still = self._replace_background(still, photo, place_of, BackgroundPainter(background))
         self._square = np.empty((self._head.width, self._head.width, still.shape[2]), np.uint8)
         self._still = still
-        self._border = _Border(still[self._part.slices], *_weights(self._head, self._part, portrait.crop, photo))
+        self._feathered_paste = _FeatheredPaste(
+            still[self._visible_head.slices], *_feather_weights(self._head, self._visible_head, portrait.crop, photo)
+        )
 
     def compose(self, rendered: Image) -> Image:
         """``rendered``: uint8 [S, S, 3] RGB or [S, S, 4] RGBA straight alpha, the portrait's square in motion.
@@ -66,40 +68,46 @@ class Compositor:
         ``none``. Without alpha, a replaced background keeps the photo's own outline of the person.
         """
         canvas = self._still.copy()
-        if self._screen is None and canvas.shape[2] == 4:
-            picture = self._cut_out(rendered)
-        elif self._screen is None:
-            picture = _resized(_without_alpha(rendered), self._square)[self._visible]
+        if self._background_replacer is None and canvas.shape[2] == 4:
+            picture = self._crop_with_alpha(rendered)
+        elif self._background_replacer is None:
+            picture = _resize_square(_drop_alpha(rendered), self._square)[self._visible_slices]
         else:
-            picture = self._screen.before(rendered)
-        self._border.paste(picture, canvas[self._part.slices])
+            picture = self._background_replacer.composite_over(rendered)
+        self._feathered_paste.paste(picture, canvas[self._visible_head.slices])
         if self._badge is not None:
             self._badge.draw(canvas)
         return canvas
 
     @property
-    def _visible(self) -> tuple[slice, slice]:
+    def _visible_slices(self) -> tuple[slice, slice]:
         """The part of the square that is on the canvas, at canvas resolution."""
-        top, left = self._part.top - self._head.top, self._part.left - self._head.left
-        return slice(top, top + self._part.height), slice(left, left + self._part.width)
+        top, left = self._visible_head.top - self._head.top, self._visible_head.left - self._head.left
+        return slice(top, top + self._visible_head.height), slice(left, left + self._visible_head.width)
 
-    def _cut_out(self, rendered: Image) -> Image:
+    def _crop_with_alpha(self, rendered: Image) -> Image:
         """The visible part of a square [S, S, 3 or 4] with its alpha, or with the photo's own outline."""
         if rendered.shape[2] == 4:
-            return _resized(rendered, self._square)[self._visible]
-        colour = _resized(rendered, self._square[..., :3].copy())[self._visible]
-        return np.dstack([colour, self._still[self._part.slices][..., 3]])
+            return _resize_square(rendered, self._square)[self._visible_slices]
+        colour = _resize_square(rendered, self._square[..., :3].copy())[self._visible_slices]
+        return np.dstack([colour, self._still[self._visible_head.slices][..., 3]])
 
-    def _replace(self, still: Image, photo: Image, place_of: Placement, background: Background) -> Image:
+    def _replace_background(
+        self, still: Image, photo: Image, placement: PhotoPlacement, background: BackgroundPainter
+    ) -> Image:
         """The still canvas with another background, which is kept for what moves."""
-        mask = _person(photo, place_of, self.size)
-        ground = background.paint(still, mask, place_of.seen.slices)
-        part = self._part.slices
-        self._screen = _Screen(ground[part], mask[part], self._head.width, self._visible)
-        return cv2.add(_times(still, mask), _times(ground, np.invert(mask))).astype(np.uint8, copy=False)
+        mask = _person_mask(photo, placement, self.size)
+        ground = background.paint(still, mask, placement.visible.slices)
+        part = self._visible_head.slices
+        self._background_replacer = _BackgroundReplacer(
+            ground[part], mask[part], self._head.width, self._visible_slices
+        )
+        return cv2.add(_multiply_by_mask(still, mask), _multiply_by_mask(ground, np.invert(mask))).astype(
+            np.uint8, copy=False
+        )
 
 
-class _Screen:
+class _BackgroundReplacer:
     """Puts rendered heads before another background.
 
     The working memory is kept: touching fresh pages for every frame takes longer than the arithmetic does.
@@ -107,52 +115,54 @@ class _Screen:
 
     def __init__(self, ground: Image, own_alpha: Image, side: int, visible: tuple[slice, slice]) -> None:
         self._ground = np.ascontiguousarray(ground)
-        self._own_clear = np.invert(own_alpha)
+        self._photo_inverse_alpha = np.invert(own_alpha)
         self._visible = visible
-        self._clear = np.empty((side, side), np.uint8)
+        self._inverse_alpha = np.empty((side, side), np.uint8)
         self._colour = np.empty((side, side, 3), np.uint8)
-        self._share, self._behind, self._front = (np.empty_like(self._ground) for _ in range(3))
-        self._small = _Small(0)
+        self._share, self._background_term, self._foreground_term = (np.empty_like(self._ground) for _ in range(3))
+        self._premultiply_buffers = _PremultiplyBuffers(0)
 
-    def before(self, rendered: Image) -> Image:
+    def composite_over(self, rendered: Image) -> Image:
         """What the canvas shows of a square [S, S, 3 or 4]; overwritten by the next call."""
         if rendered.shape[2] == 3:
-            colour = _resized(rendered, self._colour)[self._visible]
-            clear = self._own_clear
+            colour = _resize_square(rendered, self._colour)[self._visible]
+            clear = self._photo_inverse_alpha
             cv2.merge([np.invert(clear)] * 3, self._share)
-            colour = cv2.multiply(colour, self._share, self._front, scale=1 / 255).astype(np.uint8, copy=False)
+            colour = cv2.multiply(colour, self._share, self._foreground_term, scale=1 / 255).astype(
+                np.uint8, copy=False
+            )
         else:
             # Multiplied by alpha while small: less to do, and no colour seeps in across the outline.
-            if self._small.side != rendered.shape[0]:
-                self._small = _Small(rendered.shape[0])
-            small_colour, small_clear = self._small.split(rendered)
-            colour = _resized(small_colour, self._colour)[self._visible]
-            clear = _resized(small_clear, self._clear)[self._visible]
+            if self._premultiply_buffers.side != rendered.shape[0]:
+                self._premultiply_buffers = _PremultiplyBuffers(rendered.shape[0])
+            small_colour, small_clear = self._premultiply_buffers.premultiply(rendered)
+            colour = _resize_square(small_colour, self._colour)[self._visible]
+            clear = _resize_square(small_clear, self._inverse_alpha)[self._visible]
         cv2.merge([clear] * 3, self._share)
-        cv2.multiply(self._ground, self._share, self._behind, scale=1 / 255)
-        return cv2.add(colour, self._behind, self._front).astype(np.uint8, copy=False)
+        cv2.multiply(self._ground, self._share, self._background_term, scale=1 / 255)
+        return cv2.add(colour, self._background_term, self._foreground_term).astype(np.uint8, copy=False)
 
 
-class _Small:
+class _PremultiplyBuffers:
     """Working memory at the renderer's resolution."""
 
     def __init__(self, side: int) -> None:
         self.side = side
         self._alpha = np.empty((side, side), np.uint8)
-        self._clear = np.empty_like(self._alpha)
+        self._inverse_alpha = np.empty_like(self._alpha)
         self._colour, self._share = (np.empty((side, side, 3), np.uint8) for _ in range(2))
 
-    def split(self, rendered: Image) -> tuple[Image, Image]:
+    def premultiply(self, rendered: Image) -> tuple[Image, Image]:
         """Of RGBA: the colour times alpha, and one minus alpha."""
         cv2.extractChannel(rendered, 3, self._alpha)
         cv2.cvtColor(rendered, cv2.COLOR_RGBA2RGB, self._colour)
         cv2.merge([self._alpha] * 3, self._share)
         cv2.multiply(self._colour, self._share, self._colour, scale=1 / 255)
-        cv2.bitwise_not(self._alpha, self._clear)
-        return self._colour, self._clear
+        cv2.bitwise_not(self._alpha, self._inverse_alpha)
+        return self._colour, self._inverse_alpha
 
 
-class _Border:
+class _FeatheredPaste:
     """Pastes a picture into another of the same size: its middle as it is, its border blended by weights.
 
     Blending is a multiplication and an addition in uint8, with the still picture's share computed beforehand.
@@ -161,8 +171,8 @@ class _Border:
     def __init__(self, still: Image, rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]) -> None:
         weight = np.rint(rows[:, None] * columns[None, :] * 255).astype(np.uint8)
         self._weight = np.ascontiguousarray(np.repeat(weight[:, :, None], still.shape[2], axis=2))
-        self._rest = cv2.multiply(still, 255 - self._weight, scale=1 / 255)
-        (top, bottom), (left, right) = _whole_span(rows), _whole_span(columns)
+        self._still_term = cv2.multiply(still, 255 - self._weight, scale=1 / 255)
+        (top, bottom), (left, right) = _full_weight_span(rows), _full_weight_span(columns)
         self._middle = (slice(top, bottom), slice(left, right))
         strips = [
             (slice(0, top), slice(0, len(columns))),
@@ -172,21 +182,23 @@ class _Border:
         ]
         self._strips = [strip for strip in strips if all(part.start < part.stop for part in strip)]
 
-    def paste(self, picture: Image, into: Image) -> None:
+    def paste(self, picture: Image, canvas: Image) -> None:
         """``into`` already shows the still picture."""
-        into[self._middle] = picture[self._middle]
+        canvas[self._middle] = picture[self._middle]
         for strip in self._strips:
-            into[strip] = cv2.add(self._rest[strip], cv2.multiply(picture[strip], self._weight[strip], scale=1 / 255))
+            canvas[strip] = cv2.add(
+                self._still_term[strip], cv2.multiply(picture[strip], self._weight[strip], scale=1 / 255)
+            )
 
 
-def _whole_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
+def _full_weight_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
     """First and last + 1 of the weights that are 1."""
     whole = np.flatnonzero(weights >= 1)
     return (int(whole[0]), int(whole[-1]) + 1) if len(whole) else (0, 0)
 
 
-def _weights(
-    head: Rect, part: Rect, crop: Crop, photo: Image
+def _feather_weights(
+    head: PixelRect, part: PixelRect, crop: Crop, photo: Image
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Weight of the rendered square in each row and column of ``part``: 0 at its border, 1 from the feather on.
 
@@ -209,24 +221,24 @@ def _weights(
     return rows, columns
 
 
-def _person(photo: Image, place_of: Placement, size: tuple[int, int]) -> Image:
+def _person_mask(photo: Image, placement: PhotoPlacement, size: tuple[int, int]) -> Image:
     """uint8 [height, width]: the share of person in each pixel of the still canvas."""
     with Segmentation() as segmentation:
         person = (segmentation.person(photo) * 255).astype(np.uint8)
     mask = np.zeros((size[1], size[0]), np.uint8)
-    mask[place_of.seen.slices] = _resampled(person, place_of)
+    mask[placement.visible.slices] = _resample_photo(person, placement)
     return mask
 
 
-def _still(photo: Image, place_of: Placement, size: tuple[int, int], fit: Fit) -> Image:
+def _draw_still_canvas(photo: Image, placement: PhotoPlacement, size: tuple[int, int], fit: Fit) -> Image:
     """The canvas with the photo in its place and nothing moving."""
     canvas = np.empty((size[1], size[0], 3), np.uint8)
-    canvas[:] = _BARS if fit == "fit" else _sides(photo, size)
-    canvas[place_of.seen.slices] = _resampled(photo, place_of)
+    canvas[:] = _BAR_COLOUR if fit == "fit" else _draw_blurred_sides(photo, size)
+    canvas[placement.visible.slices] = _resample_photo(photo, placement)
     return canvas
 
 
-def _sides(photo: Image, size: tuple[int, int]) -> Image:
+def _draw_blurred_sides(photo: Image, size: tuple[int, int]) -> Image:
     """The photo, blurred and dimmed, over a canvas of ``size``."""
     height, width = photo.shape[:2]
     scale = max(size[0] / width, size[1] / height)
@@ -239,15 +251,15 @@ def _sides(photo: Image, size: tuple[int, int]) -> Image:
     return np.rint(cv2.resize(blurred, size, interpolation=cv2.INTER_CUBIC)).clip(0, 255).astype(np.uint8)
 
 
-def _resampled(photo: Image, place_of: Placement) -> Image:
+def _resample_photo(photo: Image, placement: PhotoPlacement) -> Image:
     """The part of a photo (or of its mask) that ``place_of.seen`` shows, at canvas resolution."""
-    box = place_of.photo_box(photo.shape[1], photo.shape[0])
-    how = Pillow.Resampling.LANCZOS if place_of.scale < 1 else Pillow.Resampling.BICUBIC
-    picture = Pillow.fromarray(photo).resize((place_of.seen.width, place_of.seen.height), how, box=box)
+    box = placement.photo_box(photo.shape[1], photo.shape[0])
+    how = Pillow.Resampling.LANCZOS if placement.scale < 1 else Pillow.Resampling.BICUBIC
+    picture = Pillow.fromarray(photo).resize((placement.visible.width, placement.visible.height), how, box=box)
     return np.asarray(picture, np.uint8)
 
 
-def _resized(square: Image, into: Image) -> Image:
+def _resize_square(square: Image, into: Image) -> Image:
     """``square`` at the size of ``into``, and there, unless it has that size already."""
     side = into.shape[0]
     if square.shape[0] == side:
@@ -258,12 +270,12 @@ def _resized(square: Image, into: Image) -> Image:
     return cv2.resize(square, (side, side), into, interpolation=how).astype(np.uint8, copy=False)
 
 
-def _without_alpha(picture: Image) -> Image:
+def _drop_alpha(picture: Image) -> Image:
     if picture.shape[2] == 3:
         return picture
     return cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
 
 
-def _times(picture: Image, share: Image) -> Image:
+def _multiply_by_mask(picture: Image, share: Image) -> Image:
     """uint8 [h, w, 3] times uint8 [h, w], of which 255 is one."""
     return cv2.multiply(picture, cv2.merge([share, share, share]), scale=1 / 255).astype(np.uint8, copy=False)

@@ -21,12 +21,16 @@ from livehead.perception.cutout import SIDE
 from livehead.perception.sheet import CharacterSheet
 from livehead.perception.udp_detector import UdpDetector
 
-_EXACT = ("parser",)  # what it says of the sheet is said once, and everything depends on it
-_FINE = ("norm1", "norm2", "conv_rgba.0")  # of the decoder: cheap, and what eight bits lose there is seen at once
-_POSE: Parts = {"pose": lambda *maps: list(maps)}
-_WHOLE: Parts = {**_POSE, "drawing": lambda picture: picture}
-_BLOCKS: Parts = {
-    **_POSE,
+_EXACT_PARTS = ("parser",)  # what it says of the sheet is said once, and everything depends on it
+_FULL_PRECISION_LAYERS = (
+    "norm1",
+    "norm2",
+    "conv_rgba.0",
+)  # of the decoder: cheap, and what eight bits lose there is seen at once
+_POSE_PARTS: Parts = {"pose": lambda *maps: list(maps)}
+_WHOLE_PARTS: Parts = {**_POSE_PARTS, "drawing": lambda picture: picture}
+_BLOCK_PARTS: Parts = {
+    **_POSE_PARTS,
     **{f"drawing.shader.decoder_blocks.{level}": lambda planes: planes for level in range(LEVELS)},
     "drawing.decoder": lambda picture: picture,
 }
@@ -42,7 +46,7 @@ class ConrAvatar:
 
     motion: UltraDensePose
     views: Image
-    _codes: WeakKeyDictionary[Conr, SheetCode] = field(default_factory=WeakKeyDictionary, repr=False)
+    _encoded_sheets: WeakKeyDictionary[Conr, SheetCode] = field(default_factory=WeakKeyDictionary, repr=False)
 
 
 class ConrRenderer:
@@ -54,8 +58,10 @@ class ConrRenderer:
     def __init__(self, network: Conr, setting: Setting, size: int = 512, *, ranges: Ranges | None = None) -> None:
         self.size = size
         self.setting = setting
-        coarse = {name: span for name, span in (ranges or {}).items() if not name.endswith(_FINE)}
-        self._network = prepare(network, setting, _EXACT, _WHOLE if setting.integer else _BLOCKS, coarse)
+        coarse = {name: span for name, span in (ranges or {}).items() if not name.endswith(_FULL_PRECISION_LAYERS)}
+        self._network = prepare(
+            network, setting, _EXACT_PARTS, _WHOLE_PARTS if setting.integer else _BLOCK_PARTS, coarse
+        )
         self.detector = UdpDetector(self._network.parser, setting)
 
     @property
@@ -96,41 +102,41 @@ class ConrRenderer:
     def render_many(self, pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> list[Image]:
         """As ``render``; characters with equally many views are drawn together."""
         pictures = [np.zeros((self.size, self.size, 4), np.uint8) for _ in pairs]
-        for numbers in _alike(pairs):
-            drawn = self._draw([pairs[number] for number in numbers])
+        for numbers in _group_by_view_count(pairs):
+            drawn = self._draw_batch([pairs[number] for number in numbers])
             for number, picture in zip(numbers, drawn, strict=True):
-                pictures[number] = _finished(picture, self.size)
+                pictures[number] = _to_output_image(picture, self.size)
         return pictures
 
     @torch.inference_mode()
     def encode(self, avatar: ConrAvatar) -> SheetCode:
         """What this renderer's network makes of the sheet, kept with the avatar."""
-        known = avatar._codes.get(self._network)
+        known = avatar._encoded_sheets.get(self._network)
         if known is None:
             views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
-            known = avatar._codes[self._network] = self._network.encode(views.float() / 255)
+            known = avatar._encoded_sheets[self._network] = self._network.encode(views.float() / 255)
         return known
 
     @torch.inference_mode()
-    def draw_anew(self, avatar: ConrAvatar, motion: UltraDensePose) -> Image:
+    def render_uncached(self, avatar: ConrAvatar, motion: UltraDensePose) -> Image:
         """As ``render``, by the published call, which keeps nothing: what keeping is measured against."""
         views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
-        drawn = self._network(views.float() / 255, self._poses([motion]))
-        return _finished(drawn[0].permute(1, 2, 0).cpu().numpy(), self.size)
+        drawn = self._network(views.float() / 255, self._to_pose_batch([motion]))
+        return _to_output_image(drawn[0].permute(1, 2, 0).cpu().numpy(), self.size)
 
     @torch.inference_mode()
-    def _draw(self, pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Array:
+    def _draw_batch(self, pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Array:
         """float32 [B, 256, 256, 4], straight alpha."""
         code = join_sheets([self.encode(avatar) for avatar, _ in pairs])
-        drawn = self._network.draw(code, self._network.aim(self._poses([motion for _, motion in pairs])))
+        drawn = self._network.draw(code, self._network.aim(self._to_pose_batch([motion for _, motion in pairs])))
         return np.asarray(drawn.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
 
-    def _poses(self, motions: Sequence[UltraDensePose]) -> torch.Tensor:
+    def _to_pose_batch(self, motions: Sequence[UltraDensePose]) -> torch.Tensor:
         batch = torch.from_numpy(np.stack([motion.value for motion in motions]))
         return batch.to(self.setting.device).permute(0, 3, 1, 2)
 
 
-def _alike(pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Iterator[list[int]]:
+def _group_by_view_count(pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Iterator[list[int]]:
     """Numbers of those that show anything, by how many views there are of them."""
     groups: dict[int, list[int]] = {}
     for number, (avatar, motion) in enumerate(pairs):
@@ -139,7 +145,7 @@ def _alike(pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Iterator[list[
     yield from groups.values()
 
 
-def _finished(picture: Array, size: int) -> Image:
+def _to_output_image(picture: Array, size: int) -> Image:
     """float32 [S, S, 4] in [0, 1] to uint8 [size, size, 4]; resampled with colours times alpha, so that none that is
     not seen seeps in."""
     if size != SIDE:

@@ -21,14 +21,14 @@ from livehead.motion.keypoints import Array, Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.perception.rgbd import SIDE, RgbdDetector, as_keypoints, as_points, resized
 from livehead.perception.segmentation import Segmentation
-from livehead.renderers.panels import Panels
+from livehead.renderers.panels import DebugPanels
 
 _PARTS: Parts = {
     "motion.dense": lambda mask, occlusion: MotionMasks(mask, occlusion, None),
     "attention": lambda features: features,
     "decoder": lambda picture: picture,
 }
-_FLOATING: Mapping[str, Floating] = {"attention": "bf16"}  # its weights have no ranges to be measured beforehand
+_PART_PRECISION: Mapping[str, Floating] = {"attention": "bf16"}  # its weights have no ranges to be measured beforehand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class DaganAvatar:
     image: Image
     disparity: Array
     person: Array
-    _codes: WeakKeyDictionary[Generator, SourceCode] = field(default_factory=WeakKeyDictionary, repr=False)
+    _encoded_sources: WeakKeyDictionary[Generator, SourceCode] = field(default_factory=WeakKeyDictionary, repr=False)
 
 
 class DaganRenderer:
@@ -67,7 +67,7 @@ class DaganRenderer:
         self.size = size
         self.alpha = alpha
         self.detector = detector
-        self._network = prepare(network, detector.setting, ("down",), _PARTS, ranges, _FLOATING)
+        self._network = prepare(network, detector.setting, ("down",), _PARTS, ranges, _PART_PRECISION)
 
     @property
     def setting(self) -> Setting:
@@ -120,51 +120,51 @@ class DaganRenderer:
         pictures = (drawn * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
         places = resize_places(moved.places, SIDE, SIDE).float().cpu().numpy() if self.alpha else pictures
         return [
-            self._finished(avatar, picture, place)
+            self._to_output_image(avatar, picture, place)
             for (avatar, _), picture, place in zip(pairs, pictures, places, strict=True)
         ]
 
     @torch.inference_mode()
     def encode(self, avatar: DaganAvatar) -> SourceCode:
         """What this renderer's network makes of the source, kept with the avatar."""
-        known = avatar._codes.get(self._network)
+        known = avatar._encoded_sources.get(self._network)
         if known is None:
             device = self.setting.device
             image = torch.from_numpy(avatar.image).to(device).permute(2, 0, 1)[None].float() / 255
             disparity = torch.from_numpy(avatar.disparity).to(device)[None, None]
             known = self._network.encode(image, disparity, as_points([avatar.motion], device))
-            avatar._codes[self._network] = known
+            avatar._encoded_sources[self._network] = known
         return known
 
     @torch.inference_mode()
-    def move(self, avatar: DaganAvatar, motion: Keypoints) -> MotionField:
+    def predict_motion(self, avatar: DaganAvatar, motion: Keypoints) -> MotionField:
         """The flow alone."""
         return self._network.move(self.encode(avatar), as_points([motion], self.setting.device))
 
     @torch.inference_mode()
-    def panels(self, avatar: DaganAvatar, motion: Keypoints) -> Panels:
+    def debug_panels(self, avatar: DaganAvatar, motion: Keypoints) -> DebugPanels:
         """What led to the picture of ``motion``, to be looked at."""
-        code, moved = self.encode(avatar), self.move(avatar, motion)
+        code, moved = self.encode(avatar), self.predict_motion(avatar, motion)
         side = moved.places.shape[1]
         middle = avatar.motion.value[0].mean(axis=0)
         row, column = (int(np.clip((middle[axis] + 1) / 2 * side, 0, side - 1)) for axis in (1, 0))
         attention = self._network.attention_rows(code, moved, torch.tensor([row * side + column]))
-        return Panels(
+        return DebugPanels(
             image=avatar.image,
             disparity=avatar.disparity,
             source=avatar.motion.value[0],
             driving=motion.value[0],
-            places=moved.places[0].float().cpu().numpy(),
+            sampling_grid=moved.places[0].float().cpu().numpy(),
             occlusion=moved.occlusion[0, 0].float().cpu().numpy(),
             attention=attention[0, 0].float().cpu().numpy().reshape(side, side),
-            asking=(row, column),
+            query_cell=(row, column),
         )
 
-    def _finished(self, avatar: DaganAvatar, picture: Image, places: Array) -> Image:
+    def _to_output_image(self, avatar: DaganAvatar, picture: Image, grid: Array) -> Image:
         drawn = resized(picture, self.size)
         if not self.alpha:
             return drawn
-        pixels = ((places + 1) * SIDE - 1) / 2
+        pixels = ((grid + 1) * SIDE - 1) / 2
         moved = cv2.remap(avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
         matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)

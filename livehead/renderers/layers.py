@@ -16,15 +16,15 @@ from livehead.perception.segmentation import Segmentation
 
 Mask = npt.NDArray[np.uint8]
 
-_AROUND = 1 / 4  # of the crop's side: so much of what lies beyond may move into the picture
-_PERSON = 0.15  # share of person from which a pixel belongs to the person's layer
+_BORDER_SHARE = 1 / 4  # of the crop's side: so much of what lies beyond may move into the picture
+_PERSON_THRESHOLD = 0.15  # share of person from which a pixel belongs to the person's layer
 _MARGIN = 0.02  # of the side: the layer takes so much background with it ...
 _FEATHER = 0.012  # ... and fades out over so much more
 _FILL_SIDE = 256  # the hidden background is made up at this size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layers:
+class PortraitLayers:
     """A portrait of ``side`` S pixels with ``around`` A more on each side, E = S + 2 A in all.
 
     ``image`` uint8 [E, E, 3] RGB; ``matte`` and ``alpha`` uint8 [E, E], 255 over the person; ``background`` uint8
@@ -45,61 +45,61 @@ class Layers:
         return self.background.shape[0]
 
     @property
-    def around(self) -> int:
+    def border(self) -> int:
         """Pixels beyond each edge of the portrait."""
         return (self.image.shape[0] - self.side) // 2
 
-    def scaled(self, side: int) -> Layers:
+    def resize(self, side: int) -> PortraitLayers:
         """The same at ``side`` pixels."""
         if side == self.side:
             return self
-        whole = side + 2 * round(side * _AROUND)
+        whole = side + 2 * round(side * _BORDER_SHARE)
         inset = max(round((self.image.shape[0] - whole * self.side / side) / 2), 0)
         inner = slice(inset, self.image.shape[0] - inset)
-        return Layers(
-            _resized(self.image[inner, inner], whole),
-            _resized(self.background, side),
-            _resized(self.matte[inner, inner], whole),
-            _resized(self.alpha[inner, inner], whole),
+        return PortraitLayers(
+            _resize_image(self.image[inner, inner], whole),
+            _resize_image(self.background, side),
+            _resize_image(self.matte[inner, inner], whole),
+            _resize_image(self.alpha[inner, inner], whole),
             self.ends,
         )
 
 
-def split_layers(portrait: Portrait, segmentation: Segmentation) -> Layers:
+def split_layers(portrait: Portrait, segmentation: Segmentation) -> PortraitLayers:
     """Split ``portrait`` into the person who has its face and all else."""
-    image, person = _surroundings(portrait, segmentation)
+    image, person = _extend_portrait(portrait, segmentation)
     side = portrait.image.shape[0]
     around = (image.shape[0] - side) // 2
     face = portrait.motion.value[0]
-    alpha = _own(person, ((face[MESH.oval] + 1) * side - 1) / 2 + around)
-    matte = _matte(alpha, side)
+    alpha = _keep_face_component(person, ((face[MESH.oval] + 1) * side - 1) / 2 + around)
+    matte = _feather_matte(alpha, side)
     inner = slice(around, around + side)
-    background = _background(image, matte)[inner, inner]
-    return Layers(
-        image, np.ascontiguousarray(background), matte, np.rint(alpha * 255).astype(np.uint8), _ends(portrait)
+    background = _inpaint_background(image, matte)[inner, inner]
+    return PortraitLayers(
+        image, np.ascontiguousarray(background), matte, np.rint(alpha * 255).astype(np.uint8), _photo_extent(portrait)
     )
 
 
-def _ends(portrait: Portrait) -> Array:
+def _photo_extent(portrait: Portrait) -> Array:
     crop, (height, width) = portrait.crop, portrait.photo.shape[:2]
     ends = np.array([[0, 0], [width, height]], np.float32) - np.array([crop.left, crop.top], np.float32)
     return (ends * (2 / crop.side) - 1).astype(np.float32)
 
 
-def _resized(image: Image, side: int) -> Image:
+def _resize_image(image: Image, side: int) -> Image:
     how = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
     return cv2.resize(image, (side, side), interpolation=how).astype(np.uint8, copy=False)
 
 
-def _surroundings(portrait: Portrait, segmentation: Segmentation) -> tuple[Image, Array]:
+def _extend_portrait(portrait: Portrait, segmentation: Segmentation) -> tuple[Image, Array]:
     """The portrait with what the photo has around it, edges going on, and its share of person."""
     side, crop = portrait.image.shape[0], portrait.crop
     scale = side / crop.side
-    around = round(side * _AROUND)
+    around = round(side * _BORDER_SHARE)
     height, width = portrait.photo.shape[:2]
     reach = around / scale
-    rows = _inside(crop.top - reach, crop.side + 2 * reach, height)
-    columns = _inside(crop.left - reach, crop.side + 2 * reach, width)
+    rows = _clip_span(crop.top - reach, crop.side + 2 * reach, height)
+    columns = _clip_span(crop.left - reach, crop.side + 2 * reach, width)
     window = portrait.photo[slice(*rows), slice(*columns)]
     size = (max(round(window.shape[1] * scale), 1), max(round(window.shape[0] * scale), 1))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -115,31 +115,31 @@ def _surroundings(portrait: Portrait, segmentation: Segmentation) -> tuple[Image
     return image, np.asarray(person, np.float32)
 
 
-def _inside(start: float, length: float, limit: int) -> tuple[int, int]:
+def _clip_span(start: float, length: float, limit: int) -> tuple[int, int]:
     """First and end pixel of that part of a stretch which lies in the photo."""
     return max(int(np.floor(start)), 0), min(int(np.ceil(start + length)), limit)
 
 
-def _own(person: Array, outline: Array) -> Array:
+def _keep_face_component(person: Array, outline: Array) -> Array:
     """``person`` without what hangs together with no face, the face (``outline`` [36, 2] in pixels) itself filled."""
     filled = np.zeros(person.shape, np.uint8)
     cv2.fillPoly(filled, [np.rint(outline).astype(np.int32)], (1,))
-    either = ((person > _PERSON) | (filled > 0)).astype(np.uint8)
+    either = ((person > _PERSON_THRESHOLD) | (filled > 0)).astype(np.uint8)
     _, islands = cv2.connectedComponents(either)
     own = islands == np.bincount(islands[filled > 0]).argmax()
     alpha: Array = np.where(filled > 0, 1, np.where(own, person, 0)).astype(np.float32)
     return alpha
 
 
-def _matte(alpha: Array, side: int) -> Mask:
+def _feather_matte(alpha: Array, side: int) -> Mask:
     """255 over the person and a margin, fading out; 0 farther off."""
-    distance = cv2.distanceTransform((alpha < _PERSON).astype(np.uint8), cv2.DIST_L2, 3)
+    distance = cv2.distanceTransform((alpha < _PERSON_THRESHOLD).astype(np.uint8), cv2.DIST_L2, 3)
     x = np.clip((distance - _MARGIN * side) / max(_FEATHER * side, 1), 0, 1)
     matte: Mask = np.rint(255 * (1 - x * x * (3 - 2 * x))).astype(np.uint8)
     return matte
 
 
-def _background(image: Image, matte: Mask) -> Image:
+def _inpaint_background(image: Image, matte: Mask) -> Image:
     """``image`` with the inside of the person painted over from around."""
     side = image.shape[0]
     kernel = np.ones((3, 3), np.uint8)

@@ -11,27 +11,27 @@ from livehead.frames import Image
 from livehead.motion.keypoints import Array
 from livehead.motion.mesh import MESH, Indices
 
-_STRETCH = (
+_MAX_STRETCH = (
     1.3  # the photo's own inside is stretched so far (more if it is wide open); beyond, it parts and shows the cavity
 )
 
 # In widths of the mouth at rest:
 _CLOSED, _OPEN = 0.04, 0.10  # opening of the photo's mouth from which its own teeth are to be seen, if any
-_WIDE = 0.35
+_WIDE_OPEN = 0.35
 _LIP_SHADOW = 0.07
 _UPPER_TEETH, _LOWER_TEETH, _TONGUE = 0.15, 0.05, 0.24
 
-_LARGE = 80  # pixels; in a larger mouth the cavity is drawn at half the size, it has no fine detail
+_HALF_RESOLUTION_WIDTH = 80  # pixels; in a larger mouth the cavity is drawn at half the size, it has no fine detail
 
 # RGB under the light in which skin has a mean of _SKIN
-_SKIN = 150.0
+_REFERENCE_SKIN = 150.0
 _CAVITY = np.array([54, 22, 23], np.float32)
 _TEETH = np.array([216, 206, 194], np.float32)
-_FLESH = np.array([140, 68, 72], np.float32)
+_TONGUE_COLOUR = np.array([140, 68, 72], np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mouth:
+class MouthInterior:
     """What a photo shows of the inside of its mouth.
 
     ``split`` is the share of the inside that hangs on the upper lip (teeth belong to one jaw or the other).
@@ -48,7 +48,7 @@ class Mouth:
     toothless: float
     stretch: float
 
-    def inside(self, face: Array, scale: float) -> Array:
+    def interior_points(self, face: Array, scale: float) -> Array:
         """18 points: the lower edge of what hangs on the upper lip, then the upper edge of what lies on the lower.
 
         ``face`` [478, 3] is the target, ``scale`` its size over the source's. Both edges are one until the own inside
@@ -63,7 +63,7 @@ class Mouth:
         return points
 
 
-def study_mouth(image: Image, face: Array) -> Mouth:
+def analyse_mouth(image: Image, face: Array) -> MouthInterior:
     """What ``image`` [S, S, 3] shows of the inside of the mouth; ``face`` [478, 3] in [-1, 1]."""
     upper, lower = face[MESH.mouth.upper[1:-1]], face[MESH.mouth.lower[1:-1]]
     gape = np.linalg.norm(lower - upper, axis=-1).astype(np.float32)
@@ -72,17 +72,19 @@ def study_mouth(image: Image, face: Array) -> Mouth:
     side = image.shape[0]
     cheeks = np.rint(((face[MESH.rigid, :2] + 1) * side - 1) / 2).astype(int).clip(0, side - 1)
     skin = float(image[cheeks[:, 1], cheeks[:, 0]].mean())
-    return Mouth(
-        split=_parting(image, upper[2:-2, :2], lower[2:-2, :2], openness > _WIDE) if openness > _CLOSED else 0.6,
+    return MouthInterior(
+        split=_find_jaw_parting(image, upper[2:-2, :2], lower[2:-2, :2], openness > _WIDE_OPEN)
+        if openness > _CLOSED
+        else 0.6,
         gape=gape,
         width=width,
-        light=float(np.clip(skin / _SKIN, 0.25, 1.25)),
+        light=float(np.clip(skin / _REFERENCE_SKIN, 0.25, 1.25)),
         toothless=float(1 - np.clip((openness - _CLOSED) / (_OPEN - _CLOSED), 0, 1)),
-        stretch=_STRETCH + 2 * max(openness - _OPEN, 0.0),
+        stretch=_MAX_STRETCH + 2 * max(openness - _OPEN, 0.0),
     )
 
 
-def inside_triangles(first: int) -> Indices:
+def interior_triangles(first: int) -> Indices:
     """Triangles of the inside, whose 18 points are numbered from ``first``."""
     left, right = int(MESH.mouth.upper[0]), int(MESH.mouth.upper[-1])
     upper, lower = [int(i) for i in MESH.mouth.upper[1:-1]], [int(i) for i in MESH.mouth.lower[1:-1]]
@@ -95,13 +97,15 @@ def inside_triangles(first: int) -> Indices:
     return np.array(triangles, np.int32)
 
 
-def draw_cavity(picture: Image, mouth: Mouth, face: Array, inside: Array, scale: float, most: float = 1.0) -> None:
+def draw_cavity(
+    picture: Image, mouth: MouthInterior, face: Array, interior: Array, scale: float, opacity: float = 1.0
+) -> None:
     """Lay the cavity between the two edges of ``inside`` [18, 2], in place.
 
     ``face`` [478, 2] and ``inside`` are in pixels of ``picture`` [S, S, 3]; ``scale`` is pixels per source unit;
     ``most`` in [0, 1] is how much of it is laid over what is there.
     """
-    hanging, lying = inside[:9], inside[9:]
+    hanging, lying = interior[:9], interior[9:]
     ends = face[MESH.mouth.upper[[0, -1]]]
     gap = float(np.linalg.norm(lying - hanging, axis=-1).max())
     if gap < 1:
@@ -114,17 +118,17 @@ def draw_cavity(picture: Image, mouth: Mouth, face: Array, inside: Array, scale:
     mask = np.zeros((int(high[1] - low[1]), int(high[0] - low[0])), np.uint8)
     cv2.fillPoly(mask, [np.rint((outline - low) * 16).astype(np.int32)], (255,), cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(mask, (0, 0), max(0.008 * mouth.width * scale, 0.6)).astype(np.float32)
-    share = soft[..., None] * np.float32(most / 255)
-    step = 2 if mask.shape[1] > _LARGE else 1
+    share = soft[..., None] * np.float32(opacity / 255)
+    step = 2 if mask.shape[1] > _HALF_RESOLUTION_WIDTH else 1
     half = (mask.shape[0] // step, mask.shape[1] // step)
-    colours = _cavity(mouth, (face - low - (step - 1) / 2) / step, mouth.width * scale / step, half)
+    colours = _cavity_colours(mouth, (face - low - (step - 1) / 2) / step, mouth.width * scale / step, half)
     if step > 1:
         colours = cv2.resize(colours, mask.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
     window = picture[low[1] : high[1], low[0] : high[0]]
     window[:] = np.rint(window + share * (colours - window)).astype(np.uint8)
 
 
-def _cavity(mouth: Mouth, face: Array, width: float, shape: tuple[int, ...]) -> Array:
+def _cavity_colours(mouth: MouthInterior, face: Array, width: float, shape: tuple[int, ...]) -> Array:
     """Colours [h, w, 3] of the cavity; ``face`` [478, 2] in its pixels, ``width`` of the mouth at rest in pixels."""
     upper, lower = face[MESH.mouth.upper], face[MESH.mouth.lower]
     across = (upper[-1] - upper[0]) / max(float(np.linalg.norm(upper[-1] - upper[0])), 1e-6)
@@ -138,47 +142,53 @@ def _cavity(mouth: Mouth, face: Array, width: float, shape: tuple[int, ...]) -> 
     gape = float(((lower - upper) @ down).max()) / width
     smile = max(1.0, float((upper[-1] - upper[0]) @ across) / width)
     colour = np.broadcast_to(_CAVITY, (*u.shape, 3)).astype(np.float32)
-    tongue = _bump(u, 0.34) ** 2 * _ramp(2 * _TONGUE * gape * _bump(u, 0.34) - above, 0.1) * _rise(gape, 0.15, 0.4)
-    colour = _over(colour, _FLESH * 0.75, tongue)
+    tongue = (
+        _elliptic_profile(u, 0.34) ** 2
+        * _soft_step(2 * _TONGUE * gape * _elliptic_profile(u, 0.34) - above, 0.1)
+        * _inverse_lerp(gape, 0.15, 0.4)
+    )
+    colour = _mix_colours(colour, _TONGUE_COLOUR * 0.75, tongue)
     if mouth.toothless > 0:
-        colour = _with_teeth(colour, u, below, above, gape, smile, mouth.toothless)
+        colour = _draw_teeth(colour, u, below, above, gape, smile, mouth.toothless)
     shade = 0.45 + 0.55 * np.clip(below / _LIP_SHADOW, 0, 1)
     lit: Array = np.clip(colour * (shade * mouth.light)[..., None], 0, 255).astype(np.float32)
     return lit
 
 
-def _with_teeth(colour: Array, u: Array, below: Array, above: Array, gape: float, smile: float, share: float) -> Array:
+def _draw_teeth(colour: Array, u: Array, below: Array, above: Array, gape: float, smile: float, share: float) -> Array:
     """Teeth over ``colour`` [h, w, 3]; ``u`` from the middle, ``below`` and ``above`` the lips, in mouth widths."""
-    lower_edge = _LOWER_TEETH * _rise(gape, 0.2, 0.5) * _bump(u, 0.22)
-    colour = _over(colour, _TEETH * 0.7, share * _ramp(lower_edge - above, 0.02) * _rise(gape, 0.25, 0.5))
-    row = _bump(u, 0.42 * smile)  # a smile bares more of them
+    lower_edge = _LOWER_TEETH * _inverse_lerp(gape, 0.2, 0.5) * _elliptic_profile(u, 0.22)
+    colour = _mix_colours(
+        colour, _TEETH * 0.7, share * _soft_step(lower_edge - above, 0.02) * _inverse_lerp(gape, 0.25, 0.5)
+    )
+    row = _elliptic_profile(u, 0.42 * smile)  # a smile bares more of them
     gaps = 0.1 * np.abs(np.cos(np.pi * u / 0.1)) ** 12
     light = (0.55 + 0.45 * row) * (1 - gaps)
-    shown = _ramp(min(_UPPER_TEETH, 0.5 * gape) * row - below, 0.02) * _rise(gape, 0.04, 0.12)
-    return _over(colour, _TEETH * light[..., None], share * shown)
+    shown = _soft_step(min(_UPPER_TEETH, 0.5 * gape) * row - below, 0.02) * _inverse_lerp(gape, 0.04, 0.12)
+    return _mix_colours(colour, _TEETH * light[..., None], share * shown)
 
 
-def _over(below: Array, above: Array, share: Array) -> Array:
+def _mix_colours(below: Array, above: Array, share: Array) -> Array:
     mixed: Array = below + share[..., None] * (above - below)
     return mixed
 
 
-def _ramp(inside: Array, softness: float) -> Array:
+def _soft_step(inside: Array, softness: float) -> Array:
     """0 to 1 as ``inside`` goes from 0 to ``softness``."""
     ramp: Array = np.clip(inside / softness, 0, 1)
     return ramp
 
 
-def _rise(x: float, start: float, end: float) -> float:
+def _inverse_lerp(x: float, start: float, end: float) -> float:
     return float(np.clip((x - start) / (end - start), 0, 1))
 
 
-def _bump(u: Array, width: float) -> Array:
+def _elliptic_profile(u: Array, width: float) -> Array:
     bump: Array = np.sqrt(np.clip(1 - (u / width) ** 2, 0, 1))
     return bump
 
 
-def _parting(image: Image, upper: Array, lower: Array, wide: bool) -> float:
+def _find_jaw_parting(image: Image, upper: Array, lower: Array, wide: bool) -> float:
     """Where between the lips, from 0.3 (near the upper) to 0.95, the jaws part: in the darkest row.
 
     Unless the mouth is ``wide`` open, what is bright are the upper teeth, so it is the darkest row below the brightest.

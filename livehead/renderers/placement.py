@@ -11,12 +11,12 @@ from livehead.perception.portrait import Crop
 
 Fit = Literal["fit", "crop", "blur"]
 
-_AIR = 1.15  # a cropped canvas shows this many times the height of the portrait's square ...
-_TIGHTEST = 0.95  # ... and never less than this, or hair and chin are cut off
+_CROP_HEIGHT = 1.15  # a cropped canvas shows this many times the height of the portrait's square ...
+_MIN_CROP_HEIGHT = 0.95  # ... and never less than this, or hair and chin are cut off
 
 
 @dataclass(frozen=True, slots=True)
-class Rect:
+class PixelRect:
     """Whole pixels of a canvas."""
 
     left: int
@@ -29,16 +29,16 @@ class Rect:
         """Rows and columns."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
-    def within(self, other: Rect) -> Rect:
+    def intersect(self, other: PixelRect) -> PixelRect:
         """What both cover, never empty in the uses here."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right = min(self.left + self.width, other.left + other.width)
         bottom = min(self.top + self.height, other.top + other.height)
-        return Rect(left, top, max(right - left, 0), max(bottom - top, 0))
+        return PixelRect(left, top, max(right - left, 0), max(bottom - top, 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class PhotoPlacement:
     """Where a photo and its portrait's square lie on a canvas: canvas = ``scale`` * photo + (``left``, ``top``).
 
     Pixel edges, not centres, are at integers here. The square ``head`` lies on whole canvas pixels and may leave the
@@ -48,18 +48,18 @@ class Placement:
     scale: float
     left: float
     top: float
-    head: Rect
-    seen: Rect
+    head: PixelRect
+    visible: PixelRect
 
     def photo_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """``seen`` in photo pixels: left, top, right, bottom, as fractions of pixels."""
-        seen = self.seen
+        seen = self.visible
         left, top = (seen.left - self.left) / self.scale, (seen.top - self.top) / self.scale
         right, bottom = left + seen.width / self.scale, top + seen.height / self.scale
         return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
 
 
-def place(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: Fit) -> Placement:
+def place_photo(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: Fit) -> PhotoPlacement:
     """Lay a photo onto a canvas; sizes are width and height.
 
     ``fit`` and ``blur`` show the whole photo, ``crop`` head and shoulders, which fill the canvas if the photo is wide
@@ -68,10 +68,10 @@ def place(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: F
     (width, height), (across, down) = photo_size, size
     if fit == "crop":
         fills = width * down / across  # the highest window that the photo's width can fill
-        window = min(max(min(crop.side * _AIR, fills), crop.side * _TIGHTEST), height)
+        window = min(max(min(crop.side * _CROP_HEIGHT, fills), crop.side * _MIN_CROP_HEIGHT), height)
         scale = down / window
-        left = -scale * _aim(crop.left + crop.side / 2, across / scale, width)
-        top = -scale * _aim(crop.top + crop.side / 2, window, height)
+        left = -scale * _centre_window(crop.left + crop.side / 2, across / scale, width)
+        top = -scale * _centre_window(crop.top + crop.side / 2, window, height)
     else:
         scale = min(across / width, down / height)
         left, top = (across - width * scale) / 2, (down - height * scale) / 2
@@ -79,23 +79,25 @@ def place(photo_size: tuple[int, int], crop: Crop, size: tuple[int, int], fit: F
     # photo still reaches the canvas' edges where it should.
     side = int(np.ceil(crop.side * scale - 1e-6))
     scale = side / crop.side
-    column = _reaching(left + crop.left * scale, crop.left * scale, (width - crop.left) * scale, across)
-    row = _reaching(top + crop.top * scale, crop.top * scale, (height - crop.top) * scale, down)
+    column = _snap_to_cover(left + crop.left * scale, crop.left * scale, (width - crop.left) * scale, across)
+    row = _snap_to_cover(top + crop.top * scale, crop.top * scale, (height - crop.top) * scale, down)
     left, top = column - crop.left * scale, row - crop.top * scale
     start = (int(np.ceil(left - 0.5)), int(np.ceil(top - 0.5)))
     end = (int(np.floor(left + width * scale + 0.5)), int(np.floor(top + height * scale + 0.5)))
-    photo = Rect(*start, end[0] - start[0], end[1] - start[1])
-    return Placement(scale, left, top, Rect(column, row, side, side), photo.within(Rect(0, 0, across, down)))
+    photo = PixelRect(*start, end[0] - start[0], end[1] - start[1])
+    return PhotoPlacement(
+        scale, left, top, PixelRect(column, row, side, side), photo.intersect(PixelRect(0, 0, across, down))
+    )
 
 
-def _aim(centre: float, window: float, length: float) -> float:
+def _centre_window(centre: float, window: float, length: float) -> float:
     """Start of a window about ``centre`` that stays on ``length``, or has it in its middle where it is longer."""
     if window > length:
         return (length - window) / 2
     return max(0.0, min(centre - window / 2, length - window))
 
 
-def _reaching(wanted: float, before: float, after: float, length: int) -> int:
+def _snap_to_cover(wanted: float, before: float, after: float, length: int) -> int:
     """The whole pixel nearest to ``wanted`` from which a photo that reaches ``before`` back and ``after`` ahead covers
     a canvas of ``length``, if it is long enough to."""
     if before + after < length:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from livehead.motion.head import HeadMotion
 from livehead.motion.keypoints import Array
 from livehead.motion.mesh import MESH, Indices
-from livehead.renderers.layers import Layers
+from livehead.renderers.layers import PortraitLayers
 
-_EDGE = 1.5  # the mesh reaches this far, so that the picture's edge has something to pull in
+_EXTENT = 1.5  # the mesh reaches this far, so that the picture's edge has something to pull in
 _SPACING = 0.14
 _CLEARANCE = 0.05  # no vertex is nearer to the face's outline
-_HELD = 0.3  # from the photo's end inwards
+_EDGE_HOLD = 0.3  # from the photo's end inwards
 
 # In heights of the face (forehead to chin), measured on the train and val clips:
 _NECK_TOP, _NECK_BOTTOM = -0.75, 0.2  # where along the face's axis, from the chin down, the head lets go of the body
@@ -30,7 +30,7 @@ _SLOPE, _DEEPEST = 0.7, 0.45  # how quickly and how far the head recedes behind 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shell:
+class HairBodyMesh:
     """``points`` [M, 3] in the source, the last 36 of them the face's outline; ``triangles`` [T, 3] over the face's
     points and these.
 
@@ -47,9 +47,9 @@ class Shell:
     height: float
     free: Array
 
-    def moved(self, motion: HeadMotion, outline: Array) -> Array:
+    def deform(self, motion: HeadMotion, outline: Array) -> Array:
         """The points [M, 3] after ``motion``, when the face's outline has gone to ``outline`` [36, 3]."""
-        body = self._body(motion)
+        body = self._body_shift(motion)
         rigid = motion.apply(self.points) - self.points
         shift: Array = body + self.head[:, None] * (rigid - body)
         # Bending takes up all the difference at the outline, so that skin goes over into neck and hair without a step.
@@ -57,44 +57,44 @@ class Shell:
         shift[:, :2] *= np.where(shift[:, :2] > 0, self.free[0], self.free[1])
         return self.points + shift
 
-    def _body(self, motion: HeadMotion) -> Array:
+    def _body_shift(self, motion: HeadMotion) -> Array:
         """Shift [M, 3] of the body: it comes along where the neck would stretch, shear or swell too much."""
         shift = motion.apply(self.pivot) - self.pivot
         amount = float(np.linalg.norm(shift[:2])) / self.height
-        share = 1 - _limited((1 - _BODY_FOLLOWS) * amount, _NECK_SHEARS) / max(amount, 1e-6)
+        share = 1 - _soft_limit((1 - _BODY_FOLLOWS) * amount, _NECK_SHEARS) / max(amount, 1e-6)
         grown = np.log(motion.scale)
-        scale = np.exp(grown - _limited(grown, _NECK_SWELLS))
+        scale = np.exp(grown - _soft_limit(grown, _NECK_SWELLS))
         body: Array = (scale - 1) * (self.points - self.pivot) + share * shift
         return body.astype(np.float32)
 
 
-def build_shell(face: Array, layers: Layers, first: int) -> Shell:
+def build_hair_body_mesh(face: Array, layers: PortraitLayers, first: int) -> HairBodyMesh:
     """Hang a mesh on ``face`` [478, 3] where ``layers`` show the person; its own points are numbered from ``first``."""
     outline = face[MESH.oval]
     height = float(np.linalg.norm(face[MESH.chin, :2] - face[MESH.forehead, :2]))
-    flat = np.concatenate([_vertices(outline[:, :2]), outline[:, :2]])
-    distance = _distances(flat, outline[:, :2])
+    flat = np.concatenate([_grid_vertices(outline[:, :2]), outline[:, :2]])
+    distance = _pairwise_distances(flat, outline[:, :2])
     nearest = distance.min(axis=1)
     share = np.exp(-(((distance - nearest[:, None]) / (_SPREAD * height)) ** 2))
     share /= share.sum(axis=1, keepdims=True)
     depth = share @ outline[:, 2] + np.minimum(_SLOPE * nearest, _DEEPEST * height)
     points = np.column_stack([flat, depth]).astype(np.float32)
     fading = np.exp(-((nearest / (_REACH * height)) ** 2))[:, None]
-    triangles = _triangles(flat[: -len(outline)], outline[:, :2], first)
-    return Shell(
+    triangles = _delaunay_triangles(flat[: -len(outline)], outline[:, :2], first)
+    return HairBodyMesh(
         points=points,
-        triangles=triangles[_seen(_corners(triangles, face, points, first), layers)],
-        head=_with_head(flat, face, height) * _near(nearest / height),
+        triangles=triangles[_touches_person(_triangle_corners(triangles, face, points, first), layers)],
+        head=_head_weights(flat, face, height) * _proximity_weights(nearest / height),
         bend=(fading * share).astype(np.float32),
-        pivot=_pivot(face, height),
+        pivot=_neck_pivot(face, height),
         height=height,
-        free=_free(flat, layers),
+        free=_edge_freedom(flat, layers),
     )
 
 
-def _vertices(outline: Array) -> Array:
+def _grid_vertices(outline: Array) -> Array:
     """A grid [M, 2] over the picture and some more, without what lies on the face."""
-    line = np.arange(-_EDGE, _EDGE + _SPACING / 2, _SPACING, dtype=np.float32)
+    line = np.arange(-_EXTENT, _EXTENT + _SPACING / 2, _SPACING, dtype=np.float32)
     grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     contour = np.ascontiguousarray(outline)
     outside = [cv2.pointPolygonTest(contour, (float(x), float(y)), True) < -_CLEARANCE for x, y in grid]
@@ -102,12 +102,12 @@ def _vertices(outline: Array) -> Array:
     return vertices
 
 
-def _distances(points: Array, others: Array) -> Array:
+def _pairwise_distances(points: Array, others: Array) -> Array:
     distances: Array = np.linalg.norm(points[:, None] - others[None], axis=-1)
     return distances
 
 
-def _with_head(points: Array, face: Array, height: float) -> Array:
+def _head_weights(points: Array, face: Array, height: float) -> Array:
     """[M] in [0, 1]: 1 beside and above the face, falling to 0 from the chin down."""
     down = (face[MESH.chin, :2] - face[MESH.forehead, :2]) / height
     below = (points - face[MESH.chin, :2]) @ down / height
@@ -116,12 +116,12 @@ def _with_head(points: Array, face: Array, height: float) -> Array:
     return weight
 
 
-def _limited(x: float, most: float) -> float:
+def _soft_limit(x: float, limit: float) -> float:
     """``x`` while it is small, never beyond ``most``."""
-    return float(most * np.tanh(x / most))
+    return float(limit * np.tanh(x / limit))
 
 
-def _pivot(face: Array, height: float) -> Array:
+def _neck_pivot(face: Array, height: float) -> Array:
     """About where a head turns: below and behind the middle of the face [478, 3]."""
     middle = (face[MESH.forehead] + face[MESH.chin]) / 2
     down = (face[MESH.chin, :2] - face[MESH.forehead, :2]) / height
@@ -129,32 +129,32 @@ def _pivot(face: Array, height: float) -> Array:
     return pivot
 
 
-def _near(distance: Array) -> Array:
+def _proximity_weights(distance: Array) -> Array:
     """[M] in [0, 1]: what is far from the face is hardly its hair, whatever the segmentation says."""
     x = np.clip((distance - _HAIR_ENDS[0]) / (_HAIR_ENDS[1] - _HAIR_ENDS[0]), 0, 1)
     weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
     return weight
 
 
-def _free(points: Array, layers: Layers) -> Array:
+def _edge_freedom(points: Array, layers: PortraitLayers) -> Array:
     """[2, M, 2]: 0 at the photo's ends where they cut the person off, 1 some way inside and where they do not.
 
     There is nothing beyond the ends to move in, so hair or shoulders that are cut off there stretch, not come off.
     """
-    x = np.clip(np.stack([points - layers.ends[0], layers.ends[1] - points]) / _HELD, 0, 1)
+    x = np.clip(np.stack([points - layers.ends[0], layers.ends[1] - points]) / _EDGE_HOLD, 0, 1)
     for end in (0, 1):
         for axis in (0, 1):
-            cut = _cut_off(layers, end, axis)
-            along = ((points[:, 1 - axis] + 1) * layers.side - 1) / 2 + layers.around
+            cut = _person_along_edge(layers, end, axis)
+            along = ((points[:, 1 - axis] + 1) * layers.side - 1) / 2 + layers.border
             x[end, :, axis] = 1 - (1 - x[end, :, axis]) * np.interp(along, np.arange(len(cut)), cut)
     free: Array = (x * x * (3 - 2 * x)).astype(np.float32)
     return free
 
 
-def _cut_off(layers: Layers, end: int, axis: int) -> Array:
+def _person_along_edge(layers: PortraitLayers, end: int, axis: int) -> Array:
     """How much person there is along the photo's first or last (``end``) column or row (``axis`` 0 or 1), smoothed."""
     whole = layers.alpha.shape[0]
-    place = ((layers.ends[end, axis] + 1) * layers.side - 1) / 2 + layers.around
+    place = ((layers.ends[end, axis] + 1) * layers.side - 1) / 2 + layers.border
     line = int(np.clip(round(float(place)) + (2 if end == 0 else -2), 0, whole - 1))
     cut = np.ascontiguousarray((layers.alpha[line] if axis == 1 else layers.alpha[:, line])[:, None], np.float32) / 255
     reach = 2 * (layers.side // 20) + 1
@@ -162,7 +162,7 @@ def _cut_off(layers: Layers, end: int, axis: int) -> Array:
     return np.asarray(cv2.blur(wide, (1, reach)), np.float32)[:, 0]
 
 
-def _triangles(points: Array, outline: Array, first: int) -> Indices:
+def _delaunay_triangles(points: Array, outline: Array, first: int) -> Indices:
     """Delaunay triangles over the outline and ``points``, without the inside of the outline."""
     everything = np.concatenate([outline, points]).astype(np.float32)
     names = np.concatenate([MESH.oval, first + np.arange(len(points))]).astype(np.int32)
@@ -172,7 +172,7 @@ def _triangles(points: Array, outline: Array, first: int) -> Indices:
         plane.insert((float(x), float(y)))
     corners = np.asarray(plane.getTriangleList(), np.float32).reshape(-1, 3, 2)
     inside = (np.abs(corners) <= np.abs(everything).max() + 1e-4).all(axis=(1, 2))  # not at the plane's own corners
-    index = _distances(corners[inside].reshape(-1, 2), everything).argmin(axis=1).reshape(-1, 3)
+    index = _pairwise_distances(corners[inside].reshape(-1, 2), everything).argmin(axis=1).reshape(-1, 3)
     contour = np.ascontiguousarray(outline)
     centres = corners[inside].mean(axis=1)
     outside = [cv2.pointPolygonTest(contour, (float(x), float(y)), False) < 0 for x, y in centres]
@@ -180,7 +180,7 @@ def _triangles(points: Array, outline: Array, first: int) -> Indices:
     return triangles
 
 
-def _corners(triangles: Indices, face: Array, points: Array, first: int) -> Array:
+def _triangle_corners(triangles: Indices, face: Array, points: Array, first: int) -> Array:
     """Corners [T, 3, 2] of ``triangles`` over ``face`` and, from ``first``, over ``points``."""
     everything = np.zeros((first + len(points), 2), np.float32)
     everything[: len(face)], everything[first:] = face[:, :2], points[:, :2]
@@ -188,9 +188,9 @@ def _corners(triangles: Indices, face: Array, points: Array, first: int) -> Arra
     return corners
 
 
-def _seen(corners: Array, layers: Layers) -> npt.NDArray[np.bool_]:
+def _touches_person(corners: Array, layers: PortraitLayers) -> npt.NDArray[np.bool_]:
     """Which of the triangles [T, 3, 2] touch the person."""
-    pixels = ((corners + 1) * layers.side - 1) / 2 + layers.around
+    pixels = ((corners + 1) * layers.side - 1) / 2 + layers.border
     last = layers.matte.shape[0] - 1
     low = np.clip(np.floor(pixels.min(axis=1)).astype(int), 0, last)
     high = np.clip(np.ceil(pixels.max(axis=1)).astype(int), 0, last) + 1

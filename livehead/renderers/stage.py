@@ -8,14 +8,14 @@ import numpy as np
 from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.perception.cutout import Window
-from livehead.renderers.background import BLUR, KEEP, Background
-from livehead.renderers.badge import Badge
+from livehead.renderers.background import BLUR, KEEP, BackgroundPainter
+from livehead.renderers.badge import AvatarBadge
 
-BLANK = "white"
+DEFAULT_BACKGROUND = "white"
 """What stands behind a figure that brings no background of its own."""
 
 
-class Stage:
+class FigureCompositor:
     """Puts what a renderer makes of a pose's ``window`` back where the pose's frame has it.
 
     ``frame``: width and height of the pose's pictures; the whole frame is shown, as large as the canvas of ``size``
@@ -34,12 +34,12 @@ class Stage:
     ) -> None:
         if isinstance(background, str) and background == BLUR:
             raise ConfigError("a character sheet has no background to blur", "give a colour or an image", subject=BLUR)
-        chosen = BLANK if isinstance(background, str) and background == KEEP else background
+        chosen = DEFAULT_BACKGROUND if isinstance(background, str) and background == KEEP else background
         width, height = size
         nothing = np.zeros((height, width), np.uint8)
         blank = np.zeros((height, width, 3), np.uint8)
-        self._ground = Background(chosen).paint(blank, nothing, (slice(0, height), slice(0, width)))
-        self._badge = Badge(size) if badge else None
+        self._background = BackgroundPainter(chosen).paint(blank, nothing, (slice(0, height), slice(0, width)))
+        self._badge = AvatarBadge(size) if badge else None
         scale = min(width / frame[0], height / frame[1])
         left = (width - frame[0] * scale) / 2 + window.left * scale
         top = (height - frame[1] * scale) / 2 + window.top * scale
@@ -47,17 +47,17 @@ class Stage:
 
     def compose(self, rendered: Image) -> Image:
         """``rendered``: uint8 [S, S, 4] RGBA straight alpha. A new uint8 [height, width, 3] RGB canvas."""
-        height, width = self._ground.shape[:2]
-        whole = self._window.paste(_times_alpha(rendered), width, height)
+        height, width = self._background.shape[:2]
+        whole = self._window.paste(_premultiply_alpha(rendered), width, height)
         clear = cv2.merge([255 - whole[..., 3]] * 3)
-        canvas = cv2.add(whole[..., :3], cv2.multiply(self._ground, clear, scale=1 / 255))
+        canvas = cv2.add(whole[..., :3], cv2.multiply(self._background, clear, scale=1 / 255))
         picture: Image = np.asarray(canvas, np.uint8)
         if self._badge is not None:
             self._badge.draw(picture)
         return picture
 
 
-def _times_alpha(picture: Image) -> Image:
+def _premultiply_alpha(picture: Image) -> Image:
     share = cv2.merge([picture[..., 3]] * 3)
     colour = cv2.multiply(np.ascontiguousarray(picture[..., :3]), share, scale=1 / 255)
     return np.dstack([colour, picture[..., 3]]).astype(np.uint8, copy=False)

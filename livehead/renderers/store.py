@@ -14,22 +14,22 @@ from typing import Any, Literal, TypeVar
 import platformdirs
 
 import livehead
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.frames import Image
 from livehead.interfaces import AvatarT, Renderer
 from livehead.perception.portrait import Portrait, photo_digest, prepare_portrait
 from livehead.perception.sheet import CharacterSheet
 from livehead.renderers.archive import ArchiveError, read_archive, write_archive
 
-_FILES_AT_MOST = 100  # of one to thirty megabytes each; those used longest ago go first
-_CODE = ("motion", "perception", "renderers")  # rooms of the package whose code decides what is stored
+_MAX_FILES = 100  # of one to thirty megabytes each; those used longest ago go first
+_STAMPED_PACKAGES = ("motion", "perception", "renderers")  # rooms of the package whose code decides what is stored
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class AvatarStore:
+class AvatarCache:
     """Portraits and avatars under ``folder``; by default ``$LIVEHEAD_HOME/avatars``, else in the user's cache.
 
     It is a cache: what is missing, damaged or of another version is made again, and a folder that cannot be written
@@ -37,15 +37,15 @@ class AvatarStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME)
+        home = os.environ.get(HOME_VARIABLE)
         self.folder = folder or (Path(home) if home else platformdirs.user_cache_path("livehead")) / "avatars"
 
-    def portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
+    def get_portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
         """As ``prepare_portrait``, which is asked only about new photos. Raises: NoFaceError, SourceError."""
-        path = self._path(photo_digest(photo), "portrait", crop)
-        return replace(self._kept(path, Portrait, lambda: prepare_portrait(photo, name, crop)), name=name)
+        path = self._archive_path(photo_digest(photo), "portrait", crop)
+        return replace(self._get_or_make(path, Portrait, lambda: prepare_portrait(photo, name, crop)), name=name)
 
-    def avatar(
+    def get_avatar(
         self, portrait: Portrait, renderer: Renderer[Portrait, AvatarT, Any], kind: type[AvatarT], version: str
     ) -> AvatarT:
         """``renderer.prepare(portrait)``, an instance of the dataclass ``kind``, kept for the next time.
@@ -53,37 +53,37 @@ class AvatarStore:
         ``version`` names whatever decides the avatars beside the code: a checkpoint, a precision. Raises: SourceError.
         """
         details = f"{kind.__module__} {version} {portrait.crop} {portrait.image.shape}"
-        path = self._path(portrait.digest, kind.__name__, details)
-        return self._kept(path, kind, lambda: renderer.prepare(portrait))
+        path = self._archive_path(portrait.digest, kind.__name__, details)
+        return self._get_or_make(path, kind, lambda: renderer.prepare(portrait))
 
-    def figure(
+    def get_figure_avatar(
         self, sheet: CharacterSheet, renderer: Renderer[CharacterSheet, AvatarT, Any], kind: type[AvatarT], version: str
     ) -> AvatarT:
         """As ``avatar``, of a character sheet. Raises: SourceError."""
-        path = self._path(sheet.digest, kind.__name__, f"{kind.__module__} {version}")
-        return self._kept(path, kind, lambda: renderer.prepare(sheet))
+        path = self._archive_path(sheet.digest, kind.__name__, f"{kind.__module__} {version}")
+        return self._get_or_make(path, kind, lambda: renderer.prepare(sheet))
 
-    def consent_shown(self, digest: str) -> bool:
+    def was_consent_shown(self, digest: str) -> bool:
         """Whether ``remember_consent_shown`` was called for the photo of this digest."""
-        return self._consent(digest).exists()
+        return self._consent_path(digest).exists()
 
-    def remember_consent_shown(self, digest: str) -> None:
+    def record_consent_shown(self, digest: str) -> None:
         """The person was told to use this photo only with the consent of whom it shows."""
         try:
-            self._consent(digest).parent.mkdir(parents=True, exist_ok=True)
-            self._consent(digest).touch()
+            self._consent_path(digest).parent.mkdir(parents=True, exist_ok=True)
+            self._consent_path(digest).touch()
         except OSError as error:
             _log.warning("cannot remember in %s (%s)", self.folder, error)
 
-    def _consent(self, digest: str) -> Path:
+    def _consent_path(self, digest: str) -> Path:
         return self.folder / "consent" / digest[:32]
 
-    def _path(self, digest: str, what: str, details: str) -> Path:
+    def _archive_path(self, digest: str, label: str, details: str) -> Path:
         """Every circumstance that changes the content is in the name."""
         key = hashlib.sha256(f"{details} {livehead.__version__} {_code_stamp()}".encode()).hexdigest()
-        return self.folder / f"{digest[:32]}-{what}-{key[:12]}.npz"
+        return self.folder / f"{digest[:32]}-{label}-{key[:12]}.npz"
 
-    def _kept(self, path: Path, kind: type[T], make: Callable[[], T]) -> T:
+    def _get_or_make(self, path: Path, kind: type[T], make: Callable[[], T]) -> T:
         try:
             found = read_archive(kind, path)
         except FileNotFoundError:
@@ -91,7 +91,7 @@ class AvatarStore:
         except ArchiveError as error:
             _log.warning("a stored avatar is damaged and is made again (%s)", error)
         else:
-            _touch(path)
+            _mark_used(path)
             return found
         made = make()
         try:
@@ -103,14 +103,14 @@ class AvatarStore:
 
     def _prune(self) -> None:
         """Drop the files used longest ago, and what a crash left half written more than an hour before."""
-        files = sorted(self.folder.glob("*.npz"), key=_used_at, reverse=True)
-        newest = _used_at(files[0]) if files else 0.0
-        partial = [path for path in self.folder.glob(".partial-*") if _used_at(path) < newest - 3600]
-        for path in [*files[_FILES_AT_MOST:], *partial]:
+        files = sorted(self.folder.glob("*.npz"), key=_last_used_s, reverse=True)
+        newest = _last_used_s(files[0]) if files else 0.0
+        partial = [path for path in self.folder.glob(".partial-*") if _last_used_s(path) < newest - 3600]
+        for path in [*files[_MAX_FILES:], *partial]:
             path.unlink(missing_ok=True)
 
 
-def _used_at(path: Path) -> float:
+def _last_used_s(path: Path) -> float:
     """Seconds; 0 for a file that another process has just removed."""
     try:
         return path.stat().st_mtime
@@ -118,7 +118,7 @@ def _used_at(path: Path) -> float:
         return 0.0
 
 
-def _touch(path: Path) -> None:
+def _mark_used(path: Path) -> None:
     try:
         os.utime(path)
     except OSError as error:  # a folder that may only be read serves all the same
@@ -129,6 +129,6 @@ def _touch(path: Path) -> None:
 def _code_stamp() -> str:
     """Changes with the code that prepares: a checkout that is being worked on never meets avatars of its past."""
     package = Path(livehead.__file__).parent
-    files = sorted(path for room in _CODE for path in (package / room).rglob("*.py"))
+    files = sorted(path for room in _STAMPED_PACKAGES for path in (package / room).rglob("*.py"))
     seen = [(path.relative_to(package).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(repr(seen).encode()).hexdigest()

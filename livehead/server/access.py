@@ -17,24 +17,24 @@ from urllib.parse import urlsplit
 from livehead.clock import NS
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-LEAST_TOKEN = 16  # characters
-EXTENSION = "chrome-extension://gdbhjjaanmgagdkiehdmecmfomfgadih"
+MIN_TOKEN_LENGTH = 16  # characters
+EXTENSION_ORIGIN = "chrome-extension://gdbhjjaanmgagdkiehdmecmfomfgadih"
 """Origin of plugins/browser: its name follows from the public key in its manifest, which a test compares."""
-_ADDRESSES = 4096  # remembered at a time, so that an attacker's addresses cannot fill the memory
+_MAX_ADDRESSES = 4096  # remembered at a time, so that an attacker's addresses cannot fill the memory
 
 
-def new_key() -> str:
+def generate_key() -> str:
     """A key that nobody guesses: 192 random bits."""
     return secrets.token_urlsafe(24)
 
 
-def same(one: str, other: str) -> bool:
+def constant_time_equal(one: str, other: str) -> bool:
     """Whether two secrets are equal, in a time that does not tell how much of them is."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessPolicy:
     """``token``: what a studio has to show; empty where only loopback is served. ``origins``: further pages' own.
 
     ``watchers``: origins that may watch what they hold a key or the token for, and reach nothing else.
@@ -42,29 +42,29 @@ class Access:
 
     token: str = ""
     origins: frozenset[str] = frozenset()
-    watchers: frozenset[str] = frozenset()
+    viewer_origins: frozenset[str] = frozenset()
 
-    def token_right(self, shown: str) -> bool:
+    def is_valid_token(self, token: str) -> bool:
         """Whether ``shown`` opens a studio."""
-        return not self.token or same(self.token, shown)
+        return not self.token or constant_time_equal(self.token, token)
 
-    def host_right(self, host: str) -> bool:
+    def is_allowed_host(self, host: str) -> bool:
         """Whether a request to this ``Host`` is answered."""
-        return bool(self.token) or _name(host) in LOOPBACK_NAMES
+        return bool(self.token) or _host_name(host) in LOOPBACK_NAMES
 
-    def origin_right(self, origin: str | None, host: str, path: str = "/") -> bool:
+    def is_allowed_origin(self, origin: str | None, host: str, path: str = "/") -> bool:
         """Whether a request of a page of ``origin`` for ``path`` is answered; one without Origin is no page's."""
         if origin is None:
             return True
         if origin in self.origins:
             return True
-        if origin in self.watchers:
+        if origin in self.viewer_origins:
             return path == "/whep" or path.startswith("/whep/")
         parts = urlsplit(origin)
         return parts.scheme in ("http", "https") and bool(host) and parts.netloc.lower() == host.lower()
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     """The name in ``Host``, without port and brackets; empty for what is none."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
@@ -72,27 +72,27 @@ def _name(host: str) -> str:
         return ""
 
 
-class Rate:
+class RateLimiter:
     """At most ``most`` events of one address in ``period_s``; a bucket that fills evenly."""
 
-    def __init__(self, most: int, period_s: float) -> None:
-        self._most = float(most)
-        self._per_ns = most / (period_s * NS)
+    def __init__(self, max_events: int, period_s: float) -> None:
+        self._max_events = float(max_events)
+        self._events_per_ns = max_events / (period_s * NS)
         self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def allows(self, address: str, now_ns: int) -> bool:
+    def try_acquire(self, address: str, now_ns: int) -> bool:
         """Count one event; whether it was still within the rate."""
-        left = self._left(address, now_ns)
+        left = self._available_events(address, now_ns)
         self._buckets[address] = (max(left - 1, 0.0), now_ns)
         self._buckets.move_to_end(address)
-        if len(self._buckets) > _ADDRESSES:
+        if len(self._buckets) > _MAX_ADDRESSES:
             self._buckets.popitem(last=False)
         return left >= 1
 
-    def exhausted(self, address: str, now_ns: int) -> bool:
+    def is_exhausted(self, address: str, now_ns: int) -> bool:
         """Whether the next event would be over the rate; counts nothing."""
-        return self._left(address, now_ns) < 1
+        return self._available_events(address, now_ns) < 1
 
-    def _left(self, address: str, now_ns: int) -> float:
-        left, since_ns = self._buckets.get(address, (self._most, now_ns))
-        return min(self._most, left + (now_ns - since_ns) * self._per_ns)
+    def _available_events(self, address: str, now_ns: int) -> float:
+        left, since_ns = self._buckets.get(address, (self._max_events, now_ns))
+        return min(self._max_events, left + (now_ns - since_ns) * self._events_per_ns)

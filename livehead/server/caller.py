@@ -16,24 +16,24 @@ from livehead.errors import ConfigError
 from livehead.server import protocol
 from livehead.server.access import LOOPBACK_NAMES
 
-AnswerT = TypeVar("AnswerT", bound=protocol.Message)
+AnswerT = TypeVar("AnswerT", bound=protocol.SignalingMessage)
 
-LOST = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)
+CONNECTION_ERRORS = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)
 """What a connection that is not there, or no longer, raises."""
 
-_ANSWER_S = 10.0
-_PING_S = 3.0
+_ANSWER_TIMEOUT_S = 10.0
+_PING_INTERVAL_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """Where a studio is: ``socket`` for messages, ``http`` for uploads (no slash at the end)."""
 
-    socket: str
-    http: str
+    websocket_url: str
+    http_url: str
 
     @classmethod
-    def parse(cls, url: str, remedy: str = "write --render-at wss://HOST[:PORT]") -> Address:
+    def parse(cls, url: str, remedy: str = "write --render-at wss://HOST[:PORT]") -> ServerAddress:
         """``wss://host[:port]``, or ``ws://`` on this machine. Raises: ConfigError with that ``remedy``."""
         try:
             parts = urlsplit(url)
@@ -45,56 +45,56 @@ class Address:
         rest = parts.path.strip("/") or parts.query or parts.fragment
         if parts.scheme not in ("ws", "wss") or not host or rest:
             raise ConfigError(f"{url} is no address of a server", remedy)
-        if parts.scheme == "ws" and not _loopback(host):
+        if parts.scheme == "ws" and not _is_loopback(host):
             raise ConfigError(f"{host} would be reached in the clear", remedy)
         place = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
         return cls(f"{parts.scheme}://{place}/signal", f"http{'s' * (parts.scheme == 'wss')}://{place}")
 
 
-def _loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return host in LOOPBACK_NAMES or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def call(address: Address) -> connect:
+def open_socket(address: ServerAddress) -> connect:
     """A connection, to be entered with ``async with``. Raises: what ``LOST`` lists."""
     return connect(
-        address.socket,
+        address.websocket_url,
         compression=None,
-        max_size=protocol.MOST_BYTES,
-        ping_interval=_PING_S,
-        ping_timeout=_PING_S,
-        open_timeout=_ANSWER_S,
+        max_size=protocol.MAX_MESSAGE_BYTES,
+        ping_interval=_PING_INTERVAL_S,
+        ping_timeout=_PING_INTERVAL_S,
+        open_timeout=_ANSWER_TIMEOUT_S,
     )
 
 
-def untrusted(address: Address, error: ssl.SSLCertVerificationError) -> ConfigError:
+def certificate_error(address: ServerAddress, error: ssl.SSLCertVerificationError) -> ConfigError:
     """What to say of a server whose certificate nobody vouches for."""
     return ConfigError(
-        f"the certificate of {address.http} is not trusted ({error.verify_message})",
+        f"the certificate of {address.http_url} is not trusted ({error.verify_message})",
         "set SSL_CERT_FILE to the PEM file of who issued it",
     )
 
 
-async def say(socket: ClientConnection, message: protocol.FromPage) -> None:
+async def send_message(socket: ClientConnection, message: protocol.ClientMessage) -> None:
     """Send ``message``."""
-    await socket.send(protocol.encode(message))
+    await socket.send(protocol.encode_message(message))
 
 
-async def asked(socket: ClientConnection, message: protocol.FromPage, kind: type[AnswerT]) -> AnswerT:
+async def send_request(socket: ClientConnection, message: protocol.ClientMessage, kind: type[AnswerT]) -> AnswerT:
     """The answer of ``kind``; news in between are passed over. Raises: ConfigError when there is a problem instead."""
-    await say(socket, message)
-    async with asyncio.timeout(_ANSWER_S):
+    await send_message(socket, message)
+    async with asyncio.timeout(_ANSWER_TIMEOUT_S):
         while True:
-            answer = protocol.decode_answer(text(await socket.recv()))
-            if isinstance(answer, protocol.Problem):
+            answer = protocol.decode_server_message(text_or_empty(await socket.recv()))
+            if isinstance(answer, protocol.ProblemMessage):
                 raise ConfigError(answer.problem, answer.remedy)
             if isinstance(answer, kind):
                 return answer
 
 
-def text(received: str | bytes) -> str:
+def text_or_empty(received: str | bytes) -> str:
     """A message that is text; of any other nothing is left, which is none."""
     return received if isinstance(received, str) else ""

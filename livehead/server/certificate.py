@@ -21,22 +21,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from livehead.errors import ConfigError
 
-DAYS = 397
+VALIDITY_DAYS = 397
 """How long it is valid: systems refuse what is valid for longer."""
 
-_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]{0,62}))*", re.IGNORECASE)
-_EARLIER = timedelta(hours=1)  # clocks differ
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]{0,62}))*", re.IGNORECASE)
+_CLOCK_SKEW = timedelta(hours=1)  # clocks differ
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class ServerCertificate:
     """PEM: ``chain`` and ``key`` for the server, ``root`` for those who are to trust it."""
 
     chain: bytes
     key: bytes
     root: bytes
 
-    def write(self, chain: Path, key: Path, root: Path) -> None:
+    def write_pem_files(self, chain: Path, key: Path, root: Path) -> None:
         """``key`` so that only its owner can read it; nothing is written over. Raises: ConfigError."""
         for path, data, mode in ((key, self.key, 0o600), (chain, self.chain, 0o644), (root, self.root, 0o644)):
             try:
@@ -49,51 +49,51 @@ class Certificate:
                 raise ConfigError(f"cannot write {path} ({error.strerror})", "name another place") from error
 
 
-def make_certificate(names: Sequence[str], now: datetime | None = None) -> Certificate:
+def make_certificate(names: Sequence[str], now: datetime | None = None) -> ServerCertificate:
     """For a server that is reached by ``names``: host names and addresses. Raises: ConfigError."""
-    places = [_place(name) for name in names]
+    places = [_general_name(name) for name in names]
     if not places:
         raise ConfigError("a certificate needs a name", "give host names or addresses, as studio.local 192.168.1.5")
-    begin = (now or datetime.now(UTC)) - _EARLIER
+    begin = (now or datetime.now(UTC)) - _CLOCK_SKEW
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    issuer = _called(f"livehead at {names[0]}"[:64])
+    issuer = _distinguished_name(f"livehead at {names[0]}"[:64])
     root = (
-        _begun(issuer, issuer, root_key.public_key(), begin)
+        _certificate_builder(issuer, issuer, root_key.public_key(), begin)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(_key_usage(is_authority=True), critical=True)
         .sign(root_key, hashes.SHA256())
     )
     own = (
-        _begun(_called(names[0][:64]), issuer, key.public_key(), begin)
+        _certificate_builder(_distinguished_name(names[0][:64]), issuer, key.public_key(), begin)
         .add_extension(x509.SubjectAlternativeName(places), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(_key_usage(is_authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
         .sign(root_key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
     plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Certificate(own.public_bytes(pem) + root.public_bytes(pem), plain, root.public_bytes(pem))
+    return ServerCertificate(own.public_bytes(pem) + root.public_bytes(pem), plain, root.public_bytes(pem))
 
 
-def _begun(
+def _certificate_builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begin: datetime
 ) -> x509.CertificateBuilder:
     return x509.CertificateBuilder(
-        issuer, subject, key, x509.random_serial_number(), begin, begin + timedelta(days=DAYS)
+        issuer, subject, key, x509.random_serial_number(), begin, begin + timedelta(days=VALIDITY_DAYS)
     ).add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
-def _called(name: str) -> x509.Name:
+def _distinguished_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
@@ -103,10 +103,10 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _place(name: str) -> x509.GeneralName:
+def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        if _NAME.fullmatch(name):
+        if _HOST_NAME.fullmatch(name):
             return x509.DNSName(name.lower())
     raise ConfigError(f"{name!r} is no host name and no address", "give them as studio.local or 192.168.1.5")

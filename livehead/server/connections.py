@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from livehead.capture.webrtc import PeerCamera, PeerMicrophone
+from livehead.capture.webrtc import RemoteVideoCapture, RemoteAudioCapture
 from livehead.concurrency import Latest
 from livehead.errors import ConfigError
 from livehead.interfaces import Motion
 from livehead.motion.keypoints import Keypoints
-from livehead.server.journal import tell
-from livehead.server.peer import Peer, State
-from livehead.sinks.ice import NONE, IceServers
-from livehead.sinks.webrtc import Broadcast
+from livehead.server.journal import log_event
+from livehead.server.peer import PeerConnection, PeerState
+from livehead.sinks.ice import NO_ICE_SERVERS, IceServers
+from livehead.sinks.webrtc import BroadcastSink
 
 
-class Connections:
+class SessionConnections:
     """Of session ``number``: the performer's feeds ``camera`` and ``microphone``, all get the ``broadcast``.
 
     ``most``: viewers at a time. ``ice``: the servers that all find their ways by.
@@ -26,102 +26,104 @@ class Connections:
     def __init__(
         self,
         number: int,
-        broadcast: Broadcast,
-        camera: PeerCamera,
-        microphone: PeerMicrophone,
+        broadcast: BroadcastSink,
+        camera: RemoteVideoCapture,
+        microphone: RemoteAudioCapture,
         *,
-        most: int,
-        ice: IceServers = NONE,
+        max_viewers: int,
+        ice: IceServers = NO_ICE_SERVERS,
     ) -> None:
-        self.performer: Peer | None = None
+        self.publisher: PeerConnection | None = None
         self._number = number
         self._broadcast = broadcast
         self._camera = camera
         self._microphone = microphone
-        self._most = most
+        self._max_viewers = max_viewers
         self._ice = ice
-        self._viewers: set[Peer] = set()
-        self._followers: tuple[Latest[Keypoints | None], ...] = ()  # replaced, not changed: another thread reads it
+        self._viewers: set[PeerConnection] = set()
+        self._motion_subscribers: tuple[
+            Latest[Keypoints | None], ...
+        ] = ()  # replaced, not changed: another thread reads it
 
     @property
-    def viewers(self) -> int:
+    def viewer_count(self) -> int:
         """How many watch."""
-        return len(self._viewers) + len(self._followers)
+        return len(self._viewers) + len(self._motion_subscribers)
 
     @property
-    def used(self) -> bool:
+    def in_use(self) -> bool:
         """Whether anybody is connected, or about to be."""
-        performs = self.performer is not None and self.performer.state in ("new", "connecting", "connected")
-        return performs or self.viewers > 0
+        performs = self.publisher is not None and self.publisher.state in ("new", "connecting", "connected")
+        return performs or self.viewer_count > 0
 
-    async def perform(self, offer: str, on_state: Callable[[State], None]) -> str:
+    async def accept_publisher(self, offer: str, on_state: Callable[[PeerState], None]) -> str:
         """Answer the performer's offer: an ICE restart, or else a new connection, which ends the one before.
 
         Raises: ProtocolError.
         """
-        if self.performer is not None and self.performer.goes_on_by(offer):
-            tell("restart", session=self._number, role="performer")
-            return await self.performer.restart(offer)
+        if self.publisher is not None and self.publisher.wants_ice_restart(offer):
+            log_event("restart", session=self._number, role="performer")
+            return await self.publisher.restart_ice(offer)
 
-        def changed(state: State) -> None:
-            tell("peer", session=self._number, role="performer", state=state)
+        def changed(state: PeerState) -> None:
+            log_event("peer", session=self._number, role="performer", state=state)
             on_state(state)
 
-        peer = Peer(self._broadcast, self._camera, self._microphone, ice=self._ice, on_state=changed)
-        before, self.performer = self.performer, peer
+        peer = PeerConnection(self._broadcast, self._camera, self._microphone, ice=self._ice, on_state=changed)
+        before, self.publisher = self.publisher, peer
         if before is not None:
             await before.close()
-        return await self._answered(peer, offer)
+        return await self._answer_or_close(peer, offer)
 
-    async def watch(self, offer: str, *, transparent: bool) -> tuple[str, Peer]:
+    async def accept_viewer(self, offer: str, *, transparent: bool) -> tuple[str, PeerConnection]:
         """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers."""
-        self._require_room()
-        viewer: Peer
+        self._require_viewer_slot()
+        viewer: PeerConnection
 
-        def changed(state: State) -> None:
-            tell("peer", session=self._number, role="viewer", state=state)
+        def changed(state: PeerState) -> None:
+            log_event("peer", session=self._number, role="viewer", state=state)
             if state in ("failed", "closed"):
                 self._viewers.discard(viewer)
 
-        viewer = Peer(self._broadcast, matte=transparent, ice=self._ice, on_state=changed)
+        viewer = PeerConnection(self._broadcast, matte=transparent, ice=self._ice, on_state=changed)
         self._viewers.add(viewer)
-        return await self._answered(viewer, offer), viewer
+        return await self._answer_or_close(viewer, offer), viewer
 
     @contextmanager
-    def follow(self) -> Iterator[Latest[Keypoints | None]]:
+    def subscribe_motion(self) -> Iterator[Latest[Keypoints | None]]:
         """The performer's motion for a viewer who draws, None when the session ends.
 
         Raises: ConfigError when there are too many viewers.
         """
-        self._require_room()
+        self._require_viewer_slot()
         motions: Latest[Keypoints | None] = Latest()
-        self._followers = (*self._followers, motions)
-        tell("follower", session=self._number, state="connected")
+        self._motion_subscribers = (*self._motion_subscribers, motions)
+        log_event("follower", session=self._number, state="connected")
         try:
             yield motions
         finally:
-            self._followers = tuple(each for each in self._followers if each is not motions)
-            tell("follower", session=self._number, state="closed")
+            self._motion_subscribers = tuple(each for each in self._motion_subscribers if each is not motions)
+            log_event("follower", session=self._number, state="closed")
 
-    def move(self, motion: Motion) -> None:
+    def publish_motion(self, motion: Motion) -> None:
         """Give ``motion`` to whoever follows; callable from any thread."""
         if isinstance(motion, Keypoints):
-            for motions in self._followers:
+            for motions in self._motion_subscribers:
                 motions.put(motion)
 
-    def _require_room(self) -> None:
-        if self.viewers >= self._most:
+    def _require_viewer_slot(self) -> None:
+        if self.viewer_count >= self._max_viewers:
             raise ConfigError("there are as many viewers as this server lets in", "try again later")
 
-    async def leave(self, viewer: Peer) -> None:
+    async def remove_viewer(self, viewer: PeerConnection) -> None:
         """End a viewer's connection."""
         self._viewers.discard(viewer)
         await viewer.close()
 
-    async def _answered(self, peer: Peer, offer: str) -> str:
+    async def _answer_or_close(self, peer: PeerConnection, offer: str) -> str:
         answered = False
         try:
-            answer = await peer.answer(offer)
+            answer = await peer.create_answer(offer)
             answered = True
         finally:
             if not answered:
@@ -131,7 +133,7 @@ class Connections:
 
     async def close(self) -> None:
         """End them all."""
-        for motions in self._followers:
+        for motions in self._motion_subscribers:
             motions.put(None)
-        peers = (self.performer, *self._viewers)
+        peers = (self.publisher, *self._viewers)
         await asyncio.gather(*(peer.close() for peer in peers if peer is not None))

@@ -16,27 +16,34 @@ from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.client import ClientConnection
 
-from livehead.capture.webrtc import PeerCamera
-from livehead.clock import Backoff
+from livehead.capture.webrtc import RemoteVideoCapture
+from livehead.clock import ExponentialBackoff
 from livehead.errors import ConfigError, LiveheadError, ProtocolError
 from livehead.frames import VideoFrame
 from livehead.interfaces import EndOfStream
 from livehead.server import protocol
-from livehead.server.caller import LOST, Address, asked, call, text, untrusted
+from livehead.server.caller import (
+    CONNECTION_ERRORS,
+    ServerAddress,
+    send_request,
+    open_socket,
+    text_or_empty,
+    certificate_error,
+)
 from livehead.server.motion_feed import MotionFeed
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ViewerLink:
     """A viewer's link, as the studio page gives it: where the server is, and the key that lets watch."""
 
-    address: Address
+    address: ServerAddress
     key: str
 
     @classmethod
-    def parse(cls, url: str) -> Link:
+    def parse(cls, url: str) -> ViewerLink:
         """``https://HOST[:PORT]/watch#key=KEY``. Raises: ConfigError, in which the key is not told."""
         remedy = "copy the link under Viewers in the studio page: https://HOST/watch#key=KEY"
         try:
@@ -46,93 +53,99 @@ class Link:
             raise ConfigError("this is no viewer's link", remedy) from error
         if parts.scheme not in ("http", "https") or parts.path != "/watch" or not key:
             raise ConfigError("this is no viewer's link", remedy)
-        return cls(Address.parse(f"{'wss' if parts.scheme == 'https' else 'ws'}://{place}", remedy), key)
+        return cls(ServerAddress.parse(f"{'wss' if parts.scheme == 'https' else 'ws'}://{place}", remedy), key)
 
 
-class Following:
+class RemoteMotionCapture:
     """A ``Capture`` that has nothing to show but that there is new motion; ``feed`` is the ``Driver`` that gives it.
 
     ``await Following.begin(link)`` makes one. ``tell`` gets a line when the connection is lost and when it is back.
     """
 
-    def __init__(self, link: Link, opening: bytes, *, fps: float, tell: Callable[[str], None] = log.info) -> None:
-        self.feed = MotionFeed(opening)
+    def __init__(
+        self, link: ViewerLink, header: bytes, *, fps: float, report: Callable[[str], None] = log.info
+    ) -> None:
+        self.driver = MotionFeed(header)
         self._link = link
-        self._tell = tell
-        self._camera = PeerCamera(fps)
-        self._keeping: asyncio.Task[None] | None = None
+        self._report = report
+        self._camera = RemoteVideoCapture(fps)
+        self._connection_task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def begin(cls, link: Link, *, fps: float, tell: Callable[[str], None] = log.info) -> Following:
+    async def connect(
+        cls, link: ViewerLink, *, fps: float, report: Callable[[str], None] = log.info
+    ) -> RemoteMotionCapture:
         """Ask what kind of motion there is. Raises: ConfigError when there is none to be had under that link."""
         try:
-            async with call(link.address) as socket:
-                return cls(link, await _opening(socket, link.key), fps=fps, tell=tell)
+            async with open_socket(link.address) as socket:
+                return cls(link, await _request_motion_header(socket, link.key), fps=fps, report=report)
         except ssl.SSLCertVerificationError as error:
-            raise untrusted(link.address, error) from error
-        except LOST as error:
-            raise ConfigError(f"{link.address.http} does not answer", "check the link and the network") from error
+            raise certificate_error(link.address, error) from error
+        except CONNECTION_ERRORS as error:
+            raise ConfigError(f"{link.address.http_url} does not answer", "check the link and the network") from error
 
-    async def __aenter__(self) -> Following:
+    async def __aenter__(self) -> RemoteMotionCapture:
         await self._camera.__aenter__()
-        self._camera.plug(self.feed)
-        self._keeping = asyncio.create_task(self._keep())
+        self._camera.attach_track(self.driver)
+        self._connection_task = asyncio.create_task(self._maintain_connection())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the connection."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+        if self._connection_task is not None:
+            self._connection_task.cancel()
+            await asyncio.wait([self._connection_task])
         await self._camera.__aexit__(kind, error, trace)
 
     async def recv(self) -> VideoFrame:
         """A grey picture for each motion. Raises: EndOfStream when the session is over."""
-        if self._keeping is not None and self._keeping.done():
-            self._keeping.result()
+        if self._connection_task is not None and self._connection_task.done():
+            self._connection_task.result()
             raise EndOfStream
         return await self._camera.recv()
 
-    async def _keep(self) -> None:
+    async def _maintain_connection(self) -> None:
         """Until the session is over, or its motion turns into another kind."""
-        backoff, told = Backoff(), False
+        backoff, told = ExponentialBackoff(), False
         while True:
             try:
-                async with call(self._link.address) as socket:
-                    opening = await _opening(socket, self._link.key)
+                async with open_socket(self._link.address) as socket:
+                    opening = await _request_motion_header(socket, self._link.key)
                     if told:
-                        self._tell(f"connected to {self._link.address.http} again")
+                        self._report(f"connected to {self._link.address.http_url} again")
                     backoff.reset()
                     told = False
-                    await self._take(socket, opening)
+                    await self._receive_motion(socket, opening)
             except LiveheadError as over:
-                self._tell(str(over))
+                self._report(str(over))
                 return
-            except LOST as error:
+            except CONNECTION_ERRORS as error:
                 log.debug("lost (%s)", type(error).__name__)
             if not told:
-                self._tell(f"no connection to {self._link.address.http}; trying again")
+                self._report(f"no connection to {self._link.address.http_url}; trying again")
                 told = True
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(backoff.next_delay_s())
 
-    async def _take(self, socket: ClientConnection, opening: bytes) -> None:
+    async def _receive_motion(self, socket: ClientConnection, header: bytes) -> None:
         while True:
-            if opening != self.feed.opening:
+            if header != self.driver.header:
                 raise ConfigError("the performer's motion is of another kind now", "start anew")
-            self.feed.restart()
+            self.driver.restart_reader()
             while isinstance(received := await socket.recv(), bytes):
                 try:
-                    self.feed.take(received)
+                    self.driver.receive_packet(received)
                 except ProtocolError as error:
                     log.debug("%s", error)
-            news = protocol.decode_answer(text(received))
-            if isinstance(news, protocol.Opening):
-                opening = bytes.fromhex(news.opening)
+            news = protocol.decode_server_message(text_or_empty(received))
+            if isinstance(news, protocol.MotionHeaderMessage):
+                header = bytes.fromhex(news.opening)
 
 
-async def _opening(socket: ClientConnection, key: str) -> bytes:
+async def _request_motion_header(socket: ClientConnection, key: str) -> bytes:
     """Of the motion that follows. Raises: ConfigError with what the server says instead."""
-    await asked(socket, protocol.Hello(role="viewer", key=key), protocol.Welcome)
-    return bytes.fromhex((await asked(socket, protocol.Follow(), protocol.Opening)).opening)
+    await send_request(socket, protocol.HelloMessage(role="viewer", key=key), protocol.WelcomeMessage)
+    return bytes.fromhex(
+        (await send_request(socket, protocol.FollowMotionMessage(), protocol.MotionHeaderMessage)).opening
+    )

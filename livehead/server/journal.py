@@ -16,100 +16,100 @@ from typing import Literal, TypeAlias, get_args
 
 from livehead.clock import now_ns
 from livehead.errors import ConfigError, LiveheadError
-from livehead.server.access import Rate
+from livehead.server.access import RateLimiter
 
 log = logging.getLogger(__name__)
 
 LogFormat: TypeAlias = Literal["text", "json"]
-FORMATS: tuple[LogFormat, ...] = get_args(LogFormat)
+LOG_FORMATS: tuple[LogFormat, ...] = get_args(LogFormat)
 
-Detail: TypeAlias = str | int | float | bool
+EventDetail: TypeAlias = str | int | float | bool
 
-_REFUSALS, _REFUSALS_S = 20, 60.0  # lines for each address
-_LONGEST = 2000  # characters of a foreign message
-_SECRET = re.compile(
+_MAX_REJECTIONS, _REJECTION_PERIOD_S = 20, 60.0  # lines for each address
+_MAX_MESSAGE_CHARS = 2000  # characters of a foreign message
+_SECRET_PATTERN = re.compile(
     r"bearer\s+\S+|(?:token|key|password|pwd|ufrag|secret)[\"']?\s*[=:]\s*[\"']?[^\s\"',;&]+|a=(?:candidate|ice-)\S.*",
     re.IGNORECASE,
 )
 
 
-def tell(event: str, *, level: int = logging.INFO, **details: Detail) -> None:
+def log_event(event: str, *, level: int = logging.INFO, **details: EventDetail) -> None:
     """Note that ``event`` happened."""
-    log.log(level, "%s", _line(event, details), extra={"event": event, "details": details})
+    log.log(level, "%s", _format_event(event, details), extra={"event": event, "details": details})
 
 
-class Refusals:
+class RejectionLog:
     """Notes what was refused, and to whom."""
 
     def __init__(self) -> None:
-        self._rate = Rate(_REFUSALS, _REFUSALS_S)
-        self._untold = 0
+        self._rate = RateLimiter(_MAX_REJECTIONS, _REJECTION_PERIOD_S)
+        self._suppressed_count = 0
 
-    def tell(self, address: str, what: str, why: LiveheadError | int) -> None:
+    def log_rejection(self, address: str, resource: str, reason: LiveheadError | int) -> None:
         """``what`` was asked for by ``address``; ``why``: the error that was answered, or an HTTP status."""
-        if not self._rate.allows(address, now_ns()):
-            self._untold += 1
+        if not self._rate.try_acquire(address, now_ns()):
+            self._suppressed_count += 1
             return
-        details: dict[str, Detail] = {"what": what, "address": address}
-        if isinstance(why, int):
-            details["status"] = why
+        details: dict[str, EventDetail] = {"what": resource, "address": address}
+        if isinstance(reason, int):
+            details["status"] = reason
         else:  # the sentences of a ConfigError are ours, others may name what was sent
-            details["why"] = why.problem if isinstance(why, ConfigError) else type(why).__name__
-        if self._untold:
-            details["untold"], self._untold = self._untold, 0
-        tell("refused", level=logging.WARNING, **details)
+            details["why"] = reason.problem if isinstance(reason, ConfigError) else type(reason).__name__
+        if self._suppressed_count:
+            details["untold"], self._suppressed_count = self._suppressed_count, 0
+        log_event("refused", level=logging.WARNING, **details)
 
 
-class Lines(logging.Formatter):
+class EventFormatter(logging.Formatter):
     """Formats events, and foreign records, as ``form`` says; always one line, whatever they hold."""
 
-    def __init__(self, form: LogFormat) -> None:
+    def __init__(self, log_format: LogFormat) -> None:
         super().__init__()
-        self._form = form
+        self._log_format = log_format
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of one record."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         event = getattr(record, "event", None)
-        details: dict[str, Detail] = dict(getattr(record, "details", {}))
+        details: dict[str, EventDetail] = dict(getattr(record, "details", {}))
         if event is None:
             event = "message"
-            details = {"logger": record.name, "text": _safe(record.getMessage())}
+            details = {"logger": record.name, "text": _redact_secrets(record.getMessage())}
             if record.exc_info and record.exc_info[1] is not None:
-                error = _first(record.exc_info[1])
-                details |= {"error": type(error).__name__, "where": _where(error)}
-        if self._form == "json":
+                error = _root_cause(record.exc_info[1])
+                details |= {"error": type(error).__name__, "where": _format_location(error)}
+        if self._log_format == "json":
             return json.dumps({"time": time, "level": record.levelname.lower(), "event": event, **details})
-        return f"{time} {_line(event, details)}"
+        return f"{time} {_format_event(event, details)}"
 
 
-def use(form: LogFormat) -> None:
+def configure_log_format(log_format: LogFormat) -> None:
     """Let everything that is logged in this process be told in ``form``, where it is told already."""
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(Lines(form))
+        handler.setFormatter(EventFormatter(log_format))
 
 
-def _line(event: str, details: dict[str, Detail]) -> str:
-    return " ".join([event, *(f"{name}={_word(value)}" for name, value in details.items())])
+def _format_event(event: str, details: dict[str, EventDetail]) -> str:
+    return " ".join([event, *(f"{name}={_format_value(value)}" for name, value in details.items())])
 
 
-def _word(value: Detail) -> str:
+def _format_value(value: EventDetail) -> str:
     text = str(value)
     return text if re.fullmatch(r"[\w.:/+-]+", text) else json.dumps(text)
 
 
-def _safe(text: str) -> str:
-    return _SECRET.sub("[hidden]", text)[:_LONGEST]
+def _redact_secrets(text: str) -> str:
+    return _SECRET_PATTERN.sub("[hidden]", text)[:_MAX_MESSAGE_CHARS]
 
 
-def _first(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     """``error``, or the first of a group: a group is raised where tasks are awaited, which tells nothing."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-def _where(error: BaseException) -> str:
+def _format_location(error: BaseException) -> str:
     """Where it was raised; not what it said, which may quote what somebody sent."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))

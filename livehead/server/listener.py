@@ -17,20 +17,20 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from livehead.errors import ConfigError
-from livehead.server.protocol import MOST_BYTES
+from livehead.server.protocol import MAX_MESSAGE_BYTES
 
-_REQUEST_S = 10.0  # a connection that has not asked for anything by then is closed
-_CONNECTIONS = 256
-_SHUTDOWN_S = 5
-_PING_S = 10.0
+_FIRST_REQUEST_TIMEOUT_S = 10.0  # a connection that has not asked for anything by then is closed
+_MAX_CONNECTIONS = 256
+_SHUTDOWN_TIMEOUT_S = 5
+_PING_INTERVAL_S = 10.0
 
 
-class _Prompt(H11Protocol):
+class _FirstRequestTimeout(H11Protocol):
     """uvicorn's, which waits for a first request as long as the other side likes."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(_REQUEST_S, self._close_if_silent)
+        self.loop.call_later(_FIRST_REQUEST_TIMEOUT_S, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
         asked: object = self.headers  # None until the first request is whole
@@ -38,7 +38,7 @@ class _Prompt(H11Protocol):
             self.transport.close()
 
 
-class _Server(uvicorn.Server):
+class _GracefulServer(uvicorn.Server):
     """uvicorn's, which after a graceful end kills the process once more with the signal that ended it."""
 
     @contextlib.contextmanager
@@ -48,31 +48,31 @@ class _Server(uvicorn.Server):
         numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
         for number in numbers:
             if sys.platform == "win32":
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._end))
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._request_exit))
             else:
-                loop.add_signal_handler(number, self._end)
+                loop.add_signal_handler(number, self._request_exit)
         yield
 
-    def _end(self) -> None:
+    def _request_exit(self) -> None:
         self.should_exit = True
 
 
-class Listener:
+class HttpListener:
     """Listens from the beginning, so that a port in use is told before anything else. Raises: ConfigError."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._host = host
         self._tls = tls
-        self._socket = _listening(host, port)
+        self._socket = _open_listening_socket(host, port)
         self.port: int = self._socket.getsockname()[1]
         """The port, also where a free one was asked for."""
         config = uvicorn.Config(
             app,
-            http=_Prompt,
+            http=_FirstRequestTimeout,
             ws="websockets-sansio",
-            ws_max_size=MOST_BYTES,
-            ws_ping_interval=_PING_S,
-            ws_ping_timeout=_PING_S,
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_ping_interval=_PING_INTERVAL_S,
+            ws_ping_timeout=_PING_INTERVAL_S,
             ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
@@ -80,11 +80,11 @@ class Listener:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_SHUTDOWN_S,
-            ssl_context_factory=self._context if tls is not None else None,
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
+            ssl_context_factory=self._make_tls_context if tls is not None else None,
         )
-        self._server = _Server(config)
+        self._server = _GracefulServer(config)
 
     def url(self, token: str = "") -> str:
         """What to open. The token is behind ``#``, which browsers send to nobody."""
@@ -105,12 +105,12 @@ class Listener:
         """End ``serve``, gracefully."""
         self._server.should_exit = True
 
-    def _context(self, config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    def _make_tls_context(self, config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         assert self._tls is not None
         return self._tls
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _open_listening_socket(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)

@@ -11,7 +11,7 @@ import gc
 import sys
 
 
-def give_back() -> bool:
+def trim_heap() -> bool:
     """Free what only refers to itself, and hand free pages to the system; whether the C library can (glibc does).
 
     For when nobody performs: no Python runs beside it for a few tenths of a second. Source: malloc_trim(3).

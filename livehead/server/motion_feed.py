@@ -9,14 +9,14 @@ import numpy as np
 from livehead.clock import NS, now_ns
 from livehead.concurrency import Latest
 from livehead.frames import Image
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.wire import MotionReader
 
-_SILENT_NS = NS // 2  # without a packet for so long, nobody is seen
+_TIMEOUT_NS = NS // 2  # without a packet for so long, nobody is seen
 
 
-class Arrival:
+class MotionArrival:
     """What the feed gives for a picture: nothing to see but that there is new motion."""
 
     width = height = 1
@@ -32,12 +32,12 @@ class MotionFeed:
     Newest wins: what came before it and was not drawn yet is forgotten.
     """
 
-    def __init__(self, opening: bytes) -> None:
+    def __init__(self, header: bytes) -> None:
         """Raises: ProtocolError."""
-        self.opening = opening
-        self._reader = MotionReader(opening)
-        self._arrived: Latest[Arrival] = Latest()
-        self._newest: tuple[Keypoints, int] | None = None  # and when it came
+        self.header = header
+        self._reader = MotionReader(header)
+        self._arrivals: Latest[MotionArrival] = Latest()
+        self._latest: tuple[Keypoints, int] | None = None  # and when it came
 
     @property
     def motion_set(self) -> str:
@@ -45,35 +45,35 @@ class MotionFeed:
         return self._reader.opening.set
 
     @property
-    def lost(self) -> int:
+    def lost_packets(self) -> int:
         """Packets that never came or came too late."""
         return self._reader.lost
 
-    def restart(self) -> None:
+    def restart_reader(self) -> None:
         """For a sender that begins anew with the same opening."""
-        self._reader = MotionReader(self.opening)
+        self._reader = MotionReader(self.header)
 
-    def take(self, packet: bytes) -> None:
+    def receive_packet(self, packet: bytes) -> None:
         """A packet has come; called on the event loop. Raises: ProtocolError."""
         motion = self._reader.read(packet)
         if motion is not None:
-            self._newest = motion, now_ns()
-            self._arrived.put(Arrival())
+            self._latest = motion, now_ns()
+            self._arrivals.put(MotionArrival())
 
-    async def recv(self) -> Arrival:
+    async def recv(self) -> MotionArrival:
         """Wait for motion; never ends by itself."""
-        return await self._arrived.get()
+        return await self._arrivals.get()
 
-    def estimate(self, inputs: Inputs) -> Keypoints:
+    def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The newest motion; confidence 0 while none comes."""
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
-        if self._newest is None:
+        if self._latest is None:
             return self._reader.nothing(captured_ns)
-        motion, arrived_ns = self._newest
-        if now_ns() - arrived_ns > _SILENT_NS:
+        motion, arrived_ns = self._latest
+        if now_ns() - arrived_ns > _TIMEOUT_NS:
             motion = replace(motion, confidence=np.zeros(1, np.float32))
         return replace(motion, captured_ns=captured_ns)
 
     def reset(self) -> None:
         """Forget the newest motion."""
-        self._newest = None
+        self._latest = None

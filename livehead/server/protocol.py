@@ -17,26 +17,26 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from livehead.config import GainSettings
 from livehead.errors import LiveheadError, ProtocolError
 
-MOST_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 64 * 1024
 """Of one message; an offer of a browser with all its codecs takes about 8 kB."""
 
-VERSION = 1
+PROTOCOL_VERSION = 1
 
-Name = Annotated[str, Field(min_length=1, max_length=64)]
-Key = Annotated[str, Field(max_length=256)]
-Sdp = Annotated[str, Field(min_length=1, max_length=48 * 1024)]
+ShortName = Annotated[str, Field(min_length=1, max_length=64)]
+SecretKey = Annotated[str, Field(max_length=256)]
+SdpText = Annotated[str, Field(min_length=1, max_length=48 * 1024)]
 IceUrl = Annotated[str, Field(pattern=r"^(stun|turns?):[^\s?]+(\?transport=(udp|tcp))?$", max_length=300)]
-Hex = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){16,80}$")]
-Backdrop = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA-F]{6})$")]
+HexMotionHeader = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){16,80}$")]
+BackgroundName = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA-F]{6})$")]
 
 
-class Message(BaseModel):
+class SignalingMessage(BaseModel):
     """Base of all: frozen, unknown keys refused, nothing coerced."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Hello(Message):
+class HelloMessage(SignalingMessage):
     """First message. ``key`` of an earlier ``welcome`` goes on with that session; a viewer's key says whom to watch.
 
     ``transparent``: a viewer wants the matte beside the colours, in a picture of twice the width.
@@ -44,80 +44,91 @@ class Hello(Message):
 
     type: Literal["hello"] = "hello"
     role: Literal["studio", "viewer"]
-    token: Key = ""
-    key: Key = ""
+    token: SecretKey = ""
+    key: SecretKey = ""
     transparent: bool = False
 
 
-class Offer(Message):
+class OfferMessage(SignalingMessage):
     """SDP of the page's connection, all candidates in it."""
 
     type: Literal["offer"] = "offer"
-    sdp: Sdp
+    sdp: SdpText
 
 
-class Motion(Message):
+class StartMotionMessage(SignalingMessage):
     """Motion comes instead of a camera: ``opening`` in hexadecimal (docs/motion-format.md), then binary packets."""
 
     type: Literal["motion"] = "motion"
-    opening: Hex
+    opening: HexMotionHeader
 
 
-class Follow(Message):
+class FollowMotionMessage(SignalingMessage):
     """A viewer draws by itself: it gets the motion, ``opening`` and then packets, in place of pictures."""
 
     type: Literal["follow"] = "follow"
 
 
-class Settings(Message):
+class SettingsUpdate(SignalingMessage):
     """What to change; what is not given stays. ``background`` ``image`` is the one uploaded last."""
 
     type: Literal["settings"] = "settings"
-    driver: Name | None = None
-    model: Name | None = None
+    driver: ShortName | None = None
+    model: ShortName | None = None
     mode: Literal["relative", "absolute"] | None = None
     gains: GainSettings | None = None
-    background: Backdrop | None = None
+    background: BackgroundName | None = None
     badge: bool | None = None
 
 
-class Calibrate(Message):
+class CalibrateMessage(SignalingMessage):
     """Look for the performer's neutral face anew."""
 
     type: Literal["calibrate"] = "calibrate"
 
 
-class Freeze(Message):
+class FreezeMessage(SignalingMessage):
     """Hold the picture, or go on."""
 
     type: Literal["freeze"] = "freeze"
     on: bool
 
 
-class Record(Message):
+class RecordMessage(SignalingMessage):
     """Start or end a recording on the server."""
 
     type: Literal["record"] = "record"
     on: bool
 
 
-class Playout(Message):
+class PlayoutDelay(SignalingMessage):
     """How much longer than pictures the page's browser keeps sound back, so that it is sent so much sooner."""
 
     type: Literal["playout"] = "playout"
     sound_later_ms: Annotated[float, Field(ge=0, le=1000)]
 
 
-class Bye(Message):
+class ByeMessage(SignalingMessage):
     """The session is over; without it, it waits for the page to come back."""
 
     type: Literal["bye"] = "bye"
 
 
-FromPage: TypeAlias = Hello | Offer | Motion | Follow | Settings | Calibrate | Freeze | Record | Playout | Bye
+ClientMessage: TypeAlias = (
+    HelloMessage
+    | OfferMessage
+    | StartMotionMessage
+    | FollowMotionMessage
+    | SettingsUpdate
+    | CalibrateMessage
+    | FreezeMessage
+    | RecordMessage
+    | PlayoutDelay
+    | ByeMessage
+)
 
 
-class Chosen(Message):
+class CurrentSettings(SignalingMessage):
     """The settings in force."""
 
     driver: str
@@ -128,54 +139,54 @@ class Chosen(Message):
     badge: bool
 
 
-class IceServer(Message):
+class IceServer(SignalingMessage):
     """Of STUN or TURN; the latter wants ``username`` and ``credential``."""
 
     urls: tuple[IceUrl, ...]
-    username: Key = ""
-    credential: Key = ""
+    username: SecretKey = ""
+    credential: SecretKey = ""
 
 
-class Welcome(Message):
+class WelcomeMessage(SignalingMessage):
     """Answers ``hello``. ``key`` opens this session's uploads and recordings, ``viewer_key`` its viewers' page.
 
     ``ice_servers`` are those that the way is to be found by, with ``relay_only`` by nothing but TURN.
     """
 
     type: Literal["welcome"] = "welcome"
-    version: int = VERSION
+    version: int = PROTOCOL_VERSION
     key: str = ""
     viewer_key: str = ""
     drivers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     size: tuple[int, int] = (0, 0)
     fps: float = 0
-    chosen: Chosen | None = None
+    chosen: CurrentSettings | None = None
     most_upload_bytes: int = 0
     consent: str = ""
     ice_servers: tuple[IceServer, ...] = ()
     relay_only: bool = False
 
 
-class Answer(Message):
+class AnswerMessage(SignalingMessage):
     """SDP that answers the offer."""
 
     type: Literal["answer"] = "answer"
     sdp: str
 
 
-class Opening(Message):
+class MotionHeaderMessage(SignalingMessage):
     """Of the motion that follows, in hexadecimal; again whenever that is of another kind."""
 
     type: Literal["opening"] = "opening"
-    opening: Hex
+    opening: HexMotionHeader
 
 
-class State(Message):
+class SessionState(SignalingMessage):
     """How the session stands, after each change."""
 
     type: Literal["state"] = "state"
-    chosen: Chosen
+    chosen: CurrentSettings
     hardware: str
     avatar: str
     hints: tuple[str, ...] = ()
@@ -184,7 +195,7 @@ class State(Message):
     busy: bool = False
 
 
-class Figures(Message):
+class SessionStats(SignalingMessage):
     """Once a second. Times in ms, medians of the last second; ``bitrate`` in bits a second."""
 
     type: Literal["figures"] = "figures"
@@ -200,7 +211,7 @@ class Figures(Message):
     render_size: int
 
 
-class Recorded(Message):
+class RecordingReady(SignalingMessage):
     """A recording waits to be fetched."""
 
     type: Literal["recording"] = "recording"
@@ -208,7 +219,7 @@ class Recorded(Message):
     size: int
 
 
-class Problem(Message):
+class ProblemMessage(SignalingMessage):
     """Something asked for was not done. ``fatal``: the connection ends."""
 
     type: Literal["problem"] = "problem"
@@ -217,41 +228,43 @@ class Problem(Message):
     fatal: bool = False
 
 
-FromServer: TypeAlias = Welcome | Answer | Opening | State | Figures | Recorded | Problem
+ServerMessage: TypeAlias = (
+    WelcomeMessage | AnswerMessage | MotionHeaderMessage | SessionState | SessionStats | RecordingReady | ProblemMessage
+)
 
-_FROM_PAGE: TypeAdapter[FromPage] = TypeAdapter(Annotated[FromPage, Field(discriminator="type")])
-_FROM_SERVER: TypeAdapter[FromServer] = TypeAdapter(Annotated[FromServer, Field(discriminator="type")])
+_CLIENT_MESSAGE_ADAPTER: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
+_SERVER_MESSAGE_ADAPTER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 
-def decode(text: str) -> FromPage:
+def decode_client_message(text: str) -> ClientMessage:
     """A message of the page. Raises: ProtocolError."""
-    if len(text) > MOST_BYTES or len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
-        raise ProtocolError(f"a message has more than {MOST_BYTES} bytes", "send less at a time")
+    if len(text) > MAX_MESSAGE_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"a message has more than {MAX_MESSAGE_BYTES} bytes", "send less at a time")
     try:
-        return _FROM_PAGE.validate_json(text)
+        return _CLIENT_MESSAGE_ADAPTER.validate_json(text)
     except (ValidationError, UnicodeError) as error:
-        raise ProtocolError(_explained(error), "reload the page: it may be of another version") from error
+        raise ProtocolError(_describe_error(error), "reload the page: it may be of another version") from error
 
 
-def decode_answer(text: str) -> FromServer:
+def decode_server_message(text: str) -> ServerMessage:
     """A message of the server, for a client of its own. Raises: ProtocolError."""
     try:
-        return _FROM_SERVER.validate_json(text)
+        return _SERVER_MESSAGE_ADAPTER.validate_json(text)
     except ValidationError as error:
-        raise ProtocolError(f"{_explained(error)}, says the server", "update livehead at both ends") from error
+        raise ProtocolError(f"{_describe_error(error)}, says the server", "update livehead at both ends") from error
 
 
-def encode(message: FromPage | FromServer) -> str:
+def encode_message(message: ClientMessage | ServerMessage) -> str:
     """JSON text of a message."""
     return message.model_dump_json()
 
 
-def problem(error: LiveheadError, *, fatal: bool = False) -> Problem:
+def to_problem_message(error: LiveheadError, *, fatal: bool = False) -> ProblemMessage:
     """What the page is told of an error: never more than its two sentences."""
-    return Problem(problem=error.problem, remedy=error.remedy, fatal=fatal)
+    return ProblemMessage(problem=error.problem, remedy=error.remedy, fatal=fatal)
 
 
-def _explained(error: ValidationError | UnicodeError) -> str:
+def _describe_error(error: ValidationError | UnicodeError) -> str:
     """One line, in which nothing of the message is repeated."""
     if isinstance(error, UnicodeError):
         return "a message is not text"

@@ -12,13 +12,13 @@ from livehead.clock import NS, now_ns
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame
 from livehead.sinks.file import FileSink
-from livehead.sinks.webrtc import SOUND_RATE
+from livehead.sinks.webrtc import OPUS_RATE
 
-MOST_S = 30 * 60
+MAX_RECORDING_S = 30 * 60
 """Longest recording in seconds."""
 
 
-class Recorder:
+class SessionRecorder:
     """A ``Sink`` that takes everything and keeps it while ``recording``.
 
     ``on_end`` is called when a recording ends by itself: of length, or with what went wrong. ``seal`` gets each file
@@ -30,20 +30,20 @@ class Recorder:
         folder: Path,
         fps: float,
         on_end: Callable[[SinkError | None], None],
-        seal: Callable[[Path], None] = lambda path: None,
+        sign: Callable[[Path], None] = lambda path: None,
     ) -> None:
         self._folder = folder
         self._fps = fps
         self._on_end = on_end
-        self._seal = seal
+        self._sign = sign
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._file: FileSink | None = None
-        self._began_ns = 0
-        self._number = 0
-        self.finished: Path | None = None
+        self._started_ns = 0
+        self._file_number = 0
+        self.finished_path: Path | None = None
         """The newest recording that is whole."""
-        self.seconds = 0.0
+        self.finished_seconds = 0.0
         """Its length."""
 
     @property
@@ -51,7 +51,7 @@ class Recorder:
         """Whether pictures are kept."""
         return self._file is not None
 
-    async def __aenter__(self) -> Recorder:
+    async def __aenter__(self) -> SessionRecorder:
         return self
 
     async def __aexit__(
@@ -65,11 +65,11 @@ class Recorder:
         async with self._lock:
             if self._file is not None:
                 return
-            self._number += 1
-            path = self._folder / f"{self._number}.mp4"
-            file = FileSink(path, fps=self._fps, audio_rate=SOUND_RATE, preset="ultrafast", seal=self._seal)
+            self._file_number += 1
+            path = self._folder / f"{self._file_number}.mp4"
+            file = FileSink(path, fps=self._fps, audio_rate=OPUS_RATE, preset="ultrafast", on_finished=self._sign)
             self._file = await self._stack.enter_async_context(file)
-            self._began_ns = now_ns()
+            self._started_ns = now_ns()
 
     async def stop(self) -> None:
         """Finish the file; the one before it is removed. Raises: SinkError."""
@@ -77,10 +77,10 @@ class Recorder:
             file, self._file = self._file, None
             if file is None:
                 return
-            before = self.finished
+            before = self.finished_path
             await self._stack.aclose()
-            if file.frames:
-                self.finished, self.seconds = file.path, (now_ns() - self._began_ns) / NS
+            if file.frame_count:
+                self.finished_path, self.finished_seconds = file.path, (now_ns() - self._started_ns) / NS
                 if before is not None:
                     before.unlink(missing_ok=True)
 
@@ -88,13 +88,13 @@ class Recorder:
         """Keep ``frame``, if recording. A full disk ends the recording, not the sink."""
         failed: SinkError | None = None
         async with self._lock:
-            if self._file is None or (isinstance(frame, AudioFrame) and frame.rate != SOUND_RATE):
+            if self._file is None or (isinstance(frame, AudioFrame) and frame.rate != OPUS_RATE):
                 return
             try:
                 await self._file.send(frame)
             except SinkError as error:
                 failed = error
-        if failed is not None or now_ns() - self._began_ns > MOST_S * NS:
+        if failed is not None or now_ns() - self._started_ns > MAX_RECORDING_S * NS:
             with suppress(SinkError):
                 await self.stop()
             self._on_end(failed)

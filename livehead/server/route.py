@@ -18,127 +18,128 @@ from aiortc import RTCIceParameters, RTCIceTransport
 from aiortc.rtcicetransport import candidate_from_aioice, candidate_to_aioice
 from aiortc.sdp import MediaDescription, SessionDescription
 
-from livehead.sinks.ice import NONE, IceServers, gather_quickly
+from livehead.sinks.ice import NO_ICE_SERVERS, IceServers, patch_candidate_gathering
 
 log = logging.getLogger(__name__)
 
-_CHECKS_S = 12.0  # a new way that does not work by then is given up; the old one stays, if it still works
+_CHECK_TIMEOUT_S = 12.0  # a new way that does not work by then is given up; the old one stays, if it still works
 
 
-class Route:
+class RestartableIce:
     """Of one peer, all of whose media are bundled: ``transport`` is theirs. Make it before the transport starts.
 
     ``ice``: the servers that a new way is found by.
     """
 
-    def __init__(self, transport: RTCIceTransport, ice: IceServers = NONE) -> None:
+    def __init__(self, transport: RTCIceTransport, ice: IceServers = NO_ICE_SERVERS) -> None:
         self._ice = ice
         self._transport: Any = transport
-        self._current: Connection = self._transport._connection
-        self._fresh: Connection | None = None
-        self._checking: asyncio.Task[None] | None = None
+        self._active: Connection = self._transport._connection
+        self._pending: Connection | None = None
+        self._check_task: asyncio.Task[None] | None = None
         self._transport._recv, self._transport._send = self._receive, self._send
-        self.changes = 0
+        self.restart_count = 0
         """How often the way was replaced."""
 
-    async def prepare(self) -> None:
+    async def gather_candidates(self) -> None:
         """Take ports for a new way; ``describe`` tells them, ``begin`` goes on. One that was begun before ends."""
-        await self._abandon()
-        self._fresh = self._ice.connection(ice_controlling=self._current.ice_controlling)
-        gather_quickly(self._fresh)
-        await self._fresh.gather_candidates()
+        await self._discard_pending()
+        self._pending = self._ice.create_connection(ice_controlling=self._active.ice_controlling)
+        patch_candidate_gathering(self._pending)
+        await self._pending.gather_candidates()
 
-    def describe(self, sdp: str) -> str:
+    def rewrite_sdp(self, sdp: str) -> str:
         """``sdp`` of ours, with the addresses and passwords of the new way in place of those it had."""
-        assert self._fresh is not None
+        assert self._pending is not None
         session = SessionDescription.parse(sdp)
         for part in session.media:
-            part.ice = RTCIceParameters(self._fresh.local_username, self._fresh.local_password)
-            part.ice_candidates = [candidate_from_aioice(each) for each in self._fresh.local_candidates]
+            part.ice = RTCIceParameters(self._pending.local_username, self._pending.local_password)
+            part.ice_candidates = [candidate_from_aioice(each) for each in self._pending.local_candidates]
             part.ice_candidates_complete = True
             if part.ice_candidates:
                 part.host, part.port = part.ice_candidates[0].ip, part.ice_candidates[0].port
         return str(session)
 
-    async def begin(self, remote: MediaDescription) -> None:
+    async def start_checks(self, remote: MediaDescription) -> None:
         """Look, beside whatever goes on, whether the new way leads to where ``remote`` says, and change to it then."""
-        assert self._fresh is not None
-        fresh, ice = self._fresh, remote.ice or RTCIceParameters()
+        assert self._pending is not None
+        fresh, ice = self._pending, remote.ice or RTCIceParameters()
         fresh.remote_is_lite = bool(ice.iceLite)
         fresh.remote_username, fresh.remote_password = ice.usernameFragment, ice.password
         for candidate in remote.ice_candidates:
             await fresh.add_remote_candidate(candidate_to_aioice(candidate))
         if remote.ice_candidates_complete:
             await fresh.add_remote_candidate(None)
-        self._checking = asyncio.create_task(self._check(fresh))
+        self._check_task = asyncio.create_task(self._connect_pending(fresh))
 
     async def close(self) -> None:
         """Free what is not in use; the way in use ends with its transport."""
-        await self._abandon()
+        await self._discard_pending()
 
-    async def _check(self, fresh: Connection) -> None:
+    async def _connect_pending(self, pending: Connection) -> None:
         try:
-            async with asyncio.timeout(_CHECKS_S):
-                await fresh.connect()
+            async with asyncio.timeout(_CHECK_TIMEOUT_S):
+                await pending.connect()
         except (ConnectionError, TimeoutError):
             log.debug("a new way leads nowhere")
-            self._fresh = None
-            await fresh.close()
+            self._pending = None
+            await pending.close()
             return
-        await self._change(fresh)
+        await self._switch_to(pending)
 
-    async def _change(self, fresh: Connection) -> None:
-        transport, old = self._transport, self._current
-        self._current, self._fresh = fresh, None
-        self.changes += 1
+    async def _switch_to(self, pending: Connection) -> None:
+        transport, old = self._transport, self._active
+        self._active, self._pending = pending, None
+        self.restart_count += 1
         # it waits for the old connection's end, which would count as the transport's
         transport._RTCIceTransport__monitor_task.cancel()
-        transport._connection = transport.iceGatherer._connection = fresh
+        transport._connection = transport.iceGatherer._connection = pending
         transport._RTCIceTransport__monitor_task = asyncio.ensure_future(transport._monitor())
         await old.close()
 
-    async def _abandon(self) -> None:
-        checking, self._checking = self._checking, None
-        if checking is not None and self._fresh is not None:
+    async def _discard_pending(self) -> None:
+        checking, self._check_task = self._check_task, None
+        if checking is not None and self._pending is not None:
             checking.cancel()
         if checking is not None:
             await asyncio.wait([checking])
-        fresh, self._fresh = self._fresh, None
+        fresh, self._pending = self._pending, None
         if fresh is not None:
             await fresh.close()
 
     async def _receive(self) -> bytes:
         """The next datagram. Raises: ConnectionError when the way ends and no other takes its place."""
         while True:
-            current = self._current
+            current = self._active
             try:
                 return await current.recv()
             except ConnectionError:
-                if self._current is current:
+                if self._active is current:
                     raise
 
     async def _send(self, data: bytes) -> None:
-        await self._current.send(data)
+        await self._active.send(data)
 
 
-def goes_on(sdp: str, before: str) -> bool:
+def is_ice_restart(sdp: str, previous_sdp: str) -> bool:
     """Whether an offer is of the very connection whose offer was ``before``, and wants a new way: an ICE restart.
 
     The same session (RFC 8866, section 5.2), the same keys, the same parts, but other ICE passwords.
     """
-    new, old = SessionDescription.parse(sdp), SessionDescription.parse(before)
-    if _identity(new) != _identity(old):
+    new, old = SessionDescription.parse(sdp), SessionDescription.parse(previous_sdp)
+    if _session_identity(new) != _session_identity(old):
         return False
     return all(
-        _name(each) is not None and _name(each) != _name(was) for each, was in zip(new.media, old.media, strict=True)
+        _ice_username(each) is not None and _ice_username(each) != _ice_username(was)
+        for each, was in zip(new.media, old.media, strict=True)
     )
 
 
-def _name(part: MediaDescription) -> str | None:
+def _ice_username(part: MediaDescription) -> str | None:
     return None if part.ice is None else part.ice.usernameFragment
 
 
-def _identity(session: SessionDescription) -> tuple[object, ...]:
+def _session_identity(session: SessionDescription) -> tuple[object, ...]:
     parts = [(part.kind, part.rtp.muxId, _fingerprints(part)) for part in session.media]
     return (str(session.origin).split()[:2], parts)
 

@@ -9,18 +9,18 @@ from typing import Any, Literal, Protocol
 
 from livehead.config import GainSettings
 from livehead.frames import Image
-from livehead.governor import Quality
-from livehead.interfaces import Driver, Inputs, Motion
+from livehead.governor import QualityLevel
+from livehead.interfaces import Driver, DriverInputs, Motion
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
-from livehead.pipeline import Performer
+from livehead.pipeline import AnimatorProtocol
 
-IMAGE = "image"
+IMAGE_BACKGROUND = "image"
 """As ``background``: the picture in ``Choice.backdrop``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class AvatarSettings:
     """All that decides how an avatar looks and moves. ``backdrop``: uint8 [H, W, 3] RGB, for background ``image``.
 
     ``feed``: motion that another machine estimates; while there is one, ``driver`` has a rest.
@@ -37,14 +37,14 @@ class Choice:
     feed: Driver[Keypoints] | None = None
 
 
-class Stage(Protocol):
+class AvatarRuntime(Protocol):
     """One avatar, ready to perform. Every verb may be called from any thread."""
 
     @property
-    def performer(self) -> Performer[Any]: ...
+    def animator(self) -> AnimatorProtocol[Any]: ...
 
     @property
-    def choice(self) -> Choice: ...
+    def settings(self) -> AvatarSettings: ...
 
     @property
     def hardware(self) -> str: ...
@@ -53,12 +53,12 @@ class Stage(Protocol):
 
     def recalibrate(self) -> None: ...
 
-    def close(self, successor: Stage | None) -> None:
+    def close(self, successor: AvatarRuntime | None) -> None:
         """Free what ``successor`` does not go on with. Called where ``estimate`` is called."""
         ...
 
 
-class Troupe(Protocol):
+class AvatarFactory(Protocol):
     """Makes stages. Its verbs block, so they are called on threads."""
 
     @property
@@ -67,13 +67,13 @@ class Troupe(Protocol):
     @property
     def models(self) -> tuple[str, ...]: ...
 
-    def first_choice(self) -> Choice: ...
+    def default_settings(self) -> AvatarSettings: ...
 
-    def portrait(self, pixels: Image) -> Portrait:
+    def prepare_portrait(self, pixels: Image) -> Portrait:
         """Raises: SourceError, NoFaceError."""
         ...
 
-    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
+    def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
         """``previous`` is still playing; what it has that fits (its driver, its calibration) is used again.
 
         Raises: LiveheadError.
@@ -82,10 +82,10 @@ class Troupe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Cue:
+class _TaggedMotion:
     """A motion and the stage that it is for, so that a change of stage never mixes the two."""
 
-    stage: Stage
+    runtime: AvatarRuntime
     motion: Motion
 
     @property
@@ -97,57 +97,57 @@ class _Cue:
         return self.motion.captured_ns
 
 
-class Revue:
+class SwitchableAnimator:
     """A ``Performer`` whose stage can be changed between two pictures.
 
     ``watch``: called with each motion as it is estimated, where that is done.
     """
 
-    def __init__(self, stage: Stage, watch: Callable[[Motion], None] = lambda motion: None) -> None:
-        self._stage = stage
-        self._watch = watch
+    def __init__(self, runtime: AvatarRuntime, on_motion: Callable[[Motion], None] = lambda motion: None) -> None:
+        self._runtime = runtime
+        self._on_motion = on_motion
         self._lock = threading.Lock()
-        self._leaving: list[Stage] = []
-        self._quality: Quality | None = None
-        self._picture: Image | None = None
+        self._retired: list[AvatarRuntime] = []
+        self._quality: QualityLevel | None = None
+        self._last_image: Image | None = None
         self.frozen = False
         """While set, the last picture is given again, whatever stage plays."""
 
     @property
-    def stage(self) -> Stage:
+    def runtime(self) -> AvatarRuntime:
         """The stage that plays."""
-        return self._stage
+        return self._runtime
 
-    def change(self, stage: Stage) -> None:
+    def switch_to(self, runtime: AvatarRuntime) -> None:
         """Go on with ``stage``; the one before is closed when its last call is over."""
         with self._lock:
             if self._quality is not None:
-                stage.performer.set_quality(self._quality)
-            self._leaving.append(self._stage)
-            self._stage = stage
+                runtime.animator.set_quality(self._quality)
+            self._retired.append(self._runtime)
+            self._runtime = runtime
 
-    def estimate(self, inputs: Inputs) -> _Cue:
+    def estimate(self, inputs: DriverInputs) -> _TaggedMotion:
         with self._lock:
-            stage = self._stage
-            leaving, self._leaving = self._leaving, []
+            stage = self._runtime
+            leaving, self._retired = self._retired, []
         for old in leaving:
             old.close(stage)
-        motion = stage.performer.estimate(inputs)
-        self._watch(motion)
-        return _Cue(stage, motion)
+        motion = stage.animator.estimate(inputs)
+        self._on_motion(motion)
+        return _TaggedMotion(stage, motion)
 
-    def draw(self, cue: _Cue, moment_ns: int) -> Image:
-        if not self.frozen or self._picture is None:
-            self._picture = cue.stage.performer.draw(cue.motion, moment_ns)
-        return self._picture
+    def draw(self, cue: _TaggedMotion, moment_ns: int) -> Image:
+        if not self.frozen or self._last_image is None:
+            self._last_image = cue.runtime.animator.draw(cue.motion, moment_ns)
+        return self._last_image
 
-    def set_quality(self, quality: Quality) -> None:
+    def set_quality(self, quality: QualityLevel) -> None:
         with self._lock:
             self._quality = quality
-            self._stage.performer.set_quality(quality)
+            self._runtime.animator.set_quality(quality)
 
     def close(self) -> None:
         """Close every stage; after the last call."""
-        for stage in self._leaving:
-            stage.close(self._stage)
-        self._stage.close(None)
+        for stage in self._retired:
+            stage.close(self._runtime)
+        self._runtime.close(None)

@@ -23,24 +23,24 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from aiortc.utils import uint16_add
 
-_PICTURE_PACKETS, _SOUND_PACKETS = 512, 64
-_LATE = 15  # pictures, or packets of sound, that may wait for the decoder
-_SOUND_GAP = 3  # later packets that must be there until a missing one is given up: 60 ms
+_VIDEO_CAPACITY, _AUDIO_CAPACITY = 512, 64
+_MAX_DECODER_BACKLOG = 15  # pictures, or packets of sound, that may wait for the decoder
+_AUDIO_GAP_PACKETS = 3  # later packets that must be there until a missing one is given up: 60 ms
 
-START_KBIT = 1500
+START_BITRATE_KBIT = 1500
 """What a browser sends its camera with until the first estimates are in; its own first guess is 300."""
 
 
-class WholePictures(JitterBuffer):
+class MarkerJitterBuffer(JitterBuffer):
     """Gives a picture as soon as the packet that ends it is there and none before it is missing."""
 
     def __init__(self) -> None:
-        super().__init__(capacity=_PICTURE_PACKETS, is_video=True)
+        super().__init__(capacity=_VIDEO_CAPACITY, is_video=True)
 
     def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
         packets: list[Any] = []
         for count in range(self.capacity):
-            packet = _at(self, count)
+            packet = _packet_at(self, count)
             if packet is None:
                 return None
             if packets and packet.timestamp != packets[0].timestamp:
@@ -52,34 +52,37 @@ class WholePictures(JitterBuffer):
         return JitterFrame(b"".join(part._data for part in packets), packets[0].timestamp)
 
 
-class PromptSound(JitterBuffer):
+class LowDelayAudioBuffer(JitterBuffer):
     """Gives each packet of sound in order, at once; skips a missing one when three later ones are there."""
 
     def __init__(self) -> None:
-        super().__init__(capacity=_SOUND_PACKETS)
+        super().__init__(capacity=_AUDIO_CAPACITY)
 
     def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        first = next((count for count in range(self.capacity) if _at(self, count) is not None), None)
+        first = next((count for count in range(self.capacity) if _packet_at(self, count) is not None), None)
         if first is None:
             return None
         if first:
-            if sum(_at(self, first + later) is not None for later in range(_SOUND_GAP)) < _SOUND_GAP:
+            if (
+                sum(_packet_at(self, first + later) is not None for later in range(_AUDIO_GAP_PACKETS))
+                < _AUDIO_GAP_PACKETS
+            ):
                 return None
             self.remove(first)
-        packet = _at(self, 0)
+        packet = _packet_at(self, 0)
         frame = JitterFrame(packet._data, packet.timestamp)
         self.remove(1)
         return frame
 
 
-def _at(buffer: JitterBuffer, count: int) -> Any:
+def _packet_at(buffer: JitterBuffer, count: int) -> Any:
     """The packet ``count`` after the first that is waited for, or None."""
     return buffer._packets[uint16_add(buffer._origin or 0, count) % buffer.capacity]
 
 
-def tune_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
+def patch_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
     """Give ``receiver`` a jitter buffer of ours; before its first packet."""
-    buffer = WholePictures() if kind == "video" else PromptSound()
+    buffer = MarkerJitterBuffer() if kind == "video" else LowDelayAudioBuffer()
     private: Any = receiver
     private._RTCRtpReceiver__jitter_buffer = buffer
     waiting: queue.Queue[Any] = private._RTCRtpReceiver__decoder_queue
@@ -88,8 +91,8 @@ def tune_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
     async def handle_all(packet: RtpPacket, arrival_time_ms: int) -> None:
         """As aiortc's, which takes one picture for each packet: after a gap is filled, several may be whole."""
         await handle(packet, arrival_time_ms)
-        if waiting.qsize() > _LATE:
-            _catch_up(waiting)
+        if waiting.qsize() > _MAX_DECODER_BACKLOG:
+            _drop_backlog(waiting)
             private._RTCRtpReceiver__decoder_error.set()  # asks the sender for a key frame
         codecs: dict[int, RTCRtpCodecParameters] = private._RTCRtpReceiver__codecs
         codec = codecs.get(packet.payload_type)
@@ -105,7 +108,7 @@ def tune_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
     private._handle_rtp_packet = handle_all
 
 
-def _catch_up(waiting: queue.Queue[Any]) -> None:
+def _drop_backlog(waiting: queue.Queue[Any]) -> None:
     """Forget what waits for a decoder that does not keep up; the sign that the track has ended stays."""
     with contextlib.suppress(queue.Empty):
         while True:
@@ -118,4 +121,4 @@ def hint_start_bitrate(transceiver: RTCRtpTransceiver) -> None:
     """Tell the browser to start its camera sharp instead of blurred; before the answer is made."""
     for codec in transceiver._codecs:
         if not is_rtx(codec):
-            codec.parameters["x-google-start-bitrate"] = START_KBIT
+            codec.parameters["x-google-start-bitrate"] = START_BITRATE_KBIT

@@ -20,95 +20,97 @@ from av.video.frame import PictureType
 
 from livehead.clock import NS
 from livehead.frames import VideoFrame
-from livehead.sinks.h264 import BROKEN, NO_KEY, TIME_BASE, X264, Maker, rates
+from livehead.sinks.h264 import ENCODER_ERRORS, NO_KEY_FRAMES, TIME_BASE, X264, H264EncoderSpec, rate_control_options
 
 log = logging.getLogger(__name__)
 
-Codec = Literal["H264", "VP8"]
+VideoCodec = Literal["H264", "VP8"]
 
 START_BITRATE = 2_500_000
-LEAST_BITRATE, MOST_BITRATE = 200_000, 8_000_000
-_ONE_STEP = 0.05  # a smaller change is not worth the call
-_FALL, _RISE = 0.8, 1.5  # outside these shares of the running bitrate an encoder is opened anew ...
-_REST_NS = 3 * NS  # ... to rise, no sooner than this after the last time
+MIN_BITRATE, MAX_BITRATE = 200_000, 8_000_000
+_MIN_BITRATE_CHANGE = 0.05  # a smaller change is not worth the call
+_REOPEN_BELOW, _REOPEN_ABOVE = 0.8, 1.5  # outside these shares of the running bitrate an encoder is opened anew ...
+_REOPEN_INTERVAL_NS = 3 * NS  # ... to rise, no sooner than this after the last time
 # Colour matrices as Chromium reads them: H.264 as the stream says, VP8 always as BT.601 (RFC 6386, section 9.2).
-_MATRIX = {"H264": av.video.reformatter.Colorspace.ITU709, "VP8": av.video.reformatter.Colorspace.ITU601}
+_COLOR_MATRICES = {"H264": av.video.reformatter.Colorspace.ITU709, "VP8": av.video.reformatter.Colorspace.ITU601}
 
 
-class PictureEncoder:
+class VideoEncoder:
     """Encodes the pictures of one stream, one call at a time.
 
     ``maker`` of H.264; when a graphics card's breaks, x264 goes on.
     """
 
-    def __init__(self, codec: Codec, fps: float, bitrate: int = START_BITRATE, maker: Maker = X264) -> None:
+    def __init__(
+        self, codec: VideoCodec, fps: float, bitrate: int = START_BITRATE, encoder_spec: H264EncoderSpec = X264
+    ) -> None:
         self.codec = codec
-        self._maker = maker
-        self.opened = 0
+        self._encoder_spec = encoder_spec
+        self.open_count = 0
         """How often the codec was opened: once, and again for each change of size (libvpx: and of bitrate)."""
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._target = bitrate
+        self._target_bitrate = bitrate
         self._context: Any = None
         self._opened_ns = 0
-        self._packer: Encoder = H264Encoder() if codec == "H264" else Vp8Encoder()
+        self._packetizer: Encoder = H264Encoder() if codec == "H264" else Vp8Encoder()
 
     @property
     def bitrate(self) -> int:
         """Wanted bits a second, within ``LEAST_BITRATE`` and ``MOST_BITRATE``; in force from the next frame on."""
-        return self._target
+        return self._target_bitrate
 
     @bitrate.setter
     def bitrate(self, wanted: int) -> None:
-        self._target = min(max(wanted, LEAST_BITRATE), MOST_BITRATE)
+        self._target_bitrate = min(max(wanted, MIN_BITRATE), MAX_BITRATE)
 
     @property
-    def maker(self) -> str:
+    def encoder_name(self) -> str:
         """FFmpeg's name of the encoder."""
-        return self._maker.name if self.codec == "H264" else "libvpx"
+        return self._encoder_spec.name if self.codec == "H264" else "libvpx"
 
-    def encode(self, frame: VideoFrame, *, key: bool = False) -> tuple[list[bytes], int]:
+    def encode(self, frame: VideoFrame, *, force_key_frame: bool = False) -> tuple[list[bytes], int]:
         """RTP payloads of ``frame`` (RGB) and its time in 1/90000 s. ``key``: a picture that stands alone."""
         try:
-            return self._encode(frame, key)
-        except BROKEN as error:
-            if self.codec != "H264" or self._maker is X264:
+            return self._encode(frame, force_key_frame)
+        except ENCODER_ERRORS as error:
+            if self.codec != "H264" or self._encoder_spec is X264:
                 raise
-            log.warning("%s broke (%s): x264 goes on", self.maker, error)
-            self._maker, self._context = X264, None
+            log.warning("%s broke (%s): x264 goes on", self.encoder_name, error)
+            self._encoder_spec, self._context = X264, None
             return self._encode(frame, True)
 
-    def _encode(self, frame: VideoFrame, key: bool) -> tuple[list[bytes], int]:
+    def _encode(self, frame: VideoFrame, force_key_frame: bool) -> tuple[list[bytes], int]:
         picture = av.VideoFrame.from_numpy_buffer(frame.image[..., :3], format="rgb24")
-        self._adapt(picture.width, picture.height, frame.captured_ns)
-        picture = picture.reformat(format=self._context.pix_fmt, dst_colorspace=_MATRIX[self.codec])
+        self._adapt_context(picture.width, picture.height, frame.captured_ns)
+        picture = picture.reformat(format=self._context.pix_fmt, dst_colorspace=_COLOR_MATRICES[self.codec])
         picture.pts, picture.time_base = round(frame.seconds / TIME_BASE), TIME_BASE
-        picture.pict_type = PictureType.I if key else PictureType.NONE
+        picture.pict_type = PictureType.I if force_key_frame else PictureType.NONE
         packets = self._context.encode(picture)
         payloads: list[bytes] = []
         for packet in packets:
-            payloads += self._packer.pack(packet)[0]
+            payloads += self._packetizer.pack(packet)[0]
         return payloads, picture.pts
 
-    def _adapt(self, width: int, height: int, now_ns: int) -> None:
+    def _adapt_context(self, width: int, height: int, now_ns: int) -> None:
         context = self._context
         if context is None or (context.width, context.height) != (width, height):
-            self._open(width, height, now_ns)
+            self._open_context(width, height, now_ns)
             return
-        share = self._target / context.bit_rate
-        if abs(share - 1) < _ONE_STEP:
+        share = self._target_bitrate / context.bit_rate
+        if abs(share - 1) < _MIN_BITRATE_CHANGE:
             return
-        if self.codec == "H264" and self._maker.follows:
-            context.bit_rate = self._target
-        elif share < _FALL or (share > _RISE and now_ns - self._opened_ns > _REST_NS):
-            self._open(width, height, now_ns)
+        if self.codec == "H264" and self._encoder_spec.follows_bitrate:
+            context.bit_rate = self._target_bitrate
+        elif share < _REOPEN_BELOW or (share > _REOPEN_ABOVE and now_ns - self._opened_ns > _REOPEN_INTERVAL_NS):
+            self._open_context(width, height, now_ns)
 
-    def _open(self, width: int, height: int, now_ns: int) -> None:
+    def _open_context(self, width: int, height: int, now_ns: int) -> None:
         if self.codec == "H264":
-            self._context = self._maker.open(width, height, self._fps, self._target)
+            self._context = self._encoder_spec.open(width, height, self._fps, self._target_bitrate)
         else:
-            self._context = _open_vpx(width, height, self._fps, self._target)
+            self._context = _open_vpx(width, height, self._fps, self._target_bitrate)
         self._opened_ns = now_ns
-        self.opened += 1
+        self.open_count += 1
 
 
 def _open_vpx(width: int, height: int, fps: Fraction, bitrate: int) -> Any:
@@ -117,9 +119,9 @@ def _open_vpx(width: int, height: int, fps: Fraction, bitrate: int) -> Any:
     context.pix_fmt = "yuv420p"
     context.framerate, context.time_base = fps, TIME_BASE
     context.bit_rate = bitrate
-    context.gop_size = NO_KEY
+    context.gop_size = NO_KEY_FRAMES
     context.thread_count = 1
-    rate = {"minrate": str(bitrate)} | rates(bitrate)
+    rate = {"minrate": str(bitrate)} | rate_control_options(bitrate)
     now = {"deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0", "static-thresh": "1"}
     context.options = rate | now | {"undershoot-pct": "100", "overshoot-pct": "15"}
     return context

@@ -19,11 +19,11 @@ import av.error
 from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import Frame
-from livehead.sinks.muxing import Coding, Muxer
+from livehead.sinks.muxing import MuxerOptions, MediaMuxer
 
 log = logging.getLogger(__name__)
 
-_KEYFRAME_EVERY = 30  # frames: a crash loses at most the last fragment, which a keyframe begins
+_KEY_FRAME_INTERVAL = 30  # frames: a crash loses at most the last fragment, which a keyframe begins
 
 
 class FileSink:
@@ -44,25 +44,25 @@ class FileSink:
         audio_rate: int | None = None,
         crf: int = 18,
         preset: str = "veryfast",
-        seal: Callable[[Path], None] = lambda path: None,
+        on_finished: Callable[[Path], None] = lambda path: None,
     ) -> None:
         self.path = Path(path)
-        self._recording = _Recording(self.path, fps, audio_rate, {"crf": str(crf), "preset": preset})
-        self._seal = seal
+        self._recording = _Mp4Recording(self.path, fps, audio_rate, {"crf": str(crf), "preset": preset})
+        self._on_finished = on_finished
         self._failed = False
         self._stack = AsyncExitStack()
         self._worker = Worker("file-sink")
 
     @property
-    def frames(self) -> int:
+    def frame_count(self) -> int:
         """Pictures written so far."""
-        return self._recording.frames
+        return self._recording.frame_count
 
     async def __aenter__(self) -> FileSink:
         require_mp4(self.path)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
-            await self._worker.run(self._guarded, self._recording.open)
+            await self._worker.run(self._call_with_remedy, self._recording.open)
             self._stack = stack.pop_all()
         return self
 
@@ -72,20 +72,20 @@ class FileSink:
         """Finalise the file. Raises: SinkError when that fails, unless ``send`` has already told of it."""
         async with self._stack:
             with suppress(*(SinkError,) * self._failed):
-                await self._worker.run(self._guarded, self._recording.close)
-                if self.frames and not self._failed:
-                    await self._worker.run(self._seal, self.path)
+                await self._worker.run(self._call_with_remedy, self._recording.close)
+                if self.frame_count and not self._failed:
+                    await self._worker.run(self._on_finished, self.path)
 
     async def send(self, frame: Frame) -> None:
         """Encode and write one frame, off the event loop. Raises: SinkError."""
-        await self._worker.run(self._guarded, self._recording.add, frame)
+        await self._worker.run(self._call_with_remedy, self._recording.write_frame, frame)
 
-    def _guarded(self, fn: Callable[..., None], *args: Frame) -> None:
+    def _call_with_remedy(self, fn: Callable[..., None], *args: Frame) -> None:
         try:
             fn(*args)
         except (OSError, av.error.FFmpegError) as error:
             self._failed = True
-            raise _explained(self.path, error) from error
+            raise _to_sink_error(self.path, error) from error
 
 
 def require_mp4(path: Path) -> None:
@@ -94,29 +94,31 @@ def require_mp4(path: Path) -> None:
         raise SinkError(f"cannot record to {path}", "give a name that ends in .mp4", subject=str(path))
 
 
-class _Recording:
+class _Mp4Recording:
     """The file and what is muxed into it; called from one thread."""
 
     def __init__(self, path: Path, fps: float, audio_rate: int | None, options: dict[str, str]) -> None:
         self._path = path
-        self._coding = Coding(fps, audio_rate, options, key_frame_every=_KEYFRAME_EVERY)
-        self._output: _Output | None = None
-        self._muxer: Muxer | None = None
+        self._options = MuxerOptions(fps, audio_rate, options, key_frame_every=_KEY_FRAME_INTERVAL)
+        self._output: _FaultTolerantFile | None = None
+        self._muxer: MediaMuxer | None = None
 
     @property
-    def frames(self) -> int:
-        return self._muxer.frames if self._muxer is not None else 0
+    def frame_count(self) -> int:
+        return self._muxer.frame_count if self._muxer is not None else 0
 
     def open(self) -> None:
-        self._output = _Output(self._path)
+        self._output = _FaultTolerantFile(self._path)
         # hybrid: fragments while recording, one ordinary index once closed
         options = {"movflags": "+hybrid_fragmented+frag_keyframe+delay_moov"}
-        self._muxer = Muxer(av.open(self._output, "w", format="mp4", options=options), self._coding, str(self._path))
+        self._muxer = MediaMuxer(
+            av.open(self._output, "w", format="mp4", options=options), self._options, str(self._path)
+        )
 
-    def add(self, frame: Frame) -> None:
+    def write_frame(self, frame: Frame) -> None:
         if self._muxer is not None and self._output is not None:
-            self._muxer.add(frame)
-            self._output.check()
+            self._muxer.write_frame(frame)
+            self._output.raise_write_error()
 
     def close(self) -> None:
         """Write what the encoders still hold, and the index. Raises: OSError."""
@@ -126,13 +128,13 @@ class _Recording:
             self._muxer.close()
         finally:
             self._output.close()
-        self._output.check()
-        if not self._muxer.frames:
+        self._output.raise_write_error()
+        if not self._muxer.frame_count:
             self._path.unlink(missing_ok=True)
             log.warning("%s is not written: no picture came", self._path)
 
 
-class _Output:
+class _FaultTolerantFile:
     """The file under the container. After a failed write it takes everything and keeps nothing.
 
     FFmpeg crashes when it finalises an MP4 whose first write failed, and finalising a half-written one in place could
@@ -165,7 +167,7 @@ class _Output:
     def tell(self) -> int:
         return self._position
 
-    def check(self) -> None:
+    def raise_write_error(self) -> None:
         """Raises: OSError when a write failed."""
         if self._error is not None:
             raise self._error
@@ -174,7 +176,7 @@ class _Output:
         self._file.close()
 
 
-def _explained(path: Path, error: OSError | av.error.FFmpegError) -> SinkError:
+def _to_sink_error(path: Path, error: OSError | av.error.FFmpegError) -> SinkError:
     """The remedy for what the operating system said."""
     subject = str(path)
     if not path.parent.is_dir():

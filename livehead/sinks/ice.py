@@ -23,8 +23,8 @@ from livehead.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
 
-_VALID_S = 24 * 3600  # of a password that is made from a secret
-_GATHER_S = 1.0  # a server that has not answered by then is done without
+_CREDENTIAL_TTL_S = 24 * 3600  # of a password that is made from a secret
+_GATHER_TIMEOUT_S = 1.0  # a server that has not answered by then is done without
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,15 @@ class IceServers:
 
     def __post_init__(self) -> None:
         for url in self.urls:
-            _require_known(url)
-        if self.relays and not self.secret and not (self.username and self.password):
+            _check_ice_url(url)
+        if self.turn_urls and not self.secret and not (self.username and self.password):
             remedy = "give --ice-username and set LIVEHEAD_TURN_PASSWORD, or set LIVEHEAD_TURN_SECRET"
             raise ConfigError("a TURN server wants a name and a password", remedy)
-        if self.relay_only and not self.relays:
+        if self.relay_only and not self.turn_urls:
             raise ConfigError("there is no TURN server to relay anything", "name one: --ice-server turn:HOST")
 
     @property
-    def relays(self) -> tuple[str, ...]:
+    def turn_urls(self) -> tuple[str, ...]:
         """The TURN servers among ``urls``."""
         return tuple(url for url in self.urls if url.startswith("turn"))
 
@@ -62,52 +62,52 @@ class IceServers:
         """Name and password for the TURN servers."""
         if not self.secret:
             return self.username, self.password
-        username = f"{int(time.time()) + _VALID_S}:{self.username or 'livehead'}"
+        username = f"{int(time.time()) + _CREDENTIAL_TTL_S}:{self.username or 'livehead'}"
         digest = hmac.digest(self.secret.encode(), username.encode(), hashlib.sha1)
         return username, base64.b64encode(digest).decode()
 
-    def configuration(self) -> RTCConfiguration:
+    def rtc_configuration(self) -> RTCConfiguration:
         """For a peer connection of ours, all of whose media are bundled. aiortc takes the first of each kind."""
         policy = RTCIceTransportPolicy.RELAY if self.relay_only else RTCIceTransportPolicy.ALL
         return RTCConfiguration(
-            iceServers=self._servers(), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE, iceTransportPolicy=policy
+            iceServers=self._rtc_servers(), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE, iceTransportPolicy=policy
         )
 
-    def connection(self, *, ice_controlling: bool) -> Connection:
+    def create_connection(self, *, ice_controlling: bool) -> Connection:
         """An ICE connection of its own that asks the same servers."""
         policy = TransportPolicy.RELAY if self.relay_only else TransportPolicy.ALL
-        asked = connection_kwargs(self._servers())
+        asked = connection_kwargs(self._rtc_servers())
         return Connection(ice_controlling=ice_controlling, transport_policy=policy, **asked)
 
-    def links(self) -> list[str]:
+    def link_headers(self) -> list[str]:
         """For whoever publishes or watches: values of ``Link`` headers (RFC 9725, section 4.6)."""
         username, password = self.credentials()
         named = f'; username="{username}"; credential="{password}"; credential-type="password"'
-        return [f'<{url}>; rel="ice-server"{named if url in self.relays else ""}' for url in self.urls]
+        return [f'<{url}>; rel="ice-server"{named if url in self.turn_urls else ""}' for url in self.urls]
 
-    def _servers(self) -> list[RTCIceServer]:
+    def _rtc_servers(self) -> list[RTCIceServer]:
         username, password = self.credentials()
-        stun = [RTCIceServer(url) for url in self.urls if url not in self.relays]
-        return stun + [RTCIceServer(url, username=username, credential=password) for url in self.relays]
+        stun = [RTCIceServer(url) for url in self.urls if url not in self.turn_urls]
+        return stun + [RTCIceServer(url, username=username, credential=password) for url in self.turn_urls]
 
 
-NONE = IceServers()
+NO_ICE_SERVERS = IceServers()
 
 
-def tune_addresses(transceiver: RTCRtpTransceiver) -> None:
+def patch_transceiver_gathering(transceiver: RTCRtpTransceiver) -> None:
     """``gather_quickly`` for the connection of a transceiver; before it starts."""
-    gather_quickly(transceiver.receiver.transport.transport.iceGatherer._connection)
+    patch_candidate_gathering(transceiver.receiver.transport.transport.iceGatherer._connection)
 
 
-def without_false_ports(sdp: str) -> str:
+def drop_invalid_candidates(sdp: str) -> str:
     """``sdp`` without addresses whose port there cannot be: a call to one of them would end the socket for all others.
 
     What is no candidate at all stays, for whoever takes the description to refuse.
     """
-    return "".join(line for line in sdp.splitlines(keepends=True) if not _false_port(line))
+    return "".join(line for line in sdp.splitlines(keepends=True) if not _has_invalid_port(line))
 
 
-def _false_port(line: str) -> bool:
+def _has_invalid_port(line: str) -> bool:
     if not line.startswith("a=candidate:"):
         return False
     try:
@@ -117,18 +117,18 @@ def _false_port(line: str) -> bool:
     return not 0 < port < 2**16
 
 
-async def take_candidates(transceiver: RTCRtpTransceiver, parts: Sequence[MediaDescription]) -> None:
+async def add_remote_candidates(transceiver: RTCRtpTransceiver, media: Sequence[MediaDescription]) -> None:
     """Let a bundled connection know the addresses of all ``parts`` of a foreign description; before it takes that.
 
     Browsers name them in the first part, and aiortc looks into the last alone: it would wait to be called.
     """
     transport = transceiver.receiver.transport.transport
-    for part in parts:
+    for part in media:
         for candidate in part.ice_candidates:
             await transport.addRemoteCandidate(candidate)
 
 
-def gather_quickly(connection: Any) -> None:
+def patch_candidate_gathering(connection: Any) -> None:
     """Let one ICE connection listen on the loopback address too, and not wait long for servers; before it gathers.
 
     aiortc leaves loopback out, but a machine may have no other address and be its own peer. Servers are not asked from
@@ -137,7 +137,7 @@ def gather_quickly(connection: Any) -> None:
     gather = connection.get_component_candidates
 
     async def gather_more(component: int, addresses: list[str], **rest: Any) -> list[Any]:
-        found = await gather(component=component, addresses=addresses, timeout=_GATHER_S)
+        found = await gather(component=component, addresses=addresses, timeout=_GATHER_TIMEOUT_S)
         if connection._transport_policy is TransportPolicy.RELAY:
             return list(found)
         asked = connection.stun_server, connection.turn_server
@@ -150,7 +150,7 @@ def gather_quickly(connection: Any) -> None:
     connection.get_component_candidates = gather_more
 
 
-def _require_known(url: str) -> None:
+def _check_ice_url(url: str) -> None:
     try:
         parsed = parse_stun_turn_uri(url)
     except ValueError:

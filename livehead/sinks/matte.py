@@ -11,7 +11,7 @@ import numpy as np
 from livehead.frames import Image
 
 
-def beside(image: Image) -> Image:
+def pack_alpha_side_by_side(image: Image) -> Image:
     """uint8 [H, 2 W, 3]: the colours of ``image`` as they are, on their right its alpha as grey, white if it has none.
 
     The colours are not multiplied by alpha: codecs blur them across a pixel or two, and what lies beyond the outline
@@ -25,7 +25,7 @@ def beside(image: Image) -> Image:
     return both
 
 
-def flattened(image: Image) -> Image:
+def flatten_alpha(image: Image) -> Image:
     """uint8 [H, W, 3]: ``image`` over black; itself when it has no alpha."""
     if image.shape[2] == 3:
         return image

@@ -11,7 +11,7 @@ class NullSink:
     """Counts what it is sent."""
 
     def __init__(self) -> None:
-        self.frames = 0
+        self.frame_count = 0
         """Pictures taken so far."""
         self.sound_s = 0.0
         """Seconds of sound taken so far."""
@@ -27,6 +27,6 @@ class NullSink:
     async def send(self, frame: Frame) -> None:
         """Count ``frame`` and forget it."""
         if isinstance(frame, VideoFrame):
-            self.frames += 1
+            self.frame_count += 1
         else:
             self.sound_s += frame.duration_s

@@ -26,11 +26,11 @@ from livehead.errors import ConfigError, SinkError
 from livehead.frames import Frame, Image, VideoFrame
 
 _PIPE_BYTES = 1 << 20  # Linux's limit for a pipe of an ordinary user
-_START_S = 10.0
-_STALL_S = 3.0
-_STOP_S = 2.0
+_START_TIMEOUT_S = 10.0
+_STALL_TIMEOUT_S = 3.0
+_STOP_TIMEOUT_S = 2.0
 _ELEMENTS = ("rawvideoparse", "compositor", "pipewiresink")
-_INSTALL = {
+_INSTALL_COMMANDS = {
     "debian": "sudo apt install pipewire wireplumber gstreamer1.0-{tools,plugins-base,pipewire}",
     "fedora": "sudo dnf install pipewire wireplumber gstreamer1 gstreamer1-plugins-base pipewire-gstreamer",
     "arch": "sudo pacman -S pipewire wireplumber gstreamer gst-plugins-base gst-plugin-pipewire",
@@ -55,16 +55,16 @@ class PipeWireSink:
         self.name = name
         self._worker = Worker("pipewire")
         self._stack = AsyncExitStack()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
-        self._server: socket.socket | None = None
+        self._server_connection: socket.socket | None = None
 
     async def __aenter__(self) -> PipeWireSink:
         """Start the camera. Raises: SinkError when a program, a plugin or the PipeWire server is missing."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
-            stack.push_async_callback(self._worker.run, self._stop)
-            await self._worker.run(self._start)
+            stack.push_async_callback(self._worker.run, self._stop_camera)
+            await self._worker.run(self._start_camera)
             self._stack = stack.pop_all()
         return self
 
@@ -76,36 +76,36 @@ class PipeWireSink:
     async def send(self, frame: Frame) -> None:
         """Show a picture of the camera's size; sound is not for a camera. Raises: SinkError."""
         if isinstance(frame, VideoFrame):
-            await self._worker.run(self._write, frame.image)
+            await self._worker.run(self._write_image, frame.image)
 
-    def _start(self) -> None:
+    def _start_camera(self) -> None:
         require_pipewire()
         # Kept open: GStreamer does not end when the server does, and would swallow every frame.
-        self._server = _connected()
+        self._server_connection = _connect_to_server()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop
-        self._child = subprocess.Popen(
-            [*_die_with_us(), *_pipeline(self.size, self.fps, self.name)],
+        self._process = subprocess.Popen(
+            [*_parent_death_prefix(), *_gstreamer_command(self.size, self.fps, self.name)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             process_group=0,  # Ctrl-C is for livehead, which then ends the camera in its turn
         )
-        assert self._child.stdin is not None
-        _widen(self._child.stdin.fileno())
-        deadline = time.monotonic() + _START_S
-        while b"PLAYING" not in self._said():
-            if self._child.poll() is not None:
-                raise self._ended()
+        assert self._process.stdin is not None
+        _configure_pipe(self._process.stdin.fileno())
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while b"PLAYING" not in self._read_log():
+            if self._process.poll() is not None:
+                raise self._ended_error()
             if time.monotonic() > deadline:
                 raise SinkError(
-                    f"the PipeWire camera did not start in {_START_S:.0f} s",
+                    f"the PipeWire camera did not start in {_START_TIMEOUT_S:.0f} s",
                     "try again after `systemctl --user restart pipewire wireplumber`",
                     subject=self.name,
                 )
             time.sleep(0.01)
 
-    def _write(self, image: Image) -> None:
-        if self._child is None or self._child.stdin is None or self._server is None:
+    def _write_image(self, image: Image) -> None:
+        if self._process is None or self._process.stdin is None or self._server_connection is None:
             raise SinkError("the PipeWire camera is not open", "use it in `async with`", subject=self.name)
         if (image.shape[1], image.shape[0]) != self.size:
             raise SinkError(
@@ -114,15 +114,17 @@ class PipeWireSink:
                 subject=self.name,
             )
         code = cv2.COLOR_RGB2YUV_I420 if image.shape[2] == 3 else cv2.COLOR_RGBA2YUV_I420
-        if select.select([self._server], [], [], 0)[0]:  # a server tells a silent client nothing: this is its end
-            raise self._ended("the PipeWire server went away")
+        if select.select([self._server_connection], [], [], 0)[
+            0
+        ]:  # a server tells a silent client nothing: this is its end
+            raise self._ended_error("the PipeWire server went away")
         rest = cv2.cvtColor(image, code).data.cast("B")
-        pipe = self._child.stdin.fileno()
-        deadline = time.monotonic() + _STALL_S
+        pipe = self._process.stdin.fileno()
+        deadline = time.monotonic() + _STALL_TIMEOUT_S
         while rest:
             if not select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))[1]:
                 raise SinkError(
-                    f"the PipeWire camera took no frame for {_STALL_S:.0f} s",
+                    f"the PipeWire camera took no frame for {_STALL_TIMEOUT_S:.0f} s",
                     "close the programs that use it, then `systemctl --user restart pipewire wireplumber`",
                     subject=self.name,
                 )
@@ -131,30 +133,30 @@ class PipeWireSink:
             except BlockingIOError:
                 continue
             except BrokenPipeError:
-                raise self._ended() from None
+                raise self._ended_error() from None
 
-    def _stop(self) -> None:
-        child, self._child = self._child, None
+    def _stop_camera(self) -> None:
+        child, self._process = self._process, None
         if child is not None:
             child.terminate()
             try:
-                child.wait(_STOP_S)
+                child.wait(_STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
             assert child.stdin is not None
             child.stdin.close()
-        for held in (self._log, self._server):
+        for held in (self._log, self._server_connection):
             if held is not None:
                 held.close()
-        self._log = self._server = None
+        self._log = self._server_connection = None
 
-    def _said(self) -> bytes:
+    def _read_log(self) -> bytes:
         assert self._log is not None
         return os.pread(self._log.fileno(), 1 << 16, 0)
 
-    def _ended(self, reason: str = "GStreamer gave no reason") -> SinkError:
-        complaints = [line for line in self._said().decode(errors="replace").splitlines() if "ERROR" in line]
+    def _ended_error(self, reason: str = "GStreamer gave no reason") -> SinkError:
+        complaints = [line for line in self._read_log().decode(errors="replace").splitlines() if "ERROR" in line]
         if complaints:
             reason = complaints[0].strip()
         return SinkError(
@@ -170,17 +172,17 @@ def require_pipewire() -> None:
         raise SinkError("PipeWire cameras exist on Linux only", "use the sink virtualcam", subject="pipewire")
     for tool in ("gst-launch-1.0", "gst-inspect-1.0"):
         if shutil.which(tool) is None:
-            raise SinkError(f"GStreamer's {tool} is not installed", _install(), subject=tool)
+            raise SinkError(f"GStreamer's {tool} is not installed", _install_command(), subject=tool)
     for element in _ELEMENTS:
         # Not with --exists: it also compares the plugin's version with GStreamer's own, and PipeWire's is lower.
         if subprocess.run(["gst-inspect-1.0", element], capture_output=True, check=False).returncode:
-            raise SinkError(f"GStreamer's element {element} is not installed", _install(), subject=element)
-    _connected().close()
+            raise SinkError(f"GStreamer's element {element} is not installed", _install_command(), subject=element)
+    _connect_to_server().close()
 
 
-def _connected() -> socket.socket:
+def _connect_to_server() -> socket.socket:
     """A connection to the PipeWire server. Raises: SinkError."""
-    server = _server_socket()
+    server = _server_socket_path()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(str(server))
@@ -188,19 +190,20 @@ def _connected() -> socket.socket:
         connection.close()
         raise SinkError(
             f"no PipeWire server answers at {server} ({error.strerror})",
-            "in your desktop session run `systemctl --user start pipewire wireplumber`; if that fails, " + _install(),
+            "in your desktop session run `systemctl --user start pipewire wireplumber`; if that fails, "
+            + _install_command(),
             subject=str(server),
         ) from error
     return connection
 
 
-def _server_socket() -> Path:
+def _server_socket_path() -> Path:
     """Where the PipeWire client library would connect to."""
     folder = os.environ.get("PIPEWIRE_RUNTIME_DIR") or os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     return Path(folder, os.environ.get("PIPEWIRE_REMOTE") or "pipewire-0")
 
 
-def _install() -> str:
+def _install_command() -> str:
     """The command that installs what is needed on this distribution."""
     try:
         lines = Path("/etc/os-release").read_text().splitlines()
@@ -209,18 +212,18 @@ def _install() -> str:
     fields = dict(line.split("=", 1) for line in lines if "=" in line)
     families = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
     for family in families:
-        for known, command in _INSTALL.items():
+        for known, command in _INSTALL_COMMANDS.items():
             if known in family:
                 return command
     return "install PipeWire, WirePlumber, GStreamer with its base plugins, and PipeWire's GStreamer plugin"
 
 
-def _die_with_us() -> list[str]:
+def _parent_death_prefix() -> list[str]:
     """A prefix that ends the camera should livehead be killed; without it the last picture would stay on for ever."""
     return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 
 
-def _widen(pipe: int) -> None:
+def _configure_pipe(pipe: int) -> None:
     """Let the pipe hold most of a frame, and let a write give up instead of waiting without end."""
     import fcntl  # not on Windows, where this module still has to be imported
 
@@ -228,7 +231,7 @@ def _widen(pipe: int) -> None:
     os.set_blocking(pipe, False)
 
 
-def _pipeline(size: tuple[int, int], fps: int, name: str) -> list[str]:
+def _gstreamer_command(size: tuple[int, int], fps: int, name: str) -> list[str]:
     """The GStreamer command: ``size`` pictures from standard input, laid over a live one, to PipeWire.
 
     The live base repeats the last picture while none comes, and pipewiresink (0.3.65) crashes without one when a

@@ -27,21 +27,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from livehead import __version__
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.errors import ConfigError, SourceError
 
 log = logging.getLogger(__name__)
 
-REMEDY = "pip install 'livehead[c2pa]'"
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+INSTALL_REMEDY = "pip install 'livehead[c2pa]'"
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's word for pictures in which captured ones and those that a trained model made are composed."""
 
-_TOOL = "livehead"
-_YEARS = 10
+_TOOL_NAME = "livehead"
+_VALIDITY_YEARS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
+class ProvenanceReport:
     """What a film says of itself. ``intact``: nothing of it was changed since it was signed.
 
     ``tool``, ``model`` and ``when`` are the manifest's words; ``signer``: the number of its certificate, made of its
@@ -62,53 +62,57 @@ def can_sign() -> bool:
     return importlib.util.find_spec("c2pa") is not None
 
 
-class Signer:
+class ManifestSigner:
     """This installation's. ``folder``: where its key is kept; by default with livehead's other data."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME)
+        home = os.environ.get(HOME_VARIABLE)
         self.folder = folder or (Path(home) if home else platformdirs.user_data_path("livehead")) / "provenance"
 
-    def sign(self, film: Path, model: str = "") -> None:
+    def sign(self, video: Path, model: str = "") -> None:
         """Write the manifest into ``film`` (MP4), whose pictures ``model`` drew.
 
         Raises: ConfigError when it cannot be; the film is then as it was.
         """
-        c2pa = _library()
-        key, chain = self._credentials()
+        c2pa = _load_c2pa()
+        key, chain = self._load_or_create_credentials()
         info = c2pa.C2paSignerInfo(alg=b"ed25519", sign_cert=chain, private_key=key, ta_url=None)
-        signed = film.with_name(f".{film.name}.signed.mp4")
+        signed = video.with_name(f".{video.name}.signed.mp4")
         try:
-            with c2pa.Signer.from_info(info) as signer, c2pa.Builder(_manifest(film.name, model)) as builder:
-                builder.sign_file(str(film), str(signed), signer)
-            os.replace(signed, film)
+            with c2pa.Signer.from_info(info) as signer, c2pa.Builder(_build_manifest(video.name, model)) as builder:
+                builder.sign_file(str(video), str(signed), signer)
+            os.replace(signed, video)
         except (c2pa.C2paError, OSError) as error:
-            raise ConfigError(f"{film} could not be signed ({error})", "free some space", subject=str(film)) from error
+            raise ConfigError(
+                f"{video} could not be signed ({error})", "free some space", subject=str(video)
+            ) from error
         finally:
             signed.unlink(missing_ok=True)
 
-    def seal(self, film: Path, model: str = "") -> None:
+    def sign_if_possible(self, video: Path, model: str = "") -> None:
         """Sign ``film`` where that is possible; where not, it stays unsigned, which the log tells."""
         if not can_sign():
-            log.debug("recordings are not signed: %s", REMEDY)
+            log.debug("recordings are not signed: %s", INSTALL_REMEDY)
             return
         try:
-            self.sign(film, model)
+            self.sign(video, model)
         except ConfigError as error:
             log.warning("%s", error)
 
-    def verify(self, film: Path) -> Provenance:
+    def verify(self, video: Path) -> ProvenanceReport:
         """What ``film`` says of itself, and whether it is unchanged. Raises: SourceError when it says nothing."""
-        c2pa = _library()
+        c2pa = _load_c2pa()
         try:
-            with c2pa.Reader(str(film)) as reader:
+            with c2pa.Reader(str(video)) as reader:
                 state, report = reader.get_validation_state(), json.loads(reader.json())
         except (c2pa.C2paError, OSError) as error:
             raise SourceError(
-                f"{film} says nothing of its origin", "only films of livehead[c2pa] and its like do", subject=str(film)
+                f"{video} says nothing of its origin",
+                "only films of livehead[c2pa] and its like do",
+                subject=str(video),
             ) from error
         manifest = report["manifests"][report["active_manifest"]]
-        action = _created(manifest)
+        action = _find_created_action(manifest)
         signer = str(manifest.get("signature_info", {}).get("cert_serial_number", ""))
         faults = [
             str(each.get("explanation") or each.get("code"))
@@ -116,61 +120,63 @@ class Signer:
             if each.get("code") != "signingCredential.untrusted"
         ]
         info = (manifest.get("claim_generator_info") or [{}])[0]
-        return Provenance(
+        return ProvenanceReport(
             intact=state in ("Valid", "Trusted") and not faults,
             tool=f"{info.get('name', '')} {info.get('version', '')}".strip(),
             model=str(action.get("parameters", {}).get("livehead.model", "")),
             when=str(action.get("when", "")),
             signer=signer,
-            own=signer == self._own_number(),
+            own=signer == self._own_serial_number(),
             why="; ".join(faults),
         )
 
-    def _credentials(self) -> tuple[bytes, bytes]:
+    def _load_or_create_credentials(self) -> tuple[bytes, bytes]:
         """Key and certificates (PEM); made at the first time, so that only their owner can read the key."""
         paths = self.folder / "key.pem", self.folder / "chain.pem"
         try:
             if not all(path.is_file() for path in paths):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                for path, data in zip(paths, _make(), strict=True):
+                for path, data in zip(paths, _create_credentials(), strict=True):
                     path.unlink(missing_ok=True)
                     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                         file.write(data)
             return paths[0].read_bytes(), paths[1].read_bytes()
         except OSError as error:
-            raise ConfigError(f"cannot keep a key in {self.folder} ({error.strerror})", f"set {HOME}") from error
+            raise ConfigError(
+                f"cannot keep a key in {self.folder} ({error.strerror})", f"set {HOME_VARIABLE}"
+            ) from error
 
-    def _own_number(self) -> str:
+    def _own_serial_number(self) -> str:
         path = self.folder / "chain.pem"
         if not path.is_file():
             return ""
         return str(x509.load_pem_x509_certificates(path.read_bytes())[0].serial_number)
 
 
-def _library() -> Any:
+def _load_c2pa() -> Any:
     if not can_sign():
-        raise ConfigError("c2pa-python is not installed", REMEDY)
+        raise ConfigError("c2pa-python is not installed", INSTALL_REMEDY)
     return importlib.import_module("c2pa")
 
 
-def _manifest(title: str, model: str) -> dict[str, Any]:
+def _build_manifest(title: str, model: str) -> dict[str, Any]:
     created: dict[str, Any] = {
         "action": "c2pa.created",
         "when": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "digitalSourceType": SOURCE_TYPE,
-        "softwareAgent": {"name": _TOOL, "version": __version__},
+        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+        "softwareAgent": {"name": _TOOL_NAME, "version": __version__},
     }
     if model:
         created["parameters"] = {"livehead.model": model}
     return {
-        "claim_generator_info": [{"name": _TOOL, "version": __version__}],
+        "claim_generator_info": [{"name": _TOOL_NAME, "version": __version__}],
         "title": title,
         "format": "video/mp4",
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [created]}}],
     }
 
 
-def _created(manifest: dict[str, Any]) -> dict[str, Any]:
+def _find_created_action(manifest: dict[str, Any]) -> dict[str, Any]:
     """The action by which a film came to be."""
     for assertion in manifest.get("assertions", []):
         for action in assertion.get("data", {}).get("actions", []):
@@ -180,22 +186,22 @@ def _created(manifest: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _make() -> tuple[bytes, bytes]:
+def _create_credentials() -> tuple[bytes, bytes]:
     """A key and its certificates: its own, and of an issuer whose key is thrown away, as C2PA takes no self-signed."""
     issuer_key, key = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     number = hashes.Hash(hashes.SHA256())
     number.update(key.public_key().public_bytes_raw())
-    issuer, subject = _called("livehead installation"), _called("livehead recorder")
+    issuer, subject = _x509_name("livehead installation"), _x509_name("livehead recorder")
     root = (
-        _begun(issuer, issuer, issuer_key.public_key(), x509.random_serial_number())
+        _certificate_builder(issuer, issuer, issuer_key.public_key(), x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(issues=True), critical=True)
+        .add_extension(_key_usage(is_issuer=True), critical=True)
         .sign(issuer_key, None)
     )
     own = (
-        _begun(subject, issuer, key.public_key(), int.from_bytes(number.finalize()[:19]))
+        _certificate_builder(subject, issuer, key.public_key(), int.from_bytes(number.finalize()[:19]))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(issues=False), critical=True)
+        .add_extension(_key_usage(is_issuer=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .sign(issuer_key, None)
@@ -205,25 +211,27 @@ def _make() -> tuple[bytes, bytes]:
     return plain, own.public_bytes(pem) + root.public_bytes(pem)
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, key: Ed25519PublicKey, number: int) -> x509.CertificateBuilder:
+def _certificate_builder(
+    subject: x509.Name, issuer: x509.Name, key: Ed25519PublicKey, number: int
+) -> x509.CertificateBuilder:
     begin = datetime.now(UTC) - timedelta(hours=1)
     return x509.CertificateBuilder(
-        issuer, subject, key, number, begin, begin + timedelta(days=365 * _YEARS)
+        issuer, subject, key, number, begin, begin + timedelta(days=365 * _VALIDITY_YEARS)
     ).add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
-def _called(name: str) -> x509.Name:
+def _x509_name(name: str) -> x509.Name:
     return x509.Name(
-        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, _TOOL), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, _TOOL_NAME), x509.NameAttribute(NameOID.COMMON_NAME, name)]
     )
 
 
-def _usage(*, issues: bool) -> x509.KeyUsage:
+def _key_usage(*, is_issuer: bool) -> x509.KeyUsage:
     rest = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only")
     return x509.KeyUsage(
-        digital_signature=not issues,
-        key_cert_sign=issues,
-        crl_sign=issues,
+        digital_signature=not is_issuer,
+        key_cert_sign=is_issuer,
+        crl_sign=is_issuer,
         decipher_only=False,
         **dict.fromkeys(rest, False),
     )

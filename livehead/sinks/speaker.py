@@ -13,21 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.audio.delay_line import DelayLine
-from livehead.audio.portaudio import DeviceStream, StreamClock, devices_found
+from livehead.audio.portaudio import DeviceStream, StreamClock, list_devices
 from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 log = logging.getLogger(__name__)
 
-_DELAY = "capture_to_sink"
-_WINDOW = 150  # pictures whose median is the delay: five seconds
-_LEAST = 15  # pictures until the delay is taken for known
-_EVERY_S = 0.5  # between two estimates
+_DELAY_STAGE = "capture_to_sink"
+_MEDIAN_WINDOW = 150  # pictures whose median is the delay: five seconds
+_MIN_TIMINGS = 15  # pictures until the delay is taken for known
+_ESTIMATE_INTERVAL_S = 0.5  # between two estimates
 _RETRY_S = 0.5
-_STALLED_S = 3.0  # a device that asks for nothing for so long is as good as gone
-_QUIET_S = 1.0  # without sound for so long the device is let go, so that PortAudio can look for a lost microphone
+_STALL_TIMEOUT_S = 3.0  # a device that asks for nothing for so long is as good as gone
+_IDLE_RELEASE_S = (
+    1.0  # without sound for so long the device is let go, so that PortAudio can look for a lost microphone
+)
 
 
 class SpeakerSink:
@@ -40,17 +42,19 @@ class SpeakerSink:
     Raises (on entering): SinkError when PortAudio or the device is missing.
     """
 
-    def __init__(self, name: str | int | None, *, stats: Stats, rate: int = 48_000, block_ms: float = 10.0) -> None:
+    def __init__(
+        self, name: str | int | None, *, stats: StatsCollector, rate: int = 48_000, block_ms: float = 10.0
+    ) -> None:
         self.name = name
         self._stats = stats
-        self._line = DelayLine()
-        self._stream = DeviceStream("output", name, rate, block_ms, self._fill, self._ended)
+        self._delay_line = DelayLine()
+        self._stream = DeviceStream("output", name, rate, block_ms, self._fill_block, self._on_stream_end)
         self._clock = StreamClock("output", rate)
-        self._fresh = True
-        self._ended_itself = False
+        self._is_new_stream = True
+        self._released = False
         self._lost = False
         self._next_estimate_s = self._next_try_s = 0.0
-        self._heard_s = self._filled_s = time.monotonic()  # the last block that came, that was asked for
+        self._last_received_s = self._last_filled_s = time.monotonic()  # the last block that came, that was asked for
         self._worker = Worker("sound-out")
         self._stack = AsyncExitStack()
 
@@ -65,11 +69,11 @@ class SpeakerSink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stats.count("sound_out.starved", self._line.starved)
+        self._stats.count("sound_out.starved", self._delay_line.underruns)
         await self._stack.aclose()
 
     @property
-    def playing(self) -> bool:
+    def is_playing(self) -> bool:
         """Whether the device is in use at present."""
         return self._stream.running
 
@@ -78,60 +82,60 @@ class SpeakerSink:
         if not isinstance(frame, AudioFrame):
             return
         now_s = time.monotonic()
-        if now_s - self._heard_s > _QUIET_S:  # the pipeline has begun, or a lost microphone is back
-            self._filled_s = now_s
-        self._heard_s = now_s
-        self._line.write(frame)
-        if not (self._lost or self._ended_itself) and now_s - self._filled_s > _STALLED_S:
-            self._ended()
+        if now_s - self._last_received_s > _IDLE_RELEASE_S:  # the pipeline has begun, or a lost microphone is back
+            self._last_filled_s = now_s
+        self._last_received_s = now_s
+        self._delay_line.write(frame)
+        if not (self._lost or self._released) and now_s - self._last_filled_s > _STALL_TIMEOUT_S:
+            self._on_stream_end()
         if now_s >= self._next_estimate_s:
-            self._next_estimate_s = now_s + _EVERY_S
+            self._next_estimate_s = now_s + _ESTIMATE_INTERVAL_S
             self._estimate_delay()
-        if (self._lost or self._ended_itself) and now_s >= self._next_try_s:
-            await self._open_again(now_s)
+        if (self._lost or self._released) and now_s >= self._next_try_s:
+            await self._reopen_device(now_s)
 
     def _estimate_delay(self) -> None:
-        recent = self._stats.recent(_DELAY, _WINDOW)
-        if len(recent) >= _LEAST:
-            self._line.delay_s = median(recent) / 1000
-            self._stats.record("sound_out", self._line.held_s * 1000)
+        recent = self._stats.recent_timings(_DELAY_STAGE, _MEDIAN_WINDOW)
+        if len(recent) >= _MIN_TIMINGS:
+            self._delay_line.delay_s = median(recent) / 1000
+            self._stats.record_timing("sound_out", self._delay_line.effective_delay_s * 1000)
 
-    async def _open_again(self, now_s: float) -> None:
+    async def _reopen_device(self, now_s: float) -> None:
         self._next_try_s = now_s + _RETRY_S
-        self._fresh = True
-        call = await self._worker.attempt(self._stream.open_again)
+        self._is_new_stream = True
+        call = await self._worker.submit_and_wait(self._stream.reopen)
         error = call.exception()
         if error is None:
             if self._lost:
                 log.warning("the sound output is back")
-            self._lost = self._ended_itself = False
-            self._filled_s = now_s
+            self._lost = self._released = False
+            self._last_filled_s = now_s
         elif not isinstance(error, SinkError):
             raise error
 
-    def _fill(self, block: npt.NDArray[np.float32], count: int, times: Any, status: Any) -> None:
+    def _fill_block(self, block: npt.NDArray[np.float32], count: int, times: Any, status: Any) -> None:
         """PortAudio's thread: ``block`` [N, channels] is to be filled."""
         rate = self._stream.device_rate
-        self._filled_s = time.monotonic()
-        if self._fresh:
-            self._clock, self._fresh = StreamClock("output", rate), False
+        self._last_filled_s = time.monotonic()
+        if self._is_new_stream:
+            self._clock, self._is_new_stream = StreamClock("output", rate), False
         if status:
             self._stats.count("sound_out.drop_outs")
         away_s = times.outputBufferDacTime - times.currentTime if times.outputBufferDacTime > 0 else 0.0
-        heard_ns = self._clock.moment_ns(away_s, count / rate)
-        self._clock.passed += count
-        block[:] = np.clip(self._line.read(count, rate, heard_ns), -1, 1)[:, None]
-        if self._filled_s - self._heard_s > _QUIET_S:
-            self._ended_itself = True
+        heard_ns = self._clock.next_sample_ns(away_s, count / rate)
+        self._clock.sample_position += count
+        block[:] = np.clip(self._delay_line.read(count, rate, heard_ns), -1, 1)[:, None]
+        if self._last_filled_s - self._last_received_s > _IDLE_RELEASE_S:
+            self._released = True
             self._stream.stop_from_callback()
 
-    def _ended(self) -> None:
-        if not self._ended_itself:
+    def _on_stream_end(self) -> None:
+        if not self._released:
             self._lost = True
             self._stats.count("sound_out.lost")
             log.warning("the sound output is gone: it goes on when it is back")
 
 
-def outputs_found() -> list[str]:
+def list_outputs() -> list[str]:
     """Names of the output devices. Raises: SinkError without PortAudio."""
-    return devices_found("output")
+    return list_devices("output")

@@ -17,32 +17,32 @@ from urllib.parse import SplitResult, urlsplit
 import av
 import av.error
 
-from livehead.clock import NS, Backoff, now_ns
+from livehead.clock import NS, ExponentialBackoff, now_ns
 from livehead.concurrency import Worker
 from livehead.errors import ConfigError, SinkError
 from livehead.frames import Frame, VideoFrame
-from livehead.sinks.h264 import live_x264
-from livehead.sinks.muxing import Coding, Muxer
-from livehead.stats import Stats
+from livehead.sinks.h264 import live_x264_options
+from livehead.sinks.muxing import MuxerOptions, MediaMuxer
+from livehead.stats import StatsCollector
 
 log = logging.getLogger(__name__)
 
-KEY = "LIVEHEAD_STREAM_KEY"
+STREAM_KEY_VARIABLE = "LIVEHEAD_STREAM_KEY"
 """Environment variable: the stream key of an RTMP service, which is then left out of the address."""
 
-_IO_S = 3.0  # a receiver that takes nothing for so long is given up
+_IO_TIMEOUT_S = 3.0  # a receiver that takes nothing for so long is given up
 _PROOF_NS = 4 * NS  # a first connection that fails within so long never worked: the address or the key is wrong
 _STEADY_NS = 5 * NS  # a connection that lasted so long was a good one
-_KEY_FRAME_S = 1.0
-_NO_KEY = 1 << 16  # pictures: key frames come by time
-_DATAGRAM = 7 * 188  # bytes: whole packets of MPEG-TS below any network's limit
-_APART_US = 200_000  # picture and sound wait for each other at most so long, to be sent in order of time
-_QUEUE = 60  # packets of picture and sound, most of a second; a longer line is dropped up to a key frame
-_PORTS = {"rtmp": 1935, "rtmps": 443}
+_KEY_FRAME_INTERVAL_S = 1.0
+_NO_KEY_FRAMES = 1 << 16  # pictures: key frames come by time
+_DATAGRAM_BYTES = 7 * 188  # bytes: whole packets of MPEG-TS below any network's limit
+_MAX_INTERLEAVE_US = 200_000  # picture and sound wait for each other at most so long, to be sent in order of time
+_QUEUE_PACKETS = 60  # packets of picture and sound, most of a second; a longer line is dropped up to a key frame
+_DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class StreamTarget:
     """Where to: ``url`` and ``format`` as FFmpeg takes them, its ``options``; ``name`` is what may be shown of it."""
 
     name: str
@@ -53,44 +53,44 @@ class Target:
     options: dict[str, str] = field(default_factory=dict)
 
 
-def rtmp_target(address: str, key: str = "") -> Target:
+def rtmp_target(address: str, key: str = "") -> StreamTarget:
     """``rtmp://HOST[:PORT]/APP[/KEY]``, also ``rtmps``; ``key`` is added where it is given. Raises: ConfigError."""
     url = f"rtmp:{address}" if address.startswith("//") else address
-    parts = _split(url)
-    if parts is None or parts.scheme not in _PORTS or not parts.path.strip("/"):
+    parts = _split_url(url)
+    if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.path.strip("/"):
         raise ConfigError("an RTMP address is not usable", "write --sink rtmp://HOST/APPLICATION/KEY")
     if parts.username or parts.password:
-        raise ConfigError("an RTMP address holds no password", f"put the stream key into {KEY}")
+        raise ConfigError("an RTMP address holds no password", f"put the stream key into {STREAM_KEY_VARIABLE}")
     if not (key.isprintable() and " " not in key):
-        raise ConfigError(f"{KEY} holds what is no stream key", "copy it again")
+        raise ConfigError(f"{STREAM_KEY_VARIABLE} holds what is no stream key", "copy it again")
     whole = f"{url.rstrip('/')}/{key}" if key else url
     # By way of FFmpeg's fifo: it connects and writes on a thread of its own, which neither holds the interpreter up nor
     # this sink, and lets the protocol have a time limit.
     options = {
         "fifo_format": "flv",
-        "format_opts": f"flvflags=no_duration_filesize:rw_timeout={round(_IO_S * 1e6)}:flush_packets=1",
-        "queue_size": str(_QUEUE),
+        "format_opts": f"flvflags=no_duration_filesize:rw_timeout={round(_IO_TIMEOUT_S * 1e6)}:flush_packets=1",
+        "queue_size": str(_QUEUE_PACKETS),
         "drop_pkts_on_overflow": "1",
         "restart_with_keyframe": "1",
-        "max_interleave_delta": str(_APART_US),
+        "max_interleave_delta": str(_MAX_INTERLEAVE_US),
     }
     name = f"{parts.scheme}://{parts.netloc}"
-    return Target(name, str(parts.hostname), parts.port or _PORTS[parts.scheme], whole, "fifo", options)
+    return StreamTarget(name, str(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme], whole, "fifo", options)
 
 
-def udp_target(address: str) -> Target:
+def udp_target(address: str) -> StreamTarget:
     """``HOST:PORT``, an IPv6 host in brackets. Raises: ConfigError."""
-    parts = _split(f"udp://{address.removeprefix('//')}")
+    parts = _split_url(f"udp://{address.removeprefix('//')}")
     if parts is None or parts.port is None or parts.path.strip("/") or parts.username:
         raise ConfigError("a UDP receiver is a host and a port", "write --sink udp:127.0.0.1:5000")
     # A picture's length is told, else a reader has to wait for the next one to know that this one is whole.
     options = {"flush_packets": "1", "pes_payload_size": "0", "omit_video_pes_length": "0"}
-    options["max_interleave_delta"] = str(_APART_US)
-    url = f"udp://{parts.netloc}?pkt_size={_DATAGRAM}"
-    return Target(f"udp:{parts.netloc}", str(parts.hostname), parts.port, url, "mpegts", options)
+    options["max_interleave_delta"] = str(_MAX_INTERLEAVE_US)
+    url = f"udp://{parts.netloc}?pkt_size={_DATAGRAM_BYTES}"
+    return StreamTarget(f"udp:{parts.netloc}", str(parts.hostname), parts.port, url, "mpegts", options)
 
 
-def _split(url: str) -> SplitResult | None:
+def _split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
@@ -108,27 +108,27 @@ class StreamSink:
     """
 
     def __init__(
-        self, target: Target, *, size: tuple[int, int], fps: float, bitrate: int, audio_rate: int | None = None
+        self, target: StreamTarget, *, size: tuple[int, int], fps: float, bitrate: int, audio_rate: int | None = None
     ) -> None:
-        self.stats = Stats()
-        coding = Coding(
+        self.stats = StatsCollector()
+        coding = MuxerOptions(
             fps,
             audio_rate,
-            live_x264(bitrate),
-            _NO_KEY,
-            key_frame_s=_KEY_FRAME_S,
+            live_x264_options(bitrate),
+            _NO_KEY_FRAMES,
+            key_frame_s=_KEY_FRAME_INTERVAL_S,
             bitrate=bitrate,
-            headers_apart=target.format == "fifo",
+            global_header=target.format == "fifo",
         )
-        self._link = _Link(target, coding, size, self.stats)
+        self._connection = _StreamConnection(target, coding, size, self.stats)
         self._worker = Worker("stream")
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> StreamSink:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
-            await self._worker.run(self._link.open)
-            stack.push_async_callback(self._worker.run, self._link.close)
+            await self._worker.run(self._connection.open)
+            stack.push_async_callback(self._worker.run, self._connection.close)
             self._stack = stack.pop_all()
         return self
 
@@ -140,20 +140,22 @@ class StreamSink:
 
     async def send(self, frame: Frame) -> None:
         """Encode and send one frame; while there is no connection it is dropped. Raises: SinkError."""
-        await self._worker.run(self._link.write, frame)
+        await self._worker.run(self._connection.write_frame, frame)
 
 
-class _Link:
+class _StreamConnection:
     """The connection that is there, or is not; called from one thread."""
 
-    def __init__(self, target: Target, coding: Coding, size: tuple[int, int], stats: Stats) -> None:
+    def __init__(
+        self, target: StreamTarget, options: MuxerOptions, size: tuple[int, int], stats: StatsCollector
+    ) -> None:
         self._target = target
-        self._coding = coding
+        self._options = options
         self._size = size
         self._stats = stats
-        self._muxer: Muxer | None = None
-        self._backoff = Backoff()
-        self._since_ns = self._due_ns = 0
+        self._muxer: MediaMuxer | None = None
+        self._backoff = ExponentialBackoff()
+        self._connected_ns = self._reconnect_ns = 0
         self._proven = False
 
     def open(self) -> None:
@@ -163,70 +165,70 @@ class _Link:
         try:
             socket.getaddrinfo(target.host, target.port)
             container = av.open(target.url, "w", format=target.format, container_options=target.options)
-            muxer = Muxer(container, self._coding, target.name)
-            muxer.begin(self._size)
+            muxer = MediaMuxer(container, self._options, target.name)
+            muxer.open_encoders(self._size)
             container.start_encoding()
         except (OSError, av.error.FFmpegError) as error:
             if container is not None:
                 container.close()
-            raise _explained(target, error) from error
-        self._muxer, self._since_ns = muxer, now_ns()
+            raise _to_sink_error(target, error) from error
+        self._muxer, self._connected_ns = muxer, now_ns()
         self._stats.count("begun")
 
-    def write(self, frame: Frame) -> None:
+    def write_frame(self, frame: Frame) -> None:
         """Raises: SinkError when the very first connection is refused."""
-        if self._due_ns and isinstance(frame, VideoFrame) and now_ns() >= self._due_ns:
-            self._begin_again()
-        if self._muxer is None or self._due_ns:
+        if self._reconnect_ns and isinstance(frame, VideoFrame) and now_ns() >= self._reconnect_ns:
+            self._reconnect()
+        if self._muxer is None or self._reconnect_ns:
             self._stats.count("dropped")
             return
         try:
-            self._muxer.add(frame)
+            self._muxer.write_frame(frame)
         except (OSError, av.error.FFmpegError) as error:
-            self._failed(error)
+            self._handle_failure(error)
 
-    def _failed(self, error: OSError | av.error.FFmpegError) -> None:
-        lasted_ns = now_ns() - self._since_ns
+    def _handle_failure(self, error: OSError | av.error.FFmpegError) -> None:
+        lasted_ns = now_ns() - self._connected_ns
         if not self._proven and lasted_ns < _PROOF_NS:
-            raise _explained(self._target, error) from error
+            raise _to_sink_error(self._target, error) from error
         self._proven = True
         if lasted_ns > _STEADY_NS:
             self._backoff.reset()
         log.warning("%s takes no more (%s); beginning again", self._target.name, error.strerror)
-        self._wait(2 * _IO_S if isinstance(error, TimeoutError) else 0.0)
+        self._schedule_reconnect(2 * _IO_TIMEOUT_S if isinstance(error, TimeoutError) else 0.0)
 
-    def _wait(self, least_s: float) -> None:
+    def _schedule_reconnect(self, min_delay_s: float) -> None:
         """``least_s``: FFmpeg's thread may still be at a stalled connection, and closing would wait for it."""
-        self._due_ns = now_ns() + round(max(self._backoff.next_s(), least_s) * NS)
+        self._reconnect_ns = now_ns() + round(max(self._backoff.next_delay_s(), min_delay_s) * NS)
 
-    def _begin_again(self) -> None:
+    def _reconnect(self) -> None:
         self.close()
-        self._due_ns = 0
+        self._reconnect_ns = 0
         try:
             self.open()
         except SinkError as error:
             log.info("%s", error)
-            self._wait(0.0)
+            self._schedule_reconnect(0.0)
 
     def close(self) -> None:
         """End the stream, if the other side still hears it."""
         muxer, self._muxer = self._muxer, None
         if muxer is not None:
             with suppress(OSError, av.error.FFmpegError):
-                (muxer.abandon if self._due_ns else muxer.close)()
+                (muxer.abandon if self._reconnect_ns else muxer.close)()
 
 
-def _explained(target: Target, error: OSError | av.error.FFmpegError) -> SinkError:
+def _to_sink_error(target: StreamTarget, error: OSError | av.error.FFmpegError) -> SinkError:
     """The remedy for what the system or FFmpeg said, which would name the whole address."""
     if isinstance(error, socket.gaierror):
         problem, remedy = "there is no host of that name", "check the address"
     elif isinstance(error, ConnectionRefusedError):
         problem, remedy = "nothing listens there", "start the server, or check the port"
     elif isinstance(error, TimeoutError):
-        problem, remedy = f"no answer in {_IO_S:.0f} s", "check the address, the network and its firewall"
+        problem, remedy = f"no answer in {_IO_TIMEOUT_S:.0f} s", "check the address, the network and its firewall"
     elif target.format == "fifo":
         problem = f"it does not take the stream ({error.strerror})"
-        remedy = f"check the application in the address and the stream key ({KEY})"
+        remedy = f"check the application in the address and the stream key ({STREAM_KEY_VARIABLE})"
     else:
         problem, remedy = str(error.strerror), "check the address and the network"
     return SinkError(f"cannot stream to {target.name}, {problem}", remedy, subject=target.name)

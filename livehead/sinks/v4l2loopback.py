@@ -12,26 +12,26 @@ import os
 import struct
 from pathlib import Path
 
-_DRIVER = b"v4l2 loopback"
+_DRIVER_NAME = b"v4l2 loopback"
 _QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability)
 _STREAMON = 0x40045612  # _IOW('V', 18, int)
-_CAPABILITY = struct.Struct("=16s32s32sIII12x")  # driver, card, bus, version, capabilities, those of this node
-_TYPE_OUTPUT = struct.pack("=i", 2)
+_CAPABILITY_STRUCT = struct.Struct("=16s32s32sIII12x")  # driver, card, bus, version, capabilities, those of this node
+_BUFFER_TYPE_OUTPUT = struct.pack("=i", 2)
 _CAN_CAPTURE, _CAN_OUTPUT = 0x1, 0x2
 
 
-def release(device: str) -> None:
+def release_device(device: str) -> None:
     """Offer ``device`` to producers again, after ours has closed it. Leaves other drivers' devices alone."""
-    _release(Path(device), unless=_CAN_OUTPUT)
+    _release_node(Path(device), unless_capable_of=_CAN_OUTPUT)
 
 
-def release_forgotten() -> None:
+def release_stale() -> None:
     """The same for every device that is offered to nobody at all, as a killed producer leaves one behind."""
     for node in sorted(Path("/dev").glob("video*")):
-        _release(node, unless=_CAN_CAPTURE | _CAN_OUTPUT)
+        _release_node(node, unless_capable_of=_CAN_CAPTURE | _CAN_OUTPUT)
 
 
-def _release(node: Path, unless: int) -> None:
+def _release_node(node: Path, unless_capable_of: int) -> None:
     """Release ``node`` if it is a loopback device that offers none of the capabilities ``unless``."""
     import fcntl  # not on Windows, where this module still has to be imported
 
@@ -40,11 +40,11 @@ def _release(node: Path, unless: int) -> None:
     except OSError:
         return  # busy, forbidden or gone: opening it for real will say so
     try:
-        answer = fcntl.ioctl(device, _QUERYCAP, bytes(_CAPABILITY.size))
-        driver, _, _, _, _, offered = _CAPABILITY.unpack(answer)
-        if driver.rstrip(b"\0") == _DRIVER and not offered & unless:
+        answer = fcntl.ioctl(device, _QUERYCAP, bytes(_CAPABILITY_STRUCT.size))
+        driver, _, _, _, _, offered = _CAPABILITY_STRUCT.unpack(answer)
+        if driver.rstrip(b"\0") == _DRIVER_NAME and not offered & unless_capable_of:
             # It makes us the producer, and fails only after that when there is no format; closing ends our part.
-            fcntl.ioctl(device, _STREAMON, _TYPE_OUTPUT)
+            fcntl.ioctl(device, _STREAMON, _BUFFER_TYPE_OUTPUT)
     except OSError:
         return
     finally:

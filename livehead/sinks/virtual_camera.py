@@ -24,7 +24,7 @@ from livehead.sinks import v4l2loopback
 
 Pixels = npt.NDArray[np.uint8]
 
-REMEDIES: Mapping[str, str] = {
+DRIVER_REMEDIES: Mapping[str, str] = {
     "win32": "install OBS 26 or newer (obsproject.com) and start it once; its virtual camera is then found",
     "darwin": "install OBS 30 or newer (obsproject.com), press its 'Start Virtual Camera' once and allow the extension",
     "linux": "sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Livehead",
@@ -33,7 +33,7 @@ REMEDIES: Mapping[str, str] = {
 
 _BUSY_REMEDY = "end the other program that feeds it, or choose another device"
 # what the drivers take without converting; the driver's own answer decides, this only saves opening it twice
-_LIKELY_FORMAT = {"win32": "NV12", "darwin": "UYVY", "linux": "I420"}
+_LIKELY_FORMATS = {"win32": "NV12", "darwin": "UYVY", "linux": "I420"}
 
 
 class VirtualCameraSink:
@@ -62,7 +62,7 @@ class VirtualCameraSink:
         self._backend = backend
         self._platform = platform
         self._camera: Any = None
-        self._packed: Callable[[Image], Pixels] = _packers()["RGB"]
+        self._to_native_format: Callable[[Image], Pixels] = _format_converters()["RGB"]
         self._stack = AsyncExitStack()
         self._worker = Worker("virtual-camera")
 
@@ -74,9 +74,9 @@ class VirtualCameraSink:
     async def __aenter__(self) -> VirtualCameraSink:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
-            self._camera = await self._worker.run(self._open)
-            stack.push_async_callback(self._worker.run, self._close)
-            self._packed = _packers()[self._camera.fmt.name]
+            self._camera = await self._worker.run(self._open_camera)
+            stack.push_async_callback(self._worker.run, self._close_camera)
+            self._to_native_format = _format_converters()[self._camera.fmt.name]
             self._stack = stack.pop_all()
         return self
 
@@ -88,55 +88,55 @@ class VirtualCameraSink:
     async def send(self, frame: Frame) -> None:
         """Convert and hand over one picture; sound is ignored. Raises: SinkError when the device is gone."""
         if isinstance(frame, VideoFrame):
-            await self._worker.run(self._send, frame.image)
+            await self._worker.run(self._send_image, frame.image)
 
-    def _send(self, image: Image) -> None:
-        pixels = self._packed(_framed(image, self.size))
+    def _send_image(self, image: Image) -> None:
+        pixels = self._to_native_format(_letterbox(image, self.size))
         try:
             self._camera.send(pixels)
         except (RuntimeError, OSError) as error:
             raise SinkError(f"the virtual camera takes no more pictures ({error})", "start again") from error
 
-    def _open(self) -> Any:
-        module = _pyvirtualcam()
+    def _open_camera(self) -> Any:
+        module = _load_pyvirtualcam()
         if self._platform == "linux":
-            v4l2loopback.release_forgotten()
+            v4l2loopback.release_stale()
         formats = module.PixelFormat
-        wanted = formats[_LIKELY_FORMAT.get(self._platform, "RGB")]
-        camera = self._try(module, wanted)
+        wanted = formats[_LIKELY_FORMATS.get(self._platform, "RGB")]
+        camera = self._open_with_format(module, wanted)
         native = camera.native_fmt
-        if native in (None, camera.fmt) or native.name not in _packers():
+        if native in (None, camera.fmt) or native.name not in _format_converters():
             return camera
         camera.close()
-        return self._try(module, native)
+        return self._open_with_format(module, native)
 
-    def _try(self, module: ModuleType, pixel_format: Any) -> Any:
+    def _open_with_format(self, module: ModuleType, pixel_format: Any) -> Any:
         width, height = self.size
         try:
             return module.Camera(width, height, self._fps, fmt=pixel_format, device=self._device, backend=self._backend)
         except (RuntimeError, KeyError) as error:
             where = f" {self._device}" if self._device else ""
-            reason = _reason(error)
+            reason = _first_sentence(error)
             # a loopback device that another program feeds is no output device any more
             busy = any(word in reason for word in ("in use", "not a video output device"))
-            remedy = _BUSY_REMEDY if busy else remedy_for(self._platform)
+            remedy = _BUSY_REMEDY if busy else driver_remedy(self._platform)
             problem = f"the virtual camera{where} cannot be opened ({reason})"
             raise SinkError(problem, remedy, subject=self._device or "") from error
 
-    def _close(self) -> None:
+    def _close_camera(self) -> None:
         camera, self._camera = self._camera, None
         device = camera.device
         camera.close()
         if self._platform == "linux":
-            v4l2loopback.release(device)
+            v4l2loopback.release_device(device)
 
 
-def remedy_for(platform: str) -> str:
+def driver_remedy(platform: str) -> str:
     """How to get a driver on ``platform`` (as ``sys.platform`` names it)."""
-    return REMEDIES.get(platform, "there is no virtual camera for this system; use the window or a file")
+    return DRIVER_REMEDIES.get(platform, "there is no virtual camera for this system; use the window or a file")
 
 
-def _pyvirtualcam() -> ModuleType:
+def _load_pyvirtualcam() -> ModuleType:
     try:
         import pyvirtualcam
     except ImportError as error:
@@ -145,12 +145,12 @@ def _pyvirtualcam() -> ModuleType:
     return module
 
 
-def _reason(error: Exception) -> str:
+def _first_sentence(error: Exception) -> str:
     """The first sentence of the first backend's complaint; what follows is advice of its own."""
     return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].strip()
 
 
-def _framed(image: Image, size: tuple[int, int]) -> Image:
+def _letterbox(image: Image, size: tuple[int, int]) -> Image:
     """uint8 [H, W, 3] RGB of exactly ``size`` (width, height), its proportions kept."""
     image = image[..., :3]
     height, width = image.shape[:2]
@@ -165,27 +165,27 @@ def _framed(image: Image, size: tuple[int, int]) -> Image:
     return canvas
 
 
-def _packers() -> dict[str, Callable[[Image], Pixels]]:
+def _format_converters() -> dict[str, Callable[[Image], Pixels]]:
     """By the name of pyvirtualcam's pixel format: from uint8 [H, W, 3] RGB to the array that its ``send`` takes."""
     return {
         "RGB": lambda rgb: rgb,
-        "BGR": lambda rgb: _converted(rgb, cv2.COLOR_RGB2BGR),
-        "RGBA": lambda rgb: _converted(rgb, cv2.COLOR_RGB2RGBA),
-        "GRAY": lambda rgb: _converted(rgb, cv2.COLOR_RGB2GRAY),
-        "I420": lambda rgb: _converted(rgb, cv2.COLOR_RGB2YUV_I420),
-        "NV12": _nv12,
-        "YUYV": lambda rgb: _converted(rgb, cv2.COLOR_RGB2YUV_YUYV),
-        "UYVY": lambda rgb: _converted(rgb, cv2.COLOR_RGB2YUV_UYVY),
+        "BGR": lambda rgb: _convert_color(rgb, cv2.COLOR_RGB2BGR),
+        "RGBA": lambda rgb: _convert_color(rgb, cv2.COLOR_RGB2RGBA),
+        "GRAY": lambda rgb: _convert_color(rgb, cv2.COLOR_RGB2GRAY),
+        "I420": lambda rgb: _convert_color(rgb, cv2.COLOR_RGB2YUV_I420),
+        "NV12": _to_nv12,
+        "YUYV": lambda rgb: _convert_color(rgb, cv2.COLOR_RGB2YUV_YUYV),
+        "UYVY": lambda rgb: _convert_color(rgb, cv2.COLOR_RGB2YUV_UYVY),
     }
 
 
-def _converted(rgb: Image, code: int) -> Pixels:
+def _convert_color(rgb: Image, code: int) -> Pixels:
     return np.asarray(cv2.cvtColor(rgb, code), np.uint8)
 
 
-def _nv12(rgb: Image) -> Pixels:
+def _to_nv12(rgb: Image) -> Pixels:
     """OpenCV has no RGB to NV12: its I420 with the two colour planes interleaved."""
-    planar = _converted(rgb, cv2.COLOR_RGB2YUV_I420)
+    planar = _convert_color(rgb, cv2.COLOR_RGB2YUV_I420)
     height, width = rgb.shape[:2]
     colour = planar[height:].reshape(2, height // 2, width // 2)
     return np.vstack([planar[:height], cv2.merge([colour[0], colour[1]]).reshape(height // 2, width)])

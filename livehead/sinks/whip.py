@@ -17,31 +17,39 @@ from aiortc import RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import SessionDescription
 
-from livehead.clock import NS, Backoff, now_ns
+from livehead.clock import NS, ExponentialBackoff, now_ns
 from livehead.concurrency import Worker
-from livehead.errors import RefusedError, SinkError
+from livehead.errors import RejectedError, SinkError
 from livehead.frames import AudioFrame, Frame
-from livehead.sinks.h264 import Choice
-from livehead.sinks.ice import NONE, IceServers, take_candidates, tune_addresses, without_false_ports
-from livehead.sinks.sending import (
-    UNREADABLE,
-    agree_on_playout_delay,
-    offer_playout_delay,
-    preferred_codecs,
-    tune_sender,
+from livehead.sinks.h264 import EncoderChoice
+from livehead.sinks.ice import (
+    NO_ICE_SERVERS,
+    IceServers,
+    add_remote_candidates,
+    patch_transceiver_gathering,
+    drop_invalid_candidates,
 )
-from livehead.sinks.webrtc import Broadcast, Lane
-from livehead.sinks.whip_endpoint import Answer, Endpoint
-from livehead.stats import Stats
+from livehead.sinks.sending import (
+    SDP_PARSE_ERRORS,
+    negotiate_playout_delay,
+    add_playout_delay,
+    preferred_codecs,
+    attach_encoded_track,
+)
+from livehead.sinks.webrtc import BroadcastSink, EncodedTrack
+from livehead.sinks.whip_endpoint import WhipAnswer, WhipClient
+from livehead.stats import StatsCollector
 
 log = logging.getLogger(__name__)
 
-_CONNECT_S = 10.0  # from the answer to media that flows
-_LOOK_S = 0.25  # how often a connection is looked at
-_SILENCE_NS = 8 * NS  # a receiver's reports come at least every 7.5 s (RFC 3550, section 6.2); most send one a second
-_REPORTS = 3  # heard until their absence means anything: some servers send none
+_CONNECT_TIMEOUT_S = 10.0  # from the answer to media that flows
+_POLL_INTERVAL_S = 0.25  # how often a connection is looked at
+_REPORT_TIMEOUT_NS = (
+    8 * NS
+)  # a receiver's reports come at least every 7.5 s (RFC 3550, section 6.2); most send one a second
+_MIN_REPORTS = 3  # heard until their absence means anything: some servers send none
 _STEADY_NS = 5 * NS  # a connection that lasted so long was a good one
-_RECENT = 30  # pictures whose median delay the sound gets
+_MEDIAN_WINDOW = 30  # pictures whose median delay the sound gets
 
 
 class WhipSink:
@@ -61,30 +69,30 @@ class WhipSink:
         token: str = "",
         fps: float = 30.0,
         sound: bool = False,
-        encoder: Choice = "auto",
-        ice: IceServers = NONE,
+        encoder: EncoderChoice = "auto",
+        ice: IceServers = NO_ICE_SERVERS,
     ) -> None:
-        self.stats = Stats()
-        self._endpoint = Endpoint(url, token)
+        self.stats = StatsCollector()
+        self._client = WhipClient(url, token)
         self._sound = sound
         self._ice = ice
-        self._broadcast = Broadcast(fps=fps, stats=self.stats, encoder=encoder)
-        self._broadcast.delay_ms = self._delay_ms
+        self._broadcast = BroadcastSink(fps=fps, stats=self.stats, encoder=encoder)
+        self._broadcast.delay_ms = self._median_delay_ms
         self._worker = Worker("whip")
         self._stack = AsyncExitStack()
-        self._publication: _Publication | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._session: _WhipSession | None = None
+        self._reconnect_task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> WhipSink:
-        if self._endpoint.in_clear:
-            log.warning("the token goes to %s in the clear: use https", self._endpoint.name)
+        if self._client.sends_token_in_clear:
+            log.warning("the token goes to %s in the clear: use https", self._client.name)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
             await stack.enter_async_context(self._broadcast)
-            stack.push_async_callback(self._withdraw)
+            stack.push_async_callback(self._unpublish)
             await self._publish()
-            self._keeper = asyncio.create_task(self._keep())
-            stack.push_async_callback(self._stop_keeping, self._keeper)
+            self._reconnect_task = asyncio.create_task(self._keep_published())
+            stack.push_async_callback(self._stop_reconnecting, self._reconnect_task)
             self._stack = stack.pop_all()
         return self
 
@@ -96,148 +104,148 @@ class WhipSink:
 
     async def send(self, frame: Frame) -> None:
         """Encode and send one frame; while there is no connection it is dropped. Raises: SinkError."""
-        if self._keeper is not None and self._keeper.done():
-            self._keeper.result()
+        if self._reconnect_task is not None and self._reconnect_task.done():
+            self._reconnect_task.result()
         if self._sound or not isinstance(frame, AudioFrame):
             await self._broadcast.send(frame)
 
     async def _publish(self) -> None:
         """Raises: SinkError."""
-        self._publication = publication = _Publication(self._broadcast, self._endpoint, self._ice, sound=self._sound)
-        publication.answer = answer = await self._worker.run(self._endpoint.publish, await publication.offer())
+        self._session = publication = _WhipSession(self._broadcast, self._client, self._ice, sound=self._sound)
+        publication.answer = answer = await self._worker.run(self._client.publish, await publication.create_offer())
         await publication.connect(answer.sdp)
         self.stats.count("published")
 
-    async def _withdraw(self) -> None:
+    async def _unpublish(self) -> None:
         """End what was published last, as far as it got."""
-        publication, self._publication = self._publication, None
+        publication, self._session = self._session, None
         if publication is None:
             return
-        place = publication.answer.place if publication.answer is not None else ""
-        if place and not await self._worker.run(self._endpoint.end, place):
-            log.debug("%s did not hear that the stream is over", self._endpoint.name)
+        place = publication.answer.session_url if publication.answer is not None else ""
+        if place and not await self._worker.run(self._client.delete_session, place):
+            log.debug("%s did not hear that the stream is over", self._client.name)
         await publication.close()
 
-    async def _keep(self) -> None:
+    async def _keep_published(self) -> None:
         """Publish again whenever the connection is lost. Raises: RefusedError."""
-        backoff = Backoff()
+        backoff = ExponentialBackoff()
         while True:
             began = now_ns()
-            if self._publication is not None:
-                await self._publication.lost()
+            if self._session is not None:
+                await self._session.wait_until_lost()
             if now_ns() - began > _STEADY_NS:
                 backoff.reset()
-            log.warning("the connection to %s is lost; publishing again", self._endpoint.name)
-            await self._withdraw()
-            while self._publication is None:
-                await asyncio.sleep(backoff.next_s())
-                await self._try_again()
+            log.warning("the connection to %s is lost; publishing again", self._client.name)
+            await self._unpublish()
+            while self._session is None:
+                await asyncio.sleep(backoff.next_delay_s())
+                await self._try_publish()
 
-    async def _try_again(self) -> None:
+    async def _try_publish(self) -> None:
         try:
             await self._publish()
-        except RefusedError:
+        except RejectedError:
             raise
         except SinkError as error:
             log.info("%s", error)
-            await self._withdraw()
+            await self._unpublish()
         else:
-            log.warning("%s has the avatar again", self._endpoint.name)
+            log.warning("%s has the avatar again", self._client.name)
 
     @staticmethod
-    async def _stop_keeping(keeper: asyncio.Task[None]) -> None:
-        keeper.cancel()
-        await asyncio.wait([keeper])
-        if not keeper.cancelled():
-            keeper.exception()  # told by ``send``
+    async def _stop_reconnecting(task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # told by ``send``
 
-    def _delay_ms(self) -> float:
-        recent = self.stats.recent("capture_to_wire", _RECENT)
+    def _median_delay_ms(self) -> float:
+        recent = self.stats.recent_timings("capture_to_wire", _MEDIAN_WINDOW)
         return statistics.median(recent) if recent else 0.0
 
 
-class _Publication:
+class _WhipSession:
     """One connection, from its offer to its end. ``answer``: the server's, once it came."""
 
-    def __init__(self, broadcast: Broadcast, endpoint: Endpoint, ice: IceServers, *, sound: bool) -> None:
-        self.answer: Answer | None = None
+    def __init__(self, broadcast: BroadcastSink, client: WhipClient, ice: IceServers, *, sound: bool) -> None:
+        self.answer: WhipAnswer | None = None
         self._broadcast = broadcast
-        self._endpoint = endpoint
-        self._lanes: list[Lane] = []
-        self._connection = RTCPeerConnection(ice.configuration())
-        self._picture = self._connection.addTransceiver("video", "sendonly")
-        self._picture.setCodecPreferences(preferred_codecs())
+        self._client = client
+        self._tracks: list[EncodedTrack] = []
+        self._connection = RTCPeerConnection(ice.rtc_configuration())
+        self._video_transceiver = self._connection.addTransceiver("video", "sendonly")
+        self._video_transceiver.setCodecPreferences(preferred_codecs())
         if sound:
             self._connection.addTransceiver("audio", "sendonly")
-        if endpoint.loopback:
-            tune_addresses(self._picture)
-        self._settled, self._gone = asyncio.Event(), asyncio.Event()
-        self._connection.on("connectionstatechange", self._changed)
-        self._reports = 0
-        self._heard = (0, now_ns())
+        if client.is_loopback:
+            patch_transceiver_gathering(self._video_transceiver)
+        self._state_settled, self._disconnected = asyncio.Event(), asyncio.Event()
+        self._connection.on("connectionstatechange", self._on_state_change)
+        self._report_count = 0
+        self._last_report = (0, now_ns())
 
-    async def offer(self) -> str:
+    async def create_offer(self) -> str:
         """SDP with all addresses in it."""
         await self._connection.setLocalDescription(await self._connection.createOffer())
-        return offer_playout_delay(str(self._connection.localDescription.sdp))
+        return add_playout_delay(str(self._connection.localDescription.sdp))
 
     async def connect(self, answer: str) -> None:
         """Take the answer (SDP), and wait until media flows. Raises: SinkError."""
-        name, answer = self._endpoint.name, without_false_ports(answer)
+        name, answer = self._client.name, drop_invalid_candidates(answer)
         try:
             parts = SessionDescription.parse(answer).media
-            await take_candidates(self._picture, parts)
+            await add_remote_candidates(self._video_transceiver, parts)
             await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        except (*UNREADABLE, InvalidAccessError, InvalidStateError, OperationError) as error:
+        except (*SDP_PARSE_ERRORS, InvalidAccessError, InvalidStateError, OperationError) as error:
             told = str(error) if isinstance(error, OperationError) else type(error).__name__
-            raise RefusedError(f"the answer of {name} is not usable ({told})", "let it take H.264 or VP8") from error
+            raise RejectedError(f"the answer of {name} is not usable ({told})", "let it take H.264 or VP8") from error
         for transceiver, part in zip(self._connection.getTransceivers(), parts, strict=False):
             if transceiver.currentDirection == "sendonly" and part.port:
-                agree_on_playout_delay(transceiver, part)
-                self._feed(transceiver)
-        if not any(lane.kind == "video" for lane in self._lanes):
-            raise RefusedError(f"{name} takes no picture", "let it take H.264 or VP8", subject=name)
+                negotiate_playout_delay(transceiver, part)
+                self._attach_sender(transceiver)
+        if not any(lane.kind == "video" for lane in self._tracks):
+            raise RejectedError(f"{name} takes no picture", "let it take H.264 or VP8", subject=name)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CONNECT_S):
-                await self._settled.wait()
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await self._state_settled.wait()
         if self._connection.connectionState != "connected":
             remedy = "let UDP through the firewall, and give the server the address that it is reached at"
             raise SinkError(f"{name} answers, but no media gets through to it", remedy, subject=name)
 
-    def _feed(self, transceiver: RTCRtpTransceiver) -> None:
+    def _attach_sender(self, transceiver: RTCRtpTransceiver) -> None:
         if transceiver.kind == "audio":
-            lane = self._broadcast.sound_lane()
+            lane = self._broadcast.add_audio_track()
         else:
-            lane = self._broadcast.video_lane("H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8")
-        self._lanes.append(lane)
+            lane = self._broadcast.add_video_track("H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8")
+        self._tracks.append(lane)
         transceiver.sender.replaceTrack(lane)
-        tune_sender(transceiver.sender, lane)
+        attach_encoded_track(transceiver.sender, lane)
 
-    def _changed(self) -> None:
+    def _on_state_change(self) -> None:
         state = self._connection.connectionState
         if state in ("failed", "closed"):
-            self._gone.set()
-        if state == "connected" or self._gone.is_set():
-            self._settled.set()
+            self._disconnected.set()
+        if state == "connected" or self._disconnected.is_set():
+            self._state_settled.set()
 
-    async def lost(self) -> None:
+    async def wait_until_lost(self) -> None:
         """Return when the other side is gone: by its own word, or silent while it used to report."""
-        while not self._silent():
+        while not self._is_silent():
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_S):
-                    await self._gone.wait()
+                async with asyncio.timeout(_POLL_INTERVAL_S):
+                    await self._disconnected.wait()
                     return
 
-    def _silent(self) -> bool:
-        transport: Any = self._picture.sender.transport
+    def _is_silent(self) -> bool:
+        transport: Any = self._video_transceiver.sender.transport
         packets: int = transport._RTCDtlsTransport__rx_packets
-        if packets != self._heard[0]:
-            self._reports += 1
-            self._heard = (packets, now_ns())
-        return self._reports >= _REPORTS and now_ns() - self._heard[1] > _SILENCE_NS
+        if packets != self._last_report[0]:
+            self._report_count += 1
+            self._last_report = (packets, now_ns())
+        return self._report_count >= _MIN_REPORTS and now_ns() - self._last_report[1] > _REPORT_TIMEOUT_NS
 
     async def close(self) -> None:
         """End it here; its ports and lanes are free afterwards."""
-        for lane in self._lanes:
+        for lane in self._tracks:
             lane.stop()
         await self._connection.close()

@@ -22,10 +22,10 @@ from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import Frame, VideoFrame
 from livehead.sinks import window_process
-from livehead.sinks.window_process import CLOSED, HEADER
+from livehead.sinks.window_process import WINDOW_CLOSED, REQUEST_HEADER
 
-_POLL_S = 0.05  # how often keys are looked for when no picture comes
-_PATIENCE_S = 10.0  # a window system that answers no sooner is broken
+_POLL_INTERVAL_S = 0.05  # how often keys are looked for when no picture comes
+_OPEN_TIMEOUT_S = 10.0  # a window system that answers no sooner is broken
 _RATE_WINDOW_NS = 2 * NS
 
 
@@ -42,11 +42,11 @@ class WindowKey(enum.Enum):
     QUIT = "q"
 
 
-_HELP = "r recalibrate   n next avatar   f freeze   m mirror   g gain + -   q quit"
+_HELP_LINE = "r recalibrate   n next avatar   f freeze   m mirror   g gain + -   q quit"
 _ESCAPE = 27
-_MEANINGS = {ord(key.value): key for key in WindowKey} | {
+_KEYS_BY_CODE = {ord(key.value): key for key in WindowKey} | {
     _ESCAPE: WindowKey.QUIT,
-    CLOSED: WindowKey.QUIT,
+    WINDOW_CLOSED: WindowKey.QUIT,
     ord("="): WindowKey.GAIN_UP,  # the + key without shift
 }
 
@@ -66,13 +66,13 @@ class WindowSink:
         *,
         mirror: bool = True,
         on_key: Callable[[WindowKey], None] | None = None,
-        note: Callable[[], str] | None = None,
+        status_text: Callable[[], str] | None = None,
     ) -> None:
         self.title = title
         self.mirror = mirror
         self._on_key = on_key or (lambda key: None)
-        self._note = note or (lambda: "")
-        self._shown_ns: deque[int] = deque()
+        self._status_text = status_text or (lambda: "")
+        self._shown_times_ns: deque[int] = deque()
         self._latency_ms = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._stack = AsyncExitStack()
@@ -81,19 +81,19 @@ class WindowSink:
     @property
     def fps(self) -> float:
         """Pictures shown a second, over the last two seconds."""
-        times = tuple(self._shown_ns)
+        times = tuple(self._shown_times_ns)
         return (len(times) - 1) * NS / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
     async def __aenter__(self) -> WindowSink:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
-            stack.push_async_callback(self._worker.run, self._close)
-            watchdog = asyncio.get_running_loop().call_later(_PATIENCE_S, self._give_up)
+            stack.push_async_callback(self._worker.run, self._close_window)
+            watchdog = asyncio.get_running_loop().call_later(_OPEN_TIMEOUT_S, self._kill_process)
             stack.callback(watchdog.cancel)
-            await self._worker.run(self._open)
+            await self._worker.run(self._open_window)
             watchdog.cancel()
-            polling = asyncio.create_task(self._poll(), name="window-keys")
-            stack.push_async_callback(_ended, polling)
+            polling = asyncio.create_task(self._poll_keys(), name="window-keys")
+            stack.push_async_callback(_cancel_task, polling)
             self._stack = stack.pop_all()
         return self
 
@@ -105,22 +105,22 @@ class WindowSink:
     async def send(self, frame: Frame) -> None:
         """Show one picture; sound is ignored. Raises: SinkError once the window is closed."""
         if isinstance(frame, VideoFrame):
-            self._dispatch(await self._worker.run(self._show, frame))
+            self._dispatch_keys(await self._worker.run(self._show_frame, frame))
 
-    async def _poll(self) -> None:
+    async def _poll_keys(self) -> None:
         """Keys work when no picture comes, too. Ends with the window."""
         with suppress(SinkError):  # ``send`` tells of it
             while True:
-                await asyncio.sleep(_POLL_S)
-                self._dispatch(await self._worker.run(self._ask, HEADER.pack(0, 0, 0, 0)))
+                await asyncio.sleep(_POLL_INTERVAL_S)
+                self._dispatch_keys(await self._worker.run(self._send_request, REQUEST_HEADER.pack(0, 0, 0, 0)))
 
-    def _dispatch(self, codes: list[int]) -> None:
-        for key in [_MEANINGS[code] for code in codes if code in _MEANINGS]:
+    def _dispatch_keys(self, codes: list[int]) -> None:
+        for key in [_KEYS_BY_CODE[code] for code in codes if code in _KEYS_BY_CODE]:
             if key is WindowKey.MIRROR:
                 self.mirror = not self.mirror
             self._on_key(key)
 
-    def _open(self) -> None:
+    def _open_window(self) -> None:
         remedy = "start it on a desktop, or use --sink virtualcam or file:OUT.mp4"
         screen = os.environ.get("DISPLAY", "")
         if sys.platform == "linux" and not screen:
@@ -135,24 +135,24 @@ class WindowSink:
             start_new_session=True,
         )
         try:
-            self._ask(HEADER.pack(0, 0, 0, 0))
+            self._send_request(REQUEST_HEADER.pack(0, 0, 0, 0))
         except SinkError as error:
             raise SinkError(f"no window can be opened on screen {screen}", remedy, subject=screen) from error
 
-    def _give_up(self) -> None:
+    def _kill_process(self) -> None:
         """End a process that does not answer, and so the wait for its answer."""
         if self._process is not None:
             self._process.kill()
 
-    def _show(self, frame: VideoFrame) -> list[int]:
+    def _show_frame(self, frame: VideoFrame) -> list[int]:
         width, height = frame.size
-        text = f"{self.fps:.0f} fps   {self._latency_ms:.0f} ms   {self._note()}\n{_HELP}".encode()
-        head = HEADER.pack(width, height, self.mirror, len(text))
-        codes = self._ask(head, text, np.ascontiguousarray(frame.image[..., :3]).data.cast("B"))
-        self._measure(now_ns(), frame.captured_ns)
+        text = f"{self.fps:.0f} fps   {self._latency_ms:.0f} ms   {self._status_text()}\n{_HELP_LINE}".encode()
+        head = REQUEST_HEADER.pack(width, height, self.mirror, len(text))
+        codes = self._send_request(head, text, np.ascontiguousarray(frame.image[..., :3]).data.cast("B"))
+        self._update_figures(now_ns(), frame.captured_ns)
         return codes
 
-    def _ask(self, *parts: bytes | memoryview) -> list[int]:
+    def _send_request(self, *parts: bytes | memoryview) -> list[int]:
         """One request, one reply: the codes of the keys. Raises: SinkError when the window is gone."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
@@ -168,15 +168,15 @@ class WindowSink:
             raise SinkError("the preview window was closed", "start again to see it")
         return [int(code) for code in reply.split()]
 
-    def _measure(self, shown_ns: int, captured_ns: int) -> None:
-        self._shown_ns.append(shown_ns)
-        while shown_ns - self._shown_ns[0] > _RATE_WINDOW_NS:
-            self._shown_ns.popleft()
+    def _update_figures(self, shown_ns: int, captured_ns: int) -> None:
+        self._shown_times_ns.append(shown_ns)
+        while shown_ns - self._shown_times_ns[0] > _RATE_WINDOW_NS:
+            self._shown_times_ns.popleft()
         latency_ms = (shown_ns - captured_ns) / 1e6
         # smoothed: a figure that changes with each frame cannot be read
         self._latency_ms += (latency_ms - self._latency_ms) * (0.05 if self._latency_ms else 1.0)
 
-    def _close(self) -> None:
+    def _close_window(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -191,6 +191,6 @@ class WindowSink:
             process.wait()
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _cancel_task(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])

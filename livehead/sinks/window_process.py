@@ -21,45 +21,45 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-HEADER = struct.Struct("<IIBI")
+REQUEST_HEADER = struct.Struct("<IIBI")
 """Width, height, 1 to mirror the picture, bytes of text."""
 
-CLOSED = -1
+WINDOW_CLOSED = -1
 """The code that stands for the window's closing."""
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
-def serve(title: str, requests: BinaryIO, replies: BinaryIO) -> None:
+def serve_requests(title: str, requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer requests until they end or the window is closed."""
     cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     size = (0, 0)
     codes: list[int] = []
-    while CLOSED not in codes and len(head := requests.read(HEADER.size)) == HEADER.size:
-        width, height, mirror, length = HEADER.unpack(head)
+    while WINDOW_CLOSED not in codes and len(head := requests.read(REQUEST_HEADER.size)) == REQUEST_HEADER.size:
+        width, height, mirror, length = REQUEST_HEADER.unpack(head)
         text = requests.read(length).decode()
         if width:
             rgb = np.frombuffer(requests.read(width * height * 3), np.uint8).reshape(height, width, 3)
-            cv2.imshow(title, _drawn(rgb, bool(mirror), text))
+            cv2.imshow(title, _render_view(rgb, bool(mirror), text))
             if size != (width, height):
                 size = (width, height)
                 cv2.resizeWindow(title, width, height)
-        codes = _pressed(title)
+        codes = _poll_key_codes(title)
         replies.write((" ".join(map(str, codes)) + "\n").encode())
         replies.flush()
 
 
-def _pressed(title: str) -> list[int]:
+def _poll_key_codes(title: str) -> list[int]:
     """Let the window system work, and give the codes of the keys that came."""
     codes = []
     while (code := cv2.pollKey()) >= 0:
         codes.append(code & 0xFF)
     if cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
-        codes.append(CLOSED)
+        codes.append(WINDOW_CLOSED)
     return codes
 
 
-def _drawn(rgb: npt.NDArray[np.uint8], mirror: bool, text: str) -> npt.NDArray[np.uint8]:
+def _render_view(rgb: npt.NDArray[np.uint8], mirror: bool, text: str) -> npt.NDArray[np.uint8]:
     """uint8 [H, W, 3] BGR with the first line of ``text`` at the top and the second at the bottom."""
     picture = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
     if mirror:
@@ -77,4 +77,4 @@ def _drawn(rgb: npt.NDArray[np.uint8], mirror: bool, text: str) -> npt.NDArray[n
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks; his end is the end of the input
     os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # it complains of fonts that nobody needs
-    serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)
+    serve_requests(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)

@@ -19,15 +19,15 @@ from livehead.models.dagan.prior import KEYPOINTS
 from livehead.models.grid import identity_grid
 from livehead.motion.mesh import MESH
 from livehead.training.losses import part_box
-from livehead.training.place import share_gradients
+from livehead.training.place import average_gradients
 
 _RATE = 2e-4
 _BETAS = (0.5, 0.999)
 _SIDE = 64
-_GROW = 1.5  # of the mouth's box: lips from outside are part of what is judged
+_BOX_SCALE = 1.5  # of the mouth's box: lips from outside are part of what is judged
 
 
-def critic_terms(critic: Discriminator, generated: Tensor, real: Tensor, points: Tensor) -> dict[str, Tensor]:
+def adversarial_losses(critic: Discriminator, generated: Tensor, real: Tensor, points: Tensor) -> dict[str, Tensor]:
     """For the generator: ``adversarial`` and ``matching``. Pictures [B, 3, S, S] in [0, 1]; points [B, K, 2].
 
     ``matching`` is the mean over the critic's blocks of the L1 between what it makes of the two pictures.
@@ -53,43 +53,43 @@ def critic_loss(critic: Discriminator, generated: Tensor, real: Tensor, points: 
     return (1 - truth).square().mean() + fake.square().mean()
 
 
-class Adversary:
+class MouthAdversary:
     """The critic of ``compact``'s mouths and its optimiser."""
 
     def __init__(self, device: torch.device) -> None:
         self.critic = Discriminator(len(KEYPOINTS), expansion=32, largest=256).to(device)
         self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=_RATE, betas=_BETAS)
 
-    def terms(self, generated: Tensor, real: Tensor, mesh: Tensor) -> dict[str, Tensor]:
+    def generator_losses(self, generated: Tensor, real: Tensor, mesh: Tensor) -> dict[str, Tensor]:
         """As ``critic_terms``, of the mouths; mesh [B, 478, 3]."""
-        generated, points = mouth_crop(generated, mesh)
-        real, _ = mouth_crop(real, mesh)
-        return critic_terms(self.critic, generated, real, points)
+        generated, points = crop_mouth(generated, mesh)
+        real, _ = crop_mouth(real, mesh)
+        return adversarial_losses(self.critic, generated, real, points)
 
-    def learn(self, generated: Tensor, real: Tensor, mesh: Tensor) -> float:
+    def train_step(self, generated: Tensor, real: Tensor, mesh: Tensor) -> float:
         """One step of the critic's own; returns its loss."""
-        generated, points = mouth_crop(generated.detach(), mesh)
-        real, _ = mouth_crop(real, mesh)
+        generated, points = crop_mouth(generated.detach(), mesh)
+        real, _ = crop_mouth(real, mesh)
         loss = critic_loss(self.critic, generated, real, points)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        share_gradients(self.critic)
+        average_gradients(self.critic)
         self.optimiser.step()
         return float(loss.detach())
 
-    def state(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, object]:
         """For a checkpoint."""
         return {"critic": self.critic.state_dict(), "optimiser": self.optimiser.state_dict()}
 
-    def load(self, state: dict[str, dict[str, object]]) -> None:
+    def load_state_dict(self, state: dict[str, dict[str, object]]) -> None:
         """From a checkpoint."""
         self.critic.load_state_dict(state["critic"])
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def mouth_crop(picture: Tensor, mesh: Tensor) -> tuple[Tensor, Tensor]:
+def crop_mouth(picture: Tensor, mesh: Tensor) -> tuple[Tensor, Tensor]:
     """The square about the mouth of meshes [B, 478, 3], [B, 3, 64, 64], and their key points [B, K, 2] in it."""
-    box = part_box(mesh, torch.as_tensor(MESH.mouth.lips.copy(), device=mesh.device).long(), _GROW)
+    box = part_box(mesh, torch.as_tensor(MESH.mouth.lips.copy(), device=mesh.device).long(), _BOX_SCALE)
     middle, half = (box[:, :2] + box[:, 2:]) / 2, ((box[:, 2:] - box[:, :2]) / 2).amax(dim=1)[:, None]
     grid = middle[:, None, None] + half[:, None, None] * identity_grid(_SIDE, _SIDE, mesh)
     crop = F.grid_sample(picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -9,39 +9,41 @@ from typing import TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
-Made = TypeVar("Made")
+BatchT = TypeVar("BatchT")
 
 
-class _Steps(Dataset):
-    def __init__(self, make: Callable[[tuple[int, ...]], Made], seed: tuple[int, ...]) -> None:
+class _StepDataset(Dataset):
+    def __init__(self, make: Callable[[tuple[int, ...]], BatchT], seed: tuple[int, ...]) -> None:
         self._make, self._seed = make, seed
 
-    def __getitem__(self, step: int) -> Made:
+    def __getitem__(self, step: int) -> BatchT:
         return self._make((*self._seed, step))
 
 
-def batches(make: Callable[[tuple[int, ...]], Made], seed: tuple[int, ...], first: int, workers: int) -> Iterator[Made]:
+def iterate_batches(
+    make_batch: Callable[[tuple[int, ...]], BatchT], seed: tuple[int, ...], first_step: int, workers: int
+) -> Iterator[BatchT]:
     """``make((*seed, step))`` for every step from ``first`` on, by so many processes of their own; by none in this one.
 
     Whatever their number, the batches are the same.
     """
-    steps = range(first, sys.maxsize)
+    steps = range(first_step, sys.maxsize)
     return iter(
         DataLoader(
-            _Steps(make, seed),
+            _StepDataset(make_batch, seed),
             batch_size=None,
             sampler=steps,
             num_workers=workers,
-            collate_fn=_as_it_is,
-            worker_init_fn=_leave_interrupts,
+            collate_fn=_identity_collate,
+            worker_init_fn=_ignore_interrupts,
         )
     )
 
 
-def _as_it_is(made: Made) -> Made:
+def _identity_collate(made: BatchT) -> BatchT:
     return made
 
 
-def _leave_interrupts(_: int) -> None:
+def _ignore_interrupts(_: int) -> None:
     """Ctrl-C reaches every process of the terminal; the run's own first ends its step, then these."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from livehead.errors import ConfigError
 
-FORMAT = 1
-STEPS = 2048  # of a landmark's unit
+CACHE_FORMAT = 1
+LANDMARK_STEPS = 2048  # of a landmark's unit
 MASK_SIDE = 64
 
 
@@ -38,7 +38,7 @@ class ClipEntry:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class CachedClip:
     """``frames`` uint8 [T, S, S, 3]; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64]: 255 = person.
 
     ``torso`` float32 [T, 3, 2], where it was followed: ``livehead.motion.torso``.
@@ -53,7 +53,7 @@ class Clip:
 
 def encode_landmarks(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """[T, 478, 3] to bytes [2, T, 478, 3]: low and high byte of the rounded differences in time."""
-    whole = np.rint(landmarks * STEPS).clip(-32768, 32767).astype(np.int32)
+    whole = np.rint(landmarks * LANDMARK_STEPS).clip(-32768, 32767).astype(np.int32)
     difference = np.diff(whole, axis=0, prepend=np.zeros_like(whole[:1]))
     zigzag = ((difference << 1) ^ (difference >> 31)).clip(0, 65535).astype(np.uint16)
     return np.stack([zigzag & 255, zigzag >> 8]).astype(np.uint8)
@@ -63,12 +63,12 @@ def decode_landmarks(stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """The inverse of ``encode_landmarks``, to within half a step."""
     zigzag = stored[0].astype(np.int32) | (stored[1].astype(np.int32) << 8)
     difference = (zigzag >> 1) ^ -(zigzag & 1)
-    return (np.cumsum(difference, axis=0) / STEPS).astype(np.float32)
+    return (np.cumsum(difference, axis=0) / LANDMARK_STEPS).astype(np.float32)
 
 
 def write_index(folder: Path, side: int, entries: list[ClipEntry]) -> None:
     """Write ``index.json`` last: a cache without it is unfinished."""
-    document = {"format": FORMAT, "side": side, "clips": [asdict(entry) for entry in entries]}
+    document = {"format": CACHE_FORMAT, "side": side, "clips": [asdict(entry) for entry in entries]}
     (folder / "index.json").write_text(json.dumps(document, indent=1))
 
 
@@ -80,12 +80,12 @@ def read_index(folder: Path) -> list[ClipEntry]:
             f"{folder} is not a training cache", "make one with scripts/prepare_clips.py", subject=str(path)
         )
     document = json.loads(path.read_text())
-    if document.get("format") != FORMAT:
+    if document.get("format") != CACHE_FORMAT:
         raise ConfigError(f"{folder} has cache format {document.get('format')}", "run scripts/prepare_clips.py again")
     return [ClipEntry(**entry) for entry in document["clips"]]
 
 
-def read_clip(folder: Path, entry: ClipEntry) -> Clip:
+def read_clip(folder: Path, entry: ClipEntry) -> CachedClip:
     """Decode one clip into memory. Raises: ConfigError when a file is missing or short."""
     capture = cv2.VideoCapture(str(folder / f"{entry.name}.mp4"))
     frames = []
@@ -102,4 +102,4 @@ def read_clip(folder: Path, entry: ClipEntry) -> Clip:
         )
     with np.load(folder / f"{entry.name}.npz") as stored:
         landmarks, masks = decode_landmarks(stored["landmarks"]), stored["masks"]
-    return Clip(entry, np.ascontiguousarray(np.stack(frames)), landmarks, masks * np.uint8(17))
+    return CachedClip(entry, np.ascontiguousarray(np.stack(frames)), landmarks, masks * np.uint8(17))

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.dagan.compact import CompactGenerator, CompactOutput
-from livehead.training.adversary import Adversary
+from livehead.training.adversary import MouthAdversary
 from livehead.training.journal import RunLog
-from livehead.training.loop import Loop, Rhythm
-from livehead.training.losses import importance, mouth_mask, psnr, pyramid_loss, texture_loss, weighted_l1
-from livehead.training.pairs import Augmentation, Batch, PairSource
-from livehead.training.place import Place, open_place, share
-from livehead.training.recipe import Loss, Recipe, Stage, read_recipe
-from livehead.training.sheets import plot_run, sample_rows, save_sheet
-from livehead.training.state import State, follow, load_state, new_state, save_state
+from livehead.training.loop import TrainingLoop, TrainingIntervals
+from livehead.training.losses import importance_weights, mouth_mask, psnr, pyramid_loss, texture_loss, weighted_l1
+from livehead.training.pairs import AugmentationRanges, PairBatch, PairSampler
+from livehead.training.place import ProcessGroupInfo, open_process_group, wrap_ddp
+from livehead.training.recipe import CompactLossWeights, CompactRecipe, TrainingPhase, read_compact_recipe
+from livehead.training.sheets import plot_compact_run, draw_sample_rows, save_sheet
+from livehead.training.state import CompactTrainingState, update_ema, load_state, new_state, save_state
 
 log = logging.getLogger(__name__)
 
@@ -53,37 +53,39 @@ def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path
 
     Raises: ConfigError, WeightsError.
     """
-    recipe = read_recipe(config)
-    with open_place() as place:
+    recipe = read_compact_recipe(config)
+    with open_process_group() as place:
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         state = new_state(recipe, place.device, init)
         if resume:
             load_state(state, out / "latest.pt")
-        _Trainer(recipe, data, out, place, state).run()
+        CompactTrainer(recipe, data, out, place, state).run()
 
 
-class _Trainer:
-    def __init__(self, recipe: Recipe, data: Path, out: Path, place: Place, state: State) -> None:
-        self.recipe, self.data, self.out, self.place, self.state = recipe, data, out, place, state
-        self.parallel = share(state.model, place)
-        self.loop = Loop(place, Rhythm(recipe.checkpoint_every, recipe.validate_every))
-        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if place.first else None
-        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if place.first else None
+class CompactTrainer:
+    def __init__(
+        self, recipe: CompactRecipe, data: Path, out: Path, process: ProcessGroupInfo, state: CompactTrainingState
+    ) -> None:
+        self.recipe, self.data, self.out, self.process, self.state = recipe, data, out, process, state
+        self.wrapped_model = wrap_ddp(state.model, process)
+        self.loop = TrainingLoop(process, TrainingIntervals(recipe.checkpoint_every, recipe.validate_every))
+        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if process.is_main else None
+        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if process.is_main else None
 
     def run(self) -> None:
         """Stage by stage to the end, or to a signal."""
-        with self.loop.heeding_signals():
-            while self.state.samples < self.recipe.samples and not self.loop.told:
-                stage, _ = self.recipe.at(self.state.samples)
-                self._run_stage(stage)
-        if self.place.first:
+        with self.loop.stop_on_signals():
+            while self.state.samples < self.recipe.total_samples and not self.loop.stop_requested:
+                stage, _ = self.recipe.phase_at(self.state.samples)
+                self._run_phase(stage)
+        if self.process.is_main:
             self.save()
-            plot_run(self.out)
+            plot_compact_run(self.out)
             log.info("stopped after %d samples", self.state.samples)
 
     @property
-    def counts(self) -> State:
+    def progress(self) -> CompactTrainingState:
         """How far the run is."""
         return self.state
 
@@ -91,59 +93,67 @@ class _Trainer:
         """Write ``latest.pt``."""
         save_state(self.state, self.out / "latest.pt")
 
-    def _run_stage(self, stage: Stage) -> None:
-        self.stage = stage
-        self.source = PairSource(self.data, "train", stage.side, self.place.rank, self.place.world)
-        self.held_out = PairSource(self.data, "val", stage.side).held_out(_VAL_FRAMES) if self.place.first else []
-        if self.state.step == 0 and self.place.first:
+    def _run_phase(self, phase: TrainingPhase) -> None:
+        self.phase = phase
+        self.sampler = PairSampler(self.data, "train", phase.side, self.process.rank, self.process.world_size)
+        self.held_out = (
+            PairSampler(self.data, "val", phase.side).held_out_batches(_VAL_FRAMES) if self.process.is_main else []
+        )
+        if self.state.step == 0 and self.process.is_main:
             self.validate()
-        self.loop.run(self, self.recipe.samples, going=lambda: self.recipe.at(self.state.samples)[0] is stage)
-        if self.place.first:
+        self.loop.run_steps(
+            self,
+            self.recipe.total_samples,
+            should_continue=lambda: self.recipe.phase_at(self.state.samples)[0] is phase,
+        )
+        if self.process.is_main:
             self.validate()
 
-    def _rate(self, stage: Stage) -> float:
-        _, done = self.recipe.at(self.state.samples)
-        rate = stage.rate * (stage.last_rate / stage.rate) ** done
+    def _learning_rate(self, phase: TrainingPhase) -> float:
+        _, done = self.recipe.phase_at(self.state.samples)
+        rate = phase.rate * (phase.last_rate / phase.rate) ** done
         return rate * min(1.0, (self.state.samples + 1) / self.recipe.warm_up)
 
     def step(self) -> None:
         """One batch."""
-        state, recipe, stage = self.state, self.recipe, self.stage
-        batch = self.source.batch(stage.batch, Augmentation(), (recipe.seed, self.place.rank, state.step))
-        batch = Batch(*(part.to(self.place.device) for part in batch))
-        rate = self._rate(stage)
+        state, recipe, stage = self.state, self.recipe, self.phase
+        batch = self.sampler.sample_batch(
+            stage.batch, AugmentationRanges(), (recipe.seed, self.process.rank, state.step)
+        )
+        batch = PairBatch(*(part.to(self.process.device) for part in batch))
+        rate = self._learning_rate(stage)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.place.device.type, torch.bfloat16):
-            output = self.parallel(batch.source, batch.mask, batch.source_points, batch.target_points, batch.torso)
+        with torch.autocast(self.process.device.type, torch.bfloat16):
+            output = self.wrapped_model(batch.source, batch.mask, batch.source_points, batch.target_points, batch.torso)
         terms = generator_losses(output, batch, recipe.loss)
         total = total_loss(terms, recipe.loss)
         if stage.adversarial > 0:
-            total = total + self._adversarial(stage, output.image, batch)
+            total = total + self._adversarial_loss(stage, output.image, batch)
         state.optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
         if torch.isfinite(norm):
             state.optimiser.step()
-        follow(state.average, state.model, min(recipe.average, (1 + state.step) / (10 + state.step)))
+        update_ema(state.average, state.model, min(recipe.average, (1 + state.step) / (10 + state.step)))
         state.step += 1
-        state.samples += stage.batch * self.place.world
+        state.samples += stage.batch * self.process.world_size
         if self.train_log is not None and state.step % recipe.log_every == 0:
             gamma = float(state.model.decoder.attention.gamma.detach())
             row = {name: float(value.detach()) for name, value in terms.items()}
             row |= {"samples": state.samples, "seconds": state.seconds, "side": stage.side, "rate": rate}
             row |= {"loss": float(total.detach()), "gamma": gamma}
-            self.train_log.row(row | {"norm": float(norm)})
+            self.train_log.append_row(row | {"norm": float(norm)})
 
-    def _adversarial(self, stage: Stage, image: Tensor, batch: Batch) -> Tensor:
+    def _adversarial_loss(self, phase: TrainingPhase, image: Tensor, batch: PairBatch) -> Tensor:
         """The critic's share of the generator's loss, and a step of the critic."""
         if self.state.adversary is None:
             torch.manual_seed(self.recipe.seed)  # the same critic in every process
-            self.state.adversary = Adversary(self.place.device)
+            self.state.adversary = MouthAdversary(self.process.device)
         adversary, mesh = self.state.adversary, batch.target_points
-        terms = adversary.terms(image, batch.target, mesh)
-        adversary.learn(image, batch.target, mesh)
-        return stage.adversarial * (terms["adversarial"] + self.recipe.loss.matching * terms["matching"])
+        terms = adversary.generator_losses(image, batch.target, mesh)
+        adversary.train_step(image, batch.target, mesh)
+        return phase.adversarial * (terms["adversarial"] + self.recipe.loss.matching * terms["matching"])
 
     def validate(self) -> None:
         """Figures of held-out clips, and a sheet of them."""
@@ -151,29 +161,29 @@ class _Trainer:
         if self.state.step == 0:
             models = {"copy": None, "untrained": self.state.average}
         for name, model in models.items():
-            figures, sheets = evaluate(model, self.held_out, self.place.device)
-            self.val_log.row(figures | self._when(self.stage) | {"model": name})
+            figures, sheets = evaluate(model, self.held_out, self.process.device)
+            self.val_log.append_row(figures | self._progress_row(self.phase) | {"model": name})
             if model is not None and self.state.step:
-                figures, _ = evaluate(model, self.held_out, self.place.device, told=False)
-                self.val_log.row(figures | self._when(self.stage) | {"model": "untold"})
+                figures, _ = evaluate(model, self.held_out, self.process.device, with_torso=False)
+                self.val_log.append_row(figures | self._progress_row(self.phase) | {"model": "untold"})
             if sheets:
                 folder = self.out / "sheets"
                 folder.mkdir(exist_ok=True)
                 save_sheet(folder / f"{self.state.samples:08d}.png", sheets[:8])
 
-    def _when(self, stage: Stage) -> dict[str, float | int]:
-        return {"samples": self.state.samples, "seconds": self.state.seconds, "side": stage.side}
+    def _progress_row(self, phase: TrainingPhase) -> dict[str, float | int]:
+        return {"samples": self.state.samples, "seconds": self.state.seconds, "side": phase.side}
 
 
-def total_loss(terms: dict[str, Tensor], loss: Loss) -> Tensor:
+def total_loss(terms: dict[str, Tensor], loss: CompactLossWeights) -> Tensor:
     """The terms of ``generator_losses`` against each other."""
     parts = (terms["image"], loss.warped * terms["warped"], loss.generated * terms["generated"])
     return sum(parts, loss.texture * terms["texture"] + loss.keep * (1 - terms["alpha"]))
 
 
-def generator_losses(output: CompactOutput, batch: Batch, loss: Loss) -> dict[str, Tensor]:
+def generator_losses(output: CompactOutput, batch: PairBatch, loss: CompactLossWeights) -> dict[str, Tensor]:
     """``image``, ``texture``, ``warped``, ``generated``, not yet against each other, and the mean ``alpha``."""
-    weight = importance(batch.target_points, batch.target.shape[-1], loss.mouth, loss.eyes)
+    weight = importance_weights(batch.target_points, batch.target.shape[-1], loss.mouth, loss.eyes)
     image = output.image
     return {
         "image": pyramid_loss(image, batch.target, weight, loss.levels, loss.edges),
@@ -186,7 +196,7 @@ def generator_losses(output: CompactOutput, batch: Batch, loss: Loss) -> dict[st
 
 @torch.no_grad()
 def evaluate(
-    model: CompactGenerator | None, held_out: list[tuple[str, Batch]], device: torch.device, told: bool = True
+    model: CompactGenerator | None, held_out: list[tuple[str, PairBatch]], device: torch.device, with_torso: bool = True
 ) -> tuple[dict[str, float], list]:
     """Means over clips of ``psnr``, ``l1``, ``mouth_l1``, and sample rows; without a model the source is the answer.
 
@@ -194,14 +204,14 @@ def evaluate(
     """
     figures, sheets = [], []
     for _, batch in held_out:
-        batch = Batch(*(part.to(device) for part in batch))
+        batch = PairBatch(*(part.to(device) for part in batch))
         image = batch.source
         if model is not None:
             with torch.autocast(device.type, torch.bfloat16):
-                torso = batch.torso if told else None
+                torso = batch.torso if with_torso else None
                 output = model(batch.source, batch.mask, batch.source_points, batch.target_points, torso)
             image = output.image.float()
-            sheets.append(sample_rows(batch, output, 1))
+            sheets.append(draw_sample_rows(batch, output, 1))
         mouth = mouth_mask(batch.target_points, image.shape[-1])
         error = (image - batch.target).abs()
         in_mouth = (error * mouth).sum((1, 2, 3)) / (3 * mouth.sum((1, 2, 3))).clamp_min(1)

@@ -17,37 +17,48 @@ from torch import Tensor, nn
 
 from livehead.models.dagan.depth import FaceDepth
 from livehead.models.dagan.equivariance import Deformation
-from livehead.training.adversary import critic_loss, critic_terms
-from livehead.training.batches import batches
-from livehead.training.dagan_losses import crowding, equivariance, gradient_likeness, weights_of
+from livehead.training.adversary import critic_loss, adversarial_losses
+from livehead.training.batches import iterate_batches
+from livehead.training.dagan_losses import (
+    keypoint_separation,
+    equivariance_losses,
+    multiscale_gradient_loss,
+    loss_weights,
+)
 from livehead.training.dagan_recipe import DaganRecipe
 from livehead.training.dagan_state import (
     CHECKPOINT,
-    DaganState,
-    Performance,
+    DaganTrainingState,
+    DaganForwardOutput,
     load_state,
     new_state,
     read_face_depth,
     save_state,
 )
-from livehead.training.frames import FrameSource, Pair
+from livehead.training.frames import FrameSampler, FramePairBatch
 from livehead.training.journal import RunLog
-from livehead.training.loop import Loop, Rhythm
+from livehead.training.loop import TrainingLoop, TrainingIntervals
 from livehead.training.losses import psnr
-from livehead.training.place import Place, open_place, share, share_gradients, share_statistics
-from livehead.training.recipe import read_as
-from livehead.training.sheets import plot_logs, save_sheet, side_by_side
-from livehead.training.vgg import PerceptualLikeness, read_vgg
+from livehead.training.place import (
+    ProcessGroupInfo,
+    open_process_group,
+    wrap_ddp,
+    average_gradients,
+    average_batch_norm_statistics,
+)
+from livehead.training.recipe import read_recipe_as
+from livehead.training.sheets import plot_training_curves, save_sheet, tile_columns
+from livehead.training.vgg import PerceptualLoss, load_vgg19
 
 log = logging.getLogger(__name__)
 
-EXAMPLE = "configs/train/dagan.toml"
-_TERMS = ("likeness", "adversarial", "matching", "value", "jacobian", "distance")
-_TRAIN_COLUMNS = ("samples", "seconds", "rate", "loss", *_TERMS, "critic", "gamma", "norm")
+EXAMPLE_CONFIG = "configs/train/dagan.toml"
+_LOSS_TERMS = ("likeness", "adversarial", "matching", "value", "jacobian", "distance")
+_TRAIN_COLUMNS = ("samples", "seconds", "rate", "loss", *_LOSS_TERMS, "critic", "gamma", "norm")
 _VAL_COLUMNS = ("samples", "seconds", "model", "psnr", "l1")
 _VAL_CLIPS, _VAL_FRAMES, _SHEET_ROWS = 8, 8, 8
 
-Likeness = Callable[[Tensor, Tensor], Tensor]
+ImageLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def run(
@@ -68,29 +79,31 @@ def run(
 
     Raises: ConfigError, WeightsError.
     """
-    recipe = read_as(DaganRecipe, config, EXAMPLE)
-    with open_place() as place:
-        source = FrameSource(data, "train", recipe.side, place.rank, place.world)
+    recipe = read_recipe_as(DaganRecipe, config, EXAMPLE_CONFIG)
+    with open_process_group() as place:
+        source = FrameSampler(data, "train", recipe.side, place.rank, place.world_size)
         face_depth = read_face_depth(depth).to(place.device)
-        likeness = _likeness(recipe, vgg or recipe.vgg, place)
+        likeness = _build_perceptual_loss(recipe, vgg or recipe.vgg, place)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         state = new_state(recipe, place.device, init)
         if resume:
             load_state(state, out / CHECKPOINT)
         trainer = DaganTrainer(recipe, source, out, place, state, face_depth, likeness)
-        if place.first:
-            trainer.held_out = FrameSource(data, "val", recipe.side).held_out(_VAL_FRAMES, _VAL_CLIPS)
-        Loop(place, Rhythm(recipe.checkpoint_every, recipe.validate_every)).train(trainer, trainer.total)
+        if place.is_main:
+            trainer.held_out = FrameSampler(data, "val", recipe.side).held_out_pairs(_VAL_FRAMES, _VAL_CLIPS)
+        TrainingLoop(place, TrainingIntervals(recipe.checkpoint_every, recipe.validate_every)).train(
+            trainer, trainer.total
+        )
 
 
-def _likeness(recipe: DaganRecipe, vgg: Path | None, place: Place) -> Likeness:
+def _build_perceptual_loss(recipe: DaganRecipe, vgg: Path | None, process: ProcessGroupInfo) -> ImageLoss:
     """By VGG-19 where its file is named; else by gradients, and one line says so."""
     if vgg is not None:
-        return PerceptualLikeness(read_vgg(vgg), recipe.scales).to(place.device)
-    if place.first:
+        return PerceptualLoss(load_vgg19(vgg), recipe.scales).to(process.device)
+    if process.is_main:
         log.info("no VGG-19 named (--vgg FILE): likeness by multi-scale gradients and the critic's features instead")
-    return gradient_likeness
+    return multiscale_gradient_loss
 
 
 class DaganTrainer:
@@ -99,54 +112,56 @@ class DaganTrainer:
     def __init__(
         self,
         recipe: DaganRecipe,
-        source: FrameSource,
+        sampler: FrameSampler,
         out: Path,
-        place: Place,
-        state: DaganState,
+        process: ProcessGroupInfo,
+        state: DaganTrainingState,
         depth: FaceDepth,
-        likeness: Likeness,
+        perceptual_loss: ImageLoss,
     ) -> None:
-        self.recipe, self.out, self.place, self.state = recipe, out, place, state
-        make = partial(source.pairs, recipe.batch)
-        self.batches = batches(make, (recipe.seed, place.rank), state.step, recipe.workers)
-        self.depth, self.likeness = depth, likeness
-        self.held_out: list[tuple[str, Pair]] = []
-        self.total = recipe.total(source.persons)
-        self.weights = weights_of(recipe.loss, recipe.sizes.critic.blocks, isinstance(likeness, PerceptualLikeness))
-        self.parallel = share(state.actors, place, norms=True)
-        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if place.first else None
-        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if place.first else None
+        self.recipe, self.out, self.process, self.state = recipe, out, process, state
+        make = partial(sampler.sample_pairs, recipe.batch)
+        self.batches = iterate_batches(make, (recipe.seed, process.rank), state.step, recipe.workers)
+        self.depth, self.perceptual_loss = depth, perceptual_loss
+        self.held_out: list[tuple[str, FramePairBatch]] = []
+        self.total = recipe.total_samples(sampler.persons)
+        self.loss_weights = loss_weights(
+            recipe.loss, recipe.sizes.critic.blocks, isinstance(perceptual_loss, PerceptualLoss)
+        )
+        self.wrapped_model = wrap_ddp(state.model, process, sync_batch_norm=True)
+        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if process.is_main else None
+        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if process.is_main else None
 
     @property
-    def counts(self) -> DaganState:
+    def progress(self) -> DaganTrainingState:
         """How far the run is."""
         return self.state
 
     def step(self) -> None:
         """Key points and generator, then the critic on the same pictures."""
         state, recipe = self.state, self.recipe
-        seed = (recipe.seed, self.place.rank, state.step)
-        pair = next(self.batches).to(self.place.device)
+        seed = (recipe.seed, self.process.rank, state.step)
+        pair = next(self.batches).to(self.process.device)
         rate = recipe.rate_at(state.samples, self.total)
         for optimiser in (state.optimiser, state.critic_optimiser):
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        performance, terms = self._terms(pair, _deformation(recipe.batch, seed, self.place.device))
-        loss = sum(self.weights[name] * value for name, value in terms.items())
+        performance, terms = self._generator_losses(pair, _draw_deformation(recipe.batch, seed, self.process.device))
+        loss = sum(self.loss_weights[name] * value for name, value in terms.items())
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(state.actors.parameters(), recipe.clip or float("inf"))
+        norm = nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip or float("inf"))
         if torch.isfinite(norm):
             state.optimiser.step()
-        share_statistics(state.actors, self.place)
-        critic = self._teach_critic(performance, pair.driving)
+        average_batch_norm_statistics(state.model, self.process)
+        critic = self._train_critic(performance, pair.driving)
         state.step += 1
-        state.samples += recipe.batch * self.place.world
+        state.samples += recipe.batch * self.process.world_size
         if self.train_log is not None and state.step % recipe.log_every == 0:
             row = {name: float(value.detach()) for name, value in terms.items()}
             row |= {"samples": state.samples, "seconds": state.seconds, "rate": rate, "loss": float(loss.detach())}
-            row |= {"critic": critic, "gamma": float(state.actors.generator.attention.gamma.detach())}
-            self.train_log.row(row | {"norm": float(norm)})
+            row |= {"critic": critic, "gamma": float(state.model.generator.attention.gamma.detach())}
+            self.train_log.append_row(row | {"norm": float(norm)})
 
     def save(self) -> None:
         """Write ``latest.pth.tar``."""
@@ -157,72 +172,76 @@ class DaganTrainer:
         models = ("copy", "model") if self.state.step == 0 else ("model",)
         for name in models:
             figures, sheets = self.evaluate(name)
-            self.val_log.row(figures | self._when() | {"model": name})
+            self.val_log.append_row(figures | self._progress_row() | {"model": name})
             if sheets:
                 (self.out / "sheets").mkdir(exist_ok=True)
                 save_sheet(self.out / "sheets" / f"{self.state.samples:08d}.png", sheets)
-        plot_logs(self.out, _TERMS, "psnr")
+        plot_training_curves(self.out, _LOSS_TERMS, "psnr")
 
     @torch.no_grad()
-    def evaluate(self, name: str) -> tuple[dict[str, float], list[np.ndarray]]:
+    def evaluate(self, model_name: str) -> tuple[dict[str, float], list[np.ndarray]]:
         """Means over the held-out clips, and one row of pictures of each; ``copy`` answers with the source."""
         figures, sheets = [], []
-        self.state.actors.eval()
+        self.state.model.eval()
         for _, pair in self.held_out:
-            pair = pair.to(self.place.device)
+            pair = pair.to(self.process.device)
             image = pair.source
-            if name == "model":
-                seen = [self._seen(picture) for picture in pair]
-                with torch.autocast(self.place.device.type, torch.bfloat16):
-                    output = self.state.actors(*seen).output
+            if model_name == "model":
+                seen = [self._append_disparity(picture) for picture in pair]
+                with torch.autocast(self.process.device.type, torch.bfloat16):
+                    output = self.state.model(*seen).output
                 image = output.image
                 columns = (pair.source, pair.driving, image, output.deformed, output.field.occlusion, seen[0][:, 3:])
-                sheets.append(side_by_side([column[-1:] for column in columns]))
+                sheets.append(tile_columns([column[-1:] for column in columns]))
             figures.append((float(psnr(image, pair.driving).mean()), float((image - pair.driving).abs().mean())))
-        self.state.actors.train()
+        self.state.model.train()
         if not figures:
             return {}, []
         return dict(zip(("psnr", "l1"), np.mean(figures, axis=0).tolist(), strict=True)), sheets[:_SHEET_ROWS]
 
-    def _when(self) -> dict[str, float | int]:
+    def _progress_row(self) -> dict[str, float | int]:
         return {"samples": self.state.samples, "seconds": self.state.seconds}
 
-    def _terms(self, pair: Pair, deformation: Deformation) -> tuple[Performance, dict[str, Tensor]]:
+    def _generator_losses(
+        self, pair: FramePairBatch, deformation: Deformation
+    ) -> tuple[DaganForwardOutput, dict[str, Tensor]]:
         """One pass, and all that is lowered by it, not yet weighted."""
         deformed = deformation.picture(pair.driving)
-        seen = [self._seen(picture) for picture in (*pair, deformed)]
-        with torch.autocast(self.place.device.type, torch.bfloat16):
-            performance = self.parallel(*seen)
+        seen = [self._append_disparity(picture) for picture in (*pair, deformed)]
+        with torch.autocast(self.process.device.type, torch.bfloat16):
+            performance = self.wrapped_model(*seen)
         image, points = performance.output.image, performance.driving
-        value, jacobian = equivariance(points, performance.deformed, deformation)
+        value, jacobian = equivariance_losses(points, performance.deformed, deformation)
         apart = self.recipe.loss.apart
-        terms = critic_terms(self.state.critic, image, pair.driving, points.value)
-        terms |= {"likeness": self.likeness(image, pair.driving), "value": value, "jacobian": jacobian}
+        terms = adversarial_losses(self.state.critic, image, pair.driving, points.value)
+        terms |= {"likeness": self.perceptual_loss(image, pair.driving), "value": value, "jacobian": jacobian}
         return performance, terms | {
-            "distance": crowding(performance.source.value, apart) + crowding(points.value, apart)
+            "distance": keypoint_separation(performance.source.value, apart) + keypoint_separation(points.value, apart)
         }
 
-    def _teach_critic(self, performance: Performance, real: Tensor) -> float:
+    def _train_critic(self, forward_output: DaganForwardOutput, real: Tensor) -> float:
         """A step of the critic; returns its loss."""
         state = self.state
-        loss = critic_loss(state.critic, performance.output.image, real, performance.driving.value)
+        loss = critic_loss(
+            state.critic, forward_output.generator_output.image, real, forward_output.driving_points.value
+        )
         state.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        share_gradients(state.critic)
+        average_gradients(state.critic)
         norm = nn.utils.clip_grad_norm_(state.critic.parameters(), float("inf"))  # the same in all processes
         if torch.isfinite(norm):
             state.critic_optimiser.step()
         return float(loss.detach())
 
     @torch.no_grad()
-    def _seen(self, picture: Tensor) -> Tensor:
+    def _append_disparity(self, picture: Tensor) -> Tensor:
         """What the detector looks at: RGB and disparity, [B, 4, S, S]."""
-        with torch.autocast(self.place.device.type, torch.bfloat16):
+        with torch.autocast(self.process.device.type, torch.bfloat16):
             disparity = self.depth(picture)
         return torch.cat([picture, disparity], dim=1)
 
 
-def _deformation(batch: int, seed: tuple[int, ...], device: torch.device) -> Deformation:
+def _draw_deformation(batch: int, seed: tuple[int, ...], device: torch.device) -> Deformation:
     """The same one for the same seed, on any device."""
     number = int(np.random.default_rng((*seed, 1)).integers(2**62))
     drawn = Deformation.random(batch, torch.Generator().manual_seed(number))

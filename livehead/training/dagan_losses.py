@@ -11,14 +11,16 @@ from torch import Tensor
 from livehead.models.dagan.dense_motion import bounded_inverse
 from livehead.models.dagan.equivariance import Deformation
 from livehead.models.dagan.keypoints import LearnedPoints
-from livehead.training.dagan_recipe import DaganLoss
+from livehead.training.dagan_recipe import DaganLossWeights
 from livehead.training.losses import pyramid_loss
 
-_LEVELS = 4
-_TINY = 1e-8
+_PYRAMID_LEVELS = 4
+_EPSILON = 1e-8
 
 
-def equivariance(points: LearnedPoints, deformed: LearnedPoints, deformation: Deformation) -> tuple[Tensor, Tensor]:
+def equivariance_losses(
+    points: LearnedPoints, deformed: LearnedPoints, deformation: Deformation
+) -> tuple[Tensor, Tensor]:
     """How far ``points`` of a picture are from those of the ``deformed`` one, brought back: of values and of Jacobians.
 
     Equations 7 and 8 of FOMM; a nearly singular Jacobian has a bounded inverse.
@@ -29,24 +31,24 @@ def equivariance(points: LearnedPoints, deformed: LearnedPoints, deformation: De
     return value, (torch.eye(2, device=product.device) - product).abs().mean()
 
 
-def crowding(points: Tensor, apart: float) -> Tensor:
+def keypoint_separation(points: Tensor, min_distance: float) -> Tensor:
     """2 for a pair of points [B, K, 2] in one place, falling to 0 at a distance of ``apart``: the mean of K x K pairs.
 
     The published term has these two values with a step between them, which has no slope and trains nothing.
     """
     gaps = points[:, :, None] - points[:, None]
-    distance = (gaps.square().sum(dim=-1) + _TINY).sqrt()
-    closeness = 2 * (1 - distance / apart).clamp_min(0)
+    distance = (gaps.square().sum(dim=-1) + _EPSILON).sqrt()
+    closeness = 2 * (1 - distance / min_distance).clamp_min(0)
     others = 1 - torch.eye(points.shape[1], device=points.device)
     return (closeness * others).mean()
 
 
-def gradient_likeness(generated: Tensor, real: Tensor) -> Tensor:
+def multiscale_gradient_loss(generated: Tensor, real: Tensor) -> Tensor:
     """In place of VGG-19's: colours at four sizes and edges at two of pictures [B, 3, S, S], 0 when they are equal."""
-    return pyramid_loss(generated, real, torch.ones_like(real[:, :1]), _LEVELS, edges=1.0)
+    return pyramid_loss(generated, real, torch.ones_like(real[:, :1]), _PYRAMID_LEVELS, edges=1.0)
 
 
-def weights_of(loss: DaganLoss, blocks: int, perceptual: bool) -> dict[str, float]:
+def loss_weights(loss: DaganLossWeights, blocks: int, perceptual: bool) -> dict[str, float]:
     """The factor of every term; the critic has so many ``blocks``."""
     return {
         "likeness": loss.perceptual if perceptual else loss.gradients,

@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 from livehead.models.dagan import build
 from livehead.models.dagan.discriminator import Discriminator
 from livehead.models.dagan.resnet import Layers
-from livehead.training.recipe import Course, Frozen
+from livehead.training.recipe import EpochSchedule, FrozenSettings
 
-_QUARTER = 4  # key points and motion are found at a quarter of the side
-_LEAST = 16  # pixels of the smallest picture that VGG-19 can halve four times
+_MOTION_DOWNSCALE = 4  # key points and motion are found at a quarter of the side
+_MIN_VGG_SIDE = 16  # pixels of the smallest picture that VGG-19 can halve four times
 
 
-class DepthRecipe(Course):
+class DepthRecipe(EpochSchedule):
     """Stage 1, face depth.
 
     ``resnet``: a torchvision state dict of as many ``layers``, to start both encoders from; ``smoothness`` is halved
@@ -34,13 +34,13 @@ class DepthRecipe(Course):
     smoothness: float = 1e-3
 
     @model_validator(mode="after")
-    def _divisible(self) -> DepthRecipe:
+    def _check_divisible(self) -> DepthRecipe:
         if self.side % 32:
             raise ValueError(f"side: {self.side} is no multiple of 32")
         return self
 
 
-class DaganLoss(Frozen):
+class DaganLossWeights(FrozenSettings):
     """Weights. ``perceptual`` counts per layer and scale, ``matching`` per block of the critic.
 
     ``gradients`` takes the place of ``perceptual`` where no VGG-19 is named. Key points closer than ``apart`` repel.
@@ -56,7 +56,7 @@ class DaganLoss(Frozen):
     apart: float = 0.2
 
 
-class Widths(Frozen):
+class HourglassWidths(FrozenSettings):
     """Of an hourglass."""
 
     expansion: int
@@ -64,7 +64,7 @@ class Widths(Frozen):
     depth: int = 5
 
 
-class CriticWidths(Frozen):
+class DiscriminatorWidths(FrozenSettings):
     """Of the discriminator."""
 
     expansion: int = 32
@@ -72,7 +72,7 @@ class CriticWidths(Frozen):
     blocks: int = 4
 
 
-class Sizes(Frozen):
+class DaganNetworkSettings(FrozenSettings):
     """Of the networks. Only the published ones, with 10 or 15 points, can be imported and animate."""
 
     points: int = 15
@@ -81,11 +81,11 @@ class Sizes(Frozen):
     halvings: int = 2
     residuals: int = 6
     attention: int = 8
-    motion: Widths = Widths(expansion=64)
-    keypoints: Widths = Widths(expansion=32)
-    critic: CriticWidths = CriticWidths()
+    motion: HourglassWidths = HourglassWidths(expansion=64)
+    keypoints: HourglassWidths = HourglassWidths(expansion=32)
+    critic: DiscriminatorWidths = DiscriminatorWidths()
 
-    def networks(self) -> build.DaganSizes:
+    def to_builder_sizes(self) -> build.DaganSizes:
         """For the builder of key-point detector and generator."""
         motion, keypoints = (
             build.HourglassSizes(each.expansion, each.largest, each.depth) for each in (self.motion, self.keypoints)
@@ -101,12 +101,12 @@ class Sizes(Frozen):
             keypoints=keypoints,
         )
 
-    def discriminator(self) -> Discriminator:
+    def build_discriminator(self) -> Discriminator:
         """The critic."""
         return Discriminator(self.points, self.critic.expansion, self.critic.largest, self.critic.blocks)
 
 
-class DaganRecipe(Course):
+class DaganRecipe(EpochSchedule):
     """Stage 2, key points, generator and critic.
 
     ``vgg``: a torchvision state dict of VGG-19; ``scales``: sizes at which its features are compared.
@@ -117,15 +117,15 @@ class DaganRecipe(Course):
     epochs: int = Field(150, ge=1)
     vgg: Path | None = None
     scales: tuple[float, ...] = (1, 0.5, 0.25, 0.125)
-    loss: DaganLoss = DaganLoss()
-    sizes: Sizes = Sizes()
+    loss: DaganLossWeights = DaganLossWeights()
+    sizes: DaganNetworkSettings = DaganNetworkSettings()
 
     @model_validator(mode="after")
-    def _divisible(self) -> DaganRecipe:
+    def _check_divisible(self) -> DaganRecipe:
         deepest = max(self.sizes.motion.depth, self.sizes.keypoints.depth)
-        step = max(_QUARTER * 2**deepest, 32)
+        step = max(_MOTION_DOWNSCALE * 2**deepest, 32)
         if self.side % step:
             raise ValueError(f"side: {self.side} is no multiple of {step}, as hourglasses {deepest} deep need")
-        if self.side * min(self.scales) < _LEAST:
-            raise ValueError(f"scales: {min(self.scales)} of {self.side} pixels are fewer than {_LEAST}")
+        if self.side * min(self.scales) < _MIN_VGG_SIDE:
+            raise ValueError(f"scales: {min(self.scales)} of {self.side} pixels are fewer than {_MIN_VGG_SIDE}")
         return self

@@ -29,19 +29,19 @@ from livehead.weights.store import load_into
 
 CHECKPOINT = "latest.pth.tar"
 _BETAS = (0.5, 0.999)
-_DEPTHS = ("dagan-depth-18", "dagan-depth-50")
+_DEPTH_MODELS = ("dagan-depth-18", "dagan-depth-50")
 
 
-class Performance(NamedTuple):
+class DaganForwardOutput(NamedTuple):
     """Key points of the source, the driving and the deformed driving picture, and what the generator drew."""
 
-    source: LearnedPoints
-    driving: LearnedPoints
-    deformed: LearnedPoints | None
-    output: GeneratorOutput
+    source_points: LearnedPoints
+    driving_points: LearnedPoints
+    deformed_points: LearnedPoints | None
+    generator_output: GeneratorOutput
 
 
-class Actors(nn.Module):
+class DetectorAndGenerator(nn.Module):
     """Key-point detector and generator as one network, which several processes can share."""
 
     def __init__(self, detector: KeypointDetector, generator: Generator) -> None:
@@ -49,19 +49,19 @@ class Actors(nn.Module):
         self.detector = detector
         self.generator = generator
 
-    def forward(self, source: Tensor, driving: Tensor, deformed: Tensor | None = None) -> Performance:
+    def forward(self, source: Tensor, driving: Tensor, deformed: Tensor | None = None) -> DaganForwardOutput:
         """Pictures [B, 4, S, S]: RGB and disparity, in [0, 1]."""
         points, performed = self.detector(source), self.detector(driving)
         turned = None if deformed is None else self.detector(deformed)
         output = self.generator(source[:, :3], source[:, 3:], points, performed)
-        return Performance(points, performed, turned, output)
+        return DaganForwardOutput(points, performed, turned, output)
 
 
 @dataclass
-class DaganState:
+class DaganTrainingState:
     """All that changes while training."""
 
-    actors: Actors
+    model: DetectorAndGenerator
     critic: Discriminator
     optimiser: torch.optim.Optimizer
     critic_optimiser: torch.optim.Optimizer
@@ -69,41 +69,43 @@ class DaganState:
     samples: int = 0
     seconds: float = 0.0
 
-    def networks(self) -> Iterator[tuple[str, str, nn.Module]]:
+    def checkpoint_entries(self) -> Iterator[tuple[str, str, nn.Module]]:
         """The entry of each network in a checkpoint, a name of its layout (of any size), and the network."""
-        yield "generator", "dagan-generator-15", self.actors.generator
-        yield "kp_detector", "dagan-keypoints-rgbd-15", self.actors.detector
+        yield "generator", "dagan-generator-15", self.model.generator
+        yield "kp_detector", "dagan-keypoints-rgbd-15", self.model.detector
         yield "discriminator", "dagan-discriminator-15", self.critic
 
 
-def new_state(recipe: DaganRecipe, device: torch.device, init: Path | None = None) -> DaganState:
+def new_state(recipe: DaganRecipe, device: torch.device, init: Path | None = None) -> DaganTrainingState:
     """Fresh networks, or those of a checkpoint in the published layout, and their optimisers. Raises: WeightsError."""
-    sizes = recipe.sizes.networks()
-    actors = Actors(build_keypoint_detector(sizes), build_generator(sizes))
+    sizes = recipe.sizes.to_builder_sizes()
+    actors = DetectorAndGenerator(build_keypoint_detector(sizes), build_generator(sizes))
     actors = actors.to(device, memory_format=torch.channels_last)
-    critic = recipe.sizes.discriminator().to(device)
+    critic = recipe.sizes.build_discriminator().to(device)
     each = (torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=_BETAS) for network in (actors, critic))
-    state = DaganState(actors, critic, *each)
+    state = DaganTrainingState(actors, critic, *each)
     if init is not None:
-        _start_from(state, init)
+        _load_initial_weights(state, init)
     return state
 
 
-def save_state(state: DaganState, path: Path) -> None:
+def save_state(state: DaganTrainingState, path: Path) -> None:
     """Write a checkpoint; a reader never sees half of one."""
-    document = {entry: official_keys(layout, network.state_dict()) for entry, layout, network in state.networks()}
+    document = {
+        entry: official_keys(layout, network.state_dict()) for entry, layout, network in state.checkpoint_entries()
+    }
     document["optimizer_joint"] = state.optimiser.state_dict()
     document["optimizer_discriminator"] = state.critic_optimiser.state_dict()
     document["counts"] = {"step": state.step, "samples": state.samples, "seconds": state.seconds}
     write_checkpoint(document, path)
 
 
-def load_state(state: DaganState, path: Path) -> None:
+def load_state(state: DaganTrainingState, path: Path) -> None:
     """Go on from a checkpoint. Raises: ConfigError when there is none, WeightsMismatchError for other sizes."""
     document = read_checkpoint(path)
     try:
-        for entry, layout, network in state.networks():
-            load_into(network, _ours(layout, network, document[entry]), f"{path} ({entry})")
+        for entry, layout, network in state.checkpoint_entries():
+            load_into(network, _to_own_keys(layout, network, document[entry]), f"{path} ({entry})")
         state.optimiser.load_state_dict(document["optimizer_joint"])
         state.critic_optimiser.load_state_dict(document["optimizer_discriminator"])
         counts = document["counts"]
@@ -112,17 +114,17 @@ def load_state(state: DaganState, path: Path) -> None:
         raise ConfigError(f"{path} lacks {error}: no run wrote it", "start anew without --resume") from error
 
 
-def _start_from(state: DaganState, path: Path) -> None:
+def _load_initial_weights(state: DaganTrainingState, path: Path) -> None:
     found = {part.place: part.tensors for part in read_foreign(path)}
-    for entry, layout, network in state.networks():
+    for entry, layout, network in state.checkpoint_entries():
         if entry in found:
             tensors = {key.removeprefix("module."): value for key, value in found[entry].items()}
-            load_into(network, _ours(layout, network, tensors), f"{path} ({entry})")
+            load_into(network, _to_own_keys(layout, network, tensors), f"{path} ({entry})")
         elif entry != "discriminator":
             raise WeightsMismatchError(f"{path} has no {entry}", "name a checkpoint of this model", subject=str(path))
 
 
-def _ours(layout: str, network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _to_own_keys(layout: str, network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Published keys to ours, whatever the widths; a key that has no place keeps its name and is refused later."""
     names = official_keys(layout, {key: key for key in network.state_dict()})
     return {names.get(key, key): value for key, value in tensors.items()}
@@ -137,18 +139,18 @@ def read_face_depth(files: Sequence[Path]) -> FaceDepth:
         from livehead.weights.library import Library  # needs more than a machine that only trains may have
 
         library = Library()
-        name = next((name for name in _DEPTHS if name in library.names()), None)
+        name = next((name for name in _DEPTH_MODELS if name in library.names()), None)
         if name is None:
             remedy = f"train it (livehead train depth) and give --depth runs/depth/{CHECKPOINT}; or "
-            missing = find_publication(_DEPTHS[0]).missing("training dagan")
+            missing = find_publication(_DEPTH_MODELS[0]).missing("training dagan")
             raise type(missing)(missing.problem, remedy + missing.remedy, subject=missing.subject)
         parts = library.load(name, ["encoder", "depth"])
     else:
-        parts = _depth_parts(files)
+        parts = _read_depth_parts(files)
     return FaceDepth(parts["encoder"], parts["depth"]).eval().requires_grad_(False)
 
 
-def _depth_parts(files: Sequence[Path]) -> dict[str, nn.Module]:
+def _read_depth_parts(files: Sequence[Path]) -> dict[str, nn.Module]:
     parts: dict[str, nn.Module] = {}
     for path in files:
         for found in read_foreign(path):

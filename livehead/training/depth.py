@@ -13,20 +13,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from livehead.training.batches import batches
+from livehead.training.batches import iterate_batches
 from livehead.training.dagan_recipe import DepthRecipe
-from livehead.training.depth_state import CHECKPOINT, DepthState, Sight, load_state, new_state, save_state
-from livehead.training.frames import FrameSource, Triplet
+from livehead.training.depth_state import CHECKPOINT, DepthTrainingState, DepthOutput, load_state, new_state, save_state
+from livehead.training.frames import FrameSampler, FrameTripletBatch
 from livehead.training.journal import RunLog
-from livehead.training.loop import Loop, Rhythm
-from livehead.training.photometry import DepthTerms, View, at_side, camera_motion, depth_terms, warped
-from livehead.training.place import Place, open_place, share, share_statistics
-from livehead.training.recipe import read_as
-from livehead.training.sheets import plot_logs, save_sheet, side_by_side
+from livehead.training.loop import TrainingLoop, TrainingIntervals
+from livehead.training.photometry import (
+    DepthTerms,
+    NeighbourView,
+    scale_intrinsics,
+    camera_motion,
+    depth_losses,
+    warp_to_frame,
+)
+from livehead.training.place import ProcessGroupInfo, open_process_group, wrap_ddp, average_batch_norm_statistics
+from livehead.training.recipe import read_recipe_as
+from livehead.training.sheets import plot_training_curves, save_sheet, tile_columns
 
-EXAMPLE = "configs/train/depth.toml"
-_TERMS = ("photometric", "smoothness")
-_TRAIN_COLUMNS = ("samples", "seconds", "rate", "loss", *_TERMS, "still", "focal", "norm")
+EXAMPLE_CONFIG = "configs/train/depth.toml"
+_LOSS_TERMS = ("photometric", "smoothness")
+_TRAIN_COLUMNS = ("samples", "seconds", "rate", "loss", *_LOSS_TERMS, "still", "focal", "norm")
 _VAL_COLUMNS = ("samples", "seconds", "model", "photometric", "still", "focal")
 _VAL_CLIPS, _VAL_FRAMES, _SHEET_ROWS = 8, 4, 8
 
@@ -39,62 +46,73 @@ def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path
 
     Raises: ConfigError, WeightsError.
     """
-    recipe = read_as(DepthRecipe, config, EXAMPLE)
-    with open_place() as place:
-        source = FrameSource(data, "train", recipe.side, place.rank, place.world)
+    recipe = read_recipe_as(DepthRecipe, config, EXAMPLE_CONFIG)
+    with open_process_group() as place:
+        source = FrameSampler(data, "train", recipe.side, place.rank, place.world_size)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         state = new_state(recipe, place.device, init)
         if resume:
             load_state(state, recipe.layers, out / CHECKPOINT)
         trainer = DepthTrainer(recipe, source, out, place, state)
-        if place.first:
-            trainer.held_out = FrameSource(data, "val", recipe.side).held_out_triplets(_VAL_FRAMES, _VAL_CLIPS)
-        Loop(place, Rhythm(recipe.checkpoint_every, recipe.validate_every)).train(trainer, trainer.total)
+        if place.is_main:
+            trainer.held_out = FrameSampler(data, "val", recipe.side).held_out_triplets(_VAL_FRAMES, _VAL_CLIPS)
+        TrainingLoop(place, TrainingIntervals(recipe.checkpoint_every, recipe.validate_every)).train(
+            trainer, trainer.total
+        )
 
 
 class DepthTrainer:
     """One process' share of a run: a ``loop.Subject``."""
 
-    def __init__(self, recipe: DepthRecipe, source: FrameSource, out: Path, place: Place, state: DepthState) -> None:
-        self.recipe, self.out, self.place, self.state = recipe, out, place, state
-        make = partial(source.triplets, recipe.batch)
-        self.batches = batches(make, (recipe.seed, place.rank), state.step, recipe.workers)
-        self.held_out: list[tuple[str, Triplet]] = []
-        self.total = recipe.total(source.persons)
-        self.parallel = share(state.observer, place, norms=True)
-        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if place.first else None
-        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if place.first else None
+    def __init__(
+        self,
+        recipe: DepthRecipe,
+        sampler: FrameSampler,
+        out: Path,
+        process: ProcessGroupInfo,
+        state: DepthTrainingState,
+    ) -> None:
+        self.recipe, self.out, self.process, self.state = recipe, out, process, state
+        make = partial(sampler.sample_triplets, recipe.batch)
+        self.batches = iterate_batches(make, (recipe.seed, process.rank), state.step, recipe.workers)
+        self.held_out: list[tuple[str, FrameTripletBatch]] = []
+        self.total = recipe.total_samples(sampler.persons)
+        self.wrapped_model = wrap_ddp(state.model, process, sync_batch_norm=True)
+        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if process.is_main else None
+        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if process.is_main else None
 
     @property
-    def counts(self) -> DepthState:
+    def progress(self) -> DepthTrainingState:
         """How far the run is."""
         return self.state
 
     def step(self) -> None:
         """One batch of triplets."""
         state, recipe = self.state, self.recipe
-        seed = (recipe.seed, self.place.rank, state.step)
-        triplet = next(self.batches).to(self.place.device)
+        seed = (recipe.seed, self.process.rank, state.step)
+        triplet = next(self.batches).to(self.process.device)
         rate = recipe.rate_at(state.samples, self.total)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.place.device.type, torch.bfloat16):
-            sight = self.parallel(triplet.seen)
+        with torch.autocast(self.process.device.type, torch.bfloat16):
+            sight = self.wrapped_model(triplet.augmented)
         dither = torch.Generator().manual_seed(int(np.random.default_rng((*seed, 1)).integers(2**62)))
-        terms = depth_terms(triplet.plain[:, 1], sight.disparities, views_of(sight, triplet.plain), dither)
+        terms = depth_losses(
+            triplet.original[:, 1], sight.disparities, neighbour_views(sight, triplet.original), dither
+        )
         loss = terms.photometric + recipe.smoothness * terms.smoothness
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(state.observer.parameters(), recipe.clip or float("inf"))
+        norm = nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip or float("inf"))
         if torch.isfinite(norm):
             state.optimiser.step()
-        share_statistics(state.observer, self.place)
+        average_batch_norm_statistics(state.model, self.process)
         state.step += 1
-        state.samples += recipe.batch * self.place.world
+        state.samples += recipe.batch * self.process.world_size
         if self.train_log is not None and state.step % recipe.log_every == 0:
-            self.train_log.row(
-                self._figures(terms, sight) | {"rate": rate, "loss": float(loss.detach()), "norm": float(norm)}
+            self.train_log.append_row(
+                self._metric_row(terms, sight) | {"rate": rate, "loss": float(loss.detach()), "norm": float(norm)}
             )
 
     def save(self) -> None:
@@ -105,46 +123,48 @@ class DepthTrainer:
     def validate(self) -> None:
         """The photometric error of held-out triplets, a sheet, the curves."""
         rows, sheets = [], []
-        self.state.observer.eval()
+        self.state.model.eval()
         for _, triplet in self.held_out:
-            triplet = triplet.to(self.place.device)
-            with torch.autocast(self.place.device.type, torch.bfloat16):
-                sight = self.state.observer(triplet.seen)
-            views = views_of(sight, triplet.plain)
-            rows.append(self._figures(depth_terms(triplet.plain[:, 1], sight.disparities, views, None), sight))
-            sheets.append(_row(triplet, sight, views))
-        self.state.observer.train()
+            triplet = triplet.to(self.process.device)
+            with torch.autocast(self.process.device.type, torch.bfloat16):
+                sight = self.state.model(triplet.augmented)
+            views = neighbour_views(sight, triplet.original)
+            rows.append(self._metric_row(depth_losses(triplet.original[:, 1], sight.disparities, views, None), sight))
+            sheets.append(_sheet_row(triplet, sight, views))
+        self.state.model.train()
         means = {name: float(np.mean([row[name] for row in rows])) for name in (rows[0] if rows else ())}
         when = {"samples": self.state.samples, "seconds": self.state.seconds}
-        self.val_log.row(means | when | {"model": "model"})
+        self.val_log.append_row(means | when | {"model": "model"})
         if sheets:
             (self.out / "sheets").mkdir(exist_ok=True)
             save_sheet(self.out / "sheets" / f"{self.state.samples:08d}.png", sheets[:_SHEET_ROWS])
-        plot_logs(self.out, _TERMS, "photometric")
+        plot_training_curves(self.out, _LOSS_TERMS, "photometric")
 
-    def _figures(self, terms: DepthTerms, sight: Sight) -> dict[str, float]:
+    def _metric_row(self, terms: DepthTerms, depth_output: DepthOutput) -> dict[str, float]:
         figures = {name: float(value.detach()) for name, value in terms._asdict().items()}
-        figures["focal"] = float(sight.after.intrinsics[:, 0, 0].detach().mean())
+        figures["focal"] = float(depth_output.pose_after.intrinsics[:, 0, 0].detach().mean())
         return figures | {"samples": self.state.samples, "seconds": self.state.seconds}
 
 
-def views_of(sight: Sight, frames: Tensor) -> list[View]:
+def neighbour_views(depth_output: DepthOutput, frames: Tensor) -> list[NeighbourView]:
     """Both neighbours of the middle one of ``frames`` [B, 3, 3, S, S], as the pose network sees the camera move."""
     side = frames.shape[-1]
     return [
-        View(frames[:, place], camera_motion(*pose.motion, earlier=place == 0), at_side(pose.intrinsics, side))
-        for place, pose in ((0, sight.before), (2, sight.after))
+        NeighbourView(
+            frames[:, place], camera_motion(*pose.motion, earlier=place == 0), scale_intrinsics(pose.intrinsics, side)
+        )
+        for place, pose in ((0, depth_output.pose_before), (2, depth_output.pose_after))
     ]
 
 
-def _row(triplet: Triplet, sight: Sight, views: list[View]) -> np.ndarray:
+def _sheet_row(triplet: FrameTripletBatch, depth_output: DepthOutput, views: list[NeighbourView]) -> np.ndarray:
     """Frame, disparity over its range, the next frame, and that seen from the frame, of the first triplet."""
-    disparity = sight.disparities[0]
+    disparity = depth_output.disparities[0]
     low, high = disparity.amin(dim=(1, 2, 3), keepdim=True), disparity.amax(dim=(1, 2, 3), keepdim=True)
     columns = (
-        triplet.plain[:, 1],
+        triplet.original[:, 1],
         (disparity - low) / (high - low).clamp_min(1e-6),
-        triplet.plain[:, 2],
-        warped(disparity, views[1]),
+        triplet.original[:, 2],
+        warp_to_frame(disparity, views[1]),
     )
-    return side_by_side([column[:1] for column in columns])
+    return tile_columns([column[:1] for column in columns])

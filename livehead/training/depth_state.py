@@ -27,15 +27,15 @@ from livehead.weights.store import load_into
 CHECKPOINT = "latest.pth.tar"
 
 
-class Sight(NamedTuple):
+class DepthOutput(NamedTuple):
     """``disparities`` [B, 1, S / 2^s, S / 2^s] of the middle frame; the camera's way ``before`` and ``after`` it."""
 
     disparities: list[Tensor]
-    before: PoseEstimate
-    after: PoseEstimate
+    pose_before: PoseEstimate
+    pose_after: PoseEstimate
 
 
-class Observer(nn.Module):
+class DepthAndPose(nn.Module):
     """Depth and pose networks as one, which several processes can share."""
 
     def __init__(self, layers: Layers) -> None:
@@ -45,56 +45,56 @@ class Observer(nn.Module):
         self.pose_encoder = ResNet(layers, frames=2)
         self.pose = PoseDecoder(self.encoder.widths[-1])
 
-    def forward(self, frames: Tensor) -> Sight:
+    def forward(self, frames: Tensor) -> DepthOutput:
         """Three neighbours [B, 3, 3, S, S], in the order of time, RGB in [0, 1]."""
         disparities = self.depth(self.encoder(frames[:, 1]))
         before, after = (self.pose(self.pose_encoder(frames[:, i : i + 2].flatten(1, 2))[-1]) for i in range(2))
-        return Sight(disparities, before, after)
+        return DepthOutput(disparities, before, after)
 
 
 @dataclass
-class DepthState:
+class DepthTrainingState:
     """All that changes while training."""
 
-    observer: Observer
+    model: DepthAndPose
     optimiser: torch.optim.Optimizer
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
 
-    def networks(self, layers: Layers) -> Iterator[tuple[str, str, nn.Module]]:
+    def checkpoint_entries(self, layers: Layers) -> Iterator[tuple[str, str, nn.Module]]:
         """The entry of each network in a checkpoint, the name of its layout, and the network."""
-        yield "encoder", f"dagan-depth-encoder-{layers}", self.observer.encoder
-        yield "depth", f"dagan-depth-decoder-{layers}", self.observer.depth
-        yield "pose_encoder", f"dagan-pose-encoder-{layers}", self.observer.pose_encoder
-        yield "pose", f"dagan-pose-decoder-{layers}", self.observer.pose
+        yield "encoder", f"dagan-depth-encoder-{layers}", self.model.encoder
+        yield "depth", f"dagan-depth-decoder-{layers}", self.model.depth
+        yield "pose_encoder", f"dagan-pose-encoder-{layers}", self.model.pose_encoder
+        yield "pose", f"dagan-pose-decoder-{layers}", self.model.pose
 
 
-def new_state(recipe: DepthRecipe, device: torch.device, init: Path | None = None) -> DepthState:
+def new_state(recipe: DepthRecipe, device: torch.device, init: Path | None = None) -> DepthTrainingState:
     """Fresh networks, on the recipe's ResNet, or those of a checkpoint; and their optimiser. Raises: WeightsError."""
-    observer = Observer(recipe.layers)
+    observer = DepthAndPose(recipe.layers)
     if recipe.resnet is not None:
-        _start_from_resnet(observer, recipe.resnet)
+        _load_resnet_weights(observer, recipe.resnet)
     observer = observer.to(device, memory_format=torch.channels_last)
-    state = DepthState(observer, torch.optim.Adam(observer.parameters(), lr=recipe.rate))
+    state = DepthTrainingState(observer, torch.optim.Adam(observer.parameters(), lr=recipe.rate))
     if init is not None:
         found = {part.place: part.tensors for part in read_foreign(init)}
-        _fill(state, recipe.layers, found, init)
+        _load_networks(state, recipe.layers, found, init)
     return state
 
 
-def save_state(state: DepthState, layers: Layers, path: Path) -> None:
+def save_state(state: DepthTrainingState, layers: Layers, path: Path) -> None:
     """Write a checkpoint; a reader never sees half of one."""
-    document = {entry: official_keys(name, net.state_dict()) for entry, name, net in state.networks(layers)}
+    document = {entry: official_keys(name, net.state_dict()) for entry, name, net in state.checkpoint_entries(layers)}
     document["optimizer"] = state.optimiser.state_dict()
     document["counts"] = {"step": state.step, "samples": state.samples, "seconds": state.seconds}
     write_checkpoint(document, path)
 
 
-def load_state(state: DepthState, layers: Layers, path: Path) -> None:
+def load_state(state: DepthTrainingState, layers: Layers, path: Path) -> None:
     """Go on from a checkpoint. Raises: ConfigError when there is none, WeightsMismatchError for other layers."""
     document = read_checkpoint(path)
-    _fill(state, layers, document, path)
+    _load_networks(state, layers, document, path)
     try:
         state.optimiser.load_state_dict(document["optimizer"])
         counts = document["counts"]
@@ -103,8 +103,10 @@ def load_state(state: DepthState, layers: Layers, path: Path) -> None:
         raise ConfigError(f"{path} lacks {error}: no run wrote it", "start anew without --resume") from error
 
 
-def _fill(state: DepthState, layers: Layers, found: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
-    for entry, name, network in state.networks(layers):
+def _load_networks(
+    state: DepthTrainingState, layers: Layers, found: Mapping[str, Mapping[str, Tensor]], path: Path
+) -> None:
+    for entry, name, network in state.checkpoint_entries(layers):
         if entry not in found:
             raise WeightsMismatchError(f"{path} has no {entry}", "name a checkpoint of a depth run", subject=str(path))
         ours = official_keys(name, {key: key for key in network.state_dict()})
@@ -112,12 +114,12 @@ def _fill(state: DepthState, layers: Layers, found: Mapping[str, Mapping[str, Te
         load_into(network, tensors, f"{path} ({entry})")
 
 
-def _start_from_resnet(observer: Observer, path: Path) -> None:
+def _load_resnet_weights(model: DepthAndPose, path: Path) -> None:
     """Both encoders from one classifier; the pose network's first layer sees two pictures, each half as strongly."""
     plain = {key: value for part in read_foreign(path) for key, value in part.tensors.items()}
     plain = {key: value for key, value in plain.items() if not key.startswith("fc.")}
     if "conv1.weight" not in plain:
         raise WeightsMismatchError(f"{path} is no ResNet", "name torchvision's state dict of one", subject=str(path))
-    load_into(observer.encoder, plain, str(path))
+    load_into(model.encoder, plain, str(path))
     plain["conv1.weight"] = torch.cat([plain["conv1.weight"]] * 2, dim=1) / 2
-    load_into(observer.pose_encoder, plain, str(path))
+    load_into(model.pose_encoder, plain, str(path))

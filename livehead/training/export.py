@@ -14,15 +14,15 @@ from livehead.errors import WeightsMissingError
 from livehead.models.dagan.compact import BLEND_PLANES, build_compact
 from livehead.models.engine import fold_batch_norm
 from livehead.models.quantize import Ranges, observe, to_tensors
-from livehead.training.pairs import Augmentation, PairSource
+from livehead.training.pairs import AugmentationRanges, PairSampler
 from livehead.weights.store import load_into
 
 _SIDE = 192  # at which the renderer runs
 _PAIRS = 48
-_EVERY = 8  # of the clips one is read: enough to know ranges
+_CLIP_STRIDE = 8  # of the clips one is read: enough to know ranges
 
 
-def half_weights(checkpoint: Path, sharper: float = 0.0) -> tuple[dict[str, torch.Tensor], int]:
+def averaged_half_weights(checkpoint: Path, blend_bias: float = 0.0) -> tuple[dict[str, torch.Tensor], int]:
     """The averaged weights of a run, and the samples it has seen.
 
     ``sharper`` raises the blend map's logits: more of the warped photo, less of what is generated. L1 makes a network
@@ -36,7 +36,7 @@ def half_weights(checkpoint: Path, sharper: float = 0.0) -> tuple[dict[str, torc
     document = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = build_compact()
     network.load_state_dict(document["average"])
-    network.decoder.final.bias.data[BLEND_PLANES] += sharper
+    network.decoder.final.bias.data[BLEND_PLANES] += blend_bias
     tensors = {
         name: (value.half() if value.ndim > 1 else value.float()).contiguous()
         for name, value in network.state_dict().items()
@@ -46,36 +46,36 @@ def half_weights(checkpoint: Path, sharper: float = 0.0) -> tuple[dict[str, torc
     return tensors, int(document["counts"]["samples"])
 
 
-def measured_ranges(tensors: dict[str, torch.Tensor], data: Path) -> Ranges:
+def measure_int8_ranges(tensors: dict[str, torch.Tensor], data: Path) -> Ranges:
     """What the convolutions of these weights get from training pairs of the cache ``data``. Raises: ConfigError."""
     network = build_compact()
     load_into(network, tensors, "the exported weights")
     network = fold_batch_norm(network.eval())
-    source = PairSource(data, "train", _SIDE, 0, _EVERY)
+    source = PairSampler(data, "train", _SIDE, 0, _CLIP_STRIDE)
 
     @torch.inference_mode()
     def look() -> None:
         for number in range(_PAIRS):
-            batch = source.batch(1, Augmentation(), (number,))
+            batch = source.sample_batch(1, AugmentationRanges(), (number,))
             network(batch.source, batch.mask, batch.source_points, batch.target_points, batch.torso)
 
     return observe(network, look)
 
 
-def export(checkpoint: Path, assets: Path, data: Path, summary: str, sharper: float = 0.0) -> Path:
+def export_compact(checkpoint: Path, assets: Path, data: Path, summary: str, blend_bias: float = 0.0) -> Path:
     """Write ``compact.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path.
 
     ``data``: the training cache, to measure the ranges for int8 on.
     """
-    tensors, samples = half_weights(checkpoint, sharper)
-    tensors |= to_tensors(measured_ranges(tensors, data))
+    tensors, samples = averaged_half_weights(checkpoint, blend_bias)
+    tensors |= to_tensors(measure_int8_ranges(tensors, data))
     path = assets / "compact.safetensors"
     save_file(tensors, path, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
-    list_weights(path, assets, "compact", summary.format(samples=samples))
+    register_weights(path, assets, "compact", summary.format(samples=samples))
     return path
 
 
-def list_weights(path: Path, assets: Path, name: str, summary: str) -> None:
+def register_weights(path: Path, assets: Path, name: str, summary: str) -> None:
     """Write the line of the bundled weights ``name``, which lie at ``path``, into ``weights.json`` of ``assets``."""
     listing = assets / "weights.json"
     entries = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else {}
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--summary", default="compact generator, {samples} training samples")
     parser.add_argument("--sharper", type=float, default=1.2, help="raise the blend's logits: more photo, less paint")
     given = parser.parse_args()
-    export(given.checkpoint, given.assets, given.data, given.summary, given.sharper)
+    export_compact(given.checkpoint, given.assets, given.data, given.summary, given.sharper)
 
 
 if __name__ == "__main__":

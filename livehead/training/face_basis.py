@@ -20,9 +20,9 @@ from livehead.motion.keypoints import Array, mesh_keypoints
 from livehead.motion.wire import MotionReader, MotionWriter
 from livehead.training.cache import ClipEntry, decode_landmarks, read_index
 
-ROWS = 112
+BASIS_ROWS = 112
 _HALF_SIDE = 128  # pixels of a picture of 256 in the unit of points
-_ROUNDS = 3  # of fitting all faces to their mean; the third changes it by less than 1e-3
+_ALIGNMENT_ROUNDS = 3  # of fitting all faces to their mean; the third changes it by less than 1e-3
 
 
 def read_meshes(folder: Path, entry: ClipEntry) -> Array:
@@ -31,35 +31,35 @@ def read_meshes(folder: Path, entry: ClipEntry) -> Array:
         return decode_landmarks(stored["landmarks"])
 
 
-def learn_face_basis(folder: Path, rows: int = ROWS) -> FaceBasis:
+def learn_face_basis(folder: Path, rows: int = BASIS_ROWS) -> FaceBasis:
     """From the training clips of the cache ``folder``. Raises: ConfigError when it is none, or too small."""
     clips = [read_meshes(folder, entry) for entry in read_index(folder) if entry.split == "train"]
     if sum(map(len, clips)) < rows:
         raise ConfigError(f"{folder} has too few faces for a basis of {rows} rows", "prepare more clips")
     mean = _mean_face(clips)
-    left = [_fitted(clip, mean) - mean for clip in clips]
+    left = [_align_to_mean(clip, mean) - mean for clip in clips]
     weighted = [part.reshape(len(part), -1).astype(np.float64) / len(part) ** 0.25 for part in left]
     covariance = sum((part.T @ part for part in weighted), np.zeros((mean.size, mean.size)))
     _, components = np.linalg.eigh(covariance)
-    return _rounded(mean, components[:, ::-1][:, :rows].T)
+    return _quantize_basis(mean, components[:, ::-1][:, :rows].T)
 
 
 def _mean_face(clips: list[Array]) -> Array:
     """Of the clips' first frames; its middle is 0 and its size 1."""
     firsts = np.stack([clip[0] for clip in clips])
     mean = firsts[0]
-    for _ in range(_ROUNDS):
-        mean = _fitted(firsts, mean).mean(axis=0)
+    for _ in range(_ALIGNMENT_ROUNDS):
+        mean = _align_to_mean(firsts, mean).mean(axis=0)
         mean = mean - mean.mean(axis=0)
         mean = (mean / np.sqrt((mean**2).sum(axis=1).mean())).astype(np.float32)
     return mean
 
 
-def _fitted(meshes: Array, mean: Array) -> Array:
+def _align_to_mean(meshes: Array, mean: Array) -> Array:
     return np.stack([fit_head(mesh, mean).apply(mesh) for mesh in meshes])
 
 
-def _rounded(mean: Array, components: npt.NDArray[np.float64]) -> FaceBasis:
+def _quantize_basis(mean: Array, components: npt.NDArray[np.float64]) -> FaceBasis:
     """``components`` [K, 1434] as bytes; the largest number of each row becomes positive, so that signs are fixed."""
     largest = components[np.arange(len(components)), np.abs(components).argmax(axis=1)]
     scale = largest / 127
@@ -67,7 +67,7 @@ def _rounded(mean: Array, components: npt.NDArray[np.float64]) -> FaceBasis:
 
 
 @dataclass(frozen=True, slots=True)
-class SentFaces:
+class MotionCodingErrors:
     """What sending the held-out faces does to them. Errors are distances in the picture's plane, in pixels at 256."""
 
     frames: int
@@ -80,7 +80,7 @@ class SentFaces:
     bytes_per_second: float  # at 30 packets a second
 
 
-def measure_sending(folder: Path) -> SentFaces:
+def measure_coding_errors(folder: Path) -> MotionCodingErrors:
     """Send the held-out clips of the cache ``folder`` by the bundled basis, and look at what arrives."""
     errors, depths, packets = [], [], []
     for entry in read_index(folder):
@@ -91,12 +91,12 @@ def measure_sending(folder: Path) -> SentFaces:
         reader = MotionReader(writer.opening.pack())
         packets += [writer.packet(each) for each in sent]
         got = [reader.read(packet) for packet in packets[-len(sent) :]]
-        errors.append(np.stack([_pixels(a.value[0] - b.value[0]) for a, b in zip(sent, got, strict=True)]))
+        errors.append(np.stack([_pixel_distances(a.value[0] - b.value[0]) for a, b in zip(sent, got, strict=True)]))
         depths.append(np.stack([np.abs(a.depth - b.depth) * _HALF_SIDE for a, b in zip(sent, got, strict=True)]))
     if not errors:
         raise ConfigError(f"{folder} has no held-out clips", "prepare them with --val-list")
     points = np.concatenate(errors)
-    return SentFaces(
+    return MotionCodingErrors(
         frames=len(points),
         mean=float(points.mean()),
         worst_clip=max(float(clip.mean()) for clip in errors),
@@ -108,5 +108,5 @@ def measure_sending(folder: Path) -> SentFaces:
     )
 
 
-def _pixels(difference: Array) -> Array:
+def _pixel_distances(difference: Array) -> Array:
     return np.linalg.norm(difference, axis=1) * _HALF_SIDE

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from livehead.errors import LiveheadError
 from livehead.metrics.clips import list_clips
-from livehead.metrics.talk import watch
+from livehead.metrics.talk import track_meshes
 from livehead.motion.eyes import aperture, gaze
 from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array
@@ -33,15 +33,15 @@ BANDS_HZ = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Edges of the octaves in which sway is told."""
 
 _SHUT, _OPEN = 0.45, 0.8  # shares of the eye's usual opening: a blink goes below the first, and lasts up to the second
-_LONGEST_BLINK_S = 0.6  # what is longer is a look down, or sleep
-_JUMP = 0.025  # widths of the eye between two frames that are a glance and not noise
-_SHORTEST_S = 4.0  # of a clip that tells of sway
+_MAX_BLINK_S = 0.6  # what is longer is a look down, or sleep
+_MIN_GLANCE_STEP = 0.025  # widths of the eye between two frames that are a glance and not noise
+_MIN_CLIP_S = 4.0  # of a clip that tells of sway
 
-_Numbers = npt.NDArray[np.float64]
+_FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Watched:
+class ClipIdleMotion:
     """One clip: ``seconds``; each blink's beginning, deepest moment and end in s; glances; ``sway`` [axes, bands]."""
 
     seconds: float
@@ -51,10 +51,10 @@ class Watched:
     sway: Array | None
 
 
-AXES = ("yaw", "pitch", "roll", "right", "down")
+SWAY_AXES = ("yaw", "pitch", "roll", "right", "down")
 
 
-def measure(times: _Numbers, meshes: Array) -> Watched:
+def measure_idle_motion(times: _FloatArray, meshes: Array) -> ClipIdleMotion:
     """What the person of ``meshes`` [T, 478, 3] at ``times`` [T] s does beside speaking."""
     mean = mean_face()
     heads = [fit_head(mean, mesh) for mesh in meshes]
@@ -66,16 +66,16 @@ def measure(times: _Numbers, meshes: Array) -> Watched:
     still = opened > _OPEN
     spread = look[still].std(axis=0) if still.any() else np.zeros(2)
     places = np.array([[*head.angles(), head.shift[0], head.shift[1]] for head in heads])
-    return Watched(
+    return ClipIdleMotion(
         seconds=float(times[-1]),
-        blinks=blinks(times, opened),
-        glances=glances(times, look, still),
+        blinks=find_blinks(times, opened),
+        glances=find_glances(times, look, still),
         gaze_spread=(float(spread[0]), float(spread[1])),
-        sway=sway(times, places) if times[-1] >= _SHORTEST_S else None,
+        sway=measure_sway(times, places) if times[-1] >= _MIN_CLIP_S else None,
     )
 
 
-def blinks(times: _Numbers, opened: _Numbers) -> list[tuple[float, float, float]]:
+def find_blinks(times: _FloatArray, opened: _FloatArray) -> list[tuple[float, float, float]]:
     """Beginning, deepest moment and end of each blink, between frames where need be."""
     found = []
     last_end = 0
@@ -88,24 +88,32 @@ def blinks(times: _Numbers, opened: _Numbers) -> list[tuple[float, float, float]
             after += 1
         if opened[before] < _OPEN or opened[after] < _OPEN or before < last_end:
             continue
-        if times[after] - times[before] <= _LONGEST_BLINK_S:
+        if times[after] - times[before] <= _MAX_BLINK_S:
             deepest = before + int(np.argmin(opened[before : after + 1]))
-            found.append((_crossing(times, opened, before), float(times[deepest]), _crossing(times, opened, after - 1)))
+            found.append(
+                (
+                    _opening_crossing_s(times, opened, before),
+                    float(times[deepest]),
+                    _opening_crossing_s(times, opened, after - 1),
+                )
+            )
             last_end = after
     return found
 
 
-def _crossing(times: _Numbers, opened: _Numbers, index: int) -> float:
+def _opening_crossing_s(times: _FloatArray, opened: _FloatArray, index: int) -> float:
     """When the lids pass ``_OPEN`` between frame ``index`` and the next."""
     one, other = opened[index], opened[index + 1]
     share = (one - _OPEN) / (one - other) if one != other else 0.5
     return float(times[index] + np.clip(share, 0, 1) * (times[index + 1] - times[index]))
 
 
-def glances(times: _Numbers, look: _Numbers, still: npt.NDArray[np.bool_]) -> list[tuple[float, float, float]]:
+def find_glances(
+    times: _FloatArray, look: _FloatArray, still: npt.NDArray[np.bool_]
+) -> list[tuple[float, float, float]]:
     """When the gaze jumps, and how far to the right and down; jumps of neighbouring frames are one."""
     step = np.diff(look, axis=0)
-    quick = (np.abs(step[:, 0]) > _JUMP) & still[1:] & still[:-1]
+    quick = (np.abs(step[:, 0]) > _MIN_GLANCE_STEP) & still[1:] & still[:-1]
     found: list[tuple[float, float, float]] = []
     index = 0
     while index < len(quick):
@@ -121,7 +129,7 @@ def glances(times: _Numbers, look: _Numbers, still: npt.NDArray[np.bool_]) -> li
     return found
 
 
-def sway(times: _Numbers, places: _Numbers) -> Array:
+def measure_sway(times: _FloatArray, places: _FloatArray) -> Array:
     """[axes, bands]: standard deviation of each of ``places`` [T, axes] in the octaves of ``BANDS_HZ``."""
     rate = (len(times) - 1) / times[-1]
     window = np.hanning(len(places))[:, None]
@@ -137,7 +145,7 @@ def sway(times: _Numbers, places: _Numbers) -> Array:
     return np.stack(rows, axis=1).astype(np.float32)
 
 
-def summary(clips: Sequence[Watched]) -> dict[str, object]:
+def summarize_clips(clips: Sequence[ClipIdleMotion]) -> dict[str, object]:
     """The figures of all clips together."""
     seconds = sum(clip.seconds for clip in clips)
     events = [blink for clip in clips for blink in clip.blinks]
@@ -152,23 +160,23 @@ def summary(clips: Sequence[Watched]) -> dict[str, object]:
         "clips": len(clips),
         "minutes": round(seconds / 60, 2),
         "blinks_a_minute": round(60 * len(events) / seconds, 2),
-        "blink_intervals_s": _percentiles(intervals),
-        "blink_closing_s": _percentiles(closing),
-        "blink_opening_s": _percentiles(reopening),
+        "blink_intervals_s": _percentile_row(intervals),
+        "blink_closing_s": _percentile_row(closing),
+        "blink_opening_s": _percentile_row(reopening),
         "glances_a_minute": round(60 * len(jumps) / seconds, 2),
-        "glance_intervals_s": _percentiles(pauses),
-        "glance_right": _percentiles(np.abs(jumps[:, 0])),
-        "glance_down": _percentiles(np.abs(jumps[:, 1])),
-        "gaze_spread": [_percentiles([clip.gaze_spread[axis] for clip in clips]) for axis in (0, 1)],
+        "glance_intervals_s": _percentile_row(pauses),
+        "glance_right": _percentile_row(np.abs(jumps[:, 0])),
+        "glance_down": _percentile_row(np.abs(jumps[:, 1])),
+        "gaze_spread": [_percentile_row([clip.gaze_spread[axis] for clip in clips]) for axis in (0, 1)],
         "bands_hz": BANDS_HZ,
         "sway": {
             axis: {name: [round(float(v), 5) for v in quartiles[q, i]] for q, name in enumerate(("p25", "p50", "p75"))}
-            for i, axis in enumerate(AXES)
+            for i, axis in enumerate(SWAY_AXES)
         },
     }
 
 
-def _percentiles(values: Sequence[float] | npt.NDArray[np.float64]) -> dict[str, float]:
+def _percentile_row(values: Sequence[float] | npt.NDArray[np.float64]) -> dict[str, float]:
     marks = np.percentile(np.asarray(values, float), [10, 25, 50, 75, 90])
     return {f"p{p}": round(float(v), 4) for p, v in zip((10, 25, 50, 75, 90), marks, strict=True)}
 
@@ -182,12 +190,12 @@ def main() -> None:
     clips = []
     for path in tqdm(list_clips(given.clips, given.list), unit="clip", disable=None):
         try:
-            times, meshes, _ = watch(path)
+            times, meshes, _ = track_meshes(path)
         except LiveheadError as error:
             log.warning("%s", error)
             continue
-        clips.append(measure(times, meshes))
-    given.json.write_text(json.dumps(summary(clips), indent=1) + "\n", encoding="utf-8")
+        clips.append(measure_idle_motion(times, meshes))
+    given.json.write_text(json.dumps(summarize_clips(clips), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

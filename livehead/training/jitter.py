@@ -11,11 +11,11 @@ import numpy.typing as npt
 Pictures = npt.NDArray[np.float32]
 """[T, S, S, 3] RGB in [0, 1]."""
 
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
-class Jitter:
+class ColorJitter:
     """How far each may stray: factors from 1 - x to 1 + x; the hue by a share of the full circle."""
 
     brightness: float
@@ -30,20 +30,20 @@ class Jitter:
         hue = self.hue * rng.uniform(-1, 1)
         changes = (
             lambda x: x * brightness,
-            lambda x: _mixed(x, (x @ _GREY).mean(axis=(1, 2))[:, None, None, None], contrast),
-            lambda x: _mixed(x, (x @ _GREY)[..., None], saturation),
-            lambda x: _turned(x, 360 * hue),
+            lambda x: _blend(x, (x @ _LUMA_WEIGHTS).mean(axis=(1, 2))[:, None, None, None], contrast),
+            lambda x: _blend(x, (x @ _LUMA_WEIGHTS)[..., None], saturation),
+            lambda x: _rotate_hue(x, 360 * hue),
         )
         for which in rng.permutation(len(changes)):
             pictures = changes[which](pictures).clip(0, 1).astype(np.float32)
         return pictures
 
 
-def _mixed(pictures: Pictures, with_what: Pictures, share: float) -> Pictures:
-    return with_what + share * (pictures - with_what)
+def _blend(pictures: Pictures, reference: Pictures, share: float) -> Pictures:
+    return reference + share * (pictures - reference)
 
 
-def _turned(pictures: Pictures, degrees: float) -> Pictures:
+def _rotate_hue(pictures: Pictures, degrees: float) -> Pictures:
     """Every hue moved along the circle."""
     turned = []
     for picture in pictures:

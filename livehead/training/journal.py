@@ -12,13 +12,13 @@ class RunLog:
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self._path, self._columns = path, columns
         if not path.exists():
-            self._write(columns)
+            self._append_cells(columns)
 
-    def row(self, values: dict[str, float | int | str]) -> None:
+    def append_row(self, values: dict[str, float | int | str]) -> None:
         """One row; a column that is not given stays empty."""
-        self._write([_short(values.get(column, "")) for column in self._columns])
+        self._append_cells([_format_cell(values.get(column, "")) for column in self._columns])
 
-    def _write(self, cells: object) -> None:
+    def _append_cells(self, cells: object) -> None:
         with self._path.open("a", newline="") as out:
             csv.writer(out).writerow(cells)
 
@@ -29,5 +29,5 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(rows))
 
 
-def _short(value: object) -> object:
+def _format_cell(value: object) -> object:
     return f"{value:.6g}" if isinstance(value, float) else value

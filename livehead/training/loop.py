@@ -11,10 +11,10 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from livehead.training.place import Place
+from livehead.training.place import ProcessGroupInfo
 
 
-class Counts(Protocol):
+class TrainingProgress(Protocol):
     """How far a run is; ``seconds`` are of work."""
 
     step: int
@@ -23,18 +23,18 @@ class Counts(Protocol):
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class TrainingIntervals:
     """Seconds between checkpoints and between validations."""
 
     checkpoint_every: float
     validate_every: float
 
 
-class Subject(Protocol):
+class ModelTrainer(Protocol):
     """What is trained. Only the first process is asked to ``save`` and to ``validate``."""
 
     @property
-    def counts(self) -> Counts: ...
+    def progress(self) -> TrainingProgress: ...
 
     def step(self) -> None:
         """One batch in every process."""
@@ -46,19 +46,19 @@ class Subject(Protocol):
         """Log figures of held-out clips, and a sheet."""
 
 
-class Loop:
+class TrainingLoop:
     """Runs a subject. ``stopped`` is the same in all processes, after the same step."""
 
-    def __init__(self, place: Place, rhythm: Rhythm) -> None:
-        self.place, self.rhythm = place, rhythm
-        self.told = False
+    def __init__(self, process: ProcessGroupInfo, intervals: TrainingIntervals) -> None:
+        self.process, self.intervals = process, intervals
+        self.stop_requested = False
 
     @contextmanager
-    def heeding_signals(self) -> Iterator[None]:
+    def stop_on_signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT end the run after the step that is under way."""
 
         def heed(*_: object) -> None:
-            self.told = True
+            self.stop_requested = True
 
         before = {kind: signal.signal(kind, heed) for kind in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -67,41 +67,41 @@ class Loop:
             for kind, handler in before.items():
                 signal.signal(kind, handler)
 
-    def stopped(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether any process was told to stop."""
-        self.told = self.place.any(self.told)
-        return self.told
+        self.stop_requested = self.process.any_process(self.stop_requested)
+        return self.stop_requested
 
-    def train(self, subject: Subject, total: int) -> None:
+    def train(self, trainer: ModelTrainer, total: int) -> None:
         """A whole run: figures of the beginning, the steps, a checkpoint and figures of the end.
 
         Whoever stops it waits for the checkpoint, not for the figures.
         """
-        with self.heeding_signals():
-            if self.place.first and subject.counts.step == 0:
-                subject.validate()
-            self.run(subject, total)
-        if self.place.first:
-            subject.save()
-            if not self.told:
-                subject.validate()
+        with self.stop_on_signals():
+            if self.process.is_main and trainer.progress.step == 0:
+                trainer.validate()
+            self.run_steps(trainer, total)
+        if self.process.is_main:
+            trainer.save()
+            if not self.stop_requested:
+                trainer.validate()
 
-    def run(self, subject: Subject, total: int, going: Callable[[], bool] = lambda: True) -> None:
+    def run_steps(self, trainer: ModelTrainer, total: int, should_continue: Callable[[], bool] = lambda: True) -> None:
         """Steps until ``total`` samples are seen, ``going`` says no, or somebody said stop."""
         saved = validated = time.monotonic()
-        counts = subject.counts
+        counts = trainer.progress
         with tqdm(
-            total=total, initial=counts.samples, unit="sample", disable=None if self.place.first else True
+            total=total, initial=counts.samples, unit="sample", disable=None if self.process.is_main else True
         ) as bar:
-            while counts.samples < total and going() and not self.stopped():
+            while counts.samples < total and should_continue() and not self.should_stop():
                 began, before = time.monotonic(), counts.samples
-                subject.step()
+                trainer.step()
                 now = time.monotonic()
                 counts.seconds += now - began
                 bar.update(counts.samples - before)
-                if self.place.first and now - saved > self.rhythm.checkpoint_every:
-                    subject.save()
+                if self.process.is_main and now - saved > self.intervals.checkpoint_every:
+                    trainer.save()
                     saved = now
-                if self.place.first and now - validated > self.rhythm.validate_every:
-                    subject.validate()
+                if self.process.is_main and now - validated > self.intervals.validate_every:
+                    trainer.validate()
                     validated = time.monotonic()

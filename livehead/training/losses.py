@@ -10,11 +10,11 @@ from livehead.models.grid import identity_grid
 from livehead.motion.mesh import MESH
 
 
-def part_box(points: Tensor, part: Tensor, grow: float) -> Tensor:
+def part_box(points: Tensor, indices: Tensor, scale: float) -> Tensor:
     """Boxes [B, 4] (left, top, right, bottom) about points ``part`` of meshes [B, 478, 3], ``grow`` times as big."""
-    chosen = points[:, part, :2]
+    chosen = points[:, indices, :2]
     low, high = chosen.amin(dim=1), chosen.amax(dim=1)
-    middle, half = (low + high) / 2, (high - low) / 2 * grow
+    middle, half = (low + high) / 2, (high - low) / 2 * scale
     return torch.cat([middle - half, middle + half], dim=1)
 
 
@@ -30,7 +30,7 @@ def mouth_mask(points: Tensor, side: int) -> Tensor:
     return box_mask(part_box(points, torch.as_tensor(MESH.mouth.lips.copy()).long(), 1.3), side)
 
 
-def importance(points: Tensor, side: int, mouth: float, eyes: float) -> Tensor:
+def importance_weights(points: Tensor, side: int, mouth: float, eyes: float) -> Tensor:
     """1, and ``mouth`` and ``eyes`` in their boxes: [B, 1, side, side]."""
     weight = 1 + (mouth - 1) * mouth_mask(points, side)
     for eye in (MESH.right_eye, MESH.left_eye):

@@ -20,10 +20,10 @@ from livehead.models.dagan.projection import (
     to_depth,
 )
 
-_DITHER = 1e-5  # breaks ties between a neighbour that was moved and one that was not
+_TIE_BREAK_NOISE = 1e-5  # breaks ties between a neighbour that was moved and one that was not
 
 
-class View(NamedTuple):
+class NeighbourView(NamedTuple):
     """A neighbour: its ``picture`` [B, 3, H, W] RGB in [0, 1], the ``motion`` [B, 4, 4] of the camera from the frame to
     it, and the ``intrinsics`` [B, 3, 3] in pixels of this size."""
 
@@ -48,24 +48,24 @@ def camera_motion(axis_angle: Tensor, translation: Tensor, *, earlier: bool) -> 
     return rigid_motion(axis_angle[:, 0, 0], translation[:, 0, 0], invert=earlier)
 
 
-def at_side(intrinsics: Tensor, side: int, trained: int = 256) -> Tensor:
+def scale_intrinsics(intrinsics: Tensor, side: int, trained_side: int = 256) -> Tensor:
     """Intrinsics [B, 3, 3] of pictures of ``trained`` pixels as those of ``side`` pixels.
 
     They stay real numbers; the published training cuts them to whole ones, which lets no gradient through.
     """
-    scale = torch.tensor([side / trained, side / trained, 1.0], device=intrinsics.device)
+    scale = torch.tensor([side / trained_side, side / trained_side, 1.0], device=intrinsics.device)
     return intrinsics * scale[:, None]
 
 
-def warped(disparity: Tensor, view: View) -> Tensor:
+def warp_to_frame(disparity: Tensor, view: NeighbourView) -> Tensor:
     """The neighbour's picture as seen from the frame, [B, 3, H, W], by the frame's ``disparity`` [B, 1, H, W]."""
     height, width = disparity.shape[2:]
     points = back_project(to_depth(disparity).depth, view.intrinsics)
     return seen_from(view.picture, project(points, view.intrinsics, view.motion, height, width))
 
 
-def depth_terms(
-    frame: Tensor, disparities: Sequence[Tensor], views: Sequence[View], generator: torch.Generator | None
+def depth_losses(
+    frame: Tensor, disparities: Sequence[Tensor], views: Sequence[NeighbourView], generator: torch.Generator | None
 ) -> DepthTerms:
     """Of a ``frame`` [B, 3, H, W] and its disparities [B, 1, H / 2^s, W / 2^s], the finest first.
 
@@ -75,11 +75,11 @@ def depth_terms(
     """
     unmoved = torch.cat([photometric_error(view.picture, frame) for view in views], dim=1)
     if generator is not None:
-        unmoved = unmoved + _DITHER * torch.randn(unmoved.shape, generator=generator).to(frame.device)
+        unmoved = unmoved + _TIE_BREAK_NOISE * torch.randn(unmoved.shape, generator=generator).to(frame.device)
     total, rough, still = (frame.new_zeros(()) for _ in range(3))
     for scale, disparity in enumerate(disparities):
         full = F.interpolate(disparity, frame.shape[2:], mode="bilinear", align_corners=False)
-        moved = torch.cat([photometric_error(warped(full, view), frame) for view in views], dim=1)
+        moved = torch.cat([photometric_error(warp_to_frame(full, view), frame) for view in views], dim=1)
         best = torch.cat([unmoved, moved], dim=1).min(dim=1)
         total = total + best.values.mean()
         still = still + (best.indices < len(views)).float().mean()

@@ -19,8 +19,8 @@ from livehead.perception.portrait import Crop, prepare_portrait, propose_crop
 from livehead.perception.segmentation import Segmentation
 from livehead.training.cache import MASK_SIDE, ClipEntry, encode_landmarks
 
-_PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
-_STILL_FINER = 3  # a photo is one frame: it may cost more
+_PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+_STILL_CRF_BONUS = 3  # a photo is one frame: it may cost more
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,29 @@ class CacheSettings:
     side: int = 256
     stride: int = 3
     crf: int = 22
-    minimum: int = 8
+    min_frames: int = 8
 
 
-def prepare_file(path: Path, split: str, out: Path, settings: CacheSettings) -> ClipEntry | None:
+def cache_media_file(path: Path, split: str, out: Path, settings: CacheSettings) -> ClipEntry | None:
     """Write one video or photo to the cache ``out``; None where too few frames show a face.
 
     Raises: CaptureError when the file cannot be read.
     """
-    still = path.suffix.lower() in _PHOTOS
-    seen = list(_still(path, settings.side) if still else _moving(path, settings))
-    if len(seen) < (1 if still else settings.minimum):
+    still = path.suffix.lower() in _PHOTO_SUFFIXES
+    seen = list(_photo_samples(path, settings.side) if still else _video_samples(path, settings))
+    if len(seen) < (1 if still else settings.min_frames):
         return None
     name = f"still-{path.stem}" if still else path.stem
-    fps = 1.0 if still else _rate(path) / settings.stride
+    fps = 1.0 if still else _frame_rate(path) / settings.stride
     crops, landmarks = zip(*seen, strict=True)
     with Segmentation(refine=False) as segmentation:
-        masks = [_mask(segmentation, crop) for crop in crops]
-    _write_video(out / f"{name}.mp4", crops, fps, settings.crf - _STILL_FINER * still)
+        masks = [_person_mask(segmentation, crop) for crop in crops]
+    _write_video(out / f"{name}.mp4", crops, fps, settings.crf - _STILL_CRF_BONUS * still)
     np.savez_compressed(out / f"{name}.npz", landmarks=encode_landmarks(np.stack(landmarks)), masks=np.stack(masks))
     return ClipEntry(name, split, len(crops), fps, still)
 
 
-def _still(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
+def _photo_samples(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
     """The head of a photo, once; nothing when there is no usable face."""
     bgr = cv2.imread(str(path))
     if bgr is None:
@@ -65,17 +65,17 @@ def _still(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
     yield whole.cut(portrait.image, side), portrait.motion.points3d()[0]
 
 
-def _moving(path: Path, settings: CacheSettings) -> Iterator[tuple[Image, Array]]:
+def _video_samples(path: Path, settings: CacheSettings) -> Iterator[tuple[Image, Array]]:
     """Crops and meshes [478, 3] of the frames that show a face.
 
     A square video is taken whole, another one cut about the face of the first frame that shows one.
     """
     square: Crop | None = None
     with FaceMesh() as mesh, FaceMesh(static=True) as finder:
-        for frame in _frames(path, settings.stride):
+        for frame in _decode_frames(path, settings.stride):
             height, width = frame.shape[:2]
             if square is None:
-                square = Crop(0, 0, width) if width == height else _about_face(frame, finder)
+                square = Crop(0, 0, width) if width == height else _crop_about_face(frame, finder)
             if square is None:
                 continue
             crop = square.cut(frame, settings.side)
@@ -84,7 +84,7 @@ def _moving(path: Path, settings: CacheSettings) -> Iterator[tuple[Image, Array]
                 yield crop, faces[0].points3d()[0]
 
 
-def _about_face(frame: Image, finder: FaceMesh) -> Crop | None:
+def _crop_about_face(frame: Image, finder: FaceMesh) -> Crop | None:
     height, width = frame.shape[:2]
     faces = finder.detect(frame)
     if not faces:
@@ -94,7 +94,7 @@ def _about_face(frame: Image, finder: FaceMesh) -> Crop | None:
     return propose_crop(pixels.astype(np.float32), width, height)
 
 
-def _frames(path: Path, stride: int) -> Iterator[Image]:
+def _decode_frames(path: Path, stride: int) -> Iterator[Image]:
     try:
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
@@ -104,12 +104,12 @@ def _frames(path: Path, stride: int) -> Iterator[Image]:
         raise CaptureError(f"{path} is no video ({error})", "leave it out of the folder", subject=str(path)) from error
 
 
-def _rate(path: Path) -> float:
+def _frame_rate(path: Path) -> float:
     with av.open(str(path)) as container:
         return float(container.streams.video[0].average_rate or 25)
 
 
-def _mask(segmentation: Segmentation, crop: Image) -> np.ndarray:
+def _person_mask(segmentation: Segmentation, crop: Image) -> np.ndarray:
     """The person in 16 steps, uint8 [64, 64] in 0..15."""
     small = cv2.resize(segmentation.person(crop), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     return np.rint(small.clip(0, 1) * 15).astype(np.uint8)

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from livehead.errors import ConfigError
 
 
-class Frozen(BaseModel):
+class FrozenSettings(BaseModel):
     """Settings that never change and refuse what they do not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Stage(Frozen):
+class TrainingPhase(FrozenSettings):
     """A stretch of training: ``samples`` pairs of ``side`` pixels, ``batch`` a process; the rate falls."""
 
     side: int = 128
@@ -28,7 +28,7 @@ class Stage(Frozen):
     adversarial: float = 0.0
 
 
-class Loss(Frozen):
+class CompactLossWeights(FrozenSettings):
     """Weights. ``mouth`` and ``eyes`` multiply their places; the others are whole terms.
 
     ``keep`` is the price of generating where the photo could be warped: what is generated suits the persons that were
@@ -46,7 +46,7 @@ class Loss(Frozen):
     matching: float = 10.0
 
 
-class Recipe(Frozen):
+class CompactRecipe(FrozenSettings):
     """The whole run. Times in seconds."""
 
     seed: int = 0
@@ -57,15 +57,15 @@ class Recipe(Frozen):
     checkpoint_every: float = 150
     validate_every: float = 420
     log_every: int = 50
-    loss: Loss = Loss()
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    loss: CompactLossWeights = CompactLossWeights()
+    stages: tuple[TrainingPhase, ...] = Field(min_length=1)
 
     @property
-    def samples(self) -> int:
+    def total_samples(self) -> int:
         """Of all stages together."""
         return sum(stage.samples for stage in self.stages)
 
-    def at(self, seen: int) -> tuple[Stage, float]:
+    def phase_at(self, seen: int) -> tuple[TrainingPhase, float]:
         """The stage after ``seen`` samples, and how much of it is done (0 to 1)."""
         for stage in self.stages:
             if seen < stage.samples:
@@ -74,7 +74,7 @@ class Recipe(Frozen):
         return self.stages[-1], 1.0
 
 
-class Course(Frozen):
+class EpochSchedule(FrozenSettings):
     """What the recipes of the published networks share: how much, how fast, and when to look at it.
 
     ``batch`` is a process'; an epoch draws every person ``repeats`` times, unless ``samples`` (of all epochs together)
@@ -96,7 +96,7 @@ class Course(Frozen):
     validate_every: float = 900
     log_every: int = Field(50, ge=1)
 
-    def total(self, persons: int) -> int:
+    def total_samples(self, persons: int) -> int:
         """Samples of the whole run on data of so many persons."""
         return self.samples or self.epochs * self.repeats * persons
 
@@ -106,15 +106,15 @@ class Course(Frozen):
         return self.rate * 0.1 ** sum(epoch >= drop for drop in self.drops)
 
 
-Kind = TypeVar("Kind", bound=Frozen)
+SettingsT = TypeVar("SettingsT", bound=FrozenSettings)
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_compact_recipe(path: Path) -> CompactRecipe:
     """Raises: ConfigError when the file is missing, no TOML, or has a setting that there is not."""
-    return read_as(Recipe, path, "configs/train/compact.toml")
+    return read_recipe_as(CompactRecipe, path, "configs/train/compact.toml")
 
 
-def read_as(kind: type[Kind], path: Path, example: str) -> Kind:
+def read_recipe_as(kind: type[SettingsT], path: Path, example: str) -> SettingsT:
     """A recipe of another kind; ``example`` is named to whoever gets it wrong. Raises: ConfigError."""
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

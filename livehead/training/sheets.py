@@ -14,23 +14,23 @@ from torch import Tensor
 from livehead.models.dagan.compact import CompactOutput
 from livehead.models.grid import resize_flow
 from livehead.training.journal import read_rows
-from livehead.training.pairs import Batch
+from livehead.training.pairs import PairBatch
 
 
-def sample_rows(batch: Batch, output: CompactOutput, rows: int) -> np.ndarray:
+def draw_sample_rows(batch: PairBatch, output: CompactOutput, rows: int) -> np.ndarray:
     """Source, target, output, warped, generated, blend, flow side by side: uint8 [H, W, 3] RGB.
 
     ``rows`` pairs, those that are the farthest apart.
     """
     side = batch.source.shape[-1]
-    flow = _flow_colours(resize_flow(output.field.flow, side, side))
+    flow = _colour_flow(resize_flow(output.field.flow, side, side))
     columns = [batch.source, batch.target, output.image, output.warped, output.generated]
     columns += [output.alpha.expand(-1, 3, -1, -1), flow]
     apart = (batch.source - batch.target).abs().mean(dim=(1, 2, 3)).argsort(descending=True)[:rows]
-    return side_by_side([column[apart] for column in columns])
+    return tile_columns([column[apart] for column in columns])
 
 
-def side_by_side(columns: Sequence[Tensor]) -> np.ndarray:
+def tile_columns(columns: Sequence[Tensor]) -> np.ndarray:
     """Pictures [B, 3 or 1, S, S] in [0, 1], a column each, as uint8 RGB; smaller ones are enlarged."""
     side = max(column.shape[-1] for column in columns)
     planes = [column.detach().float().cpu().expand(-1, 3, -1, -1) for column in columns]
@@ -44,13 +44,13 @@ def save_sheet(path: Path, sheets: list[np.ndarray]) -> None:
     cv2.imwrite(str(path), np.concatenate(sheets)[..., ::-1])
 
 
-def _flow_colours(flow: Tensor) -> Tensor:
+def _colour_flow(flow: Tensor) -> Tensor:
     """Displacements [B, H, W, 2] as red (x) and green (y) about grey; full colour is a quarter of the picture."""
     planes = (flow.movedim(-1, 1) + 0.5).clamp(0, 1)
     return torch.cat([planes, torch.full_like(planes[:, :1], 0.5)], dim=1)
 
 
-def plot_run(folder: Path) -> None:
+def plot_compact_run(folder: Path) -> None:
     """``curves.png`` of a run folder: the losses, and on held-out persons PSNR and the mouth's L1."""
     import matplotlib
 
@@ -60,14 +60,14 @@ def plot_run(folder: Path) -> None:
     train, val = (read_rows(folder / f"{name}.csv") for name in ("train", "val"))
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
     for name in ("image", "texture", "warped", "generated"):
-        axes[0].plot(*_series(train, name), label=name, linewidth=0.8)
+        axes[0].plot(*_column_series(train, name), label=name, linewidth=0.8)
     axes[0].set(yscale="log", title="training loss")
     axes[0].legend()
     for axis, name in zip(axes[1:], ("psnr", "mouth_l1"), strict=True):
         for model, style in (("average", "-o"), ("untrained", "--"), ("copy", ":")):
             rows = [row for row in val if row["model"] == model]
             if model == "average":
-                axis.plot(*_series(rows, name), style, markersize=3, label=model)
+                axis.plot(*_column_series(rows, name), style, markersize=3, label=model)
             elif rows:
                 axis.axhline(float(rows[0][name]), linestyle=style, label=model)
         axis.set(title=f"held-out {name}", xlabel="samples")
@@ -76,12 +76,12 @@ def plot_run(folder: Path) -> None:
     pyplot.close(figure)
 
 
-def _series(rows: list[dict[str, str]], name: str) -> tuple[list[float], list[float]]:
+def _column_series(rows: list[dict[str, str]], name: str) -> tuple[list[float], list[float]]:
     known = [row for row in rows if row.get(name)]
     return [float(row["samples"]) for row in known], [float(row[name]) for row in known]
 
 
-def plot_logs(folder: Path, terms: Sequence[str], figure: str) -> None:
+def plot_training_curves(folder: Path, loss_terms: Sequence[str], metric: str) -> None:
     """``curves.png`` of a run folder: ``terms`` of the loss, and ``figure`` on held-out clips beside ``copy``'s."""
     import matplotlib
 
@@ -90,15 +90,17 @@ def plot_logs(folder: Path, terms: Sequence[str], figure: str) -> None:
 
     train, val = (read_rows(folder / f"{name}.csv") for name in ("train", "val"))
     canvas, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for name in terms:
-        left.plot(*_series(train, name), label=name, linewidth=0.8)
+    for name in loss_terms:
+        left.plot(*_column_series(train, name), label=name, linewidth=0.8)
     left.set(yscale="log", title="training loss", xlabel="samples")
     left.legend()
-    right.plot(*_series([row for row in val if row["model"] == "model"], figure), "-o", markersize=3, label="model")
+    right.plot(
+        *_column_series([row for row in val if row["model"] == "model"], metric), "-o", markersize=3, label="model"
+    )
     for row in val[:1]:
-        if row["model"] == "copy" and row[figure]:
-            right.axhline(float(row[figure]), linestyle=":", label="copy")
-    right.set(title=f"held-out {figure}", xlabel="samples")
+        if row["model"] == "copy" and row[metric]:
+            right.axhline(float(row[metric]), linestyle=":", label="copy")
+    right.set(title=f"held-out {metric}", xlabel="samples")
     right.legend()
     canvas.savefig(folder / "curves.png", dpi=90)
     pyplot.close(canvas)

@@ -11,26 +11,26 @@ from torch import nn
 
 from livehead.models.dagan.compact import CompactGenerator, build_compact
 from livehead.models.quantize import split_ranges
-from livehead.training.adversary import Adversary
+from livehead.training.adversary import MouthAdversary
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
-from livehead.training.recipe import Recipe
+from livehead.training.recipe import CompactRecipe
 from livehead.weights.store import load_into, read_file
 
 
 @dataclass
-class State:
+class CompactTrainingState:
     """All that changes while training."""
 
     model: CompactGenerator
     average: CompactGenerator
     optimiser: torch.optim.Optimizer
-    adversary: Adversary | None = None
+    adversary: MouthAdversary | None = None
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
 
 
-def new_state(recipe: Recipe, device: torch.device, init: Path | None = None) -> State:
+def new_state(recipe: CompactRecipe, device: torch.device, init: Path | None = None) -> CompactTrainingState:
     """A fresh model, its moving average and optimiser."""
     model = build_compact().to(device, memory_format=torch.channels_last)
     if init is not None:
@@ -40,10 +40,10 @@ def new_state(recipe: Recipe, device: torch.device, init: Path | None = None) ->
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
-    return State(model, copy.deepcopy(model).eval().requires_grad_(False), optimiser)
+    return CompactTrainingState(model, copy.deepcopy(model).eval().requires_grad_(False), optimiser)
 
 
-def save_state(state: State, path: Path) -> None:
+def save_state(state: CompactTrainingState, path: Path) -> None:
     """Write a checkpoint; a reader never sees half of one."""
     document = {
         "model": state.model.state_dict(),
@@ -52,25 +52,25 @@ def save_state(state: State, path: Path) -> None:
         "counts": {"step": state.step, "samples": state.samples, "seconds": state.seconds},
     }
     if state.adversary is not None:
-        document["adversary"] = state.adversary.state()
+        document["adversary"] = state.adversary.state_dict()
     write_checkpoint(document, path)
 
 
-def load_state(state: State, path: Path) -> None:
+def load_state(state: CompactTrainingState, path: Path) -> None:
     """Go on from a checkpoint. Raises: ConfigError when there is none."""
     document = read_checkpoint(path)
     state.model.load_state_dict(document["model"])
     state.average.load_state_dict(document["average"])
     state.optimiser.load_state_dict(document["optimiser"])
     if "adversary" in document:
-        state.adversary = Adversary(next(state.model.parameters()).device)
-        state.adversary.load(document["adversary"])
+        state.adversary = MouthAdversary(next(state.model.parameters()).device)
+        state.adversary.load_state_dict(document["adversary"])
     state.step, state.samples, state.seconds = (document["counts"][k] for k in ("step", "samples", "seconds"))
 
 
 @torch.no_grad()
-def follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the average towards the model; batch statistics are taken over as they are averages already."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
     for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
         mine.copy_(theirs)

@@ -18,7 +18,7 @@ from livehead.weights.checkpoint import read_checkpoint
 
 _WIDTHS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512,))
 """Of the convolutions of five blocks, as far as relu5_1; a pooling layer lies between two blocks."""
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _REMEDY = "name torchvision's state dict of VGG-19 (vgg19-dcbb9e9d.pth)"
 
 
@@ -28,18 +28,18 @@ class Vgg19(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        self.taps: list[int] = []  # places of relu1_1, relu2_1 ...
+        self.tap_indices: list[int] = []  # places of relu1_1, relu2_1 ...
         channels = 3
         for block in _WIDTHS:
             if layers:
                 layers.append(nn.MaxPool2d(2))
-            self.taps.append(len(layers) + 1)
+            self.tap_indices.append(len(layers) + 1)
             for width in block:
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
         self.features = nn.Sequential(*layers)
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -47,12 +47,12 @@ class Vgg19(nn.Module):
         x, found = (image - self.mean) / self.deviation, []
         for place, layer in enumerate(self.features):
             x = layer(x)
-            if place in self.taps:
+            if place in self.tap_indices:
                 found.append(x)
         return found
 
 
-def read_vgg(path: Path) -> Vgg19:
+def load_vgg19(path: Path) -> Vgg19:
     """From the user's file; its classifier and later layers are passed over. Nothing in the file is run.
 
     Raises: WeightsMissingError, WeightsMismatchError.
@@ -67,7 +67,7 @@ def read_vgg(path: Path) -> Vgg19:
     return network.eval()
 
 
-class PerceptualLikeness(nn.Module):
+class PerceptualLoss(nn.Module):
     """Sum over ``scales`` and five layers of the mean absolute difference of VGG-19's features (DaGAN, section 3.5)."""
 
     def __init__(self, network: Vgg19, scales: Sequence[float]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.errors import CaptureError, ConfigError, NoFaceError
-from livehead.metrics.talk import Talk, read_talk
+from livehead.metrics.talk import TalkingClip, read_talking_clip
 from livehead.models.voice.network import STEP_S
 from livehead.motion.head import fit_head
 from livehead.motion.keypoints import Array
@@ -23,11 +23,11 @@ from livehead.motion.lips import LipShape, gaps
 from livehead.motion.mesh import MESH
 from livehead.motion.speech import mean_face, speech_share
 
-_CLOSED = 8  # one of so many frames, those with the smallest gap between the lips, shows a closed mouth
-_LIPS, _INNER = 2.0, 3.0  # weights of the points when the basis is made
-_USUAL_SPREAD = 0.025  # standard deviation of the mouth's opening while speaking, over the face's height
-_NORMALISED = (0.5, 2.0)  # limits of the factor by which a clip is brought to the usual spread
-_SAMPLED = 6000  # frames that the basis is made from
+_CLOSED_ONE_IN = 8  # one of so many frames, those with the smallest gap between the lips, shows a closed mouth
+_LIP_WEIGHT, _INNER_LIP_WEIGHT = 2.0, 3.0  # weights of the points when the basis is made
+_REFERENCE_SPREAD = 0.025  # standard deviation of the mouth's opening while speaking, over the face's height
+_SCALE_LIMITS = (0.5, 2.0)  # limits of the factor by which a clip is brought to the usual spread
+_MAX_BASIS_FRAMES = 6000  # frames that the basis is made from
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +37,15 @@ class SpeechClip:
     name: str
     person: str
     times: Array
-    moves: Array
+    displacements: Array
     sound: Array
 
-    def later(self, seconds: float) -> SpeechClip:
+    def delay_video(self, seconds: float) -> SpeechClip:
         """The same with its pictures put so much later against its sound."""
         return replace(self, times=self.times + np.float32(seconds))
 
 
-def person_of(name: str) -> str:
+def speaker_of(name: str) -> str:
     """Who speaks in the clip ``name``: the name without the number at its end."""
     return re.sub(r"[_-]\d+$", "", name)
 
@@ -61,85 +61,85 @@ def read_clips(folder: Path, names: Sequence[str], cache: Path) -> list[SpeechCl
         path = folder / name
         if not path.is_file():
             raise ConfigError(f"there is no clip {path}", "give --data the folder of the listed clips", subject=name)
-        talk = _watched(path, cache / f"{path.stem}.npz")
+        talk = _read_or_track(path, cache / f"{path.stem}.npz")
         if talk is not None:
-            clips.append(_clip(talk))
+            clips.append(_make_speech_clip(talk))
     if not clips:
         raise ConfigError(f"no clip of {folder} has both a face and sound", "give clips of people who speak")
     return clips
 
 
-def _watched(path: Path, kept: Path) -> Talk | None:
+def _read_or_track(path: Path, cache_file: Path) -> TalkingClip | None:
     """The clip as it was seen before, or seen now; None for one that is of no use, which is kept as an empty file."""
-    if kept.is_file() and kept.stat().st_mtime >= path.stat().st_mtime:
-        if not kept.stat().st_size:
+    if cache_file.is_file() and cache_file.stat().st_mtime >= path.stat().st_mtime:
+        if not cache_file.stat().st_size:
             return None
-        with np.load(kept) as stored:
-            return Talk(path.stem, stored["times"], stored["meshes"], stored["seen"], stored["sound"])
+        with np.load(cache_file) as stored:
+            return TalkingClip(path.stem, stored["times"], stored["meshes"], stored["seen"], stored["sound"])
     try:
-        talk = read_talk(path)
+        talk = read_talking_clip(path)
     except (CaptureError, NoFaceError):
-        kept.touch()
+        cache_file.touch()
         return None
-    unfinished = kept.with_suffix(".part.npz")
-    np.savez(unfinished, times=talk.times, meshes=talk.meshes, seen=talk.seen, sound=talk.sound)
-    unfinished.replace(kept)
+    unfinished = cache_file.with_suffix(".part.npz")
+    np.savez(unfinished, times=talk.times, meshes=talk.meshes, seen=talk.face_seen, sound=talk.sound)
+    unfinished.replace(cache_file)
     return talk
 
 
-def _clip(talk: Talk) -> SpeechClip:
-    moves = displacements(talk.meshes)
-    return SpeechClip(talk.name, person_of(talk.name), talk.times.astype(np.float32), moves, talk.sound)
+def _make_speech_clip(talk: TalkingClip) -> SpeechClip:
+    moves = normalized_displacements(talk.meshes)
+    return SpeechClip(talk.name, speaker_of(talk.name), talk.times.astype(np.float32), moves, talk.sound)
 
 
-def displacements(meshes: Array) -> Array:
+def normalized_displacements(meshes: Array) -> Array:
     """[T, 478, 3]: what speech's points do in ``meshes`` [T, 478, 3] of one person, normalised."""
     mean = mean_face()
     shapes = np.stack([fit_head(mean, mesh).inverse().apply(mesh) for mesh in meshes])
     opened = np.array([gaps(shape).mean() for shape in shapes])
-    calm = np.argsort(opened)[: max(3, len(opened) // _CLOSED)]
+    calm = np.argsort(opened)[: max(3, len(opened) // _CLOSED_ONE_IN)]
     closed = LipShape(shapes[calm].mean(axis=0)).closed
     moves = (shapes - closed) * speech_share()[:, None]
     height = float(np.linalg.norm(mean[MESH.chin] - mean[MESH.forehead]))
-    factor = np.clip(_USUAL_SPREAD * height / max(float(opened.std()), 1e-6), *_NORMALISED)
+    factor = np.clip(_REFERENCE_SPREAD * height / max(float(opened.std()), 1e-6), *_SCALE_LIMITS)
     return (moves * factor).astype(np.float32)
 
 
-def opening(moves: Array) -> Array:
+def mouth_opening(moves: Array) -> Array:
     """[...]: the mean distance of the inner lips in displacements [..., 478, 3]; negative where they cross."""
     return (moves[..., MESH.mouth.lower[1:-1], 1] - moves[..., MESH.mouth.upper[1:-1], 1]).mean(axis=-1)
 
 
-def make_basis(clips: Sequence[SpeechClip], outputs: int) -> Array:
+def build_motion_basis(clips: Sequence[SpeechClip], outputs: int) -> Array:
     """[outputs, 478, 3]: what goes with an opening of 1, then principal directions of what is left."""
-    moves = np.concatenate([clip.moves for clip in clips])
-    moves = moves[np.random.default_rng(0).permutation(len(moves))[:_SAMPLED]]
-    opened = opening(moves)
+    moves = np.concatenate([clip.displacements for clip in clips])
+    moves = moves[np.random.default_rng(0).permutation(len(moves))[:_MAX_BASIS_FRAMES]]
+    opened = mouth_opening(moves)
     first = np.tensordot(opened, moves, axes=1) / float(opened @ opened)
-    weights = _weights()
+    weights = _point_weights()
     rest = (moves - opened[:, None, None] * first) * weights[:, None]
     _, _, directions = np.linalg.svd(rest.reshape(len(rest), -1), full_matrices=False)
     others = directions[: outputs - 1].reshape(-1, 478, 3) / weights[:, None]
     return np.concatenate([first[None], others]).astype(np.float32)
 
 
-def coefficients(moves: Array, basis: Array) -> Array:
+def project_onto_basis(moves: Array, basis: Array) -> Array:
     """[T, K]: ``moves`` [T, 478, 3] in ``basis``."""
-    opened = opening(moves)
-    weights = np.square(_weights())[:, None]
+    opened = mouth_opening(moves)
+    weights = np.square(_point_weights())[:, None]
     rest = (moves - opened[:, None, None] * basis[0]) * weights
     others = rest.reshape(len(moves), -1) @ basis[1:].reshape(len(basis) - 1, -1).T
     return np.concatenate([opened[:, None], others], axis=1).astype(np.float32)
 
 
-def _weights() -> Array:
+def _point_weights() -> Array:
     weights = np.ones(478, np.float32)
-    weights[MESH.mouth.lips] = _LIPS
-    weights[MESH.mouth.inner] = _INNER
+    weights[MESH.mouth.lips] = _LIP_WEIGHT
+    weights[MESH.mouth.inner] = _INNER_LIP_WEIGHT
     return weights
 
 
-def in_steps(clip: SpeechClip, values: Array) -> Array:
+def resample_to_steps(clip: SpeechClip, values: Array) -> Array:
     """[N, K]: ``values`` [T, K] of a clip's pictures at every step of ``STEP_S`` s from its sound's beginning."""
     count = int(min(clip.times[-1], len(clip.sound) / 16_000) / STEP_S) + 1
     steps = np.arange(count) * STEP_S

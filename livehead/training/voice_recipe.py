@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from livehead.training.recipe import Frozen
+from livehead.training.recipe import FrozenSettings
 
 
-class Sound(Frozen):
+class SoundAugmentation(FrozenSettings):
     """How the sound of a sample is changed. Ranges are drawn from evenly; ``*_share`` of the samples are changed."""
 
     gain_db: tuple[float, float] = (-14.0, 8.0)
@@ -20,7 +20,7 @@ class Sound(Frozen):
     silence_share: float = 0.12
 
 
-class Sync(Frozen):
+class AudioVideoSyncSettings(FrozenSettings):
     """How sound and picture of each clip are brought in step before the training, see ``voice_sync``.
 
     ``rounds`` of networks of ``steps`` steps, of which each has not heard one of ``folds`` parts of the persons. Clips
@@ -34,7 +34,7 @@ class Sync(Frozen):
     weakest: float = 0.25
 
 
-class VoiceRecipe(Frozen):
+class VoiceRecipe(FrozenSettings):
     """The whole run. ``outputs`` coefficients; an epoch is not counted, ``steps`` are. Times in seconds."""
 
     seed: int = 0
@@ -55,5 +55,5 @@ class VoiceRecipe(Frozen):
     checkpoint_every: float = 120
     validate_every: float = 120
     log_every: int = Field(10, ge=1)
-    sound: Sound = Sound()
-    sync: Sync = Sync()
+    sound: SoundAugmentation = SoundAugmentation()
+    sync: AudioVideoSyncSettings = AudioVideoSyncSettings()

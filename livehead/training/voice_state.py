@@ -14,7 +14,7 @@ from livehead.training.voice_recipe import VoiceRecipe
 
 
 @dataclass
-class VoiceState:
+class VoiceTrainingState:
     """All that changes while training. ``basis`` [K, 478, 3] is made once."""
 
     network: VoiceNet
@@ -26,16 +26,16 @@ class VoiceState:
     seconds: float = 0.0
 
 
-def new_state(recipe: VoiceRecipe, basis: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> VoiceState:
+def new_state(recipe: VoiceRecipe, basis: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> VoiceTrainingState:
     """Fresh networks for log-mel frames of that ``mean`` and ``spread`` [BANDS]."""
     network = VoiceNet(len(basis), width=recipe.width, members=recipe.members, dropout=recipe.dropout)
     network.mean.copy_(mean)
     network.spread.copy_(spread)
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
-    return VoiceState(network, copy.deepcopy(network).eval().requires_grad_(False), optimiser, basis)
+    return VoiceTrainingState(network, copy.deepcopy(network).eval().requires_grad_(False), optimiser, basis)
 
 
-def save_state(state: VoiceState, path: Path) -> None:
+def save_state(state: VoiceTrainingState, path: Path) -> None:
     """Write a checkpoint; a reader never sees half of one."""
     document = {
         "network": state.network.state_dict(),
@@ -47,7 +47,7 @@ def save_state(state: VoiceState, path: Path) -> None:
     write_checkpoint(document, path)
 
 
-def load_state(state: VoiceState, path: Path) -> None:
+def load_state(state: VoiceTrainingState, path: Path) -> None:
     """Go on from a checkpoint. Raises: ConfigError when there is none."""
     document = read_checkpoint(path)
     state.network.load_state_dict(document["network"])

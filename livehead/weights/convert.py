@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from livehead.errors import ConfigError, WeightsMismatchError
-from livehead.registry import suggestion
+from livehead.registry import did_you_mean
 from livehead.weights.layout import Layout
 from livehead.weights.published import SYSTEMS
 
@@ -80,7 +80,7 @@ def official_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 def _layout(name: str) -> Layout:
     layout = _layouts().get(name)
     if layout is None:
-        raise ConfigError(f"there is no published network {name!r}", suggestion(name, names()), subject=name)
+        raise ConfigError(f"there is no published network {name!r}", did_you_mean(name, names()), subject=name)
     return layout
 
 

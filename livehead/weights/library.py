@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.errors import WeightsChecksumError, WeightsError, WeightsMismatchError
 from livehead.weights.checkpoint import StateDict, file_sha256, read_checkpoint
 from livehead.weights.convert import load_official, names
@@ -52,7 +52,7 @@ class Library:
     """The checkpoints in ``folder``; by default ``$LIVEHEAD_HOME/weights``, else in the user's data."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME)
+        home = os.environ.get(HOME_VARIABLE)
         self.folder = folder or (Path(home) if home else platformdirs.user_data_path("livehead")) / "weights"
 
     def names(self) -> list[str]:
@@ -125,7 +125,7 @@ class Library:
             partial.write_text(json.dumps(document, indent=1), encoding="utf-8")
             os.replace(partial, path)
         except OSError as error:
-            remedy = f"free some space, or set {HOME} to another folder"
+            remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=model) from error
 
     def ranges(self, model: str, of: Sequence[str]) -> dict[str, Ranges]:
@@ -174,7 +174,7 @@ class Library:
             os.replace(partial, self.path(name))
             os.replace(about, self.folder / f"{name}.json")
         except OSError as error:
-            remedy = f"free some space, or set {HOME} to another folder"
+            remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=name) from error
         finally:
             partial.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from livehead.errors import ConfigError
-from livehead.registry import suggestion
+from livehead.registry import did_you_mean
 from livehead.weights import conr, dagan, openpose, pifuhd
 from livehead.weights.publication import Part, Publication
 
@@ -30,7 +30,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(conr.REFUSED)
 def find_publication(name: str) -> Publication:
     """Raises: ConfigError naming the nearest known one."""
     if name not in PUBLICATIONS:
-        raise ConfigError(f"there are no published weights {name!r}", suggestion(name, PUBLICATIONS), subject=name)
+        raise ConfigError(f"there are no published weights {name!r}", did_you_mean(name, PUBLICATIONS), subject=name)
     return PUBLICATIONS[name]
 
 

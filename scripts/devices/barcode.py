@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 _BITS = 16
 _CELLS = _BITS + 3
-_THIRDS = ((220, 40, 40), (40, 180, 40), (40, 40, 220))
+_THIRD_COLOURS = ((220, 40, 40), (40, 180, 40), (40, 40, 220))
 
 
-class Sequences(TypedDict):
+class SequenceStats(TypedDict):
     """How the numbers that arrived follow each other."""
 
     frames: int  # pictures received, readable or not
@@ -29,18 +29,18 @@ class Sequences(TypedDict):
     colours_wrong: int
 
 
-def paint(number: int, width: int, height: int) -> npt.NDArray[np.uint8]:
+def draw_barcode(number: int, width: int, height: int) -> npt.NDArray[np.uint8]:
     """The picture of ``number`` (modulo 65536): uint8 [height, width, 3] RGB."""
     bits = [(number >> shift) & 1 for shift in range(_BITS - 1, -1, -1)]
     cells = np.array([1, 0, *bits, sum(bits) % 2])
     column = np.arange(width)
     image = np.empty((height, width, 3), dtype=np.uint8)
-    image[:] = np.array(_THIRDS, dtype=np.uint8)[column * 3 // width]
+    image[:] = np.array(_THIRD_COLOURS, dtype=np.uint8)[column * 3 // width]
     image[: height // 4] = np.where(cells[column * _CELLS // width] == 1, 235, 16).astype(np.uint8)[:, None]
     return image
 
 
-def read(image: npt.NDArray[np.uint8]) -> int | None:
+def read_barcode(image: npt.NDArray[np.uint8]) -> int | None:
     """The number in a picture [H, W, 3], RGB or BGR; None when there is none."""
     height, width = image.shape[:2]
     centres = (np.arange(_CELLS) * 2 + 1) * width // (2 * _CELLS)
@@ -51,20 +51,20 @@ def read(image: npt.NDArray[np.uint8]) -> int | None:
     return int(bits @ (1 << np.arange(_BITS - 1, -1, -1)))
 
 
-def colours_right(image: npt.NDArray[np.uint8]) -> bool:
+def are_colours_correct(image: npt.NDArray[np.uint8]) -> bool:
     """Whether the thirds of an RGB picture are red, green and blue within what chroma subsampling and matrices cost."""
     height, width = image.shape[:2]
     seen = image[height * 5 // 8, [width // 6, width // 2, width * 5 // 6]].astype(int)
-    return bool(np.abs(seen - np.array(_THIRDS)).max() <= 40)
+    return bool(np.abs(seen - np.array(_THIRD_COLOURS)).max() <= 40)
 
 
-def judge(numbers: Sequence[int | None], colours: Sequence[bool]) -> Sequences:
+def summarize_sequence(numbers: Sequence[int | None], colours: Sequence[bool]) -> SequenceStats:
     """Compare neighbours in the order of arrival: ``numbers`` of ``read``, ``colours`` of ``colours_right``."""
     readable = [number for number in numbers if number is not None]
     steps = [
         ((after - before + 0x8000) & 0xFFFF) - 0x8000 for before, after in zip(readable, readable[1:], strict=False)
     ]
-    return Sequences(
+    return SequenceStats(
         frames=len(numbers),
         unreadable=len(numbers) - len(readable),
         repeated=sum(step == 0 for step in steps),

@@ -50,7 +50,7 @@ def watch_camera(
     seconds: float,
     timeout_s: float,
     *,
-    least: int = 1,
+    min_frames: int = 1,
     flags: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a page sees of the camera named ``label`` in ``seconds`` and at least ``least`` frames.
@@ -63,10 +63,10 @@ def watch_camera(
     if chromium is None:
         raise BrowserError("no Chromium on this machine")
     reports: queue.Queue[dict[str, Any]] = queue.Queue()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(reports))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(reports))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     query = urlencode(
-        {"label": label, "width": size[0], "height": size[1], "fps": fps, "seconds": seconds, "least": least}
+        {"label": label, "width": size[0], "height": size[1], "fps": fps, "seconds": seconds, "least": min_frames}
     )
     url = f"http://localhost:{server.server_port}/?{query}"
     with tempfile.TemporaryDirectory(prefix="livehead-chromium-", ignore_cleanup_errors=True) as profile:
@@ -96,20 +96,20 @@ def _wait_for_report(
             report = reports.get(timeout=0.5)
         except queue.Empty:
             if browser.poll() is not None:
-                raise BrowserError(f"Chromium ended with {browser.returncode}: {_tail(log)}") from None
+                raise BrowserError(f"Chromium ended with {browser.returncode}: {_read_log_tail(log)}") from None
             continue
         if "error" in report:
             raise BrowserError(f"the page failed: {report['error']}")
         return report
-    raise BrowserError(f"no report from the page in {timeout_s:.0f} s: {_tail(log)}")
+    raise BrowserError(f"no report from the page in {timeout_s:.0f} s: {_read_log_tail(log)}")
 
 
-def _tail(log: Path) -> str:
+def _read_log_tail(log: Path) -> str:
     return " | ".join(log.read_text(errors="replace").splitlines()[-6:])
 
 
-def _handler(reports: queue.Queue[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _make_handler(reports: queue.Queue[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
+    class ReportHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = _PAGE.read_bytes() if self.path.startswith("/?") else b""
             self.send_response(200 if body else 404)
@@ -126,4 +126,4 @@ def _handler(reports: queue.Queue[dict[str, Any]]) -> type[BaseHTTPRequestHandle
         def log_message(self, format: str, *args: object) -> None:
             """Quiet: the report is all that matters."""
 
-    return Handler
+    return ReportHandler

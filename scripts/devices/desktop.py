@@ -19,18 +19,18 @@ PACKAGES = (
     "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-pipewire"
 )
 _PROGRAMS = ("dbus-daemon", "pipewire", "wireplumber", "pw-cli", "gdbus", "gst-launch-1.0")
-_PORTAL = Path("/usr/libexec/xdg-desktop-portal")
-_STORE = Path("/usr/libexec/xdg-permission-store")
+_PORTAL_PROGRAM = Path("/usr/libexec/xdg-desktop-portal")
+_PERMISSION_STORE_PROGRAM = Path("/usr/libexec/xdg-permission-store")
 
 
-def missing() -> list[str]:
+def missing_programs() -> list[str]:
     """Programs that this machine lacks."""
     lacking = [program for program in _PROGRAMS if shutil.which(program) is None]
-    return lacking + [path.name for path in (_PORTAL, _STORE) if not path.exists()]
+    return lacking + [path.name for path in (_PORTAL_PROGRAM, _PERMISSION_STORE_PROGRAM) if not path.exists()]
 
 
 @contextlib.contextmanager
-def services() -> Iterator[None]:
+def run_services() -> Iterator[None]:
     """Run the services, with this process's environment pointing to them."""
     with tempfile.TemporaryDirectory(prefix="livehead-desktop-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -55,22 +55,22 @@ def services() -> Iterator[None]:
 
             def start(*command: str) -> None:
                 child = subprocess.Popen(command, stdout=log, stderr=log)
-                running.callback(_end, child)
+                running.callback(_stop_process, child)
 
             # The bus starts services on demand, so it needs the environment above.
             start("dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address=unix:path={name}/bus")
-            _until((folder / "bus").exists, "the session bus")
+            _wait_until((folder / "bus").exists, "the session bus")
             start("pipewire")
-            _until((folder / "pipewire-0").exists, "pipewire")
+            _wait_until((folder / "pipewire-0").exists, "pipewire")
             start("wireplumber")
-            start(str(_STORE))
-            _until(_grant_camera, "the permission store")
-            start(str(_PORTAL))
-            _until(_portal_answers, "the camera portal")
+            start(str(_PERMISSION_STORE_PROGRAM))
+            _wait_until(_grant_camera, "the permission store")
+            start(str(_PORTAL_PROGRAM))
+            _wait_until(_is_portal_ready, "the camera portal")
             yield
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _stop_process(child: subprocess.Popen[bytes]) -> None:
     child.terminate()
     try:
         child.wait(3)
@@ -79,7 +79,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _until(ready: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def _wait_until(ready: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
@@ -87,7 +87,7 @@ def _until(ready: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
         time.sleep(0.1)
 
 
-def _call(destination: str, path: str, method: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _call_dbus(destination: str, path: str, method: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["gdbus", "call", "--session", "--dest", destination, "--object-path", path, "--method", method]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=10, check=False)
 
@@ -95,13 +95,13 @@ def _call(destination: str, path: str, method: str, *arguments: str) -> subproce
 def _grant_camera() -> bool:
     store = "org.freedesktop.impl.portal.PermissionStore"
     path = "/org/freedesktop/impl/portal/PermissionStore"
-    return _call(store, path, f"{store}.SetPermission", "devices", "true", "camera", "", "['yes']").returncode == 0
+    return _call_dbus(store, path, f"{store}.SetPermission", "devices", "true", "camera", "", "['yes']").returncode == 0
 
 
-def _portal_answers() -> bool:
+def _is_portal_ready() -> bool:
     name = "org.freedesktop.portal.Desktop"
     where = "/org/freedesktop/portal/desktop"
-    answer = _call(
+    answer = _call_dbus(
         name, where, "org.freedesktop.DBus.Properties.Get", "org.freedesktop.portal.Camera", "IsCameraPresent"
     )
     return answer.returncode == 0

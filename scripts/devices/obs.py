@@ -21,9 +21,9 @@ from typing import Any
 
 PACKAGES = "obs-studio obs-plugins xvfb dbus libgl1-mesa-dri"
 _PROGRAMS = ("obs", "Xvfb", "dbus-run-session")
-_START_S = 40.0
+_START_TIMEOUT_S = 40.0
 # A session bus that starts nothing on demand: a desktop's portals would mount a file system into the folder.
-_BUS = """<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen>
+_BUS_CONFIG = """<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen>
 <policy context="default">
 <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
 </policy></busconfig>
@@ -34,13 +34,13 @@ class ObsError(Exception):
     """OBS did not come up, or ended."""
 
 
-def missing() -> list[str]:
+def missing_programs() -> list[str]:
     """Programs that this machine lacks."""
     return [program for program in _PROGRAMS if shutil.which(program) is None]
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class ObsInstance:
     """An OBS that runs: its WebSocket ``port`` and ``password``, and its ``folder``."""
 
     port: int
@@ -54,14 +54,14 @@ class Machine:
 
 
 @contextlib.contextmanager
-def running(
+def run_obs(
     size: tuple[int, int] = (1280, 720),
     fps: int = 60,
     *,
     password: str = "",
     scripts: dict[Path, dict[str, Any]] | None = None,
-    listening: bool = True,
-) -> Iterator[Machine]:
+    websocket_enabled: bool = True,
+) -> Iterator[ObsInstance]:
     """OBS with a canvas of ``size``; ``scripts`` with the settings of each; ``listening``: with its WebSocket server.
 
     Raises: ObsError.
@@ -70,7 +70,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="livehead-obs-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o700)
-        _configure(folder / "config" / "obs-studio", size, fps, port, password, scripts or {}, listening)
+        _write_settings(folder / "config" / "obs-studio", size, fps, port, password, scripts or {}, websocket_enabled)
         # OpenCV's own Qt, which it puts into the environment, is another one than OBS's
         environment = {key: value for key, value in os.environ.items() if not key.startswith("QT_")} | {
             "HOME": name,
@@ -79,8 +79,8 @@ def running(
             "LIBGL_ALWAYS_SOFTWARE": "1",
         }
         with contextlib.ExitStack() as stack, (folder / "obs.log").open("wb") as log:
-            display = stack.enter_context(_screen(log))
-            (folder / "bus.conf").write_text(_BUS)
+            display = stack.enter_context(_run_virtual_display(log))
+            (folder / "bus.conf").write_text(_BUS_CONFIG)
             command = [
                 "dbus-run-session",
                 "--config-file",
@@ -93,14 +93,14 @@ def running(
             command += ["--disable-missing-files-check", "--minimize-to-tray"]
             environment["DISPLAY"] = display
             child = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-            stack.callback(_end, child)
-            machine = Machine(port, password, folder)
-            _until_up(machine, child, listening)
+            stack.callback(_stop_process, child)
+            machine = ObsInstance(port, password, folder)
+            _wait_until_ready(machine, child, websocket_enabled)
             yield machine
 
 
 @contextlib.contextmanager
-def _screen(log: Any) -> Iterator[str]:
+def _run_virtual_display(log: Any) -> Iterator[str]:
     """A display of its own; X tells its number."""
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
@@ -113,17 +113,17 @@ def _screen(log: Any) -> Iterator[str]:
             raise ObsError("Xvfb did not start")
         yield f":{number}"
     finally:
-        _end(child)
+        _stop_process(child)
 
 
-def _configure(
+def _write_settings(
     home: Path,
     size: tuple[int, int],
     fps: int,
     port: int,
     password: str,
     scripts: dict[Path, dict[str, Any]],
-    listening: bool,
+    websocket_enabled: bool,
 ) -> None:
     profile, scenes = home / "basic" / "profiles" / "Untitled", home / "basic" / "scenes"
     profile.mkdir(parents=True)
@@ -131,7 +131,7 @@ def _configure(
     (home / "global.ini").write_text(
         "[General]\nFirstRun=true\nEnableAutoUpdates=false\nLastVersion=486539266\n"
         "[Basic]\nProfile=Untitled\nProfileDir=Untitled\nSceneCollection=Untitled\nSceneCollectionFile=Untitled\n"
-        f"[OBSWebSocket]\nFirstLoad=false\nServerEnabled={str(listening).lower()}\nServerPort={port}\n"
+        f"[OBSWebSocket]\nFirstLoad=false\nServerEnabled={str(websocket_enabled).lower()}\nServerPort={port}\n"
         f"AlertsEnabled=false\nAuthRequired={str(bool(password)).lower()}\nServerPassword={password}\n"
     )
     width, height = size
@@ -151,17 +151,17 @@ def _configure(
     (scenes / "Untitled.json").write_text(json.dumps(scene))
 
 
-def _until_up(machine: Machine, child: subprocess.Popen[bytes], listening: bool) -> None:
-    deadline = time.monotonic() + _START_S
+def _wait_until_ready(instance: ObsInstance, child: subprocess.Popen[bytes], websocket_enabled: bool) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise ObsError(f"OBS ended with {child.returncode}: {' | '.join(machine.log.splitlines()[-12:])}")
-        if not listening and "Loaded scenes" in machine.log:
+            raise ObsError(f"OBS ended with {child.returncode}: {' | '.join(instance.log.splitlines()[-12:])}")
+        if not websocket_enabled and "Loaded scenes" in instance.log:
             return
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", machine.port), 1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", instance.port), 1):
             return
         time.sleep(0.1)
-    raise ObsError(f"OBS did not come up in {_START_S:.0f} s: {' | '.join(machine.log.splitlines()[-12:])}")
+    raise ObsError(f"OBS did not come up in {_START_TIMEOUT_S:.0f} s: {' | '.join(instance.log.splitlines()[-12:])}")
 
 
 def _free_port() -> int:
@@ -170,7 +170,7 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _stop_process(child: subprocess.Popen[bytes]) -> None:
     """With all that it has started."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):

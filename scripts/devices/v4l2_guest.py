@@ -22,18 +22,18 @@ SIZE = (320, 240)
 FPS = 10
 LOOPBACK = "/dev/video10"
 WEBCAM = "/dev/video20"
-_SETTLING, _JUDGED = 40, 60  # frames: a browser's start keeps two emulated processors busy for long
+_SETTLE_FRAMES, _JUDGED_FRAMES = 40, 60  # frames: a browser's start keeps two emulated processors busy for long
 # Chromium gives a process of its own 15 s to come up, which is little here.
-_FEWER_PROCESSES = ("--in-process-gpu", "--enable-features=NetworkServiceInProcess2")
+_SINGLE_PROCESS_FLAGS = ("--in-process-gpu", "--enable-features=NetworkServiceInProcess2")
 VIVID = Path("/sys/bus/platform/drivers/vivid")
 LABEL = "Livehead Avatar"
 
 
-def sink(device: str = LOOPBACK) -> VirtualCameraSink:
+def make_sink(device: str = LOOPBACK) -> VirtualCameraSink:
     return VirtualCameraSink(size=SIZE, fps=FPS, device=device)
 
 
-def capture(device: str, told: list[str] | None = None) -> CameraCapture:
+def make_capture(device: str, told: list[str] | None = None) -> CameraCapture:
     notices: list[str] = [] if told is None else told
     return CameraCapture(device, size=SIZE, fps=FPS, on_notice=notices.append)
 
@@ -41,9 +41,9 @@ def capture(device: str, told: list[str] | None = None) -> CameraCapture:
 @contextlib.asynccontextmanager
 async def numbered_camera() -> AsyncIterator[None]:
     """A virtual camera that shows numbered pictures as long as the block runs."""
-    async with sink() as camera:
+    async with make_sink() as camera:
         feeding = asyncio.Event()
-        feeder = asyncio.create_task(_feed(camera, feeding))
+        feeder = asyncio.create_task(_send_frames(camera, feeding))
         await feeding.wait()  # from the first picture on the device is a camera
         try:
             yield
@@ -52,11 +52,11 @@ async def numbered_camera() -> AsyncIterator[None]:
             await asyncio.gather(feeder, return_exceptions=True)
 
 
-async def _feed(camera: VirtualCameraSink, feeding: asyncio.Event) -> None:
+async def _send_frames(camera: VirtualCameraSink, feeding: asyncio.Event) -> None:
     due = time.monotonic()
     number = 0
     while True:
-        frame = VideoFrame(barcode.paint(number, *SIZE), number, Fraction(1, FPS), time.monotonic_ns())
+        frame = VideoFrame(barcode.draw_barcode(number, *SIZE), number, Fraction(1, FPS), time.monotonic_ns())
         await camera.send(frame)
         feeding.set()
         number += 1
@@ -69,19 +69,19 @@ async def sink_to_capture(frames: int = 60) -> dict[str, Any]:
     numbers: list[int | None] = []
     colours: list[bool] = []
     times: list[float] = []
-    async with numbered_camera(), capture(LOOPBACK) as camera:
+    async with numbered_camera(), make_capture(LOOPBACK) as camera:
         for _ in range(frames):
             frame = await camera.recv()
             times.append(time.monotonic())
-            numbers.append(barcode.read(frame.image))
-            colours.append(barcode.colours_right(frame.image))
+            numbers.append(barcode.read_barcode(frame.image))
+            colours.append(barcode.are_colours_correct(frame.image))
         dropped = camera.dropped
-    figures: dict[str, Any] = dict(barcode.judge(numbers, colours))
+    figures: dict[str, Any] = dict(barcode.summarize_sequence(numbers, colours))
     figures["fps"] = round((frames - 1) / (times[-1] - times[0]), 2)
     figures["dropped"] = dropped
     figures["size"] = "x".join(map(str, frame.size))
     steady = figures["missed"] + figures["repeated"] <= 0.15 * frames
-    figures["passed"] = figures["size"] == "x".join(map(str, SIZE)) and steady and _in_sequence(figures)
+    figures["passed"] = figures["size"] == "x".join(map(str, SIZE)) and steady and _is_in_sequence(figures)
     return figures
 
 
@@ -89,19 +89,26 @@ async def sink_to_browser() -> dict[str, Any]:
     """Numbered pictures through the virtual camera into an unmodified Chromium. Raises: BrowserError."""
     async with numbered_camera():
         report = await asyncio.to_thread(
-            browser.watch_camera, LABEL, SIZE, FPS, 0.0, 200.0, least=_SETTLING + _JUDGED, flags=_FEWER_PROCESSES
+            browser.watch_camera,
+            LABEL,
+            SIZE,
+            FPS,
+            0.0,
+            200.0,
+            least=_SETTLE_FRAMES + _JUDGED_FRAMES,
+            flags=_SINGLE_PROCESS_FLAGS,
         )
-    numbers, times = report["numbers"][-_JUDGED:], report["times"][-_JUDGED:]
-    figures: dict[str, Any] = dict(barcode.judge(numbers, report["coloursRight"][-_JUDGED:]))
+    numbers, times = report["numbers"][-_JUDGED_FRAMES:], report["times"][-_JUDGED_FRAMES:]
+    figures: dict[str, Any] = dict(barcode.summarize_sequence(numbers, report["coloursRight"][-_JUDGED_FRAMES:]))
     if len(times) > 1:
         figures["fps"] = round((len(times) - 1) * 1000 / (times[-1] - times[0]), 2)
     figures["label"], figures["sizes"], figures["colours"] = report["label"], report["sizes"], report["colours"]
     # How many frames a browser misses depends on the emulated processor's share of a busy host: reported, not judged.
-    figures["passed"] = figures["sizes"] == ["x".join(map(str, SIZE))] and _in_sequence(figures)
+    figures["passed"] = figures["sizes"] == ["x".join(map(str, SIZE))] and _is_in_sequence(figures)
     return figures
 
 
-def _in_sequence(figures: dict[str, Any]) -> bool:
+def _is_in_sequence(figures: dict[str, Any]) -> bool:
     return bool(figures["unreadable"] == figures["disordered"] == figures["colours_wrong"] == 0)
 
 
@@ -114,7 +121,7 @@ async def webcam_unplugged() -> dict[str, Any]:
     def plug_in() -> None:
         (VIVID / "bind").write_text("vivid.0")
 
-    return await _interrupted(WEBCAM, unplug, plug_in)
+    return await _measure_interruption(WEBCAM, unplug, plug_in)
 
 
 async def producer_ended() -> dict[str, Any]:
@@ -126,18 +133,18 @@ async def producer_ended() -> dict[str, Any]:
         async def come_back() -> None:
             await producers.enter_async_context(numbered_camera())
 
-        return await _interrupted(LOOPBACK, stack.aclose, come_back)
+        return await _measure_interruption(LOOPBACK, stack.aclose, come_back)
 
 
-async def _interrupted(
+async def _measure_interruption(
     device: str, stop: Callable[[], Awaitable[None] | None], start: Callable[[], Awaitable[None] | None]
 ) -> dict[str, Any]:
     """Read ``device``, stop it, start it: seconds until stale frames and until fresh ones, and what was told."""
     told: list[str] = []
-    async with capture(device, told) as camera, asyncio.timeout(60):
+    async with make_capture(device, told) as camera, asyncio.timeout(60):
         for _ in range(5):
             last = await camera.recv()
-        await _maybe(stop())
+        await _await_optional(stop())
         stopped = time.monotonic()
         frame = last
         while not frame.attached.get("stale"):
@@ -146,7 +153,7 @@ async def _interrupted(
         figures["keeps_last_picture"] = bool((frame.image == last.image).all())
         figures["connected_meanwhile"] = camera.status.connected
         figures["size"] = "x".join(map(str, frame.size))
-        await _maybe(start())
+        await _await_optional(start())
         started = time.monotonic()
         while frame.attached.get("stale"):
             frame = await camera.recv()
@@ -166,7 +173,7 @@ async def _interrupted(
     return figures
 
 
-async def _maybe(result: Awaitable[None] | None) -> None:
+async def _await_optional(result: Awaitable[None] | None) -> None:
     if result is not None:
         await result
 
@@ -174,26 +181,26 @@ async def _maybe(result: Awaitable[None] | None) -> None:
 async def refusals() -> dict[str, Any]:
     """Devices that are busy or missing: one line each, of the right kind."""
     lines: dict[str, str] = {}
-    lines["capture of a virtual camera that nobody feeds"] = await _refused(capture(LOOPBACK), CaptureError)
-    lines["capture of a missing device"] = await _refused(capture("/dev/video55"), CaptureError)
-    lines["sink on a missing device"] = await _refused(sink("/dev/video55"), SinkError)
-    async with capture(WEBCAM) as first:
+    lines["capture of a virtual camera that nobody feeds"] = await _expect_error(make_capture(LOOPBACK), CaptureError)
+    lines["capture of a missing device"] = await _expect_error(make_capture("/dev/video55"), CaptureError)
+    lines["sink on a missing device"] = await _expect_error(make_sink("/dev/video55"), SinkError)
+    async with make_capture(WEBCAM) as first:
         await first.recv()
-        lines["capture of a webcam in use"] = await _refused(capture(WEBCAM), CaptureError)
+        lines["capture of a webcam in use"] = await _expect_error(make_capture(WEBCAM), CaptureError)
     command = [sys.executable, "-m", "devices.v4l2_guest", "feed"]
     other = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert other.stdout is not None
     await asyncio.wait_for(other.stdout.readline(), 60)
-    lines["sink on a camera that another program feeds"] = await _refused(sink(), SinkError)
+    lines["sink on a camera that another program feeds"] = await _expect_error(make_sink(), SinkError)
     other.kill()
     await other.wait()
-    async with sink() as camera:  # a producer that was killed leaves the device usable
+    async with make_sink() as camera:  # a producer that was killed leaves the device usable
         lines["sink after a killed producer"] = f"opened {camera.description}"
     right = all(line and "\n" not in line and not line.startswith("WRONG") for line in lines.values())
     return {"lines": lines, "passed": right}
 
 
-async def _refused(end: contextlib.AbstractAsyncContextManager[Any], kind: type[LiveheadError]) -> str:
+async def _expect_error(end: contextlib.AbstractAsyncContextManager[Any], kind: type[LiveheadError]) -> str:
     try:
         async with end:
             return "WRONG: it opened"
@@ -212,10 +219,10 @@ async def main() -> None:
         results[scenario.__name__] = {**outcome, "wall_s": round(time.monotonic() - begun, 1)}
         sys.stdout.write(f"{scenario.__name__}: {results[scenario.__name__]}\n")
         sys.stdout.flush()
-    v4l2_machine.report(results)
+    v4l2_machine.report_results(results)
 
 
-async def feed() -> None:
+async def feed_until_killed() -> None:
     """Be another program that feeds the virtual camera, until killed."""
     async with numbered_camera():
         sys.stdout.write("feeding\n")
@@ -224,4 +231,4 @@ async def feed() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(feed() if sys.argv[1:] == ["feed"] else main())
+    asyncio.run(feed_until_killed() if sys.argv[1:] == ["feed"] else main())

@@ -25,8 +25,8 @@ class Card:
         begun_ns = START_NS + self.blocks * BLOCK * NS // RATE
         self.now_ns = begun_ns + round((10 + late_ms) * 1e6)
         age_s = (10 + late_ms if said_ms is None else said_ms) / 1000
-        off_ns = self.clock.moment_ns(-age_s, -BLOCK / RATE) - begun_ns
-        self.clock.passed += BLOCK
+        off_ns = self.clock.next_sample_ns(-age_s, -BLOCK / RATE) - begun_ns
+        self.clock.sample_position += BLOCK
         self.blocks += 1
         return off_ns / 1e6
 
@@ -59,5 +59,5 @@ def test_lost_samples_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     card.blocks += 10
     late_ms = card.block()
     assert late_ms == pytest.approx(-100, abs=0.1), "not known yet"
-    assert card.clock.lost() == 10 * BLOCK
+    assert card.clock.skip_lost_samples() == 10 * BLOCK
     assert abs(card.block()) < 0.1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from livehead.audio.resampler import Resampler, interpolate, reach
+from livehead.audio.resampler import StreamingResampler, interpolate, kernel_half_width
 
 
 def sine(hz: float, rate: int, seconds: float = 1.0) -> np.ndarray:
@@ -31,30 +31,30 @@ def test_at_its_own_samples_a_sound_is_itself_and_silence_lies_around_it() -> No
     ("rate_in", "rate_out"), [(48_000, 16_000), (44_100, 16_000), (8000, 16_000), (96_000, 48_000)]
 )
 def test_a_stream_in_blocks_keeps_its_time(rate_in: int, rate_out: int) -> None:
-    resampler = Resampler(rate_in, rate_out)
+    resampler = StreamingResampler(rate_in, rate_out)
     given = [resampler(block) for block in blocks(sine(700, rate_in), (960, 1, 37, 480))]
     sound = np.concatenate(given)
-    assert resampler.held_s <= (reach(rate_out / rate_in) + 1) / rate_in
-    assert abs(len(sound) / rate_out + resampler.held_s - 1) < 1e-9
+    assert resampler.pending_s <= (kernel_half_width(rate_out / rate_in) + 1) / rate_in
+    assert abs(len(sound) / rate_out + resampler.pending_s - 1) < 1e-9
     expected = sine(700, rate_out)[: len(sound)]
     assert np.abs(sound - expected)[200:].max() < 2e-3
 
 
 def test_what_the_output_rate_cannot_hold_is_filtered_out() -> None:
-    loud = Resampler(48_000, 16_000)(sine(11_000, 48_000))
+    loud = StreamingResampler(48_000, 16_000)(sine(11_000, 48_000))
     assert np.abs(loud[200:]).max() < 2e-3
 
 
 def test_a_rate_that_is_a_multiple_gives_what_any_other_would() -> None:
     chance = np.random.default_rng(1)
     noise = chance.normal(size=4800).astype(np.float32)
-    given = np.concatenate([*map(Resampler(48_000, 16_000), blocks(noise, (7, 960, 5, 331)))])
+    given = np.concatenate([*map(StreamingResampler(48_000, 16_000), blocks(noise, (7, 960, 5, 331)))])
     expected = interpolate(noise, np.arange(len(given)) * 3.0, 1 / 3)
     assert np.abs(given - expected).max() < 1e-5
 
 
 def test_equal_rates_pass_everything_at_once() -> None:
-    resampler = Resampler(16_000, 16_000)
+    resampler = StreamingResampler(16_000, 16_000)
     samples = sine(100, 16_000, 0.02)
     assert np.array_equal(resampler(samples), samples)
-    assert resampler.held_s == 0
+    assert resampler.pending_s == 0

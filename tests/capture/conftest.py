@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from livehead.capture.file import Timekeeping
+from livehead.capture.file import PlaybackClock
 from livehead.frames import Image
 from livehead.interfaces import Capture
 
@@ -83,8 +83,8 @@ class HandClock:
         self.waited_for.append(deadline_ns)
         self.now = max(self.now, deadline_ns)
 
-    def keeping(self) -> Timekeeping:
-        return Timekeeping(now_ns=lambda: self.now, sleep_until=self.sleep_until)
+    def keeping(self) -> PlaybackClock:
+        return PlaybackClock(now_ns=lambda: self.now, sleep_until=self.sleep_until)
 
 
 async def rest(capture: Capture, frames: list[Any] | None = None) -> NoReturn:

@@ -297,7 +297,7 @@ def test_alsa_says_nothing_about_devices_that_the_machine_lacks(server: dict[str
 
 
 def test_without_portaudio_it_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from livehead.capture.microphone import microphones_found
+    from livehead.capture.microphone import list_microphones
     from livehead.errors import CaptureError
 
     def nothing(name: str) -> None:
@@ -306,4 +306,4 @@ def test_without_portaudio_it_names_the_package(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("ctypes.util.find_library", nothing)
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     with pytest.raises(CaptureError, match="apt-get install libportaudio2"):
-        microphones_found()
+        list_microphones()

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from livehead.audio.ring import SoundRing
-from livehead.capture.speech import SpeechInput
+from livehead.audio.ring import AudioRingBuffer
+from livehead.capture.speech import PushedAudioCapture
 from livehead.clock import NS, now_ns
 from livehead.errors import CaptureError
 from livehead.frames import AudioFrame
@@ -26,7 +26,7 @@ def ones(seconds: float, rate: int = 16_000) -> np.ndarray:
     return np.ones(round(seconds * rate), np.float32)
 
 
-async def said(speech: SpeechInput, seconds: float) -> np.ndarray:
+async def said(speech: PushedAudioCapture, seconds: float) -> np.ndarray:
     """What it says in the next ``seconds``, one number a block: how loud."""
     return np.array([float(np.abs((await speech.recv()).samples).mean()) for _ in range(round(seconds * 100))])
 
@@ -39,7 +39,7 @@ async def connect(path: Path, first: bytes) -> tuple[asyncio.StreamReader, async
 
 
 async def test_what_is_pushed_is_said_in_real_time_and_silence_is_around_it(hand_clock: HandClock) -> None:
-    async with SpeechInput(rate=16_000, clock=hand_clock.keeping()) as speech:
+    async with PushedAudioCapture(rate=16_000, clock=hand_clock.keeping()) as speech:
         start = hand_clock.now
         assert not (await said(speech, 0.1)).any()
         speech.push(ones(0.5), 16_000)
@@ -54,7 +54,7 @@ async def test_what_is_pushed_is_said_in_real_time_and_silence_is_around_it(hand
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 24_000, 48_000, 96_000])
 async def test_any_rate_layout_and_type_is_taken(rate: int, hand_clock: HandClock) -> None:
-    async with SpeechInput(rate=16_000, clock=hand_clock.keeping()) as speech:
+    async with PushedAudioCapture(rate=16_000, clock=hand_clock.keeping()) as speech:
         speech.push(np.full((2, rate), 16384, np.int16), rate)
         loud = await said(speech, 1.2)
     assert loud[10:95] == pytest.approx(0.5, abs=1e-3)
@@ -62,7 +62,7 @@ async def test_any_rate_layout_and_type_is_taken(rate: int, hand_clock: HandCloc
 
 
 async def test_what_is_no_sound_becomes_none(hand_clock: HandClock) -> None:
-    async with SpeechInput(rate=16_000, clock=hand_clock.keeping()) as speech:
+    async with PushedAudioCapture(rate=16_000, clock=hand_clock.keeping()) as speech:
         speech.push(np.array([np.nan, np.inf, -np.inf, 9.0] * 40, np.float32), 16_000)
         assert np.isfinite(await said(speech, 0.02)).all()
         for samples, rate in ((ones(0.1), 7), (ones(0.1), 10**7), (np.zeros((1, 2, 3), np.float32), 16_000)):
@@ -71,7 +71,7 @@ async def test_what_is_no_sound_becomes_none(hand_clock: HandClock) -> None:
 
 
 async def test_no_more_waits_than_a_minute() -> None:
-    async with SpeechInput() as speech:
+    async with PushedAudioCapture() as speech:
         for _ in range(6):
             speech.push(ones(10), 16_000)
         with pytest.raises(CaptureError, match="as it is spoken"):
@@ -79,15 +79,15 @@ async def test_no_more_waits_than_a_minute() -> None:
 
 
 async def test_clear_is_silence_at_once_and_a_driver_hears_that_another_sound_began(hand_clock: HandClock) -> None:
-    ring = SoundRing()
-    async with SpeechInput(rate=16_000, clock=hand_clock.keeping()) as speech:
+    ring = AudioRingBuffer()
+    async with PushedAudioCapture(rate=16_000, clock=hand_clock.keeping()) as speech:
         speech.push(ones(5), 16_000)
         for _ in range(100):
             ring.put(await speech.recv())
-        before = ring.newest(hand_clock.now)
+        before = ring.read_newest(hand_clock.now)
         speech.clear()
         ring.put(await speech.recv())
-        after = ring.newest(hand_clock.now)
+        after = ring.read_newest(hand_clock.now)
         assert before is not None
         assert after is not None
         assert before.samples.min() == 1
@@ -98,7 +98,7 @@ async def test_clear_is_silence_at_once_and_a_driver_hears_that_another_sound_be
 
 
 async def test_it_is_pushed_cleared_and_closed_from_other_threads() -> None:
-    async with SpeechInput(rate=16_000) as speech:
+    async with PushedAudioCapture(rate=16_000) as speech:
 
         def talk() -> None:
             speech.push(ones(30), 16_000)
@@ -121,7 +121,7 @@ async def test_it_is_pushed_cleared_and_closed_from_other_threads() -> None:
 @unix
 async def test_a_program_that_writes_faster_than_it_is_spoken_is_made_to_wait(tmp_path: Path) -> None:
     path = tmp_path / "speech"
-    async with SpeechInput(path, rate=16_000) as speech:
+    async with PushedAudioCapture(path, rate=16_000) as speech:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         _, writer = await connect(path, b"livehead-pcm 16000 1 s16le\n")
         minute = np.full(16_000 * 60, 16384, "<i2").tobytes()
@@ -140,7 +140,7 @@ async def test_a_program_that_writes_faster_than_it_is_spoken_is_made_to_wait(tm
 @unix
 async def test_connections_are_heard_one_after_the_other(tmp_path: Path) -> None:
     path = tmp_path / "speech"
-    async with SpeechInput(path, rate=16_000) as speech:
+    async with PushedAudioCapture(path, rate=16_000) as speech:
         for level in (8192, 16384):
             _, writer = await connect(path, b"livehead-pcm 16000 1 s16le\n")
             writer.write(np.full(1600, level, "<i2").tobytes()[:-1])  # an odd byte is no sample
@@ -156,7 +156,7 @@ async def test_connections_are_heard_one_after_the_other(tmp_path: Path) -> None
 @unix
 async def test_clear_over_the_socket_ends_what_pushes(tmp_path: Path) -> None:
     path = tmp_path / "speech"
-    async with SpeechInput(path, rate=16_000) as speech:
+    async with PushedAudioCapture(path, rate=16_000) as speech:
         reader, writer = await connect(path, b"livehead-pcm 16000 1 s16le\n")
         writer.write(np.full(16_000 * 2, 16384, "<i2").tobytes())
         assert (await said(speech, 0.3)).any()
@@ -186,7 +186,7 @@ async def test_clear_over_the_socket_ends_what_pushes(tmp_path: Path) -> None:
 )
 async def test_what_is_not_understood_is_answered_with_one_line(tmp_path: Path, first: bytes) -> None:
     path = tmp_path / "speech"
-    async with SpeechInput(path, rate=16_000) as speech:
+    async with PushedAudioCapture(path, rate=16_000) as speech:
         reader, writer = await connect(path, first)
         answer = await asyncio.wait_for(reader.read(), 2)
         assert answer.startswith(b"error: ")
@@ -198,7 +198,7 @@ async def test_what_is_not_understood_is_answered_with_one_line(tmp_path: Path, 
 @unix
 async def test_too_many_connections_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "speech"
-    async with SpeechInput(path):
+    async with PushedAudioCapture(path):
         waiting = [await connect(path, b"livehead-pcm 16000 1 s16le\n") for _ in range(8)]
         await asyncio.sleep(0.05)
         reader, writer = await connect(path, b"livehead-pcm 16000 1 s16le\n")
@@ -211,23 +211,23 @@ async def test_a_port_of_this_machine_will_do_too() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    async with SpeechInput(port, rate=16_000) as speech:
+    async with PushedAudioCapture(port, rate=16_000) as speech:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"livehead-pcm 16000 1 s16le\n" + np.full(4800, 16384, "<i2").tobytes())
         writer.close()
         assert (await said(speech, 0.6)).sum() == pytest.approx(15, rel=0.1)
         with pytest.raises(CaptureError, match="another port"):
-            async with SpeechInput(port):
+            async with PushedAudioCapture(port):
                 pass
 
 
 @unix
 async def test_a_path_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    async with SpeechInput(tmp_path / "used"):
+    async with PushedAudioCapture(tmp_path / "used"):
         for path in (tmp_path / "notes.txt", tmp_path / "none" / "speech", tmp_path / "used"):
             with pytest.raises(CaptureError, match="name a new file"):
-                async with SpeechInput(path):
+                async with PushedAudioCapture(path):
                     pass
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -237,7 +237,7 @@ async def test_a_socket_that_a_crash_left_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "speech"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    async with SpeechInput(path, rate=16_000) as speech:
+    async with PushedAudioCapture(path, rate=16_000) as speech:
         start = now_ns()
         assert not (await said(speech, 0.1)).any()
         assert now_ns() - start > 0.09 * NS

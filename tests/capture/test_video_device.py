@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from livehead.capture import video_device
-from livehead.capture.video_device import cameras_found, exposure_hint, open_device, refusal
+from livehead.capture.video_device import list_cameras, exposure_hint, open_device, open_error
 
 
 def test_cameras_are_listed_by_name_without_their_metadata_nodes(
@@ -16,7 +16,7 @@ def test_cameras_are_listed_by_name_without_their_metadata_nodes(
         (tmp_path / node / "index").write_text(f"{index}\n")
         (tmp_path / node / "name").write_text(f"{name}\n")
     monkeypatch.setattr(video_device, "_SYSFS", tmp_path)
-    assert cameras_found() == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]
+    assert list_cameras() == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]
 
 
 def test_a_device_that_does_not_exist_is_not_opened() -> None:
@@ -26,15 +26,15 @@ def test_a_device_that_does_not_exist_is_not_opened() -> None:
 def test_a_missing_camera_is_answered_with_those_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(video_device, "_SYSFS", tmp_path)
-    assert "no camera was found" in refusal(99, opened=False).remedy
+    assert "no camera was found" in open_error(99, opened=False).remedy
     (tmp_path / "video3").mkdir()
     (tmp_path / "video3" / "name").write_text("HD Webcam\n")
-    assert refusal(99, opened=False).remedy == "found: /dev/video3 (HD Webcam)"
+    assert open_error(99, opened=False).remedy == "found: /dev/video3 (HD Webcam)"
 
 
 def test_a_mac_is_reminded_of_its_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
-    assert "Privacy & Security" in refusal(0, opened=False).remedy
+    assert "Privacy & Security" in open_error(0, opened=False).remedy
 
 
 def test_only_linux_is_told_of_v4l2_ctl(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from livehead.capture.webrtc import PeerCamera, PeerMicrophone
+from livehead.capture.webrtc import RemoteVideoCapture, RemoteAudioCapture
 from livehead.clock import NS
 
 
@@ -38,8 +38,8 @@ def tone(samples: int = 960) -> av.AudioFrame:
 
 
 async def test_only_the_newest_picture_is_read() -> None:
-    async with PeerCamera() as camera:
-        camera.plug(Track([picture(shade) for shade in (10, 20, 30)]))
+    async with RemoteVideoCapture() as camera:
+        camera.attach_track(Track([picture(shade) for shade in (10, 20, 30)]))
         await asyncio.sleep(0.05)
         frame = await camera.recv()
         assert abs(int(frame.image.mean()) - 30) <= 2
@@ -47,7 +47,7 @@ async def test_only_the_newest_picture_is_read() -> None:
 
 
 async def test_without_a_camera_small_grey_pictures_keep_the_pace() -> None:
-    async with PeerCamera(fps=50) as camera:
+    async with RemoteVideoCapture(fps=50) as camera:
         frames = [await camera.recv() for _ in range(10)]
         assert {frame.size for frame in frames} == {(64, 64)}
         gaps = np.diff([frame.captured_ns for frame in frames]) / 1e6
@@ -56,18 +56,18 @@ async def test_without_a_camera_small_grey_pictures_keep_the_pace() -> None:
 
 
 async def test_another_track_takes_over() -> None:
-    async with PeerCamera() as camera:
-        camera.plug(Track([picture(50)]))
+    async with RemoteVideoCapture() as camera:
+        camera.attach_track(Track([picture(50)]))
         assert (await camera.recv()).size == (64, 48)
-        camera.plug(Track([picture(200)]))
+        camera.attach_track(Track([picture(200)]))
         await asyncio.sleep(0.05)
         frame = await camera.recv()
         assert abs(int(frame.image.mean()) - 200) <= 2
 
 
 async def test_sound_comes_as_mono_floats_without_gaps() -> None:
-    async with PeerMicrophone() as microphone:
-        microphone.plug(Track([tone(), tone()]))
+    async with RemoteAudioCapture() as microphone:
+        microphone.attach_track(Track([tone(), tone()]))
         first, second = await microphone.recv(), await microphone.recv()
         assert first.samples.shape == (1, 960)
         assert np.allclose(first.samples, 0.25, atol=1e-3)
@@ -80,16 +80,16 @@ async def test_sound_that_comes_unevenly_is_stamped_evenly(monkeypatch: pytest.M
         sound.pts = 960 * number
     arrivals = iter([NS + number * NS // 50 + number % 2 * NS // 60 for number in range(40)])  # every second one late
     monkeypatch.setattr("livehead.capture.webrtc.now_ns", lambda: next(arrivals))
-    async with PeerMicrophone() as microphone:
-        microphone.plug(Track([*sounds]))
+    async with RemoteAudioCapture() as microphone:
+        microphone.attach_track(Track([*sounds]))
         stamps = [(await microphone.recv()).captured_ns for _ in range(40)]
     assert {after - before for before, after in zip(stamps, stamps[1:], strict=False)} == {NS // 50}
 
 
 async def test_a_picture_larger_than_any_tracker_needs_is_reduced() -> None:
     large = av.VideoFrame.from_ndarray(np.full((1080, 1920, 3), 90, np.uint8), format="rgb24")
-    async with PeerCamera() as camera:
-        camera.plug(Track([large]))
+    async with RemoteVideoCapture() as camera:
+        camera.attach_track(Track([large]))
         assert (await camera.recv()).size == (1280, 720)
 
 
@@ -105,9 +105,9 @@ class Bell:
 
 @pytest.mark.parametrize("passes", range(8))
 async def test_a_read_that_is_cancelled_ends_even_if_a_picture_comes_that_moment(passes: int) -> None:
-    async with PeerCamera() as camera:
+    async with RemoteVideoCapture() as camera:
         bell = Bell()
-        camera.plug(bell)
+        camera.attach_track(bell)
         bell.rung.put_nowait(picture(10))
         await camera.recv()
         reading = asyncio.create_task(camera.recv())

@@ -31,10 +31,10 @@ def photo() -> Path:
 @pytest.fixture(scope="session")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds of the synthetic performer with a tone, as a video."""
-    from livehead.commands.performer import own_portrait, performing
+    from livehead.commands.performer import bundled_portrait, continuous_shots
 
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
-    shots = performing(own_portrait(ASSETS / "drawn.png"), (320, 240), 10.0)[10:30]
+    shots = continuous_shots(bundled_portrait(ASSETS / "drawn.png"), (320, 240), 10.0)[10:30]
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libx264", rate=10)
         picture.width, picture.height, picture.pix_fmt = 320, 240, "yuv420p"

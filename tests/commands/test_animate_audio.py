@@ -10,13 +10,13 @@ import av
 import numpy as np
 import pytest
 
-from livehead.cli import BAD_INPUT, main
+from livehead.cli import EXIT_BAD_INPUT, main
 from livehead.clock import NS
-from livehead.commands.animate_audio import spoken
+from livehead.commands.animate_audio import estimate_voice_motion
 from livehead.drivers.voice import VoiceDriver
 from livehead.frames import Samples
-from livehead.metrics.bench_voice import RATE, babble
-from livehead.metrics.speech import opening
+from livehead.metrics.bench_voice import RATE, synthesize_babble
+from livehead.metrics.speech import lip_opening
 from livehead.models.voice.build import load_voice
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
 from livehead.motion.speech import mean_face
@@ -48,7 +48,7 @@ def animate(sound: Path, out: Path, *more: str) -> int:
 
 def test_speech_becomes_a_video_with_that_speech_in_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path / "home"))
-    sound = np.concatenate([np.zeros(RATE // 2, np.float32), babble(1.1)])
+    sound = np.concatenate([np.zeros(RATE // 2, np.float32), synthesize_babble(1.1)])
     path, out = write_wav(tmp_path / "speech.wav", sound), tmp_path / "out.mp4"
     assert animate(path, out, "--fps", "25", "--json", str(tmp_path / "figures.json")) == 0
     with av.open(str(out)) as container:
@@ -65,14 +65,14 @@ def test_speech_becomes_a_video_with_that_speech_in_step(tmp_path: Path, monkeyp
 
 
 def test_motion_is_of_the_picture_s_own_moment_and_lasts_as_long_as_the_sound(source: Keypoints) -> None:
-    sound = np.concatenate([np.zeros(RATE, np.float32), babble(1.0)])
+    sound = np.concatenate([np.zeros(RATE, np.float32), synthesize_babble(1.0)])
 
     def pieces() -> Iterator[Samples]:
         yield from np.array_split(sound[None], 7, axis=1)
 
-    motions = list(spoken(VoiceDriver(source, load_voice()), pieces(), 30))
+    motions = list(estimate_voice_motion(VoiceDriver(source, load_voice()), pieces(), 30))
     assert [motion.captured_ns for motion in motions] == [round(number / 30 * NS) for number in range(60)]
-    opened = opening(np.stack([motion.points3d()[0] for motion in motions]))
+    opened = lip_opening(np.stack([motion.points3d()[0] for motion in motions]))
     assert opened[:27].max() < 0.3 * opened[33:].max()
 
 
@@ -85,7 +85,7 @@ def test_an_hour_is_never_held_in_memory(source: Keypoints) -> None:
             asked += 1
             yield np.zeros((1, RATE // 10), np.float32)
 
-    motions = spoken(VoiceDriver(source, load_voice()), endless(), 25)
+    motions = estimate_voice_motion(VoiceDriver(source, load_voice()), endless(), 25)
     for _ in range(50):
         next(motions)
     assert asked <= 22
@@ -98,20 +98,20 @@ def test_what_is_no_speech_is_told_in_one_line(
     path = tmp_path / "speech.wav"
     if content is not None:
         path.write_bytes(content)
-    assert animate(path, tmp_path / "out.mp4") == BAD_INPUT
+    assert animate(path, tmp_path / "out.mp4") == EXIT_BAD_INPUT
     assert said in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_a_picture_is_no_speech(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert animate(ASTRONAUT, tmp_path / "out.mp4") == BAD_INPUT
+    assert animate(ASTRONAUT, tmp_path / "out.mp4") == EXIT_BAD_INPUT
     assert "has no sound" in capsys.readouterr().err
 
 
 def test_without_a_performer_or_speech_there_is_nothing_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["animate", "--avatar", str(ASTRONAUT), "--out", str(tmp_path / "out.mp4")]) == BAD_INPUT
+    assert main(["animate", "--avatar", str(ASTRONAUT), "--out", str(tmp_path / "out.mp4")]) == EXIT_BAD_INPUT
     assert "--audio" in capsys.readouterr().err
 
 
@@ -119,6 +119,6 @@ def test_without_a_performer_or_speech_there_is_nothing_to_do(
 def test_what_cannot_be_drawn_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
 ) -> None:
-    path = write_wav(tmp_path / "speech.wav", babble(0.2))
-    assert animate(path, tmp_path / "out.mp4", *more) == BAD_INPUT
+    path = write_wav(tmp_path / "speech.wav", synthesize_babble(0.2))
+    assert animate(path, tmp_path / "out.mp4", *more) == EXIT_BAD_INPUT
     assert "livehead animate: " in capsys.readouterr().err.strip().splitlines()[-1]

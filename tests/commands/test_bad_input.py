@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livehead.cli import BAD_INPUT, main
-from livehead.commands.performer import DRAWN
+from livehead.cli import EXIT_BAD_INPUT, main
+from livehead.commands.performer import DRAWN_PORTRAIT
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """Run a command that must be refused; gives the line that it said last."""
     status = main([str(argument) for argument in arguments])
     said = capsys.readouterr().err.strip().splitlines()
-    assert status == BAD_INPUT, said
+    assert status == EXIT_BAD_INPUT, said
     assert "Traceback" not in "\n".join(said)
     line = said[-1]
     assert line.startswith(f"livehead {arguments[0]}: ")
@@ -46,7 +46,7 @@ def test_a_file_that_is_no_photo(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_no_background_where_nothing_can_show_none(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, *idle(DRAWN), "--background", "none")
+    line = refused(capsys, *idle(DRAWN_PORTRAIT), "--background", "none")
     assert "livehead serve" in line
     assert "--background '#00ff00'" in line
 

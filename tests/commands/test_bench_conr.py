@@ -1,22 +1,22 @@
 import pytest
 
 from livehead.commands import bench_conr as command
-from livehead.config import HOME, RunSettings
+from livehead.config import HOME_VARIABLE, RunSettings
 
 
 def test_eight_bits_are_measured_with_ranges_of_the_networks_own(monkeypatch, tiny_conr, tmp_path):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    monkeypatch.setenv(HOME, str(tmp_path))
-    monkeypatch.setattr(command, "_network", lambda: (tiny_conr, "untrained"))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(command, "_load_network", lambda: (tiny_conr, "untrained"))
     results = command.bench_conr(RunSettings(precision="int8"), rounds=1)
     assert results["uses"] == "int8"
     assert results["psnr_to_fp32"]["int8"] > 30
     assert {"pose", "drawing"} == set(results["stages"])
-    command.conr_drawn(RunSettings(), "conr", "int8")(0)
+    command.make_conr_draw(RunSettings(), "conr", "int8")(0)
 
 
 def test_every_figure_of_a_model_is_there(monkeypatch, tiny_conr):
-    monkeypatch.setattr(command, "_network", lambda: (tiny_conr, "untrained"))
+    monkeypatch.setattr(command, "_load_network", lambda: (tiny_conr, "untrained"))
     results = command.bench_conr(RunSettings(precision="bf16"), rounds=1)
     assert set(results["frames"]) >= {"fp32", "bf16"}
     assert results["frame"] == results["frames"]["bf16"]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from livehead.cli import COMMANDS, main
-from livehead.commands.compose import keeps_up
+from livehead.commands.compose import is_realtime
 from livehead.metrics.landmarks import find_mesh
 from livehead.perception.face_mesh import FaceMesh
 
@@ -163,7 +163,7 @@ def test_a_machine_too_slow_for_the_default_is_told_and_gets_the_other(
     photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     idle = ["run", "--avatar", str(photo), "--driver", "idle", "--sink", "null", "--seconds", "0.3"]
-    monkeypatch.setattr("livehead.commands.run.keeps_up", lambda company, fps: False)
+    monkeypatch.setattr("livehead.commands.run.is_realtime", lambda company, fps: False)
     assert main(idle) == 0
     said = capsys.readouterr().err
     assert "compact is too slow for 30 fps here, so warp draws" in said
@@ -186,5 +186,5 @@ def test_a_renderer_keeps_up_when_it_leaves_time_for_the_rest_at_its_size_or_the
             time.sleep(seconds_at[self.size])
 
     company = SimpleNamespace(renderer=Renderer(), avatars=(SimpleNamespace(motion=None),))
-    assert keeps_up(company, 30) is enough  # type: ignore[arg-type]
+    assert is_realtime(company, 30) is enough  # type: ignore[arg-type]
     assert company.renderer.size == 512

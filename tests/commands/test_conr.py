@@ -3,7 +3,7 @@
 import pytest
 
 from livehead.commands import conr as command
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.errors import ConfigError
 from livehead.renderers.conr import ConrRenderer
 from livehead.weights.library import Imported, Library
@@ -13,15 +13,15 @@ from livehead.weights.library import Imported, Library
 def imported(monkeypatch, tmp_path, tiny_conr):
     """As if the checkpoint had been imported."""
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     entry = Imported("conr", "0123", "", "", {}, {}, "")
     monkeypatch.setattr(Library, "names", lambda self: ["conr"])
     monkeypatch.setattr(Library, "entry", lambda self, name: entry)
-    monkeypatch.setattr(command, "imported_conr", lambda: tiny_conr)
+    monkeypatch.setattr(command, "load_conr", lambda: tiny_conr)
 
 
 def made(precision):
-    return command.conr(128, alpha=True, precision=precision, threads=None)
+    return command.conr_renderer(128, alpha=True, precision=precision, threads=None)
 
 
 def test_int8_is_for_weights_on_which_it_was_measured(imported):
@@ -31,9 +31,9 @@ def test_int8_is_for_weights_on_which_it_was_measured(imported):
 
 
 def test_what_is_measured_at_import_is_kept_and_used(imported, monkeypatch):
-    monkeypatch.setattr(command, "_LIKE", 30.0)  # of networks eight planes wide
+    monkeypatch.setattr(command, "_MIN_PSNR_DB", 30.0)  # of networks eight planes wide
     said = []
-    assert command.calibrate(said.append)
+    assert command.calibrate_int8(said.append)
     assert "dB from fp32: it is used" in said[-1]
     renderer = made("int8")
     assert isinstance(renderer, ConrRenderer)
@@ -41,9 +41,9 @@ def test_what_is_measured_at_import_is_kept_and_used(imported, monkeypatch):
 
 
 def test_int8_that_draws_something_else_is_not_used(imported, monkeypatch):
-    monkeypatch.setattr(command, "_LIKE", 99.0)
+    monkeypatch.setattr(command, "_MIN_PSNR_DB", 99.0)
     said = []
-    assert not command.calibrate(said.append)
+    assert not command.calibrate_int8(said.append)
     assert "not used" in said[-1]
     with pytest.raises(ConfigError):
         made("int8")

@@ -3,10 +3,10 @@
 import pytest
 
 from livehead.commands import ends
-from livehead.commands.ends import shown
-from livehead.config import RunSettings, StreamSettings, parse
-from livehead.sinks.stream import KEY
-from livehead.sinks.whip_endpoint import TOKEN
+from livehead.commands.ends import redacted
+from livehead.config import RunSettings, StreamSettings, parse_settings
+from livehead.sinks.stream import STREAM_KEY_VARIABLE
+from livehead.sinks.whip_endpoint import TOKEN_VARIABLE
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,14 @@ from livehead.sinks.whip_endpoint import TOKEN
     ],
 )
 def test_of_a_server_s_address_only_the_host_is_shown(spec: str, told: str) -> None:
-    assert shown(spec) == told
+    assert redacted(spec) == told
 
 
 def test_secrets_of_the_settings_are_masked_where_settings_are_written() -> None:
     ice = {"password": "hush-hush", "secret": "hush-hush"}
-    settings = parse(RunSettings, {"stream": {"whip_token": "hush-hush", "stream_key": "hush-hush", "ice": ice}})
+    settings = parse_settings(
+        RunSettings, {"stream": {"whip_token": "hush-hush", "stream_key": "hush-hush", "ice": ice}}
+    )
     assert settings.stream.whip_token.get_secret_value() == "hush-hush"
     assert "hush-hush" not in settings.model_dump_json()
     assert "hush-hush" not in repr(settings)
@@ -37,16 +39,16 @@ def test_secrets_of_the_settings_are_masked_where_settings_are_written() -> None
 
 @pytest.mark.parametrize("where", ["environment", "settings"])
 def test_a_token_comes_from_the_environment_or_the_settings(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    monkeypatch.delenv(TOKEN, raising=False)
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     if where == "environment":
-        monkeypatch.setenv(TOKEN, "secret")
-    stream = parse(StreamSettings, {} if where == "environment" else {"whip_token": "secret"})
-    sink = ends.whip("https://sfu.example/x", stream)
+        monkeypatch.setenv(TOKEN_VARIABLE, "secret")
+    stream = parse_settings(StreamSettings, {} if where == "environment" else {"whip_token": "secret"})
+    sink = ends.whip_sink("https://sfu.example/x", stream)
     assert sink._endpoint._token == "secret"
 
 
 def test_a_stream_key_is_added_to_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEY, "secret")
-    sink = ends.rtmp("//live.example/app", StreamSettings())
+    monkeypatch.setenv(STREAM_KEY_VARIABLE, "secret")
+    sink = ends.rtmp_sink("//live.example/app", StreamSettings())
     assert sink._link._target.url.endswith("rtmp://live.example/app/secret")
-    assert ends.rtmps("//live.example/app", StreamSettings())._link._target.port == 443
+    assert ends.rtmps_sink("//live.example/app", StreamSettings())._link._target.port == 443

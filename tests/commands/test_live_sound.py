@@ -17,20 +17,20 @@ import av
 import numpy as np
 import pytest
 
-from livehead.audio.ring import SoundRing
-from livehead.capture.file import Timekeeping
-from livehead.capture.speech import SpeechInput
-from livehead.cli import BAD_INPUT, main
+from livehead.audio.ring import AudioRingBuffer
+from livehead.capture.file import PlaybackClock
+from livehead.capture.speech import PushedAudioCapture
+from livehead.cli import EXIT_BAD_INPUT, main
 from livehead.clock import NS
 from livehead.commands.compose import make_driver
-from livehead.commands.performer import DRAWN, own_portrait
-from livehead.interfaces import Inputs
-from livehead.metrics.av_offset import offset_in_file
-from livehead.metrics.bursts import RATE, vowel_bursts, write_wav
-from livehead.metrics.pulse import CABLE, MICROPHONE, REMEDY, PulseServer, what_is_missing
-from livehead.metrics.speech import opening
+from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
+from livehead.interfaces import DriverInputs
+from livehead.metrics.av_offset import measure_file_offset
+from livehead.metrics.bursts import RATE, synthesize_vowel_bursts, write_wav
+from livehead.metrics.pulse import CABLE, MICROPHONE, INSTALL_REMEDY, PulseServer, find_missing_package
+from livehead.metrics.speech import lip_opening
 
-needs_pulse = pytest.mark.skipif(what_is_missing() is not None, reason=f"needs {REMEDY}")
+needs_pulse = pytest.mark.skipif(find_missing_package() is not None, reason=f"needs {INSTALL_REMEDY}")
 IN_STEP_MS = 66  # two frames, for a busy machine; scripts/measure_av_offset.py measures it
 TEXT = "Hello there. My papa bought a big apple. One photo and a voice are enough. Bye bye for now, Barbara."
 
@@ -64,7 +64,7 @@ def speech(path: Path) -> Path:
     if shutil.which("espeak-ng"):
         subprocess.run(["espeak-ng", "-w", str(path), TEXT], check=True)
     else:
-        write_wav(path, vowel_bursts(6))
+        write_wav(path, synthesize_vowel_bursts(6))
     return path
 
 
@@ -93,7 +93,7 @@ def test_a_spoken_word_moves_the_mouth_in_step_and_a_lost_microphone_comes_back(
         time.sleep(1.5)
         assert server.play(said_file).wait() == 0
         time.sleep(1.0)
-    offset = offset_in_file(recording)
+    offset = measure_file_offset(recording)
     assert abs(offset.ms) <= IN_STEP_MS
     loud = np.flatnonzero(loud_seconds(recording))
     assert np.diff(loud).max() >= 15, "silence while the server was away, and speech on both sides of it"
@@ -106,7 +106,7 @@ def test_a_spoken_word_moves_the_mouth_in_step_and_a_lost_microphone_comes_back(
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
 def test_another_program_speaks_and_is_silenced(tmp_path: Path, photo: Path, home: Path) -> None:
     recording, path = tmp_path / "out.mp4", tmp_path / "speech"
-    vowel = (vowel_bursts(30, seed=1) * 32767).astype("<i2").tobytes()
+    vowel = (synthesize_vowel_bursts(30, seed=1) * 32767).astype("<i2").tobytes()
     with (
         running(photo, home, "--microphone", f"speech:{path}", "--sink", f"file:{recording}"),
         socket.socket(socket.AF_UNIX) as writer,
@@ -121,7 +121,7 @@ def test_another_program_speaks_and_is_silenced(tmp_path: Path, photo: Path, hom
     loud = loud_seconds(recording)
     assert loud.any()
     assert not loud[-10:].any()
-    assert abs(offset_in_file(recording).ms) <= IN_STEP_MS
+    assert abs(measure_file_offset(recording).ms) <= IN_STEP_MS
 
 
 class HandClock:
@@ -135,12 +135,12 @@ class HandClock:
 
 @pytest.mark.parametrize("phase_ms", [0, 11, 22])
 async def test_after_clear_the_mouth_is_shut_within_100_ms(phase_ms: int) -> None:
-    clock, ring = HandClock(), SoundRing()
-    driver = make_driver("voice", [own_portrait(DRAWN)])
-    vowel = next(part for part in np.split(vowel_bursts(4, seed=5), 8) if np.abs(part[:480]).max() > 0.3)
+    clock, ring = HandClock(), AudioRingBuffer()
+    driver = make_driver("voice", [bundled_portrait(DRAWN_PORTRAIT)])
+    vowel = next(part for part in np.split(synthesize_vowel_bursts(4, seed=5), 8) if np.abs(part[:480]).max() > 0.3)
     since_ms: list[float] = []
     mouth: list[float] = []
-    async with SpeechInput(clock=Timekeeping(lambda: clock.now, clock.sleep_until)) as speech:
+    async with PushedAudioCapture(clock=PlaybackClock(lambda: clock.now, clock.sleep_until)) as speech:
         speech.push(np.tile(vowel, 20), RATE)
         start_ns = tick_ns = clock.now
         for block in range(300):
@@ -149,9 +149,9 @@ async def test_after_clear_the_mouth_is_shut_within_100_ms(phase_ms: int) -> Non
             ring.put(await speech.recv())
             if clock.now >= tick_ns + phase_ms * 1_000_000:
                 tick_ns += NS // 30
-                motion = driver.estimate(Inputs(None, ring.newest(clock.now), clock.now))
+                motion = driver.estimate(DriverInputs(None, ring.read_newest(clock.now), clock.now))
                 since_ms.append((clock.now - start_ns) / 1e6 - 2000)
-                mouth.append(float(opening(motion.points3d())[0]))
+                mouth.append(float(lip_opening(motion.points3d())[0]))
     times, opened = np.array(since_ms), np.array(mouth)
     spoken = opened[(times > -1000) & (times <= 0)].max()
     assert spoken > 0.02
@@ -160,12 +160,12 @@ async def test_after_clear_the_mouth_is_shut_within_100_ms(phase_ms: int) -> Non
 
 
 def test_a_sound_file_is_spoken_and_ends_the_run(tmp_path: Path, photo: Path, home: Path) -> None:
-    write_wav(tmp_path / "say.wav", vowel_bursts(5))
+    write_wav(tmp_path / "say.wav", synthesize_vowel_bursts(5))
     recording = tmp_path / "out.mp4"
     command = ["run", "--avatar", str(photo), "--driver", "voice", "--model", "warp", "--size", "320x320"]
     command += ["--render-size", "256", "--microphone", f"file:{tmp_path / 'say.wav'}", "--sink", f"file:{recording}"]
     assert main(command) == 0
-    assert abs(offset_in_file(recording).ms) <= IN_STEP_MS
+    assert abs(measure_file_offset(recording).ms) <= IN_STEP_MS
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_bad_sound_is_answered_with_one_line(
         "--seconds",
         "1",
     ]
-    assert main([*command, *arguments]) == BAD_INPUT
+    assert main([*command, *arguments]) == EXIT_BAD_INPUT
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert line in said
     assert said.startswith("livehead run: ")

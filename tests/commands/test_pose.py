@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livehead.cli import BAD_INPUT, main
+from livehead.cli import EXIT_BAD_INPUT, main
 
 
 def pose(*arguments: object) -> int:
@@ -18,7 +18,7 @@ def pose(*arguments: object) -> int:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert pose(*arguments) == BAD_INPUT
+    assert pose(*arguments) == EXIT_BAD_INPUT
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("livehead pose: ")
     return line

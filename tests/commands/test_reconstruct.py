@@ -85,8 +85,8 @@ def cutout(tmp_path):
 
 
 def test_a_photo_becomes_a_figure_with_its_turntable_and_figures(weights, cutout, tmp_path, monkeypatch):
-    monkeypatch.setattr(reconstruct, "_VIEWS", 4)
-    monkeypatch.setattr(reconstruct, "_SHEET", 64)
+    monkeypatch.setattr(reconstruct, "_TURNTABLE_VIEWS", 4)
+    monkeypatch.setattr(reconstruct, "_SHEET_VIEW_SIDE", 64)
     photo, told = cutout
     out, figures = tmp_path / "person.glb", tmp_path / "figures.json"
     command = [

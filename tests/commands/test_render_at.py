@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from livehead.commands.render_at import fitted, token_from, wishes_from
+from livehead.commands.render_at import letterbox, read_token, build_session_request
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
 from tests.commands.test_bad_input import refused
@@ -29,36 +29,36 @@ def test_what_cannot_be_done_elsewhere_is_refused(photo: Path, capsys: pytest.Ca
 
 def test_the_token_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHEAD_TOKEN", "of the environment")
-    assert token_from(None) == "of the environment"
+    assert read_token(None) == "of the environment"
     (tmp_path / "token").write_text("of the file\n")
-    assert token_from(tmp_path / "token") == "of the file"
+    assert read_token(tmp_path / "token") == "of the file"
     monkeypatch.delenv("LIVEHEAD_TOKEN")
-    assert token_from(None) == ""
+    assert read_token(None) == ""
 
 
 @pytest.mark.parametrize("content", ["two\nlines", "x" * 300])
 def test_a_file_that_holds_something_else_is_not_repeated(tmp_path: Path, content: str) -> None:
     (tmp_path / "token").write_text(content)
     with pytest.raises(ConfigError) as refusal:
-        token_from(tmp_path / "token")
+        read_token(tmp_path / "token")
     assert content[:3] not in str(refusal.value)
 
 
 def test_images_are_brought_and_settings_are_told(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "beach.png").write_bytes(b"a beach")
     settings = RunSettings.model_validate({"model": "warp", "picture": {"background": str(tmp_path / "beach.png")}})
-    wishes = wishes_from(settings, photo)
+    wishes = build_session_request(settings, photo)
     assert wishes.photo == photo.read_bytes()
     assert wishes.backdrop == b"a beach"
     assert wishes.settings.model == "warp"
     assert wishes.settings.background == "image"
-    assert wishes_from(RunSettings(), photo).settings.model is None
+    assert build_session_request(RunSettings(), photo).settings.model is None
 
 
 @pytest.mark.parametrize("size", [(100, 50), (50, 100), (64, 64)])
 def test_a_picture_of_another_shape_lies_in_the_middle_between_black_bars(size: tuple[int, int]) -> None:
     width, height = size
-    picture = fitted(np.full((30, 30, 3), 200, np.uint8), size)
+    picture = letterbox(np.full((30, 30, 3), 200, np.uint8), size)
     assert picture.shape == (height, width, 3)
     bright = picture[..., 0] > 100
     assert bright.sum() == min(size) ** 2

@@ -15,25 +15,25 @@ import numpy as np
 import pytest
 
 from livehead.cli import main
-from livehead.commands.bench_webrtc import PassThrough, serving
-from livehead.commands.options import ice_from
-from livehead.commands.performer import ASTRONAUT, DRAWN
-from livehead.commands.players import Players
+from livehead.commands.bench_webrtc import PassthroughAvatar, run_server
+from livehead.commands.options import ice_servers_from_settings
+from livehead.commands.performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
+from livehead.commands.players import ServerAvatarFactory
 from livehead.commands.serve import (
-    SIZE,
-    access_from,
+    DEFAULT_SIZE,
+    make_access,
     add_arguments,
-    require_safe,
-    serve_settings,
-    tls_from,
-    token_from,
+    require_safe_exposure,
+    load_serve_settings,
+    make_tls_context,
+    resolve_token,
 )
 from livehead.config import RunSettings, ServeSettings
 from livehead.errors import ConfigError
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.perception.photo import read_photo
-from livehead.server.access import EXTENSION
-from livehead.server.stage import IMAGE, Choice
+from livehead.server.access import EXTENSION_ORIGIN
+from livehead.server.stage import IMAGE_BACKGROUND, AvatarSettings
 from tests.commands.test_bad_input import refused
 
 TOKEN = "a token of twenty-four c"
@@ -42,26 +42,26 @@ TOKEN = "a token of twenty-four c"
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "studio.example"])
 def test_beyond_this_machine_a_token_and_tls_are_needed(host: str) -> None:
     with pytest.raises(ConfigError, match="--token new"):
-        require_safe(host, "", tls=True, behind_proxy=False)
+        require_safe_exposure(host, "", tls=True, behind_proxy=False)
     with pytest.raises(ConfigError, match="--tls-cert"):
-        require_safe(host, TOKEN, tls=False, behind_proxy=False)
-    require_safe(host, TOKEN, tls=True, behind_proxy=False)
-    require_safe(host, TOKEN, tls=False, behind_proxy=True)
+        require_safe_exposure(host, TOKEN, tls=False, behind_proxy=False)
+    require_safe_exposure(host, TOKEN, tls=True, behind_proxy=False)
+    require_safe_exposure(host, TOKEN, tls=False, behind_proxy=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
 def test_on_this_machine_alone_nothing_is_needed(host: str) -> None:
-    require_safe(host, "", tls=False, behind_proxy=False)
+    require_safe_exposure(host, "", tls=False, behind_proxy=False)
 
 
 def test_a_proxy_makes_a_loopback_address_public_so_that_a_token_is_needed() -> None:
     with pytest.raises(ConfigError, match="token"):
-        require_safe("127.0.0.1", "", tls=False, behind_proxy=True)
+        require_safe_exposure("127.0.0.1", "", tls=False, behind_proxy=True)
 
 
 def test_a_token_that_can_be_guessed_is_refused() -> None:
     with pytest.raises(ConfigError, match="16 characters"):
-        require_safe("127.0.0.1", "secret", tls=False, behind_proxy=False)
+        require_safe_exposure("127.0.0.1", "secret", tls=False, behind_proxy=False)
 
 
 def test_help_does_not_print_the_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,8 +89,10 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_the_browser_extension_is_let_in_only_when_asked_for() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    assert access_from(serve_settings(parser.parse_args([])).serve, "").watchers == frozenset()
-    assert access_from(serve_settings(parser.parse_args(["--extension"])).serve, "").watchers == {EXTENSION}
+    assert make_access(load_serve_settings(parser.parse_args([])).serve, "").viewer_origins == frozenset()
+    assert make_access(load_serve_settings(parser.parse_args(["--extension"])).serve, "").viewer_origins == {
+        EXTENSION_ORIGIN
+    }
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")
@@ -122,16 +124,16 @@ def test_relays_come_from_the_file_and_what_they_want_from_the_environment(
 ) -> None:
     file = tmp_path / "serve.toml"
     file.write_text('[stream.ice]\nservers = ["turn:one.example"]\nusername = "ada"\npassword = "in the file"\n')
-    settings = serve_settings(arguments("--config", file)).stream.ice
-    assert ice_from(settings).credentials() == ("ada", "in the file")
+    settings = load_serve_settings(arguments("--config", file)).stream.ice
+    assert ice_servers_from_settings(settings).credentials() == ("ada", "in the file")
     assert "in the file" not in repr(settings) + settings.model_dump_json()
     monkeypatch.setenv("LIVEHEAD_TURN_PASSWORD", "in the environment")
     given = arguments("--config", file, "--ice-server", "stun:two.example", "--ice-server", "turns:three.example")
-    ice = ice_from(serve_settings(given).stream.ice)
+    ice = ice_servers_from_settings(load_serve_settings(given).stream.ice)
     assert ice.urls == ("stun:two.example", "turns:three.example")
     assert ice.credentials() == ("ada", "in the environment")
     monkeypatch.setenv("LIVEHEAD_TURN_SECRET", "shared")
-    assert ice_from(settings).credentials()[0].endswith(":ada")
+    assert ice_servers_from_settings(settings).credentials()[0].endswith(":ada")
 
 
 def test_a_file_says_where_and_for_whom_and_the_command_line_overrides_it(tmp_path: Path) -> None:
@@ -139,16 +141,16 @@ def test_a_file_says_where_and_for_whom_and_the_command_line_overrides_it(tmp_pa
     file.write_text(
         'model = "warp"\n[serve]\nport = 9000\nviewers = 3\norigins = ["https://a.example"]\ntoken = "' + TOKEN + '"\n'
     )
-    settings = serve_settings(arguments("--config", file, "--viewers", 5, "--idle", 7))
+    settings = load_serve_settings(arguments("--config", file, "--viewers", 5, "--idle", 7))
     serve = settings.serve
     assert (settings.model, serve.port, serve.viewers, serve.idle_s) == ("warp", 9000, 5, 7.0)
     assert serve.origins == ("https://a.example",)
-    assert token_from(serve) == TOKEN
+    assert resolve_token(serve) == TOKEN
     assert TOKEN not in repr(settings) + settings.model_dump_json()
-    assert settings.stream.size == SIZE  # the server's own, as the file names none
+    assert settings.stream.size == DEFAULT_SIZE  # the server's own, as the file names none
     file.write_text('[stream]\nsize = "640x360"\n')
-    assert serve_settings(arguments("--config", file)).stream.size == (640, 360)
-    assert serve_settings(arguments("--config", file, "--size", "320x240")).stream.size == (320, 240)
+    assert load_serve_settings(arguments("--config", file)).stream.size == (640, 360)
+    assert load_serve_settings(arguments("--config", file, "--size", "320x240")).stream.size == (320, 240)
 
 
 def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,11 +168,11 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path: Path, capsy
 
 def test_a_new_token_is_told_to_a_person_and_to_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIVEHEAD_TOKEN", raising=False)
-    assert len(token_from(ServeSettings(token="new"))) >= 32
+    assert len(resolve_token(ServeSettings(token="new"))) >= 32
     with pytest.raises(ConfigError, match="LIVEHEAD_TOKEN"):
-        token_from(ServeSettings(token="new", log_format="json"))
+        resolve_token(ServeSettings(token="new", log_format="json"))
     monkeypatch.setenv("LIVEHEAD_TOKEN", TOKEN)
-    assert token_from(ServeSettings(log_format="json")) == TOKEN
+    assert resolve_token(ServeSettings(log_format="json")) == TOKEN
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")
@@ -204,14 +206,17 @@ def test_a_certificate_is_made_and_is_told_how_to_be_trusted(
     told = capsys.readouterr().err
     assert "--tls-cert livehead-cert.pem --tls-key livehead-key.pem" in told
     assert "livehead-trust.pem" in told
-    assert tls_from(ServeSettings(tls_cert=Path("livehead-cert.pem"), tls_key=Path("livehead-key.pem"))) is not None
+    assert (
+        make_tls_context(ServeSettings(tls_cert=Path("livehead-cert.pem"), tls_key=Path("livehead-key.pem")))
+        is not None
+    )
     assert "there already" in refused(capsys, "serve", "--make-certificate", "studio.local")
     assert "no host name" in refused(capsys, "serve", "--make-certificate", "a b")
 
 
 def test_serving_for_a_measurement_tells_its_address_and_ends() -> None:
     with (
-        serving("--model", "passthrough", "--time-code") as served,
+        run_server("--model", "passthrough", "--time-code") as served,
         urlopen(f"{served.url}health", timeout=5) as answer,
     ):
         assert answer.status == 200
@@ -219,42 +224,46 @@ def test_serving_for_a_measurement_tells_its_address_and_ends() -> None:
 
 class TestPlayers:
     @pytest.fixture(scope="class")
-    def players(self, tmp_path_factory: pytest.TempPathFactory) -> Players:
+    def players(self, tmp_path_factory: pytest.TempPathFactory) -> ServerAvatarFactory:
         settings = RunSettings(model="warp", render_size=128)
-        return Players(settings, DRAWN, tmp_path_factory.mktemp("guests"), measured=True)
+        return ServerAvatarFactory(settings, DRAWN_PORTRAIT, tmp_path_factory.mktemp("guests"), with_passthrough=True)
 
-    def test_they_offer_what_is_installed(self, players: Players) -> None:
+    def test_they_offer_what_is_installed(self, players: ServerAvatarFactory) -> None:
         assert {"face", "idle"} <= set(players.drivers)
         assert "warp" in players.models
 
-    def test_a_stage_goes_on_with_the_driver_and_the_calibration_before_it(self, players: Players) -> None:
-        first = players.stage(players.first_choice(), None)
-        choice = players.first_choice()
-        photo = players.portrait(read_photo(ASTRONAUT))
-        second = players.stage(Choice(photo, "face", "warp", "relative", choice.gains, "keep", True), first)
+    def test_a_stage_goes_on_with_the_driver_and_the_calibration_before_it(self, players: ServerAvatarFactory) -> None:
+        first = players.create_runtime(players.default_settings(), None)
+        choice = players.default_settings()
+        photo = players.prepare_portrait(read_photo(ASTRONAUT_PHOTO))
+        second = players.create_runtime(
+            AvatarSettings(photo, "face", "warp", "relative", choice.gains, "keep", True), first
+        )
         assert second.driver is first.driver
         assert second.company.calibration is first.company.calibration
         first.close(second)  # leaves the driver alone
-        picture = second.performer.animate(Inputs(None, None, 0))
+        picture = second.animator.animate(DriverInputs(None, None, 0))
         assert picture.shape == (720, 1280, 3)
         second.close(None)
 
-    def test_a_picture_of_one_s_own_stands_behind_the_avatar(self, players: Players) -> None:
+    def test_a_picture_of_one_s_own_stands_behind_the_avatar(self, players: ServerAvatarFactory) -> None:
         green = np.full((64, 64, 3), (10, 200, 60), np.uint8)
-        choice = players.first_choice()
-        own = Choice(choice.portrait, "idle", "warp", "relative", choice.gains, IMAGE, False, green)
-        stage = players.stage(own, None)
-        picture = stage.performer.animate(Inputs(None, None, 0))
+        choice = players.default_settings()
+        own = AvatarSettings(choice.portrait, "idle", "warp", "relative", choice.gains, IMAGE_BACKGROUND, False, green)
+        stage = players.create_runtime(own, None)
+        picture = stage.animator.animate(DriverInputs(None, None, 0))
         assert np.abs(picture[:20, :20].reshape(-1, 3).mean(axis=0) - (10, 200, 60)).max() < 4
         stage.close(None)
 
-    def test_guests_photos_are_kept_in_their_own_folder_only(self, players: Players, tmp_path: Path) -> None:
-        folder = players._guests.folder
-        players.portrait(read_photo(ASTRONAUT))
+    def test_guests_photos_are_kept_in_their_own_folder_only(
+        self, players: ServerAvatarFactory, tmp_path: Path
+    ) -> None:
+        folder = players._guest_store.folder
+        players.prepare_portrait(read_photo(ASTRONAUT_PHOTO))
         assert list(folder.glob("*-portrait-*"))
-        assert folder != players._own.folder
+        assert folder != players._own_store.folder
 
-    def test_without_a_renderer_the_camera_s_picture_is_sent(self, players: Players) -> None:
-        choice = players.first_choice()
-        plain = Choice(choice.portrait, "face", "passthrough", "relative", choice.gains, "keep", False)
-        assert isinstance(players.stage(plain, None), PassThrough)
+    def test_without_a_renderer_the_camera_s_picture_is_sent(self, players: ServerAvatarFactory) -> None:
+        choice = players.default_settings()
+        plain = AvatarSettings(choice.portrait, "face", "passthrough", "relative", choice.gains, "keep", False)
+        assert isinstance(players.create_runtime(plain, None), PassthroughAvatar)

@@ -12,7 +12,7 @@ import torch
 
 from livehead.cli import main
 from livehead.commands.compose import make_renderer
-from livehead.commands.performer import own_portrait
+from livehead.commands.performer import bundled_portrait
 from livehead.metrics.image import psnr
 from livehead.weights.library import Library
 
@@ -141,7 +141,7 @@ def test_an_import_measures_what_integers_need(imported, home):
 
 def test_integers_stay_near_the_exact_path(imported, photo):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    portrait = own_portrait(photo)
+    portrait = bundled_portrait(photo)
     exact, integer = (make_renderer("dagan", 256, precision=precision) for precision in ("fp32", "int8"))
     assert integer.setting.integer
     avatar = exact.prepare(portrait)

@@ -12,7 +12,7 @@ from livehead.animator import Animator
 from livehead.drivers.body import BodyDriver
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.renderers.warp import WarpRenderer
 
 FRAME_NS = 33_333_333
@@ -25,8 +25,8 @@ def driver() -> Iterator[BodyDriver]:
     driver.close()
 
 
-def inputs(image: Image, index: int) -> Inputs:
-    return Inputs(VideoFrame(image, index, Fraction(1, 30), index * FRAME_NS), None, index * FRAME_NS)
+def inputs(image: Image, index: int) -> DriverInputs:
+    return DriverInputs(VideoFrame(image, index, Fraction(1, 30), index * FRAME_NS), None, index * FRAME_NS)
 
 
 def test_motion_carries_the_time_of_its_frame(driver: BodyDriver, picture: Image) -> None:
@@ -48,7 +48,7 @@ def test_while_the_body_is_lost_the_last_motion_is_kept_and_confidence_is_zero(
     assert not lost.seen
     assert lost.captured_ns == 5 * FRAME_NS
     np.testing.assert_array_equal(lost.value, seen.value)
-    assert driver.estimate(Inputs(None, None, 9)) is lost
+    assert driver.estimate(DriverInputs(None, None, 9)) is lost
 
 
 def test_of_two_people_one_is_followed_and_kept_to(driver: BodyDriver, picture: Image) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from livehead.drivers.dagan import DaganDriver
 from livehead.frames import VideoFrame
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.keypoints import Keypoints
 
 STEP_NS = 33_333_333
@@ -14,7 +14,7 @@ STEP_NS = 33_333_333
 
 def inputs(image, number):
     frame = VideoFrame(np.ascontiguousarray(image), number, Fraction(1, 30), number * STEP_NS)
-    return Inputs(frame, None, frame.captured_ns)
+    return DriverInputs(frame, None, frame.captured_ns)
 
 
 class DarkestSpot:
@@ -55,7 +55,7 @@ def test_a_square_picture_of_a_face_is_seen_whole(tiny_dagan, picture):
 
 
 def test_without_a_face_the_last_good_points_are_kept_with_confidence_0(driver, picture):
-    assert not driver.estimate(Inputs(None, None, 0)).seen
+    assert not driver.estimate(DriverInputs(None, None, 0)).seen
     seen = driver.estimate(inputs(picture, 0))
     later = [driver.estimate(inputs(np.full_like(picture, 90), number)) for number in range(1, 8)]
     assert not later[-1].seen

@@ -10,7 +10,7 @@ import pytest
 
 from livehead.drivers.face import FaceDriver
 from livehead.frames import Image, VideoFrame
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.mesh import MESH
 from livehead.motion.torso import torso_at_rest
 
@@ -24,8 +24,8 @@ def driver() -> Iterator[FaceDriver]:
     driver.close()
 
 
-def inputs(image: Image, index: int) -> Inputs:
-    return Inputs(VideoFrame(image, index, Fraction(1, 30), index * FRAME_NS), None, index * FRAME_NS)
+def inputs(image: Image, index: int) -> DriverInputs:
+    return DriverInputs(VideoFrame(image, index, Fraction(1, 30), index * FRAME_NS), None, index * FRAME_NS)
 
 
 def test_motion_carries_the_time_of_its_frame(driver: FaceDriver, picture: Image) -> None:
@@ -49,7 +49,7 @@ def test_while_the_face_is_lost_the_last_motion_is_kept_and_confidence_is_zero(
 
 def test_before_any_face_nothing_is_seen(driver: FaceDriver, picture: Image) -> None:
     assert not driver.estimate(inputs(np.zeros_like(picture), 0)).seen
-    assert not driver.estimate(Inputs(None, None, 7)).seen
+    assert not driver.estimate(DriverInputs(None, None, 7)).seen
 
 
 def test_a_picture_with_alpha_is_taken(driver: FaceDriver, picture: Image) -> None:

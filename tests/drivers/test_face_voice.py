@@ -12,8 +12,8 @@ from livehead.drivers.face import FaceDriver
 from livehead.drivers.face_voice import FaceVoiceDriver
 from livehead.drivers.voice import VoiceDriver
 from livehead.frames import AudioFrame, Image, VideoFrame
-from livehead.interfaces import Inputs
-from livehead.metrics.bench_voice import babble
+from livehead.interfaces import DriverInputs
+from livehead.metrics.bench_voice import synthesize_babble
 from livehead.models.voice.build import load_voice
 from livehead.motion.calibration import Calibration
 from livehead.motion.keypoints import Array, Keypoints
@@ -33,7 +33,7 @@ class Avatar:
     def __init__(self, source: Keypoints, driver: FaceVoiceDriver) -> None:
         self._transfer = MotionTransfer(source)
         speaking = MotionTransfer(source, calibration=Calibration(source))
-        self._presence = Presence(Spoken(driver.spoken_now, speaking, idle_motion(source)))
+        self._presence = Presence(Spoken(driver.latest_voice_motion, speaking, idle_motion(source)))
 
     @property
     def left_to_the_voice(self) -> bool:
@@ -49,20 +49,20 @@ def driver(source: Keypoints) -> FaceVoiceDriver:
     return FaceVoiceDriver(FaceDriver(), VoiceDriver(source, load_voice()))
 
 
-def at(number: int, picture: Image | None, sound: Array) -> Inputs:
+def at(number: int, picture: Image | None, sound: Array) -> DriverInputs:
     now_ns = round(number * NS / FPS)
     end = round((number + 1) * RATE / FPS)
     start = max(end - RATE, 0)
     audio = AudioFrame(sound[None, start:end], RATE, start, start * NS // RATE)
     frame = None if picture is None else VideoFrame(picture, number, Fraction(1, FPS), now_ns)
-    return Inputs(frame, audio, now_ns)
+    return DriverInputs(frame, audio, now_ns)
 
 
 @pytest.mark.parametrize("lost", ["no face", "no frame"])
 def test_from_face_to_voice_and_back_nothing_jumps(
     source: Keypoints, driver: FaceVoiceDriver, picture: Image, lost: str
 ) -> None:
-    sound = babble(5.0)
+    sound = synthesize_babble(5.0)
     avatar = Avatar(source, driver)
     empty = np.zeros_like(picture) if lost == "no face" else None
     shown, alone = [], []
@@ -78,20 +78,20 @@ def test_from_face_to_voice_and_back_nothing_jumps(
 
 
 def test_the_voice_speaks_while_there_is_no_face(source: Keypoints, driver: FaceVoiceDriver) -> None:
-    avatar, sound = Avatar(source, driver), babble(3.0)
+    avatar, sound = Avatar(source, driver), synthesize_babble(3.0)
     shown = np.stack([avatar.show(driver.estimate(at(number, None, sound))) for number in range(80)])
     apart = np.linalg.norm(shown[:, 13, :2] - shown[:, 14, :2], axis=1)
     assert apart.max() > 0.02
 
 
 def test_a_frame_now_and_then_is_a_slow_camera_and_not_a_lost_face(driver: FaceVoiceDriver, picture: Image) -> None:
-    sound = babble(2.0)
+    sound = synthesize_babble(2.0)
     motions = [driver.estimate(at(number, picture if number % 3 == 0 else None, sound)) for number in range(30)]
     assert all(motion.seen for motion in motions[3:])
 
 
 def test_reset_forgets_the_voice(driver: FaceVoiceDriver) -> None:
-    driver.estimate(at(0, None, babble(1.0)))
-    assert driver.spoken_now() is not None
+    driver.estimate(at(0, None, synthesize_babble(1.0)))
+    assert driver.latest_voice_motion() is not None
     driver.reset()
-    assert driver.spoken_now() is None
+    assert driver.latest_voice_motion() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from livehead.drivers.idle import IdleDriver
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
 
@@ -14,8 +14,8 @@ HOUR_NS = 3_600_000_000_000
 
 def test_its_time_begins_with_the_first_call(source: Keypoints) -> None:
     driver = IdleDriver(source, seed=4)
-    driver.estimate(Inputs(None, None, HOUR_NS))
-    motion = driver.estimate(Inputs(None, None, HOUR_NS + 2_000_000_000))
+    driver.estimate(DriverInputs(None, None, HOUR_NS))
+    motion = driver.estimate(DriverInputs(None, None, HOUR_NS + 2_000_000_000))
     np.testing.assert_array_equal(motion.value, IdleMotion(source, 4).at(2_000_000_000).value)
     assert motion.captured_ns == HOUR_NS + 2_000_000_000
     assert motion.set == driver.motion_set
@@ -23,7 +23,7 @@ def test_its_time_begins_with_the_first_call(source: Keypoints) -> None:
 
 def test_reset_starts_over(source: Keypoints) -> None:
     driver = IdleDriver(source)
-    first = driver.estimate(Inputs(None, None, 0))
-    driver.estimate(Inputs(None, None, 3_000_000_000))
+    first = driver.estimate(DriverInputs(None, None, 0))
+    driver.estimate(DriverInputs(None, None, 3_000_000_000))
     driver.reset()
-    np.testing.assert_array_equal(driver.estimate(Inputs(None, None, HOUR_NS)).value, first.value)
+    np.testing.assert_array_equal(driver.estimate(DriverInputs(None, None, HOUR_NS)).value, first.value)

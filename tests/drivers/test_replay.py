@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from livehead.drivers.replay import ReplayDriver
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.keypoints import Keypoints
 
 SECOND_NS = 1_000_000_000
@@ -21,7 +21,7 @@ def recording(source: Keypoints) -> list[Keypoints]:
 
 
 def place(driver: ReplayDriver, source: Keypoints, seconds: float) -> float:
-    motion = driver.estimate(Inputs(None, None, 50 * SECOND_NS + int(seconds * SECOND_NS)))
+    motion = driver.estimate(DriverInputs(None, None, 50 * SECOND_NS + int(seconds * SECOND_NS)))
     return float((motion.value - source.value).mean())
 
 
@@ -51,13 +51,13 @@ def test_a_gap_without_a_face_is_not_bridged(source: Keypoints, recording: list[
     driver = ReplayDriver(recording)
     place(driver, source, 0.0)
     assert place(driver, source, 0.9) == pytest.approx(0.0, abs=1e-6)
-    assert not driver.estimate(Inputs(None, None, 50 * SECOND_NS + 1_500_000_000)).seen
+    assert not driver.estimate(DriverInputs(None, None, 50 * SECOND_NS + 1_500_000_000)).seen
 
 
 def test_a_recorded_torso_plays_along(source: Keypoints, recording: list[Keypoints]) -> None:
     told = [replace(each, torso=np.full((1, 3, 2), 0.1 * i, np.float32)) for i, each in enumerate(recording)]
     driver = ReplayDriver([*told[:3], recording[3]])
     place(driver, source, 0.0)
-    torso = driver.estimate(Inputs(None, None, 50 * SECOND_NS + 1_500_000_000)).torso
+    torso = driver.estimate(DriverInputs(None, None, 50 * SECOND_NS + 1_500_000_000)).torso
     assert torso is not None
     np.testing.assert_allclose(torso, 0.15, atol=1e-6)

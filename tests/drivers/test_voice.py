@@ -9,9 +9,9 @@ import torch
 from livehead.clock import NS
 from livehead.drivers.voice import VoiceDriver
 from livehead.frames import AudioFrame, Samples
-from livehead.interfaces import Inputs
-from livehead.metrics.bench_voice import babble
-from livehead.metrics.speech import opening
+from livehead.interfaces import DriverInputs
+from livehead.metrics.bench_voice import synthesize_babble
+from livehead.metrics.speech import lip_opening
 from livehead.models.voice.build import VoiceModel, load_voice
 from livehead.models.voice.network import LOOK_AHEAD_S
 from livehead.motion.keypoints import Array, Keypoints
@@ -42,10 +42,10 @@ def driver(source: Keypoints, model: VoiceModel) -> VoiceDriver:
     return VoiceDriver(source, model, Credulous())
 
 
-def block(sound: Samples, start: int, end: int) -> Inputs:
+def block(sound: Samples, start: int, end: int) -> DriverInputs:
     """``sound`` from sample ``start`` to ``end``, as a capture would stamp it."""
     frame = AudioFrame(sound[None, start:end], RATE, start, LATER_NS + start * NS // RATE)
-    return Inputs(None, frame, LATER_NS + end * NS // RATE)
+    return DriverInputs(None, frame, LATER_NS + end * NS // RATE)
 
 
 def spoken(driver: VoiceDriver, sound: Samples, start: int = 0) -> list[Keypoints]:
@@ -53,11 +53,11 @@ def spoken(driver: VoiceDriver, sound: Samples, start: int = 0) -> list[Keypoint
 
 
 def mouth(motions: list[Keypoints]) -> Array:
-    return opening(np.stack([motion.points3d()[0] for motion in motions]))
+    return lip_opening(np.stack([motion.points3d()[0] for motion in motions]))
 
 
 def test_speech_opens_the_mouth_and_its_end_closes_it_within_a_tenth_of_a_second(driver: VoiceDriver) -> None:
-    sound = np.concatenate([babble(2.0), np.zeros(RATE // 2, np.float32)])
+    sound = np.concatenate([synthesize_babble(2.0), np.zeros(RATE // 2, np.float32)])
     opened = mouth(spoken(driver, sound))
     speaking, since_end = opened[20:100], opened[100:]
     assert speaking.max() > 0.02
@@ -65,12 +65,12 @@ def test_speech_opens_the_mouth_and_its_end_closes_it_within_a_tenth_of_a_second
 
 
 def test_motion_is_stamped_with_the_moment_of_the_sound_that_it_shows(driver: VoiceDriver) -> None:
-    inputs = block(babble(0.5), 0, 4000)
+    inputs = block(synthesize_babble(0.5), 0, 4000)
     assert driver.estimate(inputs).captured_ns == inputs.now_ns - round(LOOK_AHEAD_S * NS)
 
 
 def test_a_ring_of_the_last_second_is_heard_as_its_new_part_alone(source: Keypoints, model: VoiceModel) -> None:
-    sound = babble(2.5)
+    sound = synthesize_babble(2.5)
     by_block, by_ring = VoiceDriver(source, model), VoiceDriver(source, model)
     for end in range(BLOCK, len(sound) + 1, BLOCK):
         one = by_block.estimate(block(sound, end - BLOCK, end))
@@ -80,7 +80,7 @@ def test_a_ring_of_the_last_second_is_heard_as_its_new_part_alone(source: Keypoi
 
 
 def test_the_same_sound_again_moves_nothing_but_what_idles(driver: VoiceDriver) -> None:
-    sound = babble(1.0)
+    sound = synthesize_babble(1.0)
     first, again = (driver.estimate(block(sound, 0, len(sound))) for _ in range(2))
     np.testing.assert_array_equal(first.value, again.value)
 
@@ -88,7 +88,7 @@ def test_the_same_sound_again_moves_nothing_but_what_idles(driver: VoiceDriver) 
 def test_after_a_jump_in_the_sound_nothing_of_before_is_heard_and_the_mouth_does_not_jump(
     source: Keypoints, model: VoiceModel
 ) -> None:
-    sound = babble(4.0)
+    sound = synthesize_babble(4.0)
     driver, fresh = VoiceDriver(source, model), VoiceDriver(source, model)
     before = mouth(spoken(driver, sound[:RATE]))
     after = mouth(spoken(driver, sound, 2 * RATE))
@@ -99,23 +99,23 @@ def test_after_a_jump_in_the_sound_nothing_of_before_is_heard_and_the_mouth_does
 
 
 def test_no_sound_is_silence(driver: VoiceDriver) -> None:
-    sound = babble(1.0)
+    sound = synthesize_babble(1.0)
     speaking = mouth(spoken(driver, sound))
     end_ns = LATER_NS + NS
-    quiet = [driver.estimate(Inputs(None, None, end_ns + number * NS // 30)) for number in range(1, 20)]
+    quiet = [driver.estimate(DriverInputs(None, None, end_ns + number * NS // 30)) for number in range(1, 20)]
     assert mouth(quiet)[3:].max() < 0.1 * speaking.max()
     assert [motion.captured_ns for motion in quiet] == sorted(motion.captured_ns for motion in quiet)
 
 
 def test_it_can_begin_without_sound(driver: VoiceDriver, source: Keypoints) -> None:
-    motion = driver.estimate(Inputs(None, None, 0))
+    motion = driver.estimate(DriverInputs(None, None, 0))
     assert motion.set == driver.motion_set == source.set
     assert mouth([motion])[0] < 0.003
     assert np.isfinite(motion.value).all()
 
 
 def test_reset_starts_over(driver: VoiceDriver) -> None:
-    sound = babble(1.0)
+    sound = synthesize_babble(1.0)
     first = spoken(driver, sound)
     driver.reset()
     for one, other in zip(first, spoken(driver, sound), strict=True):
@@ -132,13 +132,13 @@ def test_noise_and_music_soon_leave_the_mouth_shut(source: Keypoints, model: Voi
             0.1 * np.sin(2 * np.pi * f * times) * (1 + np.sin(2 * np.pi * 2 * times)) for f in (262, 330, 392)
         ),
     }[kind].astype(np.float32)
-    speech = mouth(spoken(VoiceDriver(source, model, Credulous()), babble(2.0)))
+    speech = mouth(spoken(VoiceDriver(source, model, Credulous()), synthesize_babble(2.0)))
     opened = mouth(spoken(VoiceDriver(source, model, VoiceActivity()), sound))
     assert opened[100:].mean() < 0.1 * speech.max()
 
 
 def test_eyes_blink_while_it_speaks(driver: VoiceDriver) -> None:
     torch.manual_seed(0)
-    sound = babble(12.0)
+    sound = synthesize_babble(12.0)
     lids = [float(np.linalg.norm(motion.value[0, 159] - motion.value[0, 145])) for motion in spoken(driver, sound)[::2]]
     assert min(lids) < 0.4 * np.median(lids)

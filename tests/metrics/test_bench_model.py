@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from livehead.metrics.bench_model import Speech, Subject, bench_model, time_frames, time_in_turns
+from livehead.metrics.bench_model import StillHeadSpeech, BenchmarkSubject, bench_model, time_frames, time_round_robin
 from livehead.motion.keypoints import mesh_keypoints
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 MOTIONS = [mesh_keypoints(np.full((478, 3), i / 10, np.float32), 1.0, i) for i in range(5)]
 
@@ -28,7 +28,7 @@ def slow(motion):
 
 
 def test_a_renderer_of_one_precision_gets_its_frame_and_no_comparison():
-    results = bench_model(Subject({"fp32": slow}), MOTIONS, rounds=20)
+    results = bench_model(BenchmarkSubject({"fp32": slow}), MOTIONS, rounds=20)
     assert results["frame"] == results["frames"]["fp32"]
     assert results["frame"]["n"] == 20
     assert results["frame"]["median"] >= 2
@@ -37,13 +37,13 @@ def test_a_renderer_of_one_precision_gets_its_frame_and_no_comparison():
 
 
 def test_a_faster_way_is_set_against_the_plain_one():
-    stats = Stats()
-    stats.record("network", 1.5)
-    subject = Subject(
+    stats = StatsCollector()
+    stats.record_timing("network", 1.5)
+    subject = BenchmarkSubject(
         {"fp32": slow, "bf16": rough},
-        uses="bf16",
-        uncached=slow,
-        batched=lambda motions: [exact(motion) for motion in motions],
+        used_precision="bf16",
+        render_uncached=slow,
+        render_batch=lambda motions: [exact(motion) for motion in motions],
         gflops={"cached": 3.0, "uncached": 5.0},
         stats=stats,
     )
@@ -71,7 +71,7 @@ def test_ways_take_turns_and_each_draws_all_of_its_frames():
         "fp32": (lambda motion: drawn.append("fp32"), 40),
         "bf16": (lambda motion: drawn.append(motion.captured_ns), 20),
     }
-    times = time_in_turns(plans, MOTIONS, warm_up=1)
+    times = time_round_robin(plans, MOTIONS, warm_up=1)
     assert {name: len(samples) for name, samples in times.items()} == {"fp32": 40, "bf16": 20}
     assert drawn[:8] == ["fp32"] * 5 + [0, 0, 1]  # each first warms up
     assert drawn[8] == "fp32"
@@ -81,7 +81,9 @@ def test_ways_take_turns_and_each_draws_all_of_its_frames():
 def test_a_background_that_moves_with_the_mouth_is_told():
     person = np.zeros((32, 32), np.float32)
     person[8:24] = 1
-    results = bench_model(Subject({"fp32": exact}, speech=Speech(MOTIONS, person)), MOTIONS, rounds=2)
+    results = bench_model(BenchmarkSubject({"fp32": exact}, speech=StillHeadSpeech(MOTIONS, person)), MOTIONS, rounds=2)
     assert results["background_change"] == {"mean": 0, "largest": 0}
-    results = bench_model(Subject({"fp32": exact}, speech=Speech(MOTIONS, person * 0)), MOTIONS, rounds=2)
+    results = bench_model(
+        BenchmarkSubject({"fp32": exact}, speech=StillHeadSpeech(MOTIONS, person * 0)), MOTIONS, rounds=2
+    )
     assert results["background_change"]["largest"] == pytest.approx(40 / 255, abs=0.005)

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from livehead.capture.synthetic import Shot, SyntheticCapture
+from livehead.capture.synthetic import PreparedFrame, SyntheticCapture
 from livehead.clock import now_ns
-from livehead.metrics.bench_pipeline import Played, bench_pipeline, late_share
-from livehead.metrics.receiver import BACKEND
+from livehead.metrics.bench_pipeline import PipelineRun, bench_pipeline, late_share
+from livehead.metrics.receiver import BACKEND_NAME
 from livehead.pipeline import Pipeline
 from livehead.sinks.virtual_camera import VirtualCameraSink
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 pytest.importorskip("pyvirtualcam", reason="pyvirtualcam is an optional extra (GPL-2.0)")
 
@@ -74,7 +74,7 @@ def shots():
         for _ in range(SHOTS):
             picture = random.integers(60, 90, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
             cv2.circle(picture, (x, 90), 40, (210, 180, 160), -1)
-            made.append(Shot(picture, {"pose": pose}))
+            made.append(PreparedFrame(picture, {"pose": pose}))
     return made
 
 
@@ -83,12 +83,12 @@ async def test_the_detector_sees_each_jump_in_the_frame_that_its_time_code_names
 
     async def play(jumps, receiver):
         receiver.register()
-        capture = SyntheticCapture(shots(), fps=30, scene=jumps)
-        sink = TimeCoded(VirtualCameraSink(size=SIZE, fps=30, backend=BACKEND))
+        capture = SyntheticCapture(shots(), fps=30, schedule=jumps)
+        sink = TimeCoded(VirtualCameraSink(size=SIZE, fps=30, backend=BACKEND_NAME))
         pipeline = Pipeline(capture, PassThrough(), [sink], fps=30)
         await pipeline.run()
         runs.append((jumps, capture.start_ns, sink.sent))
-        return Played(capture.start_ns, capture.skipped, pipeline.stats)
+        return PipelineRun(capture.start_ns, capture.skipped, pipeline.stats)
 
     figures = await bench_pipeline(play, shots=SHOTS, jumps=JUMPS, start_s=1.5)
 
@@ -113,7 +113,7 @@ async def test_the_detector_sees_each_jump_in_the_frame_that_its_time_code_names
 
 
 def test_frames_later_than_a_period_after_their_slot_are_late():
-    stats = Stats()
+    stats = StatsCollector()
     for milliseconds in [20.0] * 18 + [50.0, 90.0]:
-        stats.record("capture_to_sink", milliseconds)
+        stats.record_timing("capture_to_sink", milliseconds)
     assert late_share(stats, fps=30) == pytest.approx(1 / 20)

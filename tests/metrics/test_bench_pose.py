@@ -6,7 +6,13 @@ from fractions import Fraction
 import torch
 
 from livehead.metrics import bench_pose
-from livehead.metrics.bench_pose import bench_decoder, bench_network, drawn_people, one_core, time_frames
+from livehead.metrics.bench_pose import (
+    bench_decoder,
+    bench_network,
+    synthesize_people,
+    pin_to_one_core,
+    time_paced_frames,
+)
 from livehead.models.engine import Setting
 from livehead.models.openpose.build import DenseSizes, build_dense
 from livehead.models.openpose.skeletons import BODY_25
@@ -29,7 +35,7 @@ def test_the_network_is_timed_beside_its_plain_self_and_its_error_told():
 
 
 def test_the_decoder_is_timed_by_people(monkeypatch):
-    monkeypatch.setattr(bench_pose, "PEOPLE", (5, 20))
+    monkeypatch.setattr(bench_pose, "PEOPLE_COUNTS", (5, 20))
     decoder, by_people = bench_decoder(1)
     assert by_people.keys() == {"5", "20"}
     assert decoder["people"] == 5
@@ -38,14 +44,14 @@ def test_the_decoder_is_timed_by_people(monkeypatch):
 
 
 def test_drawn_people_lie_in_the_picture_and_apart():
-    people = drawn_people(20)
+    people = synthesize_people(20)
     assert people[..., :2].min() > 0
-    assert (people[..., :2] < bench_pose.SIZE).all()
+    assert (people[..., :2] < bench_pose.INPUT_SIZE).all()
 
 
 def test_one_core_is_given_back():
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    with one_core():
+    with pin_to_one_core():
         if before:
             assert len(os.sched_getaffinity(0)) == 1
     assert not before or os.sched_getaffinity(0) == before
@@ -53,7 +59,7 @@ def test_one_core_is_given_back():
 
 def test_frames_are_asked_for_at_their_rate():
     slept, asked = [], []
-    samples = time_frames(asked.append, 3, float(Fraction(10)), slept.append)
+    samples = time_paced_frames(asked.append, 3, float(Fraction(10)), slept.append)
     assert asked == [0, 1, 2]
     assert len(samples) == 3
     assert 0.05 < slept[1] <= 0.1

@@ -3,8 +3,8 @@
 import pytest
 
 from livehead.errors import DeviceError
-from livehead.metrics.bench_webrtc import _judge
-from livehead.metrics.plot import plot_ages
+from livehead.metrics.bench_webrtc import _evaluate_page
+from livehead.metrics.plot import plot_frame_ages
 
 
 def page(delay_ms: float = 40.0) -> dict[str, object]:
@@ -23,7 +23,7 @@ def page(delay_ms: float = 40.0) -> dict[str, object]:
 
 
 def test_a_steady_page_gives_its_delay_rate_and_stages() -> None:
-    figures = _judge(page(), 200.0).results()
+    figures = _evaluate_page(page(), 200.0).to_results()
     assert figures["median"] == 40.0
     assert figures["p95"] == 40.0
     assert figures["fps"] == pytest.approx(1000 / 33, abs=0.01)
@@ -36,9 +36,9 @@ def test_a_page_that_saw_no_codes_is_told() -> None:
     seen = page()
     seen["avatar"] = [{**each, "number": -1} for each in seen["avatar"]]
     with pytest.raises(DeviceError, match="no time codes"):
-        _judge(seen, 0.0)
+        _evaluate_page(seen, 0.0)
 
 
 def test_ages_are_drawn(tmp_path) -> None:
-    plot_ages({"passthrough": [20.0, 25.0, 30.0], "warp": [50.0, 60.0]}, tmp_path / "ages.png")
+    plot_frame_ages({"passthrough": [20.0, 25.0, 30.0], "warp": [50.0, 60.0]}, tmp_path / "ages.png")
     assert (tmp_path / "ages.png").stat().st_size > 5000

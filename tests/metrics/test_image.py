@@ -6,7 +6,7 @@ import pytest
 import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from livehead.metrics.image import PSNR_OF_EQUALS, box_l1, flicker, l1, points_box, psnr, sharpness, ssim
+from livehead.metrics.image import PSNR_OF_IDENTICAL, box_l1, flicker, l1, bounding_box, psnr, sharpness, ssim
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_psnr_is_that_of_scikit_image(truth, noisy):
 
 
 def test_an_equal_picture_has_a_finite_psnr(truth):
-    assert psnr(truth, truth) == PSNR_OF_EQUALS
+    assert psnr(truth, truth) == PSNR_OF_IDENTICAL
     assert ssim(truth, truth) == pytest.approx(1)
     assert l1(truth, truth) == 0
 
@@ -84,9 +84,9 @@ def test_flicker_needs_three_frames(truth):
 
 def test_a_box_is_enlarged_about_its_centre_and_stays_in_the_picture():
     points = np.array([[10, 20], [29, 39]], np.float32)
-    assert points_box(points, 100, 100) == (10, 20, 30, 40)
-    assert points_box(points, 100, 100, enlarged=2) == (0, 10, 40, 50)
-    assert points_box(points, 30, 30, enlarged=2) == (0, 10, 30, 30)
-    left, top, right, bottom = points_box(points + 500, 30, 30)
+    assert bounding_box(points, 100, 100) == (10, 20, 30, 40)
+    assert bounding_box(points, 100, 100, scale=2) == (0, 10, 40, 50)
+    assert bounding_box(points, 30, 30, scale=2) == (0, 10, 30, 30)
+    left, top, right, bottom = bounding_box(points + 500, 30, 30)
     assert left < right <= 30
     assert top < bottom <= 30

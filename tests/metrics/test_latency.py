@@ -5,7 +5,7 @@ import pytest
 
 from livehead.clock import NS
 from livehead.errors import DeviceError
-from livehead.metrics.latency import Received, plan_jumps, see_jumps, shares, waits_ms
+from livehead.metrics.latency import ReceivedFrames, plan_jumps, detect_jumps, latency_shares, exposure_waits_ms
 
 FPS = 30
 START_NS = 5 * NS
@@ -40,7 +40,7 @@ def simulate(jumps, delay_ms, *, follow=1.0, noise=2.0, drop=0.0, seed=1):
         number = int(np.searchsorted(jumps.at_ns, exposed_ns, side="right")) - 1
         if number >= 0 and round(state) == pose:
             half_shown.setdefault(number, len(pictures) - 1)
-    return Received(np.array(at_ns, np.int64), np.array(pictures)), list(half_shown.values())
+    return ReceivedFrames(np.array(at_ns, np.int64), np.array(pictures)), list(half_shown.values())
 
 
 def true_latency(received, pictures, jumps):
@@ -51,9 +51,9 @@ def true_latency(received, pictures, jumps):
 def test_the_pictures_tell_the_true_latency(follow, drop):
     jumps = plan_jumps(60, FPS, shots=4, seed=2)
     received, pictures = simulate(jumps, lambda random: random.uniform(18, 30), follow=follow, drop=drop)
-    seen = see_jumps(received, jumps, START_NS)
+    seen = detect_jumps(received, jumps, START_NS)
     assert seen.missed == 0
-    assert seen.picture == pictures
+    assert seen.frame_indices == pictures
     assert seen.latency_ms == pytest.approx(true_latency(received, pictures, jumps))
 
 
@@ -61,8 +61,8 @@ def test_smoothing_costs_latency():
     jumps = plan_jumps(40, FPS, shots=1)
     sharp, _ = simulate(jumps, lambda random: 20)
     smooth, _ = simulate(jumps, lambda random: 20, follow=0.3)
-    gain = np.median(see_jumps(smooth, jumps, START_NS).latency_ms) - np.median(
-        see_jumps(sharp, jumps, START_NS).latency_ms
+    gain = np.median(detect_jumps(smooth, jumps, START_NS).latency_ms) - np.median(
+        detect_jumps(sharp, jumps, START_NS).latency_ms
     )
     assert gain == pytest.approx(1000 / FPS, abs=5)  # one picture more until the middle is passed
 
@@ -71,22 +71,22 @@ def test_a_frozen_picture_is_an_error_and_not_a_latency():
     jumps = plan_jumps(10, FPS, shots=1)
     received, _ = simulate(jumps, lambda random: 20, follow=0.0)
     with pytest.raises(DeviceError, match="do not show"):
-        see_jumps(received, jumps, START_NS)
+        detect_jumps(received, jumps, START_NS)
 
 
 def test_no_pictures_are_an_error():
     jumps = plan_jumps(10, FPS, shots=1)
-    nothing = Received(np.zeros(0, np.int64), np.zeros((0, 36, 64), np.uint8))
+    nothing = ReceivedFrames(np.zeros(0, np.int64), np.zeros((0, 36, 64), np.uint8))
     with pytest.raises(DeviceError, match="too few"):
-        see_jumps(nothing, jumps, START_NS)
+        detect_jumps(nothing, jumps, START_NS)
 
 
 def test_a_jump_that_never_arrives_is_missed():
     jumps = plan_jumps(12, FPS, shots=1)
     received, _ = simulate(jumps, lambda random: 20)
-    since = received.at_ns - START_NS
-    outage = (since > jumps.at_ns[4]) & (since < jumps.at_ns[5])
-    seen = see_jumps(Received(received.at_ns[~outage], received.thumbnails[~outage]), jumps, START_NS)
+    since = received.received_ns - START_NS
+    outage = (since > jumps.jump_times_ns[4]) & (since < jumps.jump_times_ns[5])
+    seen = detect_jumps(ReceivedFrames(received.received_ns[~outage], received.thumbnails[~outage]), jumps, START_NS)
     assert seen.missed >= 1
     assert len(seen.latency_ms) + seen.missed == 12
     assert max(seen.latency_ms) < 100
@@ -94,16 +94,16 @@ def test_a_jump_that_never_arrives_is_missed():
 
 def test_jumps_fall_at_every_phase_of_the_frame_clock():
     jumps = plan_jumps(100, FPS, shots=1)
-    waits = np.array(waits_ms(jumps))
+    waits = np.array(exposure_waits_ms(jumps))
     assert np.histogram(waits, bins=4, range=(0, 1000 / FPS))[0].tolist() == [25, 25, 25, 25]
     assert np.median(waits) == pytest.approx(500 / FPS, abs=0.5)
     assert np.corrcoef(waits[:-1], waits[1:])[0, 1] < 0.5
-    assert min(np.diff(jumps.at_ns)) > 0.5 * NS
+    assert min(np.diff(jumps.jump_times_ns)) > 0.5 * NS
 
 
 def test_the_scene_shows_the_pose_of_its_moment_and_ends():
     jumps = plan_jumps(2, FPS, shots=5)
-    first, second = jumps.at_ns
+    first, second = jumps.jump_times_ns
     assert jumps(0) == 0
     assert {jumps(t) for t in range(0, first, NS // 60)} == set(range(5))
     assert {jumps(t) for t in range(first, second, NS // 60)} == set(range(5, 10))
@@ -112,7 +112,7 @@ def test_the_scene_shows_the_pose_of_its_moment_and_ends():
 
 
 def test_shares_add_up_to_the_whole():
-    parts = shares(40.0, exposure_ms=16.0, way_ms=20.0, stages_ms={"estimate": 10.0, "draw": 8.0})
+    parts = latency_shares(40.0, exposure_ms=16.0, capture_to_sink_ms=20.0, stages_ms={"estimate": 10.0, "draw": 8.0})
     assert parts == pytest.approx(
         {"wait_exposure": 0.4, "estimate": 0.25, "draw": 0.2, "handover": 0.05, "later_frames": 0.1}
     )

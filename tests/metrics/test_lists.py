@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from livehead.errors import CaptureError, ConfigError, NoFaceError
-from livehead.metrics.evaluation import METRICS, POSE, copy, evaluate_pairs
-from livehead.metrics.image import PSNR_OF_EQUALS
+from livehead.metrics.evaluation import METRICS, POSE_KEY, copy_baseline, evaluate_pairs
+from livehead.metrics.image import PSNR_OF_IDENTICAL
 from livehead.metrics.lists import read_pairs
 
 CLIP = "id1#video#000001#000009.mp4"
@@ -70,16 +70,16 @@ def test_a_list_that_cannot_be_used_is_refused(frames, tmp_path, rows, header, t
 
 def test_every_pair_and_mean_has_every_figure(frames, tmp_path, finder):
     pairs = read_pairs(write_list(tmp_path, row(0, 1), row(1, 1)), frames)
-    results = evaluate_pairs(pairs, {"copy": copy}, finder)["copy"]
+    results = evaluate_pairs(pairs, {"copy": copy_baseline}, finder)["copy"]
     moved, still = (results.clips[pair.name] for pair in pairs)
-    assert tuple(results.mean) == (*METRICS, POSE)
-    assert still["psnr"] == PSNR_OF_EQUALS
-    assert still[POSE] == pytest.approx(0, abs=0.5)
-    assert moved[POSE] == pytest.approx(10, abs=2)
-    assert results.mean[POSE] == pytest.approx((moved[POSE] + still[POSE]) / 2)
+    assert tuple(results.mean) == (*METRICS, POSE_KEY)
+    assert still["psnr"] == PSNR_OF_IDENTICAL
+    assert still[POSE_KEY] == pytest.approx(0, abs=0.5)
+    assert moved[POSE_KEY] == pytest.approx(10, abs=2)
+    assert results.mean[POSE_KEY] == pytest.approx((moved[POSE_KEY] + still[POSE_KEY]) / 2)
     assert np.isnan(results.mean["flicker"])
 
 
 def test_a_frame_without_a_face_is_told(frames, tmp_path, finder):
     with pytest.raises(NoFaceError, match="0000002"):
-        evaluate_pairs(read_pairs(write_list(tmp_path, row(0, 2)), frames), {"copy": copy}, finder)
+        evaluate_pairs(read_pairs(write_list(tmp_path, row(0, 2)), frames), {"copy": copy_baseline}, finder)

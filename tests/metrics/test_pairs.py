@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import ConfigError, NoFaceError
-from livehead.metrics.pairs import choose_pairs, is_profile, judge_pair
+from livehead.metrics.pairs import choose_pairs, is_profile, evaluate_pair
 from livehead.motion.head import HeadMotion, rotation
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.perception.segmentation import Segmentation
@@ -47,7 +47,7 @@ def test_too_few_pairs_and_a_missing_collection_are_told(collection, tmp_path):
 def test_a_portrait_that_only_moves_keeps_its_person_and_expression(finder, segmentation, astronaut):
     driving = [astronaut(turn=t) for t in (0, 4, 8)]
     outputs = [astronaut(turn=t, shift=(3, 2)) for t in (0, 4, 8)]
-    figures = judge_pair(astronaut(), driving, outputs, finder, segmentation)
+    figures = evaluate_pair(astronaut(), driving, outputs, finder, segmentation)
     assert figures.found == 1
     assert figures.identity < 0.3
     assert figures.expression_akd < 1.5
@@ -56,25 +56,25 @@ def test_a_portrait_that_only_moves_keeps_its_person_and_expression(finder, segm
 
 def test_a_head_that_does_not_turn_along_is_told_in_degrees(finder, segmentation, astronaut):
     driving = [astronaut(turn=t) for t in (0, 12)]
-    figures = judge_pair(astronaut(), driving, [driving[0]] * 2, finder, segmentation)
+    figures = evaluate_pair(astronaut(), driving, [driving[0]] * 2, finder, segmentation)
     assert figures.pose_error == pytest.approx(12 / 2, abs=1)
 
 
 def test_lost_faces_are_counted_and_look_worse(finder, segmentation, astronaut):
     driving = [astronaut(turn=t) for t in (0, 4, 8, 12)]
     outputs = [driving[0], driving[1], np.full_like(driving[0], 127), np.full_like(driving[0], 127)]
-    figures = judge_pair(astronaut(), driving, outputs, finder, segmentation)
-    whole = judge_pair(astronaut(), driving, driving, finder, segmentation)
+    figures = evaluate_pair(astronaut(), driving, outputs, finder, segmentation)
+    whole = evaluate_pair(astronaut(), driving, driving, finder, segmentation)
     assert figures.found == 0.5
     assert figures.identity > 0.5
-    assert figures.badness > whole.badness
+    assert figures.worst_first_key > whole.worst_first_key
 
 
 def test_a_background_that_swims_is_seen(finder, segmentation, astronaut):
     still = [astronaut(zoom=0.5)] * 3
     swimming = [np.clip(frame.astype(int) + 20 * i, 0, 255).astype(np.uint8) for i, frame in enumerate(still)]
-    assert judge_pair(still[0], still, still, finder, segmentation).background == 0
-    assert judge_pair(still[0], still, swimming, finder, segmentation).background > 0.03
+    assert evaluate_pair(still[0], still, still, finder, segmentation).background == 0
+    assert evaluate_pair(still[0], still, swimming, finder, segmentation).background > 0.03
 
 
 def test_a_head_that_looks_aside_is_a_profile(finder, astronaut):
@@ -96,4 +96,4 @@ def test_a_head_that_looks_aside_is_a_profile(finder, astronaut):
 
 def test_a_portrait_without_a_face_is_told(finder, segmentation, astronaut):
     with pytest.raises(NoFaceError):
-        judge_pair(np.full((256, 256, 3), 127, np.uint8), [astronaut()], [astronaut()], finder, segmentation)
+        evaluate_pair(np.full((256, 256, 3), 127, np.uint8), [astronaut()], [astronaut()], finder, segmentation)

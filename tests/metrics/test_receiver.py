@@ -8,14 +8,14 @@ import pytest
 
 from livehead.clock import now_ns
 from livehead.frames import VideoFrame
-from livehead.metrics.receiver import BACKEND, Receiver, ReceiverSink
+from livehead.metrics.receiver import BACKEND_NAME, VirtualCameraProbe, VirtualCameraProbeSink
 
 pyvirtualcam = pytest.importorskip("pyvirtualcam", reason="pyvirtualcam is an optional extra (GPL-2.0)")
 
 
 @pytest.fixture
 def receiver():
-    receiver = Receiver()
+    receiver = VirtualCameraProbe()
     receiver.register()
     return receiver
 
@@ -24,7 +24,7 @@ def test_it_notes_the_luma_and_the_moment_of_each_picture(receiver):
     bright = np.full((720, 1280, 3), 200, np.uint8)
     bright[:, :640] = 40
     before = now_ns()
-    with pyvirtualcam.Camera(1280, 720, 30, fmt=pyvirtualcam.PixelFormat.I420, backend=BACKEND) as camera:
+    with pyvirtualcam.Camera(1280, 720, 30, fmt=pyvirtualcam.PixelFormat.I420, backend=BACKEND_NAME) as camera:
         assert camera.native_fmt == pyvirtualcam.PixelFormat.I420
         camera.send(cv2.cvtColor(bright, cv2.COLOR_RGB2YUV_I420))
         camera.send(cv2.cvtColor(255 - bright, cv2.COLOR_RGB2YUV_I420))
@@ -38,9 +38,9 @@ def test_it_notes_the_luma_and_the_moment_of_each_picture(receiver):
 async def test_without_pyvirtualcam_a_sink_of_its_own_sees_the_same(receiver):
     picture = np.full((720, 1280, 3), 200, np.uint8)
     picture[:, :640] = 40
-    with pyvirtualcam.Camera(1280, 720, 30, fmt=pyvirtualcam.PixelFormat.I420, backend=BACKEND) as camera:
+    with pyvirtualcam.Camera(1280, 720, 30, fmt=pyvirtualcam.PixelFormat.I420, backend=BACKEND_NAME) as camera:
         camera.send(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420))
-    async with ReceiverSink(receiver) as sink:
+    async with VirtualCameraProbeSink(receiver) as sink:
         await sink.send(VideoFrame(picture, 0, Fraction(1, 30), now_ns()))
     first, second = receiver.received.thumbnails
     assert np.array_equal(first, second)
@@ -48,7 +48,7 @@ async def test_without_pyvirtualcam_a_sink_of_its_own_sees_the_same(receiver):
 
 def test_pictures_that_were_not_converted_are_refused(receiver):
     with (
-        pyvirtualcam.Camera(64, 36, 30, fmt=pyvirtualcam.PixelFormat.RGB, backend=BACKEND) as camera,
+        pyvirtualcam.Camera(64, 36, 30, fmt=pyvirtualcam.PixelFormat.RGB, backend=BACKEND_NAME) as camera,
         pytest.raises(RuntimeError, match="I420"),
     ):
         camera.send(np.zeros((36, 64, 3), np.uint8))

@@ -6,12 +6,12 @@ import math
 import pytest
 
 from livehead.errors import ConfigError
-from livehead.metrics.report import Report, table, write_json
+from livehead.metrics.report import JsonReport, format_table, write_json
 
 
 def test_a_report_has_the_shape_that_all_scripts_rely_on(tmp_path):
     path = tmp_path / "report.json"
-    write_json(Report("evaluate", {"frames": 40}).finish({"warp": {"mean": {"psnr": 23.0}}}), path)
+    write_json(JsonReport("evaluate", {"frames": 40}).finish({"warp": {"mean": {"psnr": 23.0}}}), path)
     report = json.loads(path.read_text())
     assert list(report) == ["command", "version", "machine", "yardstick_ms", "settings", "results"]
     assert {"cpu", "cores", "threads", "gpu", "torch", "precision"} <= set(report["machine"])
@@ -33,7 +33,9 @@ def test_a_missing_folder_is_told(tmp_path):
 
 
 def test_a_table_is_aligned_and_shows_gaps():
-    text = table({"copy": {"psnr": 22.26, "missed": 0.0}, "warp": {"psnr": math.nan}}, ["psnr", "missed"], "model")
+    text = format_table(
+        {"copy": {"psnr": 22.26, "missed": 0.0}, "warp": {"psnr": math.nan}}, ["psnr", "missed"], "model"
+    )
     assert text.splitlines() == [
         "model   psnr  missed",
         "-----  -----  ------",

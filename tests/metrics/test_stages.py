@@ -1,17 +1,17 @@
 import torch
 from torch import nn
 
-from livehead.metrics.stages import count_gflops, time_parts
-from livehead.stats import Stats
+from livehead.metrics.stages import count_gflops, time_modules
+from livehead.stats import StatsCollector
 
 
 def test_every_call_of_a_part_is_timed_under_its_name():
-    stats, part = Stats(), nn.Linear(4, 4)
-    time_parts({"part": part, "other": nn.ReLU()}, stats)
+    stats, part = StatsCollector(), nn.Linear(4, 4)
+    time_modules({"part": part, "other": nn.ReLU()}, stats)
     for _ in range(3):
         part(torch.rand(1, 4))
-    assert stats.stages()["part"]["n"] == 3
-    assert "other" not in stats.stages()
+    assert stats.summarize_stages()["part"]["n"] == 3
+    assert "other" not in stats.summarize_stages()
 
 
 def test_a_multiplication_and_an_addition_are_two_operations():

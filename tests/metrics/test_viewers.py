@@ -16,7 +16,7 @@ async def test_a_crowd_is_set_against_one_viewer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(viewers, "_SETTLE_S", 0.5)
     pictures = [np.full((96, 128, 3), shade, np.uint8) for shade in (40, 90)]
     with serving() as address:
-        figures = await viewers.viewers_cpu(f"http://{address}/", os.getpid(), pictures, 3, 1.0)
+        figures = await viewers.measure_viewers_cpu(f"http://{address}/", os.getpid(), pictures, 3, 1.0)
     assert figures["viewers"] == 3
     assert figures["fps_all"] > 0
     assert figures["ratio"] > 0
@@ -24,4 +24,4 @@ async def test_a_crowd_is_set_against_one_viewer(monkeypatch: pytest.MonkeyPatch
 
 def test_a_process_that_is_not_there_is_told() -> None:
     with pytest.raises(DeviceError):
-        viewers.cpu_s(2**30)
+        viewers.process_cpu_s(2**30)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.errors import ConfigError
 from livehead.models import openvino
 from livehead.models.blocks import Hourglass, Res, Same, Up
@@ -116,7 +116,7 @@ def test_integers_need_ranges(network):
 
 def test_named_parts_are_computed_in_integers_and_the_rest_exactly(network, monkeypatch, tmp_path):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     setting = choose_setting("int8")
     assert setting.precision == "int8"
     x = torch.rand(1, 3, 16, 16)
@@ -132,7 +132,7 @@ def test_named_parts_are_computed_in_integers_and_the_rest_exactly(network, monk
 
 def test_a_floating_part_keeps_its_digits_where_the_others_are_rounded(network, monkeypatch, tmp_path):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     x = torch.rand(1, 3, 16, 16)
     with torch.inference_mode():
         ranges = observe(fold_batch_norm(copy.deepcopy(network)), lambda: network(x))

@@ -9,14 +9,14 @@ from livehead.models.quantize import observe
 
 pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
 
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.models import openvino
 from livehead.models.openvino import OpenVinoPart
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     return tmp_path
 
 

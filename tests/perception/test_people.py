@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.frames import Image
-from livehead.metrics.bench_pose import drawn_people
+from livehead.metrics.bench_pose import synthesize_people
 from livehead.models.engine import Setting
 from livehead.models.openpose.decoder import Decoder
 from livehead.models.openpose.skeletons import BODY_25
@@ -49,7 +49,7 @@ class Spot(nn.Module):
 
 @pytest.fixture
 def shares() -> np.ndarray:
-    return drawn_people(5) / np.array([656, 368, 1], np.float32)
+    return synthesize_people(5) / np.array([656, 368, 1], np.float32)
 
 
 def network(module: nn.Module) -> Network:
@@ -104,7 +104,7 @@ def test_mediapipe_finds_nobody_on_a_wall_and_draws_nothing() -> None:
 
 
 def test_a_person_is_drawn_in_the_usual_colours_and_what_is_missing_is_not() -> None:
-    pose = drawn_people(1)[0]
+    pose = synthesize_people(1)[0]
     pose[:, :2] *= 2
     pose[BODY_25.part("LWrist"), 2] = 0
     image = np.zeros((368, 200, 3), np.uint8)
@@ -117,6 +117,6 @@ def test_a_person_is_drawn_in_the_usual_colours_and_what_is_missing_is_not() -> 
 
 
 def test_points_far_outside_do_not_break_the_drawing() -> None:
-    pose = drawn_people(1)[0]
+    pose = synthesize_people(1)[0]
     pose[3, :2] = (1e7, -1e7)
     draw_people(np.zeros((50, 50, 3), np.uint8), [Person("body25", pose, 1.0)])

@@ -16,18 +16,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from livehead.commands.bench_webrtc import PassThrough
+from livehead.commands.bench_webrtc import PassthroughAvatar
 from livehead.frames import Image
-from livehead.metrics.chromium import Chromium, Tab, fake_devices
+from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags
 from livehead.metrics.footage import write_mjpeg
-from livehead.server.access import EXTENSION, Access
-from livehead.server.stage import Choice, Stage
+from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy
+from livehead.server.stage import AvatarSettings, AvatarRuntime
 from tests.server.conftest import SIZE, MirrorTroupe, serving
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 sys.path.insert(0, str(PLUGINS / "obs"))  # no part of the package: as when they are run
 EXTENSION_FOLDER = PLUGINS / "browser"
-OPTIONS = f"{EXTENSION}/options/options.html"
+OPTIONS = f"{EXTENSION_ORIGIN}/options/options.html"
 CAMERA_COLOUR = (200, 60, 20)
 AVATAR_COLOUR = (55, 195, 235)
 CARD_COLOUR = (20, 24, 22)
@@ -41,7 +41,7 @@ _STANDIN = Path(__file__).with_name("standin")
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
-class Negative(PassThrough):
+class Negative(PassthroughAvatar):
     """Shows the camera's picture with all colours turned round, so that nobody takes it for the camera itself."""
 
     def draw(self, motion: object, moment_ns: int) -> Image:
@@ -49,14 +49,14 @@ class Negative(PassThrough):
 
 
 class NegativeTroupe(MirrorTroupe):
-    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
-        return Negative(choice, SIZE)
+    def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
+        return Negative(settings, SIZE)
 
 
 @contextmanager
 def studio_server(port: int = 0) -> Iterator[str]:
     """``livehead serve --extension``, but for the renderer: ``host:port``."""
-    with serving(Access(watchers=frozenset({EXTENSION})), port, NegativeTroupe()) as address:
+    with serving(AccessPolicy(viewer_origins=frozenset({EXTENSION_ORIGIN})), port, NegativeTroupe()) as address:
         yield address
 
 
@@ -130,29 +130,29 @@ def browser_flags(site: int, camera_file: Path, *, allowed: bool = True) -> list
     """For pages that a public server would have sent, under names that are not ours."""
     hosts = ", ".join(f"MAP {host} 127.0.0.1:{site}" for host in (STRICT, PLAIN))
     return [
-        *fake_devices(camera_file, allowed=allowed),
+        *fake_device_flags(camera_file, allowed=allowed),
         f"--host-resolver-rules={hosts}",
         f"--ip-address-space-overrides=127.0.0.1:{site}=public",
         "--ignore-certificate-errors",
     ]
 
 
-def point_at(browser: Chromium, address: str) -> Tab:
+def point_at(browser: HeadlessChromium, address: str) -> BrowserTab:
     """The options page, once the extension looks for the server at ``address``."""
-    options = browser.open(OPTIONS)
+    options = browser.open_tab(OPTIONS)
     options.evaluate(f"chrome.storage.local.set({{ server: 'http://{address}' }})")
     return options
 
 
-def join(browser: Chromium, address: str) -> Tab:
+def join(browser: HeadlessChromium, address: str) -> BrowserTab:
     """A studio that has joined."""
-    studio = browser.open(f"http://{address}/")
+    studio = browser.open_tab(f"http://{address}/")
     studio.evaluate("document.getElementById('join').click()")
-    studio.until("document.getElementById('connection').textContent === 'connected'", WAIT_S)
+    studio.wait_until("document.getElementById('connection').textContent === 'connected'", WAIT_S)
     return studio
 
 
-def until_shown(tab: Tab, video: str, colour: tuple[int, int, int]) -> None:
+def until_shown(tab: BrowserTab, video: str, colour: tuple[int, int, int]) -> None:
     """Until the left half of a page's video is about ``colour``."""
     near = f"call.colour('{video}')?.every((value, at) => Math.abs(value - {list(colour)}[at]) < 30)"
-    tab.until(near, WAIT_S)
+    tab.wait_until(near, WAIT_S)

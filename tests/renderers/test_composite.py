@@ -12,9 +12,9 @@ from livehead.errors import ConfigError, SourceError
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Crop, Portrait, prepare_portrait
-from livehead.renderers.composite import Compositor
+from livehead.renderers.composite import PortraitCompositor
 from livehead.renderers.fade import CrossFade
-from livehead.renderers.placement import Fit, place
+from livehead.renderers.placement import Fit, place_photo
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 FITS: tuple[Fit, ...] = ("fit", "crop", "blur")
@@ -47,10 +47,10 @@ SHAPES = [
 @pytest.mark.parametrize(("width", "height", "crop"), SHAPES)
 def test_a_head_that_does_not_move_leaves_the_photo_as_it_is(width: int, height: int, crop: Crop, fit: Fit) -> None:
     portrait = a_portrait(width, height, crop)
-    canvas = Compositor(portrait, (640, 360), fit).compose(portrait.image)
-    where = place((width, height), crop, (640, 360), fit)
+    canvas = PortraitCompositor(portrait, (640, 360), fit).compose(portrait.image)
+    where = place_photo((width, height), crop, (640, 360), fit)
     left, top, right, bottom = where.photo_box(width, height)
-    seen = canvas[where.seen.slices]
+    seen = canvas[where.visible.slices]
     columns = left + (np.arange(seen.shape[1], dtype=np.float32) + 0.5) * (right - left) / seen.shape[1] - 0.5
     rows = top + (np.arange(seen.shape[0], dtype=np.float32) + 0.5) * (bottom - top) / seen.shape[0] - 0.5
     truth = cv2.remap(portrait.photo, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -61,24 +61,24 @@ def test_a_head_that_does_not_move_leaves_the_photo_as_it_is(width: int, height:
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize(("width", "height", "crop"), SHAPES)
 def test_the_canvas_shows_the_photo_in_its_own_proportions(width: int, height: int, crop: Crop, fit: Fit) -> None:
-    where = place((width, height), crop, (640, 360), fit)
+    where = place_photo((width, height), crop, (640, 360), fit)
     assert where.head.width == where.head.height
     assert where.scale == pytest.approx(where.head.width / crop.side)
     if fit == "crop":
-        assert where.seen.height == 360
-        assert where.seen.width == 640 or crop.side * 640 / 360 > width
+        assert where.visible.height == 360
+        assert where.visible.width == 640 or crop.side * 640 / 360 > width
         assert 0.8 * 360 < where.head.height < 1.1 * 360
     else:
-        assert where.seen.width == 640 or where.seen.height == 360
-        assert where.seen.width / where.seen.height == pytest.approx(width / height, rel=0.01)
+        assert where.visible.width == 640 or where.visible.height == 360
+        assert where.visible.width / where.visible.height == pytest.approx(width / height, rel=0.01)
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_only_the_square_changes_and_its_border_fades(fit: Fit) -> None:
     portrait = a_portrait(640, 480, Crop(150, 60, 300))
-    compositor = Compositor(portrait, (640, 360), fit)
+    compositor = PortraitCompositor(portrait, (640, 360), fit)
     white, black = (compositor.compose(np.full((256, 256, 3), tone, np.uint8)) for tone in (255, 0))
-    head = place((640, 480), portrait.crop, (640, 360), fit).head
+    head = place_photo((640, 480), portrait.crop, (640, 360), fit).head
     outside = np.ones((360, 640), bool)
     outside[head.slices] = False
     assert np.array_equal(white[outside], black[outside])
@@ -89,14 +89,14 @@ def test_only_the_square_changes_and_its_border_fades(fit: Fit) -> None:
 
 def test_an_edge_of_the_photo_is_no_edge_of_the_head() -> None:
     portrait = a_portrait(512, 512, Crop(0, 0, 512))
-    canvas = Compositor(portrait, (1280, 720), "fit").compose(np.full((512, 512, 3), 255, np.uint8))
+    canvas = PortraitCompositor(portrait, (1280, 720), "fit").compose(np.full((512, 512, 3), 255, np.uint8))
     assert (canvas[:, 280:1000] == 255).all()
     assert (canvas[:, :280] == canvas[0, 0]).all()
 
 
 def test_every_frame_is_a_canvas_of_its_own() -> None:
     portrait = a_portrait(640, 480, Crop(150, 60, 300))
-    compositor = Compositor(portrait, (640, 360))
+    compositor = PortraitCompositor(portrait, (640, 360))
     first = compositor.compose(portrait.image)
     kept = first.copy()
     second = compositor.compose(np.zeros_like(portrait.image))
@@ -108,7 +108,7 @@ def test_every_frame_is_a_canvas_of_its_own() -> None:
 @pytest.mark.parametrize("size", [128, 300, 512, 1024])
 def test_the_renderers_size_may_change_between_frames(size: int) -> None:
     portrait = a_portrait(640, 480, Crop(150, 60, 300))
-    compositor = Compositor(portrait, (1280, 720))
+    compositor = PortraitCompositor(portrait, (1280, 720))
     still = compositor.compose(portrait.image).astype(int)
     picture = cv2.resize(portrait.image, (size, size), interpolation=cv2.INTER_AREA)
     assert np.abs(compositor.compose(picture).astype(int) - still).mean() < 2
@@ -116,16 +116,16 @@ def test_the_renderers_size_may_change_between_frames(size: int) -> None:
 
 def test_alpha_is_ignored_where_the_background_is_kept() -> None:
     portrait = a_portrait(640, 480, Crop(150, 60, 300))
-    compositor = Compositor(portrait, (640, 360))
+    compositor = PortraitCompositor(portrait, (640, 360))
     clear = np.dstack([portrait.image, np.zeros(portrait.image.shape[:2], np.uint8)])
     assert np.array_equal(compositor.compose(clear), compositor.compose(portrait.image))
 
 
 def test_a_colour_stands_behind_the_person_everywhere(astronaut: Portrait) -> None:
-    compositor = Compositor(astronaut, (640, 360), "fit", "#3366aa")
+    compositor = PortraitCompositor(astronaut, (640, 360), "fit", "#3366aa")
     clear = np.dstack([astronaut.image, np.zeros(astronaut.image.shape[:2], np.uint8)])
     canvas = compositor.compose(clear)
-    head = place((512, 512), astronaut.crop, (640, 360), "fit").head
+    head = place_photo((512, 512), astronaut.crop, (640, 360), "fit").head
     assert (canvas[:, :120] == (0x33, 0x66, 0xAA)).all(), "no bars"
     inner = canvas[head.top + 15 : head.top + head.height - 15, head.left + 15 : head.left + head.width - 15]
     assert np.abs(inner.astype(int) - (0x33, 0x66, 0xAA)).max() <= 1, "a clear head shows the colour alone"
@@ -134,17 +134,17 @@ def test_a_colour_stands_behind_the_person_everywhere(astronaut: Portrait) -> No
 
 
 def test_a_renderer_without_alpha_keeps_the_photos_own_outline(astronaut: Portrait) -> None:
-    canvas = Compositor(astronaut, (640, 360), "crop", "lime").compose(astronaut.image)
+    canvas = PortraitCompositor(astronaut, (640, 360), "crop", "lime").compose(astronaut.image)
     assert (canvas[5, 30] == (0, 255, 0)).all()
-    face = place((512, 512), astronaut.crop, (640, 360), "crop").head
+    face = place_photo((512, 512), astronaut.crop, (640, 360), "crop").head
     middle = canvas[face.top + face.height // 2, face.left + face.width // 2].astype(int)
     assert middle[0] > middle[2], "skin"
 
 
 def test_a_blurred_background_loses_detail_and_takes_no_colour_from_the_person(astronaut: Portrait) -> None:
     opaque = np.dstack([astronaut.image, np.full(astronaut.image.shape[:2], 255, np.uint8)])
-    sharp = Compositor(astronaut, (1280, 720), "fit").compose(astronaut.image)
-    soft = Compositor(astronaut, (1280, 720), "fit", "blur").compose(opaque)
+    sharp = PortraitCompositor(astronaut, (1280, 720), "fit").compose(astronaut.image)
+    soft = PortraitCompositor(astronaut, (1280, 720), "fit", "blur").compose(opaque)
     flag = (slice(60, 260), slice(285, 400))
     assert cv2.Laplacian(soft[flag], cv2.CV_32F).std() < 0.3 * cv2.Laplacian(sharp[flag], cv2.CV_32F).std()
     wall = soft[420:520, 930:990].astype(int).mean(axis=(0, 1))
@@ -157,40 +157,40 @@ def test_an_image_fills_the_canvas_behind_the_person(astronaut: Portrait, tmp_pa
     path = tmp_path / "scenery.png"
     cv2.imwrite(str(path), scenery)
     clear = np.dstack([astronaut.image, np.zeros(astronaut.image.shape[:2], np.uint8)])
-    canvas = Compositor(astronaut, (1280, 720), "fit", str(path)).compose(clear)
+    canvas = PortraitCompositor(astronaut, (1280, 720), "fit", str(path)).compose(clear)
     assert (canvas[:, 5] == 0).all()
     assert (canvas[:, -5] == 255).all()
 
 
 def test_without_a_background_the_canvas_is_clear_there_and_keeps_the_photos_colours(astronaut: Portrait) -> None:
-    kept = Compositor(astronaut, (640, 360), "fit").compose(astronaut.image)
+    kept = PortraitCompositor(astronaut, (640, 360), "fit").compose(astronaut.image)
     alpha = np.zeros(astronaut.image.shape[:2], np.uint8)
     alpha[:, : alpha.shape[1] // 2] = 255
-    canvas = Compositor(astronaut, (640, 360), "fit", "none").compose(np.dstack([astronaut.image, alpha]))
+    canvas = PortraitCompositor(astronaut, (640, 360), "fit", "none").compose(np.dstack([astronaut.image, alpha]))
     assert canvas.shape == (360, 640, 4)
     assert np.abs(canvas[..., :3].astype(int) - kept).max() <= 1, (
         "a codec finds no edge where there is none in the photo"
     )
     assert (canvas[:, :120, 3] == 0).all(), "no bars"
     assert (canvas[300:340, 270:330, 3] > 250).mean() > 0.9, "the suit, outside the square, stays"
-    head = place((512, 512), astronaut.crop, (640, 360), "fit").head
+    head = place_photo((512, 512), astronaut.crop, (640, 360), "fit").head
     rows = slice(head.top + 15, head.top + head.height - 15)
     assert (canvas[rows, head.left + 15 : head.left + head.width // 2 - 3, 3] == 255).all()
     assert (canvas[rows, head.left + head.width // 2 + 3 : head.left + head.width - 15, 3] == 0).all()
 
 
 def test_without_a_background_a_renderer_without_alpha_keeps_the_photos_outline(astronaut: Portrait) -> None:
-    compositor = Compositor(astronaut, (640, 360), "crop", "none")
+    compositor = PortraitCompositor(astronaut, (640, 360), "crop", "none")
     canvas = compositor.compose(astronaut.image)
     opaque = compositor.compose(np.dstack([astronaut.image, np.full(astronaut.image.shape[:2], 255, np.uint8)]))
     assert np.abs(canvas[..., :3].astype(int) - opaque[..., :3]).max() <= 1
     assert canvas[5, 30, 3] == 0
-    face = place((512, 512), astronaut.crop, (640, 360), "crop").head
+    face = place_photo((512, 512), astronaut.crop, (640, 360), "crop").head
     assert canvas[face.top + face.height // 2, face.left + face.width // 2, 3] == 255
 
 
 def test_the_badge_is_seen_where_there_is_no_background(astronaut: Portrait) -> None:
-    plain, badged = (Compositor(astronaut, (1280, 720), "fit", "none", badge=on) for on in (False, True))
+    plain, badged = (PortraitCompositor(astronaut, (1280, 720), "fit", "none", badge=on) for on in (False, True))
     clear = np.dstack([astronaut.image, np.zeros(astronaut.image.shape[:2], np.uint8)])
     one, other = plain.compose(clear), badged.compose(clear)
     changed = (one != other).any(axis=2)
@@ -201,16 +201,16 @@ def test_the_badge_is_seen_where_there_is_no_background(astronaut: Portrait) -> 
 
 def test_a_background_that_is_none_names_the_nearest(astronaut: Portrait, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean blur"):
-        Compositor(astronaut, background="blurr")
+        PortraitCompositor(astronaut, background="blurr")
     with pytest.raises(SourceError, match="no photo at"):
-        Compositor(astronaut, background=str(tmp_path / "beach.jpg"))
+        PortraitCompositor(astronaut, background=str(tmp_path / "beach.jpg"))
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_the_badge_is_seen_on_every_frame(fit: Fit) -> None:
     portrait = a_portrait(640, 480, Crop(150, 60, 300))
-    plain = Compositor(portrait, (1280, 720), fit)
-    badged = Compositor(portrait, (1280, 720), fit, badge=True)
+    plain = PortraitCompositor(portrait, (1280, 720), fit)
+    badged = PortraitCompositor(portrait, (1280, 720), fit, badge=True)
     for tone in (0, 255):
         picture = np.full((256, 256, 3), tone, np.uint8)
         changed = (plain.compose(picture) != badged.compose(picture)).any(axis=2)

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.animator import Animator, Scene
-from livehead.config import HOME
+from livehead.animator import Animator, AvatarScene
+from livehead.config import HOME_VARIABLE
 from livehead.drivers.replay import ReplayDriver
-from livehead.drivers.udp import UdpSequenceDriver
+from livehead.drivers.udp import DensePoseSequenceDriver
 from livehead.errors import ConfigError
 from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.models.engine import Setting, choose_setting
 from livehead.models.quantize import observe
 from livehead.motion.keypoints import Keypoints
@@ -99,7 +99,7 @@ def test_eight_bits_stay_near_the_exact_path_with_any_number_of_views(
     tiny_conr, renderer, avatar, monkeypatch, tmp_path
 ):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     stances = (AT_EASE, Stance(left=0.8))
     ranges = observe(renderer.network, lambda: [renderer.render(avatar, pose_of(stance)) for stance in stances])
     assert "drawing.shader.decoder_blocks.5.conv_last.2" in ranges, "transposed ones have ranges too"
@@ -124,15 +124,15 @@ class _Picture:
 
 def test_a_driver_of_other_motion_is_refused_when_the_animator_is_built(renderer, avatar):
     face = Keypoints("mesh478", np.zeros((1, 478, 2), np.float32), None, None, np.ones(1, np.float32), 0)
-    scene = Scene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
+    scene = AvatarScene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
     with pytest.raises(ConfigError, match="driver gives mesh478 and the renderer takes udp"):
         Animator(ReplayDriver([face]), renderer, [scene])
 
 
 def test_poses_are_refused_by_a_renderer_of_faces(avatar, tmp_path):
     np.savez(tmp_path / "1.npz", i=draw_mannequin(AT_EASE, 64).pose)
-    driver = UdpSequenceDriver(open_sequence(tmp_path), 25)
-    scene = Scene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
+    driver = DensePoseSequenceDriver(open_sequence(tmp_path), 25)
+    scene = AvatarScene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
     with pytest.raises(ConfigError, match="driver gives udp and the renderer takes mesh478"):
         Animator(driver, WarpRenderer(64), [scene])
 
@@ -140,9 +140,9 @@ def test_poses_are_refused_by_a_renderer_of_faces(avatar, tmp_path):
 def test_an_animator_plays_poses(renderer, avatar, tmp_path):
     for number, stance in enumerate((AT_EASE, Stance(left=0.5))):
         np.savez(tmp_path / f"{number}.npz", i=draw_mannequin(stance, 64).pose)
-    driver = UdpSequenceDriver(open_sequence(tmp_path), 10)
-    scene = Scene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
+    driver = DensePoseSequenceDriver(open_sequence(tmp_path), 10)
+    scene = AvatarScene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
     animator = Animator(driver, renderer, [scene], fade_s=0)
-    first, same, second = (animator.animate(Inputs(None, None, ms * 10**6)) for ms in (0, 99, 100))
+    first, same, second = (animator.animate(DriverInputs(None, None, ms * 10**6)) for ms in (0, 99, 100))
     assert np.array_equal(first, same)
     assert not np.array_equal(first, second)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.config import HOME
+from livehead.config import HOME_VARIABLE
 from livehead.errors import SourceError
 from livehead.metrics.image import psnr
 from livehead.models.dagan.compact import build_compact
@@ -122,7 +122,7 @@ def test_half_precision_stays_close_to_the_exact_path(renderer, avatar):
 
 def test_the_bundled_weights_in_eight_bits_stay_close_to_the_exact_path(portrait, monkeypatch, tmp_path):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     exact, integer = (CompactRenderer(size=256, precision=precision) for precision in ("fp32", "int8"))
     avatar = exact.prepare(portrait)
     for x in (0.0, 0.08):

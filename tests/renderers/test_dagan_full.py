@@ -8,7 +8,7 @@ import pytest
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.archive import read_archive, write_archive
 from livehead.renderers.dagan_full import DaganAvatar, DaganRenderer
-from livehead.renderers.panels import PanelRenderer
+from livehead.renderers.panels import DebugPanelRenderer
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,12 @@ def test_points_without_jacobians_are_taken_as_undeformed(renderer, avatar):
 
 
 def test_panels_stand_beside_the_picture(renderer, avatar):
-    assert isinstance(renderer, PanelRenderer)
-    panels = renderer.panels(avatar, shifted(avatar.motion, 0.2))
+    assert isinstance(renderer, DebugPanelRenderer)
+    panels = renderer.debug_panels(avatar, shifted(avatar.motion, 0.2))
     assert panels.attention.sum() == pytest.approx(1, abs=1e-3)
     assert panels.occlusion.shape == (64, 64)
     picture = np.full((120, 90, 3), 7, np.uint8)
-    drawn = panels.beside(picture)
+    drawn = panels.draw_beside(picture)
     assert drawn.shape == (120, 90 + 80, 3)
     assert np.array_equal(drawn[:, :90], picture)
     cells = [drawn[r * 40 : r * 40 + 40, 90 + c * 40 : 130 + c * 40] for r in range(3) for c in range(2)]

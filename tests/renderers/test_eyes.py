@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from livehead.motion.mesh import MESH, Eye
-from livehead.renderers.eyes import close_lids, complete_eyeball, draw_eye, lash_triangles, lashes, skin_triangles
+from livehead.renderers.eyes import close_lids, complete_eyeball, draw_eye, lash_triangles, lash_points, skin_triangles
 
 EYES = (MESH.right_eye, MESH.left_eye)
 
@@ -62,8 +62,8 @@ def test_lashes_keep_their_length_when_the_lid_comes_down():
         for eye, ring in zip(EYES, rings.values(), strict=True):
             points[ring] = source[eye.upper[1:-1]] - np.array([0, 10, 0], np.float32)
     edge = np.concatenate([eye.upper[1:-1] for eye in EYES])
-    before = np.linalg.norm(lashes(source, source, 1.0) - source[edge], axis=1)
-    after = np.linalg.norm(lashes(source, target, 1.0) - target[edge], axis=1)
+    before = np.linalg.norm(lash_points(source, source, 1.0) - source[edge], axis=1)
+    after = np.linalg.norm(lash_points(source, target, 1.0) - target[edge], axis=1)
     np.testing.assert_allclose(after, before, rtol=1e-4)
 
 

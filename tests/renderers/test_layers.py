@@ -8,7 +8,7 @@ import pytest
 
 from livehead.perception.portrait import Portrait, prepare_portrait
 from livehead.perception.segmentation import Segmentation
-from livehead.renderers.layers import Layers, split_layers
+from livehead.renderers.layers import PortraitLayers, split_layers
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +18,13 @@ def portrait() -> Portrait:
 
 
 @pytest.fixture(scope="module")
-def layers(portrait) -> Layers:
+def layers(portrait) -> PortraitLayers:
     with Segmentation() as segmentation:
         return split_layers(portrait, segmentation)
 
 
-def inner(layers: Layers, image: np.ndarray) -> np.ndarray:
-    return image[layers.around : layers.around + layers.side, layers.around : layers.around + layers.side]
+def inner(layers: PortraitLayers, image: np.ndarray) -> np.ndarray:
+    return image[layers.border : layers.border + layers.side, layers.border : layers.border + layers.side]
 
 
 def test_the_layers_together_are_the_portrait(layers, portrait):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from livehead.motion.mesh import MESH
-from livehead.renderers.mouth import Mouth, draw_cavity, inside_triangles, study_mouth
+from livehead.renderers.mouth import MouthInterior, draw_cavity, interior_triangles, analyse_mouth
 
 SIDE = 200
 
@@ -31,13 +31,13 @@ def pixels(points: np.ndarray) -> np.ndarray:
     return ((points[:, :2] + 1) * SIDE - 1) / 2
 
 
-def edges(mouth: Mouth, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    inside = mouth.inside(target, 1.0)
+def edges(mouth: MouthInterior, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    inside = mouth.interior_points(target, 1.0)
     return inside[:9], inside[9:]
 
 
 def test_an_open_mouth_parts_only_beyond_its_stretch():
-    mouth = study_mouth(smile(0.2), face(0.2))
+    mouth = analyse_mouth(smile(0.2), face(0.2))
     hanging, lying = edges(mouth, face(0.22))
     np.testing.assert_allclose(hanging, lying, atol=1e-5)
     hanging, lying = edges(mouth, face(0.6))
@@ -45,18 +45,18 @@ def test_an_open_mouth_parts_only_beyond_its_stretch():
 
 
 def test_teeth_hang_on_the_upper_lip():
-    mouth = study_mouth(smile(0.2), face(0.2))
+    mouth = analyse_mouth(smile(0.2), face(0.2))
     assert mouth.split > 0.7
     assert mouth.toothless == 0
 
 
 def test_a_closed_mouth_opens_over_a_dark_cavity_with_upper_teeth():
     closed = face(0.0)
-    mouth = study_mouth(smile(0.0), closed)
+    mouth = analyse_mouth(smile(0.0), closed)
     assert mouth.toothless == 1
     target = face(0.4)
     image = np.full((SIDE, SIDE, 3), 150, np.uint8)
-    draw_cavity(image, mouth, pixels(target), pixels(mouth.inside(target, 1.0)), SIDE / 2)
+    draw_cavity(image, mouth, pixels(target), pixels(mouth.interior_points(target, 1.0)), SIDE / 2)
     column = image[:, 100].mean(axis=-1)
     top, bottom = np.rint(pixels(target)[[MESH.mouth.upper[5], MESH.mouth.lower[5]], 1]).astype(int)
     assert column[top + 3 : top + 8].max() > 120  # teeth
@@ -66,30 +66,30 @@ def test_a_closed_mouth_opens_over_a_dark_cavity_with_upper_teeth():
 
 
 def test_part_of_the_cavity_is_as_much_of_it():
-    mouth, target = study_mouth(smile(0.0), face(0.0)), face(0.4)
+    mouth, target = analyse_mouth(smile(0.0), face(0.0)), face(0.4)
     whole, half = (np.full((SIDE, SIDE, 3), 150, np.uint8) for _ in range(2))
     for image, most in ((whole, 1.0), (half, 0.5)):
-        draw_cavity(image, mouth, pixels(target), pixels(mouth.inside(target, 1.0)), SIDE / 2, most)
+        draw_cavity(image, mouth, pixels(target), pixels(mouth.interior_points(target, 1.0)), SIDE / 2, most)
     np.testing.assert_allclose(half, (150 + whole.astype(float)) / 2, atol=1)
 
 
 def test_a_mouth_that_does_not_part_is_not_painted():
-    mouth = study_mouth(smile(0.2), face(0.2))
+    mouth = analyse_mouth(smile(0.2), face(0.2))
     image = smile(0.2)
-    draw_cavity(image, mouth, pixels(face(0.2)), pixels(mouth.inside(face(0.2), 1.0)), SIDE / 2)
+    draw_cavity(image, mouth, pixels(face(0.2)), pixels(mouth.interior_points(face(0.2), 1.0)), SIDE / 2)
     np.testing.assert_array_equal(image, smile(0.2))
 
 
 def test_the_cavity_is_lit_as_the_photo_is():
-    dark = study_mouth(smile(0.0) // 3, face(0.0))
-    assert dark.light < study_mouth(smile(0.0), face(0.0)).light
+    dark = analyse_mouth(smile(0.0) // 3, face(0.0))
+    assert dark.light < analyse_mouth(smile(0.0), face(0.0)).light
 
 
 def test_the_insides_triangles_fill_the_opening():
     target = face(0.4)
-    mouth = study_mouth(smile(0.0), face(0.0))
-    points = np.concatenate([target, mouth.inside(target, 1.0)])[:, :2]
-    corners = points[inside_triangles(478)]
+    mouth = analyse_mouth(smile(0.0), face(0.0))
+    points = np.concatenate([target, mouth.interior_points(target, 1.0)])[:, :2]
+    corners = points[interior_triangles(478)]
     one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = 0.5 * np.abs(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]).sum()
     x, y = points[MESH.mouth.inner].T

@@ -5,8 +5,8 @@ import pytest
 
 from livehead.motion.head import HeadMotion
 from livehead.motion.mesh import MESH
-from livehead.renderers.layers import Layers
-from livehead.renderers.shell import Shell, build_shell
+from livehead.renderers.layers import PortraitLayers
+from livehead.renderers.shell import HairBodyMesh, build_hair_body_mesh
 
 SIDE, AROUND, FIRST = 128, 32, 510
 STILL = HeadMotion(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
@@ -22,18 +22,18 @@ def face() -> np.ndarray:
     return points
 
 
-def layers(*, cut_off_at_top: bool) -> Layers:
+def layers(*, cut_off_at_top: bool) -> PortraitLayers:
     """A person of the width of the face, from the top or from above the face down to the bottom."""
     whole = SIDE + 2 * AROUND
     alpha = np.zeros((whole, whole), np.uint8)
     alpha[0 if cut_off_at_top else AROUND + 8 :, AROUND + 20 : -AROUND - 20] = 255
     picture = np.zeros((whole, whole, 3), np.uint8)
-    return Layers(picture, picture[:SIDE, :SIDE], alpha, alpha, np.array([[-1, -1], [1, 1]], np.float32))
+    return PortraitLayers(picture, picture[:SIDE, :SIDE], alpha, alpha, np.array([[-1, -1], [1, 1]], np.float32))
 
 
 @pytest.fixture(scope="module")
-def shell(face) -> Shell:
-    return build_shell(face, layers(cut_off_at_top=False), FIRST)
+def shell(face) -> HairBodyMesh:
+    return build_hair_body_mesh(face, layers(cut_off_at_top=False), FIRST)
 
 
 def shifted(x: float = 0, y: float = 0) -> HeadMotion:
@@ -73,9 +73,9 @@ def test_the_body_comes_along_when_the_head_goes_far(shell, face):
 
 @pytest.mark.parametrize("cut_off", [True, False])
 def test_hair_is_held_at_the_photos_end_only_where_it_is_cut_off(face, cut_off):
-    shell = build_shell(face, layers(cut_off_at_top=cut_off), FIRST)
+    shell = build_hair_body_mesh(face, layers(cut_off_at_top=cut_off), FIRST)
     motion = shifted(y=0.1)
-    shift = (shell.moved(motion, motion.apply(face[MESH.oval])) - shell.points)[:, 1]
+    shift = (shell.deform(motion, motion.apply(face[MESH.oval])) - shell.points)[:, 1]
     top = (np.abs(shell.points[:, 0]) < 0.2) & (shell.points[:, 1] < -0.9) & (shell.points[:, 1] > -1.1)
     assert (shift[top].max() < 0.02) == cut_off
 

@@ -18,7 +18,7 @@ from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait, prepare_portrait
 from livehead.renderers import store as storing
 from livehead.renderers.archive import ArchiveError, read_archive, write_archive
-from livehead.renderers.store import AvatarStore
+from livehead.renderers.store import AvatarCache
 from livehead.renderers.warp import WarpAvatar, WarpRenderer
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
@@ -144,9 +144,9 @@ def test_pickled_content_is_never_run(tmp_path: Path) -> None:
 def test_a_portrait_is_prepared_once_and_then_read(
     photo: Image, portrait: Portrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = AvatarStore(tmp_path).portrait(photo, "astronaut")
+    first = AvatarCache(tmp_path).get_portrait(photo, "astronaut")
     monkeypatch.setattr(storing, "prepare_portrait", lambda *_: pytest.fail("prepared again"))
-    again = AvatarStore(tmp_path).portrait(photo.copy(), "the same under another name")
+    again = AvatarCache(tmp_path).get_portrait(photo.copy(), "the same under another name")
     assert again.name == "the same under another name"
     assert (again.crop, again.hints, again.digest) == (first.crop, first.hints, first.digest)
     for name in ("photo", "image"):
@@ -155,17 +155,17 @@ def test_a_portrait_is_prepared_once_and_then_read(
 
 
 def test_another_crop_or_another_photo_is_another_portrait(photo: Image, tmp_path: Path) -> None:
-    store = AvatarStore(tmp_path)
-    assert store.portrait(photo, "a").crop != store.portrait(photo, "a", "whole").crop
+    store = AvatarCache(tmp_path)
+    assert store.get_portrait(photo, "a").crop != store.get_portrait(photo, "a", "whole").crop
     brighter = np.clip(photo.astype(int) + 5, 0, 255).astype(np.uint8)
-    assert store.portrait(brighter, "a").digest != store.portrait(photo, "a").digest
+    assert store.get_portrait(brighter, "a").digest != store.get_portrait(photo, "a").digest
     assert len(list(tmp_path.glob("*.npz"))) == 3
 
 
 def test_a_real_avatar_renders_the_same_from_disk(portrait: Portrait, tmp_path: Path) -> None:
     renderer = WarpRenderer(128)
-    made = AvatarStore(tmp_path).avatar(portrait, renderer, WarpAvatar, "1")
-    read = AvatarStore(tmp_path).avatar(portrait, renderer, WarpAvatar, "1")
+    made = AvatarCache(tmp_path).get_avatar(portrait, renderer, WarpAvatar, "1")
+    read = AvatarCache(tmp_path).get_avatar(portrait, renderer, WarpAvatar, "1")
     assert read is not made
     value = portrait.motion.value + np.float32(0.03)
     moved = portrait.motion.moved(value)
@@ -173,24 +173,24 @@ def test_a_real_avatar_renders_the_same_from_disk(portrait: Portrait, tmp_path: 
 
 
 def test_an_avatar_is_made_again_for_another_version_only(portrait: Portrait, tmp_path: Path) -> None:
-    renderer, store = SketchRenderer(), AvatarStore(tmp_path)
+    renderer, store = SketchRenderer(), AvatarCache(tmp_path)
     for version in ("weights-1", "weights-1", "weights-2", "weights-1"):
-        assert store.avatar(portrait, renderer, Sketch, version).title == "astronaut"
+        assert store.get_avatar(portrait, renderer, Sketch, version).title == "astronaut"
     assert renderer.prepared == 2
 
 
 def test_a_damaged_file_is_made_again_with_a_line_in_the_log(
     portrait: Portrait, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    renderer, store = SketchRenderer(), AvatarStore(tmp_path)
-    store.avatar(portrait, renderer, Sketch, "1")
+    renderer, store = SketchRenderer(), AvatarCache(tmp_path)
+    store.get_avatar(portrait, renderer, Sketch, "1")
     (path,) = tmp_path.glob("*.npz")
     path.write_bytes(b"not an archive")
     with caplog.at_level(logging.WARNING):
-        store.avatar(portrait, renderer, Sketch, "1")
+        store.get_avatar(portrait, renderer, Sketch, "1")
     assert renderer.prepared == 2
     assert "damaged" in caplog.text
-    store.avatar(portrait, renderer, Sketch, "1")
+    store.get_avatar(portrait, renderer, Sketch, "1")
     assert renderer.prepared == 2
 
 
@@ -198,35 +198,35 @@ def test_a_folder_that_cannot_be_written_costs_a_log_line_only(
     portrait: Portrait, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    renderer, store = SketchRenderer(), AvatarStore(tmp_path / "file" / "avatars")
+    renderer, store = SketchRenderer(), AvatarCache(tmp_path / "file" / "avatars")
     with caplog.at_level(logging.WARNING):
-        assert store.avatar(portrait, renderer, Sketch, "1").title == "astronaut"
-        store.remember_consent_shown(portrait.digest)
-    assert not store.consent_shown(portrait.digest)
+        assert store.get_avatar(portrait, renderer, Sketch, "1").title == "astronaut"
+        store.record_consent_shown(portrait.digest)
+    assert not store.was_consent_shown(portrait.digest)
     assert "cannot" in caplog.text
 
 
 def test_the_files_used_longest_ago_go_first(
     portrait: Portrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "_FILES_AT_MOST", 2)
-    renderer, store = SketchRenderer(), AvatarStore(tmp_path)
+    monkeypatch.setattr(storing, "_MAX_FILES", 2)
+    renderer, store = SketchRenderer(), AvatarCache(tmp_path)
     for second, version in enumerate(("1", "2")):
-        store.avatar(portrait, renderer, Sketch, version)
+        store.get_avatar(portrait, renderer, Sketch, version)
         for path in tmp_path.glob("*.npz"):
             if path.stat().st_mtime > 1e9:
                 os.utime(path, (second + 1, second + 1))
-    store.avatar(portrait, renderer, Sketch, "1")  # used again, so now the younger of the two
-    store.avatar(portrait, renderer, Sketch, "3")
+    store.get_avatar(portrait, renderer, Sketch, "1")  # used again, so now the younger of the two
+    store.get_avatar(portrait, renderer, Sketch, "3")
     assert renderer.prepared == 3
-    store.avatar(portrait, renderer, Sketch, "1")
+    store.get_avatar(portrait, renderer, Sketch, "1")
     assert renderer.prepared == 3
-    store.avatar(portrait, renderer, Sketch, "2")
+    store.get_avatar(portrait, renderer, Sketch, "2")
     assert renderer.prepared == 4
 
 
 def test_two_processes_may_store_the_same_avatar_at_once(portrait: Portrait, tmp_path: Path) -> None:
-    stores = [AvatarStore(tmp_path) for _ in range(4)]
+    stores = [AvatarCache(tmp_path) for _ in range(4)]
     found: list[Sketch] = []
     threads = [
         threading.Thread(target=lambda s=s: found.append(s.avatar(portrait, SketchRenderer(), Sketch, "1")))
@@ -241,16 +241,16 @@ def test_two_processes_may_store_the_same_avatar_at_once(portrait: Portrait, tmp
 
 
 def test_consent_is_shown_once_for_each_photo(tmp_path: Path) -> None:
-    store = AvatarStore(tmp_path)
-    assert not store.consent_shown("a" * 64)
-    store.remember_consent_shown("a" * 64)
-    assert AvatarStore(tmp_path).consent_shown("a" * 64)
-    assert not store.consent_shown("b" * 64)
+    store = AvatarCache(tmp_path)
+    assert not store.was_consent_shown("a" * 64)
+    store.record_consent_shown("a" * 64)
+    assert AvatarCache(tmp_path).was_consent_shown("a" * 64)
+    assert not store.was_consent_shown("b" * 64)
 
 
 def test_the_home_variable_moves_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path))
-    assert AvatarStore().folder == tmp_path / "avatars"
+    assert AvatarCache().folder == tmp_path / "avatars"
     monkeypatch.delenv("LIVEHEAD_HOME")
-    assert AvatarStore().folder.name == "avatars"
-    assert tmp_path not in AvatarStore().folder.parents
+    assert AvatarCache().folder.name == "avatars"
+    assert tmp_path not in AvatarCache().folder.parents

@@ -14,23 +14,23 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
-from livehead.commands.bench_webrtc import PassThrough
-from livehead.commands.performer import DRAWN
-from livehead.commands.players import Players
+from livehead.commands.bench_webrtc import PassthroughAvatar
+from livehead.commands.performer import DRAWN_PORTRAIT
+from livehead.commands.players import ServerAvatarFactory
 from livehead.commands.serve import make_server
 from livehead.config import GainSettings, RunSettings
 from livehead.errors import NoFaceError
 from livehead.frames import Image
 from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.perception.portrait import Crop, Portrait
-from livehead.server.access import Access
-from livehead.server.app import Studio
-from livehead.server.caller import Address
-from livehead.server.listener import Listener
-from livehead.server.session import Limits, Terms
-from livehead.server.sessions import Sessions
-from livehead.server.stage import Choice, Stage
-from livehead.sinks.ice import NONE, IceServers, tune_addresses
+from livehead.server.access import AccessPolicy
+from livehead.server.app import StudioApp
+from livehead.server.caller import ServerAddress
+from livehead.server.listener import HttpListener
+from livehead.server.session import SessionLimits, SessionDefaults
+from livehead.server.sessions import SessionManager
+from livehead.server.stage import AvatarSettings, AvatarRuntime
+from livehead.sinks.ice import NO_ICE_SERVERS, IceServers, patch_transceiver_gathering
 
 SIZE = (128, 96)
 FPS = 30.0
@@ -57,37 +57,39 @@ class MirrorTroupe:
         """``seconds`` that a change of the stage takes."""
         self.seconds = seconds
 
-    def first_choice(self) -> Choice:
-        return Choice(blank_portrait("first"), "face", "passthrough", "relative", GainSettings(), "keep", False)
+    def default_settings(self) -> AvatarSettings:
+        return AvatarSettings(blank_portrait("first"), "face", "passthrough", "relative", GainSettings(), "keep", False)
 
-    def portrait(self, pixels: Image) -> Portrait:
+    def prepare_portrait(self, pixels: Image) -> Portrait:
         if pixels.mean() < 10:
             raise NoFaceError("No face was found in your photo", "use another one")
         return blank_portrait("second")
 
-    def stage(self, choice: Choice, previous: Stage | None) -> Stage:
+    def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
         if previous is not None:
             time.sleep(self.seconds)
-        return PassThrough(choice, SIZE)
+        return PassthroughAvatar(settings, SIZE)
 
 
 def sessions(
-    seconds: float = 0.0, troupe: MirrorTroupe | None = None, ice: IceServers = NONE, **limits: float
-) -> Sessions:
-    return Sessions(troupe or MirrorTroupe(seconds), Terms(FPS, SIZE[0], Limits(**limits), ice=ice))
+    seconds: float = 0.0, troupe: MirrorTroupe | None = None, ice: IceServers = NO_ICE_SERVERS, **limits: float
+) -> SessionManager:
+    return SessionManager(
+        troupe or MirrorTroupe(seconds), SessionDefaults(FPS, SIZE[0], SessionLimits(**limits), ice=ice)
+    )
 
 
 @contextmanager
 def serving(
-    access: Access | None = None,
+    access: AccessPolicy | None = None,
     port: int = 0,
     troupe: MirrorTroupe | None = None,
-    ice: IceServers = NONE,
+    ice: IceServers = NO_ICE_SERVERS,
     **limits: float,
 ) -> Iterator[str]:
     """A server on a thread of its own: ``host:port``."""
-    studio = Studio(sessions(troupe=troupe, ice=ice, **limits), access or Access(), "Ask first.")
-    listener = Listener(studio.application(), "127.0.0.1", port)
+    studio = StudioApp(sessions(troupe=troupe, ice=ice, **limits), access or AccessPolicy(), "Ask first.")
+    listener = HttpListener(studio.build_app(), "127.0.0.1", port)
     thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
     thread.start()
     try:
@@ -162,7 +164,7 @@ class Client:
             self.peer.addTransceiver(microphone, "sendrecv")
         elif sound:
             self.peer.addTransceiver("audio", "recvonly")
-        tune_addresses(first)
+        patch_transceiver_gathering(first)
 
     async def offer(self) -> str:
         await self.peer.setLocalDescription(await self.peer.createOffer())
@@ -188,9 +190,9 @@ class Served:
         self.start()
 
     def start(self) -> None:
-        troupe = Players(SETTINGS, DRAWN, self._folder)
-        self.studio = make_server(troupe, SETTINGS, Access(TOKEN), Limits())
-        self._listener = Listener(self.studio.application(), "127.0.0.1", self.port)
+        troupe = ServerAvatarFactory(SETTINGS, DRAWN_PORTRAIT, self._folder)
+        self.studio = make_server(troupe, SETTINGS, AccessPolicy(TOKEN), SessionLimits())
+        self._listener = HttpListener(self.studio.build_app(), "127.0.0.1", self.port)
         self.port = self._listener.port
         self._thread = threading.Thread(target=lambda: asyncio.run(self._listener.serve()))
         self._thread.start()
@@ -201,8 +203,8 @@ class Served:
         assert not self._thread.is_alive()
 
     @property
-    def address(self) -> Address:
-        return Address.parse(f"ws://127.0.0.1:{self.port}")
+    def address(self) -> ServerAddress:
+        return ServerAddress.parse(f"ws://127.0.0.1:{self.port}")
 
 
 @pytest.fixture

@@ -297,20 +297,22 @@ class Stranger:
             self._page = connect(url, max_size=None, ping_interval=None, open_timeout=SILENCE_S)
             self._sent = 0
             self._page.send(json.dumps({"type": "hello", "role": "studio", "key": self._key}))
-            welcome = protocol.decode_answer(str(self._page.recv(timeout=SILENCE_S)))
-            assert isinstance(welcome, protocol.Welcome), welcome
+            welcome = protocol.decode_server_message(str(self._page.recv(timeout=SILENCE_S)))
+            assert isinstance(welcome, protocol.WelcomeMessage), welcome
             self._key = welcome.key
         self._sent += 1
         return self._page
 
     def _offer(self, sdp: str) -> None:
         text = json.dumps({"type": "offer", "sdp": sdp})
-        if len(text) > protocol.MOST_BYTES:
+        if len(text) > protocol.MAX_MESSAGE_BYTES:
             return
         try:
             page = self._conversation()
             page.send(text)
-            while not isinstance(self._take(page.recv(timeout=SILENCE_S)), protocol.Answer | protocol.Problem):
+            while not isinstance(
+                self._take(page.recv(timeout=SILENCE_S)), protocol.AnswerMessage | protocol.ProblemMessage
+            ):
                 pass
         except ConnectionClosed as closed:
             self._closed(closed)
@@ -341,10 +343,10 @@ class Stranger:
             self._key = ""
         self._page = None
 
-    def _take(self, received: str | bytes) -> protocol.FromServer:
-        told = protocol.decode_answer(str(received))
+    def _take(self, received: str | bytes) -> protocol.ServerMessage:
+        told = protocol.decode_server_message(str(received))
         self._count(told.type)
-        if isinstance(told, protocol.Problem):
+        if isinstance(told, protocol.ProblemMessage):
             _plain(f"{told.problem} {told.remedy}")
         return told
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 
-from livehead.commands.bench_webrtc import serving
+from livehead.commands.bench_webrtc import run_server
 from tests.server.conftest import Client, Colours
 
 TOKEN = "a-token-of-twenty-four-c"
@@ -75,7 +75,7 @@ def place(url: str) -> str:
 
 
 async def test_a_call_loses_no_second_of_picture() -> None:
-    with serving(*SERVER) as server:
+    with run_server(*SERVER) as server:
         gaps, told = await gaps_in_a_call(place(server.url), SECONDS, beaten=True)
     assert max(gaps) < 1.0
     assert told["refused"] == told["tried"] > 50

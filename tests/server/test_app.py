@@ -16,8 +16,8 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from livehead.server.access import Access
-from livehead.server.app import HEADERS
+from livehead.server.access import AccessPolicy
+from livehead.server.app import SECURITY_HEADERS
 from tests.server.conftest import TOKEN, serving
 
 
@@ -64,7 +64,7 @@ def test_pages_come_with_strict_headers(server: str, path: str) -> None:
     status, headers, body = ask(server, "GET", path)
     assert status == 200
     assert body
-    for name, value in HEADERS.items():
+    for name, value in SECURITY_HEADERS.items():
         assert headers[name] == value
     assert "unsafe" not in headers["content-security-policy"]
 
@@ -214,9 +214,9 @@ def test_a_viewer_needs_its_key_and_can_change_nothing(server: str) -> None:
 
 
 def viewer_welcome() -> str:
-    from livehead.server.protocol import Welcome
+    from livehead.server.protocol import WelcomeMessage
 
-    return Welcome().model_dump_json()
+    return WelcomeMessage().model_dump_json()
 
 
 def test_there_are_only_so_many_sessions() -> None:
@@ -246,7 +246,7 @@ def test_a_page_whose_session_ended_is_told_to_begin_anew() -> None:
 
 def test_a_token_opens_the_studio_and_guessing_is_ended_soon(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with serving(Access(TOKEN)) as server:
+    with serving(AccessPolicy(TOKEN)) as server:
         with studio(server, token=TOKEN) as (_, welcome):
             assert welcome["type"] == "welcome"
             assert ask(server, "GET", "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
@@ -276,7 +276,7 @@ def test_operations_learn_how_it_goes(server: str) -> None:
 
 
 def test_a_connection_that_asks_nothing_is_closed(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livehead.server.listener._REQUEST_S", 0.3)
+    monkeypatch.setattr("livehead.server.listener._FIRST_REQUEST_TIMEOUT_S", 0.3)
     host, port = server.split(":")
     with socket.create_connection((host, int(port)), timeout=5) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: loc")

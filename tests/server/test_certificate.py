@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from livehead.commands.serve import tls_from
+from livehead.commands.serve import make_tls_context
 from livehead.config import ServeSettings
 from livehead.errors import ConfigError
-from livehead.server.access import Access
-from livehead.server.app import Studio
-from livehead.server.certificate import DAYS, make_certificate
-from livehead.server.listener import Listener
+from livehead.server.access import AccessPolicy
+from livehead.server.app import StudioApp
+from livehead.server.certificate import VALIDITY_DAYS, make_certificate
+from livehead.server.listener import HttpListener
 from tests.server.conftest import TOKEN, sessions
 
 NAMES = ("studio.local", "127.0.0.1", "::1")
@@ -26,14 +26,14 @@ NAMES = ("studio.local", "127.0.0.1", "::1")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificate")
-    make_certificate(NAMES).write(folder / "cert.pem", folder / "key.pem", folder / "trust.pem")
+    make_certificate(NAMES).write_pem_files(folder / "cert.pem", folder / "key.pem", folder / "trust.pem")
     return folder
 
 
 @pytest.fixture(scope="module")
 def port(folder: Path) -> Iterator[int]:
-    tls = tls_from(ServeSettings(tls_cert=folder / "cert.pem", tls_key=folder / "key.pem"))
-    listener = Listener(Studio(sessions(), Access(TOKEN), "").application(), "127.0.0.1", 0, tls=tls)
+    tls = make_tls_context(ServeSettings(tls_cert=folder / "cert.pem", tls_key=folder / "key.pem"))
+    listener = HttpListener(StudioApp(sessions(), AccessPolicy(TOKEN), "").build_app(), "127.0.0.1", 0, tls=tls)
     thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
     thread.start()
     yield listener.port
@@ -62,7 +62,7 @@ async def test_another_name_another_root_and_no_root_are_refused(folder: Path, p
     trusted = ssl.create_default_context(cafile=str(folder / "trust.pem"))
     with pytest.raises(ssl.SSLCertVerificationError, match=r"mismatch|not valid for"):
         await health(port, "other.local", trusted)
-    make_certificate(NAMES).write(tmp_path / "c", tmp_path / "k", tmp_path / "t")
+    make_certificate(NAMES).write_pem_files(tmp_path / "c", tmp_path / "k", tmp_path / "t")
     for stranger in (ssl.create_default_context(cafile=str(tmp_path / "t")), ssl.create_default_context()):
         with pytest.raises(ssl.SSLCertVerificationError):
             await health(port, NAMES[0], stranger)
@@ -73,7 +73,7 @@ def test_it_is_what_browsers_and_phones_want(folder: Path) -> None:
     names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["studio.local"]
     assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address(each) for each in NAMES[1:]]
-    assert (own.not_valid_after_utc - own.not_valid_before_utc).days == DAYS <= 397
+    assert (own.not_valid_after_utc - own.not_valid_before_utc).days == VALIDITY_DAYS <= 397
     assert not own.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert root.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     own.verify_directly_issued_by(root)
@@ -90,7 +90,7 @@ def test_the_keys_are_kept_from_others_and_the_root_s_is_not_kept_at_all(folder:
 def test_nothing_is_written_over(folder: Path) -> None:
     before = (folder / "key.pem").read_bytes()
     with pytest.raises(ConfigError, match="there already"):
-        make_certificate(NAMES).write(folder / "cert.pem", folder / "key.pem", folder / "trust.pem")
+        make_certificate(NAMES).write_pem_files(folder / "cert.pem", folder / "key.pem", folder / "trust.pem")
     assert (folder / "key.pem").read_bytes() == before
 
 

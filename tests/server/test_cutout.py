@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livehead.commands.bench_webrtc import serving
-from livehead.commands.performer import ASTRONAUT
-from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
+from livehead.commands.bench_webrtc import run_server
+from livehead.commands.performer import ASTRONAUT_PHOTO
+from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import prepare_portrait
-from livehead.renderers.composite import Compositor
+from livehead.renderers.composite import PortraitCompositor
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 
@@ -22,44 +22,55 @@ SIDE = 256
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium([*fake_devices(), "--enable-unsafe-swiftshader"]) as chromium:
+def browser() -> Iterator[HeadlessChromium]:
+    with HeadlessChromium([*fake_device_flags(), "--enable-unsafe-swiftshader"]) as chromium:
         yield chromium
 
 
 @pytest.fixture(scope="module")
-def studio(browser: Chromium) -> Iterator[Tab]:
+def studio(browser: HeadlessChromium) -> Iterator[BrowserTab]:
     """A studio page that has joined, its avatar idle and without a background."""
-    look = ("--model", "warp", "--avatar", str(ASTRONAUT), "--driver", "idle", "--background", "none", "--fit", "crop")
-    with serving(*look, "--size", f"{SIDE}x{SIDE}", "--render-size", "128") as served:
-        tab = browser.open(served.url)
+    look = (
+        "--model",
+        "warp",
+        "--avatar",
+        str(ASTRONAUT_PHOTO),
+        "--driver",
+        "idle",
+        "--background",
+        "none",
+        "--fit",
+        "crop",
+    )
+    with run_server(*look, "--size", f"{SIDE}x{SIDE}", "--render-size", "128") as served:
+        tab = browser.open_tab(served.url)
         tab.evaluate("document.getElementById('join').click()")
-        tab.until("document.getElementById('avatar').videoWidth", WAIT_S)
+        tab.wait_until("document.getElementById('avatar').videoWidth", WAIT_S)
         yield tab
 
 
 @pytest.fixture(scope="module")
-def viewer(studio: Tab, browser: Chromium) -> Tab:
+def viewer(studio: BrowserTab, browser: HeadlessChromium) -> BrowserTab:
     """A page at the link that the studio gives, as large as its picture, on no ground of the browser's own."""
     link = studio.evaluate("document.getElementById('link').value")
     assert "/watch?transparent=1#key=" in link
-    tab = browser.open(link)
+    tab = browser.open_tab(link)
     tab.resize(SIDE, SIDE)
     tab.call("Emulation.setDefaultBackgroundColorOverride", color={"r": 0, "g": 0, "b": 0, "a": 0})
-    tab.until(f"document.getElementById('cutout').width === {SIDE}", WAIT_S)
+    tab.wait_until(f"document.getElementById('cutout').width === {SIDE}", WAIT_S)
     return tab
 
 
 @pytest.fixture(scope="module")
 def truth() -> np.ndarray:
     """The avatar at rest: uint8 [SIDE, SIDE, 4] RGBA."""
-    portrait = prepare_portrait(read_photo(ASTRONAUT), "astronaut")
-    return Compositor(portrait, (SIDE, SIDE), "crop", "none").compose(portrait.image)
+    portrait = prepare_portrait(read_photo(ASTRONAUT_PHOTO), "astronaut")
+    return PortraitCompositor(portrait, (SIDE, SIDE), "crop", "none").compose(portrait.image)
 
 
-def page(tab: Tab) -> np.ndarray:
+def page(tab: BrowserTab) -> np.ndarray:
     """The page as its compositor gives it: uint8 [H, W, 4] RGBA straight alpha."""
-    return np.asarray(Image.open(io.BytesIO(tab.picture())).convert("RGBA"))
+    return np.asarray(Image.open(io.BytesIO(tab.take_screenshot())).convert("RGBA"))
 
 
 def regions(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +80,7 @@ def regions(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.dilate(person, around) == 0, cv2.erode(person, around) == 1
 
 
-def test_the_page_is_clear_around_the_avatar_and_solid_within(viewer: Tab, truth: np.ndarray) -> None:
+def test_the_page_is_clear_around_the_avatar_and_solid_within(viewer: BrowserTab, truth: np.ndarray) -> None:
     background, person = regions(truth)
     assert min(background.sum(), person.sum()) > 4000
     shown = page(viewer)
@@ -78,7 +89,7 @@ def test_the_page_is_clear_around_the_avatar_and_solid_within(viewer: Tab, truth
     assert (shown[..., 3][person] == 255).all()
 
 
-def test_its_colours_are_the_avatars_also_where_the_outline_is_soft(viewer: Tab, truth: np.ndarray) -> None:
+def test_its_colours_are_the_avatars_also_where_the_outline_is_soft(viewer: BrowserTab, truth: np.ndarray) -> None:
     shown = page(viewer)
     _, person = regions(truth)
     difference = shown[..., :3].astype(int) - truth[..., :3]
@@ -90,7 +101,7 @@ def test_its_colours_are_the_avatars_also_where_the_outline_is_soft(viewer: Tab,
     assert abs(lost) < 25, "multiplied by alpha once, not twice and not at all"
 
 
-def test_both_ways_of_joining_agree(viewer: Tab) -> None:
+def test_both_ways_of_joining_agree(viewer: BrowserTab) -> None:
     """The one with WebGL runs here in software."""
     apart = viewer.evaluate("""(async () => {
         const { Cutout } = await import("/static/cutout.js");
@@ -126,27 +137,27 @@ def test_both_ways_of_joining_agree(viewer: Tab) -> None:
     assert apart <= 3
 
 
-def test_nothing_of_the_page_itself_is_seen(viewer: Tab) -> None:
+def test_nothing_of_the_page_itself_is_seen(viewer: BrowserTab) -> None:
     assert viewer.evaluate("document.getElementById('message').textContent") == ""
     assert viewer.evaluate("document.getElementById('unmute').hidden")
     assert viewer.evaluate("document.getElementById('avatar').muted")
 
 
 def test_a_viewer_without_the_wish_sees_the_avatar_over_black(
-    studio: Tab, browser: Chromium, truth: np.ndarray
+    studio: BrowserTab, browser: HeadlessChromium, truth: np.ndarray
 ) -> None:
     link = studio.evaluate("document.getElementById('link').value").replace("?transparent=1", "")
-    tab = browser.open(link)
+    tab = browser.open_tab(link)
     tab.resize(SIDE, SIDE)
-    tab.until("document.getElementById('avatar').videoWidth", WAIT_S)
-    tab.until("document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames > 3", WAIT_S)
+    tab.wait_until("document.getElementById('avatar').videoWidth", WAIT_S)
+    tab.wait_until("document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames > 3", WAIT_S)
     assert tab.evaluate("document.getElementById('avatar').videoWidth") == SIDE
     shown, (background, person) = page(tab), regions(truth)
     assert shown[..., :3][background].mean() < 12
     assert shown[..., :3][person].mean() > 60
 
 
-def test_a_background_that_is_chosen_later_is_shown(studio: Tab, viewer: Tab) -> None:
+def test_a_background_that_is_chosen_later_is_shown(studio: BrowserTab, viewer: BrowserTab) -> None:
     studio.evaluate("""(() => {
         const [background, colour] = ['background', 'colour'].map((id) => document.getElementById(id));
         background.value = 'colour';

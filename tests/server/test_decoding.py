@@ -11,7 +11,7 @@ from PIL import Image
 
 from livehead.errors import SourceError
 from livehead.server import decoding
-from livehead.server.decoding import Decoder
+from livehead.server.decoding import SandboxedImageDecoder
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -22,13 +22,13 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 
 async def test_a_photo_comes_out_as_its_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (80, 100, 3), np.uint8)
-    assert np.array_equal(await Decoder().decode(encoded(Image.fromarray(pixels))), pixels)
+    assert np.array_equal(await SandboxedImageDecoder().decode(encoded(Image.fromarray(pixels))), pixels)
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"%!PS-Adobe", os.urandom(2000), b"\x89PNG\r\n\x1a\n" + b"\0" * 64])
 async def test_what_is_no_photo_is_refused_with_a_remedy(data: bytes) -> None:
     with pytest.raises(SourceError) as refusal:
-        await Decoder().decode(data)
+        await SandboxedImageDecoder().decode(data)
     assert refusal.value.remedy
 
 
@@ -36,18 +36,18 @@ async def test_a_photo_with_too_many_pixels_is_refused_by_its_header() -> None:
     bomb = encoded(Image.new("1", (5001, 4000)))
     assert len(bomb) < 10_000
     with pytest.raises(SourceError, match="more pixels"):
-        await Decoder().decode(bomb)
+        await SandboxedImageDecoder().decode(bomb)
 
 
 async def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_SECONDS", 0.01)
+    monkeypatch.setattr(decoding, "_CPU_LIMIT_S", 0.01)
     with pytest.raises(SourceError, match="too long"):
-        await Decoder().decode(encoded(Image.new("RGB", (64, 64))))
+        await SandboxedImageDecoder().decode(encoded(Image.new("RGB", (64, 64))))
 
 
 def test_the_child_knows_nothing_of_the_server_s_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHEAD_TOKEN", "secret")
-    assert "secret" not in decoding._environment().values()
+    assert "secret" not in decoding._child_environment().values()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of this kind are Linux's")

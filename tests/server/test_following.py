@@ -14,15 +14,15 @@ import pytest
 from websockets.asyncio.client import connect
 
 from livehead.capture.file import FileCapture
-from livehead.commands.performer import DRAWN, own_portrait
+from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
 from livehead.errors import ConfigError
 from livehead.frames import VideoFrame
-from livehead.interfaces import EndOfStream, Inputs
+from livehead.interfaces import EndOfStream, DriverInputs
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.performance import Pose, Puppet
 from livehead.motion.wire import MotionWriter
-from livehead.server.caller import Address
-from livehead.server.following import Following, Link
+from livehead.server.caller import ServerAddress
+from livehead.server.following import RemoteMotionCapture, ViewerLink
 from tests.capture.conftest import rest
 from tests.server.conftest import TOKEN, Served
 from tests.server.test_remote import PATIENCE_S, Relay
@@ -37,7 +37,7 @@ class Stranger:
         self.pose = STILL
         self.key = ""
         self._served = served
-        self._puppet = Puppet(own_portrait(DRAWN).motion)
+        self._puppet = Puppet(bundled_portrait(DRAWN_PORTRAIT).motion)
         self._now_ns = 0
 
     def motion(self) -> Keypoints:
@@ -45,7 +45,7 @@ class Stranger:
         return self._puppet(self.pose, self._now_ns)
 
     async def perform(self) -> None:
-        async with connect(self._served.address.socket) as page:
+        async with connect(self._served.address.websocket_url) as page:
             await page.send(json.dumps({"type": "hello", "role": "studio", "token": TOKEN}))
             self.key = json.loads(await page.recv())["viewer_key"]
             writer = MotionWriter(self.motion(), 30)
@@ -74,12 +74,12 @@ async def performing(served: Served) -> AsyncIterator[Stranger]:
     await asyncio.wait([task])
 
 
-async def arrival(following: Following, where: Keypoints) -> None:
+async def arrival(following: RemoteMotionCapture, where: Keypoints) -> None:
     """Wait for motion that is ``where`` to within 0.3 pixels of a picture of 256; the session idles before it comes."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             frame = await following.recv()
-            motion = following.feed.estimate(Inputs(frame, None, frame.captured_ns))
+            motion = following.driver.estimate(DriverInputs(frame, None, frame.captured_ns))
             if motion.seen and float(np.abs(motion.value - where.value).max()) * 128 < 0.3:
                 return
 
@@ -87,7 +87,7 @@ async def arrival(following: Following, where: Keypoints) -> None:
 async def test_the_motion_comes_as_it_was(served: Served) -> None:
     async with (
         performing(served) as stranger,
-        await Following.begin(Link.parse(stranger.link), fps=30) as following,
+        await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30) as following,
     ):
         for stranger.pose in (STILL, ASIDE):
             await arrival(following, stranger.motion())
@@ -96,8 +96,8 @@ async def test_the_motion_comes_as_it_was(served: Served) -> None:
 async def test_a_lost_connection_is_made_anew(served: Served) -> None:
     told: list[str] = []
     async with performing(served) as stranger, Relay(served.port) as relay:
-        link = Link(Address.parse(f"ws://127.0.0.1:{relay.port}"), stranger.key)
-        async with await Following.begin(link, fps=30, tell=told.append) as following:
+        link = ViewerLink(ServerAddress.parse(f"ws://127.0.0.1:{relay.port}"), stranger.key)
+        async with await RemoteMotionCapture.connect(link, fps=30, report=told.append) as following:
             await arrival(following, stranger.motion())
             relay.cut()
             stranger.pose = ASIDE
@@ -110,7 +110,7 @@ async def test_a_lost_connection_is_made_anew(served: Served) -> None:
 async def test_it_ends_with_the_session(served: Served) -> None:
     told: list[str] = []
     async with performing(served) as stranger:
-        following = await Following.begin(Link.parse(stranger.link), fps=30, tell=told.append)
+        following = await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30, report=told.append)
         await following.__aenter__()
         await arrival(following, stranger.motion())
     with pytest.raises(EndOfStream):
@@ -122,28 +122,30 @@ async def test_it_ends_with_the_session(served: Served) -> None:
 async def test_followers_count_as_viewers_and_leave_no_trace(served: Served) -> None:
     async with performing(served) as stranger:
         [session] = served.studio.sessions
-        async with await Following.begin(Link.parse(stranger.link), fps=30) as following:
+        async with await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30) as following:
             await arrival(following, stranger.motion())
-            assert session.connections.viewers == 1
+            assert session.connections.viewer_count == 1
         async with asyncio.timeout(PATIENCE_S):
-            while session.connections.viewers:  # noqa: ASYNC110 - on the server's thread
+            while session.connections.viewer_count:  # noqa: ASYNC110 - on the server's thread
                 await asyncio.sleep(0.02)
 
 
 async def test_only_so_many_may_follow(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     async with performing(served) as stranger:
         [session] = served.studio.sessions
-        monkeypatch.setattr(session.connections, "_most", 0)
+        monkeypatch.setattr(session.connections, "_max_viewers", 0)
         with pytest.raises(ConfigError, match="as many viewers"):
-            await Following.begin(Link.parse(stranger.link), fps=30)
+            await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30)
 
 
 async def test_a_link_that_opens_nothing_gets_one_line_without_its_key(served: Served) -> None:
     with pytest.raises(ConfigError, match="nobody to watch") as refused:
-        await Following.begin(Link.parse(f"http://127.0.0.1:{served.port}/watch#key=nobody-s-key"), fps=30)
+        await RemoteMotionCapture.connect(
+            ViewerLink.parse(f"http://127.0.0.1:{served.port}/watch#key=nobody-s-key"), fps=30
+        )
     assert "nobody-s-key" not in str(refused.value)
     with pytest.raises(ConfigError, match="does not answer"):
-        await Following.begin(Link.parse("http://127.0.0.1:9/watch#key=nobody-s-key"), fps=30)
+        await RemoteMotionCapture.connect(ViewerLink.parse("http://127.0.0.1:9/watch#key=nobody-s-key"), fps=30)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +161,25 @@ async def test_a_link_that_opens_nothing_gets_one_line_without_its_key(served: S
 )
 def test_what_is_no_viewer_s_link_is_refused_without_its_key(link: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        Link.parse(link)
+        ViewerLink.parse(link)
     assert "abc" not in str(refused.value)
     assert "--render-at" not in str(refused.value)
 
 
 async def test_the_command_line_draws_whom_it_follows(served: Served, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    words = ["run", "--avatar", DRAWN, "--model", "warp", "--size", "128x128", "--render-size", "128", "--absolute"]
+    words = [
+        "run",
+        "--avatar",
+        DRAWN_PORTRAIT,
+        "--model",
+        "warp",
+        "--size",
+        "128x128",
+        "--render-size",
+        "128",
+        "--absolute",
+    ]
     async with performing(served) as stranger:
         words += ["--driver", f"motion:{stranger.link}", "--sink", f"file:{out}", "--seconds", "6"]
         pipe = asyncio.subprocess.PIPE

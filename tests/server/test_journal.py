@@ -9,12 +9,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from livehead.cli import silence_libraries
+from livehead.cli import quiet_loggers
 from livehead.errors import ConfigError, ProtocolError
 from livehead.pipeline import Pipeline
 from livehead.server import journal
-from livehead.server.access import Access
-from livehead.server.journal import Lines, Refusals, tell
+from livehead.server.access import AccessPolicy
+from livehead.server.journal import EventFormatter, RejectionLog, log_event
 from livehead.server.session import Session
 from tests.server.conftest import TOKEN, Client, Colours, serving
 from tests.server.test_app import ask, drain, photo, studio, until
@@ -38,26 +38,26 @@ def log() -> Iterator[Log]:
     """Everything of every library that the command line lets speak, as JSON."""
     text = Log()
     handler = logging.StreamHandler(text)
-    handler.setFormatter(Lines("json"))
+    handler.setFormatter(EventFormatter("json"))
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    silence_libraries()
+    quiet_loggers()
     yield text
     root.removeHandler(handler)
     root.setLevel(before)
 
 
 def test_an_event_is_one_line_for_programs_and_one_for_people(log: Log) -> None:
-    tell("session opened", session=3, running=1, reason='two\nlines and "quotes"')
+    log_event("session opened", session=3, running=1, reason='two\nlines and "quotes"')
     [event] = log.events
     assert event["event"] == "session opened"
     assert event["session"] == 3
     assert event["level"] == "info"
     assert str(event["time"]).endswith("Z")
     record = logging.makeLogRecord({"event": "peer", "details": {"session": 3, "why": "two\nlines"}, "msg": "peer"})
-    line = Lines("text").format(record)
+    line = EventFormatter("text").format(record)
     assert line.endswith('peer session=3 why="two\\nlines"')
     assert "\n" not in line
 
@@ -81,25 +81,25 @@ def test_what_other_libraries_say_is_one_line_without_what_looks_like_a_secret(l
 
 
 def test_a_refusal_tells_its_reason_but_not_what_was_sent(log: Log) -> None:
-    refusals = Refusals()
-    refusals.tell("192.0.2.1", "hello", ConfigError("the token is wrong", "open the link"))
-    refusals.tell("192.0.2.1", "message", ProtocolError("a message is wrong at something.sent"))
-    refusals.tell("192.0.2.1", "/photo", 413)
+    refusals = RejectionLog()
+    refusals.log_rejection("192.0.2.1", "hello", ConfigError("the token is wrong", "open the link"))
+    refusals.log_rejection("192.0.2.1", "message", ProtocolError("a message is wrong at something.sent"))
+    refusals.log_rejection("192.0.2.1", "/photo", 413)
     assert [each.get("why", each.get("status")) for each in log.events] == ["the token is wrong", "ProtocolError", 413]
     assert "something" not in log.getvalue()
 
 
 def test_refusals_without_end_are_counted_and_fill_no_disk(log: Log) -> None:
-    refusals = Refusals()
+    refusals = RejectionLog()
     for _ in range(10_000):
-        refusals.tell("192.0.2.1", "hello", 403)
+        refusals.log_rejection("192.0.2.1", "hello", 403)
     assert len(log.events) < 30
-    refusals.tell("192.0.2.2", "hello", 403)
+    refusals.log_rejection("192.0.2.2", "hello", 403)
     assert int(str(log.events[-1]["untold"])) > 9_900
 
 
 async def test_a_call_is_told_from_its_begin_to_its_end_without_a_secret(log: Log) -> None:
-    with serving(Access(TOKEN)) as server:
+    with serving(AccessPolicy(TOKEN)) as server:
         client = Client(Colours())
         offer = await client.offer()
         with studio(server, token="wrong wrong wrong wrong") as (_, refusal):
@@ -163,7 +163,7 @@ def test_a_conversation_that_fails_says_where_and_not_what_and_is_closed_as_brok
     async def broken(*_: object) -> None:
         raise RuntimeError("something of somebody's")
 
-    monkeypatch.setattr(Session, "set", broken)
+    monkeypatch.setattr(Session, "update_settings", broken)
     with serving() as server, studio(server) as (page, _):
         page.send('{"type":"settings","background":"blur"}')
         with pytest.raises(ConnectionClosed) as ending:
@@ -177,4 +177,4 @@ def test_a_conversation_that_fails_says_where_and_not_what_and_is_closed_as_brok
 
 
 def test_every_format_can_be_chosen() -> None:
-    assert set(journal.FORMATS) == {"text", "json"}
+    assert set(journal.LOG_FORMATS) == {"text", "json"}

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from livehead.errors import ConfigError
-from livehead.server.access import Access
-from livehead.server.app import Studio
-from livehead.server.listener import Listener
+from livehead.server.access import AccessPolicy
+from livehead.server.app import StudioApp
+from livehead.server.listener import HttpListener
 from tests.server.conftest import TOKEN, sessions
 
 
@@ -43,8 +43,8 @@ def test_with_a_certificate_the_page_comes_by_https(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    studio = Studio(sessions(), Access(TOKEN), "")
-    listener = Listener(studio.application(), "127.0.0.1", 0, tls=context)
+    studio = StudioApp(sessions(), AccessPolicy(TOKEN), "")
+    listener = HttpListener(studio.build_app(), "127.0.0.1", 0, tls=context)
     assert listener.url(TOKEN) == f"https://localhost:{listener.port}/#token={TOKEN}"
     thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
     thread.start()
@@ -61,4 +61,4 @@ def test_with_a_certificate_the_page_comes_by_https(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["203.0.113.7", "no such host.invalid"])
 def test_an_address_of_another_machine_is_refused_with_a_remedy(host: str) -> None:
     with pytest.raises(ConfigError, match="--host"):
-        Listener(Studio(sessions(), Access(), "").application(), host, 0)
+        HttpListener(StudioApp(sessions(), AccessPolicy(), "").build_app(), host, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from livehead.server.memory import give_back
+from livehead.server.memory import trim_heap
 
 BLOCK, BLOCKS, KEPT = 60_000, 1500, 50  # bytes, how many, and which of them stay: between them, 2.9 MB are free each
 
@@ -29,7 +29,7 @@ def test_what_only_refers_to_itself_is_freed() -> None:
     try:
         gone = weakref.ref(Circle())
         assert gone() is not None
-        give_back()
+        trim_heap()
         assert gone() is None
     finally:
         gc.enable()
@@ -37,11 +37,11 @@ def test_what_only_refers_to_itself_is_freed() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what is resident as Linux tells it")
 def test_free_pages_between_used_ones_go_back_to_the_system() -> None:
-    if not give_back():
+    if not trim_heap():
         pytest.skip("this C library has no malloc_trim")
     blocks = [bytearray(b"x" * BLOCK) for _ in range(BLOCKS)]
     kept = blocks[::KEPT]
     blocks.clear()
     before = resident_mb()
-    assert give_back()
+    assert trim_heap()
     assert before - resident_mb() > 0.7 * BLOCK * (BLOCKS - len(kept)) / 2**20

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import ProtocolError
-from livehead.interfaces import Inputs
+from livehead.interfaces import DriverInputs
 from livehead.motion.face_basis import face_basis
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
 from livehead.motion.wire import MotionWriter, Opening
@@ -26,8 +26,8 @@ def fed() -> tuple[MotionWriter, MotionFeed]:
     return writer, MotionFeed(writer.opening.pack())
 
 
-def at(now_ns: int) -> Inputs:
-    return Inputs(None, None, now_ns)
+def at(now_ns: int) -> DriverInputs:
+    return DriverInputs(None, None, now_ns)
 
 
 def test_before_the_first_packet_nobody_is_seen(fed: tuple[MotionWriter, MotionFeed]) -> None:
@@ -41,8 +41,8 @@ async def test_a_packet_wakes_the_reader_and_the_newest_counts(fed: tuple[Motion
     writer, feed = fed
     waiting = asyncio.create_task(feed.recv())
     await asyncio.sleep(0)
-    feed.take(writer.packet(face(0)))
-    feed.take(writer.packet(face(9)))
+    feed.receive_packet(writer.packet(face(0)))
+    feed.receive_packet(writer.packet(face(9)))
     assert (await waiting).to_ndarray().shape == (1, 1, 3)
     motion = feed.estimate(at(7))
     assert motion.captured_ns == 7
@@ -51,7 +51,7 @@ async def test_a_packet_wakes_the_reader_and_the_newest_counts(fed: tuple[Motion
 
 async def test_after_half_a_second_of_silence_nobody_is_seen(fed: tuple[MotionWriter, MotionFeed]) -> None:
     writer, feed = fed
-    feed.take(writer.packet(face(3)))
+    feed.receive_packet(writer.packet(face(3)))
     assert feed.estimate(at(0)).seen
     await asyncio.sleep(0.6)
     silent = feed.estimate(at(0))
@@ -62,18 +62,18 @@ async def test_after_half_a_second_of_silence_nobody_is_seen(fed: tuple[MotionWr
 def test_a_sender_may_begin_anew(fed: tuple[MotionWriter, MotionFeed]) -> None:
     writer, feed = fed
     for number in range(5):
-        feed.take(writer.packet(face(number)))
-    feed.restart()
+        feed.receive_packet(writer.packet(face(number)))
+    feed.restart_reader()
     again = MotionWriter(face(0), 30)
-    feed.take(again.packet(face(8)))
+    feed.receive_packet(again.packet(face(8)))
     np.testing.assert_allclose(feed.estimate(at(0)).value, face(8).value, atol=0.01)
 
 
 def test_a_broken_packet_is_refused_and_the_motion_stays(fed: tuple[MotionWriter, MotionFeed]) -> None:
     writer, feed = fed
-    feed.take(writer.packet(face(3)))
+    feed.receive_packet(writer.packet(face(3)))
     with pytest.raises(ProtocolError):
-        feed.take(b"nonsense of some length")
+        feed.receive_packet(b"nonsense of some length")
     assert feed.estimate(at(0)).seen
 
 

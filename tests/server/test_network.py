@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aioice.ice import StunProtocol
 
-from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
+from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
 from tests.server.conftest import serving
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
@@ -55,30 +55,32 @@ class _Lossy:
 
 
 @pytest.fixture
-def call() -> Iterator[tuple[Tab, Network]]:
+def call() -> Iterator[tuple[BrowserTab, Network]]:
     with pytest.MonkeyPatch.context() as patch:
         network = Network(patch)
-        with serving() as address, Chromium(fake_devices()) as browser:
-            tab = browser.open(f"http://{address}/")
+        with serving() as address, HeadlessChromium(fake_device_flags()) as browser:
+            tab = browser.open_tab(f"http://{address}/")
             tab.evaluate("document.getElementById('join').click()")
-            tab.until("document.getElementById('avatar').videoWidth", 30)
+            tab.wait_until("document.getElementById('avatar').videoWidth", 30)
             yield tab, network
 
 
-def shown_in(tab: Tab, seconds: float) -> int:
+def shown_in(tab: BrowserTab, seconds: float) -> int:
     """Pictures that the page shows in so long."""
     before = tab.evaluate(SHOWN)
     time.sleep(seconds)
     return int(tab.evaluate(SHOWN) - before)
 
 
-def wait_for_pictures(tab: Tab, count: int) -> None:
+def wait_for_pictures(tab: BrowserTab, count: int) -> None:
     """Until so many further pictures are shown."""
     before = tab.evaluate(SHOWN)
-    tab.until(f"{SHOWN} >= {before + count}", BACK_S)
+    tab.wait_until(f"{SHOWN} >= {before + count}", BACK_S)
 
 
-def test_a_fifth_of_all_packets_lost_leaves_a_picture_which_is_whole_again_soon(call: tuple[Tab, Network]) -> None:
+def test_a_fifth_of_all_packets_lost_leaves_a_picture_which_is_whole_again_soon(
+    call: tuple[BrowserTab, Network],
+) -> None:
     tab, network = call
     network.loss = 0.2
     during = shown_in(tab, 4)
@@ -88,7 +90,7 @@ def test_a_fifth_of_all_packets_lost_leaves_a_picture_which_is_whole_again_soon(
     wait_for_pictures(tab, 10)
 
 
-def test_a_network_that_is_gone_for_five_seconds_comes_back_with_the_picture(call: tuple[Tab, Network]) -> None:
+def test_a_network_that_is_gone_for_five_seconds_comes_back_with_the_picture(call: tuple[BrowserTab, Network]) -> None:
     tab, network = call
     network.loss = 1.0
     time.sleep(1)

@@ -11,16 +11,16 @@ from livehead.errors import ProtocolError
 from livehead.server import protocol
 
 RIGHT = [
-    protocol.Hello(role="studio", token="x" * 24),
-    protocol.Hello(role="viewer", key="k"),
-    protocol.Offer(sdp="v=0"),
-    protocol.Motion(opening="0a" * 23),
-    protocol.Settings(gains=GainSettings(mouth=1.4), background="#a0b1c2", badge=True),
-    protocol.Settings(),
-    protocol.Calibrate(),
-    protocol.Freeze(on=True),
-    protocol.Record(on=False),
-    protocol.Bye(),
+    protocol.HelloMessage(role="studio", token="x" * 24),
+    protocol.HelloMessage(role="viewer", key="k"),
+    protocol.OfferMessage(sdp="v=0"),
+    protocol.StartMotionMessage(opening="0a" * 23),
+    protocol.SettingsUpdate(gains=GainSettings(mouth=1.4), background="#a0b1c2", badge=True),
+    protocol.SettingsUpdate(),
+    protocol.CalibrateMessage(),
+    protocol.FreezeMessage(on=True),
+    protocol.RecordMessage(on=False),
+    protocol.ByeMessage(),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
@@ -36,22 +36,22 @@ KEYS = st.sampled_from(
 
 
 @pytest.mark.parametrize("message", RIGHT, ids=lambda message: message.type)
-def test_what_is_right_arrives_as_it_was_sent(message: protocol.Message) -> None:
-    assert protocol.decode(message.model_dump_json()) == message
+def test_what_is_right_arrives_as_it_was_sent(message: protocol.SignalingMessage) -> None:
+    assert protocol.decode_client_message(message.model_dump_json()) == message
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200))
 def test_text_of_any_kind_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError):
-        protocol.decode(text)
+        protocol.decode_client_message(text)
 
 
 @settings(max_examples=200, deadline=None)
 @given(KINDS, st.dictionaries(KEYS, JSON, max_size=4))
 def test_nearly_right_messages_are_taken_or_refused_and_nothing_else(kind: str, rest: dict[str, object]) -> None:
     try:
-        message = protocol.decode(json.dumps({"type": kind, **rest}))
+        message = protocol.decode_client_message(json.dumps({"type": kind, **rest}))
     except ProtocolError:
         return
     assert message.type == kind
@@ -79,35 +79,40 @@ def test_nearly_right_messages_are_taken_or_refused_and_nothing_else(kind: str, 
 )
 def test_what_is_nearly_right_is_refused(wrong: str) -> None:
     with pytest.raises(ProtocolError):
-        protocol.decode(wrong)
+        protocol.decode_client_message(wrong)
 
 
 def test_a_message_that_is_too_big_is_refused_before_it_is_read() -> None:
     with pytest.raises(ProtocolError, match="bytes"):
-        protocol.decode('{"type":"offer","sdp":"' + "x" * protocol.MOST_BYTES + '"}')
+        protocol.decode_client_message('{"type":"offer","sdp":"' + "x" * protocol.MAX_MESSAGE_BYTES + '"}')
 
 
 def test_a_refusal_repeats_nothing_of_a_secret() -> None:
     with pytest.raises(ProtocolError) as refusal:
-        protocol.decode('{"type":"hello","role":"studio","token":["the secret"]}')
+        protocol.decode_client_message('{"type":"hello","role":"studio","token":["the secret"]}')
     assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("opening", ["", "0a", "0A" * 23, "0a" * 81, "x" * 40, "0a" * 20 + "0"])
 def test_an_opening_of_motion_is_hexadecimal_and_short(opening: str) -> None:
     with pytest.raises(ProtocolError, match="opening"):
-        protocol.decode(json.dumps({"type": "motion", "opening": opening}))
+        protocol.decode_client_message(json.dumps({"type": "motion", "opening": opening}))
 
 
 @pytest.mark.parametrize(
-    "message", [protocol.Welcome(key="a", size=(3, 4)), protocol.Answer(sdp="v=0"), protocol.Problem(problem="no")]
+    "message",
+    [
+        protocol.WelcomeMessage(key="a", size=(3, 4)),
+        protocol.AnswerMessage(sdp="v=0"),
+        protocol.ProblemMessage(problem="no"),
+    ],
 )
-def test_a_client_of_our_own_reads_what_the_server_says(message: protocol.Welcome) -> None:
-    assert protocol.decode_answer(protocol.encode(message)) == message
+def test_a_client_of_our_own_reads_what_the_server_says(message: protocol.WelcomeMessage) -> None:
+    assert protocol.decode_server_message(protocol.encode_message(message)) == message
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=100) | st.builds(json.dumps, st.dictionaries(KEYS, JSON, max_size=3)))
 def test_a_client_of_our_own_is_not_led_astray(text: str) -> None:
     with pytest.raises(ProtocolError, match="says the server"):
-        protocol.decode_answer(text)
+        protocol.decode_server_message(text)

@@ -11,7 +11,7 @@ from livehead.clock import now_ns
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.server import recorder as module
-from livehead.server.recorder import Recorder
+from livehead.server.recorder import SessionRecorder
 from livehead.sinks.file import FileSink
 
 
@@ -24,7 +24,7 @@ def nothing(error: SinkError | None) -> None:
 
 
 async def test_what_is_sent_while_recording_is_in_the_file_and_nothing_else(tmp_path: Path) -> None:
-    async with Recorder(tmp_path, 30.0, nothing) as recorder:
+    async with SessionRecorder(tmp_path, 30.0, nothing) as recorder:
         await recorder.send(picture(0))
         await recorder.start()
         assert recorder.recording
@@ -33,18 +33,18 @@ async def test_what_is_sent_while_recording_is_in_the_file_and_nothing_else(tmp_
             await recorder.send(AudioFrame(np.zeros((1, 960), np.float32), 48_000, number * 960, now_ns()))
         await recorder.stop()
         await recorder.send(picture(9))
-        assert recorder.finished is not None
-        with av.open(str(recorder.finished)) as film:
+        assert recorder.finished_path is not None
+        with av.open(str(recorder.finished_path)) as film:
             assert sum(1 for _ in film.decode(video=0)) == 5
 
 
 async def test_a_new_recording_takes_the_place_of_the_last(tmp_path: Path) -> None:
-    async with Recorder(tmp_path, 30.0, nothing) as recorder:
+    async with SessionRecorder(tmp_path, 30.0, nothing) as recorder:
         for _ in range(2):
             await recorder.start()
             await recorder.send(picture(1))
             await recorder.stop()
-        assert recorder.finished == tmp_path / "2.mp4"
+        assert recorder.finished_path == tmp_path / "2.mp4"
     assert not (tmp_path / "1.mp4").exists()
 
 
@@ -53,7 +53,7 @@ async def test_a_full_disk_ends_the_recording_and_says_so(tmp_path: Path, monkey
         raise SinkError("the disk is full", "free some space")
 
     ends: list[SinkError | None] = []
-    async with Recorder(tmp_path, 30.0, ends.append) as recorder:
+    async with SessionRecorder(tmp_path, 30.0, ends.append) as recorder:
         await recorder.start()
         monkeypatch.setattr(FileSink, "send", full)
         await recorder.send(picture(0))
@@ -63,10 +63,10 @@ async def test_a_full_disk_ends_the_recording_and_says_so(tmp_path: Path, monkey
 
 
 async def test_a_recording_ends_after_its_longest_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_S", 0)
+    monkeypatch.setattr(module, "MAX_RECORDING_S", 0)
     ends: list[SinkError | None] = []
-    async with Recorder(tmp_path, 30.0, ends.append) as recorder:
+    async with SessionRecorder(tmp_path, 30.0, ends.append) as recorder:
         await recorder.start()
         await recorder.send(picture(0))
         assert ends == [None]
-        assert recorder.finished is not None
+        assert recorder.finished_path is not None

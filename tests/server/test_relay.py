@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from aiortc.sdp import SessionDescription
 
-from livehead.commands.performer import DRAWN, own_portrait
-from livehead.metrics.chromium import Chromium, fake_devices, find_chromium
+from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
+from livehead.metrics.chromium import HeadlessChromium, fake_device_flags, find_chromium
 from livehead.motion.performance import Pose, Puppet
 from livehead.server import protocol
-from livehead.server.access import Access
-from livehead.server.caller import Address
-from livehead.server.remote import RemoteStudio, Wishes
+from livehead.server.access import AccessPolicy
+from livehead.server.caller import ServerAddress
+from livehead.server.remote import RemoteRenderer, SessionRequest
 from livehead.sinks.ice import IceServers
 from livehead.sinks.whip import WhipSink
 from tests.server.conftest import TOKEN, Client, Colours, serving, sessions
@@ -100,9 +100,9 @@ async def test_the_server_is_reached_through_its_relay_and_tells_no_other_addres
     coturn: Coturn, transport: str
 ) -> None:
     async with sessions(ice=coturn.servers(transport)) as running:
-        session = await running.open()
+        session = await running.open_session()
         client = Client(Colours())
-        answer = await session.perform(await client.offer())
+        answer = await session.accept_publisher(await client.offer())
         assert kinds(answer) == {"relay"}
         await client.take(answer)
         seen = (await client.pictures(20))[-1]
@@ -112,9 +112,9 @@ async def test_the_server_is_reached_through_its_relay_and_tells_no_other_addres
 
 async def test_a_relay_is_one_address_among_others_where_it_is_not_asked_to_be_the_only_one(coturn: Coturn) -> None:
     async with sessions(ice=coturn.servers(relay_only=False)) as running:
-        session = await running.open()
+        session = await running.open_session()
         client = Client(Colours())
-        answer = await session.perform(await client.offer())
+        answer = await session.accept_publisher(await client.offer())
         assert kinds(answer) == {"host", "relay"}
         await client.take(answer)
         await client.pictures(3)
@@ -123,10 +123,10 @@ async def test_a_relay_is_one_address_among_others_where_it_is_not_asked_to_be_t
 
 @pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 def test_a_page_finds_the_relay_by_itself_and_a_new_way_through_it(coturn: Coturn) -> None:
-    with serving(ice=coturn.servers()) as address, Chromium(fake_devices()) as browser:
-        tab = browser.open(f"http://{address}/")
+    with serving(ice=coturn.servers()) as address, HeadlessChromium(fake_device_flags()) as browser:
+        tab = browser.open_tab(f"http://{address}/")
         tab.evaluate("document.getElementById('join').click()")
-        tab.until("document.getElementById('avatar').videoWidth", 30)
+        tab.wait_until("document.getElementById('avatar').videoWidth", 30)
         wait_for_pictures(tab, 10)
         before = coturn.relays
         assert before >= 2  # the page's and the server's
@@ -141,7 +141,7 @@ def test_a_page_finds_the_relay_by_itself_and_a_new_way_through_it(coturn: Cotur
 
 
 async def test_a_publisher_behind_a_firewall_publishes_through_a_relay(coturn: Coturn) -> None:
-    with serving(Access(TOKEN)) as address:
+    with serving(AccessPolicy(TOKEN)) as address:
         async with WhipSink(f"http://{address}/whip/talk", token=TOKEN, ice=coturn.servers()) as sink:
             assert coturn.relays == 1
             with feeding(sink) as feed:
@@ -153,17 +153,17 @@ async def test_a_publisher_behind_a_firewall_publishes_through_a_relay(coturn: C
 
 
 async def test_whoever_lets_another_machine_draw_gets_the_picture_through_its_relay(coturn: Coturn) -> None:
-    with serving(Access(TOKEN), ice=coturn.servers()) as address:
-        wishes = Wishes(protocol.Settings())
-        away = RemoteStudio(Address.parse(f"ws://{address}"), TOKEN, wishes, fps=30)
+    with serving(AccessPolicy(TOKEN), ice=coturn.servers()) as address:
+        wishes = SessionRequest(protocol.SettingsUpdate())
+        away = RemoteRenderer(ServerAddress.parse(f"ws://{address}"), TOKEN, wishes, fps=30)
         async with away.camera, running(away):
-            away.put(Puppet(own_portrait(DRAWN).motion)(Pose(), 0))
+            away.submit_motion(Puppet(bundled_portrait(DRAWN_PORTRAIT).motion)(Pose(), 0))
             await until(lambda: away.camera.received > 10)
     assert coturn.relays >= 2
 
 
 def test_a_page_is_told_the_relay_with_a_password_of_its_own_and_no_secret(coturn: Coturn) -> None:
-    with serving(Access(TOKEN), ice=coturn.servers()) as address, studio(address, TOKEN) as (_, welcome):
+    with serving(AccessPolicy(TOKEN), ice=coturn.servers()) as address, studio(address, TOKEN) as (_, welcome):
         [server] = welcome["ice_servers"]
         assert server["urls"] == [f"turn:127.0.0.1:{coturn.port}?transport=udp"]
         assert server["username"].endswith(":livehead")
@@ -172,7 +172,7 @@ def test_a_page_is_told_the_relay_with_a_password_of_its_own_and_no_secret(cotur
 
 
 async def test_who_watches_by_one_request_is_told_the_relay_too(coturn: Coturn) -> None:
-    with serving(Access(TOKEN), ice=coturn.servers()) as address, studio(address, TOKEN) as (_, welcome):
+    with serving(AccessPolicy(TOKEN), ice=coturn.servers()) as address, studio(address, TOKEN) as (_, welcome):
         viewer = Client()
         status, headers, answer = await post(address, str(welcome["viewer_key"]), await viewer.offer())
         assert status == 201
@@ -184,7 +184,7 @@ async def test_who_watches_by_one_request_is_told_the_relay_too(coturn: Coturn) 
 
 async def test_a_stranger_is_told_nothing() -> None:
     ice = IceServers(("turn:relay.example",), "ada", "word")
-    with serving(Access(TOKEN), ice=ice) as address, studio(address, "wrong") as (_, refused):
+    with serving(AccessPolicy(TOKEN), ice=ice) as address, studio(address, "wrong") as (_, refused):
         assert refused["type"] == "problem"
         assert "word" not in str(refused)
         status, headers, _ = await post(address, "wrong", "v=0")

@@ -13,22 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from livehead.commands.performer import DRAWN, own_portrait
-from livehead.commands.render_at import RemoteRun
+from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
+from livehead.commands.render_at import RemoteRenderRun
 from livehead.drivers.idle import IdleDriver
 from livehead.errors import ConfigError, SourceError
 from livehead.frames import Image
-from livehead.metrics.av_offset import offset_in_file
-from livehead.metrics.bursts import vowel_bursts, write_wav
+from livehead.metrics.av_offset import measure_file_offset
+from livehead.metrics.bursts import synthesize_vowel_bursts, write_wav
 from livehead.motion.performance import Pose, Puppet
 from livehead.server import protocol
-from livehead.server.caller import Address
-from livehead.server.remote import RemoteStudio, Wishes
+from livehead.server.caller import ServerAddress
+from livehead.server.remote import RemoteRenderer, SessionRequest
 from tests.server.conftest import SETTINGS, TOKEN, Served
 
 IN_STEP_MS = 66  # two frames, for a busy machine
 PATIENCE_S = 40.0  # on a busy machine; alone it takes two seconds
-PLAIN = Wishes(protocol.Settings())
+PLAIN = SessionRequest(protocol.SettingsUpdate())
 
 
 class Relay:
@@ -70,7 +70,7 @@ async def until(true: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def running(studio: RemoteStudio) -> AsyncIterator[None]:
+async def running(studio: RemoteRenderer) -> AsyncIterator[None]:
     task = asyncio.create_task(studio.run())
     try:
         yield
@@ -83,9 +83,9 @@ async def running(studio: RemoteStudio) -> AsyncIterator[None]:
 class Film:
     """Holds a pose before the tracker, and looks at the avatar."""
 
-    def __init__(self, studio: RemoteStudio) -> None:
+    def __init__(self, studio: RemoteRenderer) -> None:
         self._studio = studio
-        self._puppet = Puppet(own_portrait(DRAWN).motion)
+        self._puppet = Puppet(bundled_portrait(DRAWN_PORTRAIT).motion)
         self._now_ns = 0
 
     async def show(self, pose: Pose, seconds: float) -> Image:
@@ -95,7 +95,7 @@ class Film:
         end = loop.time() + seconds
         while loop.time() < end:
             self._now_ns += 33_000_000
-            self._studio.put(self._puppet(pose, self._now_ns))
+            self._studio.submit_motion(self._puppet(pose, self._now_ns))
             async with asyncio.timeout(5):
                 image = (await self._studio.camera.recv()).image
             await asyncio.sleep(0.02)
@@ -104,11 +104,11 @@ class Film:
 
 
 async def test_the_avatar_follows_what_is_tracked_here(served: Served) -> None:
-    studio = RemoteStudio(served.address, TOKEN, PLAIN, fps=30)
+    studio = RemoteRenderer(served.address, TOKEN, PLAIN, fps=30)
     async with studio.camera, running(studio):
         film = Film(studio)
-        studio.put(film._puppet(Pose(), 0))
-        await until(lambda: studio.connections)
+        studio.submit_motion(film._puppet(Pose(), 0))
+        await until(lambda: studio.connection_count)
         await film.show(Pose(), 3.0)
         straight = await film.show(Pose(), 1.5)
         aside = await film.show(Pose(yaw=20.0, right=0.2), 1.5)
@@ -118,43 +118,43 @@ async def test_the_avatar_follows_what_is_tracked_here(served: Served) -> None:
     moved, returned = (np.abs(each.astype(int) - straight).mean() for each in (aside, back))
     assert moved > 3 * returned
     assert moved > 4
-    assert studio.sent_bytes / studio.sent <= 200  # 6 kB a second
+    assert studio.sent_bytes / studio.sent_packets <= 200  # 6 kB a second
 
 
 async def test_after_a_lost_connection_the_same_session_goes_on(served: Served) -> None:
     async with Relay(served.port) as relay:
-        studio = RemoteStudio(Address.parse(f"ws://127.0.0.1:{relay.port}"), TOKEN, PLAIN, fps=30)
+        studio = RemoteRenderer(ServerAddress.parse(f"ws://127.0.0.1:{relay.port}"), TOKEN, PLAIN, fps=30)
         async with studio.camera, running(studio):
             film = Film(studio)
-            studio.put(film._puppet(Pose(), 0))
-            await until(lambda: studio.connections == 1)
+            studio.submit_motion(film._puppet(Pose(), 0))
+            await until(lambda: studio.connection_count == 1)
             await film.show(Pose(), 1.0)
             relay.cut()
-            await until(lambda: studio.connections == 2)
+            await until(lambda: studio.connection_count == 2)
             before = studio.camera.received
             await until(lambda: studio.camera.received > before + 10)
-    assert served.studio.sessions.opened == 1
+    assert served.studio.sessions.opened_count == 1
 
 
 async def test_after_a_restart_of_the_server_the_run_comes_back(served: Served, tmp_path: Path) -> None:
     told: list[str] = []
-    portrait = own_portrait(DRAWN)
-    wishes = Wishes(protocol.Settings(badge=True), photo=DRAWN.read_bytes())
+    portrait = bundled_portrait(DRAWN_PORTRAIT)
+    wishes = SessionRequest(protocol.SettingsUpdate(badge=True), photo=DRAWN_PORTRAIT.read_bytes())
     driver = IdleDriver(portrait.motion)
-    run = RemoteRun(SETTINGS, "idle", driver, served.address, TOKEN, wishes, tell=told.append)
-    going = asyncio.create_task(run.go())
+    run = RemoteRenderRun(SETTINGS, "idle", driver, served.address, TOKEN, wishes, notify=told.append)
+    going = asyncio.create_task(run.run())
     try:
-        await until(lambda: going.done() or run.studio.connections)
-        await until(lambda: going.done() or run.showing.stats.counts().get("sent", 0) > 30)
+        await until(lambda: going.done() or run.remote_renderer.connection_count)
+        await until(lambda: going.done() or run.display_pipeline.stats.read_counters().get("sent", 0) > 30)
         await asyncio.to_thread(served.stop)
         await until(lambda: any("trying again" in line for line in told))
-        before = run.studio.camera.received
+        before = run.remote_renderer.camera.received
         await asyncio.to_thread(served.start)
-        await until(lambda: going.done() or run.studio.connections == 2)
-        await until(lambda: going.done() or run.studio.camera.received > before + 30)
+        await until(lambda: going.done() or run.remote_renderer.connection_count == 2)
+        await until(lambda: going.done() or run.remote_renderer.camera.received > before + 30)
         (session,) = served.studio.sessions
-        await until(lambda: session.choice.badge)  # the new session was told everything again
-        assert session.choice.portrait.name == "your photo"
+        await until(lambda: session.avatar_settings.badge)  # the new session was told everything again
+        assert session.avatar_settings.portrait.name == "your photo"
     finally:
         run.stop()
         await asyncio.wait([going])
@@ -165,8 +165,8 @@ async def test_after_a_restart_of_the_server_the_run_comes_back(served: Served, 
 
 async def test_a_wrong_token_ends_the_run_and_is_not_told(served: Served) -> None:
     wrong = "another token of that length"
-    studio = RemoteStudio(served.address, wrong, PLAIN, fps=30)
-    studio.put(own_portrait(DRAWN).motion)
+    studio = RemoteRenderer(served.address, wrong, PLAIN, fps=30)
+    studio.submit_motion(bundled_portrait(DRAWN_PORTRAIT).motion)
     with pytest.raises(ConfigError, match="token is wrong") as refusal:
         await asyncio.wait_for(studio.run(), PATIENCE_S)
     assert wrong not in str(refusal.value)
@@ -177,17 +177,17 @@ async def test_a_photo_without_a_face_ends_the_run(served: Served, tmp_path: Pat
     import cv2
 
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
-    wishes = Wishes(protocol.Settings(), photo=(tmp_path / "grey.png").read_bytes())
-    studio = RemoteStudio(served.address, TOKEN, wishes, fps=30)
-    studio.put(own_portrait(DRAWN).motion)
+    wishes = SessionRequest(protocol.SettingsUpdate(), photo=(tmp_path / "grey.png").read_bytes())
+    studio = RemoteRenderer(served.address, TOKEN, wishes, fps=30)
+    studio.submit_motion(bundled_portrait(DRAWN_PORTRAIT).motion)
     with pytest.raises(SourceError, match="face"):
         await asyncio.wait_for(studio.run(), PATIENCE_S)
     await studio.camera.__aexit__(None, None, None)
 
 
 async def test_a_model_that_is_not_there_ends_the_run(served: Served) -> None:
-    studio = RemoteStudio(served.address, TOKEN, Wishes(protocol.Settings(model="nobody-s")), fps=30)
-    studio.put(own_portrait(DRAWN).motion)
+    studio = RemoteRenderer(served.address, TOKEN, SessionRequest(protocol.SettingsUpdate(model="nobody-s")), fps=30)
+    studio.submit_motion(bundled_portrait(DRAWN_PORTRAIT).motion)
     with pytest.raises(ConfigError, match="no such model"):
         await asyncio.wait_for(studio.run(), PATIENCE_S)
     await studio.camera.__aexit__(None, None, None)
@@ -195,8 +195,8 @@ async def test_a_model_that_is_not_there_ends_the_run(served: Served) -> None:
 
 async def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
     told: list[str] = []
-    studio = RemoteStudio(Address.parse("ws://127.0.0.1:9"), TOKEN, PLAIN, fps=30, tell=told.append)
-    studio.put(own_portrait(DRAWN).motion)
+    studio = RemoteRenderer(ServerAddress.parse("ws://127.0.0.1:9"), TOKEN, PLAIN, fps=30, report=told.append)
+    studio.submit_motion(bundled_portrait(DRAWN_PORTRAIT).motion)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(studio.run(), 1.5)
     assert len(told) == 1  # once, not with each try
@@ -213,7 +213,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
     ],
 )
 def test_addresses(url: str, socket: str, http: str) -> None:
-    assert Address.parse(url) == Address(socket, http)
+    assert ServerAddress.parse(url) == ServerAddress(socket, http)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_addresses(url: str, socket: str, http: str) -> None:
 )
 def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        Address.parse(url)
+        ServerAddress.parse(url)
     assert "secret" not in str(refusal.value)
 
 
@@ -245,10 +245,10 @@ async def test_a_certificate_that_nobody_vouches_for_ends_the_run(tmp_path: Path
     context.load_cert_chain(*certificate(tmp_path))
     stranger = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     async with stranger:
-        studio = RemoteStudio(
-            Address.parse(f"wss://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"), TOKEN, PLAIN, fps=30
+        studio = RemoteRenderer(
+            ServerAddress.parse(f"wss://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"), TOKEN, PLAIN, fps=30
         )
-        studio.put(own_portrait(DRAWN).motion)
+        studio.submit_motion(bundled_portrait(DRAWN_PORTRAIT).motion)
         with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
             await asyncio.wait_for(studio.run(), PATIENCE_S)
     await studio.camera.__aexit__(None, None, None)
@@ -256,8 +256,8 @@ async def test_a_certificate_that_nobody_vouches_for_ends_the_run(tmp_path: Path
 
 async def test_sound_stays_here_and_is_in_step_with_the_picture_that_comes_back(served: Served, tmp_path: Path) -> None:
     speech, film = tmp_path / "say.wav", tmp_path / "out.mp4"
-    write_wav(speech, vowel_bursts(9))
-    words = ["run", "--avatar", DRAWN, "--render-at", f"ws://127.0.0.1:{served.port}", "--driver", "voice"]
+    write_wav(speech, synthesize_vowel_bursts(9))
+    words = ["run", "--avatar", DRAWN_PORTRAIT, "--render-at", f"ws://127.0.0.1:{served.port}", "--driver", "voice"]
     words += ["--microphone", f"file:{speech}", "--sink", f"file:{film}", "--size", "256x256"]
     pipe = asyncio.subprocess.PIPE
     environment = {**os.environ, "LIVEHEAD_TOKEN": TOKEN}
@@ -266,6 +266,6 @@ async def test_sound_stays_here_and_is_in_step_with_the_picture_that_comes_back(
     )
     said = (await run.communicate())[1].decode()
     assert run.returncode == 0, said
-    offset = await asyncio.to_thread(offset_in_file, film)
+    offset = await asyncio.to_thread(measure_file_offset, film)
     assert abs(offset.ms) <= IN_STEP_MS
     assert offset.correlation > 0.7

@@ -13,9 +13,9 @@ from aioice.ice import StunProtocol
 from aiortc import RTCSessionDescription
 from aiortc.sdp import SessionDescription
 
-from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
-from livehead.server.peer import Peer
-from livehead.server.route import Route, goes_on
+from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
+from livehead.server.peer import PeerConnection
+from livehead.server.route import RestartableIce, is_ice_restart
 from livehead.server.session import Session
 from tests.server.conftest import Client, Colours, serving, sessions
 
@@ -28,14 +28,14 @@ class Roamer(Client):
 
     def __init__(self) -> None:
         super().__init__(Colours())
-        self.route = Route(self.peer.getTransceivers()[0].receiver.transport.transport)
+        self.route = RestartableIce(self.peer.getTransceivers()[0].receiver.transport.transport)
 
     async def roam(self) -> str:
-        await self.route.prepare()
-        return self.route.describe(self.peer.localDescription.sdp)
+        await self.route.gather_candidates()
+        return self.route.rewrite_sdp(self.peer.localDescription.sdp)
 
     async def arrive(self, answer: str) -> None:
-        await self.route.begin(SessionDescription.parse(answer).media[0])
+        await self.route.start_checks(SessionDescription.parse(answer).media[0])
 
 
 class Cut:
@@ -82,27 +82,27 @@ def sockets() -> int:
     return sum("socket:" in os.readlink(fd) for fd in map(str, folder.iterdir()) if os.path.islink(fd))
 
 
-async def joined(session: Session) -> tuple[Roamer, Peer]:
+async def joined(session: Session) -> tuple[Roamer, PeerConnection]:
     client = Roamer()
-    await client.take(await session.perform(await client.offer()))
+    await client.take(await session.accept_publisher(await client.offer()))
     await client.pictures(10)
-    assert session.connections.performer is not None
-    return client, session.connections.performer
+    assert session.connections.publisher is not None
+    return client, session.connections.publisher
 
 
 async def test_pictures_go_on_over_another_way_of_the_same_connection(network: Cut) -> None:
     async with sessions() as all_sessions:
-        session = await all_sessions.open()
+        session = await all_sessions.open_session()
         client, peer = await joined(session)
         network.cut()
         with pytest.raises(TimeoutError):
             await client.pictures(5, timeout_s=0.7)
         began = time.monotonic()
-        await client.arrive(await session.perform(await client.roam()))
+        await client.arrive(await session.accept_publisher(await client.roam()))
         await client.pictures(5)
         assert time.monotonic() - began < BACK_S
-        assert session.connections.performer is peer
-        assert peer.restarts == client.route.changes == 1
+        assert session.connections.publisher is peer
+        assert peer.ice_restart_count == client.route.restart_count == 1
         received = session.camera.received
         while session.camera.received < received + 10:  # the performer's own pictures come too
             assert time.monotonic() - began < BACK_S
@@ -113,21 +113,21 @@ async def test_pictures_go_on_over_another_way_of_the_same_connection(network: C
 
 async def test_a_restart_leaves_no_port_and_no_task(network: Cut) -> None:
     async with sessions() as all_sessions:
-        session = await all_sessions.open()
+        session = await all_sessions.open_session()
         client, peer = await joined(session)
         gc.collect()
         before = (sockets(), len(asyncio.all_tasks()))
         for _ in range(3):
             network.cut()
-            await client.arrive(await session.perform(await client.roam()))
+            await client.arrive(await session.accept_publisher(await client.roam()))
             await client.pictures(5)
-        await session.perform(await client.roam())  # is never followed up: the page is gone, or asks again
-        await client.arrive(await session.perform(await client.roam()))
+        await session.accept_publisher(await client.roam())  # is never followed up: the page is gone, or asks again
+        await client.arrive(await session.accept_publisher(await client.roam()))
         await client.pictures(30)
-        assert peer.restarts >= 4
+        assert peer.ice_restart_count >= 4
         gc.collect()
         assert (sockets(), len(asyncio.all_tasks())) == before
-        await session.perform(await client.roam())  # and one that is not over when the connection ends
+        await session.accept_publisher(await client.roam())  # and one that is not over when the connection ends
         await client.close()
     await asyncio.sleep(0.1)
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -136,16 +136,16 @@ async def test_a_restart_leaves_no_port_and_no_task(network: Cut) -> None:
 async def test_a_way_that_leads_nowhere_leaves_the_old_one_in_use(
     network: Cut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("livehead.server.route._CHECKS_S", 0.3)
+    monkeypatch.setattr("livehead.server.route._CHECK_TIMEOUT_S", 0.3)
     async with sessions() as all_sessions:
-        session = await all_sessions.open()
+        session = await all_sessions.open_session()
         client, peer = await joined(session)
         before = sockets()
-        await session.perform(await client.roam())
+        await session.accept_publisher(await client.roam())
         await client.route.close()
         await asyncio.sleep(0.6)
         await client.pictures(10)
-        assert peer.restarts == 0
+        assert peer.ice_restart_count == 0
         assert sockets() == before
         await client.close()
 
@@ -153,20 +153,20 @@ async def test_a_way_that_leads_nowhere_leaves_the_old_one_in_use(
 async def test_an_offer_of_another_connection_is_no_restart(network: Cut) -> None:
     one, other = Client(Colours()), Client(Colours())
     first, second = await one.offer(), await other.offer()
-    assert not goes_on(second, first)
-    assert not goes_on(first, first)  # the same passwords: nothing new is wanted
+    assert not is_ice_restart(second, first)
+    assert not is_ice_restart(first, first)  # the same passwords: nothing new is wanted
     renewed = first.replace(one.peer.localDescription.sdp.split("a=ice-ufrag:")[1].split()[0], "other")
-    assert goes_on(renewed, first)
-    assert not goes_on(renewed.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00"), first)
+    assert is_ice_restart(renewed, first)
+    assert not is_ice_restart(renewed.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00"), first)
     assert RTCSessionDescription(renewed, "offer")
     for each in (one, other):
         await each.close()
 
 
 @pytest.fixture
-def call(network: Cut) -> Iterator[tuple[Tab, Cut]]:
-    with serving() as address, Chromium(fake_devices()) as browser:
-        tab = browser.open(f"http://{address}/")
+def call(network: Cut) -> Iterator[tuple[BrowserTab, Cut]]:
+    with serving() as address, HeadlessChromium(fake_device_flags()) as browser:
+        tab = browser.open_tab(f"http://{address}/")
         tab.evaluate("""(() => {
             window.peers = [];
             const Peer = window.RTCPeerConnection;
@@ -180,13 +180,15 @@ def call(network: Cut) -> Iterator[tuple[Tab, Cut]]:
             };
             document.getElementById('join').click();
         })()""")
-        tab.until(f"{SHOWN} > 20", 30)
+        tab.wait_until(f"{SHOWN} > 20", 30)
         yield tab, network
 
 
 @pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 @pytest.mark.parametrize("socket_too", [False, True], ids=["media", "media and socket"])
-def test_after_a_network_change_the_page_has_its_picture_back_soon(call: tuple[Tab, Cut], socket_too: bool) -> None:
+def test_after_a_network_change_the_page_has_its_picture_back_soon(
+    call: tuple[BrowserTab, Cut], socket_too: bool
+) -> None:
     tab, network = call
     for _ in range(2):
         network.cut()
@@ -195,8 +197,8 @@ def test_after_a_network_change_the_page_has_its_picture_back_soon(call: tuple[T
         began = time.monotonic()
         time.sleep(0.5)
         tab.evaluate(f"window.before = {SHOWN}")
-        tab.until(f"{SHOWN} >= window.before + 5", 30)
+        tab.wait_until(f"{SHOWN} >= window.before + 5", 30)
         assert time.monotonic() - began < BACK_S
-        tab.until("document.getElementById('connection').textContent === 'connected'")
+        tab.wait_until("document.getElementById('connection').textContent === 'connected'")
     assert tab.evaluate("window.peers.length") == 1
     assert tab.evaluate("window.peers[0].connectionState") == "connected"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livehead.commands.bench_webrtc import serving
-from livehead.commands.performer import ASTRONAUT, DRAWN, own_portrait, performer
-from livehead.metrics.chromium import Chromium, Tab, fake_devices, find_chromium
+from livehead.commands.bench_webrtc import run_server
+from livehead.commands.performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, render_driving
+from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
 from livehead.metrics.footage import write_mjpeg
 from livehead.motion.lips import gaps
 from livehead.motion.performance import Pose, Puppet
@@ -25,41 +25,43 @@ WAIT_S = 40.0  # generous: CI's two cores also run the browser
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fake camera's file: the astronaut opens and closes her mouth once a second."""
-    portrait = own_portrait(ASTRONAUT)
+    portrait = bundled_portrait(ASTRONAUT_PHOTO)
     puppet = Puppet(portrait.motion)
     motions = [puppet(Pose(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 15))), 0) for number in range(30)]
     path = tmp_path_factory.mktemp("camera") / "speaker.mjpeg"
-    write_mjpeg(performer(portrait, (480, 360), motions), path)
+    write_mjpeg(render_driving(portrait, (480, 360), motions), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serving("--model", "warp", "--avatar", str(DRAWN), "--size", "256x256", "--render-size", "128") as served:
+    with run_server(
+        "--model", "warp", "--avatar", str(DRAWN_PORTRAIT), "--size", "256x256", "--render-size", "128"
+    ) as served:
         yield served.url
 
 
 @pytest.fixture(scope="module")
-def browser(speaker: Path) -> Iterator[Chromium]:
-    with Chromium(fake_devices(speaker)) as chromium:
+def browser(speaker: Path) -> Iterator[HeadlessChromium]:
+    with HeadlessChromium(fake_device_flags(speaker)) as chromium:
         yield chromium
 
 
 @pytest.fixture(scope="module")
-def studio(browser: Chromium, address: str) -> Tab:
+def studio(browser: HeadlessChromium, address: str) -> BrowserTab:
     """A page that has joined."""
-    tab = browser.open(address)
+    tab = browser.open_tab(address)
     tab.resize(1200, 900)
     tab.evaluate("document.getElementById('mirror').click(); document.getElementById('join').click()")
-    tab.until("document.getElementById('avatar').videoWidth", WAIT_S)
+    tab.wait_until("document.getElementById('avatar').videoWidth", WAIT_S)
     return tab
 
 
-def text(tab: Tab, name: str) -> str:
+def text(tab: BrowserTab, name: str) -> str:
     return str(tab.evaluate(f"document.getElementById('{name}').textContent"))
 
 
-def picture(tab: Tab, name: str = "avatar") -> np.ndarray:
+def picture(tab: BrowserTab, name: str = "avatar") -> np.ndarray:
     """What a video element shows: uint8 [H, W, 3] RGB."""
     data = tab.evaluate(f"""(() => {{
         const video = document.getElementById('{name}');
@@ -71,18 +73,18 @@ def picture(tab: Tab, name: str = "avatar") -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB"))
 
 
-def choose(tab: Tab, name: str, path: Path) -> None:
+def choose(tab: BrowserTab, name: str, path: Path) -> None:
     """A file in an input element, as if the person had chosen it."""
     root = tab.call("DOM.getDocument")["root"]["nodeId"]
     node = tab.call("DOM.querySelector", nodeId=root, selector=f"#{name}")["nodeId"]
     tab.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
 
 
-def test_the_avatar_speaks_as_the_person_before_the_camera_does(studio: Tab) -> None:
+def test_the_avatar_speaks_as_the_person_before_the_camera_does(studio: BrowserTab) -> None:
     assert text(studio, "connection") == "connected"
     shown = "document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames"
     before = studio.evaluate(shown)
-    studio.until(f"{shown} > {before + 20}", WAIT_S)
+    studio.wait_until(f"{shown} > {before + 20}", WAIT_S)
     openings = []
     with FaceMesh(static=True) as mesh:
         for _ in range(16):
@@ -94,13 +96,13 @@ def test_the_avatar_speaks_as_the_person_before_the_camera_does(studio: Tab) -> 
     assert max(openings) - min(openings) > 0.04  # of half the picture's side; an idle mouth stays within 0.01
 
 
-def test_live_figures_are_told(studio: Tab) -> None:
-    studio.until("document.getElementById('latency').textContent.endsWith('ms')", WAIT_S)
+def test_live_figures_are_told(studio: BrowserTab) -> None:
+    studio.wait_until("document.getElementById('latency').textContent.endsWith('ms')", WAIT_S)
     assert float(text(studio, "fps").split()[0]) > 1
     assert text(studio, "render_ms").endswith("px")
 
 
-def test_a_background_colour_is_shown(studio: Tab) -> None:
+def test_a_background_colour_is_shown(studio: BrowserTab) -> None:
     studio.evaluate("""(() => {
         const [background, colour] = ['background', 'colour'].map((id) => document.getElementById(id));
         background.value = 'colour';
@@ -118,30 +120,30 @@ def test_a_background_colour_is_shown(studio: Tab) -> None:
     raise AssertionError(f"the corner stays {corner()}, {text(studio, 'problem')}")
 
 
-def test_the_panic_key_holds_the_picture_and_lets_it_go(studio: Tab) -> None:
+def test_the_panic_key_holds_the_picture_and_lets_it_go(studio: BrowserTab) -> None:
     def press() -> None:
         studio.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'f', bubbles: true}))")
 
     press()
-    studio.until("!document.getElementById('frozen').hidden", WAIT_S)
+    studio.wait_until("!document.getElementById('frozen').hidden", WAIT_S)
     studio.evaluate("new Promise((done) => setTimeout(done, 700))")
     held = [picture(studio).astype(int) for _ in range(4)]
     assert max(np.abs(each - held[0]).mean() for each in held) < 1.0
     press()
-    studio.until("document.getElementById('frozen').hidden", WAIT_S)
+    studio.wait_until("document.getElementById('frozen').hidden", WAIT_S)
 
 
-def test_a_photo_without_a_face_gets_a_plain_sentence_and_the_avatar_stays(studio: Tab, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_gets_a_plain_sentence_and_the_avatar_stays(studio: BrowserTab, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "wall.png")
     choose(studio, "photo", tmp_path / "wall.png")
-    studio.until("document.getElementById('problem').textContent", WAIT_S)
+    studio.wait_until("document.getElementById('problem').textContent", WAIT_S)
     assert text(studio, "problem").startswith("No face was found in your photo")
 
 
-def test_another_photo_becomes_the_avatar(studio: Tab) -> None:
+def test_another_photo_becomes_the_avatar(studio: BrowserTab) -> None:
     before = picture(studio).astype(int)
-    choose(studio, "photo", ASTRONAUT)
+    choose(studio, "photo", ASTRONAUT_PHOTO)
     for _ in range(200):
         if np.abs(picture(studio).astype(int) - before).mean() > 15:
             break
@@ -150,12 +152,12 @@ def test_another_photo_becomes_the_avatar(studio: Tab) -> None:
     assert np.abs(picture(studio).astype(int) - before).mean() > 15
 
 
-def test_a_recording_comes_back_as_a_film(studio: Tab) -> None:
+def test_a_recording_comes_back_as_a_film(studio: BrowserTab) -> None:
     studio.evaluate("document.getElementById('record').click()")
-    studio.until("!document.getElementById('recording').hidden", WAIT_S)
+    studio.wait_until("!document.getElementById('recording').hidden", WAIT_S)
     studio.evaluate("new Promise((done) => setTimeout(done, 1500))")
     studio.evaluate("document.getElementById('record').click()")
-    studio.until("!document.getElementById('download').hidden", WAIT_S)
+    studio.wait_until("!document.getElementById('download').hidden", WAIT_S)
     film = studio.evaluate("""new Promise((done) => {
         const video = document.createElement('video');
         video.onloadedmetadata = () => done([video.videoWidth, video.videoHeight, video.duration]);
@@ -166,18 +168,18 @@ def test_a_recording_comes_back_as_a_film(studio: Tab) -> None:
     assert 0.5 < film[2] < 20
 
 
-def test_whoever_has_the_link_can_watch(studio: Tab, browser: Chromium) -> None:
+def test_whoever_has_the_link_can_watch(studio: BrowserTab, browser: HeadlessChromium) -> None:
     link = studio.evaluate("document.getElementById('link').value")
     assert "/watch#key=" in link
-    viewer = browser.open(link)
-    viewer.until("document.getElementById('avatar').videoWidth", WAIT_S)
+    viewer = browser.open_tab(link)
+    viewer.wait_until("document.getElementById('avatar').videoWidth", WAIT_S)
     assert picture(viewer).shape == (256, 256, 3)
     assert picture(viewer).std() > 20
-    studio.until("document.getElementById('receivers').textContent === '1'", WAIT_S)
+    studio.wait_until("document.getElementById('receivers').textContent === '1'", WAIT_S)
     viewer.evaluate("window.close()")
 
 
-def test_every_control_has_a_name_for_a_screen_reader(studio: Tab) -> None:
+def test_every_control_has_a_name_for_a_screen_reader(studio: BrowserTab) -> None:
     nodes = studio.call("Accessibility.getFullAXTree")["nodes"]
     reachable = [
         node
@@ -190,38 +192,38 @@ def test_every_control_has_a_name_for_a_screen_reader(studio: Tab) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 768, 1200])
-def test_nothing_sticks_out_at_any_width(studio: Tab, width: int) -> None:
+def test_nothing_sticks_out_at_any_width(studio: BrowserTab, width: int) -> None:
     studio.resize(width, 800, phone=width < 500)
     assert studio.evaluate("document.documentElement.scrollWidth") <= width
     assert studio.evaluate("document.getElementById('join').getBoundingClientRect().width") > 60
 
 
 def test_a_refused_permission_gets_a_plain_sentence(address: str) -> None:
-    with Chromium(fake_devices(allowed=False)) as strict:
-        tab = strict.open(address)
+    with HeadlessChromium(fake_device_flags(allowed=False)) as strict:
+        tab = strict.open_tab(address)
         tab.evaluate("document.getElementById('join').click()")
-        tab.until("document.getElementById('problem').textContent", WAIT_S)
+        tab.wait_until("document.getElementById('problem').textContent", WAIT_S)
         assert text(tab, "problem").startswith("The browser may not use the camera")
 
 
-def test_a_missing_camera_gets_a_plain_sentence(browser: Chromium, address: str) -> None:
-    tab = browser.open(address)
+def test_a_missing_camera_gets_a_plain_sentence(browser: HeadlessChromium, address: str) -> None:
+    tab = browser.open_tab(address)
     tab.evaluate("""navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotFoundError"));
         document.getElementById('join').click()""")
-    tab.until("document.getElementById('problem').textContent", WAIT_S)
+    tab.wait_until("document.getElementById('problem').textContent", WAIT_S)
     assert text(tab, "problem").startswith("There is no such camera")
 
 
-def test_after_a_restart_of_the_server_the_page_comes_back_by_itself(browser: Chromium) -> None:
+def test_after_a_restart_of_the_server_the_page_comes_back_by_itself(browser: HeadlessChromium) -> None:
     arguments = ("--model", "warp", "--size", "256x256", "--render-size", "128")
-    with serving(*arguments) as first:
+    with run_server(*arguments) as first:
         port = first.url.rstrip("/").rpartition(":")[2]
-        tab = browser.open(first.url)
+        tab = browser.open_tab(first.url)
         tab.evaluate("document.getElementById('join').click()")
-        tab.until("document.getElementById('avatar').videoWidth", WAIT_S)
-    tab.until("document.getElementById('connection').textContent.startsWith('connecting')", WAIT_S)
-    with serving(*arguments, port=int(port)):
-        tab.until("document.getElementById('connection').textContent === 'connected'", WAIT_S)
+        tab.wait_until("document.getElementById('avatar').videoWidth", WAIT_S)
+    tab.wait_until("document.getElementById('connection').textContent.startsWith('connecting')", WAIT_S)
+    with run_server(*arguments, port=int(port)):
+        tab.wait_until("document.getElementById('connection').textContent === 'connected'", WAIT_S)
         shown = "document.getElementById('avatar').getVideoPlaybackQuality().totalVideoFrames"
         before = tab.evaluate(shown)
-        tab.until(f"{shown} > {before + 10}", WAIT_S)
+        tab.wait_until(f"{shown} > {before + 10}", WAIT_S)

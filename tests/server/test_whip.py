@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from livehead.server.access import EXTENSION, Access
+from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy
 from tests.server.conftest import TOKEN, Client, serving
 from tests.server.test_app import ask, studio
 
@@ -16,7 +16,7 @@ SDP = "application/sdp"
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serving(Access(TOKEN, watchers=frozenset({EXTENSION})), sessions=9) as served:
+    with serving(AccessPolicy(TOKEN, viewer_origins=frozenset({EXTENSION_ORIGIN})), sessions=9) as served:
         yield served
 
 
@@ -74,15 +74,15 @@ async def test_neither_the_token_nor_a_wrong_key_is_a_viewer_s(address: str) -> 
 async def test_the_extension_is_answered_where_it_watches_and_nowhere_else(address: str) -> None:
     with studio(address, TOKEN) as (_, welcome):
         key = str(welcome["viewer_key"])
-        status, _, told = await post(address, key, "v=0", origin=EXTENSION)
+        status, _, told = await post(address, key, "v=0", origin=EXTENSION_ORIGIN)
         assert (status, "offer" in told) == (400, True)  # let in, and then told what is wrong with the offer
-        assert (await post(address, TOKEN, "v=0", "/whip/me", origin=EXTENSION))[0] == 403
-        assert ask(address, "GET", "/", origin=EXTENSION)[0] == 403
+        assert (await post(address, TOKEN, "v=0", "/whip/me", origin=EXTENSION_ORIGIN))[0] == 403
+        assert ask(address, "GET", "/", origin=EXTENSION_ORIGIN)[0] == 403
 
 
 async def test_without_the_flag_no_extension_is_answered() -> None:
     with serving() as plain:
-        assert (await post(plain, "", "v=0", origin=EXTENSION))[0] == 403
-        assert ask(plain, "OPTIONS", "/whep", origin=EXTENSION)[0] == 403
+        assert (await post(plain, "", "v=0", origin=EXTENSION_ORIGIN))[0] == 403
+        assert ask(plain, "OPTIONS", "/whep", origin=EXTENSION_ORIGIN)[0] == 403
         status, headers, _ = ask(plain, "OPTIONS", "/whep")
         assert (status, headers["accept-post"]) == (204, SDP)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from livehead.server.access import Access
+from livehead.server.access import AccessPolicy
 from livehead.server.certificate import make_certificate
 from tests.server.conftest import TOKEN, serving
 from tests.sinks.test_whip import COLOUR, sessions_of, watch
@@ -48,7 +48,7 @@ with av.open(url, "w", format="whip", options=options) as out:
 @contextmanager
 def published(address: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     chain, key = folder / "chain.pem", folder / "key.pem"
-    make_certificate(["publisher.example"]).write(chain, key, folder / "root.pem")
+    make_certificate(["publisher.example"]).write_pem_files(chain, key, folder / "root.pem")
     words = [f"http://{address}/whip/talk", TOKEN, str(chain), str(key), *map(str, COLOUR)]
     publisher = subprocess.Popen([sys.executable, "-c", PUBLISHER, *words], stderr=subprocess.PIPE)
     try:
@@ -59,7 +59,7 @@ def published(address: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 async def test_what_ffmpeg_publishes_moves_the_avatar(tmp_path: Path) -> None:
-    with serving(Access(TOKEN)) as address, published(address, tmp_path) as publisher:
+    with serving(AccessPolicy(TOKEN)) as address, published(address, tmp_path) as publisher:
         async with asyncio.timeout(20):
             while not await sessions_of(address):
                 assert publisher.poll() is None, publisher.communicate()[1].decode()

@@ -66,7 +66,7 @@ async def test_pictures_come_back_in_colour_at_their_own_times(tmp_path: Path) -
     assert [frame.seconds for frame in frames] == pytest.approx(times, abs=1e-4)
     for row, column in ((12, 16), (12, 48), (36, 16), (36, 48)):
         assert np.abs(frames[0].image[row, column].astype(int) - image[row, column]).max() <= 6
-    assert sink.frames == len(times)
+    assert sink.frame_count == len(times)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.duration / av.time_base == pytest.approx(times[-1] + 1 / 30, abs=0.005)
 
@@ -146,7 +146,7 @@ async def test_pictures_that_do_not_advance_in_time_are_left_out(tmp_path: Path)
     async with FileSink(tmp_path / "out.mp4") as sink:
         for time in (0.0, 0.1, 0.1, 0.05, 0.2):
             await sink.send(picture(time))
-    assert sink.frames == 3
+    assert sink.frame_count == 3
     assert len(await played(tmp_path / "out.mp4")) == 3
 
 

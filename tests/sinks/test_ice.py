@@ -10,7 +10,13 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from livehead.errors import ConfigError
-from livehead.sinks.ice import NONE, IceServers, gather_quickly, tune_addresses, without_false_ports
+from livehead.sinks.ice import (
+    NO_ICE_SERVERS,
+    IceServers,
+    patch_candidate_gathering,
+    patch_transceiver_gathering,
+    drop_invalid_candidates,
+)
 
 TURN = "turn:relay.example:3478"
 
@@ -27,7 +33,7 @@ def test_ports_that_there_cannot_be_are_left_out_and_nonsense_is_left_to_be_refu
     line = "a=candidate:1 1 udp 1 192.0.2.1 {} typ host"
     true = ["v=0", *map(line.format, ("1", "5000", "65535", "port")), "a=candidate:", "a=end-of-candidates"]
     false = [line.format(port) for port in ("0", "65536", "-1", "6_5536", "9" * 40)]
-    assert without_false_ports("\r\n".join([*false, *true, *false, ""])) == "\r\n".join([*true, ""])
+    assert drop_invalid_candidates("\r\n".join([*false, *true, *false, ""])) == "\r\n".join([*true, ""])
 
 
 @pytest.mark.parametrize(
@@ -53,8 +59,8 @@ def test_a_turn_server_needs_a_name_and_a_password_or_a_secret() -> None:
     for given in ({}, {"username": "me"}, {"password": "word"}):
         with pytest.raises(ConfigError, match="wants a name and a password"):
             IceServers((TURN,), **given)
-    assert IceServers((TURN,), secret="shared").relays == (TURN,)
-    assert IceServers(("stun:a.example",)).relays == ()
+    assert IceServers((TURN,), secret="shared").turn_urls == (TURN,)
+    assert IceServers(("stun:a.example",)).turn_urls == ()
 
 
 def test_nothing_can_be_relayed_without_a_turn_server() -> None:
@@ -77,17 +83,17 @@ def test_passwords_and_secrets_are_not_shown() -> None:
 
 
 def test_links_name_each_server_and_give_passwords_to_relays_only() -> None:
-    stun, turn = IceServers(("stun:a.example", TURN), "ada", "word").links()
+    stun, turn = IceServers(("stun:a.example", TURN), "ada", "word").link_headers()
     assert stun == '<stun:a.example>; rel="ice-server"'
     assert turn == f'<{TURN}>; rel="ice-server"; username="ada"; credential="word"; credential-type="password"'
-    assert NONE.links() == []
+    assert NO_ICE_SERVERS.link_headers() == []
 
 
 async def test_loopback_is_among_the_addresses_and_not_when_all_is_relayed() -> None:
-    for ice, expected in ((NONE, True), (IceServers((TURN,), "ada", "word", relay_only=True), False)):
-        connection = ice.connection(ice_controlling=True)
+    for ice, expected in ((NO_ICE_SERVERS, True), (IceServers((TURN,), "ada", "word", relay_only=True), False)):
+        connection = ice.create_connection(ice_controlling=True)
         connection.turn_server = None  # its name leads nowhere here
-        gather_quickly(connection)
+        patch_candidate_gathering(connection)
         await connection.gather_candidates()
         assert ("127.0.0.1" in {each.host for each in connection.local_candidates}) == expected
         await connection.close()
@@ -95,8 +101,8 @@ async def test_loopback_is_among_the_addresses_and_not_when_all_is_relayed() -> 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(deaf: int) -> None:
     ice = IceServers((f"stun:127.0.0.1:{deaf}", f"turn:127.0.0.1:{deaf}"), "ada", "word")
-    peer = RTCPeerConnection(ice.configuration())
-    tune_addresses(peer.addTransceiver("video", "recvonly"))
+    peer = RTCPeerConnection(ice.rtc_configuration())
+    patch_transceiver_gathering(peer.addTransceiver("video", "recvonly"))
     async with asyncio.timeout(4):  # aioice itself waits five seconds
         await peer.setLocalDescription(await peer.createOffer())
     assert "typ host" in peer.localDescription.sdp

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from livehead.sinks.matte import beside, flattened
+from livehead.sinks.matte import pack_alpha_side_by_side, flatten_alpha
 
 
 def a_picture() -> np.ndarray:
@@ -12,20 +12,20 @@ def a_picture() -> np.ndarray:
 
 def test_the_matte_stands_on_the_right_of_colours_as_they_are() -> None:
     image = a_picture()
-    both = beside(image)
+    both = pack_alpha_side_by_side(image)
     assert both.shape == (6, 20, 3)
     assert np.array_equal(both[:, :10], image[..., :3])
     assert np.array_equal(both[:, 10:], np.repeat(image[..., 3:], 3, axis=2))
 
 
 def test_a_picture_without_alpha_is_all_solid() -> None:
-    both = beside(a_picture()[..., :3])
+    both = pack_alpha_side_by_side(a_picture()[..., :3])
     assert (both[:, 10:] == 255).all()
 
 
 def test_flattened_lies_over_black() -> None:
     image = a_picture()
-    flat = flattened(image)
+    flat = flatten_alpha(image)
     truth = image[..., :3].astype(float) * image[..., 3:] / 255
     assert np.abs(flat - truth).max() <= 0.51
-    assert np.shares_memory(flattened(image[..., :3]), image), "without alpha nothing is copied"
+    assert np.shares_memory(flatten_alpha(image[..., :3]), image), "without alpha nothing is copied"

@@ -14,5 +14,5 @@ async def test_pictures_and_sound_are_counted() -> None:
     async with NullSink() as sink:
         for frame in (picture, sound, picture):
             await sink.send(frame)
-    assert sink.frames == 2
+    assert sink.frame_count == 2
     assert sink.sound_s == 0.02

@@ -5,18 +5,24 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 from aiortc.rtp import HeaderExtensions, unpack_header_extensions
 from aiortc.sdp import SessionDescription
 
-from livehead.sinks.sending import PLAYOUT_DELAY, _WithPlayoutDelay, offer_playout_delay, preferred_codecs, tune_sender
-from livehead.sinks.webrtc import Broadcast
+from livehead.sinks.sending import (
+    PLAYOUT_DELAY,
+    _PlayoutDelayExtension,
+    add_playout_delay,
+    preferred_codecs,
+    attach_encoded_track,
+)
+from livehead.sinks.webrtc import BroadcastSink
 
 
 def test_each_packet_tells_the_receiver_to_show_it_at_once() -> None:
-    extensions = _WithPlayoutDelay()
+    extensions = _PlayoutDelayExtension()
     extensions.configure(RTCRtpParameters(headerExtensions=[RTCRtpHeaderExtensionParameters(id=7, uri=PLAYOUT_DELAY)]))
     assert unpack_header_extensions(*extensions.set(HeaderExtensions())) == [(7, b"\0\0\0")]
 
 
 def test_an_extension_that_was_not_agreed_on_is_not_sent() -> None:
-    extensions = _WithPlayoutDelay()
+    extensions = _PlayoutDelayExtension()
     extensions.configure(RTCRtpParameters())
     assert unpack_header_extensions(*extensions.set(HeaderExtensions())) == []
 
@@ -26,9 +32,9 @@ async def test_the_installed_aiortc_has_the_parts_that_are_replaced() -> None:
     sender = connection.addTransceiver("video").sender
     for name in ("encoder", "rtp_header_extensions_map"):
         assert hasattr(sender, f"_RTCRtpSender__{name}"), name
-    async with Broadcast() as broadcast:
-        lane = broadcast.video_lane("VP8")
-        tune_sender(sender, lane)
+    async with BroadcastSink() as broadcast:
+        lane = broadcast.add_video_track("VP8")
+        attach_encoded_track(sender, lane)
         sender._RTCRtpSender__encoder.target_bitrate = 900_000
         assert lane.bitrate == 900_000
     await connection.close()
@@ -39,7 +45,7 @@ async def test_an_offer_of_ours_has_the_playout_delay_in_the_picture_alone() -> 
     connection.addTransceiver("audio", "sendonly")
     connection.addTransceiver("video", "sendonly").setCodecPreferences(preferred_codecs())
     offer = (await connection.createOffer()).sdp
-    sound, picture = SessionDescription.parse(offer_playout_delay(offer)).media
+    sound, picture = SessionDescription.parse(add_playout_delay(offer)).media
     assert PLAYOUT_DELAY not in [extension.uri for extension in sound.rtp.headerExtensions]
     added = [extension for extension in picture.rtp.headerExtensions if extension.uri == PLAYOUT_DELAY]
     assert len(added) == 1

@@ -10,9 +10,9 @@ import textwrap
 import pytest
 
 from livehead.errors import SinkError
-from livehead.metrics.pulse import REMEDY, what_is_missing
+from livehead.metrics.pulse import INSTALL_REMEDY, find_missing_package
 
-needs_pulse = pytest.mark.skipif(what_is_missing() is not None, reason=f"needs {REMEDY}")
+needs_pulse = pytest.mark.skipif(find_missing_package() is not None, reason=f"needs {INSTALL_REMEDY}")
 
 # PortAudio looks for devices once, when it is loaded: each case needs a process of its own
 PRELUDE = """
@@ -204,7 +204,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
 
 
 def test_without_portaudio_it_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from livehead.sinks.speaker import outputs_found
+    from livehead.sinks.speaker import list_outputs
 
     def nothing(name: str) -> None:
         return None
@@ -212,4 +212,4 @@ def test_without_portaudio_it_names_the_package(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("ctypes.util.find_library", nothing)
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     with pytest.raises(SinkError, match="apt-get install libportaudio2"):
-        outputs_found()
+        list_outputs()

@@ -18,7 +18,7 @@ from livehead.clock import NS, now_ns
 from livehead.errors import ConfigError, SinkError
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.sinks import stream
-from livehead.sinks.stream import StreamSink, Target, rtmp_target, udp_target
+from livehead.sinks.stream import StreamSink, StreamTarget, rtmp_target, udp_target
 
 SIZE = (192, 96)
 FPS = 30
@@ -51,7 +51,7 @@ def sound(number: int, start_ns: int) -> AudioFrame:
     return AudioFrame(tone.astype(np.float32)[None], RATE, number * 1600, start_ns + round(number * 1600 / RATE * NS))
 
 
-def sink_for(target: Target, *, audio: bool = True) -> StreamSink:
+def sink_for(target: StreamTarget, *, audio: bool = True) -> StreamSink:
     return StreamSink(target, size=SIZE, fps=FPS, bitrate=1_500_000, audio_rate=RATE if audio else None)
 
 
@@ -166,8 +166,8 @@ async def test_a_server_that_comes_back_gets_the_stream_again(monkeypatch: pytes
             receiver = listen(url)
             await play(sink, 120, audio=False)
     await asyncio.to_thread(receiver.thread.join, 20)
-    assert sink.stats.counts()["begun"] >= 2
-    assert sink.stats.counts()["dropped"] > 0
+    assert sink.stats.read_counters()["begun"] >= 2
+    assert sink.stats.read_counters()["dropped"] > 0
     assert len(receiver.numbers) > 30
     assert receiver.numbers == list(range(receiver.numbers[0], 120))
 
@@ -190,7 +190,7 @@ def leaving_after(url: str, packets: int) -> Iterator[threading.Thread]:
 async def test_a_udp_receiver_that_is_not_there_is_no_matter() -> None:
     async with sink_for(udp_target(f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}")) as sink:
         await play(sink, 10)
-    assert "dropped" not in sink.stats.counts()
+    assert "dropped" not in sink.stats.read_counters()
 
 
 async def test_a_server_that_never_answers_is_told_in_time() -> None:

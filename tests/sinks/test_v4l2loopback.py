@@ -15,9 +15,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is
 def test_what_is_no_loopback_device_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "video0"
     file.write_bytes(b"a file of somebody's")
-    v4l2loopback.release(str(file))
+    v4l2loopback.release_device(str(file))
     assert file.read_bytes() == b"a file of somebody's"
 
 
 def test_a_device_that_went_away_is_no_error(tmp_path: Path) -> None:
-    v4l2loopback.release(str(tmp_path / "video0"))
+    v4l2loopback.release_device(str(tmp_path / "video0"))

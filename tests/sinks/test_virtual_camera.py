@@ -12,7 +12,7 @@ import pytest
 
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Image, VideoFrame
-from livehead.sinks.virtual_camera import VirtualCameraSink, remedy_for
+from livehead.sinks.virtual_camera import VirtualCameraSink, driver_remedy
 
 pyvirtualcam = pytest.importorskip("pyvirtualcam", reason="the virtualcam extra is not installed")
 
@@ -194,7 +194,7 @@ async def test_without_a_driver_it_says_how_to_get_one_on_that_system(
             pass
     assert remedy in caught.value.remedy
     assert "\n" not in str(caught.value)
-    assert remedy_for(platform) == caught.value.remedy
+    assert driver_remedy(platform) == caught.value.remedy
 
 
 async def test_a_device_in_use_is_not_called_missing(driver: type[Driver]) -> None:

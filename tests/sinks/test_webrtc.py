@@ -14,8 +14,15 @@ from aiortc.mediastreams import MediaStreamError
 
 from livehead.clock import NS, now_ns
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.sinks.h264 import MAKERS, X264, Maker
-from livehead.sinks.webrtc import LANE_LENGTH, SOUND_RATE, Broadcast, Lane, Packed, SteadyDelay
+from livehead.sinks.h264 import ENCODER_FACTORIES, X264, H264EncoderSpec
+from livehead.sinks.webrtc import (
+    TRACK_QUEUE_LENGTH,
+    OPUS_RATE,
+    BroadcastSink,
+    EncodedTrack,
+    PassthroughEncoder,
+    SmoothedDelay,
+)
 
 
 def picture(number: int) -> VideoFrame:
@@ -25,27 +32,27 @@ def picture(number: int) -> VideoFrame:
 
 def sound(number: int, captured_ns: int) -> AudioFrame:
     tone = np.sin(np.arange(960) * 0.1).astype(np.float32)[None] * 0.5
-    return AudioFrame(tone, SOUND_RATE, number * 960, captured_ns)
+    return AudioFrame(tone, OPUS_RATE, number * 960, captured_ns)
 
 
 async def test_receivers_of_one_codec_get_the_very_same_packets() -> None:
-    async with Broadcast() as broadcast:
-        one, other = broadcast.video_lane("H264"), broadcast.video_lane("H264")
+    async with BroadcastSink() as broadcast:
+        one, other = broadcast.add_video_track("H264"), broadcast.add_video_track("H264")
         await broadcast.send(picture(0))
         assert (await one.recv()) is (await other.recv())
-        assert broadcast.stats.counts()["encoded"] == 1
+        assert broadcast.stats.read_counters()["encoded"] == 1
 
 
 async def test_only_those_who_ask_get_the_matte_beside_the_colours() -> None:
     image = np.full((64, 64, 4), 200, np.uint8)
     image[..., 3] = np.where(np.arange(64) < 32, 0, 255)
     frame = VideoFrame(image, 0, Fraction(1, 90_000), now_ns())
-    async with Broadcast() as broadcast:
-        plain, other = broadcast.video_lane("VP8"), broadcast.video_lane("VP8", matte=True)
+    async with BroadcastSink() as broadcast:
+        plain, other = broadcast.add_video_track("VP8"), broadcast.add_video_track("VP8", with_alpha=True)
         await broadcast.send(frame)
         decoder = Vp8Decoder()
 
-        async def shown(lane: Lane) -> np.ndarray:
+        async def shown(lane: EncodedTrack) -> np.ndarray:
             payloads = (await lane.recv()).payloads
             data = b"".join(VpxPayloadDescriptor.parse(payload)[1] for payload in payloads)
             return decoder.decode(JitterFrame(data, 0))[0].to_ndarray(format="gray").astype(int)
@@ -62,97 +69,97 @@ async def test_a_hardware_encoder_is_tried_at_the_start_and_never_on_the_event_l
 ) -> None:
     happened: list[str] = []
 
-    class Card(Maker):
+    class Card(H264EncoderSpec):
         def open(self, *args: Any) -> Any:
             happened.append("opened")
             return super().open(*args)
 
-    def find() -> Maker:
+    def find() -> H264EncoderSpec:
         happened.append("tried" if threading.current_thread() is not threading.main_thread() else "loop held up")
         return Card(X264.name, X264.options)
 
-    monkeypatch.setitem(cast("dict[str, object]", MAKERS), "auto", find)
-    async with Broadcast(encoder="auto") as broadcast:
+    monkeypatch.setitem(cast("dict[str, object]", ENCODER_FACTORIES), "auto", find)
+    async with BroadcastSink(encoder="auto") as broadcast:
         assert happened == ["tried"]
-        lane = broadcast.video_lane("H264")
+        lane = broadcast.add_video_track("H264")
         await broadcast.send(picture(0))
         assert (await lane.recv()).payloads
-    async with Broadcast(encoder="software") as broadcast:
-        lane = broadcast.video_lane("H264")
+    async with BroadcastSink(encoder="software") as broadcast:
+        lane = broadcast.add_video_track("H264")
         await broadcast.send(picture(0))
         assert (await lane.recv()).payloads
     assert happened == ["tried", "opened"]
 
 
 async def test_nothing_is_encoded_for_nobody() -> None:
-    async with Broadcast() as broadcast:
+    async with BroadcastSink() as broadcast:
         await broadcast.send(picture(0))
         await broadcast.send(sound(0, now_ns()))
-        assert broadcast.stats.counts() == {}
+        assert broadcast.stats.read_counters() == {}
 
 
 async def test_a_receiver_begins_with_a_key_frame_and_a_late_one_too() -> None:
-    async with Broadcast() as broadcast:
-        first = broadcast.video_lane("H264")
+    async with BroadcastSink() as broadcast:
+        first = broadcast.add_video_track("H264")
         for number in range(3):
             await broadcast.send(picture(number))
         assert (await first.recv()).key
         assert not (await first.recv()).key
         await asyncio.sleep(0.3)
-        late = broadcast.video_lane("H264")
+        late = broadcast.add_video_track("H264")
         for number in range(3, 6):
             await broadcast.send(picture(number))
         assert (await late.recv()).key
 
 
 async def test_a_slow_receiver_is_emptied_and_goes_on_with_a_key_frame() -> None:
-    async with Broadcast() as broadcast:
-        slow, quick = broadcast.video_lane("H264"), broadcast.video_lane("H264")
+    async with BroadcastSink() as broadcast:
+        slow, quick = broadcast.add_video_track("H264"), broadcast.add_video_track("H264")
         seen = 0
-        for number in range(LANE_LENGTH + 5):
+        for number in range(TRACK_QUEUE_LENGTH + 5):
             await broadcast.send(picture(number))
             seen += (await quick.recv()).timestamp == number * 3000
-            if number == LANE_LENGTH:
+            if number == TRACK_QUEUE_LENGTH:
                 await asyncio.sleep(0.3)  # after which a new key frame is allowed
-        assert seen == LANE_LENGTH + 5
-        assert slow.dropped == LANE_LENGTH
+        assert seen == TRACK_QUEUE_LENGTH + 5
+        assert slow.dropped == TRACK_QUEUE_LENGTH
         assert (await slow.recv()).key
         assert quick.dropped == 0
 
 
 async def test_a_request_storm_makes_few_key_frames() -> None:
-    async with Broadcast() as broadcast:
-        lane = broadcast.video_lane("H264")
+    async with BroadcastSink() as broadcast:
+        lane = broadcast.add_video_track("H264")
         for number in range(10):
-            lane.request_key()
+            lane.request_key_frame()
             await broadcast.send(picture(number))
             await lane.recv()
-        assert broadcast.stats.counts()["key_frames"] == 1
+        assert broadcast.stats.read_counters()["key_frames"] == 1
 
 
 async def test_the_slowest_receiver_s_estimate_sets_the_bitrate() -> None:
-    async with Broadcast() as broadcast:
-        lanes = [broadcast.video_lane("H264") for _ in range(2)]
+    async with BroadcastSink() as broadcast:
+        lanes = [broadcast.add_video_track("H264") for _ in range(2)]
         for lane, bitrate in zip(lanes, (2_000_000, 700_000), strict=True):
-            Packed(lane).target_bitrate = bitrate
+            PassthroughEncoder(lane).target_bitrate = bitrate
         await broadcast.send(picture(0))
-        assert broadcast.bitrate == 700_000
+        assert broadcast.total_bitrate == 700_000
 
 
 async def test_a_receiver_that_left_gets_nothing_more() -> None:
-    async with Broadcast() as broadcast:
-        lane = broadcast.video_lane("VP8")
+    async with BroadcastSink() as broadcast:
+        lane = broadcast.add_video_track("VP8")
         lane.stop()
         await broadcast.send(picture(0))
-        assert broadcast.receivers == 0
+        assert broadcast.receiver_count == 0
         with pytest.raises(MediaStreamError):
             await lane.recv()
 
 
 async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
-    async with Broadcast() as broadcast:
+    async with BroadcastSink() as broadcast:
         broadcast.delay_ms = lambda: 120.0
-        lane = broadcast.sound_lane()
+        lane = broadcast.add_audio_track()
         captured = now_ns()
         for number in range(4):
             await broadcast.send(sound(number, captured))
@@ -163,22 +170,22 @@ async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
 
 
 async def test_sound_goes_before_its_picture_by_what_receivers_keep_it_back_and_is_no_later_for_that() -> None:
-    async with Broadcast() as broadcast:
-        broadcast.delay_ms, broadcast.lead_ms = lambda: 400.0, lambda: 380.0
-        lane = broadcast.sound_lane()
+    async with BroadcastSink() as broadcast:
+        broadcast.delay_ms, broadcast.audio_lead_ms = lambda: 400.0, lambda: 380.0
+        lane = broadcast.add_audio_track()
         for number in range(4):
             await broadcast.send(sound(number, now_ns() - 3 * NS // 10))
         async with asyncio.timeout(5):
             await lane.recv()
-        assert "sound.late" not in broadcast.stats.counts()
+        assert "sound.late" not in broadcast.stats.read_counters()
 
 
 async def test_sound_that_is_far_too_late_is_left_out_so_that_it_catches_up_with_the_picture() -> None:
-    async with Broadcast() as broadcast:
-        lane = broadcast.sound_lane()
+    async with BroadcastSink() as broadcast:
+        lane = broadcast.add_audio_track()
         for number in range(5):
             await broadcast.send(sound(number, now_ns() - NS))
-        assert broadcast.stats.counts()["sound.late"] == 5
+        assert broadcast.stats.read_counters()["sound.late"] == 5
         for number in range(5, 9):
             await broadcast.send(sound(number, now_ns()))
         async with asyncio.timeout(5):
@@ -188,20 +195,20 @@ async def test_sound_that_is_far_too_late_is_left_out_so_that_it_catches_up_with
 
 
 def test_a_delay_of_sound_changes_slowly_and_not_for_nothing() -> None:
-    delay = SteadyDelay()
-    assert delay.follow(60) == 60
-    assert {delay.follow(wanted) for wanted in (55, 66, 53, 67)} == {60}
-    way = [delay.follow(100) for _ in range(100)]
+    delay = SmoothedDelay()
+    assert delay.next_delay_ms(60) == 60
+    assert {delay.next_delay_ms(wanted) for wanted in (55, 66, 53, 67)} == {60}
+    way = [delay.next_delay_ms(100) for _ in range(100)]
     steps = [after - before for before, after in zip([60.0, *way], way, strict=False)]
     assert max(steps) <= 0.5
     assert way[-1] == 100
-    assert delay.follow(80) == 99.5
+    assert delay.next_delay_ms(80) == 99.5
 
 
 async def test_sound_keeps_its_level() -> None:
     decoder = OpusDecoder()
-    async with Broadcast() as broadcast:
-        lane = broadcast.sound_lane()
+    async with BroadcastSink() as broadcast:
+        lane = broadcast.add_audio_track()
         for number in range(20):
             await broadcast.send(sound(number, now_ns()))
         items = [await lane.recv() for _ in range(15)]

@@ -12,15 +12,15 @@ import pytest
 from aiortc import RTCDtlsTransport
 
 from livehead.clock import NS, now_ns
-from livehead.errors import RefusedError, SinkError
+from livehead.errors import RejectedError, SinkError
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.server.access import Access
+from livehead.server.access import AccessPolicy
 from livehead.sinks import whip
 from livehead.sinks.whip import WhipSink
 from tests.server.conftest import FPS, TOKEN, Client, serving
 
 COLOUR = (30, 160, 220)
-ACCESS = Access(TOKEN)
+ACCESS = AccessPolicy(TOKEN)
 
 
 def picture(number: int) -> VideoFrame:
@@ -85,7 +85,7 @@ async def watch(address: str, sink_name: str = "talk") -> Client:
 
 async def published_again(sink: WhipSink) -> bool:
     for _ in range(200):
-        if sink.stats.counts()["published"] == 2:
+        if sink.stats.read_counters()["published"] == 2:
             return True
         await asyncio.sleep(0.05)
     return False
@@ -144,14 +144,14 @@ async def test_a_restarted_server_gets_the_picture_again() -> None:
 async def test_a_server_that_falls_silent_without_a_word_gets_the_picture_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(whip, "_SILENCE_NS", 2 * NS)
-    monkeypatch.setattr(whip, "_REPORTS", 1)
+    monkeypatch.setattr(whip, "_REPORT_TIMEOUT_NS", 2 * NS)
+    monkeypatch.setattr(whip, "_MIN_REPORTS", 1)
     with serving(ACCESS) as address:
         async with WhipSink(f"http://{address}/whip/talk", token=TOKEN) as sink:
             with feeding(sink) as feed:
-                publication = sink._publication
+                publication = sink._session
                 assert publication is not None
-                transport = publication._picture.sender.transport
+                transport = publication._video_transceiver.sender.transport
                 assert await heard_from(transport)
                 monkeypatch.setattr(transport.transport, "_recv", asyncio.Event().wait)  # nothing arrives any more
                 assert await published_again(sink)
@@ -168,10 +168,10 @@ async def test_a_server_that_comes_back_with_another_token_ends_it_with_one_line
         await sink.__aenter__()
     try:
         feed = Feed(sink)
-        with serving(Access("quite another token, long"), port):
+        with serving(AccessPolicy("quite another token, long"), port):
             async with asyncio.timeout(10):
                 await feed.run()
-        assert isinstance(feed.error, RefusedError)
+        assert isinstance(feed.error, RejectedError)
         assert "LIVEHEAD_WHIP_TOKEN" in str(feed.error)
         assert TOKEN not in str(feed.error)
     finally:
@@ -181,7 +181,7 @@ async def test_a_server_that_comes_back_with_another_token_ends_it_with_one_line
 @pytest.mark.parametrize(("token", "told"), [("", "wants a token"), ("wrong", "refuses the token")])
 async def test_a_wrong_token_is_told_before_anything_is_sent(token: str, told: str) -> None:
     with serving(ACCESS) as address:
-        with pytest.raises(RefusedError, match=told):
+        with pytest.raises(RejectedError, match=told):
             await WhipSink(f"http://{address}/whip/talk", token=token).__aenter__()
         assert await empty(address)
 

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from livehead.errors import ConfigError, RefusedError, SinkError
-from livehead.sinks.whip_endpoint import Endpoint
+from livehead.errors import ConfigError, RejectedError, SinkError
+from livehead.sinks.whip_endpoint import WhipClient
 
 ANSWER = b"v=0\r\n"
 
@@ -56,87 +56,87 @@ def answering(status: int = 201, body: bytes = ANSWER, **headers: str) -> Iterat
 
 def test_an_offer_is_posted_with_the_token_and_the_place_is_deleted_with_it() -> None:
     with answering(location="../place/7") as server:
-        endpoint = Endpoint(f"{server.url}/whip/talk", "secret")
+        endpoint = WhipClient(f"{server.url}/whip/talk", "secret")
         answer = endpoint.publish("v=0")
         assert answer.sdp == ANSWER.decode()
-        assert endpoint.end(answer.place)
+        assert endpoint.delete_session(answer.session_url)
         assert server.asked == [("POST", "/whip/talk", "Bearer secret"), ("DELETE", "/place/7", "Bearer secret")]
 
 
 def test_without_a_token_none_is_sent() -> None:
     with answering() as server:
-        assert Endpoint(server.url + "/x").publish("v=0").place == ""
+        assert WhipClient(server.url + "/x").publish("v=0").session_url == ""
         assert server.asked == [("POST", "/x", "")]
 
 
 def test_a_redirect_is_followed_and_another_server_does_not_get_the_token_in_clear() -> None:
     with answering(location="/place") as other, answering(307, location=f"{other.url}/there") as server:
-        answer = Endpoint(server.url + "/x", "secret").publish("v=0")
-        assert answer.place == f"{other.url}/place"
+        answer = WhipClient(server.url + "/x", "secret").publish("v=0")
+        assert answer.session_url == f"{other.url}/place"
         assert server.asked == [("POST", "/x", "Bearer secret")]
         assert other.asked == [("POST", "/there", "")]
 
 
 def test_redirects_without_end_are_told() -> None:
     with answering(308, location="/again") as server, pytest.raises(SinkError, match="on and on"):
-        Endpoint(server.url).publish("v=0")
+        WhipClient(server.url).publish("v=0")
 
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://127.0.0.1/", ""])
 def test_a_redirect_to_what_is_no_web_address_is_not_followed(where: str) -> None:
     with answering(307, location=where) as server:
         with pytest.raises(SinkError):
-            Endpoint(server.url).publish("v=0")
+            WhipClient(server.url).publish("v=0")
         assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(
     ("status", "token", "told", "kind"),
     [
-        (401, "", "wants a token", RefusedError),
-        (401, "old", "refuses the token", RefusedError),
+        (401, "", "wants a token", RejectedError),
+        (401, "old", "refuses the token", RejectedError),
         (403, "old", "another publisher", SinkError),
         (404, "", "no such stream", SinkError),
-        (405, "", "no WHIP endpoint", RefusedError),
-        (406, "", "H.264 or VP8", RefusedError),
+        (405, "", "no WHIP endpoint", RejectedError),
+        (406, "", "H.264 or VP8", RejectedError),
         (409, "", "another publisher", SinkError),
         (503, "", "try again later", SinkError),
     ],
 )
 def test_each_refusal_has_its_remedy(status: int, token: str, told: str, kind: type[SinkError]) -> None:
     with answering(status) as server, pytest.raises(SinkError, match=told) as caught:
-        Endpoint(server.url + "/path-secret", token).publish("v=0")
+        WhipClient(server.url + "/path-secret", token).publish("v=0")
     assert type(caught.value) is kind
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("body", [b"<html>welcome</html>", b"", b"v=0" + b"x" * (1 << 18)])
 def test_what_answers_but_not_as_whip_is_told(body: bytes) -> None:
-    with answering(200, body) as server, pytest.raises(RefusedError, match="no WHIP endpoint"):
-        Endpoint(server.url).publish("v=0")
+    with answering(200, body) as server, pytest.raises(RejectedError, match="no WHIP endpoint"):
+        WhipClient(server.url).publish("v=0")
 
 
 def test_an_end_that_nobody_hears_is_no_error() -> None:
     with answering() as server:
-        endpoint, place = Endpoint(server.url), f"{server.url}/place"
-    assert not endpoint.end(place)
+        endpoint, place = WhipClient(server.url), f"{server.url}/place"
+    assert not endpoint.delete_session(place)
 
 
 @pytest.mark.parametrize("url", ["", "sfu.example/x", "ftp://sfu.example", "https://", "http://a b/", "https://[x"])
 def test_what_is_no_web_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="whip:https://HOST/PATH"):
-        Endpoint(url)
+        WhipClient(url)
 
 
 def test_a_password_in_the_address_and_a_broken_token_are_refused_unseen() -> None:
     for url, token in (("https://me:secret@sfu.example/x", ""), ("https://sfu.example/x", "secret\nsecret")):
         with pytest.raises(ConfigError, match="LIVEHEAD_WHIP_TOKEN") as caught:
-            Endpoint(url, token)
+            WhipClient(url, token)
         assert "secret" not in str(caught.value)
 
 
 def test_a_token_in_clear_is_noticed() -> None:
-    assert Endpoint("http://sfu.example/x", "secret").in_clear
-    assert not Endpoint("http://sfu.example/x").in_clear
-    assert not Endpoint("https://sfu.example/x", "secret").in_clear
-    assert not Endpoint("http://localhost:8000/x", "secret").in_clear
+    assert WhipClient("http://sfu.example/x", "secret").sends_token_in_clear
+    assert not WhipClient("http://sfu.example/x").sends_token_in_clear
+    assert not WhipClient("https://sfu.example/x", "secret").sends_token_in_clear
+    assert not WhipClient("http://localhost:8000/x", "secret").sends_token_in_clear

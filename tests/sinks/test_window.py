@@ -203,7 +203,7 @@ class TestOnAScreen:
 
     async def test_figures_are_written_over_the_picture(self, screen: str) -> None:
         grey = np.full((240, 320, 3), 90, np.uint8)
-        async with WindowSink(mirror=False, note=lambda: "mouth 1.2") as sink:
+        async with WindowSink(mirror=False, status_text=lambda: "mouth 1.2") as sink:
             assert await seen(sink, grey, screen, lines_at_top_and_bottom)
             await show(sink, 3)
             assert sink.fps > 0
@@ -245,7 +245,7 @@ async def test_a_screen_that_is_not_there_does_not_take_livehead_down(monkeypatc
 
 async def test_a_screen_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr("livehead.sinks.window._PATIENCE_S", 1.0)
+    monkeypatch.setattr("livehead.sinks.window._OPEN_TIMEOUT_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("DISPLAY", f"127.0.0.1:{silent.getsockname()[1] - 6000}")
         with pytest.raises(SinkError, match="no window can be opened"):

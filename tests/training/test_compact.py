@@ -11,8 +11,8 @@ from livehead.errors import ConfigError
 from livehead.models.dagan.compact import build_compact
 from livehead.models.quantize import split_ranges
 from livehead.training.compact import run
-from livehead.training.export import export, half_weights
-from livehead.training.recipe import read_recipe
+from livehead.training.export import export_compact, averaged_half_weights
+from livehead.training.recipe import read_compact_recipe
 from livehead.training.state import new_state
 from livehead.weights.store import load_into, read_file
 
@@ -77,7 +77,7 @@ def test_half_weights_start_a_new_run(cache, tmp_path):
     from safetensors.torch import save_file
 
     run(cache, recipe(tmp_path, 2), tmp_path / "first")
-    tensors, samples = half_weights(tmp_path / "first" / "latest.pt")
+    tensors, samples = averaged_half_weights(tmp_path / "first" / "latest.pt")
     assert samples == 2
     save_file(tensors, tmp_path / "half.safetensors")
     run(cache, recipe(tmp_path, 2), tmp_path / "second", init=tmp_path / "half.safetensors")
@@ -86,7 +86,7 @@ def test_half_weights_start_a_new_run(cache, tmp_path):
 
 def test_an_export_has_checksum_summary_and_ranges_for_every_convolution(cache, tmp_path):
     run(cache, recipe(tmp_path, 2), tmp_path / "run")
-    path = export(tmp_path / "run" / "latest.pt", tmp_path, cache, "after {samples} samples")
+    path = export_compact(tmp_path / "run" / "latest.pt", tmp_path, cache, "after {samples} samples")
     [entry] = json.loads((tmp_path / "weights.json").read_text()).values()
     assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert entry["summary"] == "after 2 samples"
@@ -106,11 +106,11 @@ def test_an_unknown_setting_is_refused_by_name(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text("sede = 1\n" + RECIPE.format(samples=1))
     with pytest.raises(ConfigError, match="sede"):
-        read_recipe(path)
+        read_compact_recipe(path)
 
 
 def test_the_bundled_weights_are_a_start(tmp_path):
     bundled = Path(str(files("livehead.assets") / "compact.safetensors"))
-    state = new_state(read_recipe(recipe(tmp_path, 2)), torch.device("cpu"), init=bundled)
+    state = new_state(read_compact_recipe(recipe(tmp_path, 2)), torch.device("cpu"), init=bundled)
     stored, _ = split_ranges(read_file(bundled))
     assert all(torch.equal(value, stored[name].float()) for name, value in state.model.named_parameters())

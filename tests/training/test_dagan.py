@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from livehead.cli import BAD_INPUT, main
+from livehead.cli import EXIT_BAD_INPUT, main
 from livehead.errors import ConfigError, WeightsMismatchError, WeightsMissingError
 from livehead.training.dagan import DaganTrainer, run
-from livehead.training.dagan_losses import gradient_likeness
+from livehead.training.dagan_losses import multiscale_gradient_loss
 from livehead.training.dagan_recipe import DaganRecipe
 from livehead.training.dagan_state import new_state, read_face_depth, save_state
-from livehead.training.frames import FrameSource
-from livehead.training.place import Place
-from livehead.training.recipe import read_as
+from livehead.training.frames import FrameSampler
+from livehead.training.place import ProcessGroupInfo
+from livehead.training.recipe import read_recipe_as
 from livehead.training.vgg import Vgg19
 from livehead.weights.library import Library
 
@@ -91,11 +91,11 @@ def test_two_processes_keep_one_network_and_learn_from_the_mean_gradient(cache, 
 def gradients_of(cache, path, depth_file, out, rank):
     """Of one of two processes' first step, all by itself."""
     out.mkdir()
-    chosen, place = read_as(DaganRecipe, path, ""), Place(torch.device("cpu"), rank, 1)
+    chosen, place = read_recipe_as(DaganRecipe, path, ""), ProcessGroupInfo(torch.device("cpu"), rank, 1)
     torch.manual_seed(chosen.seed)
-    state, source = new_state(chosen, place.device), FrameSource(cache, "train", chosen.side, rank, 2)
-    DaganTrainer(chosen, source, out, place, state, read_face_depth([depth_file]), gradient_likeness).step()
-    networks = {"actors": state.actors, "critic": state.critic}
+    state, source = new_state(chosen, place.device), FrameSampler(cache, "train", chosen.side, rank, 2)
+    DaganTrainer(chosen, source, out, place, state, read_face_depth([depth_file]), multiscale_gradient_loss).step()
+    networks = {"actors": state.model, "critic": state.critic}
     return {f"{name}.{k}": p.grad for name, network in networks.items() for k, p in network.named_parameters()}
 
 
@@ -110,21 +110,21 @@ def test_a_checkpoint_of_the_published_size_is_imported_as_the_published_one(tmp
         "discriminator": "dagan-discriminator-15",
     }
     loaded = library.load("dagan-vox-256", ["generator"])["generator"]
-    for name, value in state.actors.generator.state_dict().items():
+    for name, value in state.model.generator.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name]), name
 
 
 def test_a_checkpoint_starts_a_new_run_of_the_same_sizes(tmp_path):
     chosen, path, place = (
-        read_as(DaganRecipe, recipe(tmp_path, 2), ""),
+        read_recipe_as(DaganRecipe, recipe(tmp_path, 2), ""),
         tmp_path / "latest.pth.tar",
         torch.device("cpu"),
     )
     first = new_state(chosen, place)
     save_state(first, path)
     second = new_state(chosen, place, init=path)
-    for name, value in first.actors.state_dict().items():
-        assert torch.equal(value, second.actors.state_dict()[name]), name
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
     with pytest.raises(WeightsMismatchError, match="same version"):
         new_state(DaganRecipe(), place, init=path)
 
@@ -157,7 +157,7 @@ def test_a_wrong_recipe_is_refused_in_one_line(cache, tmp_path, capsys, more, na
     path = tmp_path / "recipe.toml"
     path.write_text(more)
     assert main(["train", "dagan", "--data", str(cache), "--config", str(path), "--out", str(tmp_path / "out")]) == (
-        BAD_INPUT
+        EXIT_BAD_INPUT
     )
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert named in line
@@ -167,10 +167,10 @@ def test_a_side_that_cannot_be_halved_often_enough_is_refused(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text("side = 192\n")
     with pytest.raises(ConfigError, match="no multiple of 128"):
-        read_as(DaganRecipe, path, "configs/train/dagan.toml")
+        read_recipe_as(DaganRecipe, path, "configs/train/dagan.toml")
 
 
 def test_the_recipe_that_ships_is_the_published_one():
-    shipped = read_as(DaganRecipe, CONFIGS / "dagan.toml", "")
+    shipped = read_recipe_as(DaganRecipe, CONFIGS / "dagan.toml", "")
     assert shipped == DaganRecipe()
-    assert shipped.total(persons=10) == 150 * 75 * 10
+    assert shipped.total_samples(persons=10) == 150 * 75 * 10

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from livehead.training.dagan_recipe import DepthRecipe
-from livehead.training.depth import run, views_of
+from livehead.training.depth import run, neighbour_views
 from livehead.training.depth_state import load_state, new_state, save_state
-from livehead.training.photometry import depth_terms
+from livehead.training.photometry import depth_losses
 from livehead.weights.library import Library
 
 RECIPE = """
@@ -52,10 +52,10 @@ def test_the_lens_is_learned_too():
     torch.manual_seed(0)
     state = new_state(DepthRecipe(side=64), torch.device("cpu"))
     frames = torch.rand(1, 3, 3, 64, 64)
-    sight = state.observer(frames)
-    terms = depth_terms(frames[:, 1], sight.disparities, views_of(sight, frames), None)
+    sight = state.model(frames)
+    terms = depth_losses(frames[:, 1], sight.disparities, neighbour_views(sight, frames), None)
     terms.photometric.backward()
-    for head in state.observer.pose.net:
+    for head in state.model.pose.net:
         assert head.weight.grad.abs().max() > 0
 
 
@@ -67,5 +67,5 @@ def test_a_checkpoint_is_imported_as_the_published_one(tmp_path):
     assert set(entry.networks) == {"encoder", "depth", "pose_encoder", "pose"}
     other = new_state(DepthRecipe(seed=1), torch.device("cpu"), init=tmp_path / "latest.pth.tar")
     load_state(other, 18, tmp_path / "latest.pth.tar")
-    for name, value in state.observer.state_dict().items():
-        assert torch.equal(value, other.observer.state_dict()[name]), name
+    for name, value in state.model.state_dict().items():
+        assert torch.equal(value, other.model.state_dict()[name]), name

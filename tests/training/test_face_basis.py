@@ -7,7 +7,7 @@ from livehead.errors import ConfigError
 from livehead.motion.face_basis import face_basis
 from livehead.motion.head import HeadMotion, rotation
 from livehead.training.cache import ClipEntry, encode_landmarks, write_index
-from livehead.training.face_basis import learn_face_basis, measure_sending
+from livehead.training.face_basis import learn_face_basis, measure_coding_errors
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_it_is_learned_the_same_twice(faces) -> None:
 
 
 def test_what_sending_costs_is_measured_on_the_held_out_clips(faces) -> None:
-    sent = measure_sending(faces)
+    sent = measure_coding_errors(faces)
     assert sent.frames == 10
     assert sent.bytes_per_second <= 6000
     assert 0 < sent.mean <= sent.worst_frame <= sent.largest < 1

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from livehead.errors import ConfigError
-from livehead.training.batches import batches
-from livehead.training.footage import Shelf, find_footage
-from livehead.training.frames import FrameSource
-from livehead.training.jitter import Jitter
+from livehead.training.batches import iterate_batches
+from livehead.training.footage import DecodedClipCache, find_clips
+from livehead.training.frames import FrameSampler
+from livehead.training.jitter import ColorJitter
 
 
 def write_frames(folder, count, colour=(0, 0, 0), side=64):
@@ -35,17 +35,17 @@ def place_in_time(picture):
 
 
 def test_a_cache_has_its_own_splits_and_stills_do_not_move(cache):
-    assert [clip.name for clip in find_footage(cache, "train")] == ["a", "b"]
-    assert [clip.name for clip in find_footage(cache, "val")] == ["v"]
+    assert [clip.name for clip in find_clips(cache, "train")] == ["a", "b"]
+    assert [clip.name for clip in find_clips(cache, "val")] == ["v"]
 
 
 def test_videos_are_found_by_person_and_a_tenth_of_the_persons_is_held_out(tmp_path):
     for person in "abc":
         write_video(tmp_path / person / "one.mp4")
     write_video(tmp_path / "c" / "two.mp4")
-    assert [clip.name for clip in find_footage(tmp_path, "train")] == ["a/one.mp4", "b/one.mp4"]
-    assert [clip.name for clip in find_footage(tmp_path, "val")] == ["c/one.mp4", "c/two.mp4"]
-    count, frame = Shelf(32).open(find_footage(tmp_path, "train")[0])
+    assert [clip.name for clip in find_clips(tmp_path, "train")] == ["a/one.mp4", "b/one.mp4"]
+    assert [clip.name for clip in find_clips(tmp_path, "val")] == ["c/one.mp4", "c/two.mp4"]
+    count, frame = DecodedClipCache(32).open_clip(find_clips(tmp_path, "train")[0])
     assert count == 5
     assert frame(4).shape == (32, 32, 3)
 
@@ -55,46 +55,46 @@ def test_frames_as_voxceleb_has_them_are_found_with_their_splits(tmp_path):
     write_frames(tmp_path / "train" / "id1#other#000001#000009.mp4", 3)
     write_frames(tmp_path / "train" / "id2" / "clip", 3)
     write_frames(tmp_path / "test" / "id3#video#000001#000009.mp4", 3)
-    assert {clip.person for clip in find_footage(tmp_path, "train")} == {"id1", "id2"}
-    assert [clip.person for clip in find_footage(tmp_path, "val")] == ["id3"]
-    assert FrameSource(tmp_path, "train", 64).persons == 2
+    assert {clip.person for clip in find_clips(tmp_path, "train")} == {"id1", "id2"}
+    assert [clip.person for clip in find_clips(tmp_path, "val")] == ["id3"]
+    assert FrameSampler(tmp_path, "train", 64).persons == 2
 
 
 def test_a_folder_without_clips_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no clips"):
-        find_footage(tmp_path, "train")
+        find_clips(tmp_path, "train")
     with pytest.raises(ConfigError, match="no clips"):
-        find_footage(tmp_path / "nowhere", "train")
+        find_clips(tmp_path / "nowhere", "train")
 
 
 def test_a_broken_video_is_named(tmp_path):
     (tmp_path / "notes.mp4").write_text("no video")
     with pytest.raises(ConfigError, match=r"notes\.mp4"):
-        FrameSource(tmp_path, "train", 64).pairs(1, (0,))
+        FrameSampler(tmp_path, "train", 64).sample_pairs(1, (0,))
 
 
 def test_the_same_seed_gives_the_same_batch(cache):
-    source = FrameSource(cache, "train", 64)
-    first, again, other = (source.pairs(4, (0, 0, step)) for step in (7, 7, 8))
+    source = FrameSampler(cache, "train", 64)
+    first, again, other = (source.sample_pairs(4, (0, 0, step)) for step in (7, 7, 8))
     assert torch.equal(first.source, again.source)
     assert torch.equal(first.driving, again.driving)
     assert not torch.equal(first.source, other.source)
-    three, same = (source.triplets(4, (0, 0, 7)) for _ in range(2))
-    assert torch.equal(three.seen, same.seen)
+    three, same = (source.sample_triplets(4, (0, 0, 7)) for _ in range(2))
+    assert torch.equal(three.augmented, same.augmented)
 
 
 def test_batches_are_the_same_whoever_makes_them(cache):
-    source = FrameSource(cache, "train", 64)
-    made = [batches(partial(source.pairs, 2), (5, 0), 3, workers) for workers in (0, 2)]
+    source = FrameSampler(cache, "train", 64)
+    made = [iterate_batches(partial(source.sample_pairs, 2), (5, 0), 3, workers) for workers in (0, 2)]
     for step in range(3, 6):
-        expected = source.pairs(2, (5, 0, step))
+        expected = source.sample_pairs(2, (5, 0, step))
         for each in made:
             assert torch.equal(next(each).driving, expected.driving)
 
 
 def test_the_source_is_the_earlier_frame_unless_time_is_reversed(tmp_path):
     write_frames(tmp_path / "one" / "clip", 16)
-    pairs = FrameSource(tmp_path, "train", 64).pairs(64, (3,))
+    pairs = FrameSampler(tmp_path, "train", 64).sample_pairs(64, (3,))
     places = [(place_in_time(a), place_in_time(b)) for a, b in zip(*pairs, strict=True)]
     forward = sum(a < b for a, b in places)
     assert 8 < forward < 56  # a mirrored pair reads backwards too, and reversed ones do
@@ -102,27 +102,27 @@ def test_the_source_is_the_earlier_frame_unless_time_is_reversed(tmp_path):
 
 def test_a_triplet_is_a_frame_between_its_neighbours(tmp_path):
     write_frames(tmp_path / "one" / "clip", 16)
-    triplets = FrameSource(tmp_path, "train", 64).triplets(16, (3,))
-    assert triplets.plain.shape == (16, 3, 3, 64, 64)
-    for frames in triplets.plain:
+    triplets = FrameSampler(tmp_path, "train", 64).sample_triplets(16, (3,))
+    assert triplets.original.shape == (16, 3, 3, 64, 64)
+    for frames in triplets.original:
         before, middle, after = (place_in_time(frame) for frame in frames)
         assert middle - before == after - middle
         assert abs(middle - before) == 1
-    assert not torch.equal(triplets.plain, triplets.seen)
+    assert not torch.equal(triplets.original, triplets.augmented)
 
 
 def test_a_clip_of_two_frames_is_long_enough(tmp_path):
     write_frames(tmp_path / "one" / "clip", 2)
-    source = FrameSource(tmp_path, "train", 64)
-    assert source.triplets(2, (0,)).plain.shape[0] == 2
-    assert source.held_out(8, 1)[0][1].driving.shape[0] == 1
+    source = FrameSampler(tmp_path, "train", 64)
+    assert source.sample_triplets(2, (0,)).original.shape[0] == 2
+    assert source.held_out_pairs(8, 1)[0][1].driving.shape[0] == 1
 
 
 def test_processes_share_the_persons_between_them(tmp_path):
     for person in "abcd":
         write_frames(tmp_path / "train" / person / "clip", 2)
-    parts = [FrameSource(tmp_path, "train", 64, rank, 2) for rank in range(2)]
-    names = [sorted(clip.person for group in part._groups for clip in group) for part in parts]
+    parts = [FrameSampler(tmp_path, "train", 64, rank, 2) for rank in range(2)]
+    names = [sorted(clip.person for group in part._clips_by_person for clip in group) for part in parts]
     assert names == [["a", "c"], ["b", "d"]]
     assert [part.persons for part in parts] == [4, 4]
 
@@ -130,17 +130,17 @@ def test_processes_share_the_persons_between_them(tmp_path):
 def test_few_decoded_videos_are_kept(tmp_path):
     for name in "ab":
         write_video(tmp_path / f"{name}.mp4")
-    shelf = Shelf(32, budget=5 * 32 * 32 * 3)
-    for clip in find_footage(tmp_path, "train") + find_footage(tmp_path, "val"):
-        shelf.open(clip)
+    shelf = DecodedClipCache(32, max_bytes=5 * 32 * 32 * 3)
+    for clip in find_clips(tmp_path, "train") + find_clips(tmp_path, "val"):
+        shelf.open_clip(clip)
     assert len(shelf._videos) == 1
 
 
 def test_colours_stray_alike_for_all_pictures_and_stay_in_range():
     rng = np.random.default_rng(0)
     pictures = np.repeat(rng.uniform(0, 1, (1, 8, 8, 3)).astype(np.float32), 2, axis=0)
-    changed = Jitter(0.1, 0.1, 0.1, 0.1).apply(pictures, rng)
+    changed = ColorJitter(0.1, 0.1, 0.1, 0.1).apply(pictures, rng)
     np.testing.assert_array_equal(changed[0], changed[1])
     assert 0 <= changed.min() <= changed.max() <= 1
     assert 0.01 < np.abs(changed - pictures).mean() < 0.3
-    np.testing.assert_allclose(Jitter(0, 0, 0, 0).apply(pictures, rng), pictures, atol=2e-3)
+    np.testing.assert_allclose(ColorJitter(0, 0, 0, 0).apply(pictures, rng), pictures, atol=2e-3)

@@ -7,57 +7,57 @@ import torch
 
 from livehead.errors import ConfigError
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
-from livehead.training.loop import Loop, Rhythm
-from livehead.training.place import Place
+from livehead.training.loop import TrainingLoop, TrainingIntervals
+from livehead.training.place import ProcessGroupInfo
 
-ALONE = Place(torch.device("cpu"), 0, 1)
+ALONE = ProcessGroupInfo(torch.device("cpu"), 0, 1)
 
 
 @dataclass
-class Tally:
+class FakeProgress:
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
 
 
-class Patient:
+class FakeTrainer:
     """Counts, and is told to end after so many steps."""
 
     def __init__(self, ends_after=1000):
-        self.counts, self.ends_after, self.done = Tally(), ends_after, []
+        self.progress, self.ends_after, self.done = FakeProgress(), ends_after, []
 
     def step(self):
-        self.counts.step += 1
-        self.counts.samples += 2
-        if self.counts.step == self.ends_after:
+        self.progress.step += 1
+        self.progress.samples += 2
+        if self.progress.step == self.ends_after:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def save(self):
-        self.done.append(f"saved {self.counts.samples}")
+        self.done.append(f"saved {self.progress.samples}")
 
     def validate(self):
-        self.done.append(f"validated {self.counts.samples}")
+        self.done.append(f"validated {self.progress.samples}")
 
 
 def test_a_run_ends_with_a_checkpoint_and_figures():
-    subject = Patient()
-    Loop(ALONE, Rhythm(1e9, 1e9)).train(subject, 6)
+    subject = FakeTrainer()
+    TrainingLoop(ALONE, TrainingIntervals(1e9, 1e9)).train(subject, 6)
     assert subject.done == ["validated 0", "saved 6", "validated 6"]
-    assert subject.counts.seconds > 0
+    assert subject.progress.seconds > 0
 
 
 def test_sigterm_ends_a_run_after_the_step_under_way_with_a_checkpoint():
     before = signal.getsignal(signal.SIGTERM)
-    subject = Patient(ends_after=3)
-    Loop(ALONE, Rhythm(1e9, 1e9)).train(subject, 1000)
-    assert subject.counts.samples == 6
+    subject = FakeTrainer(ends_after=3)
+    TrainingLoop(ALONE, TrainingIntervals(1e9, 1e9)).train(subject, 1000)
+    assert subject.progress.samples == 6
     assert subject.done == ["validated 0", "saved 6"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_checkpoints_and_figures_come_in_their_rhythm():
-    subject = Patient()
-    Loop(ALONE, Rhythm(0, 1e9)).train(subject, 4)
+    subject = FakeTrainer()
+    TrainingLoop(ALONE, TrainingIntervals(0, 1e9)).train(subject, 4)
     assert [each for each in subject.done if each.startswith("saved")] == ["saved 2", "saved 4", "saved 4"]
 
 

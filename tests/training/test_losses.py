@@ -1,7 +1,7 @@
 import torch
 
 from livehead.models.dagan.surface import mean_face
-from livehead.training.losses import importance, mouth_mask, psnr, pyramid_loss, texture_loss
+from livehead.training.losses import importance_weights, mouth_mask, psnr, pyramid_loss, texture_loss
 
 
 def face():
@@ -26,7 +26,7 @@ def test_texture_prefers_a_misplaced_edge_to_a_blurred_one():
 
 
 def test_the_mouth_counts_most_and_only_in_its_place():
-    weight = importance(face(), 64, mouth=6, eyes=3)[0, 0]
+    weight = importance_weights(face(), 64, mouth=6, eyes=3)[0, 0]
     inside = mouth_mask(face(), 64)[0, 0].bool()
     assert (weight[inside] == 6).all()
     assert weight[~inside].max() == 3

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from livehead.models.dagan.surface import mean_face
 from livehead.motion.mesh import MESH
 from livehead.training import pairs
-from livehead.training.cache import Clip, ClipEntry, encode_landmarks, write_index
-from livehead.training.pairs import Augmentation, PairSource
+from livehead.training.cache import CachedClip, ClipEntry, encode_landmarks, write_index
+from livehead.training.pairs import AugmentationRanges, PairSampler
 
-NOTHING = Augmentation(zoom=(1, 1), turn=0, shift=0, colour=0)
+NOTHING = AugmentationRanges(zoom=(1, 1), turn=0, shift=0, colour=0)
 LEAN = 0.03  # a frame, to the right
 SIDE = 128
 
@@ -54,34 +54,34 @@ def leaning_cache(tmp_path_factory):
 def cut_clip():
     pictures, mesh = leaning_clip(3)
     low = mesh + np.array([0, 1.02 - mesh[0, MESH.chin, 1], 0], np.float32)
-    clip = Clip(ClipEntry("cut", "train", 3, 8.0, False), pictures, mesh, np.full((3, 64, 64), 255, np.uint8))
+    clip = CachedClip(ClipEntry("cut", "train", 3, 8.0, False), pictures, mesh, np.full((3, 64, 64), 255, np.uint8))
     return replace(clip, landmarks=low)
 
 
 def test_the_same_seed_gives_the_same_batch(cache):
-    source = PairSource(cache, "train", 64)
-    first, again, other = (source.batch(4, Augmentation(), (0, 0, step)) for step in (7, 7, 8))
+    source = PairSampler(cache, "train", 64)
+    first, again, other = (source.sample_batch(4, AugmentationRanges(), (0, 0, step)) for step in (7, 7, 8))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first.source, other.source)
 
 
 def test_processes_share_the_clips_between_them(cache):
-    every = PairSource(cache, "train", 64)
-    parts = [PairSource(cache, "train", 64, rank, 2) for rank in range(2)]
-    names = [sorted(clip.entry.name for clip in part._moving) for part in parts]
-    assert sorted(sum(names, [])) == sorted(clip.entry.name for clip in every._moving)
+    every = PairSampler(cache, "train", 64)
+    parts = [PairSampler(cache, "train", 64, rank, 2) for rank in range(2)]
+    names = [sorted(clip.entry.name for clip in part._video_clips) for part in parts]
+    assert sorted(sum(names, [])) == sorted(clip.entry.name for clip in every._video_clips)
 
 
 def test_points_move_with_the_picture(cache):
     """Whatever the augmentation, the dark spot that was drawn on the nose lies where the nose's point lies."""
-    batch = PairSource(cache, "train", 64).batch(16, Augmentation(colour=0), (1,))
+    batch = PairSampler(cache, "train", 64).sample_batch(16, AugmentationRanges(colour=0), (1,))
     for image, points in zip(batch.target, batch.target_points, strict=True):
         column, row = (((points[4, :2] + 1) * 64 - 1) / 2).round().long().tolist()
         assert image[:, row, column].max() < 0.35
 
 
 def test_held_out_pairs_begin_with_the_first_frame(cache):
-    ((name, batch),) = PairSource(cache, "val", 64).held_out(3)
+    ((name, batch),) = PairSampler(cache, "val", 64).held_out_batches(3)
     assert name == "v"
     assert batch.source.shape == (3, 3, 64, 64)
     assert torch.equal(batch.source[0], batch.source[2])
@@ -92,7 +92,7 @@ def test_mouths_that_differ_are_chosen_more_often_than_chance_would():
     mesh = np.repeat(mean_face()[0][None], 40, axis=0).astype(np.float32)
     mesh[::10, 14, 1] += 0.3  # one mouth of ten is open
     rng = np.random.default_rng(0)
-    chosen = [pairs._chosen(mesh, rng) for _ in range(600)]
+    chosen = [pairs._choose_frames(mesh, rng) for _ in range(600)]
     differ = np.mean([(first % 10 == 0) != (second % 10 == 0) for first, second in chosen])
     assert differ > 0.3 > 2 * 0.1 * 0.9
 
@@ -104,7 +104,7 @@ def flat(batch):
 
 
 def test_the_torso_is_followed_through_a_clip(leaning_cache):
-    ((_, batch),) = PairSource(leaning_cache, "val", 64).held_out(4)
+    ((_, batch),) = PairSampler(leaning_cache, "val", 64).held_out_batches(4)
     assert (batch.torso_known == 1).all()
     for number, matrix in enumerate(flat(batch), start=1):
         assert torch.allclose(matrix[:, :2], torch.eye(2), atol=0.05)
@@ -114,8 +114,8 @@ def test_the_torso_is_followed_through_a_clip(leaning_cache):
 
 def test_the_torso_moves_with_the_picture_whatever_the_augmentation(leaning_cache):
     """The driving picture under the torso's map is the source picture, below the chin."""
-    source = PairSource(leaning_cache, "train", 64)
-    batch = source.batch(24, Augmentation(colour=0, shift=0.02, zoom=(0.95, 1.05)), (3,))
+    source = PairSampler(leaning_cache, "train", 64)
+    batch = source.sample_batch(24, AugmentationRanges(colour=0, shift=0.02, zoom=(0.95, 1.05)), (3,))
     matrices = flat(batch)
     better = []
     for i in range(24):
@@ -131,10 +131,12 @@ def test_the_torso_moves_with_the_picture_whatever_the_augmentation(leaning_cach
 
 
 def test_some_pairs_come_without_the_torso(leaning_cache):
-    known = torch.cat([PairSource(leaning_cache, "train", 64).batch(50, NOTHING, (n,)).torso_known for n in range(4)])
+    known = torch.cat(
+        [PairSampler(leaning_cache, "train", 64).sample_batch(50, NOTHING, (n,)).torso_known for n in range(4)]
+    )
     assert set(known.tolist()) == {0.0, 1.0}
     assert 0.15 < 1 - known.mean() < 0.45
 
 
 def test_a_clip_cut_at_the_chin_has_no_torso(cut_clip):
-    assert pairs.followed_torso(cut_clip) is None
+    assert pairs.track_torso(cut_clip) is None

@@ -10,9 +10,9 @@ import pytest
 from livehead.errors import CaptureError
 from livehead.motion.mesh import MESH
 from livehead.training.cache import read_clip, write_index
-from livehead.training.prepare import CacheSettings, prepare_file
+from livehead.training.prepare import CacheSettings, cache_media_file
 
-SETTINGS = CacheSettings(stride=1, minimum=3)
+SETTINGS = CacheSettings(stride=1, min_frames=3)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def video(photo, tmp_path_factory):
 
 
 def test_a_video_becomes_a_clip_of_head_crops(video, tmp_path):
-    entry = prepare_file(video, "train", tmp_path, SETTINGS)
+    entry = cache_media_file(video, "train", tmp_path, SETTINGS)
     assert (entry.name, entry.split, entry.frames, entry.still) == ("drift", "train", 4, False)
     clip = read_clip(tmp_path, entry)
     assert clip.frames.shape == (4, 256, 256, 3)
@@ -46,7 +46,7 @@ def test_a_video_becomes_a_clip_of_head_crops(video, tmp_path):
 
 
 def test_a_photo_becomes_a_still(photo, tmp_path):
-    entry = prepare_file(photo, "train", tmp_path, SETTINGS)
+    entry = cache_media_file(photo, "train", tmp_path, SETTINGS)
     assert entry.still
     assert entry.frames == 1
     write_index(tmp_path, 256, [entry])
@@ -59,14 +59,14 @@ def test_a_video_without_a_face_is_left_out(tmp_path):
     for _ in range(4):
         writer.write(np.full((128, 128, 3), 90, np.uint8))
     writer.release()
-    assert prepare_file(path, "train", tmp_path, SETTINGS) is None
+    assert cache_media_file(path, "train", tmp_path, SETTINGS) is None
 
 
 def test_what_is_no_video_is_refused(tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("not a video")
     with pytest.raises(CaptureError, match="no video"):
-        prepare_file(path, "train", tmp_path, SETTINGS)
+        cache_media_file(path, "train", tmp_path, SETTINGS)
 
 
 def test_a_cache_is_read_without_mediapipe():

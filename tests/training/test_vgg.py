@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from livehead.errors import WeightsMismatchError
-from livehead.training.vgg import PerceptualLikeness, Vgg19, read_vgg
+from livehead.training.vgg import PerceptualLoss, Vgg19, load_vgg19
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_it_sees_five_maps_after_relu(network):
 
 
 def test_likeness_is_0_for_equal_pictures_and_has_a_slope_for_others(network):
-    judge = PerceptualLikeness(network, (1, 0.5))
+    judge = PerceptualLoss(network, (1, 0.5))
     picture = torch.rand(1, 3, 32, 32, requires_grad=True)
     assert judge(picture, picture.detach()) == 0
     judge(picture, torch.rand(1, 3, 32, 32)).backward()
@@ -42,7 +42,7 @@ def test_likeness_is_0_for_equal_pictures_and_has_a_slope_for_others(network):
 def test_the_users_file_is_read_without_its_classifier(network, tmp_path):
     path = tmp_path / "vgg.pth"
     torch.save(network.state_dict() | {"classifier.0.weight": torch.zeros(2, 2)}, path)
-    read = read_vgg(path)
+    read = load_vgg19(path)
     assert torch.equal(read.features[28].weight, network.features[28].weight)
 
 
@@ -50,4 +50,4 @@ def test_another_file_is_refused(tmp_path):
     path = tmp_path / "resnet.pth"
     torch.save({"conv1.weight": torch.zeros(3)}, path)
     with pytest.raises(WeightsMismatchError, match="no VGG-19"):
-        read_vgg(path)
+        load_vgg19(path)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from livehead.errors import ConfigError
-from livehead.metrics.bench_voice import RATE, babble
-from livehead.metrics.speech import envelope
+from livehead.metrics.bench_voice import RATE, synthesize_babble
+from livehead.metrics.speech import loudness_envelope
 from livehead.models.voice.build import build_voice
 from livehead.models.voice.logmel import BANDS
 from livehead.models.voice.network import STEP, STEP_S
@@ -18,19 +18,19 @@ from livehead.motion.speech import mean_face
 from livehead.training import voice
 from livehead.training.voice_clips import (
     SpeechClip,
-    coefficients,
-    displacements,
-    in_steps,
-    make_basis,
-    opening,
-    person_of,
+    project_onto_basis,
+    normalized_displacements,
+    resample_to_steps,
+    build_motion_basis,
+    mouth_opening,
+    speaker_of,
     read_clips,
 )
-from livehead.training.voice_export import export
-from livehead.training.voice_losses import voice_terms
-from livehead.training.voice_recipe import Sound, Sync
-from livehead.training.voice_sound import SoundSource
-from livehead.training.voice_sync import best_lag, brought_in_step
+from livehead.training.voice_export import export_voice
+from livehead.training.voice_losses import voice_losses
+from livehead.training.voice_recipe import SoundAugmentation, AudioVideoSyncSettings
+from livehead.training.voice_sound import SpeechSampler
+from livehead.training.voice_sync import find_best_lag, align_clips
 from livehead.weights.store import read_file
 
 FPS, SECONDS = 25, 5.0
@@ -51,11 +51,11 @@ rounds = 0
 
 def drawn_talk(seed, late_s=0.0):
     """Times, meshes and sound of a mouth that opens as loud as its sound, which comes ``late_s`` late."""
-    sound = babble(SECONDS, seed) * np.float32(0.5 + 0.1 * seed)
+    sound = synthesize_babble(SECONDS, seed) * np.float32(0.5 + 0.1 * seed)
     shift = 0.37 * seed  # other words for everybody
     sound = np.roll(sound, round(shift * RATE))
     times = np.arange(round(SECONDS * FPS)) / FPS
-    loud = np.clip(envelope(np.roll(sound, -round(late_s * RATE)), times) + 3, 0, 3) / 3
+    loud = np.clip(loudness_envelope(np.roll(sound, -round(late_s * RATE)), times) + 3, 0, 3) / 3
     rest = mean_face() * np.float32(0.5)
     meshes = np.repeat(rest[None], len(times), axis=0)
     meshes[:, MESH.mouth.lower[1:-1], 1] += 0.08 * loud[:, None]
@@ -66,7 +66,7 @@ def drawn_talk(seed, late_s=0.0):
 
 def drawn_clip(name, seed, late_s=0.0):
     times, meshes, sound = drawn_talk(seed, late_s)
-    return SpeechClip(name, person_of(name), times.astype(np.float32), displacements(meshes), sound)
+    return SpeechClip(name, speaker_of(name), times.astype(np.float32), normalized_displacements(meshes), sound)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_a_run_that_goes_on_is_as_one_that_never_stopped(folder, one_thread, mon
 
 def test_what_it_learnt_ships_in_one_small_file(folder, tmp_path, one_thread):
     train(folder, 2)
-    path = export(folder / "run" / voice.CHECKPOINT, tmp_path, livelier=2.0)
+    path = export_voice(folder / "run" / voice.CHECKPOINT, tmp_path, motion_gain=2.0)
     model = build_voice(read_file(path))
     document = torch.load(folder / "run" / voice.CHECKPOINT, weights_only=True)
     torch.testing.assert_close(model.network.scale, 2 * document["average"]["scale"])
@@ -125,7 +125,7 @@ def test_what_it_learnt_ships_in_one_small_file(folder, tmp_path, one_thread):
     assert entry["file"] == path.name
     torch.save({"network": {}}, tmp_path / "other.pt")
     with pytest.raises(ConfigError, match="no checkpoint of a voice run"):
-        export(tmp_path / "other.pt", tmp_path, 1.0)
+        export_voice(tmp_path / "other.pt", tmp_path, 1.0)
 
 
 def test_clips_of_no_use_are_passed_over_and_none_at_all_is_told(folder):
@@ -141,11 +141,11 @@ def test_clips_of_no_use_are_passed_over_and_none_at_all_is_told(folder):
 
 
 def test_the_basis_has_the_opening_apart_and_gives_the_motion_back(clips):
-    basis = make_basis(clips, 2)
+    basis = build_motion_basis(clips, 2)
     moves = clips[0].moves
-    found = coefficients(moves, basis)
-    np.testing.assert_allclose(found[:, 0], opening(moves), atol=1e-5)
-    np.testing.assert_allclose(opening(basis), [1, 0], atol=1e-4)
+    found = project_onto_basis(moves, basis)
+    np.testing.assert_allclose(found[:, 0], mouth_opening(moves), atol=1e-5)
+    np.testing.assert_allclose(mouth_opening(basis), [1, 0], atol=1e-4)
     again = np.tensordot(found, basis, axes=1)
     lips = MESH.mouth.inner
     assert np.abs(again - moves)[:, lips].max() < 0.1 * np.abs(moves[:, lips]).max()
@@ -156,15 +156,19 @@ def test_everybody_opens_the_mouth_as_far_on_average():
     wide = meshes.copy()
     rest = mean_face() * np.float32(0.5)
     wide += 0.4 * (wide - rest)
-    np.testing.assert_allclose(opening(displacements(wide)).std(), opening(displacements(meshes)).std(), rtol=0.05)
+    np.testing.assert_allclose(
+        mouth_opening(normalized_displacements(wide)).std(),
+        mouth_opening(normalized_displacements(meshes)).std(),
+        rtol=0.05,
+    )
 
 
 def test_sound_that_comes_late_is_found_out():
     late = drawn_clip("late_01", 4, late_s=0.12)
-    loud = envelope(late.sound, np.arange(int(SECONDS / STEP_S)) * STEP_S)
-    lag = best_lag(loud, late.times, opening(late.moves), 0.24)
-    assert abs(lag.later_s - 0.12) <= 0.041
-    assert lag.correlation > best_lag(loud, late.times, opening(late.moves), 0.0).correlation
+    loud = loudness_envelope(late.sound, np.arange(int(SECONDS / STEP_S)) * STEP_S)
+    lag = find_best_lag(loud, late.times, mouth_opening(late.displacements), 0.24)
+    assert abs(lag.video_delay_s - 0.12) <= 0.041
+    assert lag.correlation > find_best_lag(loud, late.times, mouth_opening(late.displacements), 0.0).correlation
 
 
 def test_clips_that_do_not_go_with_their_sound_are_left_out(clips, tmp_path):
@@ -175,45 +179,45 @@ def test_clips_that_do_not_go_with_their_sound_are_left_out(clips, tmp_path):
 
     def learn(some):
         heard.append({clip.person for clip in some})
-        return lambda clip: envelope(clip.sound, np.arange(int(len(clip.sound) / RATE / STEP_S)) * STEP_S)
+        return lambda clip: loudness_envelope(clip.sound, np.arange(int(len(clip.sound) / RATE / STEP_S)) * STEP_S)
 
-    sync = Sync(rounds=2, folds=2, weakest=0.5)
+    sync = AudioVideoSyncSettings(rounds=2, folds=2, weakest=0.5)
     every = [*clips, late, foreign]
-    kept = brought_in_step(every, learn, sync, tmp_path / "sync.csv", seed=0)
+    kept = align_clips(every, learn, sync, tmp_path / "sync.csv", seed=0)
     assert [clip.name for clip in kept] == [*(clip.name for clip in clips), "late_01"]
     apart = (kept[-1].times - late.times).mean() - (kept[0].times - clips[0].times).mean()
     assert abs(float(apart) - 0.12) <= 0.041
     moved = [float((one.times - other.times).mean()) for one, other in zip(kept, [*clips, late], strict=True)]
     assert abs(np.mean(moved)) < 1e-3  # the average person stays
     assert all(persons < {clip.person for clip in every} for persons in heard)
-    again = brought_in_step(every, None, sync, tmp_path / "sync.csv", seed=0)  # read, not measured
+    again = align_clips(every, None, sync, tmp_path / "sync.csv", seed=0)  # read, not measured
     assert [clip.name for clip in again] == [clip.name for clip in kept]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_samples_follow_from_their_seed_and_silence_closes_the_mouth(clips, share):
-    wanted = {clip.name: in_steps(clip, np.ones((len(clip.times), 2), np.float32)) for clip in clips}
-    source = SoundSource(clips, wanted, 2.0, Sound(silence_share=share, noise_share=0))
-    one, again, other = (source.batch(4, seed) for seed in ((1, 2), (1, 2), (1, 3)))
+    wanted = {clip.name: resample_to_steps(clip, np.ones((len(clip.times), 2), np.float32)) for clip in clips}
+    source = SpeechSampler(clips, wanted, 2.0, SoundAugmentation(silence_share=share, noise_share=0))
+    one, again, other = (source.sample_batch(4, seed) for seed in ((1, 2), (1, 2), (1, 3)))
     assert one.frames.shape == (4, BANDS, STEP * 100)
-    assert one.wanted.shape == (4, 2, 100)
+    assert one.target.shape == (4, 2, 100)
     for mine, theirs in zip(one, again, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
     assert not torch.equal(one.frames, other.frames)
-    assert bool((one.wanted == 0).any()) == bool(share)
+    assert bool((one.target == 0).any()) == bool(share)
 
 
 def test_where_nothing_moves_the_loss_still_has_a_slope():
     found = torch.zeros(2, 1, 3, 40, requires_grad=True)
-    terms = voice_terms(found, torch.zeros(2, 3, 40), torch.zeros(2, 40), torch.ones(3))
+    terms = voice_losses(found, torch.zeros(2, 3, 40), torch.zeros(2, 40), torch.ones(3))
     sum(terms).backward()
     assert bool(found.grad.isfinite().all())
 
 
 def test_the_truth_costs_next_to_nothing():
     wanted = torch.randn(2, 3, 60, generator=torch.Generator().manual_seed(0))
-    perfect = voice_terms(wanted[:, None], wanted, torch.ones(2, 60), torch.ones(3))
-    wrong = voice_terms(-wanted[:, None], wanted, torch.ones(2, 60), torch.ones(3))
+    perfect = voice_losses(wanted[:, None], wanted, torch.ones(2, 60), torch.ones(3))
+    wrong = voice_losses(-wanted[:, None], wanted, torch.ones(2, 60), torch.ones(3))
     assert float(perfect.motion) == float(perfect.velocity) == 0
     assert float(perfect.correlation) < 0.15
     assert all(float(bad) > float(good) + 0.5 for good, bad in zip(perfect, wrong, strict=True))

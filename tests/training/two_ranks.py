@@ -6,23 +6,23 @@ from pathlib import Path
 import torch
 
 from livehead.training.dagan import DaganTrainer
-from livehead.training.dagan_losses import gradient_likeness
+from livehead.training.dagan_losses import multiscale_gradient_loss
 from livehead.training.dagan_recipe import DaganRecipe
 from livehead.training.dagan_state import new_state, read_face_depth
-from livehead.training.frames import FrameSource
-from livehead.training.place import open_place
-from livehead.training.recipe import read_as
+from livehead.training.frames import FrameSampler
+from livehead.training.place import open_process_group
+from livehead.training.recipe import read_recipe_as
 
 if __name__ == "__main__":
     cache, config, depth, folder = (Path(argument) for argument in sys.argv[1:])
     torch.set_num_threads(1)
-    recipe = read_as(DaganRecipe, config, "")
-    with open_place() as place:
+    recipe = read_recipe_as(DaganRecipe, config, "")
+    with open_process_group() as place:
         torch.manual_seed(recipe.seed)
         state = new_state(recipe, place.device)
-        source = FrameSource(cache, "train", recipe.side, place.rank, place.world)
-        DaganTrainer(recipe, source, folder, place, state, read_face_depth([depth]), gradient_likeness).step()
-        networks = {"actors": state.actors, "critic": state.critic}
+        source = FrameSampler(cache, "train", recipe.side, place.rank, place.world_size)
+        DaganTrainer(recipe, source, folder, place, state, read_face_depth([depth]), multiscale_gradient_loss).step()
+        networks = {"actors": state.model, "critic": state.critic}
         gradients = {f"{name}.{k}": p.grad for name, net in networks.items() for k, p in net.named_parameters()}
         weights = {f"{name}.{k}": value for name, net in networks.items() for k, value in net.state_dict().items()}
         torch.save({"gradients": gradients, "weights": weights}, folder / f"rank{place.rank}.pt")

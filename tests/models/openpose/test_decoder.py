@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from livehead.metrics.bench_pose import drawn_maps, drawn_people
+from livehead.metrics.bench_pose import synthesize_maps, synthesize_people
 from livehead.models.openpose.affinity import LineRule, score_edges
 from livehead.models.openpose.decoder import Decoder, Rules
 from livehead.models.openpose.peaks import MOST, find_peaks
@@ -69,8 +69,8 @@ def test_peaks_and_line_integrals_are_the_published_ones(parity, name, scene):
 
 @pytest.mark.parametrize("count", [1, 5, 20])
 def test_drawn_people_are_found_where_they_were_drawn(count):
-    people = Decoder(BODY_25).decode(drawn_maps(count))
-    drawn = drawn_people(count)
+    people = Decoder(BODY_25).decode(synthesize_maps(count))
+    drawn = synthesize_people(count)
     assert len(people.score) == count
     nearest = [np.abs(drawn - person)[..., :2].max(axis=(1, 2)).argmin() for person in people.points]
     assert sorted(nearest) == list(range(count))
@@ -79,7 +79,7 @@ def test_drawn_people_are_found_where_they_were_drawn(count):
 
 
 def test_both_ways_find_the_same_among_many():
-    maps = drawn_maps(20, seed=3)
+    maps = synthesize_maps(20, seed=3)
     quick, plain = Decoder(BODY_25).decode(maps), Decoder(BODY_25).decode_plainly(maps)
     np.testing.assert_allclose(quick.points, plain.points, atol=1e-3)
 
@@ -100,7 +100,7 @@ def test_maps_of_noise_end_in_time_and_keep_no_more_peaks_than_allowed():
 
 
 def test_half_a_body_is_a_person_and_feet_alone_are_not():
-    people = drawn_people(2)
+    people = synthesize_people(2)
     people[0, 8:15, 2] = people[0, 19:, 2] = 0  # no hips, no legs
     people[1, :19, 2] = 0  # feet
     found = Decoder(BODY_25).decode(target_maps(people, BODY_25, (656, 368)))

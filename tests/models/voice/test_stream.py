@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.metrics.bench_voice import babble
+from livehead.metrics.bench_voice import synthesize_babble
 from livehead.models.voice.network import LOOK_AHEAD, LOOK_AHEAD_S, STEP_S, VoiceNet
 from livehead.models.voice.stream import STEP_SAMPLES, VoiceStream, offline
 from livehead.motion.keypoints import Array
@@ -35,7 +35,7 @@ def network() -> VoiceNet:
 
 @pytest.fixture(scope="module")
 def sound() -> Array:
-    return babble(3.0)
+    return synthesize_babble(3.0)
 
 
 @pytest.mark.parametrize("judged", [False, True])
