@@ -13,12 +13,12 @@ from typing import Any, Generic, Protocol
 from typing_extensions import TypeVar
 
 from livehead.clock import now_ns
+from livehead.compositing.cross_fade import CrossFade
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.governor import QualityLevel
 from livehead.interfaces import Avatar, Driver, DriverInputs, Motion, Renderer
 from livehead.motion.keypoints import Keypoints
-from livehead.renderers.fade import CrossFade
+from livehead.quality import QualityLevel
 
 
 class TrackedMotion(Motion, Protocol):

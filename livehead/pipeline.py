@@ -22,9 +22,9 @@ from livehead.clock import NS, FramePacer, PtsClock, now_ns
 from livehead.concurrency import Fifo, Latest, Worker
 from livehead.errors import LiveheadError
 from livehead.frames import AudioFrame, Image, VideoFrame
-from livehead.governor import QualityController, QualityLevel
-from livehead.interfaces import Capture, EndOfStream, DriverInputs, Motion, Sink
-from livehead.outlet import SinkRunner, count_bad_frame
+from livehead.interfaces import Capture, DriverInputs, EndOfStream, Motion, Sink
+from livehead.quality import QualityController, QualityLevel
+from livehead.sink_runner import SinkRunner, count_bad_frame
 from livehead.stats import StatsCollector
 
 TIME_BASE = Fraction(1, 90_000)

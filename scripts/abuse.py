@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from livehead.commands.bench_webrtc import run_server  # noqa: E402
+from livehead.bench.webrtc import run_server  # noqa: E402
 from livehead.stats import summarize_ms  # noqa: E402
 from tests.server.test_abuse import SERVER, gaps_in_a_call, place  # noqa: E402
 

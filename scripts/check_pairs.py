@@ -18,14 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
+from livehead.evaluation.clips import count_frames, read_all_frames, read_frames
+from livehead.evaluation.cross_identity import (
+    CrossIdentityFigures,
+    CrossIdentityPair,
+    choose_pairs,
+    evaluate_pair,
+    is_profile,
+)
 from livehead.frames import Image
-from livehead.metrics.clips import count_frames, read_frames, read_all_frames
-from livehead.metrics.pairs import CrossIdentityPair, CrossIdentityFigures, choose_pairs, is_profile, evaluate_pair
-from livehead.metrics.report import JsonReport, format_table, write_json
-from livehead.metrics.sheet import SheetRow, spread_indices, save_sheet
 from livehead.perception.face_mesh import FaceMesh
 from livehead.perception.photo import read_photo
 from livehead.perception.segmentation import Segmentation
+from livehead.reporting.contact_sheet import SheetRow, save_sheet, spread_indices
+from livehead.reporting.report import JsonReport, format_table, write_json
 
 SPARE_PAIRS = 5  # pairs chosen beyond those asked for, in place of profiles
 MIN_FOUND_SHARE = 0.99  # share of output frames in which the face must be found again

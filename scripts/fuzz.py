@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from livehead.errors import SourceError  # noqa: E402
 from livehead.perception.photo import decode_photo  # noqa: E402
-from livehead.server.decoding import MAX_PIXELS  # noqa: E402
+from livehead.server.image_sandbox import MAX_PIXELS  # noqa: E402
 from tests.server.fuzzing import FAMILIES, Held, Stranger, for_each, settled  # noqa: E402
 
 WARM_UP_CASES = 300  # cases until what is made once for all is there

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from livehead.errors import LiveheadError
-from livehead.training.face_basis import BASIS_ROWS, learn_face_basis, measure_coding_errors
+from livehead.training.fits.face_basis import BASIS_ROWS, learn_face_basis, measure_coding_errors
 
 
 def main() -> int:

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
-from livehead.motion.idle import IdleMotion
+from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT, bundled_portrait
+from livehead.motion.face.mesh import MESH
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.mesh import MESH
-from livehead.motion.wire import MotionReader, MotionWriter
+from livehead.motion.synthesis.idle import IdleMotion
+from livehead.protocol.motion_packets import MotionReader, MotionWriter
 
 MOTION_COUNT, INTERVAL_NS = 14, 130_000_000
 UNSEEN_INDEX, NO_TORSO_INDEX = 5, 9  # moments in which nobody is seen, and in which the torso is not

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from livehead.errors import LiveheadError
 from livehead.training.cache import write_index
-from livehead.training.prepare import CacheSettings, cache_media_file
+from livehead.training.cache_builder import CacheSettings, cache_media_file
 
 
 def list_files(folder: Path, names: Path | None) -> list[Path]:

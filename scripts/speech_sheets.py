@@ -17,15 +17,15 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.animator import Animator
-from livehead.commands.animate_audio import estimate_voice_motion
-from livehead.commands.compose import build_live_avatar, build_voice_driver, initial_calibration, open_portraits
+from livehead.assembly.live_avatar import build_live_avatar, build_voice_driver, initial_calibration, open_portraits
+from livehead.assembly.speech_video import estimate_voice_motion
+from livehead.avatars.cache import AvatarCache
 from livehead.config import PictureSettings, RunSettings
 from livehead.errors import LiveheadError
 from livehead.frames import Image, Samples
 from livehead.models.voice.logmel import RATE
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.sound import sound_blocks
-from livehead.renderers.store import AvatarCache
 
 TILE_SIZE, WAVEFORM_HEIGHT, COLUMNS = 160, 36, 12
 WINDOW_S = 0.4  # of sound under each picture

@@ -34,11 +34,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from test_whip import ADDRESS, make_network, run_program, wait_for_port
 
-from livehead.commands.bench_webrtc import ServerProcess, write_time_code_video, run_server
-from livehead.commands.performer import DRAWN_PORTRAIT
+from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT
+from livehead.bench.camera_to_page import match_latencies
+from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags, find_chromium
+from livehead.bench.webrtc import ServerProcess, run_server, write_time_code_video
 from livehead.errors import DeviceError
-from livehead.metrics.bench_webrtc import match_latencies
-from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
 from livehead.server.access import EXTENSION_ORIGIN
 
 ROOT = Path(__file__).resolve().parents[1]

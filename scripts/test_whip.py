@@ -41,8 +41,8 @@ from devices import barcode
 from livehead.clock import NS, now_ns
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.server.tuning import patch_receiver
 from livehead.sinks.whip import WhipSink
+from livehead.webrtc.receiver_patches import patch_receiver
 
 INSIDE = "LIVEHEAD_TEST_WHIP_INSIDE"
 ADDRESS = "10.78.0.1"

@@ -22,10 +22,12 @@ from livehead.models.dagan.build import (
 from livehead.models.engine import Setting
 from livehead.perception.rgbd import RgbdDetector
 
+pytest_plugins = ("tests.fixtures.home", "tests.fixtures.faces", "tests.fixtures.clips", "tests.fixtures.studio")
+
 TESTS = Path(__file__).parent
 SHARED = Path(os.environ.get("LIVEHEAD_SHARED", TESTS.parents[1] / "shared"))
 KEYS = TESTS / "data" / "keys"
-LIVE = ("audio", "capture", "commands", "plugins", "server", "sinks")
+LIVE = ("assembly", "audio", "bench", "capture", "client", "commands", "plugins", "server", "sinks", "webrtc")
 """Rooms whose tests have to do with time: with several processes (pytest-xdist) they share one, and do not disturb each
 other; of the other rooms, each file stays whole."""
 

@@ -7,12 +7,12 @@ import pytest
 from livehead.animator import Animator, AvatarScene
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
-from livehead.governor import QualityLevel
 from livehead.interfaces import DriverInputs
-from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import MESH478, Keypoints, mesh_keypoints
-from livehead.motion.presence import Presence
-from livehead.motion.transfer import MotionTransfer
+from livehead.motion.retarget.transfer import MotionTransfer
+from livehead.motion.synthesis.idle import IdleMotion
+from livehead.motion.synthesis.idle_blend import Presence
+from livehead.quality import QualityLevel
 
 FACE = np.load(__file__.replace("test_animator.py", "data/face.npz"))["points"]
 

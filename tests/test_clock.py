@@ -1,6 +1,6 @@
 from fractions import Fraction
 
-from livehead.clock import NS, ExponentialBackoff, FramePacer, RemoteClock, PtsClock, now_ns, sleep_until
+from livehead.clock import NS, ExponentialBackoff, FramePacer, PtsClock, RemoteClock, now_ns, sleep_until
 
 
 def test_a_timeline_counts_from_its_first_moment_and_never_goes_back() -> None:

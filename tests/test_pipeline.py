@@ -10,10 +10,10 @@ import pytest
 from livehead.clock import now_ns
 from livehead.errors import CaptureError, SinkError
 from livehead.frames import AudioFrame, Frame, Image, VideoFrame
-from livehead.governor import QualityController, QualityLevel
-from livehead.interfaces import EndOfStream, DriverInputs
+from livehead.interfaces import DriverInputs, EndOfStream
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
 from livehead.pipeline import Pipeline
+from livehead.quality import QualityController, QualityLevel
 
 PERIOD_S = 0.01
 

@@ -5,9 +5,9 @@ import numpy as np
 
 from livehead.stats import (
     StatsCollector,
+    cpu_info,
     machine_info,
     peak_memory_mb,
-    cpu_info,
     process_uptime_s,
     summarize_ms,
     time_yardstick,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from livehead.audio.resampler import StreamingResampler, Signal
+from livehead.audio.resampler import Signal, StreamingResampler
 from livehead.clock import NS
 from livehead.frames import AudioFrame
 

@@ -22,7 +22,7 @@ from livehead.concurrency import Worker
 from livehead.errors import CaptureError
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import EndOfStream
-from livehead.perception.media import decoded, opened
+from livehead.perception.av_files import decoded, opened
 from livehead.perception.sound import sound_blocks
 
 log = logging.getLogger(__name__)

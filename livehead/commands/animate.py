@@ -13,23 +13,23 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from livehead.assembly.conr import is_figure_avatar
+from livehead.assembly.live_avatar import LiveAvatar, build_live_avatar, make_driver, open_portraits
+from livehead.assembly.video_export import choose_batch_size, export_video, photo_size, read_sound_frames, unbatched
+from livehead.avatars.cache import AvatarCache
 from livehead.capture.file import FileCapture
-from livehead.commands.compose import LiveAvatar, build_live_avatar, make_driver, open_portraits
-from livehead.commands.conr import is_figure_avatar
-from livehead.commands.film import export_video, unbatched, photo_size, choose_batch_size, read_sound_frames
-from livehead.commands.options import add_picture_arguments, print_status, settings_from_args
+from livehead.cli_options import add_picture_arguments, print_status, settings_from_args
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
 from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.frames import AudioFrame, Image
-from livehead.interfaces import Driver, EndOfStream, DriverInputs
-from livehead.motion.best_frame import best_frame
-from livehead.motion.calibration import Calibration, best_neutral
+from livehead.interfaces import Driver, DriverInputs, EndOfStream
 from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
+from livehead.motion.retarget.best_frame import best_frame
+from livehead.motion.retarget.calibration import Calibration, best_neutral
+from livehead.perception.dense_pose import AXES
 from livehead.perception.portrait import Portrait, propose_crop
-from livehead.perception.udp import AXES
-from livehead.renderers.panels import DebugPanelRenderer
-from livehead.renderers.store import AvatarCache
+from livehead.renderers.debug_panels import DebugPanelRenderer
 
 _FACE_MESH_POINTS = 468  # points of the face mesh without the irises
 
@@ -59,11 +59,11 @@ def main(args: argparse.Namespace) -> int:
     """A character sheet is drawn in poses. A photo is moved in two passes: the performer's motion and his neutral face,
     then the pictures; speech alone takes one."""
     if is_figure_avatar(args.avatar, vars(args).get("model", "auto")):
-        from livehead.commands.animate_figure import animate_figure
+        from livehead.assembly.character_video import animate_figure
 
         return animate_figure(args)
     if args.driving is None:
-        from livehead.commands.animate_audio import animate_audio
+        from livehead.assembly.speech_video import animate_audio
 
         if args.audio is None:
             raise ConfigError("there is nobody to drive the avatar", "add --driving VIDEO or --audio SPEECH, or both")
@@ -196,7 +196,7 @@ def _report_results(args: argparse.Namespace, settings: RunSettings, tracked: _T
         print_status(f"no face in {frames - seen} frames of {args.driving.name}: there the avatar idles")
     if args.json is None:
         return
-    from livehead.metrics.report import Json, JsonReport, write_json
+    from livehead.reporting.report import Json, JsonReport, write_json
 
     inputs = {"avatar": str(args.avatar), "driving": str(args.driving), "model": settings.model, "mode": settings.mode}
     results: dict[str, Json] = {

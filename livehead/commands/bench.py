@@ -12,43 +12,43 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from livehead.capture.synthetic import SyntheticCapture
-from livehead.commands.bench_live import CLIP_FRAMES, with_own_threads, record_driving, make_dagan_subject
-from livehead.commands.bench_peak import add_peak_memory
-from livehead.commands.bench_voice import bench_voice
-from livehead.commands.compose import DEFAULT_MODEL, build_live_avatar, make_driver, make_renderer
-from livehead.commands.conr import CONR_MODEL as CONR
-from livehead.commands.dagan import CHECKPOINTS
-from livehead.commands.options import add_picture_arguments, settings_from_args
-from livehead.commands.performer import (
+from livehead.assembly.conr import CONR_MODEL as CONR
+from livehead.assembly.dagan import CHECKPOINTS
+from livehead.assembly.live_avatar import DEFAULT_MODEL, build_live_avatar, make_driver, make_renderer
+from livehead.assembly.synthetic_performer import (
     ASTRONAUT_PHOTO,
     JUMP_SHOTS,
-    step_shots,
     bundled_portrait,
     render_driving,
+    step_shots,
     still_head_speech,
 )
+from livehead.avatars.cache import AvatarCache
+from livehead.bench.harness.virtual_camera_probe import BACKEND_NAME, VirtualCameraProbe, VirtualCameraProbeSink
+from livehead.bench.latency import JumpSchedule
+from livehead.bench.live_models import CLIP_FRAMES, make_dagan_subject, record_driving, with_own_threads
+from livehead.bench.model import BenchmarkSubject, StillHeadSpeech, bench_model
+from livehead.bench.peak_memory import add_peak_memory
+from livehead.bench.pipeline import PipelineFigures, PipelineRun, bench_pipeline
+from livehead.bench.startup import measure_seconds_until
+from livehead.bench.temporal_noise import add_camera_noise, temporal_noise
+from livehead.bench.voice import bench_voice
+from livehead.capture.synthetic import SyntheticCapture
+from livehead.cli_options import add_picture_arguments, settings_from_args
 from livehead.config import RunSettings
 from livehead.frames import VideoFrame
-from livehead.governor import QualityController, QualityLevel
 from livehead.interfaces import DriverInputs, Sink
-from livehead.metrics.bench_model import StillHeadSpeech, BenchmarkSubject, bench_model
-from livehead.metrics.bench_pipeline import PipelineFigures, PipelineRun, bench_pipeline
-from livehead.metrics.latency import JumpSchedule
-from livehead.metrics.plot import plot_frame_ages, plot_latency, plot_decoder_times
-from livehead.metrics.receiver import BACKEND_NAME, VirtualCameraProbe, VirtualCameraProbeSink
-from livehead.metrics.report import Json, JsonReport, format_table, write_json
-from livehead.metrics.startup import measure_seconds_until
-from livehead.metrics.stillness import add_camera_noise, temporal_noise
-from livehead.motion.performance import Puppet, sample_performance
+from livehead.motion.face.face_rig import Puppet, sample_performance
 from livehead.perception.segmentation import Segmentation
 from livehead.pipeline import Pipeline
-from livehead.renderers.store import AvatarCache
+from livehead.quality import QualityController, QualityLevel
+from livehead.reporting.plot import plot_decoder_times, plot_frame_ages, plot_latency
+from livehead.reporting.report import Json, JsonReport, format_table, write_json
 from livehead.sinks.virtual_camera import VirtualCameraSink
 from livehead.stats import StatsCollector
 
 if TYPE_CHECKING:
-    from livehead.renderers.dagan import CompactAvatar, CompactRenderer
+    from livehead.renderers.compact import CompactAvatar, CompactRenderer
 
 STILL_FRAMES, SETTLING_FRAMES = 90, 30
 TIMING_COLUMNS = ("median", "p95", "p99", "n")
@@ -93,7 +93,7 @@ def main(args: argparse.Namespace) -> int:
         inputs["size"] = list(DEFAULT_SIZE)
     report = JsonReport("bench", inputs)
     if args.subject == "model" and named == CONR:
-        from livehead.commands.bench_conr import bench_conr
+        from livehead.bench.conr import bench_conr
 
         results = add_peak_memory(bench_conr(settings, args.rounds), settings, named)
         print(_format_precision_table(results))
@@ -108,7 +108,7 @@ def main(args: argparse.Namespace) -> int:
     elif args.subject == "pose":
         results = _bench_pose(settings, max(args.rounds // 3, 3), args.plot)
     elif args.subject == "webrtc" and args.soak:
-        from livehead.commands.soak import measure_soak, format_results
+        from livehead.bench.soak import format_results, measure_soak
 
         results = measure_soak(settings, args.soak, args.plot)
         print(format_results(results))
@@ -144,7 +144,7 @@ def _format_precision_table(results: dict[str, Json]) -> str:
 
 
 def _bench_pose(settings: RunSettings, rounds: int, plot: Path | None) -> dict[str, Json]:
-    from livehead.commands.bench_pose import measure_pose
+    from livehead.bench.pose import measure_pose
 
     results = measure_pose(settings, rounds)
     network, decoder = (cast("dict[str, Json]", results[name]) for name in ("network", "decoder"))
@@ -173,7 +173,7 @@ def _bench_pose(settings: RunSettings, rounds: int, plot: Path | None) -> dict[s
 
 
 def _bench_webrtc(settings: RunSettings, renderers: list[str], seconds: float, plot: Path | None) -> dict[str, Json]:
-    from livehead.commands.bench_webrtc import measure_webrtc
+    from livehead.bench.webrtc import measure_webrtc
 
     results, ages_ms = measure_webrtc(renderers, seconds, settings)
     if plot:
@@ -278,9 +278,9 @@ def _make_compact_subject(
     settings: RunSettings, used_renderer: CompactRenderer, avatar: CompactAvatar, speech: StillHeadSpeech
 ) -> BenchmarkSubject:
     """The bundled generator as ``run`` would use it, beside its exact path with and without the source's work kept."""
-    from livehead.metrics.stages import count_gflops, time_modules
+    from livehead.bench.module_timing import count_gflops, time_modules
     from livehead.models.engine import quicker_precisions
-    from livehead.renderers.dagan import CompactAvatar
+    from livehead.renderers.compact import CompactAvatar
 
     def uncached_avatar() -> CompactAvatar:
         return CompactAvatar(avatar.motion, avatar.image, avatar.person)

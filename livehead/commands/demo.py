@@ -12,17 +12,17 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.animator import Animator
+from livehead.assembly.live_avatar import build_live_avatar, make_driver
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, continuous_shots
+from livehead.avatars.cache import AvatarCache
 from livehead.capture.synthetic import PreparedFrame
+from livehead.cli_options import print_status
 from livehead.commands.bench import measure_pipeline
-from livehead.commands.compose import build_live_avatar, make_driver
-from livehead.commands.options import print_status
-from livehead.commands.performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, continuous_shots
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
 from livehead.errors import SinkError
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.renderers.store import AvatarCache
 from livehead.sinks.file import FileSink
 
 FPS = 25
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     shots = continuous_shots(bundled_portrait(DRAWN_PORTRAIT), settings.camera.size, FPS)
     video, sheet = args.out / "demo.mp4", args.out / "demo.png"
     picked = asyncio.run(_record_demo(settings, shots, video))
-    from livehead.metrics.sheet import SheetRow, save_sheet
+    from livehead.reporting.contact_sheet import SheetRow, save_sheet
 
     names = ("performer", "drawn", "astronaut")
     rows = [SheetRow(name, [pictures[place] for pictures in picked]) for place, name in enumerate(names)]

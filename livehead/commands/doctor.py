@@ -202,7 +202,7 @@ def _check_window() -> list[CheckResult]:
 def _check_encoder() -> list[CheckResult]:
     import av
 
-    from livehead.sinks.h264 import X264, best_encoder
+    from livehead.codecs.h264 import X264, best_encoder
 
     names = [name for name in ("libx264", "aac") if name in av.codecs_available]
     maker = best_encoder()
@@ -214,7 +214,7 @@ def _check_encoder() -> list[CheckResult]:
 
 
 def _check_disk() -> list[CheckResult]:
-    from livehead.renderers.store import AvatarCache
+    from livehead.avatars.cache import AvatarCache
 
     folder = AvatarCache().folder
     near = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -7,27 +7,27 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from livehead.commands.compose import DEFAULT_MODEL, make_renderer
-from livehead.commands.conr import require_face_model
-from livehead.commands.dagan import CHECKPOINTS, load_detector
-from livehead.metrics.clips import list_clips
-from livehead.metrics.evaluation import (
+from livehead.assembly.conr import require_face_model
+from livehead.assembly.dagan import CHECKPOINTS, load_detector
+from livehead.assembly.live_avatar import DEFAULT_MODEL, make_renderer
+from livehead.evaluation.clips import list_clips
+from livehead.evaluation.frame_pairs import read_pairs
+from livehead.evaluation.self_reenactment import (
+    FRAME_SIDE,
     METRICS,
     POSE_KEY,
-    FRAME_SIDE,
     DrawFrame,
+    EvaluationFrame,
     ModelFigures,
     PrepareSource,
-    EvaluationFrame,
     copy_baseline,
     evaluate_clips,
     evaluate_pairs,
 )
-from livehead.metrics.lists import read_pairs
-from livehead.metrics.plot import plot_evaluation
-from livehead.metrics.report import JsonReport, format_table, write_json
 from livehead.perception.face_mesh import FaceMesh
 from livehead.perception.portrait import Crop, Portrait
+from livehead.reporting.plot import plot_evaluation
+from livehead.reporting.report import JsonReport, format_table, write_json
 
 BASELINES = ("copy", "warp")
 

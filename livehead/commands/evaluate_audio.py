@@ -10,17 +10,17 @@ from tqdm import tqdm
 
 from livehead.clock import NS
 from livehead.drivers.voice import VoiceDriver
+from livehead.evaluation.clips import list_clips
+from livehead.evaluation.speech import AUDIO_METRICS, evaluate_speech
+from livehead.evaluation.talking_clip import RATE, TalkingClip
 from livehead.frames import AudioFrame
 from livehead.interfaces import DriverInputs
-from livehead.metrics.clips import list_clips
-from livehead.metrics.plot import plot_speech
-from livehead.metrics.report import JsonReport, format_table, write_json
-from livehead.metrics.speech import AUDIO_METRICS, evaluate_speech
-from livehead.metrics.talk import RATE, TalkingClip
 from livehead.models.voice.build import load_voice
 from livehead.models.voice.network import LOOK_AHEAD_S, STEP_S
 from livehead.motion.keypoints import Array, mesh_keypoints
 from livehead.perception.voice_activity import VoiceActivity
+from livehead.reporting.plot import plot_speech
+from livehead.reporting.report import JsonReport, format_table, write_json
 
 DRIVER = "voice"
 _STEP_SAMPLES = round(STEP_S * RATE)

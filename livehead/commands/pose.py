@@ -13,21 +13,21 @@ from pathlib import Path
 from PIL import Image as Pillow
 from tqdm import tqdm
 
+from livehead.assembly.pose_models import POSE_MODELS, open_people_finder, resolve_model
 from livehead.capture.file import FileCapture
-from livehead.commands.options import print_status
-from livehead.commands.people import POSE_MODELS, open_people_finder, resolve_model
+from livehead.cli_options import print_status
 from livehead.concurrency import Worker
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import EndOfStream
 from livehead.models.openpose.picture import HEIGHT
 from livehead.motion.body import Person
-from livehead.motion.pose_json import film_document, people_document
 from livehead.perception.people import Look, PeopleFinder
 from livehead.perception.photo import is_photo, read_photo, upright_size
 from livehead.perception.pose_overlay import draw_people
+from livehead.protocol.openpose_json import film_document, people_document
 from livehead.sinks.file import FileSink
-from livehead.weights.library import Library
+from livehead.weights.checkpoint_store import Library
 
 _PICTURE_SUFFIXES, _VIDEO_SUFFIXES, _TEXT_SUFFIXES = (".png",), (".mp4",), (".json",)
 

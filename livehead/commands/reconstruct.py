@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from livehead.commands.options import print_status
+from livehead.cli_options import print_status
 from livehead.errors import ConfigError, ProtocolError
 from livehead.figure import turntable
 from livehead.figure.mesh import Mesh, check_path
@@ -25,8 +25,8 @@ from livehead.frames import Image, VideoFrame
 from livehead.perception.person import CROPS, BodyFinder, PersonPhoto, person_photo
 from livehead.perception.photo import read_cutout
 from livehead.sinks.file import FileSink
-from livehead.stats import StatsCollector, peak_memory_mb, cpu_info
-from livehead.weights.library import Library
+from livehead.stats import StatsCollector, cpu_info, peak_memory_mb
+from livehead.weights.checkpoint_store import Library
 
 if TYPE_CHECKING:
     from livehead.models.pifuhd.network import PifuHd
@@ -126,7 +126,7 @@ def reconstruct(
 
 def _open_body_finder(keypoints: Path | None, library: Library, stack: ExitStack) -> BodyFinder:
     """Of all people by OpenPose's network, if it was imported; of one by MediaPipe; or what a file tells."""
-    from livehead.commands.people import MEDIAPIPE, open_people_finder
+    from livehead.assembly.pose_models import MEDIAPIPE, open_people_finder
     from livehead.perception.people import Look
 
     if keypoints is not None:
@@ -148,7 +148,7 @@ class _FixedPeopleFinder:
 def _read_people(path: Path) -> list[Person]:
     """Of a JSON file of OpenPose's. Raises: ConfigError."""
     from livehead.motion.body import BODY25, BODY25_POINTS
-    from livehead.motion.pose_json import read_people
+    from livehead.protocol.openpose_json import read_people
 
     try:
         people = read_people(path.read_text(encoding="utf-8"), BODY25)
@@ -181,8 +181,8 @@ class _RunReport:
     """What ``--json`` tells of a run: opened before it, written after it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from livehead.metrics.report import JsonReport
         from livehead.models.engine import choose_setting
+        from livehead.reporting.report import JsonReport
 
         settings = {"image": str(args.image), "resolution": args.resolution, "crop": args.crop, "colour": args.colour}
         self._path: Path = args.json
@@ -190,7 +190,7 @@ class _RunReport:
 
     def write(self, stats: StatsCollector, mesh: Mesh, evaluated: int) -> None:
         """Stages in ms, points asked for, the mesh's size, and memory. Raises: ConfigError."""
-        from livehead.metrics.report import Json, write_json
+        from livehead.reporting.report import Json, write_json
 
         stages: dict[str, Json] = dict(stats.summarize_stages())
         results: dict[str, Json] = {

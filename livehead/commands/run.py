@@ -10,37 +10,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from livehead.audio.ring import AudioRingBuffer
-from livehead.commands.compose import (
+from livehead.assembly.hotkeys import Hotkeys
+from livehead.assembly.live_avatar import (
     DEFAULT_MODEL,
     FALLBACK_MODEL,
     LiveAvatar,
     build_live_avatar,
-    resolve_driver_name,
+    initial_calibration,
     is_realtime,
     make_driver,
-    initial_calibration,
     open_portraits,
+    resolve_driver_name,
     to_gains,
 )
-from livehead.commands.ends import open_capture, open_microphone, open_sink, open_sound_output, redacted
-from livehead.commands.hotkeys import Hotkeys
-from livehead.commands.options import TOKEN_VARIABLE, add_picture_arguments, print_status, settings_from_args
-from livehead.commands.signals import stop_on_signals
+from livehead.assembly.media_endpoints import open_capture, open_microphone, open_sink, open_sound_output, redacted
+from livehead.assembly.profiles import CallProfile, ProfileStore
+from livehead.audio.ring import AudioRingBuffer
+from livehead.avatars.cache import AvatarCache
+from livehead.cli_options import TOKEN_VARIABLE, add_picture_arguments, print_status, settings_from_args
 from livehead.config import GainSettings, RunSettings, StreamSettings
 from livehead.errors import ConfigError
-from livehead.governor import QualityController, QualityLevel
 from livehead.interfaces import Sink
-from livehead.motion.calibration import Calibration
-from livehead.motion.recording import MotionRecorder
+from livehead.motion.retarget.calibration import Calibration
 from livehead.pipeline import Pipeline
-from livehead.profiles import CallProfile, ProfileStore
-from livehead.renderers.store import AvatarCache
+from livehead.protocol.motion_file import MotionRecorder
+from livehead.quality import QualityController, QualityLevel
+from livehead.signals import stop_on_signals
 from livehead.sinks.window import WindowSink
-from livehead.stats import StatsCollector, peak_memory_mb, cpu_info, process_uptime_s, summarize_ms
+from livehead.stats import StatsCollector, cpu_info, peak_memory_mb, process_uptime_s, summarize_ms
 
 if TYPE_CHECKING:
-    from livehead.server.following import RemoteMotionCapture
+    from livehead.client.motion_subscriber import RemoteMotionCapture
 
 SOUND_RATE = 48_000
 CAMERALESS_DRIVERS = ("idle", "motion", "voice")  # drivers that look at nothing
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Until Ctrl-C, the end of the video, ``q`` in the window or ``--seconds``."""
     if args.render_at:
-        from livehead.commands.render_at import render_at
+        from livehead.client.remote_run import render_at
 
         return render_at(args)
     if args.token_file:
@@ -148,7 +148,7 @@ def _subscribe_remote_motion(settings: RunSettings) -> tuple[RemoteMotionCapture
     kind, _, link = settings.driver.partition(":")
     if kind != "motion" or not link.startswith(("https://", "http://")):
         return None, settings
-    from livehead.server.following import RemoteMotionCapture, ViewerLink
+    from livehead.client.motion_subscriber import RemoteMotionCapture, ViewerLink
 
     whom = ViewerLink.parse(link)
     following = asyncio.run(RemoteMotionCapture.connect(whom, fps=settings.stream.fps, report=print_status))
@@ -242,7 +242,7 @@ class LiveRun:
             f"{bad} bad frames skipped{_describe_sound_losses(counts)}"
         )
         if path is not None:
-            from livehead.metrics.report import Json, JsonReport, write_json
+            from livehead.reporting.report import Json, JsonReport, write_json
 
             settings = self.settings.model_dump(mode="json") | {
                 "sinks": [redacted(spec) for spec in self.settings.sinks]

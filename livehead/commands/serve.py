@@ -13,26 +13,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from livehead.commands.compose import CONSENT_NOTICE
-from livehead.commands.options import (
+from livehead.assembly.live_avatar import CONSENT_NOTICE
+from livehead.assembly.server_avatars import ServerAvatarFactory
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO
+from livehead.cli_options import (
     TOKEN_VARIABLE,
     add_picture_arguments,
     ice_servers_from_settings,
     print_status,
     settings_from_args,
 )
-from livehead.commands.performer import ASTRONAUT_PHOTO
-from livehead.commands.players import ServerAvatarFactory
 from livehead.config import RunSettings, ServeSettings, load_settings
 from livehead.errors import ConfigError
-from livehead.server import journal
+from livehead.server import event_log
 from livehead.server.access import EXTENSION_ORIGIN, MIN_TOKEN_LENGTH, AccessPolicy, generate_key
 from livehead.server.app import StudioApp
 from livehead.server.certificate import VALIDITY_DAYS, make_certificate
-from livehead.server.journal import LOG_FORMATS
+from livehead.server.event_log import LOG_FORMATS
 from livehead.server.listener import HttpListener
-from livehead.server.session import EndpointWrappers, SessionLimits, SessionDefaults
-from livehead.server.sessions import SessionManager
+from livehead.server.session import EndpointWrappers, SessionDefaults, SessionLimits
+from livehead.server.session_manager import SessionManager
 
 DEFAULT_SIZE = (512, 512)
 """Of the picture, unless --size says otherwise."""
@@ -105,7 +105,7 @@ def main(args: argparse.Namespace) -> int:
         return write_certificate(args.make_certificate, serve)
     token = resolve_token(serve)
     require_safe_exposure(serve.host, token, tls=serve.tls_cert is not None, behind_proxy=serve.behind_proxy)
-    journal.configure_log_format(serve.log_format)
+    event_log.configure_log_format(serve.log_format)
     inform: Callable[[str], None] = print_status if serve.log_format == "text" else _log_note
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
@@ -153,7 +153,7 @@ def resolve_token(serve: ServeSettings) -> str:
 
 
 def _log_note(line: str) -> None:
-    journal.log_event("note", text=line)
+    event_log.log_event("note", text=line)
 
 
 def write_certificate(names: Sequence[str], serve: ServeSettings) -> int:
@@ -192,7 +192,7 @@ def make_server(
 
 
 def _time_code_wrappers() -> EndpointWrappers:
-    from livehead.commands.bench_webrtc import TIME_CODE_WRAPPERS
+    from livehead.bench.webrtc import TIME_CODE_WRAPPERS
 
     return TIME_CODE_WRAPPERS
 

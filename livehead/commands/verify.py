@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from livehead.errors import LiveheadError
-from livehead.metrics.report import write_json
+from livehead.reporting.report import write_json
 from livehead.sinks.provenance import ManifestSigner
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from livehead.commands import conr
-from livehead.commands.dagan import CHECKPOINTS, DEPTH_CHECKPOINTS, calibrate_int8
-from livehead.commands.options import print_status
+from livehead.assembly import conr
+from livehead.assembly.dagan import CHECKPOINTS, DEPTH_CHECKPOINTS, calibrate_int8
+from livehead.cli_options import print_status
 from livehead.errors import WeightsError
-from livehead.weights.library import Library
-from livehead.weights.published import PUBLICATIONS
+from livehead.weights.catalog import PUBLICATIONS
+from livehead.weights.checkpoint_store import Library
 from livehead.weights.registry import bundled
 from livehead.weights.store import read_weights
 

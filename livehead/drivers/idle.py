@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from livehead.interfaces import DriverInputs
-from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
+from livehead.motion.synthesis.idle import IdleMotion
 
 
 class IdleDriver:

@@ -14,7 +14,7 @@ class ReplayDriver:
     """Plays recorded motion at its own pace, forth and back so that it never jumps, for as long as it is asked."""
 
     def __init__(self, motion: Sequence[Keypoints]) -> None:
-        """``motion``: not empty, in the order of time (``livehead.motion.recording.load_motion``)."""
+        """``motion``: not empty, in the order of time (``livehead.protocol.motion_file.load_motion``)."""
         self.motion = motion
         self._times_ns = [each.captured_ns for each in motion]
         self._start_ns: int | None = None

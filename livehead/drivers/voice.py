@@ -12,10 +12,10 @@ from livehead.models.voice.logmel import RATE
 from livehead.models.voice.network import LOOK_AHEAD_S
 from livehead.models.voice.stream import STEP_SAMPLES, Activity, VoiceStream
 from livehead.motion.easing import smoothstep
-from livehead.motion.idle import IdlePose
+from livehead.motion.face.face_rig import Puppet
+from livehead.motion.face.speech_basis import SpeechFace
 from livehead.motion.keypoints import Array, Keypoints
-from livehead.motion.performance import Puppet
-from livehead.motion.speech import SpeechFace
+from livehead.motion.synthesis.idle import IdlePose
 
 _SEAM_EASE_S = 0.05  # over a seam in the sound
 _MAX_SILENCE_S = 1.0  # more of it changes nothing

@@ -17,7 +17,7 @@ from livehead.models import openvino, quantize
 from livehead.models.blocks import Up, relu
 from livehead.models.cuda_graph import CudaGraphPart
 from livehead.models.openvino import OpenVinoPart
-from livehead.models.traced import TracedPart
+from livehead.models.torchscript import TracedPart
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
-from livehead.perception.startup import import_solutions, in_calling_thread, quiet
+from livehead.perception.mediapipe_runtime import import_solutions, in_calling_thread, quiet
 
 _POINTS = 478
 _SURVEY_EVERY = 30  # frames between two looks at whether somebody else has come to the fore

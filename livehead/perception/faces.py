@@ -14,7 +14,7 @@ import numpy as np
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, to_pixels
 from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.startup import import_solutions, quiet
+from livehead.perception.mediapipe_runtime import import_solutions, quiet
 
 _FITS = 4  # the mesh moves by less than a tenth of a pixel after the third fit
 _CLOSE_UP = 2.2  # side of the close-up over the side of the detector's box, which spans brows to chin

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
+from livehead.motion.face.mesh import MESH, Eye
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
-from livehead.motion.mesh import MESH, Eye
 
 _FACE_PIXELS = 128  # from forehead to chin
 _YAW, _ROLL, _PITCH = 20.0, 12.0, (-27.0, 13.0)  # degrees

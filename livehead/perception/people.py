@@ -14,16 +14,7 @@ from torch import nn
 from livehead.frames import Image
 from livehead.models.engine import Setting, prepare
 from livehead.models.openpose.decoder import Decoder, People
-from livehead.models.openpose.picture import (
-    HEIGHT,
-    as_input,
-    back_scale,
-    fit_picture,
-    net_size,
-    scaled_sizes,
-)
-from livehead.models.openpose.planes import Array, enlarged
-from livehead.models.openpose.regions import (
+from livehead.models.openpose.hand_face_boxes import (
     NOWHERE,
     Square,
     face_square,
@@ -32,8 +23,17 @@ from livehead.models.openpose.regions import (
     highest_points,
     large_enough,
 )
+from livehead.models.openpose.heatmaps import Array, enlarged
+from livehead.models.openpose.picture import (
+    HEIGHT,
+    as_input,
+    back_scale,
+    fit_picture,
+    net_size,
+    scaled_sizes,
+)
+from livehead.models.openpose.pytorch_openpose import decode_smoothed, smoothed_input
 from livehead.models.openpose.skeletons import FACE_PARTS, HAND_PARTS, SKELETONS, Skeleton
-from livehead.models.openpose.smoothed import decode_smoothed, smoothed_input
 from livehead.models.quantize import Ranges
 from livehead.motion.body import Person
 from livehead.perception.pose import PoseTracker, as_person

@@ -11,7 +11,7 @@ import numpy as np
 from livehead.frames import Image
 from livehead.motion.body import BODY25, BODY25_POINTS, BodyPose, Person
 from livehead.motion.keypoints import Array, to_pixels
-from livehead.perception.startup import import_solutions, in_calling_thread, quiet
+from livehead.perception.mediapipe_runtime import import_solutions, in_calling_thread, quiet
 
 _FULL = 1  # the one of MediaPipe's three networks that its package contains
 _LONG_SIDE = 640  # pixels: the networks see 224 and 256

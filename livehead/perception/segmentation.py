@@ -10,7 +10,7 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array
-from livehead.perception.startup import import_solutions, quiet
+from livehead.perception.mediapipe_runtime import import_solutions, quiet
 
 _REACH = 1 / 32  # of the longer side: how far an edge of the coarse mask is moved to meet an edge of the picture
 _SLACK = 1e-4  # variance of intensity, in [0, 1] units squared, below which the picture has no edge to meet

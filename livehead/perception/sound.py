@@ -11,7 +11,7 @@ import numpy as np
 
 from livehead.errors import CaptureError
 from livehead.frames import Samples
-from livehead.perception.media import decoded, opened
+from livehead.perception.av_files import decoded, opened
 
 _SILENCE = 16_000  # samples of leading silence that are made at a time
 

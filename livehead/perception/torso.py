@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
+from livehead.motion.face.mesh import MESH
+from livehead.motion.face.torso import face_height, torso_at_rest
 from livehead.motion.keypoints import Array, Keypoints, to_pixels, to_square
-from livehead.motion.mesh import MESH
-from livehead.motion.torso import face_height, torso_at_rest
 
 _Map: TypeAlias = npt.NDArray[np.float64]
 """[2, 3], from the patch to the frame about the patch's middle: ``z -> m[:, :2] z + m[:, 2]``, in face heights."""

@@ -15,11 +15,11 @@ from livehead.models.conr.network import Conr, join_sheets
 from livehead.models.conr.shader import LEVELS, SheetCode
 from livehead.models.engine import Parts, Setting, prepare
 from livehead.models.quantize import Ranges
+from livehead.motion.dense_pose import UDP, UltraDensePose
 from livehead.motion.keypoints import Array
-from livehead.motion.udp import UDP, UltraDensePose
 from livehead.perception.cutout import SIDE
+from livehead.perception.dense_pose_detector import UdpDetector
 from livehead.perception.sheet import CharacterSheet
-from livehead.perception.udp_detector import UdpDetector
 
 _EXACT_PARTS = ("parser",)  # what it says of the sheet is said once, and everything depends on it
 _FULL_PRECISION_LAYERS = (

@@ -1,260 +1,171 @@
-"""The renderer ``compact``: the bundled depth-aware generator, its output blended with the photo at full size."""
+"""The renderers ``dagan`` and ``dagan-spade``: the published generators at 256 x 256, imported weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
 import torch
 
-from livehead.errors import SourceError
 from livehead.frames import Image
-from livehead.models.dagan.compact import (
-    CompactGenerator,
-    CompactOutput,
-    Sight,
-    SourceCode,
-    build_compact,
-    join_codes,
-)
 from livehead.models.dagan.dense_motion import MotionMasks
-from livehead.models.dagan.prior import TorsoMotion
-from livehead.models.engine import Parts, Precision, Setting, choose_setting, prepare
-from livehead.models.quantize import Ranges, split_ranges
-from livehead.motion.head import fit_head
-from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
-from livehead.motion.torso import torso_at_rest
+from livehead.models.dagan.generator import Generator, SourceCode, join_sources
+from livehead.models.dagan.keypoint_motion import MotionField
+from livehead.models.engine import Floating, Parts, Setting, prepare
+from livehead.models.grid import resize_places
+from livehead.models.quantize import Ranges
+from livehead.motion.keypoints import Array, Keypoints
 from livehead.perception.portrait import Portrait
+from livehead.perception.rgbd import SIDE, RgbdDetector, as_keypoints, as_points, resized
 from livehead.perception.segmentation import Segmentation
-from livehead.renderers.mouth import MouthInterior, draw_cavity, analyse_mouth
-from livehead.weights.store import load_into, read_weights
+from livehead.renderers.debug_panels import DebugPanels
 
-PixelArrayT = TypeVar("PixelArrayT", Image, Array)
-
-_SIDE = 192  # of the picture that the network sees and generates: two cores draw it in time for 30 fps
-_REDUCED_SIDE = 128  # of the same where less is asked for than at first: half the time of the other, 0.2 dB below it
-_DENSITY = 2  # samples of the photo per pixel of output: linear samples of an enlarged photo stay sharp
-_CAVITY_OPACITY = (
-    0.7  # of the inside of a mouth that the photo shows closed, what is painted over what the network draws
-)
-_EXACT_PARTS = ("geometry",)  # parts of the network that stay exact: half a pixel is lost in half precision
 _PARTS: Parts = {
-    "motion": MotionMasks,
-    "decoder": lambda logits: logits,
-}  # what a frame costs, and what each of them returns
-_TRACED_PARTS: Parts = {
-    "geometry": Sight,
-    "course": lambda flow: flow,
-    "carriage": lambda *warped: warped,
-}  # what lies around them: many small operations
+    "motion.dense": lambda mask, occlusion: MotionMasks(mask, occlusion, None),
+    "attention": lambda features: features,
+    "decoder": lambda picture: picture,
+}
+_PART_PRECISION: Mapping[str, Floating] = {"attention": "bf16"}  # its weights have no ranges to be measured beforehand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CompactAvatar:
-    """A portrait made ready for ``CompactRenderer``.
+class DaganAvatar:
+    """A portrait made ready for ``DaganRenderer``.
 
-    ``image`` uint8 [S, S, 3] RGB; ``person`` float32 [192, 192] in [0, 1]. What the network makes of them is derived
-    when it is first needed and kept, per network, side of its picture and size of output.
+    ``motion``: its learned key points; ``image`` uint8 [256, 256, 3] RGB; ``disparity`` float32 [256, 256] in (0, 1),
+    large is near; ``person`` float32 [256, 256] in [0, 1]. What a generator makes of them is derived when it is first
+    needed and kept.
     """
 
     motion: Keypoints
     image: Image
+    disparity: Array
     person: Array
-    _encoded_sources: WeakKeyDictionary[CompactGenerator, dict[int, SourceCode]] = field(
-        default_factory=WeakKeyDictionary, repr=False
-    )
-    _upsampled_photos: dict[int, Image] = field(default_factory=dict, repr=False)
-    _mouth_cache: list[MouthInterior] = field(default_factory=list, repr=False)
-
-    @property
-    def mouth(self) -> MouthInterior:
-        """What the portrait shows of the inside of its mouth."""
-        if not self._mouth_cache:
-            self._mouth_cache.append(analyse_mouth(self.image, self.motion.points3d()[0]))
-        return self._mouth_cache[0]
-
-    def upsampled_photo(self, side: int) -> Image:
-        """The portrait with ``_DENSITY`` samples a pixel for an output of ``side`` pixels."""
-        if side not in self._upsampled_photos:
-            self._upsampled_photos[side] = _upsample_photo(_resize_image(self.image, side))
-        return self._upsampled_photos[side]
+    _encoded_sources: WeakKeyDictionary[Generator, SourceCode] = field(default_factory=WeakKeyDictionary, repr=False)
 
 
-class CompactRenderer:
-    """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
+class DaganRenderer:
+    """Draws portraits in the motion of ``detector``'s own key points.
 
-    Where a motion tells of the torso, the torso follows it, else the network guesses from the head.
-
-    ``size``: side of the output in pixels; set below what it was at first, the network draws a smaller picture too, in
-    half the time. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``: ``auto`` takes the fastest
-    that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the bundled ones, for int8 with
-    their ``ranges``.
-
-    Raises: WeightsError, ConfigError.
+    ``size``: side of the output in pixels; the network's own is 256. ``alpha``: give RGBA, straight alpha of the person
+    alone. ``network`` and ``detector`` come from the same training; both run under the detector's setting, for int8
+    with the network's ``ranges``.
     """
 
     def __init__(
         self,
+        network: Generator,
+        detector: RgbdDetector,
         size: int = 512,
         *,
         alpha: bool = False,
-        precision: Precision = "auto",
-        network: CompactGenerator | None = None,
         ranges: Ranges | None = None,
     ) -> None:
         self.size = size
-        self._initial_size = size
         self.alpha = alpha
-        self.setting: Setting = choose_setting(precision)
-        if network is None:
-            network, ranges = _load_bundled()
-        self._network = prepare(network, self.setting, _EXACT_PARTS, _PARTS, ranges, traced=_TRACED_PARTS)
+        self.detector = detector
+        self._network = prepare(network, detector.setting, ("down",), _PARTS, ranges, _PART_PRECISION)
 
     @property
-    def motion_sets(self) -> frozenset[str]:
-        """Takes the face mesh with irises."""
-        return frozenset({MESH478})
+    def setting(self) -> Setting:
+        """Where the networks run, in which precision."""
+        return self.detector.setting
+
+    @property
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        """All that take part, by the names under which their ranges are kept."""
+        return {**self.detector.parts, "generator": self._network}
 
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:
         """What a frame goes through, by name: for timing."""
-        return {name: self._network.get_submodule(name) for name in (*_PARTS, *_TRACED_PARTS)}
+        return {name: self._network.get_submodule(name) for name in ("motion", "attention", "decoder")}
+
+    @property
+    def motion_sets(self) -> frozenset[str]:
+        """Takes the detector's key points."""
+        return frozenset({self.detector.motion_set})
 
     @property
     def hardware(self) -> str:
-        """Where the network runs, and in which precision."""
+        """Where the networks run, in words."""
         return self.setting.why
 
-    def prepare(self, source: Portrait) -> CompactAvatar:
-        """Segment the portrait and encode it. Raises: SourceError."""
-        if source.motion.set != MESH478:
-            raise SourceError(f"compact takes {MESH478}, not {source.motion.set}", subject=source.name)
+    def prepare(self, source: Portrait) -> DaganAvatar:
+        """Find depth, key points and the person, and encode the portrait."""
+        image = resized(source.image, SIDE)
+        look = self.detector.look([image])
         with Segmentation(refine=False) as segmentation:
-            person = cv2.resize(segmentation.person(source.image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        avatar = CompactAvatar(source.motion, source.image, np.asarray(person, np.float32))
-        self._encode_source(avatar)
-        avatar.upsampled_photo(self.size)
+            person = np.asarray(segmentation.person(image), np.float32)
+        (motion,) = as_keypoints(look.points, self.detector.motion_set, 0)
+        avatar = DaganAvatar(motion, image, look.disparity[0, 0].cpu().numpy(), person)
+        self.encode(avatar)
         return avatar
 
-    def render(self, avatar: CompactAvatar, motion: Keypoints) -> Image:
+    def render(self, avatar: DaganAvatar, motion: Keypoints) -> Image:
         """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
         return self.render_many([(avatar, motion)])[0]
 
     @torch.inference_mode()
-    def render_many(self, pairs: Sequence[tuple[CompactAvatar, Keypoints]]) -> list[Image]:
+    def render_many(self, pairs: Sequence[tuple[DaganAvatar, Keypoints]]) -> list[Image]:
         """As ``render``; the network draws all at once."""
         if not pairs:
             return []
-        code = join_codes([self._encode_source(avatar) for avatar, _ in pairs])
-        driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
-        torso = _collect_torso_motion(pairs, self.setting.device)
-        field = self._network.move(code, driving.to(self.setting.device), torso)
-        drawn = _to_host(self._network.paint(code, field))
-        return [self._blend_photo(avatar, motion, *parts) for (avatar, motion), parts in zip(pairs, drawn, strict=True)]
+        code = join_sources([self.encode(avatar) for avatar, _ in pairs])
+        moved = self._network.move(code, as_points([motion for _, motion in pairs], self.setting.device))
+        drawn = self._network.paint(code, moved)
+        pictures = (drawn * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        places = resize_places(moved.places, SIDE, SIDE).float().cpu().numpy() if self.alpha else pictures
+        return [
+            self._to_output_image(avatar, picture, place)
+            for (avatar, _), picture, place in zip(pairs, pictures, places, strict=True)
+        ]
 
     @torch.inference_mode()
-    def _encode_source(self, avatar: CompactAvatar) -> SourceCode:
-        known = avatar._encoded_sources.setdefault(self._network, {})
-        side = _SIDE if self.size >= self._initial_size else _REDUCED_SIDE
-        if side not in known:
-            image = torch.from_numpy(_resize_image(avatar.image, side)).permute(2, 0, 1)[None].float() / 255
-            person = torch.from_numpy(_resize_image(avatar.person, side))[None, None]
-            points = torch.from_numpy(avatar.motion.points3d())
-            known[side] = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
-        return known[side]
+    def encode(self, avatar: DaganAvatar) -> SourceCode:
+        """What this renderer's network makes of the source, kept with the avatar."""
+        known = avatar._encoded_sources.get(self._network)
+        if known is None:
+            device = self.setting.device
+            image = torch.from_numpy(avatar.image).to(device).permute(2, 0, 1)[None].float() / 255
+            disparity = torch.from_numpy(avatar.disparity).to(device)[None, None]
+            known = self._network.encode(image, disparity, as_points([avatar.motion], device))
+            avatar._encoded_sources[self._network] = known
+        return known
 
-    def _blend_photo(
-        self, avatar: CompactAvatar, motion: Keypoints, generated: Image, blend: Array, flow: Array
-    ) -> Image:
-        """The photo at full size along ``flow`` [G, G, 2], ``blend`` [S, S] of it, the rest ``generated`` [S, S, 3]."""
-        whole = (self.size, self.size)
-        shift = cv2.resize(flow, whole, interpolation=cv2.INTER_LINEAR)
-        places = np.asarray(cv2.scaleAdd(shift, _DENSITY * self.size / 2, _pixel_grid(self.size, _DENSITY)), np.float32)
-        photo = _remap_image(avatar.upsampled_photo(self.size), places)
-        drawn = cv2.resize(generated, whole, interpolation=cv2.INTER_LINEAR)
-        share = cv2.resize(blend, whole, interpolation=cv2.INTER_LINEAR)
-        picture: Image = cv2.blendLinear(photo, drawn, share, 1 - share).astype(np.uint8, copy=False)
-        self._draw_mouth(picture, avatar, motion.points3d()[0])
-        return np.dstack([picture, self._warp_matte(avatar, flow)]) if self.alpha else picture
+    @torch.inference_mode()
+    def predict_motion(self, avatar: DaganAvatar, motion: Keypoints) -> MotionField:
+        """The flow alone."""
+        return self._network.move(self.encode(avatar), as_points([motion], self.setting.device))
 
-    def _draw_mouth(self, picture: Image, avatar: CompactAvatar, face: Array) -> None:
-        """Darken, in place, a mouth that the photo shows closed: what is inside the network can only guess, palely."""
-        mouth = avatar.mouth
-        if mouth.toothless == 0:
-            return
-        scale = fit_head(avatar.motion.points3d()[0], face).scale
-        places, inside = (
-            to_pixels(points[:, :2], self.size, self.size) for points in (face, mouth.interior_points(face, scale))
+    @torch.inference_mode()
+    def debug_panels(self, avatar: DaganAvatar, motion: Keypoints) -> DebugPanels:
+        """What led to the picture of ``motion``, to be looked at."""
+        code, moved = self.encode(avatar), self.predict_motion(avatar, motion)
+        side = moved.places.shape[1]
+        middle = avatar.motion.value[0].mean(axis=0)
+        row, column = (int(np.clip((middle[axis] + 1) / 2 * side, 0, side - 1)) for axis in (1, 0))
+        attention = self._network.attention_rows(code, moved, torch.tensor([row * side + column]))
+        return DebugPanels(
+            image=avatar.image,
+            disparity=avatar.disparity,
+            source=avatar.motion.value[0],
+            driving=motion.value[0],
+            sampling_grid=moved.places[0].float().cpu().numpy(),
+            occlusion=moved.occlusion[0, 0].float().cpu().numpy(),
+            attention=attention[0, 0].float().cpu().numpy().reshape(side, side),
+            query_cell=(row, column),
         )
-        draw_cavity(picture, mouth, places, inside, scale * self.size / 2, _CAVITY_OPACITY * mouth.toothless)
 
-    def _warp_matte(self, avatar: CompactAvatar, flow: Array) -> Image:
-        """The person's share of each pixel, carried along ``flow``: uint8 [size, size]."""
-        shift = cv2.resize(flow, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
-        places = np.asarray(cv2.scaleAdd(shift, _SIDE / 2, _pixel_grid(_SIDE, 1)), np.float32)
-        moved = _remap_image(avatar.person, places)
+    def _to_output_image(self, avatar: DaganAvatar, picture: Image, grid: Array) -> Image:
+        drawn = resized(picture, self.size)
+        if not self.alpha:
+            return drawn
+        pixels = ((grid + 1) * SIDE - 1) / 2
+        moved = cv2.remap(avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
         matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
-        return matte
-
-
-def _collect_torso_motion(pairs: Sequence[tuple[CompactAvatar, Keypoints]], device: torch.device) -> TorsoMotion:
-    """The torsos of avatars and motions, as far as the motions know them."""
-    driving, source = [], []
-    for avatar, motion in pairs:
-        own = torso_at_rest(avatar.motion.value[0])[None] if avatar.motion.torso is None else avatar.motion.torso
-        driving.append(own if motion.torso is None else motion.torso)
-        source.append(own)
-    known = torch.tensor([float(motion.torso is not None) for _, motion in pairs])
-    there, here = (torch.from_numpy(np.concatenate(points)) for points in (driving, source))
-    return TorsoMotion(there.to(device), here.to(device), known.to(device))
-
-
-def _load_bundled() -> tuple[CompactGenerator, Ranges]:
-    network = build_compact()
-    tensors, ranges = split_ranges(read_weights("compact"))
-    load_into(network, tensors, "compact")
-    return network, ranges
-
-
-def _to_host(output: CompactOutput) -> list[tuple[Image, Array, Array]]:
-    """Per picture: generated uint8 [S, S, 3], blend float32 [S, S], displacements float32 [G, G, 2] in [-1, 1]."""
-    generated = (output.generated * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    blend = output.alpha[:, 0].float().cpu().numpy()
-    return list(zip(generated, blend, output.field.flow.float().cpu().numpy(), strict=True))
-
-
-def _resize_image(image: PixelArrayT, side: int) -> PixelArrayT:
-    """``image`` [S, S] or [S, S, C] with ``side`` pixels."""
-    if image.shape[0] == side:
-        return np.ascontiguousarray(image)
-    how = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_CUBIC
-    return cast(PixelArrayT, cv2.resize(image, (side, side), interpolation=how))
-
-
-def _upsample_photo(image: Image) -> Image:
-    """``_DENSITY`` samples a pixel, every first at the centre of a pixel of ``image``."""
-    side = image.shape[0]
-    line = np.arange(_DENSITY * side - _DENSITY + 1, dtype=np.float32) / _DENSITY
-    between = np.stack(np.meshgrid(line, line), axis=-1)
-    return _remap_image(image, between, cv2.INTER_LANCZOS4)
-
-
-def _remap_image(source: PixelArrayT, grid: Array, interpolation: int = cv2.INTER_LINEAR) -> PixelArrayT:
-    """``source`` [S, S] or [S, S, C] at ``places`` [H, W, 2] (x, y in its pixels); beyond the border it repeats."""
-    taken = cv2.remap(source, grid, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cast(PixelArrayT, taken)
-
-
-@lru_cache(maxsize=8)
-def _pixel_grid(side: int, density: int) -> Array:
-    """Where each pixel lies in a picture of ``density`` samples a pixel: float32 [side, side, 2] (x, y)."""
-    line = np.arange(side, dtype=np.float32) * density
-    pixels: Array = np.stack(np.meshgrid(line, line), axis=-1)
-    pixels.setflags(write=False)
-    return pixels
+        return np.dstack([drawn, matte])

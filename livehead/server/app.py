@@ -23,15 +23,15 @@ from starlette.websockets import WebSocket
 from livehead import __version__
 from livehead.clock import now_ns
 from livehead.errors import ConfigError, LiveheadError, ProtocolError
-from livehead.server import protocol
+from livehead.protocol import messages
 from livehead.server.access import AccessPolicy, RateLimiter
-from livehead.server.conversation import SignalingConnection
-from livehead.server.decoding import MAX_UPLOAD_BYTES, SandboxedImageDecoder
-from livehead.server.exposition import format_metrics
-from livehead.server.journal import RejectionLog
+from livehead.server.event_log import RejectionLog
+from livehead.server.image_sandbox import MAX_UPLOAD_BYTES, SandboxedImageDecoder
+from livehead.server.prometheus import format_metrics
 from livehead.server.session import Session
-from livehead.server.sessions import SessionManager
-from livehead.server.whip import WhipWhepStreams
+from livehead.server.session_manager import SessionManager
+from livehead.server.signaling import SignalingConnection
+from livehead.server.whip_whep import WhipWhepStreams
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class StudioApp:
         if request.headers.get("content-type", "").partition(";")[0] != "application/sdp":
             return _error_response(ProtocolError("the body has to be application/sdp"), 415)
         try:
-            offer = (await _read_body(request, protocol.MAX_MESSAGE_BYTES)).decode("utf-8")
+            offer = (await _read_body(request, messages.MAX_MESSAGE_BYTES)).decode("utf-8")
             answer, place = await begin(name, offer)
         except UnicodeDecodeError:
             return _error_response(ProtocolError("the offer is not text"), 400)

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from livehead.capture.webrtc import RemoteVideoCapture, RemoteAudioCapture
 from livehead.concurrency import Latest
 from livehead.errors import ConfigError
 from livehead.interfaces import Motion
 from livehead.motion.keypoints import Keypoints
-from livehead.server.journal import log_event
-from livehead.server.peer import PeerConnection, PeerState
-from livehead.sinks.ice import NO_ICE_SERVERS, IceServers
-from livehead.sinks.webrtc import BroadcastSink
+from livehead.server.event_log import log_event
+from livehead.webrtc.broadcast import BroadcastSink
+from livehead.webrtc.ice import NO_ICE_SERVERS, IceServers
+from livehead.webrtc.peer import PeerConnection, PeerState
+from livehead.webrtc.remote_tracks import RemoteAudioCapture, RemoteVideoCapture
 
 
 class SessionConnections:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from livehead.errors import ConfigError
-from livehead.server.protocol import MAX_MESSAGE_BYTES
+from livehead.protocol.messages import MAX_MESSAGE_BYTES
 
 _FIRST_REQUEST_TIMEOUT_S = 10.0  # a connection that has not asked for anything by then is closed
 _MAX_CONNECTIONS = 256

@@ -12,7 +12,7 @@ from livehead.clock import NS, now_ns
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame
 from livehead.sinks.file import FileSink
-from livehead.sinks.webrtc import OPUS_RATE
+from livehead.webrtc.broadcast import OPUS_RATE
 
 MAX_RECORDING_S = 30 * 60
 """Longest recording in seconds."""

@@ -13,28 +13,34 @@ from pathlib import Path
 from typing import TypeVar
 
 from livehead.audio.ring import AudioRingBuffer
-from livehead.capture.webrtc import RemoteVideoCapture, RemoteAudioCapture
 from livehead.clock import NS, now_ns
+from livehead.codecs.h264 import EncoderChoice as EncoderChoice
 from livehead.concurrency import Worker
 from livehead.config import ServeSettings
+from livehead.drivers.network import MotionFeed
 from livehead.errors import ConfigError, LiveheadError
 from livehead.frames import Image
-from livehead.governor import QualityController, QualityLevel
 from livehead.interfaces import Capture, Sink
 from livehead.pipeline import Pipeline
-from livehead.server import protocol
+from livehead.protocol import messages
+from livehead.quality import QualityController, QualityLevel
 from livehead.server.access import generate_key
+from livehead.server.avatar_runtime import (
+    IMAGE_BACKGROUND,
+    AvatarFactory,
+    AvatarRuntime,
+    AvatarSettings,
+    SwitchableAnimator,
+)
 from livehead.server.connections import SessionConnections
-from livehead.server.journal import log_event
-from livehead.server.motion_feed import MotionFeed
-from livehead.server.peer import PeerConnection, PeerState
+from livehead.server.event_log import log_event
 from livehead.server.recorder import SessionRecorder
-from livehead.server.stage import IMAGE_BACKGROUND, AvatarSettings, SwitchableAnimator, AvatarRuntime, AvatarFactory
-from livehead.sinks.h264 import EncoderChoice as EncoderChoice
-from livehead.sinks.ice import NO_ICE_SERVERS, IceServers
 from livehead.sinks.provenance import ManifestSigner
-from livehead.sinks.webrtc import BroadcastSink
 from livehead.stats import StatsCollector
+from livehead.webrtc.broadcast import BroadcastSink
+from livehead.webrtc.ice import NO_ICE_SERVERS, IceServers
+from livehead.webrtc.peer import PeerConnection, PeerState
+from livehead.webrtc.remote_tracks import RemoteAudioCapture, RemoteVideoCapture
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +201,7 @@ class Session:
         """Show ``pixels`` behind the avatar. Raises: LiveheadError."""
         await self._rebuild_avatar(lambda choice: replace(choice, backdrop=pixels, background=IMAGE_BACKGROUND))
 
-    async def update_settings(self, settings: protocol.SettingsUpdate) -> None:
+    async def update_settings(self, settings: messages.SettingsUpdate) -> None:
         """Take the settings that are given. Raises: ConfigError and what making the stage raises."""
         self._check_settings(settings)
         if settings.gains is not None:
@@ -211,7 +217,7 @@ class Session:
             await self._rebuild_avatar(lambda choice: replace(choice, **given))  # type: ignore[arg-type]
         self.on_change()
 
-    def _check_settings(self, settings: protocol.SettingsUpdate) -> None:
+    def _check_settings(self, settings: messages.SettingsUpdate) -> None:
         for kind, name, known in (
             ("driver", settings.driver, self._avatar_factory.drivers),
             ("model", settings.model, self._avatar_factory.models),
@@ -281,10 +287,10 @@ class Session:
     def _sign_recording(self, path: Path) -> None:
         ManifestSigner().sign_if_possible(path, self.avatar_settings.model)
 
-    def get_state(self) -> protocol.SessionState:
+    def get_state(self) -> messages.SessionState:
         """For the page."""
         choice = self.avatar_settings
-        return protocol.SessionState(
+        return messages.SessionState(
             chosen=to_current_settings(choice),
             hardware=self._animator.runtime.hardware,
             avatar=choice.portrait.name,
@@ -294,13 +300,13 @@ class Session:
             busy=self.busy,
         )
 
-    def get_stats(self) -> protocol.SessionStats:
+    def get_stats(self) -> messages.SessionStats:
         """Of the time since the last call."""
         now, encoded, received = now_ns(), self.stats.read_counters().get("encoded", 0), self.camera.received
         since, encoded_before, received_before = self._last_counts
         self._last_counts = (now, encoded, received)
         seconds = max((now - since) / NS, 1e-3)
-        return protocol.SessionStats(
+        return messages.SessionStats(
             fps=round((encoded - encoded_before) / seconds, 1),
             camera_fps=round((received - received_before) / seconds, 1),
             driver_ms=self._recent_median_ms("estimate"),
@@ -328,9 +334,9 @@ def _session_ended_error() -> ConfigError:
     return ConfigError("this session has ended", "join again")
 
 
-def to_current_settings(settings: AvatarSettings) -> protocol.CurrentSettings:
+def to_current_settings(settings: AvatarSettings) -> messages.CurrentSettings:
     """A choice as the page gets it."""
-    return protocol.CurrentSettings(
+    return messages.CurrentSettings(
         driver=settings.driver,
         model=settings.model,
         mode=settings.mode,

@@ -16,10 +16,10 @@ from types import TracebackType
 import av
 import av.error
 
+from livehead.codecs.muxer import MediaMuxer, MuxerOptions
 from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import Frame
-from livehead.sinks.muxing import MuxerOptions, MediaMuxer
 
 log = logging.getLogger(__name__)
 

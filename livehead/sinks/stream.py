@@ -18,11 +18,11 @@ import av
 import av.error
 
 from livehead.clock import NS, ExponentialBackoff, now_ns
+from livehead.codecs.h264 import live_x264_options
+from livehead.codecs.muxer import MediaMuxer, MuxerOptions
 from livehead.concurrency import Worker
 from livehead.errors import ConfigError, SinkError
 from livehead.frames import Frame, VideoFrame
-from livehead.sinks.h264 import live_x264_options
-from livehead.sinks.muxing import MuxerOptions, MediaMuxer
 from livehead.stats import StatsCollector
 
 log = logging.getLogger(__name__)

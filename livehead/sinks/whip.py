@@ -18,27 +18,27 @@ from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationEr
 from aiortc.sdp import SessionDescription
 
 from livehead.clock import NS, ExponentialBackoff, now_ns
+from livehead.codecs.h264 import EncoderChoice
 from livehead.concurrency import Worker
 from livehead.errors import RejectedError, SinkError
 from livehead.frames import AudioFrame, Frame
-from livehead.sinks.h264 import EncoderChoice
-from livehead.sinks.ice import (
+from livehead.stats import StatsCollector
+from livehead.webrtc.broadcast import BroadcastSink, EncodedTrack
+from livehead.webrtc.ice import (
     NO_ICE_SERVERS,
     IceServers,
     add_remote_candidates,
-    patch_transceiver_gathering,
     drop_invalid_candidates,
+    patch_transceiver_gathering,
 )
-from livehead.sinks.sending import (
+from livehead.webrtc.sender_patches import (
     SDP_PARSE_ERRORS,
-    negotiate_playout_delay,
     add_playout_delay,
-    preferred_codecs,
     attach_encoded_track,
+    negotiate_playout_delay,
+    preferred_codecs,
 )
-from livehead.sinks.webrtc import BroadcastSink, EncodedTrack
-from livehead.sinks.whip_endpoint import WhipAnswer, WhipClient
-from livehead.stats import StatsCollector
+from livehead.webrtc.whip_client import WhipAnswer, WhipClient
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import Frame, VideoFrame
 from livehead.sinks import window_process
-from livehead.sinks.window_process import WINDOW_CLOSED, REQUEST_HEADER
+from livehead.sinks.window_process import REQUEST_HEADER, WINDOW_CLOSED
 
 _POLL_INTERVAL_S = 0.05  # how often keys are looked for when no picture comes
 _OPEN_TIMEOUT_S = 10.0  # a window system that answers no sooner is broken

@@ -41,7 +41,7 @@ class ClipEntry:
 class CachedClip:
     """``frames`` uint8 [T, S, S, 3]; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64]: 255 = person.
 
-    ``torso`` float32 [T, 3, 2], where it was followed: ``livehead.motion.torso``.
+    ``torso`` float32 [T, 3, 2], where it was followed: ``livehead.motion.face.torso``.
     """
 
     entry: ClipEntry

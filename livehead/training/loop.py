@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from livehead.training.place import ProcessGroupInfo
+from livehead.training.distributed import ProcessGroupInfo
 
 
 class TrainingProgress(Protocol):

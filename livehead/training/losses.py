@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from livehead.models.grid import identity_grid
-from livehead.motion.mesh import MESH
+from livehead.motion.face.mesh import MESH
 
 
 def part_box(points: Tensor, indices: Tensor, scale: float) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from livehead.models.dagan.compact import CompactOutput
 from livehead.models.grid import resize_flow
-from livehead.training.journal import read_rows
-from livehead.training.pairs import PairBatch
+from livehead.training.compact.pair_sampler import PairBatch
+from livehead.training.run_log import read_rows
 
 
 def draw_sample_rows(batch: PairBatch, output: CompactOutput, rows: int) -> np.ndarray:

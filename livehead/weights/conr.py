@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from livehead.weights.layout import Layout
-from livehead.weights.publication import Part, Publication
+from livehead.weights.checkpoint_spec import Part, Publication
+from livehead.weights.key_map import Layout
 
 _PARTS = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
 _SUCCESSOR = "conr-v2"

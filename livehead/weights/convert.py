@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from livehead.errors import ConfigError, WeightsMismatchError
 from livehead.registry import did_you_mean
-from livehead.weights.layout import Layout
-from livehead.weights.published import SYSTEMS
+from livehead.weights.catalog import SYSTEMS
+from livehead.weights.key_map import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from livehead.weights.layout import Layout, later
-from livehead.weights.publication import Part, Publication
+from livehead.weights.checkpoint_spec import Part, Publication
+from livehead.weights.key_map import Layout, later
 
 _SITE = "https://github.com/harlanhong/CVPR2022-DaGAN"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from livehead.weights.layout import Layout, later
-from livehead.weights.publication import Part, Publication
+from livehead.weights.checkpoint_spec import Part, Publication
+from livehead.weights.key_map import Layout, later
 
 _SITE = "http://vcl.snu.ac.kr/OpenPose/models"
 _LICENCE = "OpenPose's academic licence: non-commercial research only"

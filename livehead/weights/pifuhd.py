@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from livehead.weights.layout import Layout, Shapes, later
-from livehead.weights.publication import Part, Publication
+from livehead.weights.checkpoint_spec import Part, Publication
+from livehead.weights.key_map import Layout, Shapes, later
 
 if TYPE_CHECKING:
     from torch import nn

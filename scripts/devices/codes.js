@@ -1,5 +1,5 @@
 // Put into a page by test_extension.py: `liveheadWatch(track, name)` notes the time code of each picture of a track
-// (livehead/metrics/timecode.py) and the moment, in Unix ms, when it was there; also while nobody sees the page.
+// (livehead/bench/timecode.py) and the moment, in Unix ms, when it was there; also while nobody sees the page.
 (() => {
   const [CELLS, BITS, STRIP, SCALE] = [15, 12, 16, 4];
   window.liveheadSeen = {};

@@ -190,7 +190,7 @@ def test_a_microphone_that_goes_away_goes_on_when_it_is_back(server: dict[str, s
     done = run(
         """
         import os
-        from livehead.metrics.pulse import MICROPHONE, PulseServer
+        from livehead.bench.harness.pulseaudio_server import MICROPHONE, PulseServer
 
         async def main():
             stats = Stats()
@@ -233,7 +233,7 @@ def test_a_device_of_any_rate_is_heard_at_ours(
     done = run(
         f"""
         import os
-        from livehead.metrics.pulse import MICROPHONE, PulseServer
+        from livehead.bench.harness.pulseaudio_server import MICROPHONE, PulseServer
 
         async def main():
             with PulseServer(rate={rate}) as server:

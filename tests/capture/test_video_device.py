@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from livehead.capture import video_device
-from livehead.capture.video_device import list_cameras, exposure_hint, open_device, open_error
+from livehead.capture.video_device import exposure_hint, list_cameras, open_device, open_error
 
 
 def test_cameras_are_listed_by_name_without_their_metadata_nodes(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT
 from livehead.cli import EXIT_BAD_INPUT, main
-from livehead.commands.performer import DRAWN_PORTRAIT
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

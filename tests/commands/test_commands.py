@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from livehead.assembly.live_avatar import is_realtime
 from livehead.cli import COMMANDS, main
-from livehead.commands.compose import is_realtime
-from livehead.metrics.landmarks import find_mesh
+from livehead.evaluation.landmarks import find_mesh
 from livehead.perception.face_mesh import FaceMesh
 
 

@@ -17,18 +17,24 @@ import av
 import numpy as np
 import pytest
 
+from livehead.assembly.live_avatar import make_driver
+from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT, bundled_portrait
 from livehead.audio.ring import AudioRingBuffer
+from livehead.bench.av_offset import measure_file_offset
+from livehead.bench.harness.pulseaudio_server import (
+    CABLE,
+    INSTALL_REMEDY,
+    MICROPHONE,
+    PulseServer,
+    find_missing_package,
+)
+from livehead.bench.vowel_bursts import RATE, synthesize_vowel_bursts, write_wav
 from livehead.capture.file import PlaybackClock
-from livehead.capture.speech import PushedAudioCapture
+from livehead.capture.tts_input import PushedAudioCapture
 from livehead.cli import EXIT_BAD_INPUT, main
 from livehead.clock import NS
-from livehead.commands.compose import make_driver
-from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
+from livehead.evaluation.speech import lip_opening
 from livehead.interfaces import DriverInputs
-from livehead.metrics.av_offset import measure_file_offset
-from livehead.metrics.bursts import RATE, synthesize_vowel_bursts, write_wav
-from livehead.metrics.pulse import CABLE, MICROPHONE, INSTALL_REMEDY, PulseServer, find_missing_package
-from livehead.metrics.speech import lip_opening
 
 needs_pulse = pytest.mark.skipif(find_missing_package() is not None, reason=f"needs {INSTALL_REMEDY}")
 IN_STEP_MS = 66  # two frames, for a busy machine; scripts/measure_av_offset.py measures it
@@ -204,7 +210,7 @@ def test_bad_sound_is_answered_with_one_line(
 @needs_pulse
 def test_the_offset_of_sound_and_picture_is_measured_at_all_ends(tmp_path: Path, home: Path) -> None:
     figures = tmp_path / "offset.json"
-    command = [sys.executable, "-m", "livehead.commands.av_offset", "--model", "warp", "--render-size", "128"]
+    command = [sys.executable, "-m", "livehead.bench.av_sync", "--model", "warp", "--render-size", "128"]
     environment = {**os.environ, "LIVEHEAD_HOME": str(home)}
     done = subprocess.run(
         [*command, "--seconds", "8", "--json", str(figures)],

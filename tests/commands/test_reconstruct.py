@@ -19,7 +19,7 @@ from livehead.models.pifuhd.build import PifuHdSizes, build_pifuhd
 from livehead.models.pifuhd.implicit import DEPTH_SCALE
 from livehead.models.pifuhd.person import Reconstructor, body_mesh
 from livehead.motion.body import BODY25, Person
-from livehead.motion.pose_json import people_document
+from livehead.protocol.openpose_json import people_document
 
 TINY = PifuHdSizes(
     normal_width=4,

@@ -14,18 +14,18 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
+from livehead.assembly.server_avatars import ServerAvatarFactory
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
+from livehead.bench.webrtc import PassthroughAvatar, run_server
 from livehead.cli import main
-from livehead.commands.bench_webrtc import PassthroughAvatar, run_server
-from livehead.commands.options import ice_servers_from_settings
-from livehead.commands.performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
-from livehead.commands.players import ServerAvatarFactory
+from livehead.cli_options import ice_servers_from_settings
 from livehead.commands.serve import (
     DEFAULT_SIZE,
-    make_access,
     add_arguments,
-    require_safe_exposure,
     load_serve_settings,
+    make_access,
     make_tls_context,
+    require_safe_exposure,
     resolve_token,
 )
 from livehead.config import RunSettings, ServeSettings
@@ -33,7 +33,7 @@ from livehead.errors import ConfigError
 from livehead.interfaces import DriverInputs
 from livehead.perception.photo import read_photo
 from livehead.server.access import EXTENSION_ORIGIN
-from livehead.server.stage import IMAGE_BACKGROUND, AvatarSettings
+from livehead.server.avatar_runtime import IMAGE_BACKGROUND, AvatarSettings
 from tests.commands.test_bad_input import refused
 
 TOKEN = "a token of twenty-four c"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from livehead.assembly.live_avatar import make_renderer
+from livehead.assembly.synthetic_performer import bundled_portrait
 from livehead.cli import main
-from livehead.commands.compose import make_renderer
-from livehead.commands.performer import bundled_portrait
-from livehead.metrics.image import psnr
-from livehead.weights.library import Library
+from livehead.evaluation.image_metrics import psnr
+from livehead.weights.checkpoint_store import Library
 
 
 def saved(path, content):

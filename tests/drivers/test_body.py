@@ -13,7 +13,7 @@ from livehead.drivers.body import BodyDriver
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.renderers.warp import WarpRenderer
+from livehead.renderers.warp.renderer import WarpRenderer
 
 FRAME_NS = 33_333_333
 

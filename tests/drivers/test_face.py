@@ -11,8 +11,8 @@ import pytest
 from livehead.drivers.face import FaceDriver
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.motion.mesh import MESH
-from livehead.motion.torso import torso_at_rest
+from livehead.motion.face.mesh import MESH
+from livehead.motion.face.torso import torso_at_rest
 
 FRAME_NS = 33_333_333
 

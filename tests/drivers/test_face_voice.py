@@ -7,20 +7,20 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from livehead.bench.voice_timing import synthesize_babble
 from livehead.clock import NS
 from livehead.drivers.face import FaceDriver
 from livehead.drivers.face_voice import FaceVoiceDriver
 from livehead.drivers.voice import VoiceDriver
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.metrics.bench_voice import synthesize_babble
 from livehead.models.voice.build import load_voice
-from livehead.motion.calibration import Calibration
 from livehead.motion.keypoints import Array, Keypoints
-from livehead.motion.presence import Presence
-from livehead.motion.spoken import Spoken
-from livehead.motion.sway import idle_motion
-from livehead.motion.transfer import MotionTransfer
+from livehead.motion.retarget.calibration import Calibration
+from livehead.motion.retarget.transfer import MotionTransfer
+from livehead.motion.synthesis.idle_blend import Presence
+from livehead.motion.synthesis.rigid_idle import idle_motion
+from livehead.motion.synthesis.voice_fallback import Spoken
 
 RATE, FPS = 16_000, 30
 LARGEST_STEP = 0.03

@@ -6,8 +6,8 @@ import numpy as np
 
 from livehead.drivers.idle import IdleDriver
 from livehead.interfaces import DriverInputs
-from livehead.motion.idle import IdleMotion
 from livehead.motion.keypoints import Keypoints
+from livehead.motion.synthesis.idle import IdleMotion
 
 HOUR_NS = 3_600_000_000_000
 

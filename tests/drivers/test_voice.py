@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from livehead.bench.voice_timing import synthesize_babble
 from livehead.clock import NS
 from livehead.drivers.voice import VoiceDriver
+from livehead.evaluation.speech import lip_opening
 from livehead.frames import AudioFrame, Samples
 from livehead.interfaces import DriverInputs
-from livehead.metrics.bench_voice import synthesize_babble
-from livehead.metrics.speech import lip_opening
 from livehead.models.voice.build import VoiceModel, load_voice
 from livehead.models.voice.network import LOOK_AHEAD_S
 from livehead.motion.keypoints import Array, Keypoints

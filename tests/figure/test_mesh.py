@@ -5,7 +5,7 @@ import trimesh
 from livehead.errors import ConfigError, SourceError
 from livehead.figure.mesh import Mesh, check_path, read_mesh
 from livehead.models.pifuhd import octree
-from livehead.models.pifuhd.surface import surface
+from livehead.models.pifuhd.marching_cubes import surface
 
 
 def blobs(points):

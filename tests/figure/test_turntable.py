@@ -3,7 +3,7 @@ import numpy as np
 from livehead.figure.mesh import Mesh
 from livehead.figure.turntable import sheet, turning
 from livehead.models.pifuhd import octree
-from livehead.models.pifuhd.surface import surface
+from livehead.models.pifuhd.marching_cubes import surface
 
 
 def nosed(points):

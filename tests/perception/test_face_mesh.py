@@ -15,7 +15,7 @@ import livehead
 from livehead.frames import Image
 from livehead.motion.keypoints import to_pixels
 from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.startup import quiet
+from livehead.perception.mediapipe_runtime import quiet
 
 RIGHT_EYE, LEFT_EYE, NOSE, CHIN, FOREHEAD = 33, 263, 4, 152, 10
 

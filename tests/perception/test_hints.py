@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from livehead.motion.mesh import MESH
+from livehead.motion.face.mesh import MESH
 from livehead.perception.hints import face_height, head_angles, photo_hints
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait, prepare_portrait

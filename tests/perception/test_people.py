@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from livehead.bench.pose_timing import synthesize_people
 from livehead.frames import Image
-from livehead.metrics.bench_pose import synthesize_people
 from livehead.models.engine import Setting
 from livehead.models.openpose.decoder import Decoder
 from livehead.models.openpose.skeletons import BODY_25

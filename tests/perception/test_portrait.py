@@ -10,8 +10,8 @@ import pytest
 
 from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
+from livehead.motion.face.mesh import MESH
 from livehead.motion.keypoints import MESH478, to_pixels
-from livehead.motion.mesh import MESH
 from livehead.perception.hints import face_height
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Crop, photo_digest, prepare_portrait, propose_crop

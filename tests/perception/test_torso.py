@@ -10,9 +10,9 @@ import pytest
 
 import livehead
 from livehead.frames import Image
+from livehead.motion.face.mesh import MESH
+from livehead.motion.face.torso import torso_at_rest
 from livehead.motion.keypoints import Array, Keypoints, to_pixels, to_square
-from livehead.motion.mesh import MESH
-from livehead.motion.torso import torso_at_rest
 from livehead.perception.face_mesh import FaceMesh
 from livehead.perception.torso import TorsoTracker
 

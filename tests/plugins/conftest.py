@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from livehead.commands.bench_webrtc import PassthroughAvatar
+from livehead.bench.harness.camera_files import write_mjpeg
+from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags
+from livehead.bench.webrtc import PassthroughAvatar
 from livehead.frames import Image
-from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags
-from livehead.metrics.footage import write_mjpeg
 from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy
-from livehead.server.stage import AvatarSettings, AvatarRuntime
-from tests.server.conftest import SIZE, MirrorTroupe, serving
+from livehead.server.avatar_runtime import AvatarRuntime, AvatarSettings
+from tests.fixtures.studio import SIZE, MirrorTroupe, serving
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 sys.path.insert(0, str(PLUGINS / "obs"))  # no part of the package: as when they are run

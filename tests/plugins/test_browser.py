@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from livehead.metrics.chromium import HeadlessChromium, BrowserTab, find_chromium
+from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, find_chromium
 from livehead.server.access import EXTENSION_ORIGIN
+from tests.fixtures.studio import serving
 from tests.plugins.conftest import (
     AVATAR_COLOUR,
     CAMERA_COLOUR,
@@ -26,7 +27,6 @@ from tests.plugins.conftest import (
     studio_server,
     until_shown,
 )
-from tests.server.conftest import serving
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 

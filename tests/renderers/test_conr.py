@@ -3,22 +3,22 @@ import pytest
 import torch
 
 from livehead.animator import Animator, AvatarScene
+from livehead.avatars.archive import read_archive, write_archive
 from livehead.config import HOME_VARIABLE
+from livehead.drivers.dense_pose import DensePoseSequenceDriver
 from livehead.drivers.replay import ReplayDriver
-from livehead.drivers.udp import DensePoseSequenceDriver
 from livehead.errors import ConfigError
 from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
 from livehead.interfaces import DriverInputs
 from livehead.models.engine import Setting, choose_setting
 from livehead.models.quantize import observe
+from livehead.motion.dense_pose import UltraDensePose
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.udp import UltraDensePose
 from livehead.perception.cutout import visible_box, window_about
+from livehead.perception.dense_pose import framed_pose, open_sequence, preview
 from livehead.perception.sheet import make_sheet
-from livehead.perception.udp import framed_pose, open_sequence, preview
-from livehead.renderers.archive import read_archive, write_archive
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
-from livehead.renderers.warp import WarpRenderer
+from livehead.renderers.warp.renderer import WarpRenderer
 
 FP32 = Setting(torch.device("cpu"), torch.float32, "processor, fp32")
 

@@ -24,8 +24,8 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from livehead.server import protocol
-from tests.server.conftest import Client, Colours
+from livehead.protocol import messages as protocol
+from tests.fixtures.studio import Client, Colours
 
 SILENCE_S = 30.0
 _BEFORE_ANOTHER = 15  # messages of one connection: fewer than a server bears

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 
-from livehead.commands.bench_webrtc import run_server
-from tests.server.conftest import Client, Colours
+from livehead.bench.webrtc import run_server
+from tests.fixtures.studio import Client, Colours
 
 TOKEN = "a-token-of-twenty-four-c"
 SECONDS = 3.0

@@ -3,7 +3,7 @@
 import pytest
 
 from livehead.clock import NS
-from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy, RateLimiter, generate_key, constant_time_equal
+from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy, RateLimiter, constant_time_equal, generate_key
 
 TOKEN = "sixteen or more characters"
 

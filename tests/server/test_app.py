@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from livehead.server.access import AccessPolicy
 from livehead.server.app import SECURITY_HEADERS
-from tests.server.conftest import TOKEN, serving
+from tests.fixtures.studio import TOKEN, serving
 
 
 def ask(
@@ -214,7 +214,7 @@ def test_a_viewer_needs_its_key_and_can_change_nothing(server: str) -> None:
 
 
 def viewer_welcome() -> str:
-    from livehead.server.protocol import WelcomeMessage
+    from livehead.protocol.messages import WelcomeMessage
 
     return WelcomeMessage().model_dump_json()
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livehead.commands.bench_webrtc import run_server
-from livehead.commands.performer import ASTRONAUT_PHOTO
-from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO
+from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags, find_chromium
+from livehead.bench.webrtc import run_server
+from livehead.compositing.portrait_compositor import PortraitCompositor
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import prepare_portrait
-from livehead.renderers.composite import PortraitCompositor
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 

@@ -16,7 +16,7 @@ from livehead.errors import ConfigError
 from livehead.server.access import AccessPolicy
 from livehead.server.app import StudioApp
 from livehead.server.listener import HttpListener
-from tests.server.conftest import TOKEN, sessions
+from tests.fixtures.studio import TOKEN, sessions
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

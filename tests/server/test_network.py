@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from aioice.ice import StunProtocol
 
-from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
-from tests.server.conftest import serving
+from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags, find_chromium
+from tests.fixtures.studio import serving
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 

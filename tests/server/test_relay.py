@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from aiortc.sdp import SessionDescription
 
-from livehead.commands.performer import DRAWN_PORTRAIT, bundled_portrait
-from livehead.metrics.chromium import HeadlessChromium, fake_device_flags, find_chromium
-from livehead.motion.performance import Pose, Puppet
-from livehead.server import protocol
+from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT, bundled_portrait
+from livehead.bench.harness.chromium import HeadlessChromium, fake_device_flags, find_chromium
+from livehead.client.connection import ServerAddress
+from livehead.client.remote_renderer import RemoteRenderer, SessionRequest
+from livehead.motion.face.face_rig import Pose, Puppet
+from livehead.protocol import messages
 from livehead.server.access import AccessPolicy
-from livehead.server.caller import ServerAddress
-from livehead.server.remote import RemoteRenderer, SessionRequest
-from livehead.sinks.ice import IceServers
 from livehead.sinks.whip import WhipSink
-from tests.server.conftest import TOKEN, Client, Colours, serving, sessions
+from livehead.webrtc.ice import IceServers
+from tests.client.test_remote_renderer import running, until
+from tests.fixtures.studio import TOKEN, Client, Colours, serving, sessions
 from tests.server.test_app import studio
 from tests.server.test_network import SHOWN, wait_for_pictures
-from tests.server.test_remote import running, until
-from tests.server.test_whip import post
+from tests.server.test_whip_whep import post
 from tests.sinks.test_whip import COLOUR, feeding, free_port, watch
 
 pytestmark = pytest.mark.skipif(shutil.which("turnserver") is None, reason="there is no coturn on this machine")
@@ -154,7 +154,7 @@ async def test_a_publisher_behind_a_firewall_publishes_through_a_relay(coturn: C
 
 async def test_whoever_lets_another_machine_draw_gets_the_picture_through_its_relay(coturn: Coturn) -> None:
     with serving(AccessPolicy(TOKEN), ice=coturn.servers()) as address:
-        wishes = SessionRequest(protocol.SettingsUpdate())
+        wishes = SessionRequest(messages.SettingsUpdate())
         away = RemoteRenderer(ServerAddress.parse(f"ws://{address}"), TOKEN, wishes, fps=30)
         async with away.camera, running(away):
             away.submit_motion(Puppet(bundled_portrait(DRAWN_PORTRAIT).motion)(Pose(), 0))

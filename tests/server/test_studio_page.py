@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livehead.commands.bench_webrtc import run_server
-from livehead.commands.performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, render_driving
-from livehead.metrics.chromium import HeadlessChromium, BrowserTab, fake_device_flags, find_chromium
-from livehead.metrics.footage import write_mjpeg
-from livehead.motion.lips import gaps
-from livehead.motion.performance import Pose, Puppet
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, render_driving
+from livehead.bench.harness.camera_files import write_mjpeg
+from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags, find_chromium
+from livehead.bench.webrtc import run_server
+from livehead.motion.face.face_rig import Pose, Puppet
+from livehead.motion.face.lips import gaps
 from livehead.perception.face_mesh import FaceMesh
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")

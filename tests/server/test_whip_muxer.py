@@ -13,7 +13,7 @@ import pytest
 
 from livehead.server.access import AccessPolicy
 from livehead.server.certificate import make_certificate
-from tests.server.conftest import TOKEN, serving
+from tests.fixtures.studio import TOKEN, serving
 from tests.sinks.test_whip import COLOUR, sessions_of, watch
 
 pytestmark = pytest.mark.skipif("whip" not in av.format.formats_available, reason="this FFmpeg has no WHIP muxer")

@@ -9,8 +9,8 @@ import textwrap
 
 import pytest
 
+from livehead.bench.harness.pulseaudio_server import INSTALL_REMEDY, find_missing_package
 from livehead.errors import SinkError
-from livehead.metrics.pulse import INSTALL_REMEDY, find_missing_package
 
 needs_pulse = pytest.mark.skipif(find_missing_package() is not None, reason=f"needs {INSTALL_REMEDY}")
 
@@ -25,7 +25,7 @@ from livehead.capture.microphone import MicrophoneCapture
 from livehead.clock import NS, now_ns
 from livehead.errors import LiveheadError
 from livehead.frames import AudioFrame
-from livehead.metrics.pulse import CABLE, CABLE_END, PulseServer
+from livehead.bench.harness.pulseaudio_server import CABLE, CABLE_END, PulseServer
 from livehead.sinks.speaker import SpeakerSink
 from livehead.stats import Stats
 

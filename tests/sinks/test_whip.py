@@ -17,7 +17,7 @@ from livehead.frames import AudioFrame, VideoFrame
 from livehead.server.access import AccessPolicy
 from livehead.sinks import whip
 from livehead.sinks.whip import WhipSink
-from tests.server.conftest import FPS, TOKEN, Client, serving
+from tests.fixtures.studio import FPS, TOKEN, Client, serving
 
 COLOUR = (30, 160, 220)
 ACCESS = AccessPolicy(TOKEN)

@@ -7,8 +7,8 @@ import torch
 
 from livehead.errors import ConfigError
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
-from livehead.training.loop import TrainingLoop, TrainingIntervals
-from livehead.training.place import ProcessGroupInfo
+from livehead.training.distributed import ProcessGroupInfo
+from livehead.training.loop import TrainingIntervals, TrainingLoop
 
 ALONE = ProcessGroupInfo(torch.device("cpu"), 0, 1)
 

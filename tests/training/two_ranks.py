@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from livehead.training.dagan import DaganTrainer
-from livehead.training.dagan_losses import multiscale_gradient_loss
-from livehead.training.dagan_recipe import DaganRecipe
-from livehead.training.dagan_state import new_state, read_face_depth
-from livehead.training.frames import FrameSampler
-from livehead.training.place import open_process_group
+from livehead.training.dagan.frame_sampler import FrameSampler
+from livehead.training.dagan.losses import multiscale_gradient_loss
+from livehead.training.dagan.recipe import DaganRecipe
+from livehead.training.dagan.state import new_state, read_face_depth
+from livehead.training.dagan.trainer import DaganTrainer
+from livehead.training.distributed import open_process_group
 from livehead.training.recipe import read_recipe_as
 
 if __name__ == "__main__":

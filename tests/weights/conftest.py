@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from livehead.weights.library import Library
+from livehead.weights.checkpoint_store import Library
 
 
 @pytest.fixture

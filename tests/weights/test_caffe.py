@@ -8,8 +8,8 @@ import torch
 
 from livehead.errors import WeightsMismatchError
 from livehead.weights.caffe import read_caffemodel
+from livehead.weights.checkpoint_store import Library
 from livehead.weights.convert import official_keys
-from livehead.weights.library import Library
 
 
 def varint(value):

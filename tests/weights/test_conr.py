@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from livehead.errors import WeightsMismatchError
+from livehead.weights.catalog import identify
 from livehead.weights.convert import load_official, official_keys
-from livehead.weights.published import identify
 
 PARTS = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
 

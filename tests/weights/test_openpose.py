@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from livehead.errors import WeightsMismatchError
+from livehead.weights.catalog import identify
+from livehead.weights.checkpoint_store import Library
 from livehead.weights.convert import load_official, official_keys
-from livehead.weights.library import Library
-from livehead.weights.published import identify
 
 LISTINGS = {
     "openpose-body25-caffe": "openpose-body25",

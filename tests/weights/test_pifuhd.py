@@ -11,8 +11,8 @@ from safetensors import safe_open
 
 from livehead.errors import WeightsMismatchError
 from livehead.weights.checkpoint import Options, read_checkpoint
+from livehead.weights.checkpoint_store import Library
 from livehead.weights.convert import load_official, official_keys
-from livehead.weights.library import Library
 from livehead.weights.store import read_file, write_file
 
 NETWORK = 1_548_198_500  # bytes of the published parameters, with the deeper fine hourglass
@@ -168,7 +168,7 @@ _IMPORT = """
 import sys
 from pathlib import Path
 from livehead.stats import peak_mb
-from livehead.weights.library import Library
+from livehead.weights.checkpoint_store import Library
 Library(Path(sys.argv[2])).add("pifuhd", [Path(sys.argv[1])])
 print(peak_mb())
 """

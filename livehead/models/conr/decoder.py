@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.blocks import relu
-from livehead.models.memory import interleaved
+from livehead.models.memory_format import interleaved
 
 
 class Refine(nn.Module):

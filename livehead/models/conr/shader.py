@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from livehead.models.conr.pyramid import resized
 from livehead.models.grid import warp_pixels
-from livehead.models.memory import interleaved, planar, planar_parts
+from livehead.models.memory_format import interleaved, planar, planar_parts
 
 LEVELS = 6
 _FLOWS = 32  # planes of a flow that moves sixteen shares of the channels, each its own way

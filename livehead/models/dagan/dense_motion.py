@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from livehead.models.blocks import Hourglass
 from livehead.models.grid import exact, identity_grid
-from livehead.motion.relative import LARGEST_INVERSE
+from livehead.motion.retarget.relative import LARGEST_INVERSE
 
 
 class MotionMasks(NamedTuple):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from livehead.models.dagan.dense_motion import keypoint_displacements
 from livehead.models.grid import exact, identity_grid
-from livehead.motion.mesh import MESH
+from livehead.motion.face.mesh import MESH
 
 KEYPOINTS = (
     10,
@@ -60,7 +60,7 @@ _UNKNOWN = -30.0
 
 
 class TorsoMotion(NamedTuple):
-    """Points of the torso [B, 3, 2] (``livehead.motion.torso``) in both pictures; ``known`` [B]: 0 where they are not.
+    """Points of the torso [B, 3, 2] (``livehead.motion.face.torso``) in both pictures; ``known`` [B]: 0 where they are not.
 
     Those of unknown torsos may hold anything finite.
     """

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.motion.mesh import MESH, Eye
+from livehead.motion.face.mesh import MESH, Eye
 
 SURFACE_PLANES = 12
 """Planes of a driving map: coverage, displacement x and y, depth here and there, facing here and there, inner mouth,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from livehead.models.openpose.heatmaps import Array, Planes
 from livehead.models.openpose.peaks import Peaks
-from livehead.models.openpose.planes import Array, Planes
 from livehead.models.openpose.skeletons import Indices, Skeleton
 
 _FEWEST, _MOST = 5, 25  # samples along a limb

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from livehead.models.openpose.affinity import LineRule, score_edges
-from livehead.models.openpose.assembly import NONE, Persons, assemble_by_limb, assemble_by_score
+from livehead.models.openpose.grouping import NONE, Persons, assemble_by_limb, assemble_by_score
+from livehead.models.openpose.heatmaps import STRIDE, Array, CubicPlanes, DensePlanes, Planes, enlarged
 from livehead.models.openpose.peaks import Peaks, find_peaks
-from livehead.models.openpose.planes import STRIDE, Array, CubicPlanes, DensePlanes, Planes, enlarged
 from livehead.models.openpose.skeletons import Skeleton
 
 Assembly = Literal["score", "limb"]

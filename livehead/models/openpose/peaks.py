@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from livehead.models.openpose.planes import Array, Planes
+from livehead.models.openpose.heatmaps import Array, Planes
 from livehead.models.openpose.skeletons import Indices
 
 MOST = 127

@@ -10,7 +10,7 @@ import numpy as np
 
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.models.openpose.planes import Array
+from livehead.models.openpose.heatmaps import Array
 
 HEIGHT = 368
 """Of the input by default, in pixels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from livehead.models.openpose.planes import STRIDE, Array
+from livehead.models.openpose.heatmaps import STRIDE, Array
 from livehead.models.openpose.skeletons import Skeleton
 
 _SIGMA = 7.0  # pixels, of a heat map's bells

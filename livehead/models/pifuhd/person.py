@@ -15,8 +15,8 @@ from livehead.figure.mesh import Mesh
 from livehead.frames import Image
 from livehead.models.engine import Setting, prepare
 from livehead.models.pifuhd import octree
+from livehead.models.pifuhd.marching_cubes import surface
 from livehead.models.pifuhd.network import PersonCode, PifuHd
-from livehead.models.pifuhd.surface import surface
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from livehead.models.dagan.prior import (
     torso_displacement,
 )
 from livehead.models.dagan.surface import mean_face
-from livehead.motion.mesh import MESH
+from livehead.motion.face.mesh import MESH
 
 
 def face():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface, mean_face
-from livehead.motion.mesh import MESH
+from livehead.motion.face.mesh import MESH
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from livehead.metrics.bench_pose import synthesize_maps, synthesize_people
+from livehead.bench.pose_timing import synthesize_maps, synthesize_people
 from livehead.models.openpose.affinity import LineRule, score_edges
 from livehead.models.openpose.decoder import Decoder, Rules
+from livehead.models.openpose.heatmaps import CubicPlanes
 from livehead.models.openpose.peaks import MOST, find_peaks
-from livehead.models.openpose.planes import CubicPlanes
 from livehead.models.openpose.skeletons import BODY_25, COCO_18, MPI_15
 from livehead.models.openpose.targets import target_maps
 

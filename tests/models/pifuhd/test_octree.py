@@ -3,7 +3,7 @@ import pytest
 import trimesh
 
 from livehead.models.pifuhd import octree
-from livehead.models.pifuhd.surface import surface
+from livehead.models.pifuhd.marching_cubes import surface
 
 
 def counted(field):

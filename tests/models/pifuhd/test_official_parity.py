@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from livehead.models.pifuhd import octree
+from livehead.models.pifuhd.marching_cubes import surface
 from livehead.models.pifuhd.normals import NormalNet
-from livehead.models.pifuhd.surface import surface
 from livehead.weights.convert import load_official
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.metrics.bench_voice import synthesize_babble
+from livehead.bench.voice_timing import synthesize_babble
 from livehead.models.voice.network import LOOK_AHEAD, LOOK_AHEAD_S, STEP_S, VoiceNet
 from livehead.models.voice.stream import STEP_SAMPLES, VoiceStream, offline
 from livehead.motion.keypoints import Array

@@ -1,0 +1,152 @@
+"""The roof's carpentry for CoNR: from imported checkpoints and a character sheet to its renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from livehead.errors import ConfigError, SourceError
+from livehead.interfaces import Renderer
+from livehead.perception.sheet import is_sheet
+from livehead.stats import cpu_info
+from livehead.weights.catalog import find_publication
+from livehead.weights.checkpoint_store import Library
+
+if TYPE_CHECKING:
+    from livehead.models.conr.network import Conr
+    from livehead.models.engine import Precision
+    from livehead.models.quantize import Ranges
+    from livehead.renderers.conr import ConrRenderer
+
+CONR_MODEL = CONR_CHECKPOINT = "conr"
+
+_ANIMATE_REMEDY = "draw it with: livehead animate --avatar SHEET --driving POSES --out OUT.mp4"
+_CALIBRATION_TURNS = ((0.0,), (0.0, 2.6))
+_MIN_PSNR_DB = 40.0  # dB; from there on nobody sees a difference, in a film neither
+_NETWORK_NAMES = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
+
+
+def is_figure_avatar(avatar: Path, model: str) -> bool:
+    """Whether ``avatar`` is drawn by CoNR: because ``model`` says so, or by itself (``auto``) as a character sheet.
+
+    Raises: ConfigError for a sheet and a model of faces.
+    """
+    if model == CONR_MODEL:
+        return True
+    if not is_sheet(avatar):
+        return False
+    if model != "auto":
+        raise ConfigError(
+            f"{avatar} is a character sheet, which {model} cannot draw", f"use --model {CONR_MODEL} or auto"
+        )
+    return True
+
+
+def require_face_model(model: str) -> None:
+    """For commands that move faces. Raises: ConfigError for a model that draws whole figures in poses."""
+    if model == CONR_MODEL:
+        raise ConfigError(f"{CONR_MODEL} draws characters in poses, not faces", _ANIMATE_REMEDY, subject=model)
+
+
+def require_photo(avatar: Path) -> None:
+    """For the same commands. Raises: SourceError for a character sheet."""
+    if is_sheet(avatar):
+        raise SourceError(f"{avatar} is a character sheet, not a photo", _ANIMATE_REMEDY, subject=str(avatar))
+
+
+def weights_version() -> str:
+    """What tells avatars of one checkpoint from those of another. Raises: WeightsError."""
+    _require_imported(Library())
+    return Library().entry(CONR_CHECKPOINT).sha256
+
+
+def conr_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    """``conr``: always with alpha, as there is no background. Raises: WeightsError with how to get it, ConfigError."""
+    import torch
+
+    from livehead.models.engine import choose_setting
+    from livehead.renderers.conr import ConrRenderer
+
+    network, ranges = load_conr(), load_ranges()
+    setting = choose_setting(cast("Precision", precision), ranges=bool(ranges))
+    if setting.integer and not ranges:
+        raise ConfigError(
+            "when these weights were imported, int8 was not measured or too far from what they draw",
+            "use --precision bf16, or import them again",
+            subject=precision,
+        )
+    torch.set_num_threads(threads or cpu_info()[1])
+    return ConrRenderer(network, setting, size, ranges=ranges)
+
+
+def load_ranges() -> Ranges:
+    """What int8 needs to know of the imported networks; nothing where it is not to be used with them.
+
+    Raises: WeightsError.
+    """
+    library = Library()
+    _require_imported(library)
+    return library.ranges(CONR_MODEL, (CONR_CHECKPOINT,)).get(CONR_MODEL, {})
+
+
+def measure_ranges(fp32_renderer: ConrRenderer) -> Ranges:
+    """The same of the networks of a renderer in fp32, measured on the doll, seen from one side and from two."""
+    from livehead.assembly.conr_sample import sample_poses, sample_sheet
+    from livehead.models.quantize import observe
+
+    avatars = [fp32_renderer.prepare(sample_sheet(turns)) for turns in _CALIBRATION_TURNS]
+
+    def render_samples() -> None:
+        for avatar in avatars:
+            for pose in sample_poses()[::2]:
+                fp32_renderer.render(avatar, pose)
+
+    return observe(fp32_renderer.network, render_samples)
+
+
+def calibrate_int8(notify: Callable[[str], None]) -> bool:
+    """Measure what int8 needs to know of the imported networks, and keep it if int8 draws nearly what fp32 does;
+    False where it is not kept. ``tell`` gets a line before the work, which takes a minute, and one with its outcome."""
+    from livehead.assembly.conr_sample import sample_poses, sample_sheet
+    from livehead.evaluation.image_metrics import psnr
+    from livehead.models import openvino
+    from livehead.models.engine import choose_setting
+    from livehead.perception.cutout import SIDE
+    from livehead.renderers.conr import ConrRenderer
+
+    if not openvino.available():
+        return False
+    notify(f"measuring what {CONR_MODEL} needs for int8")
+    network = load_conr()
+    exact = ConrRenderer(network, choose_setting("fp32"), SIDE)
+    ranges = measure_ranges(exact)
+    rounded = ConrRenderer(network, choose_setting("int8"), SIDE, ranges=ranges)
+    avatar = exact.prepare(sample_sheet())
+    likeness = min(psnr(rounded.render(avatar, pose), exact.render(avatar, pose)) for pose in sample_poses()[1::2])
+    kept = likeness >= _MIN_PSNR_DB
+    notify(f"int8 is {likeness:.0f} dB from fp32: " + ("it is used where it is quicker" if kept else "it is not used"))
+    Library().keep_ranges(CONR_MODEL, (CONR_CHECKPOINT,), {CONR_MODEL: ranges} if kept else {})
+    return kept
+
+
+def load_conr() -> Conr:
+    """The four networks from the library. Raises: WeightsError."""
+    library = Library()
+    _require_imported(library)
+    return _load_cached(library.folder, library.entry(CONR_CHECKPOINT).sha256)
+
+
+@lru_cache(maxsize=1)
+def _load_cached(folder: Path, sha256: str) -> Conr:
+    """``content``: sha256, so that a checkpoint imported anew is loaded anew."""
+    from livehead.models.conr.network import Conr
+
+    networks = Library(folder).load(CONR_CHECKPOINT, _NETWORK_NAMES)
+    return Conr(*(cast(Any, networks[part]) for part in _NETWORK_NAMES))
+
+
+def _require_imported(library: Library) -> None:
+    if CONR_CHECKPOINT not in library.names():
+        raise find_publication(CONR_CHECKPOINT).missing(f"the model {CONR_MODEL}")

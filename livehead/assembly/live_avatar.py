@@ -1,0 +1,317 @@
+"""The roof's carpentry: from settings and photos to an ``Animator``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+from livehead.animator import Animator, AvatarScene
+from livehead.assembly.conr import require_face_model, require_photo
+from livehead.assembly.dagan import CHECKPOINTS, weights_version
+from livehead.avatars.cache import AvatarCache
+from livehead.clock import now_ns
+from livehead.compositing.background import NONE
+from livehead.compositing.portrait_compositor import PortraitCompositor
+from livehead.config import GainSettings, RunSettings
+from livehead.errors import ConfigError
+from livehead.frames import Image
+from livehead.interfaces import Driver, Renderer
+from livehead.motion.body import BodyPose
+from livehead.motion.keypoints import Keypoints
+from livehead.motion.retarget.calibration import Calibration, best_neutral
+from livehead.motion.retarget.transfer import Gains, MotionTransfer
+from livehead.motion.synthesis.idle_blend import Presence
+from livehead.motion.synthesis.rigid_idle import idle_motion
+from livehead.motion.synthesis.voice_fallback import Spoken
+from livehead.perception.photo import read_photo
+from livehead.perception.portrait import Portrait
+from livehead.quality import QualityLevel, quality_levels
+from livehead.registry import load_factory
+from livehead.stats import cpu_info
+
+if TYPE_CHECKING:
+    from livehead.drivers.voice import VoiceDriver
+    from livehead.models.engine import Precision
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "compact"
+FALLBACK_MODEL = "warp"
+"""For live pictures where nobody chose a model and the default one is too slow."""
+
+_TIMING_RUNS, _HEADROOM = 7, 0.25
+
+CONSENT_NOTICE = (
+    "Animate a photo of a real person only with that person's consent, and tell those who watch that it is an avatar."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveAvatar:
+    """An animator, what it was made of, and what changes while it runs. All transfers share one ``calibration``."""
+
+    animator: Animator
+    renderer: Renderer[Any, Any, Any]
+    avatars: tuple[Any, ...]
+    transfers: tuple[MotionTransfer, ...]
+    calibration: Calibration
+
+    @property
+    def hardware(self) -> str:
+        """What does the renderer's work."""
+        return self.renderer.hardware
+
+    def warm_up(self, quality_levels: Iterable[QualityLevel]) -> None:
+        """Draw once at each size of ``steps``, so that no fall of quality has to wait for what it compiles."""
+        full = self.renderer.size
+        for size in {step.size for step in quality_levels}:
+            self.renderer.size = size
+            self.renderer.render(self.avatars[0], self.avatars[0].motion)
+        self.renderer.size = full
+
+    def recalibrate(self) -> None:
+        """Look for the performer's neutral face anew."""
+        self.animator.call_before_next_frame(self.calibration.restart)
+
+    def set_gains(self, gains: Gains) -> None:
+        """Change the gains of all avatars."""
+
+        def apply_gains() -> None:
+            for transfer in self.transfers:
+                transfer.gains = gains
+
+        self.animator.call_before_next_frame(apply_gains)
+
+
+def make_renderer(
+    name: str, size: int, *, alpha: bool = False, precision: str = "auto", threads: int | None = None
+) -> Renderer[Any, Any, Any]:
+    """The renderer called ``name``; ``threads`` for its network, all cores if None.
+
+    Raises: ConfigError for an unknown name, WeightsError.
+    """
+    factory = load_factory("renderers", DEFAULT_MODEL if name == "auto" else name)
+    renderer: Renderer[Any, Any, Any] = factory(size, alpha=alpha, precision=precision, threads=threads)
+    return renderer
+
+
+def open_portraits(paths: Sequence[Path], store: AvatarCache, notify: Callable[[str], None]) -> list[Portrait]:
+    """Photos as portraits. ``tell`` gets the consent line once for each new photo, and what could be better of each.
+
+    Raises: SourceError.
+    """
+    if not paths:
+        raise ConfigError("there is no avatar", "name a photo with --avatar")
+    portraits = []
+    for path in paths:
+        require_photo(path)
+        portrait = store.get_portrait(read_photo(path), path.stem)
+        if not store.was_consent_shown(portrait.digest):
+            notify(CONSENT_NOTICE)
+            store.record_consent_shown(portrait.digest)
+        for hint in portrait.hints:
+            notify(f"{path.name}: {hint}")
+        portraits.append(portrait)
+    return portraits
+
+
+def resolve_driver_name(spec: str, model: str, precision: str = "auto") -> str:
+    """``spec`` in full: ``auto`` is the driver that gives the points ``model`` takes; ``dagan`` the model's own one."""
+    learned = f"dagan:{model}" if precision == "auto" else f"dagan:{model}/{precision}"
+    own = learned if model in CHECKPOINTS else "face"
+    if spec == "auto" or (spec == "dagan" and model in CHECKPOINTS):
+        return own
+    return spec
+
+
+def make_driver(
+    spec: str, portraits: Sequence[Portrait], model: str = "auto", precision: str = "auto"
+) -> Driver[Keypoints]:
+    """The driver that ``spec`` names, for ``model`` in ``precision``. Raises: ConfigError, WeightsError."""
+    name, _, argument = resolve_driver_name(spec, model, precision).partition(":")
+    driver: Driver[Keypoints] = load_factory("drivers", name)(argument, portraits[0])
+    return driver
+
+
+def initial_calibration(driver: Driver[Keypoints], portraits: Sequence[Portrait]) -> Calibration:
+    """What is known of the performer's neutral face beforehand: of a camera nothing, of a recording the best moment."""
+    from livehead.drivers.idle import IdleDriver
+    from livehead.drivers.replay import ReplayDriver
+    from livehead.drivers.voice import VoiceDriver
+
+    if isinstance(driver, IdleDriver | VoiceDriver):
+        return Calibration(portraits[0].motion)
+    if isinstance(driver, ReplayDriver):
+        return Calibration(best_neutral(driver.motion))
+    return Calibration()
+
+
+def build_live_avatar(
+    settings: RunSettings,
+    portraits: Sequence[Portrait],
+    driver: Driver[Keypoints],
+    store: AvatarCache,
+    *,
+    calibration: Calibration | None = None,
+    on_motion: Callable[[Keypoints], None] | None = None,
+    size: tuple[int, int] | None = None,
+    background_image: Image | None = None,
+    allow_transparent: bool = False,
+) -> LiveAvatar:
+    """Everything between the driver's inputs and the pictures to send, of ``size`` (the stream's, if None).
+
+    ``backdrop``: uint8 [H, W, 3] RGB, in place of the background that the settings name. ``see_through``: whoever
+    gets the pictures takes those without a background, too.
+
+    Raises: ConfigError, SourceError.
+    """
+    from livehead.drivers.face_voice import FaceVoiceDriver
+
+    require_face_model(settings.model)
+    picture = settings.picture
+    background = picture.background if background_image is None else background_image
+    if picture.background == NONE and not allow_transparent:
+        raise ConfigError(
+            "no background at all is for livehead serve, whose pages can show it",
+            "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
+        )
+    alpha = background_image is not None or picture.background != "keep"
+    # One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
+    threads = max(cpu_info()[1] - 1, 1)
+    # Their threads wait busily, and take more from the other stages than they save in this one.
+    cv2.setNumThreads(1)
+    threadpool_limits(1, user_api="blas")
+    renderer = make_renderer(
+        settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
+    )
+    kind = get_type_hints(type(renderer).prepare)["return"]
+    calibration = calibration or Calibration()
+    version = weights_version(settings.model)
+    scenes, transfers = [], []
+    for portrait in portraits:
+        avatar = store.get_avatar(portrait, renderer, kind, version)
+        transfer = MotionTransfer(
+            avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
+        )
+        stage = PortraitCompositor(portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge)
+        transfers.append(transfer)
+        alone = idle_motion(avatar.motion)
+        if isinstance(driver, FaceVoiceDriver):
+            speaking = MotionTransfer(
+                avatar.motion, gains=to_gains(settings.gains), calibration=Calibration(portraits[0].motion)
+            )
+            transfers.append(speaking)
+            alone = Spoken(driver.latest_voice_motion, speaking, alone)
+        scenes.append(AvatarScene(portrait.name, avatar, transfer, Presence(alone), stage))
+    first = scenes[0].avatar
+    renderer.render(first, first.motion)  # what a first frame compiles is ready before a camera is opened
+    animator = Animator(driver, renderer, scenes, on_motion=on_motion)
+    avatars = tuple(scene.avatar for scene in scenes)
+    return LiveAvatar(animator, renderer, avatars, tuple(transfers), calibration)
+
+
+def is_realtime(live_avatar: LiveAvatar, fps: float) -> bool:
+    """Whether the renderer draws in time for live pictures, at its size or at what the governor makes of it first; a
+    quarter of each is left to all that follows it."""
+    full = live_avatar.renderer.size
+    quick = False
+    for quality in quality_levels(QualityLevel(full, 1, fps))[:2]:
+        live_avatar.renderer.size = quality.size
+        quick = quick or _measure_draw_s(live_avatar) * fps < 1 - _HEADROOM
+    live_avatar.renderer.size = full
+    return quick
+
+
+def _measure_draw_s(live_avatar: LiveAvatar) -> float:
+    """Seconds for a picture, once what a first one compiles is there."""
+    times = []
+    for _ in range(1 + _TIMING_RUNS):
+        start = now_ns()
+        live_avatar.renderer.render(live_avatar.avatars[0], live_avatar.avatars[0].motion)
+        times.append((now_ns() - start) / 1e9)
+    return median(times[1:])
+
+
+def to_gains(settings: GainSettings) -> Gains:
+    """The transfer's gains as settings name them."""
+    return Gains(**settings.model_dump())
+
+
+def warp_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    """``warp``: no network, so neither precision nor threads to choose."""
+    from livehead.renderers.warp.renderer import WarpRenderer
+
+    return WarpRenderer(size, alpha=alpha)
+
+
+def compact_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    """``compact``: the bundled generator. Raises: ConfigError for a precision that cannot be had here."""
+    import torch
+
+    from livehead.renderers.compact import CompactRenderer
+
+    torch.set_num_threads(threads or cpu_info()[1])
+    renderer = CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
+    if renderer.setting.integer:
+        torch.set_num_threads(1)  # the parts that cost have threads of their own by now
+    return renderer
+
+
+def face_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``face``: the performer's face in the camera."""
+    from livehead.drivers.face import FaceDriver
+
+    return FaceDriver()
+
+
+def body_driver(argument: str, portrait: Portrait) -> Driver[BodyPose]:
+    """``body``: the performer's whole body in the camera."""
+    from livehead.drivers.body import BodyDriver
+
+    return BodyDriver()
+
+
+def idle_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``idle``: nobody; the avatar blinks and sways."""
+    from livehead.drivers.idle import IdleDriver
+
+    return IdleDriver(portrait.motion)
+
+
+def voice_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``voice``: the performer's voice; the avatar speaks and idles. Raises: WeightsError."""
+    return build_voice_driver(portrait)
+
+
+def face_voice_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``face+voice``: the performer's face, and the voice while there is none to be seen. Raises: WeightsError."""
+    from livehead.drivers.face import FaceDriver
+    from livehead.drivers.face_voice import FaceVoiceDriver
+
+    return FaceVoiceDriver(FaceDriver(), build_voice_driver(portrait))
+
+
+def build_voice_driver(portrait: Portrait) -> VoiceDriver:
+    """The voice driver of a portrait, with the bundled model. Raises: WeightsError."""
+    from livehead.drivers.voice import VoiceDriver
+    from livehead.models.voice.build import load_voice
+    from livehead.perception.voice_activity import VoiceActivity
+
+    return VoiceDriver(portrait.motion, load_voice(), VoiceActivity())
+
+
+def motion_file_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+    """``motion:FILE``: recorded by ``--record-motion FILE``."""
+    from livehead.drivers.replay import ReplayDriver
+    from livehead.protocol.motion_file import load_motion
+
+    if not argument:
+        raise ConfigError("the motion driver needs a file", "write --driver motion:FILE")
+    return ReplayDriver(load_motion(argument))

@@ -1,0 +1,136 @@
+"""The roof's carpentry for poses: from imported weights to what finds people."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, cast
+
+from livehead.errors import ConfigError
+from livehead.registry import did_you_mean
+from livehead.weights.catalog import find_publication
+from livehead.weights.checkpoint_store import Library
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from livehead.models.engine import Precision
+    from livehead.models.openpose.decoder import Decoder
+    from livehead.models.openpose.networks import BranchNetwork
+    from livehead.models.quantize import Ranges
+    from livehead.perception.people import Look, Network, PeopleFinder
+
+MEDIAPIPE = "mediapipe"
+BODY_NETWORKS = ("openpose-body25", "openpose-coco18", "openpose-mpi15")
+"""Published networks that find bodies, the one to prefer first."""
+
+QUICK_MPI_MODEL = "openpose-mpi15-4"
+"""MPI_15's first four stages, as their own file of the published program has them: quicker and less sure."""
+
+PYTORCH_OPENPOSE = "pytorch-openpose"
+"""COCO_18's network with the decoder of pytorch-openpose."""
+
+POSE_MODELS = (MEDIAPIPE, *BODY_NETWORKS, QUICK_MPI_MODEL, PYTORCH_OPENPOSE)
+HAND_NETWORK, FACE_NETWORK = "openpose-hand21", "openpose-face70"
+
+_QUICK_MPI_STAGES, _QUICK_MPI_PEAK = 4, 0.3  # of the quick MPI_15
+
+
+def open_people_finder(
+    stack: ExitStack,
+    model: str,
+    options: Look,
+    *,
+    hands: bool = False,
+    hand_scales: bool = False,
+    face: bool = False,
+    precision: str = "auto",
+    grouping: str = "score",
+    all_found: bool = False,
+) -> PeopleFinder:
+    """What finds people by ``model``; ``auto`` is the best body network that was imported, else MediaPipe.
+
+    What has to be closed is given to ``stack``. Raises: ConfigError for an unknown name, WeightsError.
+    """
+    from livehead.perception.people import DetailFinder, MediaPipeFinder
+
+    library = Library()
+    name = resolve_model(model, library)
+    finder: PeopleFinder
+    if name == MEDIAPIPE:
+        if options.scales > 1:
+            raise ConfigError("several scales are for OpenPose's networks", "leave --scales out")
+        finder = stack.enter_context(MediaPipeFinder(film=options.film))
+    else:
+        finder = _make_openpose_finder(name, library, options, precision, grouping, all_found=all_found)
+    if not hands and not face:
+        return finder
+    hand, faces = (
+        load_network(each, library, precision) if asked else None
+        for each, asked in ((HAND_NETWORK, hands), (FACE_NETWORK, face))
+    )
+    return DetailFinder(finder, hand=hand, face=faces, film=options.film, hand_scales=hand_scales)
+
+
+def resolve_model(model: str, library: Library) -> str:
+    """``model``, or what ``auto`` means here. Raises: ConfigError naming the nearest known one."""
+    if model == "auto":
+        imported = library.names()
+        return next((name for name in BODY_NETWORKS if name in imported), MEDIAPIPE)
+    if model not in POSE_MODELS:
+        raise ConfigError(
+            f"there is no pose model {model!r}", did_you_mean(model, ("auto", *POSE_MODELS)), subject=model
+        )
+    return model
+
+
+def _make_openpose_finder(
+    name: str, library: Library, options: Look, precision: str, grouping: str, *, all_found: bool
+) -> PeopleFinder:
+    from dataclasses import replace
+
+    from livehead.models.openpose.decoder import Assembly, Decoder, Rules
+    from livehead.models.openpose.skeletons import SKELETONS
+    from livehead.perception.people import OpenPoseFinder, SmoothedFinder
+
+    weights = {QUICK_MPI_MODEL: "openpose-mpi15", PYTORCH_OPENPOSE: "openpose-coco18"}.get(name, name)
+    network = load_network(weights, library, precision, stages=_QUICK_MPI_STAGES if name == QUICK_MPI_MODEL else None)
+    if name == PYTORCH_OPENPOSE:
+        return SmoothedFinder(network)
+    skeleton = SKELETONS[weights.removeprefix("openpose-")]
+    rules = Rules.of(skeleton, all_found=all_found)
+    if name == QUICK_MPI_MODEL:
+        rules = replace(rules, peak=min(rules.peak, _QUICK_MPI_PEAK))
+    decoder: Decoder = Decoder(skeleton, rules, cast("Assembly", grouping))
+    return OpenPoseFinder(network, decoder, options)
+
+
+def load_network(name: str, library: Library, precision: str, stages: int | None = None) -> Network:
+    """An imported network under ``precision``. Raises: WeightsError with how to get it, ConfigError."""
+    from livehead.models.engine import choose_setting
+    from livehead.perception.people import Network
+
+    if name not in library.names():
+        raise find_publication(name).missing("this pose model")
+    network = library.load(name, ["network"])["network"]
+    if stages is not None:
+        network = cast("BranchNetwork", network).shortened(stages)
+    # eight bits only for who asks: what they cost depends on the weights, and that was not measured
+    setting = choose_setting(cast("Precision", precision), ranges=precision == "int8")
+    return Network(network, setting, calibrate_int8(network) if setting.integer else None)
+
+
+def calibrate_int8(network: nn.Module) -> Ranges:
+    """What int8 needs to know of a network, measured on the portraits that ship."""
+    import torch
+
+    from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
+    from livehead.models.openpose.picture import HEIGHT, fit_picture
+    from livehead.models.quantize import observe
+    from livehead.perception.photo import read_photo
+
+    @torch.inference_mode()
+    def run_network() -> None:
+        for path in (ASTRONAUT_PHOTO, DRAWN_PORTRAIT):
+            network(torch.from_numpy(fit_picture(read_photo(path), (HEIGHT, HEIGHT)).pixels)[None])
+
+    return observe(network, run_network)

@@ -1,0 +1,134 @@
+"""Prepared avatars on disk: a photo is searched, segmented and prepared once, and known by its pixels afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import platformdirs
+
+import livehead
+from livehead.avatars.archive import ArchiveError, read_archive, write_archive
+from livehead.config import HOME_VARIABLE
+from livehead.frames import Image
+from livehead.interfaces import AvatarT, Renderer
+from livehead.perception.portrait import Portrait, photo_digest, prepare_portrait
+from livehead.perception.sheet import CharacterSheet
+
+_MAX_FILES = 100  # of one to thirty megabytes each; those used longest ago go first
+_STAMPED_PACKAGES = ("motion", "perception", "renderers")  # rooms of the package whose code decides what is stored
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class AvatarCache:
+    """Portraits and avatars under ``folder``; by default ``$LIVEHEAD_HOME/avatars``, else in the user's cache.
+
+    It is a cache: what is missing, damaged or of another version is made again, and a folder that cannot be written
+    costs a log line, nothing else.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        home = os.environ.get(HOME_VARIABLE)
+        self.folder = folder or (Path(home) if home else platformdirs.user_cache_path("livehead")) / "avatars"
+
+    def get_portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
+        """As ``prepare_portrait``, which is asked only about new photos. Raises: NoFaceError, SourceError."""
+        path = self._archive_path(photo_digest(photo), "portrait", crop)
+        return replace(self._get_or_make(path, Portrait, lambda: prepare_portrait(photo, name, crop)), name=name)
+
+    def get_avatar(
+        self, portrait: Portrait, renderer: Renderer[Portrait, AvatarT, Any], kind: type[AvatarT], version: str
+    ) -> AvatarT:
+        """``renderer.prepare(portrait)``, an instance of the dataclass ``kind``, kept for the next time.
+
+        ``version`` names whatever decides the avatars beside the code: a checkpoint, a precision. Raises: SourceError.
+        """
+        details = f"{kind.__module__} {version} {portrait.crop} {portrait.image.shape}"
+        path = self._archive_path(portrait.digest, kind.__name__, details)
+        return self._get_or_make(path, kind, lambda: renderer.prepare(portrait))
+
+    def get_figure_avatar(
+        self, sheet: CharacterSheet, renderer: Renderer[CharacterSheet, AvatarT, Any], kind: type[AvatarT], version: str
+    ) -> AvatarT:
+        """As ``avatar``, of a character sheet. Raises: SourceError."""
+        path = self._archive_path(sheet.digest, kind.__name__, f"{kind.__module__} {version}")
+        return self._get_or_make(path, kind, lambda: renderer.prepare(sheet))
+
+    def was_consent_shown(self, digest: str) -> bool:
+        """Whether ``remember_consent_shown`` was called for the photo of this digest."""
+        return self._consent_path(digest).exists()
+
+    def record_consent_shown(self, digest: str) -> None:
+        """The person was told to use this photo only with the consent of whom it shows."""
+        try:
+            self._consent_path(digest).parent.mkdir(parents=True, exist_ok=True)
+            self._consent_path(digest).touch()
+        except OSError as error:
+            _log.warning("cannot remember in %s (%s)", self.folder, error)
+
+    def _consent_path(self, digest: str) -> Path:
+        return self.folder / "consent" / digest[:32]
+
+    def _archive_path(self, digest: str, label: str, details: str) -> Path:
+        """Every circumstance that changes the content is in the name."""
+        key = hashlib.sha256(f"{details} {livehead.__version__} {_code_stamp()}".encode()).hexdigest()
+        return self.folder / f"{digest[:32]}-{label}-{key[:12]}.npz"
+
+    def _get_or_make(self, path: Path, kind: type[T], make: Callable[[], T]) -> T:
+        try:
+            found = read_archive(kind, path)
+        except FileNotFoundError:
+            pass
+        except ArchiveError as error:
+            _log.warning("a stored avatar is damaged and is made again (%s)", error)
+        else:
+            _mark_used(path)
+            return found
+        made = make()
+        try:
+            write_archive(path, made)
+            self._prune()
+        except OSError as error:
+            _log.warning("prepared avatars cannot be stored in %s (%s)", self.folder, error)
+        return made
+
+    def _prune(self) -> None:
+        """Drop the files used longest ago, and what a crash left half written more than an hour before."""
+        files = sorted(self.folder.glob("*.npz"), key=_last_used_s, reverse=True)
+        newest = _last_used_s(files[0]) if files else 0.0
+        partial = [path for path in self.folder.glob(".partial-*") if _last_used_s(path) < newest - 3600]
+        for path in [*files[_MAX_FILES:], *partial]:
+            path.unlink(missing_ok=True)
+
+
+def _last_used_s(path: Path) -> float:
+    """Seconds; 0 for a file that another process has just removed."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _mark_used(path: Path) -> None:
+    try:
+        os.utime(path)
+    except OSError as error:  # a folder that may only be read serves all the same
+        _log.debug("cannot mark %s as used (%s)", path, error)
+
+
+@cache
+def _code_stamp() -> str:
+    """Changes with the code that prepares: a checkout that is being worked on never meets avatars of its past."""
+    package = Path(livehead.__file__).parent
+    files = sorted(path for room in _STAMPED_PACKAGES for path in (package / room).rglob("*.py"))
+    seen = [(path.relative_to(package).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()

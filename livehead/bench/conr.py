@@ -1,0 +1,108 @@
+"""``livehead bench model --model conr``: a frame of a character of one view, its sheet kept and not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+from livehead.assembly.conr import load_conr, load_ranges, measure_ranges
+from livehead.assembly.conr_sample import sample_poses, sample_sheet
+from livehead.bench.model import BenchmarkSubject, bench_model
+from livehead.bench.module_timing import count_gflops, time_modules
+from livehead.cli_options import print_status
+from livehead.config import RunSettings
+from livehead.errors import WeightsMissingError
+from livehead.models.conr.build import build_conr
+from livehead.models.conr.network import Conr
+from livehead.models.engine import Precision, choose_setting, quicker_precisions
+from livehead.models.quantize import Ranges
+from livehead.perception.cutout import SIDE
+from livehead.renderers.conr import ConrRenderer
+from livehead.reporting.report import Json
+from livehead.stats import StatsCollector, cpu_info
+
+_WARM_UP_FRAMES = 3  # a frame takes long enough to be hot after few
+_BATCH_SIZE = 2
+
+
+def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
+    """Time ``rounds`` frames in every precision that is quick here. Without imported weights, untrained ones of the
+    published sizes take as long."""
+    import torch
+
+    torch.set_num_threads(cpu_info()[1])
+    network, weights = _load_network()
+    exact = _make_renderer(network, "fp32")
+    ranges = (load_ranges() if weights == "imported" else {}) or measure_ranges(exact)
+    wanted = choose_setting(cast(Precision, settings.precision)).precision
+    others = {
+        precision: _make_renderer(network, cast(Precision, precision), ranges)
+        for precision in dict.fromkeys([wanted, *quicker_precisions()])
+        if precision != "fp32"
+    }
+    renderers = {"fp32": exact, **others}
+    used = renderers[wanted]
+    avatar = exact.prepare(sample_sheet())
+    motions = sample_poses()
+    stats = StatsCollector()
+    time_modules(used.parts, stats)
+    for renderer in renderers.values():
+        renderer.encode(avatar)
+    subject = BenchmarkSubject(
+        render_by_precision={name: partial(renderer.render, avatar) for name, renderer in renderers.items()},
+        used_precision=wanted,
+        render_uncached=lambda motion: exact.render_uncached(avatar, motion),
+        render_batch=lambda poses: used.render_many([(avatar, pose) for pose in poses]),
+        batch_size=_BATCH_SIZE,
+        gflops={
+            "cached": count_gflops(lambda: exact.render(avatar, motions[0])),
+            "uncached": count_gflops(lambda: exact.render_uncached(avatar, motions[0])),
+        },
+        stats=stats,
+        warm_up=_WARM_UP_FRAMES,
+    )
+    return bench_model(subject, motions, rounds) | {"weights": weights, "views": len(avatar.views)}
+
+
+def _make_renderer(network: Conr, precision: Precision, ranges: Ranges | None = None) -> ConrRenderer:
+    return ConrRenderer(network, choose_setting(precision, ranges=bool(ranges)), SIDE, ranges=ranges)
+
+
+def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
+    """Draws a frame, given its number, with one renderer and nothing else in memory."""
+    network, _ = _load_network()
+    renderer = _make_renderer(
+        network, cast(Precision, precision), _placeholder_ranges(network) if precision == "int8" else None
+    )
+    avatar, motions = renderer.prepare(sample_sheet()), sample_poses()
+    return lambda number: renderer.render(avatar, motions[number % len(motions)])
+
+
+def _placeholder_ranges(network: Conr) -> Ranges:
+    """Memory does not depend on what they are."""
+    import torch
+
+    kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
+    return {name: (-1.0, 1.0) for name, module in network.named_modules() if isinstance(module, kinds)}
+
+
+def _load_network() -> tuple[Conr, str]:
+    try:
+        return load_conr(), "imported"
+    except WeightsMissingError as error:
+        print_status(f"{error.problem}: measuring untrained ones of the published sizes")
+        return build_untrained_conr(), "untrained"
+
+
+def build_untrained_conr() -> Conr:
+    """The published sizes, with weights under which the last planes are about as lively as the first."""
+    import torch
+
+    torch.manual_seed(0)
+    network = build_conr().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            fan = module.weight[0].numel()
+            torch.nn.init.uniform_(module.weight, -((6 / fan) ** 0.5), (6 / fan) ** 0.5)
+    return network

@@ -1,0 +1,107 @@
+"""``livehead bench pose``: the published network at its own width, its decoder, and the body driver."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from livehead.assembly.pose_models import calibrate_int8
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait, render_driving
+from livehead.bench.pose_timing import bench_decoder, bench_network, time_paced_frames
+from livehead.config import RunSettings
+from livehead.frames import VideoFrame
+from livehead.interfaces import DriverInputs
+from livehead.motion.face.face_rig import Puppet, sample_performance
+from livehead.perception.photo import read_photo
+from livehead.reporting.report import Json
+from livehead.stats import cpu_info, summarize_ms
+from livehead.weights.checkpoint_store import Library
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from livehead.models.engine import Setting
+    from livehead.models.quantize import Ranges
+
+BODY_NETWORK = "openpose-body25"
+INPUT_SIDE = 368
+"""Of the network's input."""
+
+_CLIP_FRAMES, _DRIVER_FRAMES, _WARM_UP_FRAMES = (
+    60,
+    180,
+    15,
+)  # pictures made ahead, pictures that the driver looks at, those not counted
+_SEED = 0
+
+
+def measure_pose(settings: RunSettings, rounds: int) -> dict[str, Json]:
+    """``network``, ``decoder``, ``decoder_by_people``, ``driver``. ``rounds``: the decoder's; the network has fewer."""
+    decoder, by_people = bench_decoder(rounds)
+    network = _bench_body_network(max(rounds // 10, 3))
+    return {
+        "network": network,
+        "decoder": decoder,
+        "decoder_by_people": by_people,
+        "driver": _bench_body_driver(settings),
+    }
+
+
+def _bench_body_network(rounds: int) -> dict[str, Json]:
+    """BODY_25 at 368 x 368: imported weights, or random ones, which take as long."""
+    import torch
+
+    from livehead.models.engine import choose_setting, quicker_precisions
+    from livehead.models.openpose.picture import fit_picture
+
+    library = Library()
+    imported = BODY_NETWORK in library.names()
+    network = library.load(BODY_NETWORK, ["network"])["network"] if imported else _random_network()
+    torch.set_num_threads(cpu_info()[1])
+    settings: dict[str, tuple[Setting, Ranges | None]] = {"fp32": (choose_setting("fp32"), None)}
+    if "bf16" in quicker_precisions():
+        settings["bf16"] = (choose_setting("bf16"), None)
+    if "int8" in quicker_precisions():
+        settings["int8"] = (choose_setting("int8"), calibrate_int8(network))
+    picture = torch.from_numpy(fit_picture(read_photo(ASTRONAUT_PHOTO), (INPUT_SIDE, INPUT_SIDE)).pixels)[None]
+    return {**bench_network(network, settings, picture, rounds), "weights": BODY_NETWORK if imported else "random"}
+
+
+def _random_network() -> nn.Module:
+    """BODY_25 as lively as a trained one: signals keep their size from layer to layer."""
+    import torch
+
+    from livehead.models.openpose.build import build_dense
+
+    torch.manual_seed(_SEED)
+    network = build_dense().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+def _bench_body_driver(settings: RunSettings) -> dict[str, Json]:
+    """The body driver at the camera's rate, on pictures of the synthetic performer."""
+    from livehead.drivers.body import BodyDriver
+
+    portrait = bundled_portrait(ASTRONAUT_PHOTO)
+    puppet, script = Puppet(portrait.motion), sample_performance()
+    moments = [script.duration_s * number / _CLIP_FRAMES for number in range(_CLIP_FRAMES)]
+    scenes = render_driving(portrait, settings.camera.size, [puppet(script.at(moment), 0) for moment in moments])
+    fps = settings.camera.fps
+    driver = BodyDriver()
+    seen = 0
+
+    def estimate_frame(number: int) -> None:
+        nonlocal seen
+        moment_ns = round(number * 1e9 / fps)
+        frame = VideoFrame(scenes[number % _CLIP_FRAMES], number, Fraction(1, round(fps)), moment_ns)
+        seen += driver.estimate(DriverInputs(frame, None, moment_ns)).seen
+
+    try:
+        samples = time_paced_frames(estimate_frame, _DRIVER_FRAMES, fps, time.sleep)
+    finally:
+        driver.close()
+    return {**summarize_ms(samples[_WARM_UP_FRAMES:]), "fps": fps, "seen_share": round(seen / _DRIVER_FRAMES, 4)}

@@ -1,0 +1,38 @@
+"""``livehead bench voice``: what it costs to be driven by a voice."""
+
+from __future__ import annotations
+
+import torch
+
+from livehead.assembly.live_avatar import build_voice_driver
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
+from livehead.bench.av_sync import as_results, measure_voice
+from livehead.bench.voice_timing import measure_real_time_factor
+from livehead.cli_options import print_status
+from livehead.config import RunSettings
+from livehead.errors import DeviceError
+from livehead.reporting.report import Json
+
+SOUND_SECONDS = 30.0
+
+
+def bench_voice(settings: RunSettings) -> dict[str, Json]:
+    """All figures, by the names that the report has them under; the live ones where PulseAudio is installed."""
+    figures = measure_driver(settings)
+    try:
+        return figures | as_results(measure_voice(settings.model_copy(update={"driver": "voice"})))
+    except DeviceError as error:
+        print_status(f"nothing was measured live: {error}")
+        return figures
+
+
+def measure_driver(settings: RunSettings) -> dict[str, Json]:
+    """``real_time_factor`` and ``estimate`` of the driver alone, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return measure_real_time_factor(
+            build_voice_driver(bundled_portrait(ASTRONAUT_PHOTO)), SOUND_SECONDS, settings.stream.fps
+        )
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,100 @@
+"""What a client of ours needs to converse with a ``livehead serve``: its address, a WebSocket, an answer at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+
+from livehead.errors import ConfigError
+from livehead.protocol import messages
+from livehead.server.access import LOOPBACK_NAMES
+
+AnswerT = TypeVar("AnswerT", bound=messages.SignalingMessage)
+
+CONNECTION_ERRORS = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)
+"""What a connection that is not there, or no longer, raises."""
+
+_ANSWER_TIMEOUT_S = 10.0
+_PING_INTERVAL_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a studio is: ``socket`` for messages, ``http`` for uploads (no slash at the end)."""
+
+    websocket_url: str
+    http_url: str
+
+    @classmethod
+    def parse(cls, url: str, remedy: str = "write --render-at wss://HOST[:PORT]") -> ServerAddress:
+        """``wss://host[:port]``, or ``ws://`` on this machine. Raises: ConfigError with that ``remedy``."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise ConfigError(f"{url} is no address of a server", remedy) from error
+        if parts.username is not None or parts.password is not None:
+            raise ConfigError("a token or password may not stand in an address", "set LIVEHEAD_TOKEN")
+        rest = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme not in ("ws", "wss") or not host or rest:
+            raise ConfigError(f"{url} is no address of a server", remedy)
+        if parts.scheme == "ws" and not _is_loopback(host):
+            raise ConfigError(f"{host} would be reached in the clear", remedy)
+        place = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
+        return cls(f"{parts.scheme}://{place}/signal", f"http{'s' * (parts.scheme == 'wss')}://{place}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host in LOOPBACK_NAMES or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def open_socket(address: ServerAddress) -> connect:
+    """A connection, to be entered with ``async with``. Raises: what ``LOST`` lists."""
+    return connect(
+        address.websocket_url,
+        compression=None,
+        max_size=messages.MAX_MESSAGE_BYTES,
+        ping_interval=_PING_INTERVAL_S,
+        ping_timeout=_PING_INTERVAL_S,
+        open_timeout=_ANSWER_TIMEOUT_S,
+    )
+
+
+def certificate_error(address: ServerAddress, error: ssl.SSLCertVerificationError) -> ConfigError:
+    """What to say of a server whose certificate nobody vouches for."""
+    return ConfigError(
+        f"the certificate of {address.http_url} is not trusted ({error.verify_message})",
+        "set SSL_CERT_FILE to the PEM file of who issued it",
+    )
+
+
+async def send_message(socket: ClientConnection, message: messages.ClientMessage) -> None:
+    """Send ``message``."""
+    await socket.send(messages.encode_message(message))
+
+
+async def send_request(socket: ClientConnection, message: messages.ClientMessage, kind: type[AnswerT]) -> AnswerT:
+    """The answer of ``kind``; news in between are passed over. Raises: ConfigError when there is a problem instead."""
+    await send_message(socket, message)
+    async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+        while True:
+            answer = messages.decode_server_message(text_or_empty(await socket.recv()))
+            if isinstance(answer, messages.ProblemMessage):
+                raise ConfigError(answer.problem, answer.remedy)
+            if isinstance(answer, kind):
+                return answer
+
+
+def text_or_empty(received: str | bytes) -> str:
+    """A message that is text; of any other nothing is left, which is none."""
+    return received if isinstance(received, str) else ""

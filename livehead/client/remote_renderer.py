@@ -1,0 +1,283 @@
+"""The other end of a studio: motion goes to a ``livehead serve`` elsewhere, the picture that it draws comes back.
+
+Motion goes over the WebSocket, newest only; the picture comes by WebRTC. Whatever is lost is made anew, with growing
+pauses: the same session where the server still has it, else a new one, which is told everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from livehead.client.connection import (
+    CONNECTION_ERRORS,
+    ServerAddress,
+    certificate_error,
+    open_socket,
+    send_message,
+    send_request,
+    text_or_empty,
+)
+from livehead.clock import NS, now_ns
+from livehead.concurrency import Latest
+from livehead.errors import ConfigError, LiveheadError, ProtocolError, SourceError
+from livehead.motion.keypoints import Keypoints
+from livehead.protocol import messages
+from livehead.protocol.motion_packets import MotionWriter
+from livehead.webrtc.ice import IceServers, drop_invalid_candidates, patch_transceiver_gathering
+from livehead.webrtc.receiver_patches import patch_receiver
+from livehead.webrtc.remote_tracks import RemoteVideoCapture
+
+log = logging.getLogger(__name__)
+
+_MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.25, 8.0
+_VIDEO_TIMEOUT_S = 5.0  # without a picture for so long, the connection is made anew; a server always sends some
+_UPLOAD_TIMEOUT_S = 60.0
+_SETTLE_NS = 5 * NS
+_MOTION_AGE_WINDOW, _STATS_WINDOW = 30, 5  # packets, and reports of a second, of which the median counts
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """What a new session is told: settings, and the bytes of image files for avatar and background."""
+
+    settings: messages.SettingsUpdate
+    photo: bytes | None = None
+    backdrop: bytes | None = None
+
+
+class RemoteRenderer:
+    """``run`` beside whatever ``put``s motion and reads ``camera``, a ``Capture`` of the pictures that come back.
+
+    ``tell`` gets a line when the connection is lost and when it is there (again).
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        token: str,
+        session_request: SessionRequest,
+        *,
+        fps: float,
+        report: Callable[[str], None] = log.info,
+    ) -> None:
+        self.camera = RemoteVideoCapture(fps, for_display=True, age_ns=self._picture_age_ns)
+        self.sent_packets = self.sent_bytes = self.connection_count = 0
+        self._motion_ages_ms: deque[float] = deque(
+            maxlen=_MOTION_AGE_WINDOW
+        )  # from what is seen here to the packet that tells it ...
+        self._return_delays_ms: deque[float] = deque(
+            maxlen=_STATS_WINDOW
+        )  # ... and from that to the picture, which comes back
+        self._address = address
+        self._token = token
+        self._session_request = session_request
+        self._fps = fps
+        self._report = report
+        self._motions: Latest[Keypoints] = Latest()
+        self._session_key = ""
+        self._first_connected_ns: int | None = None
+
+    def submit_motion(self, motion: Keypoints) -> None:
+        """Send ``motion``, unless a newer one comes before that; callable from any thread."""
+        self._motions.put(motion)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises: LiveheadError when the server refuses for good what it is asked for at first."""
+        writer = MotionWriter(await self._motions.get(), self._fps)
+        pause_s, told = _MIN_BACKOFF_S, ""
+        error: Exception
+        while True:
+            before = self.connection_count
+            try:
+                await self._run_connection(writer)
+            except ssl.SSLCertVerificationError as failure:
+                error = certificate_error(self._address, failure)
+            except (ExceptionGroup, LiveheadError, *CONNECTION_ERRORS) as ended:
+                error = _root_cause(ended)
+            if isinstance(error, LiveheadError) and not self._is_settled:
+                raise error  # no use in asking again
+            if not isinstance(error, (LiveheadError, *CONNECTION_ERRORS)):
+                raise error
+            if self.connection_count > before:
+                pause_s, told = _MIN_BACKOFF_S, ""
+            if told != (told := _describe_error(error)):
+                self._report(f"no connection to {self._address.http_url} ({told}); trying again")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_BACKOFF_S)
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether the server has taken all that it was asked for: it does not say so, but it would have complained."""
+        return self._first_connected_ns is not None and now_ns() - self._first_connected_ns > _SETTLE_NS
+
+    async def _run_connection(self, writer: MotionWriter) -> None:
+        """One connection from hello to its end. Raises: what ends it."""
+        async with open_socket(self._address) as socket:
+            hello = messages.HelloMessage(role="studio", token=self._token, key=self._session_key)
+            welcome = await send_request(socket, hello, messages.WelcomeMessage)
+            picture = _ReturnVideo(self.camera, _to_ice_servers(welcome))
+            try:
+                answer = await send_request(
+                    socket, messages.OfferMessage(sdp=await picture.create_offer()), messages.AnswerMessage
+                )
+                await picture.accept_answer(answer.sdp)
+                await send_message(socket, messages.StartMotionMessage(opening=writer.opening.pack().hex()))
+                writer.restart()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._send_motion(socket, writer))
+                    group.create_task(self._receive_messages(socket))
+                    group.create_task(self._watch_video(picture))
+                    if welcome.key != self._session_key:
+                        await self._configure_session(socket, welcome)
+                    self._session_key = welcome.key
+                    self.connection_count += 1
+                    self._first_connected_ns = self._first_connected_ns or now_ns()
+                    self._report(f"connected to {self._address.http_url}")
+            except asyncio.CancelledError:
+                with contextlib.suppress(*CONNECTION_ERRORS):
+                    async with asyncio.timeout(1):
+                        await send_message(socket, messages.ByeMessage())
+                raise
+            finally:
+                await picture.close()
+
+    async def _configure_session(self, socket: ClientConnection, welcome: messages.WelcomeMessage) -> None:
+        """Tell a new session what is wished. Raises: SourceError when it does not like an image."""
+        for path, image in (("photo", self._session_request.photo), ("backdrop", self._session_request.backdrop)):
+            if image is None:
+                continue
+            if len(image) > welcome.most_upload_bytes:
+                most = f"{welcome.most_upload_bytes / 1e6:.0f} MB"
+                raise ConfigError(f"the {path} has more than the {most} that the server takes", "make it smaller")
+            await asyncio.to_thread(_upload_image, f"{self._address.http_url}/{path}", image, welcome.key)
+        if self._session_request.settings.model_dump(exclude={"type"}, exclude_none=True):
+            await send_message(socket, self._session_request.settings)
+
+    async def _send_motion(self, socket: ClientConnection, writer: MotionWriter) -> None:
+        while True:
+            motion = await self._motions.get()
+            packet = writer.packet(motion)
+            await socket.send(packet)
+            self._motion_ages_ms.append((now_ns() - motion.captured_ns) / 1e6)
+            self.sent_packets += 1
+            self.sent_bytes += len(packet)
+
+    async def _receive_messages(self, socket: ClientConnection) -> None:
+        while True:
+            message = messages.decode_server_message(text_or_empty(await socket.recv()))
+            if isinstance(message, messages.ProblemMessage):
+                error = ConfigError(message.problem, message.remedy)
+                if message.fatal or not self._is_settled:
+                    raise error
+                self._report(f"the server says: {error}")
+            elif isinstance(message, messages.SessionStats):
+                self._return_delays_ms.append(message.total_ms + socket.latency * 1000)
+
+    def _picture_age_ns(self) -> int:
+        """How old what a picture shows is when that comes back; 0 until the server has told its share.
+
+        The ways there and back take what a ping takes, the rest is measured at both ends: near enough for sound.
+        """
+        if not self._motion_ages_ms or not self._return_delays_ms:
+            return 0
+        return round((median(self._motion_ages_ms) + median(self._return_delays_ms)) * 1e6)
+
+    async def _watch_video(self, video: _ReturnVideo) -> None:
+        """Raises: ConnectionError when no picture comes any more."""
+        while not video.connection_lost.is_set():
+            before = self.camera.received
+            try:
+                async with asyncio.timeout(_VIDEO_TIMEOUT_S):
+                    await video.connection_lost.wait()
+            except TimeoutError:
+                if self.camera.received == before:
+                    break
+        raise ConnectionError("no pictures come back")
+
+
+class _ReturnVideo:
+    """The WebRTC side of a connection: the avatar's picture, plugged into ``camera``."""
+
+    def __init__(self, camera: RemoteVideoCapture, ice: IceServers) -> None:
+        self.connection_lost = asyncio.Event()
+        self._camera = camera
+        self._peer = RTCPeerConnection(ice.rtc_configuration())
+        self._peer.on("track", camera.attach_track)
+        self._peer.on("connectionstatechange", self._on_connection_state)
+
+    async def create_offer(self) -> str:
+        transceiver = self._peer.addTransceiver("video", "recvonly")
+        patch_transceiver_gathering(transceiver)
+        patch_receiver(transceiver.receiver, "video")
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        return str(self._peer.localDescription.sdp)
+
+    async def accept_answer(self, answer: str) -> None:
+        """Raises: ProtocolError."""
+        try:
+            await self._peer.setRemoteDescription(RTCSessionDescription(drop_invalid_candidates(answer), "answer"))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+            raise ProtocolError("the server's answer is not WebRTC's", "update livehead at both ends") from error
+
+    def _on_connection_state(self) -> None:
+        if self._peer.connectionState in ("failed", "closed"):
+            self.connection_lost.set()
+
+    async def close(self) -> None:
+        self._camera.detach_track()
+        await self._peer.close()
+
+
+def _to_ice_servers(welcome: messages.WelcomeMessage) -> IceServers:
+    """The servers that ours tells us to find the way by. Raises: ConfigError."""
+    urls = tuple(url for server in welcome.ice_servers for url in server.urls)
+    relays = [server for server in welcome.ice_servers if server.credential]
+    name, password = (relays[0].username, relays[0].credential) if relays else ("", "")
+    return IceServers(urls, name, password, relay_only=welcome.relay_only)
+
+
+def _upload_image(url: str, data: bytes, key: str) -> None:
+    """Raises: SourceError with what the server says, OSError when it is not reached."""
+    request = Request(url, data, {"authorization": f"Bearer {key}"}, method="PUT")
+    try:
+        urlopen(request, timeout=_UPLOAD_TIMEOUT_S).close()
+    except HTTPError as error:
+        with error:
+            told = error.read(4096)
+        try:
+            said = json.loads(told)
+            raise SourceError(str(said["problem"]), str(said["remedy"])) from error
+        except (ValueError, KeyError, TypeError):
+            raise SourceError(f"the server refuses the picture ({error.code})", "look at its log") from error
+    except URLError as error:
+        raise ConnectionError(str(error.reason)) from error
+
+
+def _root_cause(ended: Exception) -> Exception:
+    """The exception that ended a conversation: of several tasks' the server's word first."""
+    if isinstance(ended, ExceptionGroup):
+        ended = ended.subgroup(LiveheadError) or ended
+    while isinstance(ended, ExceptionGroup):
+        ended = ended.exceptions[0]
+    return ended
+
+
+def _describe_error(error: Exception) -> str:
+    """In few words, none of which the other side chose but a sentence of its own."""
+    if isinstance(error, LiveheadError):
+        return error.problem
+    return "closed by the server" if isinstance(error, ConnectionClosed) else str(error) or type(error).__name__

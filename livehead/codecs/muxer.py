@@ -1,0 +1,182 @@
+"""Pictures and sound into one container, each at the time of its capture. Blocking; one thread at a time.
+
+H.264 and AAC. The frame rate is variable, and sound is cut or led by silence so that it is in step with the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import PictureType
+
+from livehead.clock import NS
+from livehead.codecs.alpha import flatten_alpha
+from livehead.errors import SinkError
+from livehead.frames import AudioFrame, Frame, Image, Samples, VideoFrame
+
+_TIME_BASE = Fraction(1, 90_000)
+_BT709 = 1  # the code of H.273 for primaries, transfer and matrix
+_LIMITED_RANGE = 1
+_MAX_JITTER_S = 0.02  # sound further than this off its time is a gap or an overlap; less is jitter of the time stamps
+_MAX_HELD_AUDIO_S = 10.0  # sound held while the first picture is awaited
+_AUDIO_BITRATE = 128_000
+_GLOBAL_HEADER = 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
+
+
+@dataclass(frozen=True, slots=True)
+class MuxerOptions:
+    """``fps`` is nominal; sound of ``audio_rate`` Hz or none; ``options`` of x264.
+
+    A key frame comes at least every ``key_frame_every`` pictures, and, where ``key_frame_s`` is given, after so many
+    seconds. ``bitrate`` in bits a second, where the options do not set a quality. ``headers_apart``: the container
+    stores what the decoders need once (a container that contains others cannot tell by itself).
+    """
+
+    fps: float
+    audio_rate: int | None
+    options: dict[str, str]
+    key_frame_every: int
+    key_frame_s: float | None = None
+    bitrate: int | None = None
+    global_header: bool = False
+
+
+class MediaMuxer:
+    """Encodes into ``container`` (of PyAV, open for writing), which is closed with it.
+
+    Times count from the first picture's ``captured_ns``. The first picture, or ``begin``, sets the size (an odd side
+    gains one repeated line); others are scaled to it. ``name``: what errors call it.
+    """
+
+    def __init__(self, container: Any, options: MuxerOptions, name: str) -> None:
+        self.frame_count = 0
+        """Pictures written so far."""
+        self._container = container
+        self._options = options
+        self._name = name
+        self._video: Any = None
+        self._audio: Any = None
+        self._size = (0, 0)
+        self._origin_ns: int | None = None
+        self._last_pts = -1
+        self._last_key_pts = 0
+        self._held_audio: list[AudioFrame] = []
+        self._samples_written = 0  # samples of sound
+
+    def open_encoders(self, size: tuple[int, int]) -> None:
+        """Open the encoders for pictures of ``size`` (width, height). Raises: FFmpegError."""
+        coding = self._options
+        self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)  # 4:2:0 colour has no odd sides
+        rate = Fraction(coding.fps).limit_denominator(1001)
+        self._video = video = self._container.add_stream("libx264", rate=rate, options=coding.options)
+        video.width, video.height = self._size
+        video.pix_fmt = "yuv420p"
+        coder = video.codec_context
+        coder.time_base = _TIME_BASE
+        coder.gop_size = coding.key_frame_every
+        coder.max_b_frames = 0  # reordered frames of a variable rate give the file too short a length
+        coder.colorspace = coder.color_primaries = coder.color_trc = _BT709
+        coder.color_range = _LIMITED_RANGE
+        if coding.bitrate is not None:
+            coder.bit_rate = coding.bitrate
+        if coding.audio_rate is not None:
+            self._audio = self._container.add_stream("aac", rate=coding.audio_rate, layout="mono")
+            self._audio.codec_context.bit_rate = _AUDIO_BITRATE
+        if coding.global_header:
+            for stream in filter(None, (self._video, self._audio)):
+                stream.codec_context.flags |= _GLOBAL_HEADER
+
+    def write_frame(self, frame: Frame) -> None:
+        """Encode and write one frame. Raises: FFmpegError, OSError; SinkError for sound of another rate."""
+        if isinstance(frame, VideoFrame):
+            self._write_video(frame)
+        elif self._options.audio_rate is not None:
+            self._write_audio(frame)
+
+    def _write_video(self, frame: VideoFrame) -> None:
+        if self._video is None:
+            self.open_encoders(frame.size)
+        if self._origin_ns is None:
+            self._origin_ns = frame.captured_ns
+        pts = round((frame.captured_ns - self._origin_ns) / NS / _TIME_BASE)
+        if pts <= self._last_pts:
+            return  # nothing newer to show
+        picture = av.VideoFrame.from_numpy_buffer(_fit_to_size(frame.image, self._size), format="rgb24")
+        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709)
+        picture.pts, picture.time_base = pts, _TIME_BASE
+        picture.pict_type = PictureType.I if self._is_key_frame_due(pts) else PictureType.NONE
+        self._last_pts = pts
+        self._container.mux(self._video.encode(picture))
+        self.frame_count += 1
+        self._flush_held_audio()
+
+    def _is_key_frame_due(self, pts: int) -> bool:
+        every_s = self._options.key_frame_s
+        if every_s is None or (pts - self._last_key_pts) * _TIME_BASE < every_s:
+            return False
+        self._last_key_pts = pts
+        return True
+
+    def _write_audio(self, frame: AudioFrame) -> None:
+        if frame.rate != self._options.audio_rate:
+            raise SinkError(f"{self._name} was begun for {self._options.audio_rate} Hz, got sound of {frame.rate} Hz")
+        self._held_audio.append(frame)
+        if self._origin_ns is None:
+            newest = frame.captured_ns
+            self._held_audio = [
+                f for f in self._held_audio if f.captured_ns + f.duration_s * NS > newest - _MAX_HELD_AUDIO_S * NS
+            ]
+        else:
+            self._flush_held_audio()
+
+    def close(self) -> None:
+        """Write what the encoders still hold, and what ends the container. Raises: FFmpegError, OSError."""
+        try:
+            for stream in (self._video, self._audio):
+                if stream is not None:
+                    self._container.mux(stream.encode(None))
+        finally:
+            self._container.close()
+
+    def abandon(self) -> None:
+        """Close the container as it is; whoever read it is gone. Raises: FFmpegError, OSError."""
+        self._container.close()
+
+    def _flush_held_audio(self) -> None:
+        held, self._held_audio = self._held_audio, []
+        for frame in held:
+            samples = self._align_samples(frame)
+            if not samples.shape[1]:
+                continue
+            sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            sound.rate, sound.pts, sound.time_base = frame.rate, self._samples_written, Fraction(1, frame.rate)
+            self._samples_written += samples.shape[1]
+            self._container.mux(self._audio.encode(sound))
+
+    def _align_samples(self, frame: AudioFrame) -> Samples:
+        """The mono samples to append so that each is heard at its own time: silence for a gap, a cut for an overlap."""
+        samples = np.ascontiguousarray(frame.samples.mean(axis=0, keepdims=True, dtype=np.float32))
+        due = round((frame.captured_ns - (self._origin_ns or 0)) * frame.rate / NS)
+        off = due - self._samples_written
+        if abs(off) <= _MAX_JITTER_S * frame.rate and self._samples_written:
+            return samples
+        if off >= 0:
+            return np.pad(samples, ((0, 0), (off, 0)))
+        return np.ascontiguousarray(samples[:, -off:])
+
+
+def _fit_to_size(image: Image, size: tuple[int, int]) -> Image:
+    """uint8 [H, W, 3] RGB of ``size``: an odd side repeats its last line, another size is scaled."""
+    image = np.ascontiguousarray(flatten_alpha(image))
+    height, width = image.shape[:2]
+    right, below = size[0] - width, size[1] - height
+    if (right, below) == (0, 0):
+        return image
+    if right in (0, 1) and below in (0, 1):
+        return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,63 @@
+"""Where a cut-out figure appears: the frame of its pose, laid on a canvas of any size, before any background."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from livehead.compositing.background import BLUR, KEEP, BackgroundPainter
+from livehead.compositing.badge import AvatarBadge
+from livehead.errors import ConfigError
+from livehead.frames import Image
+from livehead.perception.cutout import Window
+
+DEFAULT_BACKGROUND = "white"
+"""What stands behind a figure that brings no background of its own."""
+
+
+class FigureCompositor:
+    """Puts what a renderer makes of a pose's ``window`` back where the pose's frame has it.
+
+    ``frame``: width and height of the pose's pictures; the whole frame is shown, as large as the canvas of ``size``
+    allows, in its middle. ``background``: ``keep`` (white), a colour, the path of an image or an image.
+
+    Raises: ConfigError, SourceError (a background that is none).
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        frame: tuple[int, int],
+        size: tuple[int, int],
+        background: str | Image = KEEP,
+        badge: bool = False,
+    ) -> None:
+        if isinstance(background, str) and background == BLUR:
+            raise ConfigError("a character sheet has no background to blur", "give a colour or an image", subject=BLUR)
+        chosen = DEFAULT_BACKGROUND if isinstance(background, str) and background == KEEP else background
+        width, height = size
+        nothing = np.zeros((height, width), np.uint8)
+        blank = np.zeros((height, width, 3), np.uint8)
+        self._background = BackgroundPainter(chosen).paint(blank, nothing, (slice(0, height), slice(0, width)))
+        self._badge = AvatarBadge(size) if badge else None
+        scale = min(width / frame[0], height / frame[1])
+        left = (width - frame[0] * scale) / 2 + window.left * scale
+        top = (height - frame[1] * scale) / 2 + window.top * scale
+        self._window = Window(round(left), round(top), max(round(window.side * scale), 1))
+
+    def compose(self, rendered: Image) -> Image:
+        """``rendered``: uint8 [S, S, 4] RGBA straight alpha. A new uint8 [height, width, 3] RGB canvas."""
+        height, width = self._background.shape[:2]
+        whole = self._window.paste(_premultiply_alpha(rendered), width, height)
+        clear = cv2.merge([255 - whole[..., 3]] * 3)
+        canvas = cv2.add(whole[..., :3], cv2.multiply(self._background, clear, scale=1 / 255))
+        picture: Image = np.asarray(canvas, np.uint8)
+        if self._badge is not None:
+            self._badge.draw(picture)
+        return picture
+
+
+def _premultiply_alpha(picture: Image) -> Image:
+    share = cv2.merge([picture[..., 3]] * 3)
+    colour = cv2.multiply(np.ascontiguousarray(picture[..., :3]), share, scale=1 / 255)
+    return np.dstack([colour, picture[..., 3]]).astype(np.uint8, copy=False)

@@ -1,0 +1,73 @@
+"""Ultra-dense poses as motion: from files, or read off the pictures of a character."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from livehead.frames import Image
+from livehead.interfaces import DriverInputs
+from livehead.motion.dense_pose import UDP, UltraDensePose
+from livehead.perception.cutout import SIDE, Window, fitted, premultiplied, window_about
+from livehead.perception.dense_pose import UdpSequence
+from livehead.perception.dense_pose_detector import UdpDetector
+
+
+class DensePoseSequenceDriver:
+    """Plays ``sequence`` at ``fps``, from the first call's time on; after the last pose it begins again."""
+
+    def __init__(self, sequence: UdpSequence, fps: float) -> None:
+        self._sequence = sequence
+        self._fps = Fraction(fps)
+        self._start_ns: int | None = None
+
+    @property
+    def motion_set(self) -> str:
+        """``udp``."""
+        return UDP
+
+    def estimate(self, inputs: DriverInputs) -> UltraDensePose:
+        """The pose at ``inputs.now_ns``. Raises: CaptureError when its file cannot be read any more."""
+        if self._start_ns is None:
+            self._start_ns = inputs.now_ns
+        passed = (inputs.now_ns - self._start_ns) * self._fps / 10**9
+        # times are whole nanoseconds, a little before the moment that they stand for
+        number = int(passed + Fraction(1, 1000)) % len(self._sequence.files)
+        return self._sequence.read(number, inputs.now_ns)
+
+    def reset(self) -> None:
+        """Start over."""
+        self._start_ns = None
+
+
+class DensePoseImageDriver:
+    """Reads poses off pictures of a character, which are looked at through ``window`` (all of them, if None)."""
+
+    def __init__(self, detector: UdpDetector, window: Window | None = None) -> None:
+        self._detector = detector
+        self._window = window
+        self._last = UltraDensePose(np.zeros((SIDE, SIDE, 4), np.float32), 0)
+
+    @property
+    def motion_set(self) -> str:
+        """``udp``."""
+        return UDP
+
+    def estimate(self, inputs: DriverInputs) -> UltraDensePose:
+        """The pose in ``inputs.frame``; the last one where there is none."""
+        if inputs.frame is None:
+            return self._last
+        picture = inputs.frame.image
+        framed = self._crop_to_detector(premultiplied(picture) if picture.shape[2] == 4 else picture)
+        self._last = UltraDensePose(self._detector.detect([framed])[0], inputs.frame.captured_ns)
+        return self._last
+
+    def reset(self) -> None:
+        """Forget the last pose."""
+        self._last = UltraDensePose(np.zeros((SIDE, SIDE, 4), np.float32), 0)
+
+    def _crop_to_detector(self, picture: Image) -> Image:
+        height, width = picture.shape[:2]
+        window = self._window or window_about((0, 0, width, height))
+        return fitted(np.asarray(window.cut(picture), np.uint8), SIDE)

@@ -1,0 +1,138 @@
+"""How true a mouth is that was made from sound alone, against what the clip shows.
+
+The opening of a mouth is the distance of its inner lips over the face's height, in the picture's plane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from livehead.evaluation.talking_clip import RATE, TalkingClip, read_talking_clip
+from livehead.frames import Samples
+from livehead.motion.face.mesh import MESH
+from livehead.motion.keypoints import Array
+
+AUDIO_METRICS = ("mouth_correlation", "mouth_correlation_envelope", "mouth_lag_ms", "silence_opening")
+"""Keys of every clip and mean; NaN where a clip has nothing to tell (no silence, a mouth that never moves)."""
+
+SILENCE_DBFS = -50.0
+MIN_SILENCE_S = 0.4
+MAX_LAG_MS = 400
+LAG_STEP_MS = 10
+
+_UPPER_LIP, _LOWER_LIP = 13, 14  # the middles of the lips' inner edges
+_LOUDNESS_STEP_S = 0.01
+
+EstimateMeshes: TypeAlias = Callable[[TalkingClip], tuple[npt.NDArray[np.float64], Array]]
+"""What a driver makes of a clip's sound: times [N] s and meshes [N, 478, 3], on the face of the clip's first frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MouthTrace:
+    """A clip's opening of the mouth: ``true`` and ``made`` [T] at ``times`` [T] s."""
+
+    times: npt.NDArray[np.float64]
+    reference: Array
+    predicted: Array
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechFigures:
+    """Figures and traces of each clip by its name, and the figures' means."""
+
+    mean: dict[str, float]
+    clips: dict[str, dict[str, float]]
+    traces: dict[str, MouthTrace]
+
+
+def evaluate_speech(
+    paths: Sequence[Path], estimate_meshes: EstimateMeshes, progress: Callable[[str], None] = lambda clip: None
+) -> SpeechFigures:
+    """Judge ``speak`` on clips of people who talk. Raises: CaptureError, NoFaceError; what ``speak`` raises."""
+    clips: dict[str, dict[str, float]] = {}
+    traces: dict[str, MouthTrace] = {}
+    for path in paths:
+        talk = read_talking_clip(path)
+        clips[talk.name], traces[talk.name] = evaluate_clip(talk, *estimate_meshes(talk))
+        progress(talk.name)
+    return SpeechFigures(mean_figures(clips), clips, traces)
+
+
+def evaluate_clip(
+    clip: TalkingClip, times: npt.NDArray[np.float64], meshes: Array
+) -> tuple[dict[str, float], MouthTrace]:
+    """Figures of one clip, for motion made of its sound alone."""
+    made_all = lip_opening(meshes)
+    seen = clip.face_seen
+    at, true = clip.times[seen], lip_opening(clip.meshes[seen])
+
+    def predicted_at(later_s: float = 0.0) -> Array:
+        return np.asarray(np.interp(at + later_s, times, made_all), np.float32)
+
+    lags = np.arange(-MAX_LAG_MS, MAX_LAG_MS + 1, LAG_STEP_MS)
+    along = [pearson_correlation(predicted_at(lag / 1000), true) for lag in lags]
+    figures = {
+        "mouth_correlation": pearson_correlation(predicted_at(), true),
+        "mouth_correlation_envelope": pearson_correlation(loudness_envelope(clip.sound, clip.times)[seen], true),
+        "mouth_lag_ms": float(lags[int(np.nanargmax(along))]) if np.isfinite(along).any() else float("nan"),
+        "silence_opening": silence_opening_ratio(clip.sound, times, made_all),
+    }
+    return figures, MouthTrace(at, true, predicted_at())
+
+
+def lip_opening(meshes: Array) -> Array:
+    """[T]: how far the mouth of ``meshes`` [T, 478, 3] is open."""
+    apart = np.linalg.norm(meshes[:, _UPPER_LIP, :2] - meshes[:, _LOWER_LIP, :2], axis=1)
+    height = np.linalg.norm(meshes[:, MESH.forehead, :2] - meshes[:, MESH.chin, :2], axis=1)
+    return np.asarray(apart / np.maximum(height, 1e-6), np.float32)
+
+
+def loudness_envelope(sound: Samples, times: npt.NDArray[np.float64]) -> Array:
+    """[T]: loudness of ``sound`` [N] in each video frame: log10 of the root mean square from its time to the next's."""
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 25
+    edges = (np.stack([times, times + step], axis=1) * RATE).round().astype(int).clip(0, len(sound))
+    power = [float(np.square(sound[start:end]).mean()) if end > start else 0.0 for start, end in edges]
+    return np.asarray(np.log10(np.sqrt(power) + 1e-5), np.float32)
+
+
+def find_silences(sound: Samples) -> list[tuple[float, float]]:
+    """Stretches (start and end in s) of at least ``SHORTEST_SILENCE_S`` in which no 10 ms are over ``QUIET_DBFS``."""
+    size = round(_LOUDNESS_STEP_S * RATE)
+    blocks = sound[: len(sound) // size * size].reshape(-1, size)
+    quiet = np.sqrt(np.square(blocks).mean(axis=1)) < 10 ** (SILENCE_DBFS / 20)
+    turns = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(int))).reshape(-1, 2)
+    spans = [(start * _LOUDNESS_STEP_S, end * _LOUDNESS_STEP_S) for start, end in turns]
+    return [(start, end) for start, end in spans if end - start >= MIN_SILENCE_S - 1e-9]
+
+
+def silence_opening_ratio(sound: Samples, times: npt.NDArray[np.float64], predicted: Array) -> float:
+    """Mean opening in silences over the mean opening elsewhere; NaN for a clip without silence."""
+    inside = np.zeros(len(times), bool)
+    for start, end in find_silences(sound):
+        inside |= (times >= start) & (times <= end)
+    if not inside.any() or inside.all():
+        return float("nan")
+    speaking = float(predicted[~inside].mean())
+    return float(predicted[inside].mean()) / speaking if speaking > 0 else float("nan")
+
+
+def pearson_correlation(one: Array, other: Array) -> float:
+    """Correlation; NaN where either never changes."""
+    if len(one) < 3 or float(one.std()) < 1e-9 or float(other.std()) < 1e-9:
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def mean_figures(clips: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Means over the clips that have a figure."""
+    result = {}
+    for name in AUDIO_METRICS:
+        values = [figures[name] for figures in clips.values() if np.isfinite(figures[name])]
+        result[name] = float(np.mean(values)) if values else float("nan")
+    return result

@@ -1,0 +1,71 @@
+"""A clip of somebody who talks: the face mesh of every picture, when it was, and the sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from livehead.errors import CaptureError, NoFaceError
+from livehead.frames import Samples
+from livehead.motion.keypoints import Array
+from livehead.perception.av_files import decoded, opened
+from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.sound import sound_blocks
+
+RATE = 16_000
+"""Samples a second of the sound."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TalkingClip:
+    """``times`` [T] s of the pictures, from the first; ``meshes`` [T, 478, 3] and whether a face was ``seen`` [T].
+
+    A mesh that was not seen repeats the one before. ``sound``: float32 [N] mono at ``RATE``, sample 0 at time 0.
+    """
+
+    name: str
+    times: npt.NDArray[np.float64]
+    meshes: Array
+    face_seen: npt.NDArray[np.bool_]
+    sound: Samples
+
+
+def read_talking_clip(path: Path) -> TalkingClip:
+    """Decode and watch a clip. Raises: CaptureError where picture or sound is lacking, NoFaceError where a face is."""
+    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)[0]
+    times, meshes, seen = track_meshes(path)
+    return TalkingClip(path.stem, times, meshes, seen, sound)
+
+
+def track_meshes(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArray[np.bool_]]:
+    """``times``, ``meshes`` and ``seen`` of a clip, as in ``Talk``. Raises: CaptureError, NoFaceError."""
+    times: list[float] = []
+    found: list[Array | None] = []
+    with FaceMesh() as mesh, opened(path) as container:
+        if not container.streams.video:
+            raise CaptureError(f"{path} has no video stream", "give a clip with a picture", subject=str(path))
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        step = 1.0 / float(stream.average_rate or 25)
+        for frame in decoded(container, stream):
+            if frame is not None:
+                faces = mesh.detect(_to_rgb(frame))
+                times.append(frame.time if frame.time is not None else (times[-1] + step if times else 0.0))
+                found.append(faces[0].points3d()[0] if faces else None)
+    seen = np.array([each is not None for each in found], bool)
+    if not seen.any():
+        raise NoFaceError(f"no face in {path}", "leave the clip out of the list", subject=str(path))
+    last = next(each for each in found if each is not None)
+    meshes = []
+    for each in found:
+        last = last if each is None else each
+        meshes.append(last)
+    return np.array(times) - times[0], np.stack(meshes).astype(np.float32), seen
+
+
+def _to_rgb(frame: Any) -> npt.NDArray[np.uint8]:
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)

@@ -1,0 +1,57 @@
+"""What speech does to a face: a linear basis of displacements, and one face that is moved by it.
+
+Displacements are in the frame of the mean face (``assets/face_mean.npz``), of a head of its size that looks ahead, and
+count from a mouth whose lips touch. The first coefficient is the mean distance of the inner lips in the same unit; the
+others leave that distance as it is.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from livehead.motion.face.face_weights import brow_share, mouth_share
+from livehead.motion.face.head import fit_head
+from livehead.motion.face.lips import LipShape, gaps, mouth_width, thickness, thinned
+from livehead.motion.keypoints import Array
+
+_BROWS = 0.6  # share of what brows do that is speech's to move
+
+
+@cache
+def mean_face() -> Array:
+    """[478, 3]: the mean of many neutral faces, upright, looking ahead."""
+    with (files("livehead.assets") / "face_mean.npz").open("rb") as stored, np.load(stored) as arrays:
+        return np.asarray(arrays["mean"], np.float32)
+
+
+def speech_share() -> Array:
+    """[478]: how far each point takes part in speech: mouth, jaw and cheeks, and a little the brows."""
+    return np.maximum(mouth_share(mean_face()), _BROWS * brow_share(mean_face()))
+
+
+class SpeechFace:
+    """One face at rest, with closed lips, and what coefficients make of it."""
+
+    def __init__(self, rest: Array, basis: Array) -> None:
+        """``rest``: mesh [478, 3] in the unit of key points. ``basis``: [K, 478, 3] as above."""
+        mean = mean_face()
+        to_face = fit_head(mean, rest)
+        self._lips = LipShape(rest)
+        self._closed = self._lips.closed
+        ratio = mouth_width(rest) / max(to_face.scale * mouth_width(mean), 1e-6)
+        # A narrow mouth opens less far, but not in proportion: jaws are alike.
+        scale = to_face.scale * float(np.clip(ratio, 0.85, 1.15))
+        self._basis = (scale * basis @ to_face.rotation.T).astype(np.float32)
+        own = thickness(self._closed) / max(scale, 1e-9)
+        self._thickness = np.clip(own / np.maximum(thickness(LipShape(mean).closed), 1e-6), 0.2, 1.2)
+
+    def shape(self, coefficients: Array) -> Array:
+        """The face [478, 3] for coefficients [K]; all 0 are closed lips. Eyes and head stay at rest."""
+        change = np.tensordot(coefficients.astype(np.float32), self._basis, axes=1)
+        thinned(change, self._thickness)
+        points: Array = self._closed + change
+        self._lips.part(points, gaps(points))
+        return points

@@ -1,0 +1,29 @@
+"""The torso as three points that move with it: the base of the neck, the right and the left shoulder (the person's).
+
+Three points of a plane are an affine map, so two moments of them tell how the torso moved in between: that is all they
+are for. Where they first lie is a fixed rule, and they need not lie on the body to the pixel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from livehead.motion.face.mesh import MESH
+from livehead.motion.keypoints import Array
+
+_NECK, _ACROSS, _BELOW = 1.0, 1.0, 0.5  # in heights of the face: neck under the face's middle; shoulders from the neck
+
+
+def face_height(points: npt.ArrayLike) -> float:
+    """Chin to forehead of a mesh [478, 2 or 3] in the picture's plane, in the unit of its points."""
+    places = np.asarray(points, np.float32)[:, :2]
+    return max(float(np.linalg.norm(places[MESH.chin] - places[MESH.forehead])), 1e-6)
+
+
+def torso_at_rest(points: npt.ArrayLike) -> Array:
+    """Where the torso's points are put under a mesh [478, 2 or 3]: [3, 2] in its unit. An upright torso is assumed."""
+    height = face_height(points)
+    middle = np.asarray(points, np.float32)[MESH.oval, :2].mean(axis=0)
+    offsets = np.array([[0, _NECK], [-_ACROSS, _NECK + _BELOW], [_ACROSS, _NECK + _BELOW]], np.float32)
+    return np.asarray(middle + np.float32(height) * offsets, np.float32)

@@ -1,0 +1,30 @@
+"""Which frame of a performance is most like the photo: relative motion that starts there has least to make up.
+
+Of FOMM's and DaGAN's demonstration. Shapes are compared, not places and sizes; that the published programs then run
+forwards and backwards from that frame and join the halves is the same as measuring every frame against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from livehead.motion.keypoints import Array
+from livehead.motion.retarget.relative import hull_area
+
+
+def shape_distances(source: Array, frames: Sequence[Array]) -> Array:
+    """Sums of squared distances of landmarks [N, 2], centred and of unit hull: one for each of ``frames``."""
+    own = _normalised(source)
+    return np.array([np.square(own - _normalised(frame)).sum() for frame in frames])
+
+
+def best_frame(source: Array, frames: Sequence[Array]) -> int:
+    """The number of the frame whose landmarks [N, 2] are most like the source's."""
+    return int(np.argmin(shape_distances(source, frames)))
+
+
+def _normalised(points: Array) -> Array:
+    centred: Array = points - points.mean(axis=0)
+    return np.asarray(centred / np.sqrt(max(hull_area(centred), 1e-12)))

@@ -1,0 +1,204 @@
+"""Finding the performer's neutral face, against which relative motion is measured. Nobody has to press anything.
+
+The first face that is seen is the neutral at once, so the avatar moves from the first frame on; calmer, more frontal
+faces replace it in the next two seconds, much better ones later too. Every replacement is eased, so nothing jumps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NotRequired, TypedDict
+
+import numpy as np
+
+from livehead.errors import ConfigError
+from livehead.motion.easing import smoothstep
+from livehead.motion.face.eyes import aperture, gaze
+from livehead.motion.face.lips import gaps, mouth_width
+from livehead.motion.face.mesh import MESH
+from livehead.motion.keypoints import MESH478, Array, Keypoints
+
+_COLLECTING_S = 2.0
+_EASE_S = 0.3
+_LATE_EASE_S = 1.5  # unasked and in the middle of a talk: slow enough to go unnoticed
+_LATE_GAIN = 0.5  # after the collection only a face this much better is worth a change
+_USUAL_SLOPE = 6.0  # degrees from forehead to chin, of MediaPipe's mesh of an upright face
+_NOTHING_BEATS = 0.02  # costs below this do not differ by anything that can be seen
+
+
+class SavedNeutral(TypedDict):
+    """A neutral face as plain JSON."""
+
+    set: str
+    value: list[list[float]]
+    depth: list[float] | None
+    jacobian: list[list[list[float]]] | None
+    torso: NotRequired[list[list[float]] | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Change:
+    """The way from one neutral to the next."""
+
+    start: Keypoints
+    target: Keypoints
+    since_ns: int
+    ease_s: float
+
+    def at(self, now_ns: int) -> Keypoints:
+        share = np.float32(smoothstep((now_ns - self.since_ns) * 1e-9 / self.ease_s))
+        start, target = self.start, self.target
+        if share >= 1 or start is target:
+            return target
+        depth = target.depth
+        if start.depth is not None and target.depth is not None:
+            depth = start.depth + share * (target.depth - start.depth)
+        jacobian = target.jacobian
+        if start.jacobian is not None and target.jacobian is not None:
+            jacobian = start.jacobian + share * (target.jacobian - start.jacobian)
+        torso = target.torso
+        if start.torso is not None and target.torso is not None:
+            torso = start.torso + share * (target.torso - start.torso)
+        moved = target.moved(start.value + share * (target.value - start.value), depth)
+        return replace(moved, jacobian=jacobian, torso=torso)
+
+
+class Calibration:
+    """The neutral face of one performer, improved while he is watched."""
+
+    def __init__(self, neutral: Keypoints | None = None) -> None:
+        """``neutral``: a known one (of a profile, or of a whole clip); it is kept until ``restart``."""
+        self._fixed = neutral is not None
+        self._change = None if neutral is None else _Change(neutral, neutral, 0, _EASE_S)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._cost = math.inf
+        self._since_ns: int | None = None
+        self._judge = _Judge()
+
+    @property
+    def neutral(self) -> Keypoints | None:
+        """The best neutral so far; None before the first face."""
+        return None if self._change is None else self._change.target
+
+    def restart(self) -> None:
+        """Look for a new neutral from the next face on; the old one gives way to it within 0.3 s."""
+        self._fixed = False
+        self._begin()
+
+    def observe(self, driving: Keypoints) -> Keypoints:
+        """The neutral to measure ``driving`` against. A change of it is spread over time, so nothing jumps."""
+        now_ns = driving.captured_ns
+        if self._change is None or self._change.target.set != driving.set:
+            self._change = _Change(driving, driving, now_ns, _EASE_S)
+            self._begin()
+        if driving.seen and not self._fixed:
+            self._change = self._considered(self._change, driving)
+        return self._change.at(now_ns)
+
+    def _considered(self, change: _Change, driving: Keypoints) -> _Change:
+        """The change to make now that ``driving`` was seen."""
+        cost, now_ns = self._judge(driving), driving.captured_ns
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        early = (now_ns - self._since_ns) * 1e-9 <= _COLLECTING_S
+        if cost + _NOTHING_BEATS >= self._cost * (1.0 if early else _LATE_GAIN):
+            return change
+        self._cost = cost
+        return _Change(change.at(now_ns), driving, now_ns, _EASE_S if early else _LATE_EASE_S)
+
+    def save(self) -> SavedNeutral | None:
+        """The neutral as plain JSON for a profile; None before the first face."""
+        neutral = self.neutral
+        if neutral is None:
+            return None
+        return {
+            "set": neutral.set,
+            "value": np.round(neutral.value[0], 5).tolist(),
+            "depth": None if neutral.depth is None else np.round(neutral.depth[0], 5).tolist(),
+            "jacobian": None if neutral.jacobian is None else np.round(neutral.jacobian[0], 5).tolist(),
+            "torso": None if neutral.torso is None else np.round(neutral.torso[0], 5).tolist(),
+        }
+
+    @classmethod
+    def load(cls, saved: Mapping[str, object]) -> Calibration:
+        """The calibration that ``save`` wrote. Raises: ConfigError when it did not."""
+        try:
+            depth, jacobian, torso = saved["depth"], saved["jacobian"], saved.get("torso")
+            neutral = Keypoints(
+                set=str(saved["set"]),
+                value=np.asarray(saved["value"], np.float32)[None],
+                depth=None if depth is None else np.asarray(depth, np.float32)[None],
+                jacobian=None if jacobian is None else np.asarray(jacobian, np.float32)[None],
+                confidence=np.ones(1, np.float32),
+                captured_ns=0,
+                torso=None if torso is None else np.asarray(torso, np.float32)[None],
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise ConfigError("the calibration in the profile is broken", "calibrate again and save it anew") from error
+        return cls(neutral)
+
+
+def best_neutral(motion: Iterable[Keypoints]) -> Keypoints | None:
+    """The calmest, most frontal face of a recording; its first one where the set tells nothing of faces."""
+    judge = _Judge()
+    frames = [each for each in motion if each.seen]
+    # Twice: what counts as wide open is known only after the eyes have been seen.
+    for each in frames:
+        judge(each)
+    judge.forget_motion()
+    return min(frames, key=judge, default=None)
+
+
+class _Judge:
+    """Says how far a face is from neutral: turned, speaking, blinking, glancing aside, moving. 0 is perfect."""
+
+    def __init__(self) -> None:
+        self._widest = 0.0
+        self._last: Keypoints | None = None
+
+    def forget_motion(self) -> None:
+        self._last = None
+
+    def __call__(self, driving: Keypoints) -> float:
+        last, self._last = self._last, driving
+        if driving.set != MESH478:
+            return 0.0
+        points = driving.points3d()[0]
+        open_now = (aperture(points, MESH.right_eye) + aperture(points, MESH.left_eye)) / 2
+        self._widest = max(self._widest, open_now)
+        looks = [gaze(points, eye) for eye in (MESH.right_eye, MESH.left_eye)]
+        aside = sum(look.right for look in looks) / 2
+        yaw, pitch, roll = _turn(points)
+        speaking = float(gaps(points).mean()) / max(mouth_width(points), 1e-6)
+        terms = (
+            yaw / 15,
+            pitch / 20,
+            roll / 20,
+            (1 - open_now / max(self._widest, 1e-6)) / 0.3,
+            speaking / 0.08,
+            aside / 0.15,
+            _speed(last, driving) / 1.0,
+        )
+        return float(sum(term * term for term in terms))
+
+
+def _turn(points: Array) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees of mesh ``points`` [478, 3], roughly, each 0 for a usual upright face."""
+    across = points[MESH.left_eye.upper[0]] - points[MESH.right_eye.upper[0]]
+    upright = points[MESH.chin] - points[MESH.forehead]
+    yaw = math.degrees(math.atan2(across[2], across[0]))
+    roll = math.degrees(math.atan2(across[1], across[0]))
+    pitch = math.degrees(math.atan2(upright[2], upright[1])) - _USUAL_SLOPE
+    return yaw, pitch, roll
+
+
+def _speed(last: Keypoints | None, now: Keypoints) -> float:
+    """Mean speed of the points in sizes of the face (their standard deviation) per second."""
+    if last is None or now.captured_ns <= last.captured_ns:
+        return 0.0
+    moved = float(np.linalg.norm(now.value - last.value, axis=-1).mean())
+    return moved / max(float(now.value.std(axis=1).mean()), 1e-6) / ((now.captured_ns - last.captured_ns) * 1e-9)

@@ -1,0 +1,217 @@
+"""From the performer's motion to the avatar's.
+
+Absolute: the avatar takes the performer's points as they are. Relative: it takes what changed since the performer's
+neutral face, in proportion to its own features; for a face mesh that is split into the head's rigid motion, the lids
+and the gaze (as ratios), the lips (as a gap) and the rest of the expression (as displacements). The torso, where
+the driver knows it, takes part with the gain of the head.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from livehead.errors import ConfigError
+from livehead.motion.easing import smoothstep
+from livehead.motion.face.eyes import EyeShape, Gaze, aperture, gaze, opening
+from livehead.motion.face.face_weights import brow_share, head_middle, mouth_share
+from livehead.motion.face.head import HeadMotion, fit_head, rotation
+from livehead.motion.face.lips import LipShape, gaps, mouth_width, thickness, thinned
+from livehead.motion.face.mesh import MESH
+from livehead.motion.face.torso import face_height, torso_at_rest
+from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.retarget.calibration import Calibration
+from livehead.motion.retarget.relative import relative_points
+
+Mode: TypeAlias = Literal["relative", "absolute"]
+
+_YAW, _PITCH, _ROLL = 38.0, 26.0, 38.0  # degrees that one photo bears
+_GROWTH, _SHRINKING = (
+    0.35,
+    0.2,
+)  # of the logarithm of the head's size; beside a smaller head the photo has to be made up
+_KNEE = 0.6  # share of a limit up to which nothing is held back
+_LEAN = 0.7  # heights of the face that a point of the torso can leave its place
+_LOOK = 0.24  # widths of the eye that an iris can leave its middle
+_EYEBALL = 0.42  # its radius in widths of the eye
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """How much of each kind of motion the avatar takes: 0 none, 1 as it is.
+
+    ``gaze_to_camera``: 0 looks where the performer looks, 1 always into the camera.
+    """
+
+    eyes: float = 1.0
+    mouth: float = 1.0
+    brows: float = 1.0
+    head: float = 1.0
+    gaze_to_camera: float = 0.0
+
+
+class MotionTransfer:
+    """Moves one avatar. ``gains`` and ``calibration`` may be changed or replaced between two calls."""
+
+    def __init__(
+        self,
+        source: Keypoints,
+        *,
+        mode: Mode = "relative",
+        gains: Gains | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        """``source``: the avatar's own motion, at rest, in the coordinates of its crop."""
+        self.source = source
+        self.mode: Mode = mode
+        self.gains = gains or Gains()
+        self.calibration = calibration or Calibration()
+        self._face = _FaceTransfer(source) if source.set == MESH478 and source.depth is not None else None
+
+    def apply(self, driving: Keypoints) -> Keypoints:
+        """The avatar's motion for ``driving``, in the coordinates of the avatar's crop.
+
+        Raises: ConfigError when the performer's points are not of the avatar's set.
+        """
+        if driving.set != self.source.set:
+            raise ConfigError(
+                f"a driver of {driving.set} points cannot move an avatar of {self.source.set} points",
+                "choose a driver and a model that share a set of points",
+            )
+        if self.mode == "absolute":
+            return driving
+        if not driving.seen and self.calibration.neutral is None:
+            return replace(self.source, confidence=driving.confidence, captured_ns=driving.captured_ns)
+        neutral = self.calibration.observe(driving)
+        if self._face is None:
+            return replace(relative_points(self.source, driving, neutral, adapt_scale=True), torso=None)
+        points = self._face(driving.points3d()[0], neutral.points3d()[0], self.gains)
+        moved = driving.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
+        return replace(moved, torso=self._torso(driving, neutral))
+
+    def _torso(self, driving: Keypoints, neutral: Keypoints) -> Array | None:
+        """The avatar's torso moved as the performer's did since ``neutral``, in proportion to the faces."""
+        if driving.torso is None:
+            return None
+        # a neutral face of an older profile has no torso: it is where the driver would have put it
+        before = torso_at_rest(neutral.value[0])[None] if neutral.torso is None else neutral.torso
+        own = torso_at_rest(self.source.value[0])[None] if self.source.torso is None else self.source.torso
+        height = face_height(self.source.value[0])
+        change = self.gains.head * height / face_height(neutral.value[0]) * (driving.torso - before)
+        held = np.array([_held(float(each), _LEAN * height) for each in change.ravel()], np.float32)
+        return np.asarray(own + held.reshape(change.shape), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Neutral:
+    """What is measured once for each neutral face of the performer."""
+
+    points: Array
+    closed: Array
+    apertures: tuple[float, float]
+    looks: tuple[Gaze, Gaze]
+    to_source: HeadMotion
+    mouth_ratio: float
+    lip_ratio: Array
+
+
+class _FaceTransfer:
+    """Relative motion of a face mesh. All arrays [478, 3] are in the unit of key points."""
+
+    def __init__(self, source: Keypoints) -> None:
+        self._rest = source.points3d()[0]
+        self._eyes = (EyeShape(self._rest, MESH.right_eye), EyeShape(self._rest, MESH.left_eye))
+        self._lips = LipShape(self._rest)
+        self._thickness = thickness(self._lips.closed)
+        self._mouth_share, self._brow_share = mouth_share(self._rest), brow_share(self._rest)
+        self._pivot = head_middle(self._rest)
+        low, high = self._rest[:468, :2].min(axis=0), self._rest[:468, :2].max(axis=0)
+        self._room = np.maximum(np.stack([low + 1, 1 - high]), 0.1)  # to the crop's edges: left and up, right and down
+        self._neutral: _Neutral | None = None
+
+    def __call__(self, driving: Array, neutral: Array, gains: Gains) -> Array:
+        measured = self._measured(neutral)
+        motion = fit_head(measured.points, driving)
+        unturned = motion.inverse().apply(driving)
+        head = self._head(measured, motion, gains)
+        points = self._expression(measured, unturned, gains)
+        self._move_eyes(points, measured, unturned, head, gains)
+        return head.apply(points)
+
+    def _measured(self, neutral: Array) -> _Neutral:
+        if self._neutral is None or not np.array_equal(self._neutral.points, neutral):
+            to_source = fit_head(neutral, self._rest)
+            shape = LipShape(neutral)
+            ratio = mouth_width(self._rest) / max(to_source.scale * mouth_width(neutral), 1e-6)
+            self._neutral = _Neutral(
+                points=neutral,
+                closed=shape.closed,
+                apertures=(aperture(neutral, MESH.right_eye), aperture(neutral, MESH.left_eye)),
+                looks=(gaze(neutral, MESH.right_eye), gaze(neutral, MESH.left_eye)),
+                to_source=to_source,
+                mouth_ratio=float(np.clip(ratio, 0.85, 1.15)),
+                lip_ratio=np.clip(self._thickness / np.maximum(thickness(neutral) * to_source.scale, 1e-6), 0.2, 1.2),
+            )
+        return self._neutral
+
+    def _head(self, neutral: _Neutral, motion: HeadMotion, gains: Gains) -> HeadMotion:
+        """The rigid motion of the avatar's head about its own middle, held back where a photo cannot follow."""
+        yaw, pitch, roll = (gains.head * angle for angle in motion.angles())
+        turn = rotation(_held(yaw, _YAW), _held(pitch, _PITCH), _held(roll, _ROLL))
+        growth = gains.head * math.log(max(motion.scale, 1e-3))
+        scale = math.exp(_held(growth, _GROWTH if growth > 0 else _SHRINKING))
+        middle = head_middle(neutral.points)
+        shift = gains.head * neutral.to_source.scale * (motion.apply(middle) - middle)
+        for axis in (0, 1):
+            shift[axis] = _held(float(shift[axis]), float(self._room[int(shift[axis] > 0), axis]))
+        shift[2] = 0
+        place = self._pivot + shift - scale * turn @ self._pivot
+        return HeadMotion(scale, turn, place.astype(np.float32))
+
+    def _expression(self, neutral: _Neutral, unturned: Array, gains: Gains) -> Array:
+        """The source with the performer's mouth and brows; lids and irises still at rest."""
+        to_source = neutral.to_source
+        change = (unturned - neutral.closed) @ (to_source.scale * to_source.rotation.T)
+        thinned(change, neutral.lip_ratio)
+        mouth = gains.mouth * neutral.mouth_ratio
+        followed = _followed(gains.mouth)
+        points: Array = self._rest + followed * (self._lips.closed - self._rest)
+        points = points + (mouth * self._mouth_share + gains.brows * self._brow_share)[:, None] * change
+        wanted = mouth * to_source.scale * gaps(unturned) + (1 - followed) * gaps(self._rest)
+        points = points.astype(np.float32)
+        self._lips.part(points, wanted.astype(np.float32))
+        return points
+
+    def _move_eyes(self, points: Array, neutral: _Neutral, unturned: Array, head: HeadMotion, gains: Gains) -> None:
+        looks = [gaze(unturned, shape.eye) for shape in self._eyes]
+        # Both eyes turn together; their mean halves the tracker's noise.
+        right = sum(look.right - rest.right for look, rest in zip(looks, neutral.looks, strict=True)) / 2
+        down = sum(look.down - rest.down for look, rest in zip(looks, neutral.looks, strict=True)) / 2
+        yaw, pitch, _ = head.angles()
+        for shape, rest in zip(self._eyes, neutral.apertures, strict=True):
+            wide = 1 + gains.eyes * (opening(aperture(unturned, shape.eye), rest) - 1)
+            # Under a falling lid the tracker only guesses where the iris is.
+            sure = smoothstep(wide / 0.5) * gains.eyes
+            to_camera = gains.gaze_to_camera
+            there = shape.rest_gaze.right + sure * right
+            below = shape.rest_gaze.down + sure * down
+            there += to_camera * (shape.rest_gaze.right - _EYEBALL * math.sin(math.radians(yaw)) - there)
+            below += to_camera * (shape.rest_gaze.down - _EYEBALL * math.sin(math.radians(pitch)) - below)
+            shape.move(points, max(wide, 0.0), Gaze(_held(there, _LOOK), _held(below, _LOOK)))
+
+
+def _followed(gain: float) -> float:
+    """How far a feature follows the performer and not the photo: gains above 1 exaggerate, but follow no further."""
+    return min(max(gain, 0.0), 1.0)
+
+
+def _held(value: float, limit: float) -> float:
+    """``value`` as it is up to a knee, then softly held within ``limit``."""
+    knee = _KNEE * limit
+    beyond = abs(value) - knee
+    if beyond <= 0:
+        return value
+    return math.copysign(knee + (limit - knee) * math.tanh(beyond / (limit - knee)), value)

@@ -1,0 +1,27 @@
+"""What an avatar does when its performer is not to be seen but may be heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from livehead.motion.keypoints import Keypoints
+from livehead.motion.retarget.transfer import MotionTransfer
+from livehead.motion.synthesis.rigid_idle import Idle
+
+
+class Spoken:
+    """An ``Idle`` for ``Presence``: the motion that a voice makes, and ``idle`` as long as there is none."""
+
+    def __init__(self, newest: Callable[[], Keypoints | None], transfer: MotionTransfer, idle: Idle) -> None:
+        """``newest`` gives the voice's motion, which ``transfer`` brings to the avatar."""
+        self._newest = newest
+        self._transfer = transfer
+        self._idle = idle
+
+    def at(self, now_ns: int) -> Keypoints:
+        """The avatar at ``now_ns``."""
+        motion = self._newest()
+        if motion is None:
+            return self._idle.at(now_ns)
+        return replace(self._transfer.apply(motion), captured_ns=now_ns)

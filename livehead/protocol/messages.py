@@ -1,0 +1,279 @@
+"""What the page and the server say to each other over the WebSocket: typed messages as JSON text. No I/O here.
+
+    page   -> server   hello, offer, motion, follow, settings, calibrate, freeze, record, playout, bye
+    server -> page     welcome, answer, opening, state, figures, recording, problem
+
+A message that is unknown, malformed or too big raises ProtocolError; the server answers it with ``problem`` and goes
+on. After ``motion`` (to the server) and ``opening`` (to a viewer), binary messages are packets of
+``livehead.protocol.motion_packets``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from livehead.config import GainSettings
+from livehead.errors import LiveheadError, ProtocolError
+
+MAX_MESSAGE_BYTES = 64 * 1024
+"""Of one message; an offer of a browser with all its codecs takes about 8 kB."""
+
+PROTOCOL_VERSION = 1
+
+ShortName = Annotated[str, Field(min_length=1, max_length=64)]
+SecretKey = Annotated[str, Field(max_length=256)]
+SdpText = Annotated[str, Field(min_length=1, max_length=48 * 1024)]
+IceUrl = Annotated[str, Field(pattern=r"^(stun|turns?):[^\s?]+(\?transport=(udp|tcp))?$", max_length=300)]
+HexMotionHeader = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){16,80}$")]
+BackgroundName = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA-F]{6})$")]
+
+
+class SignalingMessage(BaseModel):
+    """Base of all: frozen, unknown keys refused, nothing coerced."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class HelloMessage(SignalingMessage):
+    """First message. ``key`` of an earlier ``welcome`` goes on with that session; a viewer's key says whom to watch.
+
+    ``transparent``: a viewer wants the matte beside the colours, in a picture of twice the width.
+    """
+
+    type: Literal["hello"] = "hello"
+    role: Literal["studio", "viewer"]
+    token: SecretKey = ""
+    key: SecretKey = ""
+    transparent: bool = False
+
+
+class OfferMessage(SignalingMessage):
+    """SDP of the page's connection, all candidates in it."""
+
+    type: Literal["offer"] = "offer"
+    sdp: SdpText
+
+
+class StartMotionMessage(SignalingMessage):
+    """Motion comes instead of a camera: ``opening`` in hexadecimal (docs/motion-format.md), then binary packets."""
+
+    type: Literal["motion"] = "motion"
+    opening: HexMotionHeader
+
+
+class FollowMotionMessage(SignalingMessage):
+    """A viewer draws by itself: it gets the motion, ``opening`` and then packets, in place of pictures."""
+
+    type: Literal["follow"] = "follow"
+
+
+class SettingsUpdate(SignalingMessage):
+    """What to change; what is not given stays. ``background`` ``image`` is the one uploaded last."""
+
+    type: Literal["settings"] = "settings"
+    driver: ShortName | None = None
+    model: ShortName | None = None
+    mode: Literal["relative", "absolute"] | None = None
+    gains: GainSettings | None = None
+    background: BackgroundName | None = None
+    badge: bool | None = None
+
+
+class CalibrateMessage(SignalingMessage):
+    """Look for the performer's neutral face anew."""
+
+    type: Literal["calibrate"] = "calibrate"
+
+
+class FreezeMessage(SignalingMessage):
+    """Hold the picture, or go on."""
+
+    type: Literal["freeze"] = "freeze"
+    on: bool
+
+
+class RecordMessage(SignalingMessage):
+    """Start or end a recording on the server."""
+
+    type: Literal["record"] = "record"
+    on: bool
+
+
+class PlayoutDelay(SignalingMessage):
+    """How much longer than pictures the page's browser keeps sound back, so that it is sent so much sooner."""
+
+    type: Literal["playout"] = "playout"
+    sound_later_ms: Annotated[float, Field(ge=0, le=1000)]
+
+
+class ByeMessage(SignalingMessage):
+    """The session is over; without it, it waits for the page to come back."""
+
+    type: Literal["bye"] = "bye"
+
+
+ClientMessage: TypeAlias = (
+    HelloMessage
+    | OfferMessage
+    | StartMotionMessage
+    | FollowMotionMessage
+    | SettingsUpdate
+    | CalibrateMessage
+    | FreezeMessage
+    | RecordMessage
+    | PlayoutDelay
+    | ByeMessage
+)
+
+
+class CurrentSettings(SignalingMessage):
+    """The settings in force."""
+
+    driver: str
+    model: str
+    mode: str
+    gains: GainSettings
+    background: str
+    badge: bool
+
+
+class IceServer(SignalingMessage):
+    """Of STUN or TURN; the latter wants ``username`` and ``credential``."""
+
+    urls: tuple[IceUrl, ...]
+    username: SecretKey = ""
+    credential: SecretKey = ""
+
+
+class WelcomeMessage(SignalingMessage):
+    """Answers ``hello``. ``key`` opens this session's uploads and recordings, ``viewer_key`` its viewers' page.
+
+    ``ice_servers`` are those that the way is to be found by, with ``relay_only`` by nothing but TURN.
+    """
+
+    type: Literal["welcome"] = "welcome"
+    version: int = PROTOCOL_VERSION
+    key: str = ""
+    viewer_key: str = ""
+    drivers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    fps: float = 0
+    chosen: CurrentSettings | None = None
+    most_upload_bytes: int = 0
+    consent: str = ""
+    ice_servers: tuple[IceServer, ...] = ()
+    relay_only: bool = False
+
+
+class AnswerMessage(SignalingMessage):
+    """SDP that answers the offer."""
+
+    type: Literal["answer"] = "answer"
+    sdp: str
+
+
+class MotionHeaderMessage(SignalingMessage):
+    """Of the motion that follows, in hexadecimal; again whenever that is of another kind."""
+
+    type: Literal["opening"] = "opening"
+    opening: HexMotionHeader
+
+
+class SessionState(SignalingMessage):
+    """How the session stands, after each change."""
+
+    type: Literal["state"] = "state"
+    chosen: CurrentSettings
+    hardware: str
+    avatar: str
+    hints: tuple[str, ...] = ()
+    frozen: bool = False
+    recording: bool = False
+    busy: bool = False
+
+
+class SessionStats(SignalingMessage):
+    """Once a second. Times in ms, medians of the last second; ``bitrate`` in bits a second."""
+
+    type: Literal["figures"] = "figures"
+    fps: float
+    camera_fps: float
+    driver_ms: float
+    render_ms: float
+    encode_ms: float
+    total_ms: float
+    dropped: int
+    bitrate: int
+    receivers: int
+    render_size: int
+
+
+class RecordingReady(SignalingMessage):
+    """A recording waits to be fetched."""
+
+    type: Literal["recording"] = "recording"
+    seconds: float
+    size: int
+
+
+class ProblemMessage(SignalingMessage):
+    """Something asked for was not done. ``fatal``: the connection ends."""
+
+    type: Literal["problem"] = "problem"
+    problem: str
+    remedy: str = ""
+    fatal: bool = False
+
+
+ServerMessage: TypeAlias = (
+    WelcomeMessage | AnswerMessage | MotionHeaderMessage | SessionState | SessionStats | RecordingReady | ProblemMessage
+)
+
+_CLIENT_MESSAGE_ADAPTER: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
+_SERVER_MESSAGE_ADAPTER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
+
+
+def decode_client_message(text: str) -> ClientMessage:
+    """A message of the page. Raises: ProtocolError."""
+    if len(text) > MAX_MESSAGE_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"a message has more than {MAX_MESSAGE_BYTES} bytes", "send less at a time")
+    try:
+        return _CLIENT_MESSAGE_ADAPTER.validate_json(text)
+    except (ValidationError, UnicodeError) as error:
+        raise ProtocolError(_describe_error(error), "reload the page: it may be of another version") from error
+
+
+def decode_server_message(text: str) -> ServerMessage:
+    """A message of the server, for a client of its own. Raises: ProtocolError."""
+    try:
+        return _SERVER_MESSAGE_ADAPTER.validate_json(text)
+    except ValidationError as error:
+        raise ProtocolError(f"{_describe_error(error)}, says the server", "update livehead at both ends") from error
+
+
+def encode_message(message: ClientMessage | ServerMessage) -> str:
+    """JSON text of a message."""
+    return message.model_dump_json()
+
+
+def to_problem_message(error: LiveheadError, *, fatal: bool = False) -> ProblemMessage:
+    """What the page is told of an error: never more than its two sentences."""
+    return ProblemMessage(problem=error.problem, remedy=error.remedy, fatal=fatal)
+
+
+def _describe_error(error: ValidationError | UnicodeError) -> str:
+    """One line, in which nothing of the message is repeated."""
+    if isinstance(error, UnicodeError):
+        return "a message is not text"
+    first = error.errors(include_input=False, include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return "a message is not JSON"
+    if first["type"].startswith("union_tag"):
+        return "a message is of no known type"
+    place = ".".join(str(part) for part in first["loc"][:3])[:80]
+    if first["type"] == "extra_forbidden":
+        return f"a message has a key that is not known ({place.partition('.')[0]})"
+    return f"a message is wrong at {place}"

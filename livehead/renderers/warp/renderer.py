@@ -1,0 +1,184 @@
+"""The renderer ``warp``: no learning, a photo bent by its own face mesh, with depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from livehead.errors import SourceError
+from livehead.frames import Image
+from livehead.motion.face.head import fit_head
+from livehead.motion.face.mesh import MESH, Eye, Indices
+from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
+from livehead.perception.portrait import Portrait
+from livehead.perception.segmentation import Segmentation
+from livehead.renderers.warp.backward_flow import compute_backward_flow, sample_image
+from livehead.renderers.warp.eyes import (
+    CompletedEyeball,
+    close_lids,
+    complete_eyeball,
+    draw_eye,
+    lash_points,
+    lash_triangles,
+    skin_triangles,
+)
+from livehead.renderers.warp.foreground import PortraitLayers, split_layers
+from livehead.renderers.warp.hair_body_mesh import HairBodyMesh, build_hair_body_mesh
+from livehead.renderers.warp.mouth import MouthInterior, analyse_mouth, draw_cavity, interior_triangles
+
+_DENSITY = 2  # linear samples of a picture that was enlarged well are as sharp as cubic ones, in a fifth of the time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _WarpTextures:
+    """What is sampled at one size: ``person`` RGBA (the last is a mask) has ``_DENSITY`` samples a pixel."""
+
+    person: Image
+    border: int
+    background: Image
+    eyeballs: tuple[CompletedEyeball, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WarpAvatar:
+    """A portrait made ready for ``WarpRenderer``."""
+
+    motion: Keypoints
+    layers: PortraitLayers
+    shell: HairBodyMesh
+    mouth: MouthInterior
+    _textures: dict[tuple[int, bool], _WarpTextures] = field(default_factory=dict, repr=False)
+
+    def get_textures(self, side: int, tight_mask: bool) -> _WarpTextures:
+        """What to sample for a picture of ``side`` pixels, masked tightly or with a margin; made once for each."""
+        if (side, tight_mask) not in self._textures:
+            self._textures[side, tight_mask] = _make_textures(self.layers.resize(side), self.motion, tight_mask)
+        return self._textures[side, tight_mask]
+
+
+def _make_textures(layers: PortraitLayers, motion: Keypoints, tight_mask: bool) -> _WarpTextures:
+    side, around = layers.side, layers.border
+    masked = np.dstack([layers.image, layers.alpha if tight_mask else layers.matte])
+    line = np.arange(_DENSITY * (masked.shape[0] - 1) + 1, dtype=np.float32) / _DENSITY
+    between = np.stack(np.meshgrid(line, line), axis=-1)
+    pixels = to_pixels(motion.value[0], side, side) + np.float32(around)
+    eyeballs = tuple(complete_eyeball(layers.image, pixels, eye) for eye in _EYES)
+    return _WarpTextures(sample_image(masked, between, cv2.INTER_LANCZOS4), around, layers.background, eyeballs)
+
+
+class WarpRenderer:
+    """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
+
+    ``size``: side of the output in pixels. ``alpha``: give RGBA, straight alpha of the person alone.
+    """
+
+    def __init__(self, size: int = 512, *, alpha: bool = False) -> None:
+        self.size = size
+        self.alpha = alpha
+
+    @property
+    def motion_sets(self) -> frozenset[str]:
+        """Takes the face mesh with irises."""
+        return frozenset({MESH478})
+
+    @property
+    def hardware(self) -> str:
+        """The processor: there is no network to speed up."""
+        return "processor, no network"
+
+    def prepare(self, source: Portrait) -> WarpAvatar:
+        """Split the portrait and hang the shell on its face. Raises: SourceError."""
+        if source.motion.set != MESH478:
+            raise SourceError(f"warp takes {MESH478}, not {source.motion.set}", subject=source.name)
+        face = source.motion.points3d()[0]
+        with Segmentation() as segmentation:
+            layers = split_layers(source, segmentation)
+        shell = build_hair_body_mesh(face, layers, _SHELL_START)
+        avatar = WarpAvatar(source.motion, layers, shell, analyse_mouth(source.image, face))
+        avatar.get_textures(self.size, self.alpha)
+        return avatar
+
+    def render(self, avatar: WarpAvatar, motion: Keypoints) -> Image:
+        """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        textures = avatar.get_textures(self.size, self.alpha)
+        pose = _pose_mesh(avatar, motion.points3d()[0])
+        flow = compute_backward_flow(pose.source_points, pose.target_points, pose.triangles, pose.two_sided, self.size)
+        person = sample_image(textures.person, flow.sampling_grid(_DENSITY, textures.border))
+        self._draw_eyes_and_mouth(person[..., :3], avatar, textures, pose)
+        person[..., 3] *= flow.coverage_mask()
+        return person if self.alpha else _composite_over(person, textures.background)
+
+    def render_many(self, pairs: Sequence[tuple[WarpAvatar, Keypoints]]) -> list[Image]:
+        """One after the other: there is nothing to gain from a batch on a CPU."""
+        return [self.render(avatar, motion) for avatar, motion in pairs]
+
+    def _draw_eyes_and_mouth(
+        self, person: Image, avatar: WarpAvatar, textures: _WarpTextures, pose: _PosedMesh
+    ) -> None:
+        """Eyeballs and the mouth's cavity over the picture that the flow gave."""
+        target = to_pixels(pose.target_points[:, :2], self.size, self.size)
+        for eye, eyeball in zip(_EYES, textures.eyeballs, strict=True):
+            draw_eye(person, eyeball, target[:_FACE_POINTS], eye)
+        draw_cavity(
+            person, avatar.mouth, target[:_FACE_POINTS], target[_FACE_POINTS:_LASH_START], pose.scale * self.size / 2
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PosedMesh:
+    """All points in the source, ``origin`` [V, 2], and in the motion, ``place`` [V, 3].
+
+    The first ``behind`` of ``triangles`` lie behind the skin; ``scale`` is the head's size over the source's.
+    """
+
+    source_points: Array
+    target_points: Array
+    triangles: Indices
+    two_sided: int
+    scale: float
+
+
+def _pose_mesh(avatar: WarpAvatar, target: Array) -> _PosedMesh:
+    source = avatar.motion.points3d()[0]
+    head = fit_head(source, target)
+    shell = avatar.shell.deform(head, target[MESH.oval])
+    face = target.copy()
+    for eye in _EYES:
+        close_lids(source, face, eye)
+    origin = [source, avatar.mouth.interior_points(source, 1.0), lash_points(source, source, 1.0), avatar.shell.points]
+    place = [face, avatar.mouth.interior_points(face, head.scale), lash_points(source, face, head.scale), shell]
+    triangles = np.concatenate([avatar.shell.triangles, _OPENING_TRIANGLES, _SKIN_TRIANGLES])
+    behind = len(avatar.shell.triangles) + len(_OPENING_TRIANGLES)
+    return _PosedMesh(np.concatenate(origin)[:, :2], np.concatenate(place), triangles, behind, head.scale)
+
+
+def _composite_over(person: Image, background: Image) -> Image:
+    """RGBA over RGB."""
+    share = cv2.extractChannel(person, 3)
+    picture: Image = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
+    cv2.copyTo(background, cv2.compare(share, 0, cv2.CMP_EQ), picture)  # type: ignore[call-overload]
+    # Only the seam is mixed; it is a few pixels in a hundred.
+    seam = np.flatnonzero((share - np.uint8(1)) < np.uint8(254))
+    weight = share.reshape(-1)[seam, None].astype(np.uint16)
+    flat, behind = picture.reshape(-1, 3), background.reshape(-1, 3)
+    flat[seam] = (flat[seam] * weight + behind[seam] * (255 - weight) + 127) // 255
+    return picture
+
+
+def _eye_opening_triangles(eye: Eye) -> Indices:
+    """A fan about the pupil that closes the opening of ``eye``."""
+    loop = eye.opening
+    return np.stack([np.full_like(loop, eye.iris[0]), loop, np.roll(loop, -1)], axis=1)
+
+
+_EYES = (MESH.right_eye, MESH.left_eye)
+_FACE_POINTS = 478  # then come 18 points of the mouth's inside, 14 of the lashes and those of the shell
+_LASH_START = _FACE_POINTS + 18
+_SHELL_START = _LASH_START + 14
+_OPENING_TRIANGLES = np.concatenate(
+    [_eye_opening_triangles(MESH.right_eye), _eye_opening_triangles(MESH.left_eye), interior_triangles(_FACE_POINTS)]
+)
+_SKIN_TRIANGLES = np.concatenate([skin_triangles(), lash_triangles(_LASH_START)])

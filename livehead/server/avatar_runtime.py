@@ -1,0 +1,153 @@
+"""What a session plays on. The roof makes it (``assembly/server_avatars.py``); the server knows only this shape."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from livehead.config import GainSettings
+from livehead.frames import Image
+from livehead.interfaces import Driver, DriverInputs, Motion
+from livehead.motion.keypoints import Keypoints
+from livehead.perception.portrait import Portrait
+from livehead.pipeline import AnimatorProtocol
+from livehead.quality import QualityLevel
+
+IMAGE_BACKGROUND = "image"
+"""As ``background``: the picture in ``Choice.backdrop``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AvatarSettings:
+    """All that decides how an avatar looks and moves. ``backdrop``: uint8 [H, W, 3] RGB, for background ``image``.
+
+    ``feed``: motion that another machine estimates; while there is one, ``driver`` has a rest.
+    """
+
+    portrait: Portrait
+    driver: str
+    model: str
+    mode: Literal["relative", "absolute"]
+    gains: GainSettings
+    background: str
+    badge: bool
+    backdrop: Image | None = None
+    feed: Driver[Keypoints] | None = None
+
+
+class AvatarRuntime(Protocol):
+    """One avatar, ready to perform. Every verb may be called from any thread."""
+
+    @property
+    def animator(self) -> AnimatorProtocol[Any]: ...
+
+    @property
+    def settings(self) -> AvatarSettings: ...
+
+    @property
+    def hardware(self) -> str: ...
+
+    def set_gains(self, gains: GainSettings) -> None: ...
+
+    def recalibrate(self) -> None: ...
+
+    def close(self, successor: AvatarRuntime | None) -> None:
+        """Free what ``successor`` does not go on with. Called where ``estimate`` is called."""
+        ...
+
+
+class AvatarFactory(Protocol):
+    """Makes stages. Its verbs block, so they are called on threads."""
+
+    @property
+    def drivers(self) -> tuple[str, ...]: ...
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+
+    def default_settings(self) -> AvatarSettings: ...
+
+    def prepare_portrait(self, pixels: Image) -> Portrait:
+        """Raises: SourceError, NoFaceError."""
+        ...
+
+    def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
+        """``previous`` is still playing; what it has that fits (its driver, its calibration) is used again.
+
+        Raises: LiveheadError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _TaggedMotion:
+    """A motion and the stage that it is for, so that a change of stage never mixes the two."""
+
+    runtime: AvatarRuntime
+    motion: Motion
+
+    @property
+    def set(self) -> str:
+        return self.motion.set
+
+    @property
+    def captured_ns(self) -> int:
+        return self.motion.captured_ns
+
+
+class SwitchableAnimator:
+    """A ``Performer`` whose stage can be changed between two pictures.
+
+    ``watch``: called with each motion as it is estimated, where that is done.
+    """
+
+    def __init__(self, runtime: AvatarRuntime, on_motion: Callable[[Motion], None] = lambda motion: None) -> None:
+        self._runtime = runtime
+        self._on_motion = on_motion
+        self._lock = threading.Lock()
+        self._retired: list[AvatarRuntime] = []
+        self._quality: QualityLevel | None = None
+        self._last_image: Image | None = None
+        self.frozen = False
+        """While set, the last picture is given again, whatever stage plays."""
+
+    @property
+    def runtime(self) -> AvatarRuntime:
+        """The stage that plays."""
+        return self._runtime
+
+    def switch_to(self, runtime: AvatarRuntime) -> None:
+        """Go on with ``stage``; the one before is closed when its last call is over."""
+        with self._lock:
+            if self._quality is not None:
+                runtime.animator.set_quality(self._quality)
+            self._retired.append(self._runtime)
+            self._runtime = runtime
+
+    def estimate(self, inputs: DriverInputs) -> _TaggedMotion:
+        with self._lock:
+            stage = self._runtime
+            leaving, self._retired = self._retired, []
+        for old in leaving:
+            old.close(stage)
+        motion = stage.animator.estimate(inputs)
+        self._on_motion(motion)
+        return _TaggedMotion(stage, motion)
+
+    def draw(self, cue: _TaggedMotion, moment_ns: int) -> Image:
+        if not self.frozen or self._last_image is None:
+            self._last_image = cue.runtime.animator.draw(cue.motion, moment_ns)
+        return self._last_image
+
+    def set_quality(self, quality: QualityLevel) -> None:
+        with self._lock:
+            self._quality = quality
+            self._runtime.animator.set_quality(quality)
+
+    def close(self) -> None:
+        """Close every stage; after the last call."""
+        for stage in self._retired:
+            stage.close(self._runtime)
+        self._runtime.close(None)

@@ -1,0 +1,118 @@
+"""Photos of strangers, decoded in a process of their own that can do no harm: little memory and time, no files.
+
+Run as a program it reads a photo from standard input and writes its pixels, or what is wrong with it, to standard
+output. The server never decodes what was uploaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import livehead
+from livehead.errors import SourceError
+from livehead.frames import Image
+
+MAX_UPLOAD_BYTES = 10_000_000
+MAX_PIXELS = 20_000_000
+_CPU_LIMIT_S = 10  # of processor time; waiting takes at most twice as long
+_MEMORY_LIMIT_BYTES = 1 << 30  # bytes of address space beyond what the program has when it starts
+_EXIT_REJECTED = 3  # exit status: standard output says why
+_MODULE = "livehead.server.image_sandbox"
+
+
+class SandboxedImageDecoder:
+    """At most two photos at a time; the others wait."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(2)
+
+    async def decode(self, data: bytes, name: str = "The photo") -> Image:
+        """``data`` as uint8 [H, W, 3] RGB. Raises: SourceError."""
+        async with self._slots:
+            return await _decode_in_subprocess(data, name)
+
+
+async def _decode_in_subprocess(data: bytes, name: str) -> Image:
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        _MODULE,
+        name,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=_child_environment(),
+    )
+    try:
+        output, _ = await asyncio.wait_for(child.communicate(data), 2 * _CPU_LIMIT_S)
+    except TimeoutError as error:
+        raise SourceError(f"{name} takes too long to decode", "save it anew as JPEG or PNG") from error
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    head, _, body = output.partition(b"\n")
+    if child.returncode == _EXIT_REJECTED:
+        told = json.loads(head)
+        raise SourceError(told["problem"], told["remedy"])
+    if child.returncode != 0:
+        raise SourceError(f"{name} cannot be decoded", "save it anew as JPEG or PNG, or use another photo")
+    height, width = (int(part) for part in head.split())
+    return np.frombuffer(body, np.uint8).reshape(height, width, 3)
+
+
+def _child_environment() -> dict[str, str]:
+    """Where the package is, and nothing of the server's own surroundings: no token, no home."""
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    return kept | {
+        "PYTHONPATH": str(Path(livehead.__file__).parents[1]),
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONUTF8": "1",
+    }
+
+
+def _apply_resource_limits() -> None:
+    """Give up what decoding does not need; where the system has no such limits, the server's clock remains."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    used = 0
+    if sys.platform == "linux":
+        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    limits = [(resource.RLIMIT_CPU, _CPU_LIMIT_S), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)]
+    if used:
+        limits.append((resource.RLIMIT_AS, used + _MEMORY_LIMIT_BYTES))
+    for what, most in limits:
+        resource.setrlimit(what, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+
+
+def main() -> int:
+    """Decode standard input."""
+    from PIL import Image as Pillow
+
+    from livehead.perception.photo import decode_photo
+
+    Pillow.init()  # loads what reads each format, while files may still be opened
+    data = sys.stdin.buffer.read(MAX_UPLOAD_BYTES + 1)
+    _apply_resource_limits()
+    try:
+        pixels = decode_photo(data, sys.argv[1], MAX_PIXELS)
+    except SourceError as error:
+        sys.stdout.write(json.dumps({"problem": error.problem, "remedy": error.remedy}) + "\n")
+        return _EXIT_REJECTED
+    sys.stdout.buffer.write(f"{pixels.shape[0]} {pixels.shape[1]}\n".encode())
+    sys.stdout.buffer.write(pixels.tobytes())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

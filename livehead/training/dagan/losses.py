@@ -1,0 +1,60 @@
+"""What key points, generator and critic of the published DaGAN lower together (DaGAN, section 3.5).
+
+Points [B, K, 2] and Jacobians [B, K, 2, 2] are in the published networks' coordinates (``grid.corner_grid``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from livehead.models.dagan.dense_motion import bounded_inverse
+from livehead.models.dagan.equivariance import Deformation
+from livehead.models.dagan.keypoints import LearnedPoints
+from livehead.training.dagan.recipe import DaganLossWeights
+from livehead.training.losses import pyramid_loss
+
+_PYRAMID_LEVELS = 4
+_EPSILON = 1e-8
+
+
+def equivariance_losses(
+    points: LearnedPoints, deformed: LearnedPoints, deformation: Deformation
+) -> tuple[Tensor, Tensor]:
+    """How far ``points`` of a picture are from those of the ``deformed`` one, brought back: of values and of Jacobians.
+
+    Equations 7 and 8 of FOMM; a nearly singular Jacobian has a bounded inverse.
+    """
+    value = (points.value - deformation.points(deformed.value)).abs().mean()
+    moved = deformation.jacobian(deformed.value) @ deformed.jacobian
+    product = bounded_inverse(points.jacobian) @ moved
+    return value, (torch.eye(2, device=product.device) - product).abs().mean()
+
+
+def keypoint_separation(points: Tensor, min_distance: float) -> Tensor:
+    """2 for a pair of points [B, K, 2] in one place, falling to 0 at a distance of ``apart``: the mean of K x K pairs.
+
+    The published term has these two values with a step between them, which has no slope and trains nothing.
+    """
+    gaps = points[:, :, None] - points[:, None]
+    distance = (gaps.square().sum(dim=-1) + _EPSILON).sqrt()
+    closeness = 2 * (1 - distance / min_distance).clamp_min(0)
+    others = 1 - torch.eye(points.shape[1], device=points.device)
+    return (closeness * others).mean()
+
+
+def multiscale_gradient_loss(generated: Tensor, real: Tensor) -> Tensor:
+    """In place of VGG-19's: colours at four sizes and edges at two of pictures [B, 3, S, S], 0 when they are equal."""
+    return pyramid_loss(generated, real, torch.ones_like(real[:, :1]), _PYRAMID_LEVELS, edges=1.0)
+
+
+def loss_weights(loss: DaganLossWeights, blocks: int, perceptual: bool) -> dict[str, float]:
+    """The factor of every term; the critic has so many ``blocks``."""
+    return {
+        "likeness": loss.perceptual if perceptual else loss.gradients,
+        "adversarial": loss.adversarial,
+        "matching": loss.matching * blocks,
+        "value": loss.equivariance_value,
+        "jacobian": loss.equivariance_jacobian,
+        "distance": loss.distance,
+    }

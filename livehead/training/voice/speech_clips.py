@@ -1,0 +1,146 @@
+"""Clips of people who speak, as the voice model is trained on them: sound, and what the face does in a basis.
+
+Targets are person-normalised: displacements in the frame of the mean face, from that person's own closed mouth, and of
+the same spread of the mouth's opening for everybody (within limits).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from livehead.errors import CaptureError, ConfigError, NoFaceError
+from livehead.evaluation.talking_clip import TalkingClip, read_talking_clip
+from livehead.models.voice.network import STEP_S
+from livehead.motion.face.head import fit_head
+from livehead.motion.face.lips import LipShape, gaps
+from livehead.motion.face.mesh import MESH
+from livehead.motion.face.speech_basis import mean_face, speech_share
+from livehead.motion.keypoints import Array
+
+_CLOSED_ONE_IN = 8  # one of so many frames, those with the smallest gap between the lips, shows a closed mouth
+_LIP_WEIGHT, _INNER_LIP_WEIGHT = 2.0, 3.0  # weights of the points when the basis is made
+_REFERENCE_SPREAD = 0.025  # standard deviation of the mouth's opening while speaking, over the face's height
+_SCALE_LIMITS = (0.5, 2.0)  # limits of the factor by which a clip is brought to the usual spread
+_MAX_BASIS_FRAMES = 6000  # frames that the basis is made from
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechClip:
+    """``moves`` [T, 478, 3] are the face's displacements at ``times`` [T] s; ``sound`` [N] begins at time 0."""
+
+    name: str
+    person: str
+    times: Array
+    displacements: Array
+    sound: Array
+
+    def delay_video(self, seconds: float) -> SpeechClip:
+        """The same with its pictures put so much later against its sound."""
+        return replace(self, times=self.times + np.float32(seconds))
+
+
+def speaker_of(name: str) -> str:
+    """Who speaks in the clip ``name``: the name without the number at its end."""
+    return re.sub(r"[_-]\d+$", "", name)
+
+
+def read_clips(folder: Path, names: Sequence[str], cache: Path) -> list[SpeechClip]:
+    """Those of the clips ``names`` of ``folder`` that have sound and a face; watched once and kept in ``cache``.
+
+    Raises: ConfigError when there are none, or one is missing.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    clips = []
+    for name in tqdm(names, desc="watching", unit="clip", disable=None):
+        path = folder / name
+        if not path.is_file():
+            raise ConfigError(f"there is no clip {path}", "give --data the folder of the listed clips", subject=name)
+        talk = _read_or_track(path, cache / f"{path.stem}.npz")
+        if talk is not None:
+            clips.append(_make_speech_clip(talk))
+    if not clips:
+        raise ConfigError(f"no clip of {folder} has both a face and sound", "give clips of people who speak")
+    return clips
+
+
+def _read_or_track(path: Path, cache_file: Path) -> TalkingClip | None:
+    """The clip as it was seen before, or seen now; None for one that is of no use, which is kept as an empty file."""
+    if cache_file.is_file() and cache_file.stat().st_mtime >= path.stat().st_mtime:
+        if not cache_file.stat().st_size:
+            return None
+        with np.load(cache_file) as stored:
+            return TalkingClip(path.stem, stored["times"], stored["meshes"], stored["seen"], stored["sound"])
+    try:
+        talk = read_talking_clip(path)
+    except (CaptureError, NoFaceError):
+        cache_file.touch()
+        return None
+    unfinished = cache_file.with_suffix(".part.npz")
+    np.savez(unfinished, times=talk.times, meshes=talk.meshes, seen=talk.face_seen, sound=talk.sound)
+    unfinished.replace(cache_file)
+    return talk
+
+
+def _make_speech_clip(talk: TalkingClip) -> SpeechClip:
+    moves = normalized_displacements(talk.meshes)
+    return SpeechClip(talk.name, speaker_of(talk.name), talk.times.astype(np.float32), moves, talk.sound)
+
+
+def normalized_displacements(meshes: Array) -> Array:
+    """[T, 478, 3]: what speech's points do in ``meshes`` [T, 478, 3] of one person, normalised."""
+    mean = mean_face()
+    shapes = np.stack([fit_head(mean, mesh).inverse().apply(mesh) for mesh in meshes])
+    opened = np.array([gaps(shape).mean() for shape in shapes])
+    calm = np.argsort(opened)[: max(3, len(opened) // _CLOSED_ONE_IN)]
+    closed = LipShape(shapes[calm].mean(axis=0)).closed
+    moves = (shapes - closed) * speech_share()[:, None]
+    height = float(np.linalg.norm(mean[MESH.chin] - mean[MESH.forehead]))
+    factor = np.clip(_REFERENCE_SPREAD * height / max(float(opened.std()), 1e-6), *_SCALE_LIMITS)
+    return (moves * factor).astype(np.float32)
+
+
+def mouth_opening(moves: Array) -> Array:
+    """[...]: the mean distance of the inner lips in displacements [..., 478, 3]; negative where they cross."""
+    return (moves[..., MESH.mouth.lower[1:-1], 1] - moves[..., MESH.mouth.upper[1:-1], 1]).mean(axis=-1)
+
+
+def build_motion_basis(clips: Sequence[SpeechClip], outputs: int) -> Array:
+    """[outputs, 478, 3]: what goes with an opening of 1, then principal directions of what is left."""
+    moves = np.concatenate([clip.displacements for clip in clips])
+    moves = moves[np.random.default_rng(0).permutation(len(moves))[:_MAX_BASIS_FRAMES]]
+    opened = mouth_opening(moves)
+    first = np.tensordot(opened, moves, axes=1) / float(opened @ opened)
+    weights = _point_weights()
+    rest = (moves - opened[:, None, None] * first) * weights[:, None]
+    _, _, directions = np.linalg.svd(rest.reshape(len(rest), -1), full_matrices=False)
+    others = directions[: outputs - 1].reshape(-1, 478, 3) / weights[:, None]
+    return np.concatenate([first[None], others]).astype(np.float32)
+
+
+def project_onto_basis(moves: Array, basis: Array) -> Array:
+    """[T, K]: ``moves`` [T, 478, 3] in ``basis``."""
+    opened = mouth_opening(moves)
+    weights = np.square(_point_weights())[:, None]
+    rest = (moves - opened[:, None, None] * basis[0]) * weights
+    others = rest.reshape(len(moves), -1) @ basis[1:].reshape(len(basis) - 1, -1).T
+    return np.concatenate([opened[:, None], others], axis=1).astype(np.float32)
+
+
+def _point_weights() -> Array:
+    weights = np.ones(478, np.float32)
+    weights[MESH.mouth.lips] = _LIP_WEIGHT
+    weights[MESH.mouth.inner] = _INNER_LIP_WEIGHT
+    return weights
+
+
+def resample_to_steps(clip: SpeechClip, values: Array) -> Array:
+    """[N, K]: ``values`` [T, K] of a clip's pictures at every step of ``STEP_S`` s from its sound's beginning."""
+    count = int(min(clip.times[-1], len(clip.sound) / 16_000) / STEP_S) + 1
+    steps = np.arange(count) * STEP_S
+    return np.stack([np.interp(steps, clip.times, column) for column in values.T], axis=1).astype(np.float32)

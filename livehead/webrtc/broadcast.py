@@ -1,0 +1,311 @@
+"""The avatar to any number of WebRTC receivers: each picture is encoded once for each codec in use, then fanned out.
+
+A receiver has a ``Lane``. Encoded pictures cannot be dropped one by one, as later ones build on them: a lane that falls
+behind is emptied and goes on with the next key frame, which is then asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from aiortc.codecs.base import Encoder
+from aiortc.codecs.opus import OpusEncoder
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from livehead.clock import NS, now_ns, sleep_until
+from livehead.codecs.alpha import flatten_alpha, pack_alpha_side_by_side
+from livehead.codecs.h264 import ENCODER_FACTORIES, X264, EncoderChoice
+from livehead.concurrency import Fifo, Worker
+from livehead.errors import SinkError
+from livehead.frames import AudioFrame, Frame, VideoFrame
+from livehead.interfaces import EndOfStream
+from livehead.stats import StatsCollector
+from livehead.webrtc.encoder import START_BITRATE, VideoCodec, VideoEncoder
+
+OPUS_RATE = 48_000
+TRACK_QUEUE_LENGTH = 8  # pictures that may wait for one receiver
+_MIN_KEY_FRAME_INTERVAL_NS = NS // 4  # requests within this time after a key frame are answered by it
+_AUDIO_QUEUE_LENGTH = 50  # packets of 20 ms
+_MAX_AUDIO_LATENESS_NS = NS // 4  # sound that is later than its picture by more is left out
+_OPUS_PACKET_SAMPLES = OPUS_RATE // 50
+_DEADBAND_MS = 8.0  # by which the wanted delay of sound may change for nothing
+_MAX_STEP_MS = 0.5  # by which the delay changes from packet to packet
+
+
+class EncodingKey(NamedTuple):
+    """What one encoder makes for all lanes that want it. ``matte``: with the matte beside the colours."""
+
+    codec: VideoCodec
+    with_alpha: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """One picture or 20 ms of sound as RTP payloads; ``timestamp`` in the codec's clock."""
+
+    payloads: list[bytes]
+    timestamp: int
+    is_key_frame: bool = True
+
+
+class EncodedTrack(MediaStreamTrack):
+    """The way to one receiver: a track for aiortc's sender, which it gives ``Encoded`` items.
+
+    ``bitrate``: the receiver's newest estimate in bits a second; None before the first.
+    """
+
+    def __init__(
+        self, kind: str, encoding: EncodingKey | None, on_key_request: Callable[[], None], capacity: int
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.encoding = encoding
+        self.bitrate: int | None = None
+        self.dropped = 0
+        self._on_key_request = on_key_request
+        self._capacity = capacity
+        self._queue: Fifo[EncodedFrame] = Fifo(capacity + 1)
+        self._queued = 0
+        self._needs_key_frame = kind == "video"
+
+    def put(self, item: EncodedFrame) -> None:
+        """Add what was encoded; called on the event loop."""
+        if self._needs_key_frame and not item.is_key_frame:
+            self._on_key_request()
+            return
+        if self.kind == "video" and self._queued >= self._capacity:
+            self.dropped += self._queued
+            self._queue.close()
+            self._queue, self._queued, self._needs_key_frame = Fifo(self._capacity + 1), 0, True
+            self._on_key_request()
+            return
+        self._needs_key_frame = False
+        self._queued = min(self._queued + 1, self._capacity)
+        self._queue.put(item)
+
+    def request_key_frame(self) -> None:
+        """The receiver cannot go on without a key frame."""
+        self._on_key_request()
+
+    async def recv(self) -> Any:
+        """The next item for aiortc's sender. Raises: MediaStreamError once stopped."""
+        while True:
+            line = self._queue
+            try:
+                item = await line.get()
+            except EndOfStream:
+                if line is not self._queue:
+                    continue  # emptied: the new line holds what follows
+                raise MediaStreamError from None
+            self._queued -= self._queued > 0
+            return item
+
+    def stop(self) -> None:
+        """No more items. Called by aiortc too, when the connection ends."""
+        super().stop()
+        self._queue.close()
+
+
+class PassthroughEncoder(Encoder):
+    """What aiortc's sender takes for its encoder: everything is encoded already."""
+
+    def __init__(self, track: EncodedTrack) -> None:
+        self._track = track
+
+    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        raise TypeError("a lane gives encoded items only")
+
+    def pack(self, packet: Any) -> tuple[list[bytes], int]:
+        return packet.payloads, packet.timestamp
+
+    @property
+    def target_bitrate(self) -> int:
+        """What the receiver says it can take (REMB), in bits a second."""
+        return self._track.bitrate or START_BITRATE
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._track.bitrate = bitrate
+
+
+class BroadcastSink:
+    """A ``Sink`` whose pictures and sound go to every lane.
+
+    ``delay_ms``: how long after its capture a picture is sent. Sound goes with it, but ``lead_ms`` sooner: by what
+    receivers keep it back for longer. ``encoder``: of H.264; a hardware encoder is tried on entering, so that the first
+    picture does not wait for it.
+    """
+
+    def __init__(
+        self, *, fps: float = 30.0, stats: StatsCollector | None = None, encoder: EncoderChoice = "auto"
+    ) -> None:
+        self.stats = stats or StatsCollector()
+        self.delay_ms: Callable[[], float] = lambda: 0.0
+        self.audio_lead_ms: Callable[[], float] = lambda: 0.0
+        self._fps = fps
+        self._encoder_choice, self._encoder_spec = encoder, X264
+        self._encoders: dict[EncodingKey, VideoEncoder] = {}
+        self._tracks: set[EncodedTrack] = set()
+        self._key_requests: set[EncodingKey] = set()
+        self._last_key_ns: dict[EncodingKey, int] = {}
+        self._worker = Worker("webrtc-encode")
+        self._audio_worker = Worker("webrtc-sound")
+        self._opus_encoder = _OpusFrameEncoder()
+        self._audio_delay = SmoothedDelay()
+
+    async def __aenter__(self) -> BroadcastSink:
+        self._encoder_spec = await self._worker.run(ENCODER_FACTORIES[self._encoder_choice])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all lanes and join the threads."""
+        for lane in list(self._tracks):
+            lane.stop()
+        self._worker.close()
+        self._audio_worker.close()
+
+    @property
+    def receiver_count(self) -> int:
+        """How many lanes get pictures."""
+        return sum(lane.kind == "video" for lane in self._tracks)
+
+    @property
+    def total_bitrate(self) -> int:
+        """Of all encoders that run, in bits a second."""
+        running = {lane.encoding for lane in self._tracks}
+        return sum(encoder.bitrate for coding, encoder in self._encoders.items() if coding in running)
+
+    def add_video_track(self, codec: VideoCodec, *, with_alpha: bool = False) -> EncodedTrack:
+        """A lane of pictures, with their ``matte`` beside them or over black; the first is a key frame."""
+        coding = EncodingKey(codec, with_alpha)
+
+        def ask() -> None:
+            self._key_requests.add(coding)
+
+        lane = EncodedTrack("video", coding, ask, TRACK_QUEUE_LENGTH)
+        ask()
+        return self._register_track(lane)
+
+    def add_audio_track(self) -> EncodedTrack:
+        """A lane of Opus packets."""
+        return self._register_track(EncodedTrack("audio", None, lambda: None, _AUDIO_QUEUE_LENGTH))
+
+    def _register_track(self, track: EncodedTrack) -> EncodedTrack:
+        self._tracks.add(track)
+        track.once("ended", lambda: self._tracks.discard(track))
+        return track
+
+    async def send(self, frame: Frame) -> None:
+        """Encode and fan out one frame. Raises: SinkError when it cannot be encoded."""
+        if isinstance(frame, AudioFrame):
+            await self._send_audio(frame)
+            return
+        codings = {lane.encoding for lane in self._tracks if lane.encoding is not None}
+        for coding in codings:
+            await self._send_video(frame, coding)
+        if codings:
+            self.stats.count("encoded")
+            self.stats.record_timing("capture_to_wire", (now_ns() - frame.captured_ns) / 1e6)
+
+    async def _send_video(self, frame: VideoFrame, encoding: EncodingKey) -> None:
+        encoder = self._encoders.setdefault(
+            encoding, VideoEncoder(encoding.codec, self._fps, encoder_spec=self._encoder_spec)
+        )
+        lanes = [lane for lane in self._tracks if lane.encoding == encoding]
+        estimates = [lane.bitrate for lane in lanes if lane.bitrate is not None]
+        if estimates:
+            encoder.bitrate = min(estimates)
+        key = (
+            encoding in self._key_requests
+            and now_ns() - self._last_key_ns.get(encoding, -NS) >= _MIN_KEY_FRAME_INTERVAL_NS
+        )
+        if key:
+            self._key_requests.discard(encoding)
+            self._last_key_ns[encoding] = now_ns()
+        opened, start = encoder.open_count, now_ns()
+        call = await self._worker.submit_and_wait(_encode_frame, encoder, frame, encoding.with_alpha, key)
+        error = call.exception()
+        if isinstance(error, (av.FFmpegError, ValueError)):
+            raise SinkError(f"a picture cannot be encoded as {encoding.codec} ({error})", "report this") from error
+        payloads, timestamp = call.result()
+        self.stats.record_timing("encode", (now_ns() - start) / 1e6)
+        item = EncodedFrame(payloads, timestamp, key or encoder.open_count != opened)
+        self.stats.count("key_frames", int(item.is_key_frame))
+        for lane in [
+            lane for lane in self._tracks if lane.encoding == encoding
+        ]:  # some may have come or gone meanwhile
+            lane.put(item)
+
+    async def _send_audio(self, frame: AudioFrame) -> None:
+        lanes = [lane for lane in self._tracks if lane.kind == "audio"]
+        if not lanes:
+            return
+        picture_ms = self.delay_ms()
+        due_ns = frame.captured_ns + round(self._audio_delay.next_delay_ms(picture_ms - self.audio_lead_ms()) * 1e6)
+        late_ns = now_ns() - frame.captured_ns - round(picture_ms * 1e6)
+        if late_ns > _MAX_AUDIO_LATENESS_NS:  # a machine that does not keep up: as with pictures, the newest counts
+            self.stats.count("sound.late")
+            return
+        items = await self._audio_worker.run(self._opus_encoder.encode, frame)
+        await sleep_until(due_ns)  # last of all: receivers wait for as long as packets are uneven
+        for item in items:
+            for lane in lanes:
+                lane.put(item)
+
+
+def _encode_frame(
+    encoder: VideoEncoder, frame: VideoFrame, with_alpha: bool, force_key_frame: bool
+) -> tuple[list[bytes], int]:
+    image = pack_alpha_side_by_side(frame.image) if with_alpha else flatten_alpha(frame.image)
+    return encoder.encode(frame.with_image(image), force_key_frame=force_key_frame)
+
+
+class SmoothedDelay:
+    """A delay that goes after the wanted one slowly, and not after each of its whims: a jump sounds like jitter."""
+
+    def __init__(self) -> None:
+        self._target_ms: float | None = None
+        self._current_ms = 0.0
+
+    def next_delay_ms(self, wanted_ms: float) -> float:
+        """The delay in ms for the next packet."""
+        if self._target_ms is None:
+            self._current_ms = wanted_ms
+        if self._target_ms is None or abs(wanted_ms - self._target_ms) > _DEADBAND_MS:
+            self._target_ms = wanted_ms
+        self._current_ms += min(max(self._target_ms - self._current_ms, -_MAX_STEP_MS), _MAX_STEP_MS)
+        return self._current_ms
+
+
+class _OpusFrameEncoder:
+    """Mono sound of any rate to Opus packets of 20 ms."""
+
+    def __init__(self) -> None:
+        self._encoder = OpusEncoder()
+        self._resampler = av.AudioResampler(
+            format="s16", layout="stereo", rate=OPUS_RATE, frame_size=_OPUS_PACKET_SAMPLES
+        )
+        self._pts = 0
+
+    def encode(self, frame: AudioFrame) -> list[EncodedFrame]:
+        # both channels alike: a resampler that makes stereo of mono would take 3 dB off
+        samples = np.repeat(np.clip(frame.samples.mean(axis=0), -1, 1), 2)[None]
+        sound = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16), format="s16", layout="stereo")
+        sound.sample_rate = frame.rate
+        encoded = []
+        for part in self._resampler.resample(sound):
+            part.pts, part.sample_rate = self._pts, OPUS_RATE
+            part.time_base = Fraction(1, OPUS_RATE)
+            self._pts += part.samples
+            payloads, timestamp = self._encoder.encode(part)
+            if payloads:  # the coder swallows its first packet
+                encoded.append(EncodedFrame(payloads, timestamp))
+        return encoded

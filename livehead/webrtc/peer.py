@@ -1,0 +1,215 @@
+"""One WebRTC connection: a performer's camera and microphone in, the avatar out; or a viewer, avatar only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal, cast
+
+from aiortc import RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from livehead.errors import ProtocolError
+from livehead.webrtc.broadcast import BroadcastSink, EncodedTrack
+from livehead.webrtc.encoder import VideoCodec
+from livehead.webrtc.ice import (
+    NO_ICE_SERVERS,
+    IceServers,
+    add_remote_candidates,
+    drop_invalid_candidates,
+    patch_transceiver_gathering,
+)
+from livehead.webrtc.ice_restart import RestartableIce, is_ice_restart
+from livehead.webrtc.receiver_patches import hint_start_bitrate, patch_receiver
+from livehead.webrtc.remote_tracks import RemoteAudioCapture, RemoteVideoCapture
+from livehead.webrtc.sender_patches import (
+    SDP_PARSE_ERRORS,
+    attach_encoded_track,
+    negotiate_playout_delay,
+    preferred_codecs,
+)
+
+log = logging.getLogger(__name__)
+
+PeerState = Literal["new", "connecting", "connected", "failed", "closed"]
+
+_CONNECT_TIMEOUT_S = 12.0  # a connection that is not made by then is given up
+_MAX_CANDIDATES = 24  # addresses of the other side that are tried
+
+
+class PeerConnection:
+    """``camera`` and ``microphone`` get the tracks that the other side sends; None where it may not send any.
+
+    ``matte``: send the matte beside the colours. ``ice``: the servers that the way is found by.
+    """
+
+    def __init__(
+        self,
+        broadcast: BroadcastSink,
+        camera: RemoteVideoCapture | None = None,
+        microphone: RemoteAudioCapture | None = None,
+        *,
+        matte: bool = False,
+        ice: IceServers = NO_ICE_SERVERS,
+        on_state: Callable[[PeerState], None] = lambda state: None,
+    ) -> None:
+        self._broadcast = broadcast
+        self._matte = matte
+        self._camera = camera
+        self._microphone = microphone
+        self._on_state = on_state
+        self._tracks: list[EncodedTrack] = []
+        self._ice = ice
+        self._connection = RTCPeerConnection(ice.rtc_configuration())
+        self._connection.on("track", self._on_track)
+        self._connection.on("connectionstatechange", self._on_connection_state)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._close_task: asyncio.Task[None] | None = None
+        self._restartable_ice: RestartableIce | None = None
+        self._remote_offer = ""
+        self._restart_lock = asyncio.Lock()
+        self.closed = asyncio.Event()
+
+    @property
+    def state(self) -> PeerState:
+        """Of the connection."""
+        return cast("PeerState", self._connection.connectionState)
+
+    async def create_answer(self, offer: str) -> str:
+        """The SDP that answers ``offer``. Raises: ProtocolError when it is none, or offers nothing that we take."""
+        offer = _filter_candidates(offer)
+        parts = _parse_media_sections(offer)
+        for number, part in enumerate(parts):
+            transceiver = self._connection.addTransceiver(part.kind, "sendonly" if self._camera is None else "sendrecv")
+            if number == 0:
+                patch_transceiver_gathering(transceiver)
+                self._restartable_ice = RestartableIce(transceiver.receiver.transport.transport, self._ice)
+            patch_receiver(transceiver.receiver, part.kind)
+            if part.kind == "video":
+                transceiver.setCodecPreferences(preferred_codecs())
+        try:
+            await add_remote_candidates(self._connection.getTransceivers()[0], parts)
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for transceiver, part in zip(self._connection.getTransceivers(), parts, strict=True):
+                self._attach_sender(transceiver, part)
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except SDP_PARSE_ERRORS as error:
+            raise ProtocolError(f"the offer is not WebRTC's ({type(error).__name__})", "reload the page") from error
+        except (InvalidAccessError, InvalidStateError, OperationError) as error:
+            raise ProtocolError(f"the offer cannot be answered ({error})", "use a browser with H.264 or VP8") from error
+        self._remote_offer = offer
+        self._deadline = asyncio.get_running_loop().call_later(_CONNECT_TIMEOUT_S, self._close_unless_connected)
+        return str(self._connection.localDescription.sdp)
+
+    def wants_ice_restart(self, offer: str) -> bool:
+        """Whether ``offer`` is of this very connection and wants another way for it: an ICE restart."""
+        if not self._remote_offer or self._restartable_ice is None or self.state != "connected":
+            return False
+        try:
+            return is_ice_restart(offer, self._remote_offer)
+        except SDP_PARSE_ERRORS:
+            return False
+
+    async def restart_ice(self, offer: str) -> str:
+        """Answer such an offer: a new way under the same pictures, which change to it when it works.
+
+        Raises: ProtocolError.
+        """
+        assert self._restartable_ice is not None
+        [remote, *_] = _parse_media_sections(_filter_candidates(offer))
+        async with self._restart_lock:
+            if self.state != "connected":
+                raise ProtocolError("this connection has ended", "reload the page")
+            await self._restartable_ice.gather_candidates()
+            answer = self._restartable_ice.rewrite_sdp(self._connection.localDescription.sdp)
+            try:
+                await self._restartable_ice.start_checks(remote)
+            except SDP_PARSE_ERRORS as error:
+                raise ProtocolError(f"the offer is not WebRTC's ({type(error).__name__})", "reload the page") from error
+            return answer
+
+    @property
+    def ice_restart_count(self) -> int:
+        """How often the way to the other side was replaced."""
+        return 0 if self._restartable_ice is None else self._restartable_ice.restart_count
+
+    def _attach_sender(self, transceiver: RTCRtpTransceiver, part: MediaDescription) -> None:
+        if part.direction not in ("recvonly", "sendrecv"):
+            return  # a lane that nobody reads would fill, and ask for key frames at all viewers' cost
+        if part.kind == "video":
+            hint_start_bitrate(transceiver)
+            negotiate_playout_delay(transceiver, part)
+            codec: VideoCodec = "H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8"
+            lane = self._broadcast.add_video_track(codec, with_alpha=self._matte)
+        else:
+            lane = self._broadcast.add_audio_track()
+        self._tracks.append(lane)
+        transceiver.sender.replaceTrack(lane)
+        attach_encoded_track(transceiver.sender, lane)
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "video" and self._camera is not None:
+            self._camera.attach_track(track)
+        elif track.kind == "audio" and self._microphone is not None:
+            self._microphone.attach_track(track)
+
+    def _on_connection_state(self) -> None:
+        state = self.state
+        log.debug("peer %s", state)
+        self._on_state(state)
+        if state == "connected" and self._deadline is not None:
+            self._deadline.cancel()
+        elif state in ("failed", "closed"):
+            self._close_unless_connected()
+
+    def _close_unless_connected(self) -> None:
+        if self._close_task is None and self.state != "connected":
+            self._close_task = asyncio.create_task(self.close())
+
+    async def close(self) -> None:
+        """End the connection; its lanes, threads and ports are free afterwards."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        for lane in self._tracks:
+            lane.stop()
+        await self._connection.close()
+        async with self._restart_lock:
+            if self._restartable_ice is not None:
+                await self._restartable_ice.close()
+        self.closed.set()
+
+
+def _parse_media_sections(offer: str) -> list[MediaDescription]:
+    """The media that are offered. Raises: ProtocolError unless it is one picture and at most one sound."""
+    try:
+        session = SessionDescription.parse(offer)
+    except SDP_PARSE_ERRORS as error:
+        raise ProtocolError(f"the offer is not SDP ({type(error).__name__})", "reload the page") from error
+    parts, names = session.media, [part.rtp.muxId for part in session.media]
+    bundled = [str(item) for group in session.group if group.semantic == "BUNDLE" for item in group.items]
+    if not all(names) or sorted(names) != sorted(set(names)) or sorted(bundled) != sorted(names):
+        raise ProtocolError("the parts of an offer have to be bundled", "use a browser of the last ten years")
+    kinds = sorted(part.kind for part in parts)
+    if kinds not in (["video"], ["audio", "video"]):
+        told = ", ".join(kinds)[:60] or "nothing"
+        raise ProtocolError(f"an offer has one picture and at most one sound, this one {told}", "reload the page")
+    return list(parts)
+
+
+def _filter_candidates(offer: str) -> str:
+    """``offer`` without the names that only multicast DNS resolves and the ports that no address has, and with few.
+
+    Asking the network for a name takes a second and would be done at a stranger's wish. A browser that hides its
+    addresses behind such names reaches ours, and is answered where it calls from.
+    """
+    lines = [line for line in drop_invalid_candidates(offer).splitlines() if line.strip()]
+    candidates = [line for line in lines if line.startswith("a=candidate:")]
+    taken = {line for line in candidates if ".local " not in line.lower()}
+    taken = {line for line in candidates if line in taken and candidates.index(line) < _MAX_CANDIDATES}
+    kept = [line for line in lines if not line.startswith("a=candidate:") or line in taken]
+    if not taken:  # more may come, by calling us
+        kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
+    return "\r\n".join(kept) + "\r\n"

@@ -1,0 +1,124 @@
+"""What aiortc 1.16 offers no setting for, set on one connection's own parts.
+
+- Received pictures: aiortc hands a picture on with the first packet of the *next* one, a frame period late. The RTP
+  marker already says that it is whole (RFC 6184, section 5.1; RFC 7741, section 4.1).
+- A decoder that does not keep up: aiortc lets pictures pile up before it without end, each later than the one before.
+- Received sound: aiortc holds four packets back, and one lost packet stops it until sixteen have come.
+
+What concerns sending is in ``webrtc/sender_patches.py``. Everything here touches names that aiortc keeps to itself;
+``tests/webrtc/test_receiver_patches.py`` fails when they change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiortc import RTCRtpReceiver, RTCRtpTransceiver
+from aiortc.codecs import is_rtx
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtp import RtpPacket
+from aiortc.utils import uint16_add
+
+_VIDEO_CAPACITY, _AUDIO_CAPACITY = 512, 64
+_MAX_DECODER_BACKLOG = 15  # pictures, or packets of sound, that may wait for the decoder
+_AUDIO_GAP_PACKETS = 3  # later packets that must be there until a missing one is given up: 60 ms
+
+START_BITRATE_KBIT = 1500
+"""What a browser sends its camera with until the first estimates are in; its own first guess is 300."""
+
+
+class MarkerJitterBuffer(JitterBuffer):
+    """Gives a picture as soon as the packet that ends it is there and none before it is missing."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=_VIDEO_CAPACITY, is_video=True)
+
+    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
+        packets: list[Any] = []
+        for count in range(self.capacity):
+            packet = _packet_at(self, count)
+            if packet is None:
+                return None
+            if packets and packet.timestamp != packets[0].timestamp:
+                break  # a sender without markers: the next picture has begun
+            packets.append(packet)
+            if packet.marker:
+                break
+        self.remove(len(packets))
+        return JitterFrame(b"".join(part._data for part in packets), packets[0].timestamp)
+
+
+class LowDelayAudioBuffer(JitterBuffer):
+    """Gives each packet of sound in order, at once; skips a missing one when three later ones are there."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=_AUDIO_CAPACITY)
+
+    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
+        first = next((count for count in range(self.capacity) if _packet_at(self, count) is not None), None)
+        if first is None:
+            return None
+        if first:
+            if (
+                sum(_packet_at(self, first + later) is not None for later in range(_AUDIO_GAP_PACKETS))
+                < _AUDIO_GAP_PACKETS
+            ):
+                return None
+            self.remove(first)
+        packet = _packet_at(self, 0)
+        frame = JitterFrame(packet._data, packet.timestamp)
+        self.remove(1)
+        return frame
+
+
+def _packet_at(buffer: JitterBuffer, count: int) -> Any:
+    """The packet ``count`` after the first that is waited for, or None."""
+    return buffer._packets[uint16_add(buffer._origin or 0, count) % buffer.capacity]
+
+
+def patch_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
+    """Give ``receiver`` a jitter buffer of ours; before its first packet."""
+    buffer = MarkerJitterBuffer() if kind == "video" else LowDelayAudioBuffer()
+    private: Any = receiver
+    private._RTCRtpReceiver__jitter_buffer = buffer
+    waiting: queue.Queue[Any] = private._RTCRtpReceiver__decoder_queue
+    handle: Callable[[RtpPacket, int], Awaitable[None]] = private._handle_rtp_packet
+
+    async def handle_all(packet: RtpPacket, arrival_time_ms: int) -> None:
+        """As aiortc's, which takes one picture for each packet: after a gap is filled, several may be whole."""
+        await handle(packet, arrival_time_ms)
+        if waiting.qsize() > _MAX_DECODER_BACKLOG:
+            _drop_backlog(waiting)
+            private._RTCRtpReceiver__decoder_error.set()  # asks the sender for a key frame
+        codecs: dict[int, RTCRtpCodecParameters] = private._RTCRtpReceiver__codecs
+        codec = codecs.get(packet.payload_type)
+        if codec is not None and is_rtx(codec):
+            codec = codecs.get(int(codec.parameters.get("apt") or 0))
+        while codec is not None and buffer._origin is not None:
+            frame = buffer._remove_frame(packet.sequence_number)
+            if frame is None or private._RTCRtpReceiver__decoder_thread is None:
+                return
+            frame.timestamp = private._RTCRtpReceiver__timestamp_mapper.map(frame.timestamp)
+            waiting.put((codec, frame))
+
+    private._handle_rtp_packet = handle_all
+
+
+def _drop_backlog(waiting: queue.Queue[Any]) -> None:
+    """Forget what waits for a decoder that does not keep up; the sign that the track has ended stays."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            if waiting.get_nowait() is None:
+                waiting.put(None)
+                return
+
+
+def hint_start_bitrate(transceiver: RTCRtpTransceiver) -> None:
+    """Tell the browser to start its camera sharp instead of blurred; before the answer is made."""
+    for codec in transceiver._codecs:
+        if not is_rtx(codec):
+            codec.parameters["x-google-start-bitrate"] = START_BITRATE_KBIT

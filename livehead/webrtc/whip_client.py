@@ -1,0 +1,175 @@
+"""The HTTP half of WHIP (RFC 9725): an offer is posted, an answer comes back, a DELETE ends it. Blocking.
+
+The token is sent to the address that was given, and on to where that server points, but never in the clear to another.
+Whatever is said about an endpoint names its host only: the rest of an address may be a secret.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import IO, Any
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from livehead.errors import ConfigError, RejectedError, SinkError
+from livehead.webrtc.ice import LOOPBACK
+
+TOKEN_VARIABLE = "LIVEHEAD_WHIP_TOKEN"
+"""Environment variable: the bearer token."""
+
+_REQUEST_TIMEOUT_S = 5.0
+_DELETE_TIMEOUT_S = 2.0
+_MAX_ANSWER_BYTES = 1 << 18  # of an answer
+_MAX_REDIRECTS = 4
+_REDIRECT_STATUSES = (307, 308)
+_LOOPBACK_NAMES = (LOOPBACK, "localhost", "::1")
+_PERMANENT_STATUSES = (400, 401, 405, 406, 415, 422)
+"""A server that has taken us before may answer these others while it starts, or still holds what was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhipAnswer:
+    """``sdp`` of the server; ``place``: the address that a DELETE ends the connection at, empty if none was given."""
+
+    sdp: str
+    session_url: str
+
+
+class WhipClient:
+    """``url`` of a WHIP endpoint (http or https) and its bearer ``token``. Raises: ConfigError."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        parts = _split_url(url)
+        if parts is None:
+            raise ConfigError("a WHIP endpoint is an http or https address", "write --sink whip:https://HOST/PATH")
+        if parts.username or parts.password:
+            raise ConfigError(
+                "a WHIP address holds no password", f"put the token into {TOKEN_VARIABLE}, not into the address"
+            )
+        if not token.isprintable() or not token.isascii():
+            raise ConfigError(
+                f"{TOKEN_VARIABLE} holds what is no token", "copy it again: letters, digits and signs in one line"
+            )
+        self.name = f"{parts.scheme}://{parts.netloc}"
+        """What may be shown of the address."""
+        self.is_loopback = parts.hostname in _LOOPBACK_NAMES
+        """Whether the server is this machine."""
+        self.sends_token_in_clear = bool(token) and parts.scheme == "http" and not self.is_loopback
+        """Whether whoever is on the way can read the token."""
+        self._url = url
+        self._token = token
+        proxies = {urllib.request.ProxyHandler({})} if self.is_loopback else set()
+        self._opener = urllib.request.build_opener(_NoRedirect, *proxies)
+
+    def publish(self, offer: str) -> WhipAnswer:
+        """Post ``offer`` (SDP). Raises: SinkError, RefusedError where trying again is of no use."""
+        url = self._url
+        for _ in range(_MAX_REDIRECTS):
+            try:
+                with self._send_request("POST", url, offer.encode(), _REQUEST_TIMEOUT_S) as reply:
+                    return self._read_answer(reply, url)
+            except urllib.error.HTTPError as error:
+                with error:
+                    where = _resolve_location(url, error.headers.get("location"))
+                    if error.code not in _REDIRECT_STATUSES or not where:
+                        raise self._rejection_error(error.code) from None
+                    url = where
+            except (OSError, http.client.HTTPException) as error:
+                raise self._connection_error(error) from error
+        raise SinkError(f"{self.name} sends us on and on", "give the address that it ends at", subject=self.name)
+
+    def delete_session(self, session_url: str) -> bool:
+        """Tell the server that the connection of that ``place`` is over; whether it heard."""
+        try:
+            with self._send_request("DELETE", session_url, None, _DELETE_TIMEOUT_S):
+                return True
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _send_request(self, method: str, url: str, body: bytes | None, timeout_s: float) -> Any:
+        request = urllib.request.Request(url, data=body, method=method)
+        request.add_header("User-Agent", "livehead")
+        if body is not None:
+            request.add_header("Content-Type", "application/sdp")
+            request.add_header("Accept", "application/sdp")
+        if self._token and (url.startswith("https:") or _url_origin(url) == _url_origin(self._url)):
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        return self._opener.open(request, timeout=timeout_s)
+
+    def _read_answer(self, reply: Any, url: str) -> WhipAnswer:
+        sdp = reply.read(_MAX_ANSWER_BYTES + 1)
+        if not sdp.startswith(b"v=0") or len(sdp) > _MAX_ANSWER_BYTES:
+            raise RejectedError(f"{self.name} is no WHIP endpoint", "check the address after whip:", subject=self.name)
+        return WhipAnswer(sdp.decode("utf-8", "replace"), _resolve_location(url, reply.headers.get("location")))
+
+    def _rejection_error(self, status: int) -> SinkError:
+        if status in (401, 403) and not self._token:
+            problem, remedy = "wants a token", f"put the server's bearer token into {TOKEN_VARIABLE}"
+        elif status in (401, 403):
+            problem, remedy = "refuses the token", f"renew {TOKEN_VARIABLE}; or another publisher is there already"
+        elif status in (404, 410):
+            problem, remedy = "knows no such stream", "check the address after whip:, or make the stream there first"
+        elif status == 409:
+            problem, remedy = "has another publisher there", "end that one, or choose another address"
+        elif status in (400, 406, 415, 422):
+            problem, remedy = "does not take our offer", "let it take H.264 or VP8, and Opus"
+        elif status == 429 or status >= 500:
+            problem, remedy = "is overloaded or out of order", "try again later, or look into its log"
+        else:
+            problem, remedy = "is no WHIP endpoint", "check the address after whip:"
+        kind = RejectedError if status in _PERMANENT_STATUSES else SinkError
+        return kind(f"{self.name} {problem} (status {status})", remedy, subject=self.name)
+
+    def _connection_error(self, error: OSError | http.client.HTTPException) -> SinkError:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, socket.gaierror):
+            problem, remedy = "there is no host of that name", "check the address after whip:"
+        elif isinstance(reason, ssl.SSLCertVerificationError):
+            problem = f"its certificate is not trusted ({reason.verify_message})"
+            remedy = "use the name in the certificate; SSL_CERT_FILE=CA.pem makes an authority of your own trusted"
+        elif isinstance(reason, ssl.SSLError):
+            problem, remedy = "it does not speak TLS there", "check the port, or write http:"
+        elif isinstance(reason, ConnectionRefusedError):
+            problem, remedy = "nothing listens there", "start the server, or check the port"
+        elif isinstance(reason, TimeoutError):
+            problem, remedy = (
+                f"no answer in {_REQUEST_TIMEOUT_S:.0f} s",
+                "check the address, the network and its firewall",
+            )
+        else:
+            problem, remedy = f"no answer ({type(reason).__name__})", "check the address and the network"
+        return SinkError(f"cannot publish to {self.name}, {problem}", remedy, subject=self.name)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A POST that is sent on stays a POST, which urllib's own way does not do."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        return None
+
+
+def _split_url(url: str) -> SplitResult | None:
+    """The parts of an http or https address with a host; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if known and url.isprintable() and " " not in url else None
+
+
+def _resolve_location(url: str, location: str | None) -> str:
+    """The address that ``location`` in an answer of ``url`` means; empty when it is none."""
+    parts = _split_url(urljoin(url, location)) if location else None
+    return parts.geturl() if parts is not None else ""
+
+
+def _url_origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc

@@ -1,0 +1,65 @@
+"""``run --render-at``: what cannot be done elsewhere is refused, the token stands nowhere, pictures fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from livehead.client.remote_run import build_session_request, letterbox, read_token
+from livehead.config import RunSettings
+from livehead.errors import ConfigError
+from tests.commands.test_bad_input import refused
+
+
+def at(photo: Path, *more: object, url: str = "ws://127.0.0.1:9") -> tuple[object, ...]:
+    return ("run", "--avatar", photo, "--driver", "idle", "--render-at", url, "--seconds", "0.1", *more)
+
+
+def test_what_cannot_be_done_elsewhere_is_refused(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = ("--sink", "null")
+    assert "in the clear" in refused(capsys, *at(photo, *sink, url="ws://studio.example"))
+    assert "profile" in refused(capsys, *at(photo, *sink, "--profile", "me"))
+    assert "no sound" in refused(capsys, *at(photo, *sink, "--sound-out", "cable"))
+    assert "face or voice" in refused(capsys, *at(photo, *sink, "--driver", "face+voice"))
+    assert "window" in refused(capsys, *at(photo, "--sink", "window"))
+    assert "#rrggbb" in refused(capsys, *at(photo, *sink, "--background", "green"))
+    assert "token" in refused(capsys, *at(photo, *sink, "--token-file", photo.parent / "none.txt"))
+    assert "--render-at" in refused(capsys, "run", "--avatar", photo, "--token-file", "token.txt")
+
+
+def test_the_token_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEHEAD_TOKEN", "of the environment")
+    assert read_token(None) == "of the environment"
+    (tmp_path / "token").write_text("of the file\n")
+    assert read_token(tmp_path / "token") == "of the file"
+    monkeypatch.delenv("LIVEHEAD_TOKEN")
+    assert read_token(None) == ""
+
+
+@pytest.mark.parametrize("content", ["two\nlines", "x" * 300])
+def test_a_file_that_holds_something_else_is_not_repeated(tmp_path: Path, content: str) -> None:
+    (tmp_path / "token").write_text(content)
+    with pytest.raises(ConfigError) as refusal:
+        read_token(tmp_path / "token")
+    assert content[:3] not in str(refusal.value)
+
+
+def test_images_are_brought_and_settings_are_told(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "beach.png").write_bytes(b"a beach")
+    settings = RunSettings.model_validate({"model": "warp", "picture": {"background": str(tmp_path / "beach.png")}})
+    wishes = build_session_request(settings, photo)
+    assert wishes.photo == photo.read_bytes()
+    assert wishes.backdrop == b"a beach"
+    assert wishes.settings.model == "warp"
+    assert wishes.settings.background == "image"
+    assert build_session_request(RunSettings(), photo).settings.model is None
+
+
+@pytest.mark.parametrize("size", [(100, 50), (50, 100), (64, 64)])
+def test_a_picture_of_another_shape_lies_in_the_middle_between_black_bars(size: tuple[int, int]) -> None:
+    width, height = size
+    picture = letterbox(np.full((30, 30, 3), 200, np.uint8), size)
+    assert picture.shape == (height, width, 3)
+    bright = picture[..., 0] > 100
+    assert bright.sum() == min(size) ** 2
+    np.testing.assert_array_equal(bright, bright[::-1, ::-1])

@@ -1,0 +1,66 @@
+"""Uploads are decoded in a child that can do no harm."""
+
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from livehead.errors import SourceError
+from livehead.server import image_sandbox
+from livehead.server.image_sandbox import SandboxedImageDecoder
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+async def test_a_photo_comes_out_as_its_pixels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (80, 100, 3), np.uint8)
+    assert np.array_equal(await SandboxedImageDecoder().decode(encoded(Image.fromarray(pixels))), pixels)
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"%!PS-Adobe", os.urandom(2000), b"\x89PNG\r\n\x1a\n" + b"\0" * 64])
+async def test_what_is_no_photo_is_refused_with_a_remedy(data: bytes) -> None:
+    with pytest.raises(SourceError) as refusal:
+        await SandboxedImageDecoder().decode(data)
+    assert refusal.value.remedy
+
+
+async def test_a_photo_with_too_many_pixels_is_refused_by_its_header() -> None:
+    bomb = encoded(Image.new("1", (5001, 4000)))
+    assert len(bomb) < 10_000
+    with pytest.raises(SourceError, match="more pixels"):
+        await SandboxedImageDecoder().decode(bomb)
+
+
+async def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_sandbox, "_CPU_LIMIT_S", 0.01)
+    with pytest.raises(SourceError, match="too long"):
+        await SandboxedImageDecoder().decode(encoded(Image.new("RGB", (64, 64))))
+
+
+def test_the_child_knows_nothing_of_the_server_s_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEHEAD_TOKEN", "secret")
+    assert "secret" not in image_sandbox._child_environment().values()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of this kind are Linux's")
+def test_the_child_can_neither_open_files_nor_take_much_memory() -> None:
+    program = """
+import sys
+from livehead.server.image_sandbox import _limit
+_limit()
+for harm in (lambda: open('/etc/hostname'), lambda: bytearray(3 << 30)):
+    try:
+        harm()
+    except (OSError, MemoryError) as error:
+        print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["OSError", "MemoryError"]
