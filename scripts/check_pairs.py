@@ -27,9 +27,9 @@ from livehead.evaluation.cross_identity import (
     is_profile,
 )
 from livehead.frames import Image
-from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.photo import read_photo
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.segmentation import SelfieSegmenter
 from livehead.reporting.contact_sheet import SheetRow, save_sheet, spread_indices
 from livehead.reporting.report import JsonReport, format_table, write_json
 
@@ -47,7 +47,7 @@ def main() -> int:
     judged: list[tuple[CrossIdentityFigures, CrossIdentityPair]] = []
     failed: list[str] = []
     profiles: list[str] = []
-    with FaceMesh(static=True) as finder, Segmentation(refine=False) as segmentation:
+    with FaceMeshTracker(static=True) as finder, SelfieSegmenter(refine=False) as segmentation:
         for pair in choose_pairs(args.data, args.splits.split(","), args.pairs + SPARE_PAIRS):
             if len(judged) + len(failed) == args.pairs:
                 break

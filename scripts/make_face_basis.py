@@ -40,7 +40,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     np.savez_compressed(given.out, mean=basis.mean, rows=basis.rows, scale=basis.scale)
-    print(f"{given.out}: {basis.size} rows, number {basis.number:08x}, {given.out.stat().st_size / 1000:.0f} kB")
+    print(f"{given.out}: {basis.size} rows, number {basis.checksum:08x}, {given.out.stat().st_size / 1000:.0f} kB")
     return 0
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT, bundled_portrait
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.synthesis.idle import IdleMotion
-from livehead.protocol.motion_packets import MotionReader, MotionWriter
+from livehead.protocol.motion_packets import MotionPacketDecoder, MotionPacketEncoder
 
 MOTION_COUNT, INTERVAL_NS = 14, 130_000_000
 UNSEEN_INDEX, NO_TORSO_INDEX = 5, 9  # moments in which nobody is seen, and in which the torso is not
@@ -31,7 +31,7 @@ UNSEEN_INDEX, NO_TORSO_INDEX = 5, 9  # moments in which nobody is seen, and in w
 def make_motions(source: Keypoints) -> list[Keypoints]:
     """Nearly two seconds with a sway and a blink."""
     idle = IdleMotion(source, seed=1)
-    sent = [idle.at(3_000_000_000 + number * INTERVAL_NS) for number in range(MOTION_COUNT)]
+    sent = [idle.motion_at(3_000_000_000 + number * INTERVAL_NS) for number in range(MOTION_COUNT)]
     sent[UNSEEN_INDEX] = replace(sent[UNSEEN_INDEX], confidence=np.zeros(1, np.float32))
     sent[NO_TORSO_INDEX] = replace(sent[NO_TORSO_INDEX], torso=None)
     return sent
@@ -39,16 +39,16 @@ def make_motions(source: Keypoints) -> list[Keypoints]:
 
 def select_lips(face: Keypoints) -> Keypoints:
     """The points of the lips alone."""
-    at = MESH.mouth.lips
+    at = FACE_MESH.mouth.lips
     return replace(face, set="lips40", value=face.value[:, at], depth=face.depth[:, at], torso=None)
 
 
 def encode_motions(sent: list[Keypoints]) -> tuple[list[bytes], dict[str, np.ndarray]]:
-    writer = MotionWriter(sent[0], 1e9 / INTERVAL_NS)
-    opening = writer.opening.pack()
-    packets = [writer.packet(each) for each in sent]
-    reader = MotionReader(opening)
-    read = [reader.read(packet) for packet in packets]
+    writer = MotionPacketEncoder(sent[0], 1e9 / INTERVAL_NS)
+    opening = writer.header.pack()
+    packets = [writer.encode(each) for each in sent]
+    reader = MotionPacketDecoder(opening)
+    read = [reader.decode(packet) for packet in packets]
     name = sent[0].set
     nowhere = np.full((1, 3, 2), np.nan, np.float32)
     arrays = {

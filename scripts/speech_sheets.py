@@ -23,9 +23,9 @@ from livehead.avatars.cache import AvatarCache
 from livehead.config import PictureSettings, RunSettings
 from livehead.errors import LiveheadError
 from livehead.frames import Image, Samples
-from livehead.models.voice.logmel import RATE
+from livehead.models.voice.logmel import SAMPLE_RATE
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.sound import sound_blocks
+from livehead.perception.sound import read_audio_blocks
 
 TILE_SIZE, WAVEFORM_HEIGHT, COLUMNS = 160, 36, 12
 WINDOW_S = 0.4  # of sound under each picture
@@ -34,7 +34,7 @@ WINDOW_S = 0.4  # of sound under each picture
 def draw_waveform(sound: Samples, seconds: float) -> Image:
     """The sound [N] about a moment, uint8 [STRIP, SIDE, 3]; a line marks the moment."""
     strip = np.full((WAVEFORM_HEIGHT, TILE_SIZE, 3), 255, np.uint8)
-    edges = ((seconds - WINDOW_S / 2 + np.linspace(0, WINDOW_S, TILE_SIZE + 1)) * RATE).round().astype(int)
+    edges = ((seconds - WINDOW_S / 2 + np.linspace(0, WINDOW_S, TILE_SIZE + 1)) * SAMPLE_RATE).round().astype(int)
     for column, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         part = sound[max(start, 0) : max(end, 0)]
         height = int(min(2 * np.abs(part).max(), 1) * (WAVEFORM_HEIGHT // 2 - 1)) if len(part) else 0
@@ -78,7 +78,7 @@ def main() -> int:
     failed = []
     for path in tqdm(sorted(path for path in given.speech.iterdir() if path.is_file())):
         try:
-            blocks = list(sound_blocks(path, RATE))
+            blocks = list(read_audio_blocks(path, SAMPLE_RATE))
         except LiveheadError as error:
             failed.append(str(error))
             continue

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.models.blocks import AntiAlias
+from livehead.models.blocks import AntiAliasInterpolation
 from livehead.models.conr.build import ConrSizes, build_conr
 from livehead.models.conr.shader import ShaderSizes
 from livehead.models.dagan.build import (
@@ -19,7 +19,7 @@ from livehead.models.dagan.build import (
     build_generator,
     build_keypoint_detector,
 )
-from livehead.models.engine import Setting
+from livehead.models.engine import ExecutionConfig
 from livehead.perception.rgbd import RgbdDetector
 
 pytest_plugins = ("tests.fixtures.home", "tests.fixtures.faces", "tests.fixtures.clips", "tests.fixtures.studio")
@@ -78,7 +78,7 @@ def tensor_by_formula(key, shape, gain=1.0, onedim=1.0):
     if part == "num_batches_tracked":
         return torch.zeros((), dtype=torch.int64)
     if key.endswith("down.weight"):
-        return AntiAlias(shape[0], {5: 0.5, 13: 0.25, 29: 0.125}[shape[-1]]).weight
+        return AntiAliasInterpolation(shape[0], {5: 0.5, 13: 0.25, 29: 0.125}[shape[-1]]).weight
     scales = {"running_mean": 0.1 * u, "running_var": 1 + 0.2 * u, "gamma": np.full_like(u, 0.5), "bias": 0.05 * u}
     if part in scales:
         values = scales[part]
@@ -111,7 +111,7 @@ def tiny_dagan():
     for module in generator.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)  # as lively as trained ones
-    setting = Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+    setting = ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32")
     return generator.eval(), RgbdDetector(depth.eval(), keypoints.eval(), setting)
 
 
@@ -123,7 +123,7 @@ def tiny_conr():
         target=(64, 32, 16, 8, 8), features=(256, 128, 64, 32, 8), messages=(*levels, 16), locals=(*levels, 0), width=8
     )
     torch.manual_seed(0)
-    network = build_conr(ConrSizes(width=8, rises=(32, 16, 16, 8, 8), shader=shader))
+    network = build_conr(ConrSizes(width=8, up_widths=(32, 16, 16, 8, 8), shader=shader))
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             torch.nn.init.kaiming_uniform_(module.weight)  # as lively as trained ones

@@ -11,7 +11,7 @@ from livehead.interfaces import DriverInputs
 from livehead.motion.keypoints import MESH478, Keypoints, mesh_keypoints
 from livehead.motion.retarget.transfer import MotionTransfer
 from livehead.motion.synthesis.idle import IdleMotion
-from livehead.motion.synthesis.idle_blend import Presence
+from livehead.motion.synthesis.idle_blend import IdleBlend
 from livehead.quality import QualityLevel
 
 FACE = np.load(__file__.replace("test_animator.py", "data/face.npz"))["points"]
@@ -74,7 +74,7 @@ def build(*shades: int, **options: float) -> tuple[Animator, Showing, Shading]:
     for shade in shades:
         avatar = renderer.prepare(shade)
         scenes.append(
-            AvatarScene(str(shade), avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
+            AvatarScene(str(shade), avatar, MotionTransfer(avatar.motion), IdleBlend(IdleMotion(avatar.motion)), AsIs())
         )
     return Animator(driver, renderer, scenes, **options), driver, renderer  # type: ignore[arg-type]
 
@@ -152,7 +152,7 @@ def test_every_motion_can_be_watched() -> None:
     driver, renderer = Showing(), Shading()
     avatar = renderer.prepare(1)
     watched: list[Keypoints] = []
-    scene = AvatarScene("one", avatar, MotionTransfer(avatar.motion), Presence(IdleMotion(avatar.motion)), AsIs())
+    scene = AvatarScene("one", avatar, MotionTransfer(avatar.motion), IdleBlend(IdleMotion(avatar.motion)), AsIs())
     animator = Animator(driver, renderer, [scene], on_motion=watched.append)
     animator.estimate(at(0))
     assert len(watched) == 1

@@ -29,12 +29,12 @@ from livehead.drivers.dense_pose import DensePoseImageDriver, DensePoseSequenceD
 from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import Driver, DriverInputs
-from livehead.motion.dense_pose import UltraDensePose
-from livehead.perception.cutout import Window, visible_box, window_about
-from livehead.perception.dense_pose import is_udp_folder, open_sequence
-from livehead.perception.dense_pose_detector import UdpDetector
+from livehead.motion.dense_pose import DensePose
+from livehead.perception.cutout import FigureWindow, find_visible_box, square_window
+from livehead.perception.dense_pose import is_dense_pose_folder, open_dense_pose_sequence
+from livehead.perception.dense_pose_detector import DensePoseDetector
 from livehead.perception.photo import read_cutout
-from livehead.perception.sheet import pictures_in, read_sheet
+from livehead.perception.sheet import list_pictures, read_character_sheet
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
 from livehead.sinks.file import require_mp4
 
@@ -48,10 +48,10 @@ class _PoseInput:
     """Who poses: the ``driver`` and its ``moments`` (``count`` of them, if known), and what part of the poses'
     ``frame`` (width, height) is looked at."""
 
-    driver: Driver[UltraDensePose]
+    driver: Driver[DensePose]
     inputs: Iterator[DriverInputs]
     frame_count: int | None
-    window: Window
+    window: FigureWindow
     frame_size: tuple[int, int]
 
 
@@ -66,7 +66,7 @@ def animate_figure(args: argparse.Namespace) -> int:
     """One pass: poses in, pictures out. Raises: ConfigError, SourceError, CaptureError, WeightsError, SinkError."""
     settings = settings_from_args(args)
     _check_arguments(args)
-    sheet = read_sheet(args.avatar)
+    sheet = read_character_sheet(args.avatar)
     for hint in sheet.hints:
         print_status(hint)
     renderer = cast(ConrRenderer, make_renderer(CONR_MODEL, settings.render_size, precision=settings.precision))
@@ -77,13 +77,11 @@ def animate_figure(args: argparse.Namespace) -> int:
     stage = FigureCompositor(
         performance.window, performance.frame_size, size, settings.picture.background, settings.picture.badge
     )
-    scene: AvatarScene[UltraDensePose] = AvatarScene(
-        sheet.name, avatar, _IdentityTransfer(), _IdentityTransfer(), stage
-    )
-    animator: Animator[UltraDensePose] = Animator(performance.driver, renderer, [scene], fade_s=0)
+    scene: AvatarScene[DensePose] = AvatarScene(sheet.name, avatar, _IdentityTransfer(), _IdentityTransfer(), stage)
+    animator: Animator[DensePose] = Animator(performance.driver, renderer, [scene], fade_s=0)
     seen = _DetectedPoseCounter()
 
-    def draw(motion: UltraDensePose) -> Image:
+    def draw(motion: DensePose) -> Image:
         seen.count_pose(motion)
         picture = animator.draw(motion)
         return _append_pose_panel(picture, motion) if args.debug_panels else picture
@@ -105,7 +103,7 @@ class _DetectedPoseCounter:
     def __init__(self) -> None:
         self.count = 0
 
-    def count_pose(self, motion: UltraDensePose) -> None:
+    def count_pose(self, motion: DensePose) -> None:
         self.count += motion.seen
 
 
@@ -123,7 +121,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     require_mp4(args.out)
 
 
-def _open_pose_input(args: argparse.Namespace, detector: UdpDetector, fps: float) -> _PoseInput:
+def _open_pose_input(args: argparse.Namespace, detector: DensePoseDetector, fps: float) -> _PoseInput:
     """Poses from files, cut-out pictures or a video. Raises: CaptureError, ConfigError, SourceError."""
     driving: Path = args.driving
     if driving.is_file():
@@ -131,33 +129,35 @@ def _open_pose_input(args: argparse.Namespace, detector: UdpDetector, fps: float
         first = next(frames)
         width, height = first.size
         moments = (DriverInputs(frame, None, frame.captured_ns) for frame in chain([first], frames))
-        window = window_about((0, 0, width, height))
+        window = square_window((0, 0, width, height))
         return _PoseInput(DensePoseImageDriver(detector, window), moments, None, window, first.size)
-    if is_udp_folder(driving):
-        sequence = open_sequence(driving, args.udp_axes)
-        if sequence.empty:
-            print_status(f"{sequence.empty} of {len(sequence.files)} poses show nothing: there the picture is empty")
+    if is_dense_pose_folder(driving):
+        sequence = open_dense_pose_sequence(driving, args.udp_axes)
+        if sequence.empty_files:
+            print_status(
+                f"{sequence.empty_files} of {len(sequence.files)} poses show nothing: there the picture is empty"
+            )
         count = len(sequence.files)
         moments = (DriverInputs(None, None, round(number * NS / fps)) for number in range(count))
         return _PoseInput(DensePoseSequenceDriver(sequence, fps), moments, count, sequence.window, sequence.size)
     return _open_picture_folder(driving, detector, fps)
 
 
-def _open_picture_folder(folder: Path, detector: UdpDetector, fps: float) -> _PoseInput:
+def _open_picture_folder(folder: Path, detector: DensePoseDetector, fps: float) -> _PoseInput:
     """A folder of cut-out pictures of any character, one a frame."""
-    files = pictures_in(folder)
+    files = list_pictures(folder)
     if not files:
         raise CaptureError(f"{folder} holds neither poses nor pictures", "give .npz, .exr, .png or a video")
     sizes, boxes = set(), []
     for file in files:
         picture = read_cutout(file)
         sizes.add((picture.shape[1], picture.shape[0]))
-        boxes += [box] if (box := visible_box(picture[..., 3])) else []
+        boxes += [box] if (box := find_visible_box(picture[..., 3])) else []
     if len(sizes) > 1 or not boxes:
         problem = "are of several sizes" if boxes else "show nothing"
         raise CaptureError(f"the pictures in {folder} {problem}", "give pictures of a character, all of one size")
     left, top, right, bottom = zip(*boxes, strict=True)
-    window = window_about((min(left), min(top), max(right), max(bottom)))
+    window = square_window((min(left), min(top), max(right), max(bottom)))
 
     def read_inputs() -> Iterator[DriverInputs]:
         for number, file in enumerate(files):
@@ -176,12 +176,12 @@ def _limit_size(frame_size: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def _append_pose_panel(picture: Image, motion: UltraDensePose) -> Image:
+def _append_pose_panel(picture: Image, motion: DensePose) -> Image:
     """``picture`` with the pose to its right, in colours."""
     import cv2
 
     height = picture.shape[0]
-    colours = motion.colours()
+    colours = motion.to_rgba()
     shown = np.where(colours[..., 3:] > 0, colours[..., :3], 32).astype(np.uint8)
     pose = cv2.resize(shown, (height // 2 * 2, height), interpolation=cv2.INTER_NEAREST)
     return np.hstack([picture, pose]).astype(np.uint8, copy=False)

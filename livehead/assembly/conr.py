@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from livehead.errors import ConfigError, SourceError
 from livehead.interfaces import Renderer
-from livehead.perception.sheet import is_sheet
+from livehead.perception.sheet import is_character_sheet
 from livehead.stats import cpu_info
-from livehead.weights.catalog import find_publication
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.catalog import find_checkpoint_spec
+from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
-    from livehead.models.conr.network import Conr
+    from livehead.models.conr.network import ConrNetwork
     from livehead.models.engine import Precision
-    from livehead.models.quantize import Ranges
+    from livehead.models.quantize import ActivationRanges
     from livehead.renderers.conr import ConrRenderer
 
 CONR_MODEL = CONR_CHECKPOINT = "conr"
@@ -35,7 +35,7 @@ def is_figure_avatar(avatar: Path, model: str) -> bool:
     """
     if model == CONR_MODEL:
         return True
-    if not is_sheet(avatar):
+    if not is_character_sheet(avatar):
         return False
     if model != "auto":
         raise ConfigError(
@@ -52,26 +52,26 @@ def require_face_model(model: str) -> None:
 
 def require_photo(avatar: Path) -> None:
     """For the same commands. Raises: SourceError for a character sheet."""
-    if is_sheet(avatar):
+    if is_character_sheet(avatar):
         raise SourceError(f"{avatar} is a character sheet, not a photo", _ANIMATE_REMEDY, subject=str(avatar))
 
 
 def weights_version() -> str:
     """What tells avatars of one checkpoint from those of another. Raises: WeightsError."""
-    _require_imported(Library())
-    return Library().entry(CONR_CHECKPOINT).sha256
+    _require_imported(CheckpointStore())
+    return CheckpointStore().read_record(CONR_CHECKPOINT).sha256
 
 
 def conr_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
     """``conr``: always with alpha, as there is no background. Raises: WeightsError with how to get it, ConfigError."""
     import torch
 
-    from livehead.models.engine import choose_setting
+    from livehead.models.engine import choose_execution_config
     from livehead.renderers.conr import ConrRenderer
 
     network, ranges = load_conr(), load_ranges()
-    setting = choose_setting(cast("Precision", precision), ranges=bool(ranges))
-    if setting.integer and not ranges:
+    setting = choose_execution_config(cast("Precision", precision), has_ranges=bool(ranges))
+    if setting.int8 and not ranges:
         raise ConfigError(
             "when these weights were imported, int8 was not measured or too far from what they draw",
             "use --precision bf16, or import them again",
@@ -81,20 +81,20 @@ def conr_renderer(size: int, *, alpha: bool, precision: str, threads: int | None
     return ConrRenderer(network, setting, size, ranges=ranges)
 
 
-def load_ranges() -> Ranges:
+def load_ranges() -> ActivationRanges:
     """What int8 needs to know of the imported networks; nothing where it is not to be used with them.
 
     Raises: WeightsError.
     """
-    library = Library()
+    library = CheckpointStore()
     _require_imported(library)
-    return library.ranges(CONR_MODEL, (CONR_CHECKPOINT,)).get(CONR_MODEL, {})
+    return library.load_ranges(CONR_MODEL, (CONR_CHECKPOINT,)).get(CONR_MODEL, {})
 
 
-def measure_ranges(fp32_renderer: ConrRenderer) -> Ranges:
+def measure_ranges(fp32_renderer: ConrRenderer) -> ActivationRanges:
     """The same of the networks of a renderer in fp32, measured on the doll, seen from one side and from two."""
     from livehead.assembly.conr_sample import sample_poses, sample_sheet
-    from livehead.models.quantize import observe
+    from livehead.models.quantize import observe_ranges
 
     avatars = [fp32_renderer.prepare(sample_sheet(turns)) for turns in _CALIBRATION_TURNS]
 
@@ -103,7 +103,7 @@ def measure_ranges(fp32_renderer: ConrRenderer) -> Ranges:
             for pose in sample_poses()[::2]:
                 fp32_renderer.render(avatar, pose)
 
-    return observe(fp32_renderer.network, render_samples)
+    return observe_ranges(fp32_renderer.network, render_samples)
 
 
 def calibrate_int8(notify: Callable[[str], None]) -> bool:
@@ -112,41 +112,41 @@ def calibrate_int8(notify: Callable[[str], None]) -> bool:
     from livehead.assembly.conr_sample import sample_poses, sample_sheet
     from livehead.evaluation.image_metrics import psnr
     from livehead.models import openvino
-    from livehead.models.engine import choose_setting
-    from livehead.perception.cutout import SIDE
+    from livehead.models.engine import choose_execution_config
+    from livehead.perception.cutout import CONR_SIDE
     from livehead.renderers.conr import ConrRenderer
 
-    if not openvino.available():
+    if not openvino.is_available():
         return False
     notify(f"measuring what {CONR_MODEL} needs for int8")
     network = load_conr()
-    exact = ConrRenderer(network, choose_setting("fp32"), SIDE)
+    exact = ConrRenderer(network, choose_execution_config("fp32"), CONR_SIDE)
     ranges = measure_ranges(exact)
-    rounded = ConrRenderer(network, choose_setting("int8"), SIDE, ranges=ranges)
+    rounded = ConrRenderer(network, choose_execution_config("int8"), CONR_SIDE, ranges=ranges)
     avatar = exact.prepare(sample_sheet())
     likeness = min(psnr(rounded.render(avatar, pose), exact.render(avatar, pose)) for pose in sample_poses()[1::2])
     kept = likeness >= _MIN_PSNR_DB
     notify(f"int8 is {likeness:.0f} dB from fp32: " + ("it is used where it is quicker" if kept else "it is not used"))
-    Library().keep_ranges(CONR_MODEL, (CONR_CHECKPOINT,), {CONR_MODEL: ranges} if kept else {})
+    CheckpointStore().save_ranges(CONR_MODEL, (CONR_CHECKPOINT,), {CONR_MODEL: ranges} if kept else {})
     return kept
 
 
-def load_conr() -> Conr:
+def load_conr() -> ConrNetwork:
     """The four networks from the library. Raises: WeightsError."""
-    library = Library()
+    library = CheckpointStore()
     _require_imported(library)
-    return _load_cached(library.folder, library.entry(CONR_CHECKPOINT).sha256)
+    return _load_cached(library.folder, library.read_record(CONR_CHECKPOINT).sha256)
 
 
 @lru_cache(maxsize=1)
-def _load_cached(folder: Path, sha256: str) -> Conr:
+def _load_cached(folder: Path, sha256: str) -> ConrNetwork:
     """``content``: sha256, so that a checkpoint imported anew is loaded anew."""
-    from livehead.models.conr.network import Conr
+    from livehead.models.conr.network import ConrNetwork
 
-    networks = Library(folder).load(CONR_CHECKPOINT, _NETWORK_NAMES)
-    return Conr(*(cast(Any, networks[part]) for part in _NETWORK_NAMES))
+    networks = CheckpointStore(folder).load(CONR_CHECKPOINT, _NETWORK_NAMES)
+    return ConrNetwork(*(cast(Any, networks[part]) for part in _NETWORK_NAMES))
 
 
-def _require_imported(library: Library) -> None:
-    if CONR_CHECKPOINT not in library.names():
-        raise find_publication(CONR_CHECKPOINT).missing(f"the model {CONR_MODEL}")
+def _require_imported(library: CheckpointStore) -> None:
+    if CONR_CHECKPOINT not in library.list_names():
+        raise find_checkpoint_spec(CONR_CHECKPOINT).missing_error(f"the model {CONR_MODEL}")

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
-from livehead.motion.dense_pose import UltraDensePose
-from livehead.perception.cutout import SIDE, visible_box, window_about
-from livehead.perception.dense_pose import framed_pose, preview
-from livehead.perception.sheet import CharacterSheet, make_sheet
+from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
+from livehead.motion.dense_pose import DensePose
+from livehead.perception.cutout import CONR_SIDE, find_visible_box, square_window
+from livehead.perception.dense_pose import frame_dense_pose, quantize_pose
+from livehead.perception.sheet import CharacterSheet, build_character_sheet
 
 _POSE_COUNT = 6
 
 
 def sample_sheet(turns: Sequence[float] = (0.0,)) -> CharacterSheet:
     """The doll at ease, seen once from each of ``turns`` (radians about the vertical)."""
-    stances = [Stance(turn, AT_EASE.left, AT_EASE.right, AT_EASE.elbows, AT_EASE.legs) for turn in turns]
-    return make_sheet("doll", {f"{i}": draw_mannequin(stance, SIDE).picture for i, stance in enumerate(stances)})
+    stances = [
+        MannequinPose(turn, RELAXED_POSE.left_arm, RELAXED_POSE.right_arm, RELAXED_POSE.elbows, RELAXED_POSE.legs)
+        for turn in turns
+    ]
+    return build_character_sheet(
+        "doll", {f"{i}": draw_mannequin(stance, CONR_SIDE).image for i, stance in enumerate(stances)}
+    )
 
 
-def sample_poses() -> list[UltraDensePose]:
+def sample_poses() -> list[DensePose]:
     """The doll raising its arms."""
-    stances = [Stance(0.1 * i, -1.1 + 0.3 * i, -1.1 + 0.2 * i, 0.1 * i, 0.05) for i in range(_POSE_COUNT)]
+    stances = [MannequinPose(0.1 * i, -1.1 + 0.3 * i, -1.1 + 0.2 * i, 0.1 * i, 0.05) for i in range(_POSE_COUNT)]
     poses = []
     for stance in stances:
-        drawn = draw_mannequin(stance, SIDE).pose
-        box = visible_box(preview(drawn)[..., 3])
-        poses.append(framed_pose(drawn, window_about(box or (0, 0, SIDE, SIDE)), 0))
+        drawn = draw_mannequin(stance, CONR_SIDE).pose
+        box = find_visible_box(quantize_pose(drawn)[..., 3])
+        poses.append(frame_dense_pose(drawn, square_window(box or (0, 0, CONR_SIDE, CONR_SIDE)), 0))
     return poses

@@ -12,12 +12,12 @@ from livehead.interfaces import Driver, Renderer
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.stats import cpu_info
-from livehead.weights.catalog import find_publication
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.catalog import find_checkpoint_spec
+from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
-    from livehead.models.dagan.depth import FaceDepth
-    from livehead.models.dagan.generator import Generator
+    from livehead.models.dagan.depth import FaceDepthNetwork
+    from livehead.models.dagan.generator import DaganGenerator
     from livehead.models.dagan.keypoints import KeypointDetector
     from livehead.models.engine import Precision
     from livehead.perception.rgbd import RgbdDetector
@@ -35,8 +35,10 @@ def weights_version(model: str) -> str:
     """What tells avatars of one checkpoint from those of another; empty for models that ship. Raises: WeightsError."""
     if model not in CHECKPOINTS:
         return ""
-    library = Library()
-    return " ".join(library.entry(name).sha256 for name in (CHECKPOINTS[model], _depth_checkpoint(library, model)))
+    library = CheckpointStore()
+    return " ".join(
+        library.read_record(name).sha256 for name in (CHECKPOINTS[model], _depth_checkpoint(library, model))
+    )
 
 
 def dagan_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
@@ -59,11 +61,11 @@ def dagan_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
 
 def load_detector(model: str, precision: str) -> RgbdDetector:
     """The eyes of ``model``, loaded once for its renderer and its driver. Raises: WeightsError, ConfigError."""
-    library = Library()
+    library = CheckpointStore()
     checkpoint = CHECKPOINTS.get(model, model)
     _require_imported(library, checkpoint, model)
     depth = _depth_checkpoint(library, model)
-    content = (library.entry(checkpoint).sha256, library.entry(depth).sha256)
+    content = (library.read_record(checkpoint).sha256, library.read_record(depth).sha256)
     return _load_cached_detector(library.folder, model, checkpoint, depth, content, precision)
 
 
@@ -76,11 +78,11 @@ def _load_renderer(
 
     torch.set_num_threads(threads or cpu_info()[1])
     eyes = load_detector(model, precision)
-    library = Library()
-    network = cast("Generator", library.load(CHECKPOINTS[model], ["generator"])["generator"])
-    ranges = library.ranges(model, _checkpoint_names(library, model)).get("generator")
+    library = CheckpointStore()
+    network = cast("DaganGenerator", library.load(CHECKPOINTS[model], ["generator"])["generator"])
+    ranges = library.load_ranges(model, _checkpoint_names(library, model)).get("generator")
     renderer = DaganRenderer(network, eyes, size, alpha=alpha, ranges=ranges)
-    if renderer.setting.integer:
+    if renderer.setting.int8:
         torch.set_num_threads(1)  # the parts that cost have threads of their own by now
     return renderer
 
@@ -90,17 +92,17 @@ def _load_cached_detector(
     folder: Path, model: str, checkpoint: str, depth: str, sha256s: tuple[str, str], precision: str
 ) -> RgbdDetector:
     """``content``: sha256 of both, so that a checkpoint imported anew is loaded anew."""
-    from livehead.models.dagan.depth import DepthDecoder, FaceDepth
+    from livehead.models.dagan.depth import DepthDecoder, FaceDepthNetwork
     from livehead.models.dagan.resnet import ResNet
-    from livehead.models.engine import choose_setting
+    from livehead.models.engine import choose_execution_config
     from livehead.perception.rgbd import RgbdDetector
 
-    library = Library(folder)
-    ranges = library.ranges(model, (checkpoint, depth))
-    setting = choose_setting(cast("Precision", precision), ranges=bool(ranges))
+    library = CheckpointStore(folder)
+    ranges = library.load_ranges(model, (checkpoint, depth))
+    setting = choose_execution_config(cast("Precision", precision), has_ranges=bool(ranges))
     keypoints = cast("KeypointDetector", library.load(checkpoint, ["kp_detector"])["kp_detector"])
     parts = library.load(depth, ["encoder", "depth"])
-    network: FaceDepth = FaceDepth(cast(ResNet, parts["encoder"]), cast(DepthDecoder, parts["depth"]))
+    network: FaceDepthNetwork = FaceDepthNetwork(cast(ResNet, parts["encoder"]), cast(DepthDecoder, parts["depth"]))
     return RgbdDetector(network, keypoints, setting, ranges)
 
 
@@ -113,47 +115,51 @@ def calibrate_int8(model: str, notify: Callable[[str], None]) -> bool:
 
     from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait
     from livehead.bench.live_models import record_driving
-    from livehead.models.quantize import observe, part
-    from livehead.motion.face.face_rig import Puppet, sample_performance
-    from livehead.perception.rgbd import SIDE
+    from livehead.models.quantize import observe_ranges, select_ranges
+    from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
+    from livehead.perception.rgbd import DAGAN_SIDE
 
-    library = Library()
-    if CHECKPOINTS[model] not in library.names() or not any(name in library.names() for name in DEPTH_CHECKPOINTS):
+    library = CheckpointStore()
+    if CHECKPOINTS[model] not in library.list_names() or not any(
+        name in library.list_names() for name in DEPTH_CHECKPOINTS
+    ):
         return False
     notify(f"measuring the ranges that {model} needs for int8")
-    renderer = cast("DaganRenderer", _load_renderer(model, SIDE, alpha=False, precision="fp32", threads=None))
+    renderer = cast("DaganRenderer", _load_renderer(model, DAGAN_SIDE, alpha=False, precision="fp32", threads=None))
     networks = renderer.networks
 
     def render_samples() -> None:
-        script = sample_performance()
+        script = build_demo_timeline()
         for portrait in (bundled_portrait(ASTRONAUT_PHOTO), bundled_portrait(DRAWN_PORTRAIT)):
-            puppet = Puppet(portrait.motion)
+            puppet = FaceRig(portrait.motion)
             moments = [
                 script.duration_s * (number + 0.5) / _CALIBRATION_FRAMES for number in range(_CALIBRATION_FRAMES)
             ]
-            film = record_driving(portrait, [puppet(script.at(moment), 0) for moment in moments])
+            film = record_driving(portrait, [puppet(script.controls_at(moment), 0) for moment in moments])
             avatar = renderer.prepare(portrait)
             for picture in film.pictures:
                 renderer.render(avatar, renderer.detector.detect(picture))
 
-    found = observe(ModuleDict(dict(networks)), render_samples)
-    library.keep_ranges(model, _checkpoint_names(library, model), {name: part(found, name) for name in networks})
+    found = observe_ranges(ModuleDict(dict(networks)), render_samples)
+    library.save_ranges(
+        model, _checkpoint_names(library, model), {name: select_ranges(found, name) for name in networks}
+    )
     return True
 
 
-def _checkpoint_names(library: Library, model: str) -> tuple[str, str]:
+def _checkpoint_names(library: CheckpointStore, model: str) -> tuple[str, str]:
     """The two that ``model`` is made of. Raises: WeightsMissingError."""
     return CHECKPOINTS[model], _depth_checkpoint(library, model)
 
 
-def _depth_checkpoint(library: Library, model: str) -> str:
+def _depth_checkpoint(library: CheckpointStore, model: str) -> str:
     """Which imported depth network to use. Raises: WeightsMissingError."""
-    found = next((name for name in DEPTH_CHECKPOINTS if name in library.names()), None)
+    found = next((name for name in DEPTH_CHECKPOINTS if name in library.list_names()), None)
     if found is None:
-        raise find_publication(DEPTH_CHECKPOINTS[0]).missing(f"the model {model}")
+        raise find_checkpoint_spec(DEPTH_CHECKPOINTS[0]).missing_error(f"the model {model}")
     return found
 
 
-def _require_imported(library: Library, checkpoint: str, model: str) -> None:
-    if checkpoint not in library.names():
-        raise find_publication(checkpoint).missing(f"the model {model}")
+def _require_imported(library: CheckpointStore, checkpoint: str, model: str) -> None:
+    if checkpoint not in library.list_names():
+        raise find_checkpoint_spec(checkpoint).missing_error(f"the model {model}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from livehead.assembly.live_avatar import LiveAvatar
-from livehead.motion.retarget.transfer import Gains
+from livehead.motion.retarget.transfer import MotionGains
 from livehead.sinks.window import WindowKey
 
 GAIN_STEP = 0.1
@@ -17,7 +17,7 @@ GAIN_REGIONS = ("eyes", "mouth", "brows", "head")
 class Hotkeys:
     """Called with each key, on the event loop. ``quit`` ends the run."""
 
-    def __init__(self, live_avatar: LiveAvatar, gains: Gains, quit_run: Callable[[], None]) -> None:
+    def __init__(self, live_avatar: LiveAvatar, gains: MotionGains, quit_run: Callable[[], None]) -> None:
         self.gains = gains
         self._live_avatar = live_avatar
         self._region = 1

@@ -25,11 +25,11 @@ from livehead.frames import Image
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.body import BodyPose
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.retarget.calibration import Calibration, best_neutral
-from livehead.motion.retarget.transfer import Gains, MotionTransfer
-from livehead.motion.synthesis.idle_blend import Presence
-from livehead.motion.synthesis.rigid_idle import idle_motion
-from livehead.motion.synthesis.voice_fallback import Spoken
+from livehead.motion.retarget.calibration import NeutralCalibration, find_best_neutral
+from livehead.motion.retarget.transfer import MotionGains, MotionTransfer
+from livehead.motion.synthesis.idle_blend import IdleBlend
+from livehead.motion.synthesis.rigid_idle import make_idle_motion
+from livehead.motion.synthesis.voice_fallback import VoiceFallback
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait
 from livehead.quality import QualityLevel, quality_levels
@@ -61,7 +61,7 @@ class LiveAvatar:
     renderer: Renderer[Any, Any, Any]
     avatars: tuple[Any, ...]
     transfers: tuple[MotionTransfer, ...]
-    calibration: Calibration
+    calibration: NeutralCalibration
 
     @property
     def hardware(self) -> str:
@@ -80,7 +80,7 @@ class LiveAvatar:
         """Look for the performer's neutral face anew."""
         self.animator.call_before_next_frame(self.calibration.restart)
 
-    def set_gains(self, gains: Gains) -> None:
+    def set_gains(self, gains: MotionGains) -> None:
         """Change the gains of all avatars."""
 
         def apply_gains() -> None:
@@ -140,17 +140,17 @@ def make_driver(
     return driver
 
 
-def initial_calibration(driver: Driver[Keypoints], portraits: Sequence[Portrait]) -> Calibration:
+def initial_calibration(driver: Driver[Keypoints], portraits: Sequence[Portrait]) -> NeutralCalibration:
     """What is known of the performer's neutral face beforehand: of a camera nothing, of a recording the best moment."""
     from livehead.drivers.idle import IdleDriver
     from livehead.drivers.replay import ReplayDriver
     from livehead.drivers.voice import VoiceDriver
 
     if isinstance(driver, IdleDriver | VoiceDriver):
-        return Calibration(portraits[0].motion)
+        return NeutralCalibration(portraits[0].motion)
     if isinstance(driver, ReplayDriver):
-        return Calibration(best_neutral(driver.motion))
-    return Calibration()
+        return NeutralCalibration(find_best_neutral(driver.motion))
+    return NeutralCalibration()
 
 
 def build_live_avatar(
@@ -159,7 +159,7 @@ def build_live_avatar(
     driver: Driver[Keypoints],
     store: AvatarCache,
     *,
-    calibration: Calibration | None = None,
+    calibration: NeutralCalibration | None = None,
     on_motion: Callable[[Keypoints], None] | None = None,
     size: tuple[int, int] | None = None,
     background_image: Image | None = None,
@@ -192,7 +192,7 @@ def build_live_avatar(
         settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
     )
     kind = get_type_hints(type(renderer).prepare)["return"]
-    calibration = calibration or Calibration()
+    calibration = calibration or NeutralCalibration()
     version = weights_version(settings.model)
     scenes, transfers = [], []
     for portrait in portraits:
@@ -202,14 +202,14 @@ def build_live_avatar(
         )
         stage = PortraitCompositor(portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge)
         transfers.append(transfer)
-        alone = idle_motion(avatar.motion)
+        alone = make_idle_motion(avatar.motion)
         if isinstance(driver, FaceVoiceDriver):
             speaking = MotionTransfer(
-                avatar.motion, gains=to_gains(settings.gains), calibration=Calibration(portraits[0].motion)
+                avatar.motion, gains=to_gains(settings.gains), calibration=NeutralCalibration(portraits[0].motion)
             )
             transfers.append(speaking)
-            alone = Spoken(driver.latest_voice_motion, speaking, alone)
-        scenes.append(AvatarScene(portrait.name, avatar, transfer, Presence(alone), stage))
+            alone = VoiceFallback(driver.latest_voice_motion, speaking, alone)
+        scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(alone), stage))
     first = scenes[0].avatar
     renderer.render(first, first.motion)  # what a first frame compiles is ready before a camera is opened
     animator = Animator(driver, renderer, scenes, on_motion=on_motion)
@@ -239,9 +239,9 @@ def _measure_draw_s(live_avatar: LiveAvatar) -> float:
     return median(times[1:])
 
 
-def to_gains(settings: GainSettings) -> Gains:
+def to_gains(settings: GainSettings) -> MotionGains:
     """The transfer's gains as settings name them."""
-    return Gains(**settings.model_dump())
+    return MotionGains(**settings.model_dump())
 
 
 def warp_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
@@ -259,7 +259,7 @@ def compact_renderer(size: int, *, alpha: bool, precision: str, threads: int | N
 
     torch.set_num_threads(threads or cpu_info()[1])
     renderer = CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
-    if renderer.setting.integer:
+    if renderer.setting.int8:
         torch.set_num_threads(1)  # the parts that cost have threads of their own by now
     return renderer
 
@@ -301,10 +301,10 @@ def face_voice_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
 def build_voice_driver(portrait: Portrait) -> VoiceDriver:
     """The voice driver of a portrait, with the bundled model. Raises: WeightsError."""
     from livehead.drivers.voice import VoiceDriver
-    from livehead.models.voice.build import load_voice
-    from livehead.perception.voice_activity import VoiceActivity
+    from livehead.models.voice.build import load_voice_model
+    from livehead.perception.voice_activity import VoiceActivityDetector
 
-    return VoiceDriver(portrait.motion, load_voice(), VoiceActivity())
+    return VoiceDriver(portrait.motion, load_voice_model(), VoiceActivityDetector())
 
 
 def motion_file_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:

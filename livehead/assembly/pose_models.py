@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 from livehead.errors import ConfigError
 from livehead.registry import did_you_mean
-from livehead.weights.catalog import find_publication
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.catalog import find_checkpoint_spec
+from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
     from torch import nn
 
     from livehead.models.engine import Precision
-    from livehead.models.openpose.decoder import Decoder
+    from livehead.models.openpose.decoder import BodyPoseDecoder
     from livehead.models.openpose.networks import BranchNetwork
-    from livehead.models.quantize import Ranges
-    from livehead.perception.people import Look, Network, PeopleFinder
+    from livehead.models.quantize import ActivationRanges
+    from livehead.perception.people import PoseOptions, PoseNetwork, PeopleFinder
 
 MEDIAPIPE = "mediapipe"
 BODY_NETWORKS = ("openpose-body25", "openpose-coco18", "openpose-mpi15")
@@ -38,7 +38,7 @@ _QUICK_MPI_STAGES, _QUICK_MPI_PEAK = 4, 0.3  # of the quick MPI_15
 def open_people_finder(
     stack: ExitStack,
     model: str,
-    options: Look,
+    options: PoseOptions,
     *,
     hands: bool = False,
     hand_scales: bool = False,
@@ -51,15 +51,15 @@ def open_people_finder(
 
     What has to be closed is given to ``stack``. Raises: ConfigError for an unknown name, WeightsError.
     """
-    from livehead.perception.people import DetailFinder, MediaPipeFinder
+    from livehead.perception.people import HandFaceFinder, MediaPipeFinder
 
-    library = Library()
+    library = CheckpointStore()
     name = resolve_model(model, library)
     finder: PeopleFinder
     if name == MEDIAPIPE:
         if options.scales > 1:
             raise ConfigError("several scales are for OpenPose's networks", "leave --scales out")
-        finder = stack.enter_context(MediaPipeFinder(film=options.film))
+        finder = stack.enter_context(MediaPipeFinder(is_video=options.is_video))
     else:
         finder = _make_openpose_finder(name, library, options, precision, grouping, all_found=all_found)
     if not hands and not face:
@@ -68,13 +68,13 @@ def open_people_finder(
         load_network(each, library, precision) if asked else None
         for each, asked in ((HAND_NETWORK, hands), (FACE_NETWORK, face))
     )
-    return DetailFinder(finder, hand=hand, face=faces, film=options.film, hand_scales=hand_scales)
+    return HandFaceFinder(finder, hand=hand, face=faces, is_video=options.is_video, hand_scales=hand_scales)
 
 
-def resolve_model(model: str, library: Library) -> str:
+def resolve_model(model: str, library: CheckpointStore) -> str:
     """``model``, or what ``auto`` means here. Raises: ConfigError naming the nearest known one."""
     if model == "auto":
-        imported = library.names()
+        imported = library.list_names()
         return next((name for name in BODY_NETWORKS if name in imported), MEDIAPIPE)
     if model not in POSE_MODELS:
         raise ConfigError(
@@ -84,53 +84,53 @@ def resolve_model(model: str, library: Library) -> str:
 
 
 def _make_openpose_finder(
-    name: str, library: Library, options: Look, precision: str, grouping: str, *, all_found: bool
+    name: str, library: CheckpointStore, options: PoseOptions, precision: str, grouping: str, *, all_found: bool
 ) -> PeopleFinder:
     from dataclasses import replace
 
-    from livehead.models.openpose.decoder import Assembly, Decoder, Rules
+    from livehead.models.openpose.decoder import AssemblyMethod, BodyPoseDecoder, DecoderThresholds
     from livehead.models.openpose.skeletons import SKELETONS
-    from livehead.perception.people import OpenPoseFinder, SmoothedFinder
+    from livehead.perception.people import OpenPoseFinder, PytorchOpenPoseFinder
 
     weights = {QUICK_MPI_MODEL: "openpose-mpi15", PYTORCH_OPENPOSE: "openpose-coco18"}.get(name, name)
     network = load_network(weights, library, precision, stages=_QUICK_MPI_STAGES if name == QUICK_MPI_MODEL else None)
     if name == PYTORCH_OPENPOSE:
-        return SmoothedFinder(network)
+        return PytorchOpenPoseFinder(network)
     skeleton = SKELETONS[weights.removeprefix("openpose-")]
-    rules = Rules.of(skeleton, all_found=all_found)
+    rules = DecoderThresholds.for_skeleton(skeleton, maximize_positives=all_found)
     if name == QUICK_MPI_MODEL:
-        rules = replace(rules, peak=min(rules.peak, _QUICK_MPI_PEAK))
-    decoder: Decoder = Decoder(skeleton, rules, cast("Assembly", grouping))
+        rules = replace(rules, peak_threshold=min(rules.peak_threshold, _QUICK_MPI_PEAK))
+    decoder: BodyPoseDecoder = BodyPoseDecoder(skeleton, rules, cast("AssemblyMethod", grouping))
     return OpenPoseFinder(network, decoder, options)
 
 
-def load_network(name: str, library: Library, precision: str, stages: int | None = None) -> Network:
+def load_network(name: str, library: CheckpointStore, precision: str, stages: int | None = None) -> PoseNetwork:
     """An imported network under ``precision``. Raises: WeightsError with how to get it, ConfigError."""
-    from livehead.models.engine import choose_setting
-    from livehead.perception.people import Network
+    from livehead.models.engine import choose_execution_config
+    from livehead.perception.people import PoseNetwork
 
-    if name not in library.names():
-        raise find_publication(name).missing("this pose model")
+    if name not in library.list_names():
+        raise find_checkpoint_spec(name).missing_error("this pose model")
     network = library.load(name, ["network"])["network"]
     if stages is not None:
-        network = cast("BranchNetwork", network).shortened(stages)
+        network = cast("BranchNetwork", network).truncate_stages(stages)
     # eight bits only for who asks: what they cost depends on the weights, and that was not measured
-    setting = choose_setting(cast("Precision", precision), ranges=precision == "int8")
-    return Network(network, setting, calibrate_int8(network) if setting.integer else None)
+    setting = choose_execution_config(cast("Precision", precision), has_ranges=precision == "int8")
+    return PoseNetwork(network, setting, calibrate_int8(network) if setting.int8 else None)
 
 
-def calibrate_int8(network: nn.Module) -> Ranges:
+def calibrate_int8(network: nn.Module) -> ActivationRanges:
     """What int8 needs to know of a network, measured on the portraits that ship."""
     import torch
 
     from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
-    from livehead.models.openpose.picture import HEIGHT, fit_picture
-    from livehead.models.quantize import observe
+    from livehead.models.openpose.picture import DEFAULT_HEIGHT, fit_image
+    from livehead.models.quantize import observe_ranges
     from livehead.perception.photo import read_photo
 
     @torch.inference_mode()
     def run_network() -> None:
         for path in (ASTRONAUT_PHOTO, DRAWN_PORTRAIT):
-            network(torch.from_numpy(fit_picture(read_photo(path), (HEIGHT, HEIGHT)).pixels)[None])
+            network(torch.from_numpy(fit_image(read_photo(path), (DEFAULT_HEIGHT, DEFAULT_HEIGHT)).pixels)[None])
 
-    return observe(network, run_network)
+    return observe_ranges(network, run_network)

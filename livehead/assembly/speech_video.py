@@ -21,10 +21,10 @@ from livehead.drivers.voice import VoiceDriver
 from livehead.errors import ConfigError
 from livehead.frames import AudioFrame, Samples
 from livehead.interfaces import DriverInputs
-from livehead.models.voice.logmel import RATE
+from livehead.models.voice.logmel import SAMPLE_RATE
 from livehead.models.voice.network import LOOK_AHEAD_S
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.sound import sound_blocks
+from livehead.perception.sound import read_audio_blocks
 
 _MIN_FPS, _MAX_FPS = 1.0, 120.0  # pictures a second
 
@@ -37,7 +37,7 @@ def animate_audio(args: argparse.Namespace) -> int:
     fps = settings.stream.fps
     if not _MIN_FPS <= fps <= _MAX_FPS:
         raise ConfigError(f"{fps} pictures a second cannot be made", f"give --fps {_MIN_FPS:.0f} to {_MAX_FPS:.0f}")
-    heard = sound_blocks(args.audio, RATE)
+    heard = read_audio_blocks(args.audio, SAMPLE_RATE)
     first = next(heard)  # a file without sound is told before a photo is prepared for it
     store = AvatarCache()
     (portrait,) = open_portraits([args.avatar], store, print_status)
@@ -66,18 +66,18 @@ def estimate_voice_motion(driver: VoiceDriver, sound: Iterator[Samples], fps: fl
     ahead = np.zeros((1, 0), np.float32)
     given = number = 0
     total: int | None = None
-    while total is None or number * RATE < total * fps:
+    while total is None or number * SAMPLE_RATE < total * fps:
         seconds = number / fps
-        wanted = math.ceil((seconds + LOOK_AHEAD_S) * RATE) - given
+        wanted = math.ceil((seconds + LOOK_AHEAD_S) * SAMPLE_RATE) - given
         while ahead.shape[1] < wanted:
             block = next(sound, None)
             if block is None:
                 total = given + ahead.shape[1] if total is None else total
                 block = np.zeros((1, wanted - ahead.shape[1]), np.float32)
             ahead = np.concatenate([ahead, block], axis=1)
-        if total is not None and number and number * RATE >= total * fps:
+        if total is not None and number and number * SAMPLE_RATE >= total * fps:
             return
-        audio = AudioFrame(ahead[:, :wanted], RATE, given, given * NS // RATE)
+        audio = AudioFrame(ahead[:, :wanted], SAMPLE_RATE, given, given * NS // SAMPLE_RATE)
         ahead, given = ahead[:, wanted:], given + wanted
         now_ns = round(seconds * NS)
         yield replace(driver.estimate(DriverInputs(None, audio, now_ns)), captured_ns=now_ns)

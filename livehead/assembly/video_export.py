@@ -16,7 +16,7 @@ from livehead.concurrency import Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import Motion
 from livehead.perception.portrait import Portrait
-from livehead.perception.sound import sound_blocks
+from livehead.perception.sound import read_audio_blocks
 from livehead.pipeline import TIME_BASE
 from livehead.sinks.file import FileSink
 from livehead.sinks.provenance import ManifestSigner
@@ -124,7 +124,7 @@ def read_sound_frames(path: Path, end_ns: int | None = None) -> Iterator[AudioFr
     """The sound of ``path`` for ``film``, up to ``end_ns``, stamped with its own times. Raises: CaptureError."""
     given = 0
     last = None if end_ns is None else round(end_ns * 1e-9 * SOUND_RATE)
-    for samples in sound_blocks(path, SOUND_RATE):
+    for samples in read_audio_blocks(path, SOUND_RATE):
         kept = samples if last is None else samples[:, : max(last - given, 0)]
         if not kept.shape[1]:
             return

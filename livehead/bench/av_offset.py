@@ -18,7 +18,7 @@ from livehead.clock import NS
 from livehead.errors import DeviceError
 from livehead.evaluation.speech import lip_opening
 from livehead.frames import AudioFrame, Image
-from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.face_mesh import FaceMeshTracker
 
 Times = npt.NDArray[np.float64]
 """Seconds [N] on one clock."""
@@ -85,7 +85,7 @@ def track_mouth_opening(pictures: Iterable[tuple[float, Image]]) -> SampledCurve
     Pictures without a face are left out. Raises: DeviceError when there is hardly one with a face.
     """
     times, meshes = [], []
-    with FaceMesh() as finder:
+    with FaceMeshTracker() as finder:
         for time, picture in pictures:
             for face in finder.detect(picture)[:1]:
                 times.append(time)

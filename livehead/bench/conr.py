@@ -14,10 +14,10 @@ from livehead.cli_options import print_status
 from livehead.config import RunSettings
 from livehead.errors import WeightsMissingError
 from livehead.models.conr.build import build_conr
-from livehead.models.conr.network import Conr
-from livehead.models.engine import Precision, choose_setting, quicker_precisions
-from livehead.models.quantize import Ranges
-from livehead.perception.cutout import SIDE
+from livehead.models.conr.network import ConrNetwork
+from livehead.models.engine import Precision, choose_execution_config, faster_precisions
+from livehead.models.quantize import ActivationRanges
+from livehead.perception.cutout import CONR_SIDE
 from livehead.renderers.conr import ConrRenderer
 from livehead.reporting.report import Json
 from livehead.stats import StatsCollector, cpu_info
@@ -35,10 +35,10 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
     network, weights = _load_network()
     exact = _make_renderer(network, "fp32")
     ranges = (load_ranges() if weights == "imported" else {}) or measure_ranges(exact)
-    wanted = choose_setting(cast(Precision, settings.precision)).precision
+    wanted = choose_execution_config(cast(Precision, settings.precision)).precision
     others = {
         precision: _make_renderer(network, cast(Precision, precision), ranges)
-        for precision in dict.fromkeys([wanted, *quicker_precisions()])
+        for precision in dict.fromkeys([wanted, *faster_precisions()])
         if precision != "fp32"
     }
     renderers = {"fp32": exact, **others}
@@ -65,8 +65,8 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
     return bench_model(subject, motions, rounds) | {"weights": weights, "views": len(avatar.views)}
 
 
-def _make_renderer(network: Conr, precision: Precision, ranges: Ranges | None = None) -> ConrRenderer:
-    return ConrRenderer(network, choose_setting(precision, ranges=bool(ranges)), SIDE, ranges=ranges)
+def _make_renderer(network: ConrNetwork, precision: Precision, ranges: ActivationRanges | None = None) -> ConrRenderer:
+    return ConrRenderer(network, choose_execution_config(precision, has_ranges=bool(ranges)), CONR_SIDE, ranges=ranges)
 
 
 def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
@@ -79,7 +79,7 @@ def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable
     return lambda number: renderer.render(avatar, motions[number % len(motions)])
 
 
-def _placeholder_ranges(network: Conr) -> Ranges:
+def _placeholder_ranges(network: ConrNetwork) -> ActivationRanges:
     """Memory does not depend on what they are."""
     import torch
 
@@ -87,7 +87,7 @@ def _placeholder_ranges(network: Conr) -> Ranges:
     return {name: (-1.0, 1.0) for name, module in network.named_modules() if isinstance(module, kinds)}
 
 
-def _load_network() -> tuple[Conr, str]:
+def _load_network() -> tuple[ConrNetwork, str]:
     try:
         return load_conr(), "imported"
     except WeightsMissingError as error:
@@ -95,7 +95,7 @@ def _load_network() -> tuple[Conr, str]:
         return build_untrained_conr(), "untrained"
 
 
-def build_untrained_conr() -> Conr:
+def build_untrained_conr() -> ConrNetwork:
     """The published sizes, with weights under which the last planes are about as lively as the first."""
     import torch
 

@@ -14,10 +14,10 @@ from livehead.bench.model import BenchmarkSubject, RenderFrame
 from livehead.bench.module_timing import count_gflops, time_modules
 from livehead.config import RunSettings
 from livehead.frames import Image
-from livehead.models.engine import Setting, quicker_precisions
+from livehead.models.engine import ExecutionConfig, faster_precisions
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
-from livehead.perception.rgbd import SIDE, as_keypoints
+from livehead.perception.rgbd import DAGAN_SIDE, to_keypoints
 from livehead.renderers.dagan import DaganAvatar, DaganRenderer
 from livehead.stats import StatsCollector, cpu_info
 
@@ -40,7 +40,7 @@ class DrivingClip:
 def record_driving(portrait: Portrait, motions: Sequence[Keypoints]) -> DrivingClip:
     """The synthetic performer in ``motions`` (``mesh478``), square and as large as the networks want it."""
     numbered = [replace(motion, captured_ns=number) for number, motion in enumerate(motions)]
-    return DrivingClip(numbered, render_driving(portrait, (SIDE, SIDE), list(motions)))
+    return DrivingClip(numbered, render_driving(portrait, (DAGAN_SIDE, DAGAN_SIDE), list(motions)))
 
 
 def make_dagan_subject(settings: RunSettings, name: str, portrait: Portrait, clip: DrivingClip) -> BenchmarkSubject:
@@ -54,11 +54,11 @@ def make_dagan_subject(settings: RunSettings, name: str, portrait: Portrait, cli
         return exact.render(fresh, exact.detector.detect(clip.picture_of(motion)))
 
     def render_batch(motions: Sequence[Keypoints]) -> list[Image]:
-        points = used.detector.look([clip.picture_of(motion) for motion in motions]).points
-        return used.render_many([(avatar, each) for each in as_keypoints(points, used.detector.motion_set, 0)])
+        points = used.detector.detect_batch([clip.picture_of(motion) for motion in motions]).points
+        return used.render_many([(avatar, each) for each in to_keypoints(points, used.detector.motion_set, 0)])
 
     renderers = {"fp32": exact, used.setting.precision: used}
-    for precision in quicker_precisions():
+    for precision in faster_precisions():
         if precision not in renderers:
             renderers[precision] = _make_dagan_renderer(settings, name, precision)
     exact.encode(avatar)
@@ -81,9 +81,9 @@ def make_dagan_subject(settings: RunSettings, name: str, portrait: Portrait, cli
     )
 
 
-def with_own_threads(setting: Setting, render: RenderFrame) -> RenderFrame:
+def with_own_threads(setting: ExecutionConfig, render: RenderFrame) -> RenderFrame:
     """``render`` with torch in as many threads as if this were the only renderer of the process."""
-    threads = 1 if setting.integer else cpu_info()[1]
+    threads = 1 if setting.int8 else cpu_info()[1]
 
     def render_frame(motion: Any) -> Image:
         if torch.get_num_threads() != threads:

@@ -17,7 +17,7 @@ from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portr
 from livehead.bench.conr import make_conr_draw
 from livehead.bench.live_models import record_driving
 from livehead.config import RunSettings
-from livehead.motion.face.face_rig import Puppet, sample_performance
+from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
 from livehead.renderers.dagan import DaganRenderer
 from livehead.reporting.report import Json
 from livehead.stats import peak_memory_mb
@@ -53,8 +53,8 @@ def _measure_peak_mb(settings: RunSettings, name: str, precision: str) -> float:
 def _make_portrait_draw(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
     """Draws a frame, given its number."""
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    puppet, script = Puppet(portrait.motion), sample_performance()
-    motions = [puppet(script.at(script.duration_s * number / _FRAMES), 0) for number in range(_FRAMES)]
+    puppet, script = FaceRig(portrait.motion), build_demo_timeline()
+    motions = [puppet(script.controls_at(script.duration_s * number / _FRAMES), 0) for number in range(_FRAMES)]
     renderer = make_renderer(name, settings.render_size, precision=precision)
     avatar = renderer.prepare(portrait)
     if name not in CHECKPOINTS:

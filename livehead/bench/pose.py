@@ -12,17 +12,17 @@ from livehead.bench.pose_timing import bench_decoder, bench_network, time_paced_
 from livehead.config import RunSettings
 from livehead.frames import VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.motion.face.face_rig import Puppet, sample_performance
+from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
 from livehead.perception.photo import read_photo
 from livehead.reporting.report import Json
 from livehead.stats import cpu_info, summarize_ms
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from livehead.models.engine import Setting
-    from livehead.models.quantize import Ranges
+    from livehead.models.engine import ExecutionConfig
+    from livehead.models.quantize import ActivationRanges
 
 BODY_NETWORK = "openpose-body25"
 INPUT_SIDE = 368
@@ -52,19 +52,21 @@ def _bench_body_network(rounds: int) -> dict[str, Json]:
     """BODY_25 at 368 x 368: imported weights, or random ones, which take as long."""
     import torch
 
-    from livehead.models.engine import choose_setting, quicker_precisions
-    from livehead.models.openpose.picture import fit_picture
+    from livehead.models.engine import choose_execution_config, faster_precisions
+    from livehead.models.openpose.picture import fit_image
 
-    library = Library()
-    imported = BODY_NETWORK in library.names()
+    library = CheckpointStore()
+    imported = BODY_NETWORK in library.list_names()
     network = library.load(BODY_NETWORK, ["network"])["network"] if imported else _random_network()
     torch.set_num_threads(cpu_info()[1])
-    settings: dict[str, tuple[Setting, Ranges | None]] = {"fp32": (choose_setting("fp32"), None)}
-    if "bf16" in quicker_precisions():
-        settings["bf16"] = (choose_setting("bf16"), None)
-    if "int8" in quicker_precisions():
-        settings["int8"] = (choose_setting("int8"), calibrate_int8(network))
-    picture = torch.from_numpy(fit_picture(read_photo(ASTRONAUT_PHOTO), (INPUT_SIDE, INPUT_SIDE)).pixels)[None]
+    settings: dict[str, tuple[ExecutionConfig, ActivationRanges | None]] = {
+        "fp32": (choose_execution_config("fp32"), None)
+    }
+    if "bf16" in faster_precisions():
+        settings["bf16"] = (choose_execution_config("bf16"), None)
+    if "int8" in faster_precisions():
+        settings["int8"] = (choose_execution_config("int8"), calibrate_int8(network))
+    picture = torch.from_numpy(fit_image(read_photo(ASTRONAUT_PHOTO), (INPUT_SIDE, INPUT_SIDE)).pixels)[None]
     return {**bench_network(network, settings, picture, rounds), "weights": BODY_NETWORK if imported else "random"}
 
 
@@ -72,10 +74,10 @@ def _random_network() -> nn.Module:
     """BODY_25 as lively as a trained one: signals keep their size from layer to layer."""
     import torch
 
-    from livehead.models.openpose.build import build_dense
+    from livehead.models.openpose.build import build_dense_network
 
     torch.manual_seed(_SEED)
-    network = build_dense().eval().requires_grad_(False)
+    network = build_dense_network().eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
@@ -87,9 +89,11 @@ def _bench_body_driver(settings: RunSettings) -> dict[str, Json]:
     from livehead.drivers.body import BodyDriver
 
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    puppet, script = Puppet(portrait.motion), sample_performance()
+    puppet, script = FaceRig(portrait.motion), build_demo_timeline()
     moments = [script.duration_s * number / _CLIP_FRAMES for number in range(_CLIP_FRAMES)]
-    scenes = render_driving(portrait, settings.camera.size, [puppet(script.at(moment), 0) for moment in moments])
+    scenes = render_driving(
+        portrait, settings.camera.size, [puppet(script.controls_at(moment), 0) for moment in moments]
+    )
     fps = settings.camera.fps
     driver = BodyDriver()
     seen = 0

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from livehead.bench.module_timing import count_gflops
-from livehead.models.engine import Setting, prepare
-from livehead.models.openpose.decoder import Decoder
+from livehead.models.engine import ExecutionConfig, optimize_for_inference
+from livehead.models.openpose.decoder import BodyPoseDecoder
 from livehead.models.openpose.heatmaps import Array
 from livehead.models.openpose.skeletons import BODY_25
-from livehead.models.openpose.targets import target_maps
-from livehead.models.quantize import Ranges
+from livehead.models.openpose.targets import build_target_maps
+from livehead.models.quantize import ActivationRanges
 from livehead.reporting.report import Json
 from livehead.stats import summarize_ms
 
@@ -56,13 +56,16 @@ def synthesize_people(count: int, seed: int = 0) -> Array:
 
 def synthesize_maps(count: int, seed: int = 0) -> Array:
     """The maps [78, 46, 82] that a network should give for ``drawn_people``, with a little noise."""
-    maps = target_maps(synthesize_people(count, seed), BODY_25, INPUT_SIZE)
+    maps = build_target_maps(synthesize_people(count, seed), BODY_25, INPUT_SIZE)
     noisy: Array = (maps + np.random.default_rng(seed).normal(0, _NOISE_STD, maps.shape)).astype(np.float32)
     return noisy
 
 
 def bench_network(
-    network: nn.Module, settings: Mapping[str, tuple[Setting, Ranges | None]], picture: Tensor, rounds: int
+    network: nn.Module,
+    settings: Mapping[str, tuple[ExecutionConfig, ActivationRanges | None]],
+    picture: Tensor,
+    rounds: int,
 ) -> dict[str, Json]:
     """One picture [1, 3, H, W] through ``network`` by each of ``settings``, and through it as it stands, in turns.
 
@@ -74,7 +77,7 @@ def bench_network(
     runs: dict[str, Callable[[], object]] = {"plain": partial(network, picture)}
     errors: dict[str, Json] = {}
     for name, (setting, ranges) in settings.items():
-        ready = prepare(network, setting, parts={"": lambda maps: maps}, ranges=ranges)
+        ready = optimize_for_inference(network, setting, parts={"": lambda maps: maps}, ranges=ranges)
         x = picture.to(setting.device, setting.dtype).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             difference = (ready(x).float().cpu() - plain).abs()
@@ -95,7 +98,7 @@ def bench_network(
 
 def bench_decoder(rounds: int) -> tuple[dict[str, Json], dict[str, Json]]:
     """``decoder`` for ``FEW`` people, the plain way beside it, and ``decoder_by_people``; on one core."""
-    decoder = Decoder(BODY_25)
+    decoder = BodyPoseDecoder(BODY_25)
     maps = {count: synthesize_maps(count) for count in PEOPLE_COUNTS}
     runs: dict[str, Callable[[], object]] = {}
     for count, each in maps.items():
@@ -103,7 +106,7 @@ def bench_decoder(rounds: int) -> tuple[dict[str, Json], dict[str, Json]]:
         if found != count:
             raise AssertionError(f"the decoder found {found} of {count} drawn people")
         runs[str(count)] = partial(decoder.decode, each)
-    runs["plain"] = partial(decoder.decode_plainly, maps[FEW_PEOPLE])
+    runs["plain"] = partial(decoder.decode_upsampled, maps[FEW_PEOPLE])
     with pin_to_one_core():
         times = _time_round_robin(runs, rounds)
     plain = times.pop("plain")

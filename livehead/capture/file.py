@@ -22,8 +22,8 @@ from livehead.concurrency import Worker
 from livehead.errors import CaptureError
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import EndOfStream
-from livehead.perception.av_files import decoded, opened
-from livehead.perception.sound import sound_blocks
+from livehead.perception.av_files import decode_frames, open_media
+from livehead.perception.sound import read_audio_blocks
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class FileCapture:
 
     def _decode_once(self) -> Iterator[tuple[float, Image]]:
         """Seconds from the first frame, and the picture; leaves the length in ``_end_s``."""
-        with opened(self.path) as container:
+        with open_media(self.path) as container:
             if not container.streams.video:
                 raise CaptureError(
                     f"{self.path} has no video stream", "give a video, or use it for its sound", subject=str(self.path)
@@ -119,7 +119,7 @@ class FileCapture:
             stream.thread_type = "AUTO"
             step = 1.0 / float(stream.average_rate or 25)
             origin, last = None, -step
-            for frame in decoded(container, stream):
+            for frame in decode_frames(container, stream):
                 if frame is None:
                     self.bad_frames += 1
                     continue
@@ -215,7 +215,7 @@ def read_audio(path: str | Path, rate: int = 16_000) -> AudioFrame:
     Sound that the file starts late (its first time stamp is after 0) is led by that much silence.
     Raises: CaptureError when there is none or it cannot be read.
     """
-    return AudioFrame(np.concatenate(list(sound_blocks(path, rate)), axis=1), rate, 0, 0)
+    return AudioFrame(np.concatenate(list(read_audio_blocks(path, rate)), axis=1), rate, 0, 0)
 
 
 class _RealtimePacer:

@@ -36,7 +36,7 @@ from livehead.concurrency import Latest
 from livehead.errors import ConfigError, LiveheadError, ProtocolError, SourceError
 from livehead.motion.keypoints import Keypoints
 from livehead.protocol import messages
-from livehead.protocol.motion_packets import MotionWriter
+from livehead.protocol.motion_packets import MotionPacketEncoder
 from livehead.webrtc.ice import IceServers, drop_invalid_candidates, patch_transceiver_gathering
 from livehead.webrtc.receiver_patches import patch_receiver
 from livehead.webrtc.remote_tracks import RemoteVideoCapture
@@ -97,7 +97,7 @@ class RemoteRenderer:
 
     async def run(self) -> None:
         """Until cancelled. Raises: LiveheadError when the server refuses for good what it is asked for at first."""
-        writer = MotionWriter(await self._motions.get(), self._fps)
+        writer = MotionPacketEncoder(await self._motions.get(), self._fps)
         pause_s, told = _MIN_BACKOFF_S, ""
         error: Exception
         while True:
@@ -124,7 +124,7 @@ class RemoteRenderer:
         """Whether the server has taken all that it was asked for: it does not say so, but it would have complained."""
         return self._first_connected_ns is not None and now_ns() - self._first_connected_ns > _SETTLE_NS
 
-    async def _run_connection(self, writer: MotionWriter) -> None:
+    async def _run_connection(self, writer: MotionPacketEncoder) -> None:
         """One connection from hello to its end. Raises: what ends it."""
         async with open_socket(self._address) as socket:
             hello = messages.HelloMessage(role="studio", token=self._token, key=self._session_key)
@@ -135,8 +135,8 @@ class RemoteRenderer:
                     socket, messages.OfferMessage(sdp=await picture.create_offer()), messages.AnswerMessage
                 )
                 await picture.accept_answer(answer.sdp)
-                await send_message(socket, messages.StartMotionMessage(opening=writer.opening.pack().hex()))
-                writer.restart()
+                await send_message(socket, messages.StartMotionMessage(opening=writer.header.pack().hex()))
+                writer.force_keyframe()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._send_motion(socket, writer))
                     group.create_task(self._receive_messages(socket))
@@ -167,10 +167,10 @@ class RemoteRenderer:
         if self._session_request.settings.model_dump(exclude={"type"}, exclude_none=True):
             await send_message(socket, self._session_request.settings)
 
-    async def _send_motion(self, socket: ClientConnection, writer: MotionWriter) -> None:
+    async def _send_motion(self, socket: ClientConnection, writer: MotionPacketEncoder) -> None:
         while True:
             motion = await self._motions.get()
-            packet = writer.packet(motion)
+            packet = writer.encode(motion)
             await socket.send(packet)
             self._motion_ages_ms.append((now_ns() - motion.captured_ns) / 1e6)
             self.sent_packets += 1

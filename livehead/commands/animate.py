@@ -25,8 +25,8 @@ from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.frames import AudioFrame, Image
 from livehead.interfaces import Driver, DriverInputs, EndOfStream
 from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
-from livehead.motion.retarget.best_frame import best_frame
-from livehead.motion.retarget.calibration import Calibration, best_neutral
+from livehead.motion.retarget.best_frame import find_best_frame
+from livehead.motion.retarget.calibration import NeutralCalibration, find_best_neutral
 from livehead.perception.dense_pose import AXES
 from livehead.perception.portrait import Portrait, propose_crop
 from livehead.renderers.debug_panels import DebugPanelRenderer
@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> int:
         size = photo_size(portrait)
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
     company = build_live_avatar(
-        settings, [portrait], watched.driver, store, calibration=Calibration(neutral), size=size
+        settings, [portrait], watched.driver, store, calibration=NeutralCalibration(neutral), size=size
     )
     end_ns = watched.motions[-1].captured_ns
     sound = open_sound(args.audio or args.driving, end_ns, required=args.audio is not None)
@@ -135,9 +135,11 @@ def _find_neutral(tracked: _TrackedVideo, portrait: Portrait) -> Keypoints | Non
     """What relative motion is measured from: a neutral face; of learned points, the frame most like the photo."""
     seen = [i for i, mesh in enumerate(tracked.face_meshes) if mesh.seen and tracked.motions[i].seen]
     if not seen:
-        return best_neutral(tracked.motions)
+        return find_best_neutral(tracked.motions)
     face = portrait.motion.value[0, :_FACE_MESH_POINTS]
-    return tracked.motions[seen[best_frame(face, [tracked.face_meshes[i].value[0, :_FACE_MESH_POINTS] for i in seen])]]
+    return tracked.motions[
+        seen[find_best_frame(face, [tracked.face_meshes[i].value[0, :_FACE_MESH_POINTS] for i in seen])]
+    ]
 
 
 def _crop_to_head(tracked: _TrackedVideo, neutral: Keypoints) -> _TrackedVideo:

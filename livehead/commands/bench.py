@@ -38,8 +38,8 @@ from livehead.cli_options import add_picture_arguments, settings_from_args
 from livehead.config import RunSettings
 from livehead.frames import VideoFrame
 from livehead.interfaces import DriverInputs, Sink
-from livehead.motion.face.face_rig import Puppet, sample_performance
-from livehead.perception.segmentation import Segmentation
+from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
+from livehead.perception.segmentation import SelfieSegmenter
 from livehead.pipeline import Pipeline
 from livehead.quality import QualityController, QualityLevel
 from livehead.reporting.plot import plot_decoder_times, plot_frame_ages, plot_latency
@@ -258,15 +258,15 @@ def measure_temporal_noise(settings: RunSettings, frames: int) -> Json:
 
 def _bench_named_model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    puppet, script = Puppet(portrait.motion), sample_performance()
-    motions = [puppet(script.at(number / 30), 0) for number in range(round(script.duration_s * 30))]
+    puppet, script = FaceRig(portrait.motion), build_demo_timeline()
+    motions = [puppet(script.controls_at(number / 30), 0) for number in range(round(script.duration_s * 30))]
     if name in CHECKPOINTS:
         film = record_driving(portrait, motions[:: max(len(motions) // CLIP_FRAMES, 1)])
         return bench_model(make_dagan_subject(settings, name, portrait, film), film.motions, rounds)
     used = make_renderer(name, settings.render_size, precision=settings.precision)
     avatar = used.prepare(portrait)
-    with Segmentation() as segmentation:
-        person = segmentation.person(used.render(avatar, avatar.motion))
+    with SelfieSegmenter() as segmentation:
+        person = segmentation.segment_person(used.render(avatar, avatar.motion))
     speech = StillHeadSpeech(still_head_speech(avatar.motion), person)
     subject = BenchmarkSubject(render_by_precision={"fp32": lambda motion: used.render(avatar, motion)}, speech=speech)
     if name == "compact":
@@ -279,7 +279,7 @@ def _make_compact_subject(
 ) -> BenchmarkSubject:
     """The bundled generator as ``run`` would use it, beside its exact path with and without the source's work kept."""
     from livehead.bench.module_timing import count_gflops, time_modules
-    from livehead.models.engine import quicker_precisions
+    from livehead.models.engine import faster_precisions
     from livehead.renderers.compact import CompactAvatar
 
     def uncached_avatar() -> CompactAvatar:
@@ -287,7 +287,7 @@ def _make_compact_subject(
 
     exact = cast("CompactRenderer", make_renderer("compact", settings.render_size, precision="fp32"))
     renderers = {"fp32": exact, used_renderer.setting.precision: used_renderer}
-    for precision in quicker_precisions():
+    for precision in faster_precisions():
         if precision not in renderers:
             other = make_renderer("compact", settings.render_size, precision=precision)
             renderers[precision] = cast("CompactRenderer", other)

@@ -113,11 +113,14 @@ def _check_machine() -> list[CheckResult]:
 def _check_networks() -> CheckResult:
     """In which arithmetic the networks would run, and whether a package would make them quicker."""
     from livehead.models import openvino
-    from livehead.models.engine import choose_setting, computes_integers
+    from livehead.models.engine import choose_execution_config, has_fast_int8
 
-    well = openvino.available() or not computes_integers()
+    well = openvino.is_available() or not has_fast_int8()
     return CheckResult(
-        "networks", well, choose_setting().why, "pip install 'livehead[fast-cpu]' makes them quicker here"
+        "networks",
+        well,
+        choose_execution_config().description,
+        "pip install 'livehead[fast-cpu]' makes them quicker here",
     )
 
 

@@ -24,8 +24,8 @@ from livehead.evaluation.self_reenactment import (
     evaluate_clips,
     evaluate_pairs,
 )
-from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.portrait import Crop, Portrait
+from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.portrait import PortraitCrop, Portrait
 from livehead.reporting.plot import plot_evaluation
 from livehead.reporting.report import JsonReport, format_table, write_json
 
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     settings = {"clips": str(args.clips), "list": str(args.list or ""), "frames": args.frames, "models": names}
     report = JsonReport("evaluate", settings)
     in_pairs = args.list is not None and args.list.suffix.lower() == ".csv"
-    with FaceMesh(static=True) as finder:
+    with FaceMeshTracker(static=True) as finder:
         results = _evaluate_pairs(args, models, finder) if in_pairs else _evaluate_clips(args, models, finder)
     columns = (*METRICS, POSE_KEY) if in_pairs else METRICS
     print(format_table({name: figures.mean for name, figures in results.items()}, columns, "model"))
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _evaluate_clips(
-    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMesh
+    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMeshTracker
 ) -> dict[str, ModelFigures]:
     clips = list_clips(args.clips, args.list)
     with tqdm(total=len(clips), unit="clip", disable=None) as bar:
@@ -82,7 +82,7 @@ def _evaluate_clips(
 
 
 def _evaluate_pairs(
-    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMesh
+    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMeshTracker
 ) -> dict[str, ModelFigures]:
     pairs = read_pairs(args.list, args.clips)
     with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
@@ -96,7 +96,7 @@ def make_prepare_source(name: str) -> PrepareSource:
     eyes = load_detector(name, "auto") if name in CHECKPOINTS else None
 
     def prepare(source: EvaluationFrame) -> DrawFrame:
-        portrait = Portrait("clip", source.image, Crop(0, 0, FRAME_SIDE), source.image, source.mesh, (), "")
+        portrait = Portrait("clip", source.image, PortraitCrop(0, 0, FRAME_SIDE), source.image, source.mesh, (), "")
         avatar = renderer.prepare(portrait)
         if eyes is not None:
             return lambda driving: renderer.render(avatar, eyes.detect(driving.image))

@@ -15,10 +15,10 @@ from livehead.evaluation.speech import AUDIO_METRICS, evaluate_speech
 from livehead.evaluation.talking_clip import RATE, TalkingClip
 from livehead.frames import AudioFrame
 from livehead.interfaces import DriverInputs
-from livehead.models.voice.build import load_voice
+from livehead.models.voice.build import load_voice_model
 from livehead.models.voice.network import LOOK_AHEAD_S, STEP_S
 from livehead.motion.keypoints import Array, mesh_keypoints
-from livehead.perception.voice_activity import VoiceActivity
+from livehead.perception.voice_activity import VoiceActivityDetector
 from livehead.reporting.plot import plot_speech
 from livehead.reporting.report import JsonReport, format_table, write_json
 
@@ -43,7 +43,7 @@ def evaluate_audio(args: argparse.Namespace) -> int:
 def estimate_meshes(clip: TalkingClip) -> tuple[npt.NDArray[np.float64], Array]:
     """The driver fed with a clip's sound step by step, as live, on the face of the clip's first frame."""
     source = mesh_keypoints(clip.meshes[int(np.flatnonzero(clip.face_seen)[0])], 1.0, 0)
-    driver = VoiceDriver(source, load_voice(), VoiceActivity())
+    driver = VoiceDriver(source, load_voice_model(), VoiceActivityDetector())
     tail = np.zeros(round(LOOK_AHEAD_S * RATE) + _STEP_SAMPLES, np.float32)
     sound = np.concatenate([clip.sound, tail])
     times, meshes = [], []

@@ -20,14 +20,14 @@ from livehead.concurrency import Worker
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import EndOfStream
-from livehead.models.openpose.picture import HEIGHT
-from livehead.motion.body import Person
-from livehead.perception.people import Look, PeopleFinder
-from livehead.perception.photo import is_photo, read_photo, upright_size
+from livehead.models.openpose.picture import DEFAULT_HEIGHT
+from livehead.motion.body import PersonKeypoints
+from livehead.perception.people import PoseOptions, PeopleFinder
+from livehead.perception.photo import is_photo, read_photo, read_upright_size
 from livehead.perception.pose_overlay import draw_people
-from livehead.protocol.openpose_json import film_document, people_document
+from livehead.protocol.openpose_json import to_video_document, to_openpose_document
 from livehead.sinks.file import FileSink
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.checkpoint_store import CheckpointStore
 
 _PICTURE_SUFFIXES, _VIDEO_SUFFIXES, _TEXT_SUFFIXES = (".png",), (".mp4",), (".json",)
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hand-scales", action="store_true", help="look at each hand at six sizes and keep the best; six times as slow"
     )
     add("--face", action="store_true", help="faces too (imported weights openpose-face70)")
-    add("--net-height", type=int, default=HEIGHT, metavar="N", help="of the network's input; less is quicker")
+    add("--net-height", type=int, default=DEFAULT_HEIGHT, metavar="N", help="of the network's input; less is quicker")
     add("--scales", type=int, default=1, metavar="N", help="sizes to look at, 1 to 4; more is slower and surer")
     add("--all", dest="all_found", action="store_true", help="doubtful people too")
     ways = "how people are put together: as OpenPose's GPU builds (score) or its CPU builds (limb)"
@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
     """Raises: SourceError, CaptureError, SinkError, WeightsError, ConfigError."""
     photo = is_photo(args.source)
     outs = _OutputPaths.from_paths(args.out, photo=photo)
-    look = Look(args.net_height, args.scales, film=not photo)
+    look = PoseOptions(args.net_height, args.scales, is_video=not photo)
     with ExitStack() as stack:
         finder = open_people_finder(
             stack,
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
             else asyncio.run(_process_video(args.source, finder, outs))
         )
     print_status(
-        f"{found} by {resolve_model(args.model, Library())}, {finder.skeleton.name}: {', '.join(map(str, args.out))}"
+        f"{found} by {resolve_model(args.model, CheckpointStore())}, {finder.skeleton.name}: {', '.join(map(str, args.out))}"
     )
     return 0
 
@@ -113,9 +113,9 @@ def _process_photo(path: Path, finder: PeopleFinder, outputs: _OutputPaths) -> s
     """One photo; points are told in its own pixels, upright, however large it is."""
     image = read_photo(path)
     people = finder.find(image)
-    width, height = upright_size(path)
+    width, height = read_upright_size(path)
     scale = (width / image.shape[1], height / image.shape[0])
-    document = people_document([person.placed(scale) for person in people])
+    document = to_openpose_document([person.rescale(scale) for person in people])
     names = [*outputs.json_files, *([outputs.folder / f"{path.stem}_keypoints.json"] if outputs.folder else [])]
     for name in names:
         _write_text(name, json.dumps(document))
@@ -126,7 +126,7 @@ def _process_photo(path: Path, finder: PeopleFinder, outputs: _OutputPaths) -> s
 
 async def _process_video(path: Path, finder: PeopleFinder, outputs: _OutputPaths) -> str:
     """Every picture; one is encoded while the next is looked at."""
-    frames: list[tuple[float, Sequence[Person]]] = []
+    frames: list[tuple[float, Sequence[PersonKeypoints]]] = []
     sink = FileSink(outputs.video) if outputs.video else None
     encoding: Awaitable[None] | None = None
     async with Worker("pose") as worker, FileCapture(path, live=False) as capture, sink or nullcontext():
@@ -135,7 +135,7 @@ async def _process_video(path: Path, finder: PeopleFinder, outputs: _OutputPaths
                 people = await worker.run(finder.find, frame.image)
                 if outputs.folder:
                     name = outputs.folder / f"{path.stem}_{len(frames):012d}_keypoints.json"
-                    await worker.run(_write_text, name, json.dumps(people_document(people)))
+                    await worker.run(_write_text, name, json.dumps(to_openpose_document(people)))
                 if sink is not None:
                     if encoding is not None:
                         await encoding
@@ -146,7 +146,7 @@ async def _process_video(path: Path, finder: PeopleFinder, outputs: _OutputPaths
         if encoding is not None:
             await encoding
     for name in outputs.json_files:
-        _write_text(name, json.dumps(film_document(frames)))
+        _write_text(name, json.dumps(to_video_document(frames)))
     most = max((len(people) for _, people in frames), default=0)
     return f"{len(frames)} frames, {sum(bool(people) for _, people in frames)} with people, at most {most} at once,"
 

@@ -19,19 +19,19 @@ from tqdm import tqdm
 from livehead.cli_options import print_status
 from livehead.errors import ConfigError, ProtocolError
 from livehead.figure import turntable
-from livehead.figure.mesh import Mesh, check_path
-from livehead.figure.paint import colours_of_normals, colours_of_photo
+from livehead.figure.mesh import TriangleMesh, check_mesh_path
+from livehead.figure.paint import normals_to_colours, sample_photo_colours
 from livehead.frames import Image, VideoFrame
-from livehead.perception.person import CROPS, BodyFinder, PersonPhoto, person_photo
+from livehead.perception.person import CROP_RULES, BodyFinder, PersonPhoto, prepare_person_photo
 from livehead.perception.photo import read_cutout
 from livehead.sinks.file import FileSink
 from livehead.stats import StatsCollector, cpu_info, peak_memory_mb
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
-    from livehead.models.pifuhd.network import PifuHd
-    from livehead.models.pifuhd.person import Reconstructor
-    from livehead.motion.body import Person
+    from livehead.models.pifuhd.network import PifuHdNetwork
+    from livehead.models.pifuhd.person import BodyReconstructor
+    from livehead.motion.body import PersonKeypoints
 
 _CHECKPOINT, _BODY_NETWORK = "pifuhd", "openpose-body25"
 _TURNTABLE_VIEWS, _TURNTABLE_FPS, _TURNTABLE_SIDE = 60, 15, 512  # of the turntable: once around in four seconds
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--image", type=Path, required=True, metavar="PHOTO", help="one person from head to feet, with consent")
     add("--out", type=Path, required=True, metavar="PERSON.glb", help="the mesh: .glb, .obj or .ply")
     add("--resolution", type=int, choices=(256, 512), default=512, help="cells of the grid along each axis")
-    add("--crop", choices=tuple(CROPS), default="full", help="how much of the person")
+    add("--crop", choices=tuple(CROP_RULES), default="full", help="how much of the person")
     add("--background", choices=("remove", "keep"), default="remove", help="what stands around the person")
     add("--colour", choices=("photo", "normals"), default="photo", help="of the mesh")
     add("--keypoints", type=Path, metavar="JSON", help="the person's points, as OpenPose writes them (BODY_25)")
@@ -54,13 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Raises: SourceError, WeightsError with how to get them, ConfigError."""
-    check_path(args.out)
-    library = Library()
-    library.entry(_CHECKPOINT)  # before anything is spent on the photo
+    check_mesh_path(args.out)
+    library = CheckpointStore()
+    library.read_record(_CHECKPOINT)  # before anything is spent on the photo
     report = _RunReport(args) if args.json else None
     stats = StatsCollector()
     with _record_stage(stats, "photo"), ExitStack() as stack:
-        person = person_photo(
+        person = prepare_person_photo(
             read_cutout(args.image),
             _open_body_finder(args.keypoints, library, stack),
             args.crop,
@@ -82,30 +82,30 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_reconstructor(library: Library, precision: str) -> Reconstructor:
+def load_reconstructor(library: CheckpointStore, precision: str) -> BodyReconstructor:
     """The imported networks, ready to run. Raises: WeightsError, ConfigError."""
     import torch
 
-    from livehead.models.engine import Precision, choose_setting
-    from livehead.models.pifuhd.person import Reconstructor
+    from livehead.models.engine import Precision, choose_execution_config
+    from livehead.models.pifuhd.person import BodyReconstructor
 
     torch.set_num_threads(cpu_info()[1])
-    setting = choose_setting(cast("Precision", precision), ranges=False)
-    return Reconstructor(cast("PifuHd", library.load(_CHECKPOINT, ["person"])["person"]), setting)
+    setting = choose_execution_config(cast("Precision", precision), has_ranges=False)
+    return BodyReconstructor(cast("PifuHdNetwork", library.load(_CHECKPOINT, ["person"])["person"]), setting)
 
 
 def reconstruct(
-    person: PersonPhoto, reconstructor: Reconstructor, resolution: int, colour: str, stats: StatsCollector
-) -> tuple[Mesh, int]:
+    person: PersonPhoto, reconstructor: BodyReconstructor, resolution: int, colour: str, stats: StatsCollector
+) -> tuple[TriangleMesh, int]:
     """A closed mesh with colours of the ``photo`` or the ``normals``, and how many points were asked for.
 
     Raises: SourceError where no body comes out.
     """
-    from livehead.models.pifuhd.person import body_mesh
+    from livehead.models.pifuhd.person import extract_body_mesh
 
     with _record_stage(stats, "look"):
-        print_status(f"looking at the photo ({reconstructor.setting.why})")
-        code = reconstructor.look(person.image)
+        print_status(f"looking at the photo ({reconstructor.setting.description})")
+        code = reconstructor.encode(person.image)
     with (
         _record_stage(stats, "body"),
         tqdm(desc="feeling for the body", unit="point", unit_scale=True, disable=None) as bar,
@@ -115,43 +115,45 @@ def reconstruct(
             bar.total = expected
             bar.update(done - bar.n)
 
-        mesh, evaluated = body_mesh(reconstructor.field(code), resolution, update_progress)
+        mesh, evaluated = extract_body_mesh(reconstructor.occupancy_field(code), resolution, update_progress)
     with _record_stage(stats, "colours"):
         if colour == "photo":
-            colours = colours_of_photo(mesh.vertices, person.image, person.person)
+            colours = sample_photo_colours(mesh.vertices, person.image, person.mask)
         else:
-            colours = colours_of_normals(reconstructor.normals(code, mesh.vertices))
-    return Mesh(mesh.vertices, mesh.faces, colours), evaluated
+            colours = normals_to_colours(reconstructor.surface_normals(code, mesh.vertices))
+    return TriangleMesh(mesh.vertices, mesh.faces, colours), evaluated
 
 
-def _open_body_finder(keypoints: Path | None, library: Library, stack: ExitStack) -> BodyFinder:
+def _open_body_finder(keypoints: Path | None, library: CheckpointStore, stack: ExitStack) -> BodyFinder:
     """Of all people by OpenPose's network, if it was imported; of one by MediaPipe; or what a file tells."""
     from livehead.assembly.pose_models import MEDIAPIPE, open_people_finder
-    from livehead.perception.people import Look
+    from livehead.perception.people import PoseOptions
 
     if keypoints is not None:
         return _FixedPeopleFinder(_read_people(keypoints))
-    return open_people_finder(stack, _BODY_NETWORK if _BODY_NETWORK in library.names() else MEDIAPIPE, Look())
+    return open_people_finder(
+        stack, _BODY_NETWORK if _BODY_NETWORK in library.list_names() else MEDIAPIPE, PoseOptions()
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _FixedPeopleFinder:
     """A finder that knows the people from elsewhere."""
 
-    people: list[Person]
+    people: list[PersonKeypoints]
 
-    def find(self, image: Image) -> list[Person]:
+    def find(self, image: Image) -> list[PersonKeypoints]:
         """Those, whatever the picture."""
         return self.people
 
 
-def _read_people(path: Path) -> list[Person]:
+def _read_people(path: Path) -> list[PersonKeypoints]:
     """Of a JSON file of OpenPose's. Raises: ConfigError."""
     from livehead.motion.body import BODY25, BODY25_POINTS
-    from livehead.protocol.openpose_json import read_people
+    from livehead.protocol.openpose_json import parse_people
 
     try:
-        people = read_people(path.read_text(encoding="utf-8"), BODY25)
+        people = parse_people(path.read_text(encoding="utf-8"), BODY25)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path} ({error})", "check the path", subject=str(path)) from error
     except ProtocolError as error:
@@ -161,16 +163,16 @@ def _read_people(path: Path) -> list[Person]:
     return people
 
 
-async def _write_turntable(mesh: Mesh, path: Path) -> None:
+async def _write_turntable(mesh: TriangleMesh, path: Path) -> None:
     """Once around."""
     async with FileSink(path, fps=_TURNTABLE_FPS) as sink:
-        views = turntable.turning(mesh, _TURNTABLE_VIEWS, _TURNTABLE_SIDE)
+        views = turntable.render_turntable(mesh, _TURNTABLE_VIEWS, _TURNTABLE_SIDE)
         for number, view in enumerate(tqdm(views, desc="turning", total=_TURNTABLE_VIEWS, unit="view", disable=None)):
             await sink.send(VideoFrame(view, number, Fraction(1, _TURNTABLE_FPS), number * 10**9 // _TURNTABLE_FPS))
 
 
-def _write_sheet(mesh: Mesh, path: Path) -> None:
-    picture = turntable.sheet(mesh, _SHEET_VIEW_SIDE)
+def _write_sheet(mesh: TriangleMesh, path: Path) -> None:
+    picture = turntable.render_view_sheet(mesh, _SHEET_VIEW_SIDE)
     try:
         path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes())
     except OSError as error:
@@ -181,14 +183,16 @@ class _RunReport:
     """What ``--json`` tells of a run: opened before it, written after it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from livehead.models.engine import choose_setting
+        from livehead.models.engine import choose_execution_config
         from livehead.reporting.report import JsonReport
 
         settings = {"image": str(args.image), "resolution": args.resolution, "crop": args.crop, "colour": args.colour}
         self._path: Path = args.json
-        self._report = JsonReport("reconstruct", settings, choose_setting(args.precision, ranges=False).precision)
+        self._report = JsonReport(
+            "reconstruct", settings, choose_execution_config(args.precision, has_ranges=False).precision
+        )
 
-    def write(self, stats: StatsCollector, mesh: Mesh, evaluated: int) -> None:
+    def write(self, stats: StatsCollector, mesh: TriangleMesh, evaluated: int) -> None:
         """Stages in ms, points asked for, the mesh's size, and memory. Raises: ConfigError."""
         from livehead.reporting.report import Json, write_json
 

@@ -31,7 +31,7 @@ from livehead.cli_options import TOKEN_VARIABLE, add_picture_arguments, print_st
 from livehead.config import GainSettings, RunSettings, StreamSettings
 from livehead.errors import ConfigError
 from livehead.interfaces import Sink
-from livehead.motion.retarget.calibration import Calibration
+from livehead.motion.retarget.calibration import NeutralCalibration
 from livehead.pipeline import Pipeline
 from livehead.protocol.motion_file import MotionRecorder
 from livehead.quality import QualityController, QualityLevel
@@ -114,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
         driver = following.driver if following else make_driver(settings.driver, portraits, settings.model)
         calibration = initial_calibration(driver, portraits)
         if profile.calibration and calibration.neutral is None:
-            calibration = Calibration.load(profile.calibration)
+            calibration = NeutralCalibration.from_json(profile.calibration)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         watch = recorder.add if recorder else None
         company = build_live_avatar(settings, portraits, driver, store, calibration=calibration, on_motion=watch)
@@ -135,7 +135,7 @@ def main(args: argparse.Namespace) -> int:
                 "mode": settings.mode,
                 "gains": GainSettings(**asdict(run.hotkeys.gains)),
                 "picture": settings.picture,
-                "calibration": company.calibration.save() if run.needs_camera else profile.calibration,
+                "calibration": company.calibration.to_json() if run.needs_camera else profile.calibration,
             }
         )
         print_status(f"profile kept in {profiles.save(args.profile, kept)}")

@@ -10,8 +10,8 @@ from livehead.assembly.dagan import CHECKPOINTS, DEPTH_CHECKPOINTS, calibrate_in
 from livehead.cli_options import print_status
 from livehead.errors import WeightsError
 from livehead.weights.catalog import PUBLICATIONS
-from livehead.weights.checkpoint_store import Library
-from livehead.weights.registry import bundled
+from livehead.weights.checkpoint_store import CheckpointStore
+from livehead.weights.registry import bundled_weights
 from livehead.weights.store import read_weights
 
 
@@ -30,20 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Raises: WeightsError, ConfigError."""
-    library = Library()
+    library = CheckpointStore()
     if args.action == "import":
         _import_checkpoint(library, args.name, args.files, args.licence)
     elif args.action == "verify":
-        return _verify_checkpoints(library, args.names or [*bundled(), *library.names()])
+        return _verify_checkpoints(library, args.names or [*bundled_weights(), *library.list_names()])
     else:
         _list_checkpoints(library)
     return 0
 
 
-def _import_checkpoint(library: Library, name: str, files: list[Path], licence: str | None) -> None:
-    entry = library.add(name, files, licence)
+def _import_checkpoint(library: CheckpointStore, name: str, files: list[Path], licence: str | None) -> None:
+    entry = library.import_files(name, files, licence)
     networks = ", ".join(entry.networks.values())
-    print(f"{name}: {networks} kept in {library.path(name)}")
+    print(f"{name}: {networks} kept in {library.tensors_path(name)}")
     print(f"licence: {entry.licence} ({entry.source})")
     for model, checkpoint in CHECKPOINTS.items():
         if name == checkpoint or name in DEPTH_CHECKPOINTS:
@@ -52,10 +52,10 @@ def _import_checkpoint(library: Library, name: str, files: list[Path], licence: 
         conr.calibrate_int8(print_status)
 
 
-def _verify_checkpoints(library: Library, wanted: list[str]) -> int:
+def _verify_checkpoints(library: CheckpointStore, wanted: list[str]) -> int:
     """0 when all are whole. Raises: the first error."""
     for name in wanted:
-        if name in bundled():
+        if name in bundled_weights():
             read_weights(name)
         else:
             library.verify(name)
@@ -63,15 +63,15 @@ def _verify_checkpoints(library: Library, wanted: list[str]) -> int:
     return 0
 
 
-def _list_checkpoints(library: Library) -> None:
-    for name, weights in bundled().items():
+def _list_checkpoints(library: CheckpointStore) -> None:
+    for name, weights in bundled_weights().items():
         print(f"{name}: ships with livehead: {weights.summary}. Licence: {weights.licence}.")
     for name, publication in PUBLICATIONS.items():
-        if name not in library.names():
+        if name not in library.list_names():
             print(f"{name}: not imported; {publication.remedy}")
             continue
         try:
-            entry = library.entry(name)
+            entry = library.read_record(name)
         except WeightsError as error:
             print(f"{name}: {error}")
         else:

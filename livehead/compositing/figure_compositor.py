@@ -9,7 +9,7 @@ from livehead.compositing.background import BLUR, KEEP, BackgroundPainter
 from livehead.compositing.badge import AvatarBadge
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.perception.cutout import Window
+from livehead.perception.cutout import FigureWindow
 
 DEFAULT_BACKGROUND = "white"
 """What stands behind a figure that brings no background of its own."""
@@ -26,7 +26,7 @@ class FigureCompositor:
 
     def __init__(
         self,
-        window: Window,
+        window: FigureWindow,
         frame: tuple[int, int],
         size: tuple[int, int],
         background: str | Image = KEEP,
@@ -43,7 +43,7 @@ class FigureCompositor:
         scale = min(width / frame[0], height / frame[1])
         left = (width - frame[0] * scale) / 2 + window.left * scale
         top = (height - frame[1] * scale) / 2 + window.top * scale
-        self._window = Window(round(left), round(top), max(round(window.side * scale), 1))
+        self._window = FigureWindow(round(left), round(top), max(round(window.side * scale), 1))
 
     def compose(self, rendered: Image) -> Image:
         """``rendered``: uint8 [S, S, 4] RGBA straight alpha. A new uint8 [height, width, 3] RGB canvas."""

@@ -15,8 +15,8 @@ from livehead.compositing.background import KEEP, NONE, BackgroundPainter
 from livehead.compositing.badge import AvatarBadge
 from livehead.compositing.placement import Fit, PhotoPlacement, PixelRect, place_photo
 from livehead.frames import Image
-from livehead.perception.portrait import Crop, Portrait
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.portrait import PortraitCrop, Portrait
+from livehead.perception.segmentation import SelfieSegmenter
 
 _FEATHER = 0.05  # of the square's side: how wide the passage from rendered square to still photo is
 _BAR_COLOUR = (16, 16, 16)
@@ -198,7 +198,7 @@ def _full_weight_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
 
 
 def _feather_weights(
-    head: PixelRect, part: PixelRect, crop: Crop, photo: Image
+    head: PixelRect, part: PixelRect, crop: PortraitCrop, photo: Image
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Weight of the rendered square in each row and column of ``part``: 0 at its border, 1 from the feather on.
 
@@ -223,8 +223,8 @@ def _feather_weights(
 
 def _person_mask(photo: Image, placement: PhotoPlacement, size: tuple[int, int]) -> Image:
     """uint8 [height, width]: the share of person in each pixel of the still canvas."""
-    with Segmentation() as segmentation:
-        person = (segmentation.person(photo) * 255).astype(np.uint8)
+    with SelfieSegmenter() as segmentation:
+        person = (segmentation.segment_person(photo) * 255).astype(np.uint8)
     mask = np.zeros((size[1], size[0]), np.uint8)
     mask[placement.visible.slices] = _resample_photo(person, placement)
     return mask

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from livehead.interfaces import DriverInputs
-from livehead.motion.body import BODY25, BODY25_POINTS, SMOOTHING, BodyPose, BodySmoother
-from livehead.motion.filters import Smoothing
-from livehead.perception.pose import PoseTracker
+from livehead.motion.body import BODY25, BODY25_POINTS, BODY_SMOOTHING, BodyPose, BodyPoseSmoother
+from livehead.motion.filters import SmoothingParameters
+from livehead.perception.pose import BodyPoseTracker
 
 
 class BodyDriver:
     """Tracks one person and smooths. A ``Driver`` of ``body25``, for one thread."""
 
-    def __init__(self, smoothing: Smoothing = SMOOTHING) -> None:
-        self._tracker = PoseTracker()
-        self._smoother = BodySmoother(smoothing)
+    def __init__(self, smoothing: SmoothingParameters = BODY_SMOOTHING) -> None:
+        self._tracker = BodyPoseTracker()
+        self._smoother = BodyPoseSmoother(smoothing)
         self._last = _empty_pose()
 
     @property
@@ -32,7 +32,7 @@ class BodyDriver:
         if frame is None:
             return self._last
         found = self._tracker.detect(frame.image, frame.captured_ns)
-        self._last = self._smoother(self._last.unseen(frame.captured_ns) if found is None else found)
+        self._last = self._smoother(self._last.as_unseen(frame.captured_ns) if found is None else found)
         return self._last
 
     def reset(self) -> None:

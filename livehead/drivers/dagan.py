@@ -8,11 +8,11 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.interfaces import DriverInputs
-from livehead.motion.filters import Smoother, Smoothing
+from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
-from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.portrait import Crop, propose_crop
-from livehead.perception.rgbd import SIDE, RgbdDetector
+from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.portrait import PortraitCrop, propose_crop
+from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector
 
 _DETECT_EVERY_FRAMES = 5  # frames: the face tracker only says whether somebody is there, and where
 _MAX_DRIFT = 0.12  # of the crop's side, from the place that a new crop would have
@@ -26,10 +26,10 @@ class DaganDriver:
     such square, so that a new one makes no jump.
     """
 
-    def __init__(self, detector: RgbdDetector, smoothing: Smoothing | None = None) -> None:
+    def __init__(self, detector: RgbdDetector, smoothing: SmoothingParameters | None = None) -> None:
         self._detector = detector
-        self._mesh = FaceMesh()
-        self._smoother = Smoother(smoothing)
+        self._mesh = FaceMeshTracker()
+        self._smoother = KeypointSmoother(smoothing)
         count = int(detector.motion_set.removeprefix("dagan"))
         eyes = np.tile(np.eye(2, dtype=np.float32), (1, count, 1, 1))
         nothing = np.zeros((1, count, 2), np.float32)
@@ -52,7 +52,7 @@ class DaganDriver:
             unseen = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
             self._last = self._smoother(unseen)
             return self._last
-        found = self._detector.detect(self._crop.cut(image, SIDE), frame.captured_ns)
+        found = self._detector.detect(self._crop.extract(image, DAGAN_SIDE), frame.captured_ns)
         self._last = self._smoother(_to_home_coordinates(found, self._crop, self._home_crop))
         return self._last
 
@@ -63,8 +63,8 @@ class DaganDriver:
         self._reset_crops()
 
     def _reset_crops(self) -> None:
-        self._home_crop: Crop | None = None
-        self._crop: Crop | None = None
+        self._home_crop: PortraitCrop | None = None
+        self._crop: PortraitCrop | None = None
         self._face_visible = False
         self._frame_count = 0
 
@@ -85,16 +85,16 @@ class DaganDriver:
             self._home_crop = self._home_crop or self._crop
 
 
-def _crop_around_face(points: Array, width: int, height: int) -> Crop:
+def _crop_around_face(points: Array, width: int, height: int) -> PortraitCrop:
     """The square to look at, for a mesh [478, 3] in the coordinates of the frame's square."""
     if width == height:
-        return Crop(0, 0, width)
+        return PortraitCrop(0, 0, width)
     pixels = points * np.float32(max(width, height) / 2)
     pixels[:, :2] = to_pixels(points[:, :2], width, height)
     return propose_crop(pixels, width, height)
 
 
-def _keep_or_replace_crop(crop: Crop | None, wanted: Crop) -> Crop:
+def _keep_or_replace_crop(crop: PortraitCrop | None, wanted: PortraitCrop) -> PortraitCrop:
     """``crop`` as long as it is near enough to the one that is wanted."""
     if crop is None:
         return wanted
@@ -103,11 +103,11 @@ def _keep_or_replace_crop(crop: Crop | None, wanted: Crop) -> Crop:
     return wanted if max(apart, grown) > _MAX_DRIFT * crop.side else crop
 
 
-def _crop_center(crop: Crop, axis: int) -> float:
+def _crop_center(crop: PortraitCrop, axis: int) -> float:
     return (crop.left, crop.top)[axis] + crop.side / 2
 
 
-def _to_home_coordinates(found: Keypoints, crop: Crop, home: Crop) -> Keypoints:
+def _to_home_coordinates(found: Keypoints, crop: PortraitCrop, home: PortraitCrop) -> Keypoints:
     """Key points found in ``crop`` in the coordinates of ``home``."""
     if crop == home:
         return found

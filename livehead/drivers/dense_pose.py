@@ -8,16 +8,16 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.interfaces import DriverInputs
-from livehead.motion.dense_pose import UDP, UltraDensePose
-from livehead.perception.cutout import SIDE, Window, fitted, premultiplied, window_about
-from livehead.perception.dense_pose import UdpSequence
-from livehead.perception.dense_pose_detector import UdpDetector
+from livehead.motion.dense_pose import DENSE_POSE, DensePose
+from livehead.perception.cutout import CONR_SIDE, FigureWindow, resize_square, premultiply_alpha, square_window
+from livehead.perception.dense_pose import DensePoseSequence
+from livehead.perception.dense_pose_detector import DensePoseDetector
 
 
 class DensePoseSequenceDriver:
     """Plays ``sequence`` at ``fps``, from the first call's time on; after the last pose it begins again."""
 
-    def __init__(self, sequence: UdpSequence, fps: float) -> None:
+    def __init__(self, sequence: DensePoseSequence, fps: float) -> None:
         self._sequence = sequence
         self._fps = Fraction(fps)
         self._start_ns: int | None = None
@@ -25,16 +25,16 @@ class DensePoseSequenceDriver:
     @property
     def motion_set(self) -> str:
         """``udp``."""
-        return UDP
+        return DENSE_POSE
 
-    def estimate(self, inputs: DriverInputs) -> UltraDensePose:
+    def estimate(self, inputs: DriverInputs) -> DensePose:
         """The pose at ``inputs.now_ns``. Raises: CaptureError when its file cannot be read any more."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         passed = (inputs.now_ns - self._start_ns) * self._fps / 10**9
         # times are whole nanoseconds, a little before the moment that they stand for
         number = int(passed + Fraction(1, 1000)) % len(self._sequence.files)
-        return self._sequence.read(number, inputs.now_ns)
+        return self._sequence.read_pose(number, inputs.now_ns)
 
     def reset(self) -> None:
         """Start over."""
@@ -44,30 +44,30 @@ class DensePoseSequenceDriver:
 class DensePoseImageDriver:
     """Reads poses off pictures of a character, which are looked at through ``window`` (all of them, if None)."""
 
-    def __init__(self, detector: UdpDetector, window: Window | None = None) -> None:
+    def __init__(self, detector: DensePoseDetector, window: FigureWindow | None = None) -> None:
         self._detector = detector
         self._window = window
-        self._last = UltraDensePose(np.zeros((SIDE, SIDE, 4), np.float32), 0)
+        self._last = DensePose(np.zeros((CONR_SIDE, CONR_SIDE, 4), np.float32), 0)
 
     @property
     def motion_set(self) -> str:
         """``udp``."""
-        return UDP
+        return DENSE_POSE
 
-    def estimate(self, inputs: DriverInputs) -> UltraDensePose:
+    def estimate(self, inputs: DriverInputs) -> DensePose:
         """The pose in ``inputs.frame``; the last one where there is none."""
         if inputs.frame is None:
             return self._last
         picture = inputs.frame.image
-        framed = self._crop_to_detector(premultiplied(picture) if picture.shape[2] == 4 else picture)
-        self._last = UltraDensePose(self._detector.detect([framed])[0], inputs.frame.captured_ns)
+        framed = self._crop_to_detector(premultiply_alpha(picture) if picture.shape[2] == 4 else picture)
+        self._last = DensePose(self._detector.detect([framed])[0], inputs.frame.captured_ns)
         return self._last
 
     def reset(self) -> None:
         """Forget the last pose."""
-        self._last = UltraDensePose(np.zeros((SIDE, SIDE, 4), np.float32), 0)
+        self._last = DensePose(np.zeros((CONR_SIDE, CONR_SIDE, 4), np.float32), 0)
 
     def _crop_to_detector(self, picture: Image) -> Image:
         height, width = picture.shape[:2]
-        window = self._window or window_about((0, 0, width, height))
-        return fitted(np.asarray(window.cut(picture), np.uint8), SIDE)
+        window = self._window or square_window((0, 0, width, height))
+        return resize_square(np.asarray(window.extract(picture), np.uint8), CONR_SIDE)

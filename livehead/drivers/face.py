@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from livehead.interfaces import DriverInputs
-from livehead.motion.filters import Smoother, Smoothing
+from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import MESH478, Keypoints
-from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.torso import TorsoTracker
 
 _LOST_FACE_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is somebody else
@@ -18,11 +18,11 @@ _LOST_FACE_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is s
 class FaceDriver:
     """Tracks the largest face and keeps to it. A ``Driver`` of ``mesh478`` with a torso, for one thread."""
 
-    def __init__(self, smoothing: Smoothing | None = None) -> None:
-        self._mesh = FaceMesh()
+    def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
+        self._mesh = FaceMeshTracker()
         self._torso = TorsoTracker()
         self._last_seen_ns = 0
-        self._smoother = Smoother(smoothing)
+        self._smoother = KeypointSmoother(smoothing)
         nothing = np.zeros((1, 478, 2), np.float32)
         self._last = Keypoints(MESH478, nothing, nothing[..., 0], None, np.zeros(1, np.float32), 0)
 
@@ -45,7 +45,7 @@ class FaceDriver:
             if frame.captured_ns - self._last_seen_ns > _LOST_FACE_NS:
                 self._torso.reset()
             self._last_seen_ns = frame.captured_ns
-            now = replace(faces[0], torso=self._torso.follow(image, faces[0]))
+            now = replace(faces[0], torso=self._torso.track(image, faces[0]))
         else:
             now = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
         self._last = self._smoother(now)

@@ -31,7 +31,7 @@ class IdleDriver:
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
-        return replace(self._motion.at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
+        return replace(self._motion.motion_at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
 
     def reset(self) -> None:
         """Start over from time 0."""

@@ -11,7 +11,7 @@ from livehead.concurrency import Latest
 from livehead.frames import Image
 from livehead.interfaces import DriverInputs
 from livehead.motion.keypoints import Keypoints
-from livehead.protocol.motion_packets import MotionReader
+from livehead.protocol.motion_packets import MotionPacketDecoder
 
 _TIMEOUT_NS = NS // 2  # without a packet for so long, nobody is seen
 
@@ -35,27 +35,27 @@ class MotionFeed:
     def __init__(self, header: bytes) -> None:
         """Raises: ProtocolError."""
         self.header = header
-        self._reader = MotionReader(header)
+        self._reader = MotionPacketDecoder(header)
         self._arrivals: Latest[MotionArrival] = Latest()
         self._latest: tuple[Keypoints, int] | None = None  # and when it came
 
     @property
     def motion_set(self) -> str:
         """The set that the opening names."""
-        return self._reader.opening.set
+        return self._reader.header.set
 
     @property
     def lost_packets(self) -> int:
         """Packets that never came or came too late."""
-        return self._reader.lost
+        return self._reader.lost_packets
 
     def restart_reader(self) -> None:
         """For a sender that begins anew with the same opening."""
-        self._reader = MotionReader(self.header)
+        self._reader = MotionPacketDecoder(self.header)
 
     def receive_packet(self, packet: bytes) -> None:
         """A packet has come; called on the event loop. Raises: ProtocolError."""
-        motion = self._reader.read(packet)
+        motion = self._reader.decode(packet)
         if motion is not None:
             self._latest = motion, now_ns()
             self._arrivals.put(MotionArrival())
@@ -68,7 +68,7 @@ class MotionFeed:
         """The newest motion; confidence 0 while none comes."""
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
         if self._latest is None:
-            return self._reader.nothing(captured_ns)
+            return self._reader.unseen_motion(captured_ns)
         motion, arrived_ns = self._latest
         if now_ns() - arrived_ns > _TIMEOUT_NS:
             motion = replace(motion, confidence=np.zeros(1, np.float32))

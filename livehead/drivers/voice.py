@@ -8,14 +8,14 @@ from livehead.clock import NS
 from livehead.frames import AudioFrame, Samples
 from livehead.interfaces import DriverInputs
 from livehead.models.voice.build import VoiceModel
-from livehead.models.voice.logmel import RATE
+from livehead.models.voice.logmel import SAMPLE_RATE
 from livehead.models.voice.network import LOOK_AHEAD_S
-from livehead.models.voice.stream import STEP_SAMPLES, Activity, VoiceStream
+from livehead.models.voice.stream import STEP_SAMPLES, SpeechDetector, VoiceStream
 from livehead.motion.easing import smoothstep
-from livehead.motion.face.face_rig import Puppet
+from livehead.motion.face.face_rig import FaceRig
 from livehead.motion.face.speech_basis import SpeechFace
 from livehead.motion.keypoints import Array, Keypoints
-from livehead.motion.synthesis.idle import IdlePose
+from livehead.motion.synthesis.idle import IdleControls
 
 _SEAM_EASE_S = 0.05  # over a seam in the sound
 _MAX_SILENCE_S = 1.0  # more of it changes nothing
@@ -30,12 +30,14 @@ class VoiceDriver:
     behind the newest sound (and up to a step of 20 ms more); ``captured_ns`` tells the moment that is shown.
     """
 
-    def __init__(self, source: Keypoints, model: VoiceModel, activity: Activity | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, source: Keypoints, model: VoiceModel, activity: SpeechDetector | None = None, seed: int = 0
+    ) -> None:
         """``source``: the avatar's own motion, ``mesh478`` with depth. ``activity`` tells speech from noise."""
         self._source = source
-        self._face_rig = Puppet(source)
+        self._face_rig = FaceRig(source)
         self._speech_face = SpeechFace(source.points3d()[0], model.basis)
-        self._idle = IdlePose(seed, _SPEAKING_SWAY_GAIN)
+        self._idle = IdleControls(seed, _SPEAKING_SWAY_GAIN)
         self._stream = VoiceStream(model.network, activity)
         self._neutral_mouth = np.zeros(model.network.outputs, np.float32)
         self.reset()
@@ -67,7 +69,7 @@ class VoiceDriver:
         since_ns = max(shown_ns - self._start_ns, 0)
         left = np.float32(1 - smoothstep((self._heard_ns - self._seam_ns) / NS / _SEAM_EASE_S))
         mouth = self._mouth + left * self._seam_offset
-        return self._face_rig(self._idle.at(since_ns / NS), shown_ns, self._speech_face.shape(mouth))
+        return self._face_rig(self._idle.controls_at(since_ns / NS), shown_ns, self._speech_face.deform(mouth))
 
     def _process_audio(self, audio: AudioFrame) -> None:
         """Hear what is new in ``audio``."""
@@ -78,7 +80,7 @@ class VoiceDriver:
         else:
             self._start_new_segment()
         self._next_pts = end
-        self._heard_ns = audio.captured_ns + audio.samples.shape[1] * NS // RATE
+        self._heard_ns = audio.captured_ns + audio.samples.shape[1] * NS // SAMPLE_RATE
         self._predict_mouth(samples)
         # Eased from here on: the whole second before it may just have been heard at once.
         if self._seam_ns < 0:
@@ -89,7 +91,7 @@ class VoiceDriver:
         seconds = min(max((now_ns - self._heard_ns) / NS, 0.0), _MAX_SILENCE_S)
         self._next_pts = None
         self._heard_ns = max(now_ns, self._heard_ns)
-        self._predict_mouth(np.zeros(round(seconds * RATE / STEP_SAMPLES) * STEP_SAMPLES, np.float32))
+        self._predict_mouth(np.zeros(round(seconds * SAMPLE_RATE / STEP_SAMPLES) * STEP_SAMPLES, np.float32))
 
     def _start_new_segment(self) -> None:
         """Another stretch of sound: nothing of the old one shall be heard in it, but the mouth must not jump."""
@@ -97,6 +99,6 @@ class VoiceDriver:
         self._seam_offset, self._seam_ns = self._mouth, -NS
 
     def _predict_mouth(self, samples: Samples) -> None:
-        found = self._stream.hear(samples).coefficients
+        found = self._stream.process_samples(samples).coefficients
         if len(found):
             self._mouth = found[-1]

@@ -16,8 +16,8 @@ from livehead.errors import ConfigError, NoFaceError
 from livehead.evaluation.identity import OTHER_PERSON_IDENTITY, identity_distance, measure_appearance
 from livehead.evaluation.landmarks import FaceDetector, find_mesh, rotation_angle
 from livehead.frames import Image
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array, Keypoints
 
 _TEMPLES = (127, 356)
@@ -69,7 +69,7 @@ class CrossIdentityFigures:
 class PersonSegmenter(Protocol):
     """What is needed of ``livehead.perception.segmentation.Segmentation``."""
 
-    def person(self, image: Image) -> Array:
+    def segment_person(self, image: Image) -> Array:
         """Share of person in each pixel: float32 [H, W] in [0, 1]."""
         ...
 
@@ -168,7 +168,7 @@ def _expression_distance(theirs: Keypoints, their_rest: Keypoints, ours: Keypoin
 def _rotation_error(theirs: Keypoints, their_rest: Keypoints, ours: Keypoints, our_rest: Keypoints) -> float:
     """How differently two heads turned from their rest, in degrees."""
     turns = [
-        fit_head(rest.points3d()[0], mesh.points3d()[0]).rotation
+        fit_head_motion(rest.points3d()[0], mesh.points3d()[0]).rotation
         for mesh, rest in ((theirs, their_rest), (ours, our_rest))
     ]
     return rotation_angle(turns[0].T @ turns[1])
@@ -177,9 +177,9 @@ def _rotation_error(theirs: Keypoints, their_rest: Keypoints, ours: Keypoints, o
 def _expression_offsets(mesh: Keypoints, rest: Keypoints) -> Array:
     """Each point's way [478, 3] from the face at rest, the head's own motion taken back, in radii of the skull."""
     face, still = mesh.points3d()[0], rest.points3d()[0]
-    skull = still[MESH.rigid]
+    skull = still[FACE_MESH.rigid]
     radius = float(np.sqrt(((skull - skull.mean(axis=0)) ** 2).sum(axis=1).mean()))
-    return np.asarray((fit_head(face, still).apply(face) - still) / radius, np.float32)
+    return np.asarray((fit_head_motion(face, still).apply(face) - still) / radius, np.float32)
 
 
 def _background_change(outputs: Sequence[Image], segmentation: PersonSegmenter) -> float | None:
@@ -187,7 +187,7 @@ def _background_change(outputs: Sequence[Image], segmentation: PersonSegmenter) 
     height, width = outputs[0].shape[:2]
     person = np.zeros((height, width), np.uint8)
     for image in outputs:
-        person |= segmentation.person(image) > _BACKGROUND_SHARE
+        person |= segmentation.segment_person(image) > _BACKGROUND_SHARE
     around = max(round(_OUTLINE_MARGIN * max(height, width)), 1)
     outside = cv2.dilate(person, np.ones((2 * around + 1,) * 2, np.uint8)) == 0
     if outside.mean() < _BACKGROUND_SHARE:

@@ -16,8 +16,8 @@ import numpy as np
 
 from livehead.evaluation.landmarks import mesh_pixels
 from livehead.frames import Image
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array, Keypoints
 
 EmbedFace: TypeAlias = Callable[[Image, Keypoints], Array]
@@ -84,17 +84,17 @@ def cosine_similarity(ours: Array, theirs: Array) -> float:
 
 def shape_distance(mesh: Array, reference: Array) -> float:
     """What remains between the skulls of two meshes [478, 3] after the best similarity, over the reference's radius."""
-    skull = reference[MESH.rigid]
-    gaps = fit_head(mesh, reference).apply(mesh)[MESH.rigid] - skull
+    skull = reference[FACE_MESH.rigid]
+    gaps = fit_head_motion(mesh, reference).apply(mesh)[FACE_MESH.rigid] - skull
     radius = np.linalg.norm(skull - skull.mean(axis=0))
     return float(np.linalg.norm(gaps)) / max(float(radius), 1e-9)
 
 
 def _hair_patch(points: Array) -> Array:
     """A quadrilateral [4, 2] above the forehead, upright with the head."""
-    up = points[MESH.forehead] - points[MESH.chin]
+    up = points[FACE_MESH.forehead] - points[FACE_MESH.chin]
     across = (points[_TEMPLES[1]] - points[_TEMPLES[0]]) * _HAIR_WIDTH / 2
-    low, high = points[MESH.forehead] + up * _HAIR_FROM, points[MESH.forehead] + up * _HAIR_TO
+    low, high = points[FACE_MESH.forehead] + up * _HAIR_FROM, points[FACE_MESH.forehead] + up * _HAIR_TO
     return np.stack([low - across, low + across, high + across, high - across])
 
 

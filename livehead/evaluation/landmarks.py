@@ -8,8 +8,8 @@ import numpy as np
 
 from livehead.evaluation.image_metrics import PixelBox, bounding_box
 from livehead.frames import Image
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 
 MISSED_AKD = 20.0
@@ -47,7 +47,7 @@ def mesh_pixels(mesh: Keypoints, width: int, height: int) -> Array:
 
 def pose_error_degrees(output: Keypoints, truth: Keypoints) -> float:
     """Degrees between the heads of two meshes: of the one rotation that turns either skull into the other."""
-    return rotation_angle(fit_head(output.points3d()[0], truth.points3d()[0]).rotation)
+    return rotation_angle(fit_head_motion(output.points3d()[0], truth.points3d()[0]).rotation)
 
 
 def rotation_angle(rotation: Array) -> float:
@@ -62,4 +62,4 @@ def face_box(mesh: Keypoints, width: int, height: int) -> PixelBox:
 
 def mouth_box(mesh: Keypoints, width: int, height: int) -> PixelBox:
     """The box around the lips, enlarged 1.3 times."""
-    return bounding_box(mesh_pixels(mesh, width, height)[MESH.mouth.lips], width, height, scale=_MOUTH_MARGIN)
+    return bounding_box(mesh_pixels(mesh, width, height)[FACE_MESH.mouth.lips], width, height, scale=_MOUTH_MARGIN)

@@ -156,7 +156,7 @@ def _load_clip(path: Path, finder: FaceDetector, count: int) -> _EvaluationClip:
     for index, image in sorted(images.items()):
         mesh = find_mesh(finder, image)
         if mesh is not None:
-            shots[index] = EvaluationFrame(image, replace(mesh, torso=torso.follow(image, mesh)))
+            shots[index] = EvaluationFrame(image, replace(mesh, torso=torso.track(image, mesh)))
     if 0 not in shots:
         raise NoFaceError(f"no face in the first frame of {path}", "leave the clip out of the list", subject=str(path))
     driving = [shots[index] for index in chosen if index in shots]

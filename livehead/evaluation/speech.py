@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from livehead.evaluation.talking_clip import RATE, TalkingClip, read_talking_clip
 from livehead.frames import Samples
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 
 AUDIO_METRICS = ("mouth_correlation", "mouth_correlation_envelope", "mouth_lag_ms", "silence_opening")
@@ -89,7 +89,7 @@ def evaluate_clip(
 def lip_opening(meshes: Array) -> Array:
     """[T]: how far the mouth of ``meshes`` [T, 478, 3] is open."""
     apart = np.linalg.norm(meshes[:, _UPPER_LIP, :2] - meshes[:, _LOWER_LIP, :2], axis=1)
-    height = np.linalg.norm(meshes[:, MESH.forehead, :2] - meshes[:, MESH.chin, :2], axis=1)
+    height = np.linalg.norm(meshes[:, FACE_MESH.forehead, :2] - meshes[:, FACE_MESH.chin, :2], axis=1)
     return np.asarray(apart / np.maximum(height, 1e-6), np.float32)
 
 

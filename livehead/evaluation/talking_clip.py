@@ -12,9 +12,9 @@ import numpy.typing as npt
 from livehead.errors import CaptureError, NoFaceError
 from livehead.frames import Samples
 from livehead.motion.keypoints import Array
-from livehead.perception.av_files import decoded, opened
-from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.sound import sound_blocks
+from livehead.perception.av_files import decode_frames, open_media
+from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.sound import read_audio_blocks
 
 RATE = 16_000
 """Samples a second of the sound."""
@@ -36,7 +36,7 @@ class TalkingClip:
 
 def read_talking_clip(path: Path) -> TalkingClip:
     """Decode and watch a clip. Raises: CaptureError where picture or sound is lacking, NoFaceError where a face is."""
-    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)[0]
+    sound = np.concatenate(list(read_audio_blocks(path, RATE)), axis=1)[0]
     times, meshes, seen = track_meshes(path)
     return TalkingClip(path.stem, times, meshes, seen, sound)
 
@@ -45,13 +45,13 @@ def track_meshes(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArra
     """``times``, ``meshes`` and ``seen`` of a clip, as in ``Talk``. Raises: CaptureError, NoFaceError."""
     times: list[float] = []
     found: list[Array | None] = []
-    with FaceMesh() as mesh, opened(path) as container:
+    with FaceMeshTracker() as mesh, open_media(path) as container:
         if not container.streams.video:
             raise CaptureError(f"{path} has no video stream", "give a clip with a picture", subject=str(path))
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         step = 1.0 / float(stream.average_rate or 25)
-        for frame in decoded(container, stream):
+        for frame in decode_frames(container, stream):
             if frame is not None:
                 faces = mesh.detect(_to_rgb(frame))
                 times.append(frame.time if frame.time is not None else (times[-1] + step if times else 0.0))

@@ -12,27 +12,27 @@ import numpy.typing as npt
 from livehead.errors import ConfigError, SourceError
 from livehead.frames import Image
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Faces: TypeAlias = npt.NDArray[np.int32]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+FaceIndices: TypeAlias = npt.NDArray[np.int32]
 
-SUFFIXES = (".glb", ".obj", ".ply")
+MESH_SUFFIXES = (".glb", ".obj", ".ply")
 """Of the files that a mesh can be saved to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mesh:
+class TriangleMesh:
     """``vertices`` [V, 3], x to the right, y up, z towards the viewer; ``faces`` [F, 3], counter-clockwise from
     outside; ``colours`` uint8 [V, 3] RGB, or none."""
 
-    vertices: Floats
-    faces: Faces
+    vertices: FloatArray
+    faces: FaceIndices
     colours: Image | None = None
 
     def volume(self) -> float:
         """What the surface encloses, in cubed units of the vertices; negative where it is inside out."""
-        return float(_volumes(self).sum())
+        return float(_signed_volumes(self).sum())
 
-    def normals(self) -> Floats:
+    def vertex_normals(self) -> FloatArray:
         """Unit normals of the vertices [V, 3], outwards: means of the faces', each by its area."""
         a, b, c = (self.vertices[self.faces[:, corner]] for corner in range(3))
         of_faces = np.cross(b - a, c - a)
@@ -41,10 +41,10 @@ class Mesh:
             for axis in range(3):
                 sums[:, axis] += np.bincount(self.faces[:, corner], of_faces[:, axis], len(sums))
         length = np.linalg.norm(sums, axis=1, keepdims=True)
-        result: Floats = (sums / np.maximum(length, 1e-20)).astype(np.float32)
+        result: FloatArray = (sums / np.maximum(length, 1e-20)).astype(np.float32)
         return result
 
-    def parts(self) -> npt.NDArray[np.int32]:
+    def label_components(self) -> npt.NDArray[np.int32]:
         """Which connected part each face belongs to [F], counted from 0."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
@@ -55,10 +55,10 @@ class Mesh:
         result: npt.NDArray[np.int32] = labels[self.faces[:, 0]]
         return result
 
-    def largest_part(self) -> Mesh:
+    def largest_component(self) -> TriangleMesh:
         """The connected part that encloses most, alone: no debris, however long, and no hollows."""
-        part = self.parts()
-        best = int(np.argmax(np.bincount(part, _volumes(self))))
+        part = self.label_components()
+        best = int(np.argmax(np.bincount(part, _signed_volumes(self))))
         faces = self.faces[part == best]
         used, renumbered = np.unique(faces, return_inverse=True)
         colours = None if self.colours is None else self.colours[used]
@@ -70,11 +70,11 @@ class Mesh:
         """Write ``path`` (``.glb``, ``.obj``, ``.ply``). Raises: ConfigError."""
         import trimesh
 
-        check_path(path)
+        check_mesh_path(path)
         solid = trimesh.Trimesh(self.vertices, self.faces, vertex_colors=self.colours, process=False)
         try:
             if path.suffix.lower() == ".glb":
-                solid.export(path, tree_postprocessor=_matt)
+                solid.export(path, tree_postprocessor=_set_matte_material)
             else:
                 solid.export(path)
         except OSError as error:
@@ -83,12 +83,12 @@ class Mesh:
             ) from error
 
 
-def read_mesh(path: Path) -> Mesh:
+def read_mesh(path: Path) -> TriangleMesh:
     """A mesh that ``Mesh.save`` wrote, or another one of triangles. Raises: SourceError."""
     import trimesh
 
-    if path.suffix.lower() not in SUFFIXES or not path.is_file():
-        raise SourceError(f"there is no mesh file {path}", f"give one of {', '.join(SUFFIXES)}", subject=str(path))
+    if path.suffix.lower() not in MESH_SUFFIXES or not path.is_file():
+        raise SourceError(f"there is no mesh file {path}", f"give one of {', '.join(MESH_SUFFIXES)}", subject=str(path))
     try:
         parts = trimesh.load_scene(path, process=False).geometry.values()
         (solid,) = (part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces))
@@ -100,31 +100,31 @@ def read_mesh(path: Path) -> Mesh:
     colours = look.vertex_colors if look.kind == "vertex" else None
     if look.kind == "texture":  # so trimesh calls colours beside a material
         colours = look.vertex_attributes.get("color")
-    return Mesh(
+    return TriangleMesh(
         np.asarray(solid.vertices, np.float32),
         np.asarray(solid.faces, np.int32),
         None if colours is None else np.ascontiguousarray(colours[:, :3], np.uint8),
     )
 
 
-def check_path(path: Path) -> None:
+def check_mesh_path(path: Path) -> None:
     """Whether a mesh can be saved there. Raises: ConfigError."""
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in MESH_SUFFIXES:
         raise ConfigError(
-            f"{path} is no mesh file", f"give a name that ends in {', '.join(SUFFIXES)}", subject=str(path)
+            f"{path} is no mesh file", f"give a name that ends in {', '.join(MESH_SUFFIXES)}", subject=str(path)
         )
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"there is no folder {path.absolute().parent}", "create it first", subject=str(path))
 
 
-def _volumes(mesh: Mesh) -> npt.NDArray[np.float64]:
+def _signed_volumes(mesh: TriangleMesh) -> npt.NDArray[np.float64]:
     """Signed volume between each face and the origin [F]."""
     a, b, c = (mesh.vertices[mesh.faces[:, corner]].astype(np.float64) for corner in range(3))
     result: npt.NDArray[np.float64] = np.einsum("fi,fi->f", a, np.cross(b, c)) / 6
     return result
 
 
-def _matt(tree: dict[str, Any]) -> None:
+def _set_matte_material(tree: dict[str, Any]) -> None:
     """glTF's default material is bare metal, which shows its colours badly: make it matt."""
     tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}]
     for mesh in tree["meshes"]:

@@ -10,26 +10,26 @@ import numpy.typing as npt
 
 from livehead.frames import Image
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
 
-_OWN = 0.9  # share of the person from which a pixel's colour is free of the background's
-_MARGIN = 3  # pixels inside the outline whose colours are not trusted either
+_MIN_PERSON_SHARE = 0.9  # share of the person from which a pixel's colour is free of the background's
+_OUTLINE_MARGIN = 3  # pixels inside the outline whose colours are not trusted either
 
 
-def colours_of_normals(normals: Floats) -> Image:
+def normals_to_colours(normals: FloatArray) -> Image:
     """Unit normals [V, 3] as PIFuHD shows them: uint8 [V, 3] RGB, half a normal plus a half."""
     shown: Image = np.rint((normals * 0.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
     return shown
 
 
-def colours_of_photo(vertices: Floats, image: Image, person: Floats) -> Image:
+def sample_photo_colours(vertices: FloatArray, image: Image, person: FloatArray) -> Image:
     """What ``image`` uint8 [S, S, 3] RGB shows at vertices [V, 3] in [-1, 1]: uint8 [V, 3] RGB.
 
     ``person`` [S, S] in [0, 1]. The camera sees along z, so the back is painted as the front is. Where a vertex lies
     outside the person or on the outline, the nearest colour inside is taken.
     """
     side = image.shape[0]
-    painted = _spread(image, person)
+    painted = _extend_person_colours(image, person)
     place = (vertices[:, :2] * (1, -1) + 1) * ((side - 1) / 2)  # the outermost pixels' centres are at -1 and 1
     # OpenCV's remap takes at most 32767 in a row
     rows = -(-len(place) // side)
@@ -39,10 +39,10 @@ def colours_of_photo(vertices: Floats, image: Image, person: Floats) -> Image:
     return np.asarray(seen, np.uint8).reshape(-1, 3)[: len(place)]
 
 
-def _spread(image: Image, person: Floats) -> Image:
+def _extend_person_colours(image: Image, person: FloatArray) -> Image:
     """``image`` with the colours of the nearest pixel that is wholly the person's, everywhere else."""
-    own = (person >= _OWN).astype(np.uint8)
-    inner = np.asarray(cv2.erode(own, np.ones((2 * _MARGIN + 1,) * 2, np.uint8)), np.uint8)
+    own = (person >= _MIN_PERSON_SHARE).astype(np.uint8)
+    inner = np.asarray(cv2.erode(own, np.ones((2 * _OUTLINE_MARGIN + 1,) * 2, np.uint8)), np.uint8)
     own = inner if inner.any() else own
     if not own.any():
         return image

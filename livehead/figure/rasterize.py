@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Doubles: TypeAlias = npt.NDArray[np.float64]
-Integers: TypeAlias = npt.NDArray[np.int64]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+DoubleArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
 
-_AT_ONCE = 1 << 22  # pixels of bounding boxes that are tried together
-_DEPTHS = 1 << 30  # steps of the depth buffer between the nearest and the farthest vertex
+_MAX_BATCH_PIXELS = 1 << 22  # pixels of bounding boxes that are tried together
+_DEPTH_STEPS = 1 << 30  # steps of the depth buffer between the nearest and the farthest vertex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,19 +21,19 @@ class Fragments:
     """What is seen: ``rows``, ``columns`` [N] of the pixels that show a face, its number ``face`` [N], and the
     ``shares`` [N, 3] of its corners there."""
 
-    rows: Integers
-    columns: Integers
-    face: Integers
-    shares: Floats
+    rows: IntArray
+    columns: IntArray
+    face_indices: IntArray
+    barycentric: FloatArray
 
-    def mixed(self, values: npt.NDArray[np.generic], faces: npt.NDArray[np.int32]) -> Floats:
+    def interpolate(self, values: npt.NDArray[np.generic], faces: npt.NDArray[np.int32]) -> FloatArray:
         """``values`` [V, C] of the vertices, mixed for every fragment: [N, C]."""
-        corners = values[faces[self.face]].astype(np.float32)
-        result: Floats = np.einsum("nk,nkc->nc", self.shares, corners)
+        corners = values[faces[self.face_indices]].astype(np.float32)
+        result: FloatArray = np.einsum("nk,nkc->nc", self.barycentric, corners)
         return result
 
 
-def rasterize(points: Floats, faces: npt.NDArray[np.int32], width: int, height: int) -> Fragments:
+def rasterize(points: FloatArray, faces: npt.NDArray[np.int32], width: int, height: int) -> Fragments:
     """The nearest front faces at the centres of pixels.
 
     ``points`` [V, 3]: x to the right and y down in pixels (the first pixel's centre is at 0.5), z grows towards the
@@ -48,52 +48,52 @@ def rasterize(points: Floats, faces: npt.NDArray[np.int32], width: int, height: 
     size = (last - first + 1).max(axis=1)
     seen = (last >= first).all(axis=1)
     far, near = (float(end(initial=0.0)) for end in (points[:, 2].min, points[:, 2].max))
-    steps = _DEPTHS / max(near - far, 1e-12)
+    steps = _DEPTH_STEPS / max(near - far, 1e-12)
     buffer = np.full(width * height, -1, np.int64)
     reach = 1
     while seen.any():
         chosen = np.flatnonzero(seen & (size <= reach))
         seen[chosen] = False
-        for part in np.array_split(chosen, max(1, len(chosen) * reach**2 // _AT_ONCE)):
-            _draw(buffer, corners, part, first[part], reach, limits, (far, steps))
+        for part in np.array_split(chosen, max(1, len(chosen) * reach**2 // _MAX_BATCH_PIXELS)):
+            _rasterize_faces(buffer, corners, part, first[part], reach, limits, (far, steps))
         reach *= 2
     pixels = np.flatnonzero(buffer >= 0)
     face = buffer[pixels] & 0xFFFFFFFF
     rows, columns = np.divmod(pixels, width)
-    shares = _shares(corners[face], columns + 0.5, rows + 0.5)
+    shares = _barycentric_coordinates(corners[face], columns + 0.5, rows + 0.5)
     return Fragments(rows, columns, front[face], shares.astype(np.float32))
 
 
-def _draw(
-    buffer: Integers,
-    corners: Doubles,
-    part: Integers,
-    first: Integers,
+def _rasterize_faces(
+    buffer: IntArray,
+    corners: DoubleArray,
+    part: IntArray,
+    first: IntArray,
     reach: int,
-    limits: Integers,
+    limits: IntArray,
     depths: tuple[float, float],
 ) -> None:
     """Enter faces ``part``, whose boxes begin at the pixels ``first`` and are at most ``reach`` wide and high."""
     far, steps = depths
     row, column = np.divmod(np.arange(reach**2), reach)
     columns, rows = first[:, :1] + column, first[:, 1:] + row
-    shares = _shares(corners[part][:, None], columns + 0.5, rows + 0.5)
+    shares = _barycentric_coordinates(corners[part][:, None], columns + 0.5, rows + 0.5)
     face, pixel = np.nonzero((shares >= 0).all(axis=-1) & (columns < limits[0]) & (rows < limits[1]))
     depth = np.einsum("nk,nk->n", shares[face, pixel], corners[part[face], :, 2])
     keys = ((depth - far) * steps).astype(np.int64) << 32 | part[face]
     np.maximum.at(buffer, rows[face, pixel] * limits[0] + columns[face, pixel], keys)
 
 
-def _double_area(corners: npt.NDArray[Any]) -> Doubles:
+def _double_area(corners: npt.NDArray[Any]) -> DoubleArray:
     """Signed, [...] of [..., 3, 2 or more]."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
-    result: Doubles = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
+    result: DoubleArray = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
         c[..., 0] - a[..., 0]
     )
     return result
 
 
-def _shares(corners: Doubles, x: Doubles, y: Doubles) -> Doubles:
+def _barycentric_coordinates(corners: DoubleArray, x: DoubleArray, y: DoubleArray) -> DoubleArray:
     """Barycentric coordinates [..., 3] of (x, y) in triangles [..., 3, 3]; all are positive inside."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     area = _double_area(corners)

@@ -17,7 +17,7 @@ def relu(x: Tensor) -> Tensor:
     return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
-class Same(nn.Module):
+class SameBlock(nn.Module):
     """Convolution, batch norm, ReLU at one resolution."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3) -> None:
@@ -29,7 +29,7 @@ class Same(nn.Module):
         return relu(self.norm(self.conv(x)))
 
 
-class Down(nn.Module):
+class DownBlock(nn.Module):
     """Convolution, batch norm, ReLU, then the mean of each 2 x 2 cells."""
 
     def __init__(self, channels: int, out: int) -> None:
@@ -41,7 +41,7 @@ class Down(nn.Module):
         return F.avg_pool2d(relu(self.norm(self.conv(x))), 2)
 
 
-class Up(nn.Module):
+class UpBlock(nn.Module):
     """Doubled by repetition, then convolution, batch norm, ReLU."""
 
     def __init__(self, channels: int, out: int) -> None:
@@ -53,7 +53,7 @@ class Up(nn.Module):
         return relu(self.norm(self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))))
 
 
-class Res(nn.Module):
+class ResBlock(nn.Module):
     """Pre-activation residual block: norm, ReLU, convolution, twice; nothing after the sum."""
 
     def __init__(self, channels: int) -> None:
@@ -68,7 +68,7 @@ class Res(nn.Module):
         return self.conv2(relu(self.norm2(inner))) + x
 
 
-class AntiAlias(nn.Module):
+class AntiAliasInterpolation(nn.Module):
     """A picture at ``scale`` times its size: blurred by a Gaussian that fits the scale, then every 1 / scale-th pixel.
 
     Of FOMM: deviation (1 / scale - 1) / 2, a window of four deviations to each side, zeros beyond the border.
@@ -77,7 +77,7 @@ class AntiAlias(nn.Module):
     def __init__(self, channels: int, scale: float) -> None:
         super().__init__()
         self.stride = round(1 / scale)
-        self.register_buffer("weight", _gaussian((self.stride - 1) / 2).expand(channels, 1, -1, -1).clone())
+        self.register_buffer("weight", _gaussian_kernel((self.stride - 1) / 2).expand(channels, 1, -1, -1).clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, ceil(scale H), ceil(scale W)]."""
@@ -87,7 +87,7 @@ class AntiAlias(nn.Module):
         return F.conv2d(x, self.weight.to(x.dtype), stride=self.stride, padding=padding, groups=len(self.weight))
 
 
-def _gaussian(deviation: float) -> Tensor:
+def _gaussian_kernel(deviation: float) -> Tensor:
     """A normalised window [n, n]; of deviation 0 the single weight 1."""
     reach = round(4 * deviation)
     place = torch.arange(-reach, reach + 1, dtype=torch.float32)
@@ -96,16 +96,16 @@ def _gaussian(deviation: float) -> Tensor:
     return window / window.sum()
 
 
-class _Encoder(nn.Module):
+class _HourglassEncoder(nn.Module):
     def __init__(self, widths: list[int]) -> None:
         super().__init__()
-        self.down_blocks = nn.ModuleList(Down(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.down_blocks = nn.ModuleList(DownBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
 
 
-class _Decoder(nn.Module):
+class _HourglassDecoder(nn.Module):
     def __init__(self, pairs: list[tuple[int, int]]) -> None:
         super().__init__()
-        self.up_blocks = nn.ModuleList(Up(a, b) for a, b in pairs)
+        self.up_blocks = nn.ModuleList(UpBlock(a, b) for a, b in pairs)
 
 
 class Hourglass(nn.Module):
@@ -122,8 +122,8 @@ class Hourglass(nn.Module):
         for level in reversed(range(depth)):
             below = inner[level] if level == depth - 1 else outer[level + 1] + inner[level]
             ups.append((below, outer[level]))
-        self.encoder = _Encoder([channels, *inner])
-        self.decoder = _Decoder(ups)
+        self.encoder = _HourglassEncoder([channels, *inner])
+        self.decoder = _HourglassDecoder(ups)
         self.out_channels = expansion + channels
 
     def forward(self, x: Tensor) -> Tensor:

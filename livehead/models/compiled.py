@@ -36,6 +36,6 @@ class CompiledPart(nn.Module):
         """The outputs that are tensors."""
 
 
-def tensors_of(result: Tensor | tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
+def to_tensor_tuple(result: Tensor | tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
     """What a part returned, without its type and what is None in it."""
     return (result,) if isinstance(result, Tensor) else tuple(x for x in result if x is not None)

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from livehead.models.compiled import CompiledPart, tensors_of
+from livehead.models.compiled import CompiledPart, to_tensor_tuple
 
 log = logging.getLogger(__name__)
 
-_WARM_UP = 3  # calls before the recording, in which libraries choose their kernels and take their memory
+_WARM_UP_CALLS = 3  # calls before the recording, in which libraries choose their kernels and take their memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Recording:
+class _RecordedGraph:
     graph: torch.cuda.CUDAGraph
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -32,34 +32,34 @@ class CudaGraphPart(CompiledPart):
 
     def __init__(self, part: nn.Module, rebuild: Callable[..., Any] | None = None) -> None:
         super().__init__(part, rebuild)
-        self._recordings: dict[tuple[Any, ...], _Recording] = {}
-        self._plain = False
+        self._recorded_graphs: dict[tuple[Any, ...], _RecordedGraph] = {}
+        self._uses_eager_part = False
 
     def compute(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         key = tuple((x.shape, x.dtype, x.stride()) for x in inputs)
-        if not self._plain and key not in self._recordings:
+        if not self._uses_eager_part and key not in self._recorded_graphs:
             try:
-                self._recordings[key] = self._record(inputs)
+                self._recorded_graphs[key] = self._record_graph(inputs)
             except RuntimeError as error:
                 log.warning("%s cannot be recorded as a CUDA graph (%s)", type(self.part).__name__, error)
-                self._plain = True
-        if self._plain:
-            return tensors_of(self.part(*inputs))
-        recording = self._recordings[key]
+                self._uses_eager_part = True
+        if self._uses_eager_part:
+            return to_tensor_tuple(self.part(*inputs))
+        recording = self._recorded_graphs[key]
         for kept, given in zip(recording.inputs, inputs, strict=True):
             kept.copy_(given)
         recording.graph.replay()
         return tuple(x.clone() for x in recording.outputs)
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> _Recording:
+    def _record_graph(self, inputs: tuple[Tensor, ...]) -> _RecordedGraph:
         kept = tuple(x.clone() for x in inputs)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
+            for _ in range(_WARM_UP_CALLS):
                 self.part(*kept)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            outputs = tensors_of(self.part(*kept))
-        return _Recording(graph, kept, outputs)
+            outputs = to_tensor_tuple(self.part(*kept))
+        return _RecordedGraph(graph, kept, outputs)

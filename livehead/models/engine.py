@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from livehead.errors import ConfigError
 from livehead.models import openvino, quantize
-from livehead.models.blocks import Up, relu
+from livehead.models.blocks import UpBlock, relu
 from livehead.models.cuda_graph import CudaGraphPart
 from livehead.models.openvino import OpenVinoPart
 from livehead.models.torchscript import TracedPart
@@ -26,14 +26,21 @@ Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
-_WIDE = 128  # planes
+_MIN_FUSED_CHANNELS = 128  # planes
 
 # attributes of one block that hold a convolution and the norm that follows it directly
-_PAIRS = (("conv", "norm"), ("conv1", "norm2"), ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
+_CONV_NORM_PAIRS = (
+    ("conv", "norm"),
+    ("conv1", "norm2"),
+    ("conv1", "bn1"),
+    ("conv2", "bn2"),
+    ("conv3", "bn3"),
+    ("0", "1"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ExecutionConfig:
     """Where and in which type a network runs; ``why`` says so to a person.
 
     ``integer``: the parts that a renderer names are compiled by OpenVINO with convolutions in eight bits; ``dtype`` is
@@ -42,18 +49,18 @@ class Setting:
 
     device: torch.device
     dtype: torch.dtype
-    why: str
-    integer: bool = False
+    description: str
+    int8: bool = False
 
     @property
     def precision(self) -> str:
         """``fp32``, ``bf16``, ``fp16`` or ``int8``."""
-        if self.integer:
+        if self.int8:
             return "int8"
         return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
 
 
-def choose_setting(precision: Precision = "auto", *, ranges: bool = True) -> Setting:
+def choose_execution_config(precision: Precision = "auto", *, has_ranges: bool = True) -> ExecutionConfig:
     """The setting for ``precision`` on this machine; ``ranges``: whether the weights have those that int8 needs.
 
     Raises: ConfigError when it cannot be had here.
@@ -62,60 +69,60 @@ def choose_setting(precision: Precision = "auto", *, ranges: bool = True) -> Set
         raise ConfigError(f"there is no precision {precision!r}", f"use one of {', '.join(get_args(Precision))}")
     if torch.cuda.is_available() and precision != "int8":
         dtype = {"auto": torch.float16, "fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[precision]
-        return Setting(torch.device("cuda"), dtype, f"{torch.cuda.get_device_name()}, {precision}")
+        return ExecutionConfig(torch.device("cuda"), dtype, f"{torch.cuda.get_device_name()}, {precision}")
     if precision == "fp16":
         raise ConfigError("fp16 needs a GPU", "use --precision auto, bf16 or fp32", subject=precision)
-    if precision == "int8" and not openvino.available():
+    if precision == "int8" and not openvino.is_available():
         raise ConfigError("int8 needs OpenVINO", "pip install 'livehead[fast-cpu]'", subject=precision)
     if precision == "auto":
-        precision = next((quick for quick in quicker_precisions() if ranges or quick != "int8"), "fp32")
+        precision = next((quick for quick in faster_precisions() if has_ranges or quick != "int8"), "fp32")
     if precision == "int8":
-        return Setting(torch.device("cpu"), torch.float32, "processor, int8 by OpenVINO", integer=True)
+        return ExecutionConfig(torch.device("cpu"), torch.float32, "processor, int8 by OpenVINO", int8=True)
     if precision == "fp32":
-        return Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+        return ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32")
     means = "with matrix tiles (AMX)" if torch.cpu._is_amx_tile_supported() else "with AVX-512"
-    return Setting(
-        torch.device("cpu"), torch.bfloat16, f"processor, bf16 {means if _quick_bf16() else 'without hardware'}"
+    return ExecutionConfig(
+        torch.device("cpu"), torch.bfloat16, f"processor, bf16 {means if _has_fast_bf16() else 'without hardware'}"
     )
 
 
-def quicker_precisions() -> list[Precision]:
+def faster_precisions() -> list[Precision]:
     """What a processor here computes quicker than fp32, the quickest first; none where a GPU does the work."""
     found: list[Precision] = []
-    if openvino.available() and computes_integers():
+    if openvino.is_available() and has_fast_int8():
         found.append("int8")
-    if not torch.cuda.is_available() and _quick_bf16():
+    if not torch.cuda.is_available() and _has_fast_bf16():
         found.append("bf16")
     return found
 
 
-def computes_integers() -> bool:
+def has_fast_int8() -> bool:
     """Whether networks run here on a processor that multiplies integers of eight bits quicker than other numbers."""
     if torch.cuda.is_available():
         return False
     return torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _quick_bf16() -> bool:
+def _has_fast_bf16() -> bool:
     return torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
 
 
-Parts = Mapping[str, Callable[..., Any]]
+CompilableParts = Mapping[str, Callable[..., Any]]
 """Parts that take and return tensors only, by their names in the network (the whole of it is ""), and what makes of
 the tensors what each of them returns: they can be compiled."""
 
-Floating = Literal["f32", "bf16"]
+FloatType = Literal["f32", "bf16"]
 
 
-def prepare(
+def optimize_for_inference(
     network: ModuleT,
-    setting: Setting,
-    exact: tuple[str, ...] = (),
-    parts: Parts | None = None,
-    ranges: quantize.Ranges | None = None,
-    floating: Mapping[str, Floating] | None = None,
+    config: ExecutionConfig,
+    float32_parts: tuple[str, ...] = (),
+    parts: CompilableParts | None = None,
+    ranges: quantize.ActivationRanges | None = None,
+    float_types: Mapping[str, FloatType] | None = None,
     *,
-    traced: Parts | None = None,
+    traced_parts: CompilableParts | None = None,
 ) -> ModuleT:
     """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
 
@@ -127,42 +134,48 @@ def prepare(
     Raises: ConfigError for eight bits without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
-    quick = setting.device.type == "cpu" and setting.precision != "fp32"  # there the network stays as it was published
+    quick = config.device.type == "cpu" and config.precision != "fp32"  # there the network stays as it was published
     if quick:
-        merge_doublings(network)
-    if setting.integer and not ranges:
+        fuse_upsample_convs(network)
+    if config.int8 and not ranges:
         raise ConfigError("these weights have no ranges for int8", "export them anew, or use --precision bf16")
     for name, child in network.named_children():
-        kept = torch.float32 if name in exact else setting.dtype
-        child.to(setting.device, kept, memory_format=torch.channels_last)
-    network = network.to(setting.device)
+        kept = torch.float32 if name in float32_parts else config.dtype
+        child.to(config.device, kept, memory_format=torch.channels_last)
+    network = network.to(config.device)
     for name, rebuild in (parts or {}).items():
         part = network.get_submodule(name)
-        if setting.integer and ranges:
-            network = _replaced(network, name, _compiled(part, name, rebuild, ranges, (floating or {}).get(name)))
-        elif setting.device.type == "cuda":
-            network = _replaced(network, name, CudaGraphPart(part, rebuild))
-    for name, rebuild in (traced or {}).items() if quick else ():
-        network = _replaced(network, name, TracedPart(network.get_submodule(name), rebuild))
-    if setting.device.type == "cpu" and setting.dtype == torch.bfloat16:
+        if config.int8 and ranges:
+            network = _replace_part(
+                network, name, _compile_part(part, name, rebuild, ranges, (float_types or {}).get(name))
+            )
+        elif config.device.type == "cuda":
+            network = _replace_part(network, name, CudaGraphPart(part, rebuild))
+    for name, rebuild in (traced_parts or {}).items() if quick else ():
+        network = _replace_part(network, name, TracedPart(network.get_submodule(name), rebuild))
+    if config.device.type == "cpu" and config.dtype == torch.bfloat16:
         _pack_convolutions(network)
     return network
 
 
-def _compiled(
-    part: nn.Module, name: str, rebuild: Callable[..., Any], ranges: quantize.Ranges, floating: Floating | None
+def _compile_part(
+    part: nn.Module,
+    name: str,
+    rebuild: Callable[..., Any],
+    ranges: quantize.ActivationRanges,
+    float_type: FloatType | None,
 ) -> OpenVinoPart:
-    if floating is None:
-        return OpenVinoPart(part, quantize.part(ranges, name), rebuild)
-    return OpenVinoPart(part, None, rebuild, floating if _quick_bf16() else "f32")
+    if float_type is None:
+        return OpenVinoPart(part, quantize.select_ranges(ranges, name), rebuild)
+    return OpenVinoPart(part, None, rebuild, float_type if _has_fast_bf16() else "f32")
 
 
-def _replaced(network: ModuleT, name: str, by: nn.Module) -> ModuleT:
+def _replace_part(network: ModuleT, name: str, replacement: nn.Module) -> ModuleT:
     """``network`` with ``by`` in the place of its part ``name``; ``by`` itself, which passes for it, for the whole."""
     if not name:
-        return cast(ModuleT, by)
+        return cast(ModuleT, replacement)
     owner, _, last = name.rpartition(".")
-    setattr(network.get_submodule(owner), last, by)
+    setattr(network.get_submodule(owner), last, replacement)
     return network
 
 
@@ -174,7 +187,7 @@ def fold_batch_norm(network: ModuleT) -> ModuleT:
     if network.training:
         raise ValueError("only a network in evaluation mode has constant norms")
     for block in list(network.modules()):
-        for before, after in _PAIRS:
+        for before, after in _CONV_NORM_PAIRS:
             conv, norm = getattr(block, before, None), getattr(block, after, None)
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(block, before, fuse_conv_bn_eval(conv, norm))
@@ -182,7 +195,7 @@ def fold_batch_norm(network: ModuleT) -> ModuleT:
     return network
 
 
-class MergedUp(nn.Module):
+class FusedUpsampleConv(nn.Module):
     """An ``Up`` block in evaluation mode as one transposed convolution: sixteen products where repeating every pixel
     first takes thirty-six.
 
@@ -200,20 +213,24 @@ class MergedUp(nn.Module):
             self.conv.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
 
     @staticmethod
-    def replaces(block: nn.Module) -> bool:
+    def can_replace(block: nn.Module) -> bool:
         """Whether ``block`` is one with its norm folded, and wide enough for products to be what it costs."""
-        return isinstance(block, Up) and isinstance(block.norm, nn.Identity) and block.conv.in_channels >= _WIDE
+        return (
+            isinstance(block, UpBlock)
+            and isinstance(block.norm, nn.Identity)
+            and block.conv.in_channels >= _MIN_FUSED_CHANNELS
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return relu(self.conv(x))
 
 
-def merge_doublings(network: ModuleT) -> ModuleT:
+def fuse_upsample_convs(network: ModuleT) -> ModuleT:
     """Replace, in place, the ``Up`` blocks of a folded network by ``MergedUp``; returns ``network``."""
     for owner in list(network.modules()):
         for name, child in owner.named_children():
-            if MergedUp.replaces(child):
-                setattr(owner, name, MergedUp(cast(Up, child).conv))
+            if FusedUpsampleConv.can_replace(child):
+                setattr(owner, name, FusedUpsampleConv(cast(UpBlock, child).conv))
     return network
 
 
@@ -237,7 +254,7 @@ class PackedConv(nn.Module):
         return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.shape, "none", [], "")
 
 
-class PackedDoubling(nn.Module):
+class PackedConvTranspose(nn.Module):
     """A transposed convolution that doubles the size, as one packed convolution with a quarter of the output each for
     even and odd rows and columns: twice as fast, as oneDNN's own has no packed form."""
 
@@ -255,7 +272,7 @@ class PackedDoubling(nn.Module):
         self.quarters = PackedConv(quarters)
 
     @staticmethod
-    def replaces(layer: nn.Module) -> bool:
+    def can_replace(layer: nn.Module) -> bool:
         """Whether ``layer`` is one of this kind."""
         if not isinstance(layer, nn.ConvTranspose2d) or layer.groups != 1 or layer.output_padding != (0, 0):
             return False
@@ -274,7 +291,7 @@ class PackedDoubling(nn.Module):
 def _pack_convolutions(network: nn.Module) -> None:
     for block in list(network.modules()):
         for name, child in block.named_children():
-            if PackedDoubling.replaces(child) and child.weight.dtype == torch.bfloat16:
-                setattr(block, name, PackedDoubling(child))
+            if PackedConvTranspose.can_replace(child) and child.weight.dtype == torch.bfloat16:
+                setattr(block, name, PackedConvTranspose(child))
             elif type(child) is nn.Conv2d and child.padding_mode == "zeros" and child.weight.dtype == torch.bfloat16:
                 setattr(block, name, PackedConv(child))

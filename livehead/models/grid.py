@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def exact(like: Tensor) -> torch.autocast:
+def disable_autocast(like: Tensor) -> torch.autocast:
     """A context without autocast: positions in half precision are off by pixels."""
     return torch.autocast(like.device.type, enabled=False)
 
@@ -56,15 +56,15 @@ def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
     return resized.movedim(1, -1)
 
 
-def resize_places(places: Tensor, height: int, width: int) -> Tensor:
+def resize_sampling_grid(sampling_grid: Tensor, height: int, width: int) -> Tensor:
     """Absolute places [B, h, w, 2] at another size as the published networks resize them: bilinear, edges to edges."""
-    if places.shape[1:3] == (height, width):
-        return places
-    planes = F.interpolate(places.movedim(-1, 1), (height, width), mode="bilinear", align_corners=False)
+    if sampling_grid.shape[1:3] == (height, width):
+        return sampling_grid
+    planes = F.interpolate(sampling_grid.movedim(-1, 1), (height, width), mode="bilinear", align_corners=False)
     return planes.movedim(1, -1)
 
 
-Padding = Literal["border", "zeros"]
+PaddingMode = Literal["border", "zeros"]
 """What lies beyond a picture: its border, repeated, or nothing."""
 
 
@@ -74,28 +74,28 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     Positions are float32 whatever the features' type: half precision has too few digits for a pixel's place.
     """
     height, width = flow.shape[1:3]
-    return sample(features, identity_grid(height, width, flow) + flow.float(), "border")
+    return sample_features(features, identity_grid(height, width, flow) + flow.float(), "border")
 
 
-def sample(features: Tensor, places: Tensor, padding: Padding) -> Tensor:
+def sample_features(features: Tensor, sampling_grid: Tensor, padding: PaddingMode) -> Tensor:
     """Features [B, C, H, W] at absolute ``places`` [B, H', W', 2] float32; [-1, 1] spans the picture edge to edge."""
-    if not torch.is_grad_enabled() and features.device.type == "cpu" and features.shape[1] >= _GATHER_FROM:
-        return _gather(features, places, padding)
-    sampled = F.grid_sample(features.float(), places, mode="bilinear", padding_mode=padding, align_corners=False)
+    if not torch.is_grad_enabled() and features.device.type == "cpu" and features.shape[1] >= _MIN_GATHER_CHANNELS:
+        return _sample_by_gathering(features, sampling_grid, padding)
+    sampled = F.grid_sample(features.float(), sampling_grid, mode="bilinear", padding_mode=padding, align_corners=False)
     return sampled.to(features.dtype)
 
 
-def sample_corners(features: Tensor, places: Tensor) -> Tensor:
+def sample_align_corners(features: Tensor, locations: Tensor) -> Tensor:
     """Features [B, C, H, W] at single ``places`` [B, N, 2] float32: [B, N, C]; zeros outside.
 
     Here the first and last pixels' centres are at -1 and 1 (``align_corners=True``): so PIFuHD was trained.
     """
     if torch.is_grad_enabled() or features.device.type != "cpu":
-        seen = F.grid_sample(features, places[:, None], mode="bilinear", padding_mode="zeros", align_corners=True)
+        seen = F.grid_sample(features, locations[:, None], mode="bilinear", padding_mode="zeros", align_corners=True)
         return seen[:, :, 0].transpose(1, 2)
     height, width = features.shape[2:]
-    x, y = (places[..., 0] + 1) * ((width - 1) / 2), (places[..., 1] + 1) * ((height - 1) / 2)
-    return _sums(features, *_corners_or_nothing(x, y, height, width))
+    x, y = (locations[..., 0] + 1) * ((width - 1) / 2), (locations[..., 1] + 1) * ((height - 1) / 2)
+    return _sum_weighted_pixels(features, *_zero_padded_corners(x, y, height, width))
 
 
 def warp_pixels(features: Tensor, flow: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def warp_pixels(features: Tensor, flow: Tensor) -> Tensor:
     """
     batch, channels, height, width = features.shape
     groups = flow.shape[1] // 2
-    numbers, scale = _pixel_numbers(height, width, flow.device)
+    numbers, scale = _pixel_grid_and_scale(height, width, flow.device)
     corners = (flow.reshape(batch * groups, 2, height, width) + numbers) * scale - 1
     shares = features.reshape(batch * groups, channels // groups, height, width)
     places = corners.permute(0, 2, 3, 1)  # it is sampled as quickly plane by plane
@@ -116,7 +116,7 @@ def warp_pixels(features: Tensor, flow: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _pixel_numbers(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _pixel_grid_and_scale(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Every pixel's place (x, y) by its number [2, H, W], and what makes [0, 2] of such places [2, 1, 1]."""
     with torch.inference_mode(mode=False):
         x, y = (torch.arange(count, device=device, dtype=torch.float32) for count in (width, height))
@@ -124,10 +124,10 @@ def _pixel_numbers(height: int, width: int, device: torch.device) -> tuple[Tenso
         return torch.stack(torch.meshgrid(x, y, indexing="xy")).contiguous(), scale[:, None, None]
 
 
-_GATHER_FROM = 8  # channels
+_MIN_GATHER_CHANNELS = 8  # channels
 
 
-def _gather(features: Tensor, places: Tensor, padding: Padding) -> Tensor:
+def _sample_by_gathering(features: Tensor, places: Tensor, padding: PaddingMode) -> Tensor:
     """As ``grid_sample``, by weighted sums of four rows of channels-last memory.
 
     A CPU does that an order of magnitude faster, in half precision too; it has no use for gradients.
@@ -137,14 +137,14 @@ def _gather(features: Tensor, places: Tensor, padding: Padding) -> Tensor:
     place = places.reshape(batch, -1, 2)
     x, y = ((place[..., 0] + 1) * width - 1) / 2, ((place[..., 1] + 1) * height - 1) / 2
     if padding == "zeros":
-        index, weights = _corners_or_nothing(x, y, height, width)
+        index, weights = _zero_padded_corners(x, y, height, width)
     else:
-        index, weights = _corners(x.clamp(0, width - 1), y.clamp(0, height - 1), height, width)
-    sampled = _sums(features, index, weights)
+        index, weights = _bilinear_corners(x.clamp(0, width - 1), y.clamp(0, height - 1), height, width)
+    sampled = _sum_weighted_pixels(features, index, weights)
     return sampled.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
 
 
-def _sums(features: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+def _sum_weighted_pixels(features: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Of four pixels each of [B, C, H, W], by number and share [B, N, 4]: [B, N, C]."""
     batch, channels, height, width = features.shape
     index = index + (torch.arange(batch, device=features.device) * (height * width))[:, None, None]
@@ -154,7 +154,7 @@ def _sums(features: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     return sampled.view(batch, -1, channels)
 
 
-def _corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def _bilinear_corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The four pixels about places inside a picture, [B, N, 4] as numbers of the picture's rows, and their shares."""
     left, top = x.floor().clamp_max(max(width - 2, 0)), y.floor().clamp_max(max(height - 2, 0))
     u, v = x - left, y - top
@@ -164,7 +164,7 @@ def _corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Ten
     return index, torch.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], dim=-1)
 
 
-def _corners_or_nothing(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def _zero_padded_corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """As ``_corners`` for places anywhere; pixels outside the picture have no share."""
     x, y = x.clamp(-2, width + 1), y.clamp(-2, height + 1)  # far outside is outside, and small enough for an integer
     left, top = x.floor(), y.floor()

@@ -21,20 +21,20 @@ import torch
 from torch import Tensor, nn
 
 from livehead.config import HOME_VARIABLE
-from livehead.models.compiled import CompiledPart, tensors_of
-from livehead.models.quantize import ROUNDING, Ranges, rounded
+from livehead.models.compiled import CompiledPart, to_tensor_tuple
+from livehead.models.quantize import ROUNDING_VERSION, ActivationRanges, fake_quantize
 
 log = logging.getLogger(__name__)
 
-_FILES_AT_MOST, _BYTES_AT_MOST = 32, 2**30  # those used longest ago go first
+_MAX_FILES, _MAX_BYTES = 32, 2**30  # those used longest ago go first
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether the package is installed."""
     return importlib.util.find_spec("openvino") is not None
 
 
-class _Tensors(nn.Module):
+class _TensorOutputs(nn.Module):
     """A part whose outputs are tensors and nothing else, as a trace wants them."""
 
     def __init__(self, part: nn.Module) -> None:
@@ -42,7 +42,7 @@ class _Tensors(nn.Module):
         self.part = part
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tensors_of(self.part(*inputs))
+        return to_tensor_tuple(self.part(*inputs))
 
 
 class OpenVinoPart(CompiledPart):
@@ -56,50 +56,54 @@ class OpenVinoPart(CompiledPart):
     def __init__(
         self,
         part: nn.Module,
-        ranges: Ranges | None = None,
+        ranges: ActivationRanges | None = None,
         rebuild: Callable[..., Any] | None = None,
-        between: str = "f32",
+        float_type: str = "f32",
     ) -> None:
         super().__init__(part.float().eval().requires_grad_(False), rebuild)
         self._ranges = ranges
         self._threads = torch.get_num_threads()
-        self._between = between
-        self._requests: dict[tuple[torch.Size, ...], Any] = {}
+        self._float_type = float_type
+        self._infer_requests: dict[tuple[torch.Size, ...], Any] = {}
 
     def compute(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         shapes = tuple(x.shape for x in inputs)
-        request = self._requests.get(shapes)
+        request = self._infer_requests.get(shapes)
         if request is None:
-            request = self._requests[shapes] = self._compile(inputs)
+            request = self._infer_requests[shapes] = self._compile_request(inputs)
         arrays = [x.float().contiguous().numpy() for x in inputs]
         result = request.infer(arrays, share_inputs=True)
         return tuple(torch.from_numpy(result[i]) for i in range(len(result)))
 
-    def _compile(self, inputs: tuple[Tensor, ...]) -> Any:
+    def _compile_request(self, inputs: tuple[Tensor, ...]) -> Any:
         """An inference request for these shapes: from the cache, or made (a second or two) and put there."""
         import openvino
 
-        core = _core()
+        core = _get_core()
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": self._between,
+            "INFERENCE_PRECISION_HINT": self._float_type,
             "INFERENCE_NUM_THREADS": self._threads,
             "ENABLE_CPU_PINNING": False,  # it would compute on the same core as every other process that uses OpenVINO
         }
-        made_from = [_digest(self.part), sorted(self._ranges.items()), ROUNDING] if self._ranges else _digest(self.part)
+        made_from = (
+            [_digest_part(self.part), sorted(self._ranges.items()), ROUNDING_VERSION]
+            if self._ranges
+            else _digest_part(self.part)
+        )
         circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, made_from]
         key = repr([*circumstances, [tuple(x.shape) for x in inputs]])
-        kept = _cache() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
-        compiled = _kept(core, kept, hints)
+        kept = _cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
+        compiled = _load_compiled(core, kept, hints)
         if compiled is None:
             # rounded only here, and anew for every set of shapes: it is a second copy of all weights
-            whole = _Tensors(rounded(self.part, self._ranges) if self._ranges else self.part)
-            compiled = core.compile_model(self._traced_model(whole, inputs), "CPU", hints)
-            _keep(kept, compiled.export_model().getvalue())
+            whole = _TensorOutputs(fake_quantize(self.part, self._ranges) if self._ranges else self.part)
+            compiled = core.compile_model(self._convert_model(whole, inputs), "CPU", hints)
+            _store_compiled(kept, compiled.export_model().getvalue())
         return compiled.create_infer_request()
 
     @staticmethod
-    def _traced_model(whole: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+    def _convert_model(whole: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
         import openvino
 
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
@@ -112,7 +116,7 @@ class OpenVinoPart(CompiledPart):
         return model
 
 
-def _digest(part: nn.Module) -> str:
+def _digest_part(part: nn.Module) -> str:
     """Of everything in the part that decides what it computes."""
     digest = hashlib.sha256(repr(part).encode())
     for name, value in part.state_dict().items():
@@ -122,19 +126,19 @@ def _digest(part: nn.Module) -> str:
 
 
 @cache
-def _core() -> Any:
+def _get_core() -> Any:
     """One for the process, to its end: with the last of them the library is unloaded under its own threads."""
     import openvino
 
     return openvino.Core()
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     home = os.environ.get(HOME_VARIABLE)
     return (Path(home) if home else platformdirs.user_cache_path("livehead")) / "compiled"
 
 
-def _kept(core: Any, path: Path, hints: dict[str, Any]) -> Any:
+def _load_compiled(core: Any, path: Path, hints: dict[str, Any]) -> Any:
     """The compiled network in the file ``path``; None where there is none, or what is there cannot be used."""
     try:
         compiled = core.import_model(path.read_bytes(), "CPU", hints)
@@ -147,7 +151,7 @@ def _kept(core: Any, path: Path, hints: dict[str, Any]) -> Any:
     return compiled
 
 
-def _keep(path: Path, blob: bytes) -> None:
+def _store_compiled(path: Path, blob: bytes) -> None:
     """Write ``blob`` so that no reader sees half of it, and drop the oldest files beyond what is kept at most."""
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
@@ -158,7 +162,7 @@ def _keep(path: Path, blob: bytes) -> None:
         taken = 0
         for number, file in enumerate(by_age):
             taken += file.stat().st_size
-            if number >= _FILES_AT_MOST or (taken > _BYTES_AT_MOST and file != path):
+            if number >= _MAX_FILES or (taken > _MAX_BYTES and file != path):
                 file.unlink(missing_ok=True)
     except OSError as error:
         log.warning("compiled networks cannot be kept in %s (%s)", path.parent, error)

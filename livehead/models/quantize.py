@@ -15,16 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Ranges = dict[str, tuple[float, float]]
+ActivationRanges = dict[str, tuple[float, float]]
 """Least and largest input of each convolution, by its name in the network. Zero is always between them."""
 
-ROUNDING = 3
+ROUNDING_VERSION = 3
 """Of the way in which ``rounded`` rounds: what was compiled from another one is not used."""
 
 _PREFIX = "ranges."
 
 
-def observe(network: nn.Module, run: Callable[[], None]) -> Ranges:
+def observe_ranges(network: nn.Module, run: Callable[[], None]) -> ActivationRanges:
     """The ranges of the convolutions' inputs while ``run`` calls the network on typical inputs.
 
     Of each call's extremes the mean counts: a single outlier would cost all other values their precision.
@@ -54,12 +54,12 @@ def _mean_range(pairs: list[tuple[float, float]]) -> tuple[float, float]:
     return min(low, 0.0), max(high, 0.0)
 
 
-class RoundedConv(nn.Module):
+class FakeQuantizedConv(nn.Module):
     """A convolution whose input and weights are rounded to 256 and 255 levels."""
 
     def __init__(self, conv: nn.Conv2d, span: tuple[float, float]) -> None:
         super().__init__()
-        self.scale, self.zero = _levels(span)
+        self.scale, self.zero = _quantization_parameters(span)
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
         weight = conv.weight.detach().float().contiguous()
         self.register_buffer("weight", weight)
@@ -76,7 +76,7 @@ class RoundedConv(nn.Module):
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
-class RoundedDoubling(nn.Module):
+class FakeQuantizedConvTranspose(nn.Module):
     """The same of a transposed convolution.
 
     Inputs of both signs have levels on both sides of zero, as many on each: of other ones the compiler makes no integer
@@ -104,14 +104,14 @@ class RoundedDoubling(nn.Module):
         return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding)
 
 
-def _levels(span: tuple[float, float]) -> tuple[float, int]:
+def _quantization_parameters(span: tuple[float, float]) -> tuple[float, int]:
     """Scale and zero point of 256 levels."""
     low, high = span
     scale = max((high - low) / 255, 1e-8)
     return scale, round(-low / scale)
 
 
-def rounded(network: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> nn.Module:
+def fake_quantize(network: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> nn.Module:
     """A copy of ``network`` in which every convolution with a range is rounded."""
     network = copy.deepcopy(network)
     for name, module in list(network.named_modules()):
@@ -119,25 +119,25 @@ def rounded(network: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> nn
             continue
         owner, _, last = name.rpartition(".")
         if isinstance(module, nn.Conv2d):
-            setattr(network.get_submodule(owner), last, RoundedConv(module, ranges[name]))
+            setattr(network.get_submodule(owner), last, FakeQuantizedConv(module, ranges[name]))
         elif isinstance(module, nn.ConvTranspose2d):
-            setattr(network.get_submodule(owner), last, RoundedDoubling(module, ranges[name]))
+            setattr(network.get_submodule(owner), last, FakeQuantizedConvTranspose(module, ranges[name]))
     return network
 
 
-def part(ranges: Ranges, name: str) -> Ranges:
+def select_ranges(ranges: ActivationRanges, name: str) -> ActivationRanges:
     """The ranges of the child ``name`` (all, where it is empty), by the names that its convolutions have in it."""
     if not name:
         return ranges
     return {key.removeprefix(f"{name}."): span for key, span in ranges.items() if key.startswith(f"{name}.")}
 
 
-def to_tensors(ranges: Ranges) -> dict[str, Tensor]:
+def ranges_to_tensors(ranges: ActivationRanges) -> dict[str, Tensor]:
     """Ranges in the form in which they lie beside the weights in one file."""
     return {_PREFIX + name: torch.tensor(span) for name, span in ranges.items()}
 
 
-def split_ranges(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], Ranges]:
+def split_ranges(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], ActivationRanges]:
     """A file's tensors, and the ranges that were among them."""
     weights = {name: value for name, value in tensors.items() if not name.startswith(_PREFIX)}
     spans = {

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from livehead.models.compiled import CompiledPart, tensors_of
+from livehead.models.compiled import CompiledPart, to_tensor_tuple
 
 
 class TracedPart(CompiledPart):
@@ -28,7 +28,7 @@ class TracedPart(CompiledPart):
         if key not in self._traces:
             self._traces[key] = self._trace(inputs)
         with torch.jit.optimized_execution(False):  # it would take ten times as long at first, and no less later
-            return tensors_of(self._traces[key](*inputs))
+            return to_tensor_tuple(self._traces[key](*inputs))
 
     def _trace(self, inputs: tuple[Tensor, ...]) -> Any:
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():

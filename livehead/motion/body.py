@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from livehead.motion.filters import Smoother, Smoothing
+from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import Array, Keypoints
 
 BODY25 = "body25"
@@ -18,7 +18,7 @@ BODY25 = "body25"
 
 BODY25_POINTS = 25
 
-SMOOTHING = Smoothing(cutoff=1.5, beta=20.0, neighbourhood=0.02)
+BODY_SMOOTHING = SmoothingParameters(cutoff=1.5, beta=20.0, neighbourhood=0.02)
 """For bodies: their points move each for itself, and more than a face's among each other."""
 
 
@@ -50,16 +50,16 @@ class BodyPose:
         """Whether any point of any body was seen."""
         return bool((self.confidence > 0).any())
 
-    def unseen(self, captured_ns: int) -> BodyPose:
+    def as_unseen(self, captured_ns: int) -> BodyPose:
         """The same places at another moment, nothing of them seen."""
         return replace(self, confidence=np.zeros_like(self.confidence), captured_ns=captured_ns)
 
 
-class BodySmoother:
+class BodyPoseSmoother:
     """Smooths one stream of ``BodyPose`` as ``Smoother`` does key points; confidences pass unchanged."""
 
-    def __init__(self, smoothing: Smoothing = SMOOTHING) -> None:
-        self._smoother = Smoother(smoothing)
+    def __init__(self, smoothing: SmoothingParameters = BODY_SMOOTHING) -> None:
+        self._smoother = KeypointSmoother(smoothing)
 
     def reset(self) -> None:
         """Forget the past; the next pose passes unchanged."""
@@ -72,12 +72,12 @@ class BodySmoother:
         return replace(pose, value=moved.value, depth=moved.depth)
 
 
-def _nothing(points: int = 0) -> Array:
+def _empty_points(points: int = 0) -> Array:
     return np.zeros((points, 3), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Person:
+class PersonKeypoints:
     """One person in a picture: ``pose`` [K, 3] (x, y in pixels, score; zeros where missing) of the skeleton ``set``.
 
     ``left_hand``, ``right_hand`` [21, 3] and ``face`` [70, 3] likewise, without rows where they were not looked for.
@@ -87,22 +87,22 @@ class Person:
     set: str
     pose: Array
     score: float
-    left_hand: Array = field(default_factory=_nothing)
-    right_hand: Array = field(default_factory=_nothing)
-    face: Array = field(default_factory=_nothing)
+    left_hand: Array = field(default_factory=_empty_points)
+    right_hand: Array = field(default_factory=_empty_points)
+    face: Array = field(default_factory=_empty_points)
 
-    def placed(self, scale: tuple[float, float]) -> Person:
+    def rescale(self, scale: tuple[float, float]) -> PersonKeypoints:
         """In a picture of the same content ``scale`` (across, down) times the size, pixel centres at integers."""
         return replace(
             self,
-            pose=_placed(self.pose, scale),
-            left_hand=_placed(self.left_hand, scale),
-            right_hand=_placed(self.right_hand, scale),
-            face=_placed(self.face, scale),
+            pose=_rescale_points(self.pose, scale),
+            left_hand=_rescale_points(self.left_hand, scale),
+            right_hand=_rescale_points(self.right_hand, scale),
+            face=_rescale_points(self.face, scale),
         )
 
 
-def _placed(points: Array, scale: tuple[float, float]) -> Array:
+def _rescale_points(points: Array, scale: tuple[float, float]) -> Array:
     if scale == (1.0, 1.0):
         return points
     factors = np.array(scale, np.float32)

@@ -14,12 +14,12 @@ import numpy as np
 from livehead.frames import Image
 from livehead.motion.keypoints import Array
 
-UDP = "udp"
+DENSE_POSE = "udp"
 """The set's name, as ``mesh478`` is that of a face's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UltraDensePose:
+class DensePose:
     """``value`` float32 [S, S, 4]: X, Y, Z and visibility, each in [0, 1]; 0 everywhere where nothing is seen."""
 
     value: Array
@@ -28,19 +28,19 @@ class UltraDensePose:
     def __post_init__(self) -> None:
         side = self.value.shape[0]
         if self.value.shape != (side, side, 4) or self.value.dtype != np.float32:
-            raise ValueError(f"a {UDP} is float32 [S, S, 4], got {self.value.dtype} {self.value.shape}")
+            raise ValueError(f"a {DENSE_POSE} is float32 [S, S, 4], got {self.value.dtype} {self.value.shape}")
 
     @property
     def set(self) -> str:
         """Of every motion of this kind."""
-        return UDP
+        return DENSE_POSE
 
     @property
     def seen(self) -> bool:
         """Whether any of the body is visible."""
         return bool((self.value[..., 3] > 0).any())
 
-    def colours(self) -> Image:
+    def to_rgba(self) -> Image:
         """To be looked at: X, Y, Z as red, green and blue, visibility as straight alpha; uint8 [S, S, 4]."""
         picture: Image = np.rint(self.value.clip(0, 1) * 255).astype(np.uint8)
         return picture

@@ -14,12 +14,12 @@ import numpy as np
 
 from livehead.motion.keypoints import Array, Keypoints
 
-_LONGEST_GAP_S = 0.5  # after a longer one the past says nothing about the present
-_SHORTEST_GAP_S = 1e-3
+_MAX_GAP_S = 0.5  # after a longer one the past says nothing about the present
+_MIN_GAP_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Smoothing:
+class SmoothingParameters:
     """How much to smooth. A *size* is the standard deviation of the points about their centre, so no unit is needed.
 
     ``cutoff``: Hz at rest; lower is steadier. ``beta``: Hz per (size / s) squared; higher follows sooner.
@@ -36,14 +36,14 @@ class Smoothing:
     neighbourhood: float = 0.12
 
 
-class Smoother:
+class KeypointSmoother:
     """Smooths one stream of ``Keypoints`` by their ``captured_ns``; whole key points, jacobians and torso too.
 
     Starts afresh by itself after a gap, a lost face or another set of points.
     """
 
-    def __init__(self, smoothing: Smoothing | None = None) -> None:
-        self.smoothing = smoothing or Smoothing()
+    def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
+        self.parameters = smoothing or SmoothingParameters()
         self._last: Keypoints | None = None
         self.reset()
 
@@ -58,61 +58,61 @@ class Smoother:
             return keypoints
         last = self._last
         seconds = 0.0 if last is None else (keypoints.captured_ns - last.captured_ns) * 1e-9
-        if last is None or last.set != keypoints.set or not 0 <= seconds <= _LONGEST_GAP_S:
-            self._start(keypoints)
+        if last is None or last.set != keypoints.set or not 0 <= seconds <= _MAX_GAP_S:
+            self._restart_filter(keypoints)
             self._last = keypoints
         else:
-            self._last = self._follow(last, keypoints, max(seconds, _SHORTEST_GAP_S))
+            self._last = self._filter_keypoints(last, keypoints, max(seconds, _MIN_GAP_S))
         return self._last
 
-    def _start(self, keypoints: Keypoints) -> None:
+    def _restart_filter(self, keypoints: Keypoints) -> None:
         points = keypoints.points3d()
         self._velocity: Array = np.zeros_like(points)
         self._torso_velocity: Array = np.zeros((len(points), 2), np.float32)
         self._size = max(float(keypoints.value.std(axis=1).mean()), 1e-6)
-        self._mixing = _mixing(points[0], self.smoothing.neighbourhood * self._size)
+        self._neighbour_weights = _neighbour_weights(points[0], self.parameters.neighbourhood * self._size)
 
-    def _follow(self, last: Keypoints, now: Keypoints, seconds: float) -> Keypoints:
-        smoothing = self.smoothing
+    def _filter_keypoints(self, last: Keypoints, now: Keypoints, seconds: float) -> Keypoints:
+        smoothing = self.parameters
         velocity = (now.points3d() - last.points3d()) / np.float32(seconds * self._size)
-        self._velocity = self._velocity + np.float32(_share(smoothing.speed_cutoff, seconds)) * (
+        self._velocity = self._velocity + np.float32(_smoothing_factor(smoothing.speed_cutoff, seconds)) * (
             velocity - self._velocity
         )
-        squared = np.square(self._mixing @ self._velocity).sum(axis=-1)
-        share = _share(smoothing.cutoff + smoothing.beta * squared, seconds).astype(np.float32)
+        squared = np.square(self._neighbour_weights @ self._velocity).sum(axis=-1)
+        share = _smoothing_factor(smoothing.cutoff + smoothing.beta * squared, seconds).astype(np.float32)
         return replace(
             now,
             value=last.value + share[..., None] * (now.value - last.value),
-            depth=_blend(last.depth, now.depth, share),
-            jacobian=_blend(last.jacobian, now.jacobian, share[..., None, None]),
-            torso=self._follow_torso(last.torso, now.torso, seconds),
+            depth=_lerp(last.depth, now.depth, share),
+            jacobian=_lerp(last.jacobian, now.jacobian, share[..., None, None]),
+            torso=self._filter_torso(last.torso, now.torso, seconds),
         )
 
-    def _follow_torso(self, last: Array | None, now: Array | None, seconds: float) -> Array | None:
+    def _filter_torso(self, last: Array | None, now: Array | None, seconds: float) -> Array | None:
         """The torso's points [B, 3, 2]; being a plane's they share one speed."""
         if last is None or now is None:
             return now
-        smoothing = self.smoothing
+        smoothing = self.parameters
         velocity = (now - last).mean(axis=1) / np.float32(seconds * self._size)
-        self._torso_velocity = self._torso_velocity + np.float32(_share(smoothing.speed_cutoff, seconds)) * (
+        self._torso_velocity = self._torso_velocity + np.float32(_smoothing_factor(smoothing.speed_cutoff, seconds)) * (
             velocity - self._torso_velocity
         )
         squared = np.square(self._torso_velocity).sum(axis=-1)
-        share = _share(smoothing.cutoff + smoothing.beta * squared, seconds)
+        share = _smoothing_factor(smoothing.cutoff + smoothing.beta * squared, seconds)
         return np.asarray(last + share[:, None, None] * (now - last), np.float32)
 
 
-def _blend(last: Array | None, now: Array | None, share: Array) -> Array | None:
+def _lerp(last: Array | None, now: Array | None, share: Array) -> Array | None:
     return now if last is None or now is None else last + share * (now - last)
 
 
-def _share(cutoff: Array | float, seconds: float) -> Array:
+def _smoothing_factor(cutoff: Array | float, seconds: float) -> Array:
     """The new value's share in a first-order low pass of ``cutoff`` Hz (equation 3 of the paper)."""
     rate = 2 * math.pi * seconds * np.asarray(cutoff)
     return np.asarray(rate / (rate + 1), np.float32)
 
 
-def _mixing(points: Array, reach: float) -> Array:
+def _neighbour_weights(points: Array, reach: float) -> Array:
     """[K, K], rows summing to 1: each point's neighbours in ``points`` [K, 3], weighted by a Gaussian of ``reach``."""
     apart = np.square(points[:, None] - points[None]).sum(axis=-1)
     weights = np.exp(-apart / max(2 * reach * reach, 1e-12))

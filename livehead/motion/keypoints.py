@@ -55,7 +55,7 @@ class Keypoints:
         """Whether any of the batch was seen."""
         return bool((self.confidence > 0).any())
 
-    def moved(self, value: Array, depth: Array | None = None) -> Keypoints:
+    def with_points(self, value: Array, depth: Array | None = None) -> Keypoints:
         """The same moment with the points at other places; the torso's stay."""
         return replace(self, value=value, depth=self.depth if depth is None else depth)
 

@@ -15,7 +15,7 @@ from livehead.errors import CaptureError
 log = logging.getLogger(__name__)
 
 
-def opened(path: Path) -> Any:
+def open_media(path: Path) -> Any:
     """A container of PyAV's. Raises: CaptureError."""
     remedies = {
         av.error.FileNotFoundError: ("does not exist", "check the path"),
@@ -31,7 +31,7 @@ def opened(path: Path) -> Any:
         raise CaptureError(f"{path} {problem}", remedy, subject=str(path)) from error
 
 
-def decoded(container: Any, stream: Any) -> Iterator[Any]:
+def decode_frames(container: Any, stream: Any) -> Iterator[Any]:
     """Frames of PyAV's, None for each damaged packet; ends early where the file breaks off."""
     packets = container.demux(stream)
     while True:

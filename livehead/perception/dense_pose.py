@@ -15,22 +15,30 @@ import numpy as np
 
 from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image
-from livehead.motion.dense_pose import UltraDensePose
+from livehead.motion.dense_pose import DensePose
 from livehead.motion.keypoints import Array
-from livehead.perception.cutout import SIDE, Box, Window, fitted, fitted_coordinates, visible_box, window_about
+from livehead.perception.cutout import (
+    CONR_SIDE,
+    PixelBox,
+    FigureWindow,
+    resize_square,
+    resize_coordinates,
+    find_visible_box,
+    square_window,
+)
 
 AXES = "xyz"
 """What the first three channels of a file hold where nobody says otherwise."""
 
 _SUFFIXES = (".npz", ".exr")
-_ARRAY = "i"  # the name of the array in an .npz, as its authors' tools write it
-_LARGEST = 8192  # pixels a side: what is larger is no picture
-_BEYOND = 0.02  # how far outside [0, 1] a value may be by rounding or resampling
-_ASK_FOR = "give .npz files with an array 'i', or OpenEXR pictures, of float [H, W, 4]: X, Y, Z, visibility"
+_ARRAY_NAME = "i"  # the name of the array in an .npz, as its authors' tools write it
+_MAX_SIDE = 8192  # pixels a side: what is larger is no picture
+_VALUE_TOLERANCE = 0.02  # how far outside [0, 1] a value may be by rounding or resampling
+_FORMAT_REMEDY = "give .npz files with an array 'i', or OpenEXR pictures, of float [H, W, 4]: X, Y, Z, visibility"
 
 
 @dataclass(frozen=True, slots=True)
-class UdpSequence:
+class DensePoseSequence:
     """Poses in ``files``, all of ``size`` (width, height), of which ``window`` shows what any of them shows.
 
     One window for all: with one for each, the figure would breathe whenever an arm moves. ``axes``: which coordinate
@@ -39,43 +47,43 @@ class UdpSequence:
 
     files: tuple[Path, ...]
     size: tuple[int, int]
-    window: Window
+    window: FigureWindow
     axes: str
-    empty: int
+    empty_files: int
 
-    def read(self, number: int, captured_ns: int) -> UltraDensePose:
+    def read_pose(self, number: int, captured_ns: int) -> DensePose:
         """The pose in file ``number``. Raises: CaptureError."""
-        return framed_pose(read_udp(self.files[number], self.axes), self.window, captured_ns)
+        return frame_dense_pose(read_dense_pose(self.files[number], self.axes), self.window, captured_ns)
 
 
-def is_udp_folder(path: Path) -> bool:
+def is_dense_pose_folder(path: Path) -> bool:
     """Whether there are poses in it."""
-    return path.is_dir() and bool(_listed(path))
+    return path.is_dir() and bool(_list_pose_files(path))
 
 
-def open_sequence(folder: Path, axes: str = AXES) -> UdpSequence:
+def open_dense_pose_sequence(folder: Path, axes: str = AXES) -> DensePoseSequence:
     """Look through the files of ``folder`` once. Raises: CaptureError, ConfigError for ``axes``."""
     require_axes(axes)
-    files = _listed(folder)
+    files = _list_pose_files(folder)
     if not files:
-        raise CaptureError(f"{folder} holds no poses", _ASK_FOR, subject=str(folder))
-    boxes: list[Box] = []
+        raise CaptureError(f"{folder} holds no poses", _FORMAT_REMEDY, subject=str(folder))
+    boxes: list[PixelBox] = []
     size = (0, 0)
     for file in files:
-        pose = read_udp(file, axes)
+        pose = read_dense_pose(file, axes)
         height, width = pose.shape[:2]
         if size not in ((0, 0), (width, height)):
             raise CaptureError(
                 f"{file} is {width}x{height}, those before it {size[0]}x{size[1]}", "render all frames at one size"
             )
         size = (width, height)
-        if (box := visible_box(preview(pose)[..., 3])) is not None:
+        if (box := find_visible_box(quantize_pose(pose)[..., 3])) is not None:
             boxes.append(box)
     if not boxes:
         raise CaptureError(f"no pose in {folder} shows anything", "the fourth channel must be 1 on the body")
     left, top, right, bottom = zip(*boxes, strict=True)
-    window = window_about((min(left), min(top), max(right), max(bottom)))
-    return UdpSequence(tuple(files), size, window, axes, len(files) - len(boxes))
+    window = square_window((min(left), min(top), max(right), max(bottom)))
+    return DensePoseSequence(tuple(files), size, window, axes, len(files) - len(boxes))
 
 
 def require_axes(axes: str) -> None:
@@ -85,21 +93,21 @@ def require_axes(axes: str) -> None:
         raise ConfigError(f"{axes!r} is no order of axes", f"use one of {', '.join(known)}", subject=axes)
 
 
-def read_udp(path: Path, axes: str = AXES) -> Array:
+def read_dense_pose(path: Path, axes: str = AXES) -> Array:
     """One pose: float32 [H, W, 4] X, Y, Z, visibility in [0, 1], 0 where nothing is seen.
 
     Raises: CaptureError for anything else, values outside [0, 1] among them.
     """
-    pose = _from_npz(path) if path.suffix.lower() == ".npz" else _from_exr(path)
+    pose = _read_npz(path) if path.suffix.lower() == ".npz" else _read_exr(path)
     if pose.ndim != 3 or pose.shape[2] != 4 or pose.dtype.kind not in "fiu" or not pose.size:
-        raise CaptureError(f"{path} holds {pose.dtype} {list(pose.shape)}", _ASK_FOR, subject=str(path))
+        raise CaptureError(f"{path} holds {pose.dtype} {list(pose.shape)}", _FORMAT_REMEDY, subject=str(path))
     pose = pose.astype(np.float32)
     seen = pose[..., 3] > 0
     told = pose[seen]
     if not (np.isfinite(pose[..., 3]).all() and np.isfinite(told).all()):
         raise CaptureError(f"{path} holds values that are no numbers", "render it again", subject=str(path))
     low, high = min(float(pose[..., 3].min()), float(told.min(initial=0))), float(told.max(initial=0))
-    if low < -_BEYOND or high > 1 + _BEYOND:
+    if low < -_VALUE_TOLERANCE or high > 1 + _VALUE_TOLERANCE:
         raise CaptureError(
             f"{path} goes from {low:.3g} to {high:.3g}, not from 0 to 1",
             "scale X, Y and Z by the extent of the T-pose (8-bit values by 255)",
@@ -109,47 +117,47 @@ def read_udp(path: Path, axes: str = AXES) -> Array:
     return np.where(seen[..., None], pose[..., [*order, 3]], np.float32(0)).clip(0, 1)
 
 
-def preview(pose: Array) -> Image:
+def quantize_pose(pose: Array) -> Image:
     """A pose in eight bits, rounded down: its last channel frames it and is what counts as visible."""
     return (pose * 255).clip(0, 255).astype(np.uint8)
 
 
-def framed_pose(pose: Array, window: Window, captured_ns: int) -> UltraDensePose:
+def frame_dense_pose(pose: Array, window: FigureWindow, captured_ns: int) -> DensePose:
     """What ``window`` shows of ``pose`` [H, W, 4], at the networks' size.
 
     Coordinates are never mixed, or edges would show parts of the body that are not there; visibility is.
     """
-    square = np.asarray(window.cut(pose), np.float32)
-    visible = fitted(preview(square), SIDE)[..., 3:].astype(np.float32) / 255
-    return UltraDensePose(np.dstack([fitted_coordinates(square, SIDE)[..., :3], visible]), captured_ns)
+    square = np.asarray(window.extract(pose), np.float32)
+    visible = resize_square(quantize_pose(square), CONR_SIDE)[..., 3:].astype(np.float32) / 255
+    return DensePose(np.dstack([resize_coordinates(square, CONR_SIDE)[..., :3], visible]), captured_ns)
 
 
-def _listed(folder: Path) -> list[Path]:
+def _list_pose_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise CaptureError(f"{folder} is no folder", _ASK_FOR, subject=str(folder))
+        raise CaptureError(f"{folder} is no folder", _FORMAT_REMEDY, subject=str(folder))
     return sorted(f for f in folder.iterdir() if f.suffix.lower() in _SUFFIXES and not f.name.startswith("."))
 
 
-def _from_npz(path: Path) -> np.ndarray[Any, Any]:
+def _read_npz(path: Path) -> np.ndarray[Any, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(f"{_ARRAY}.npy").file_size > 16 * _LARGEST**2:
-                raise CaptureError(f"{path} is far too large for a picture", _ASK_FOR, subject=str(path))
+            if archive.getinfo(f"{_ARRAY_NAME}.npy").file_size > 16 * _MAX_SIDE**2:
+                raise CaptureError(f"{path} is far too large for a picture", _FORMAT_REMEDY, subject=str(path))
         with np.load(path, allow_pickle=False) as stored:
-            array: np.ndarray[Any, Any] = stored[_ARRAY]
+            array: np.ndarray[Any, Any] = stored[_ARRAY_NAME]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, MemoryError) as error:
-        raise CaptureError(f"{path} cannot be read as a pose", _ASK_FOR, subject=str(path)) from error
+        raise CaptureError(f"{path} cannot be read as a pose", _FORMAT_REMEDY, subject=str(path)) from error
     return array
 
 
-def _from_exr(path: Path) -> np.ndarray[Any, Any]:
+def _read_exr(path: Path) -> np.ndarray[Any, Any]:
     """Red, green, blue and alpha of an OpenEXR picture hold X, Y, Z and visibility."""
     try:
         with av.open(io.BytesIO(path.read_bytes()), "r", format="exr_pipe") as container:
             frame = next(container.decode(video=0))
-            if frame.format.name != "gbrapf32le" or max(frame.width, frame.height) > _LARGEST:
-                raise CaptureError(f"{path} has {frame.format.name} pixels", _ASK_FOR, subject=str(path))
+            if frame.format.name != "gbrapf32le" or max(frame.width, frame.height) > _MAX_SIDE:
+                raise CaptureError(f"{path} has {frame.format.name} pixels", _FORMAT_REMEDY, subject=str(path))
             picture: np.ndarray[Any, Any] = frame.to_ndarray()
             return picture
     except (OSError, av.error.FFmpegError, StopIteration, ValueError) as error:
-        raise CaptureError(f"{path} cannot be read as a pose", _ASK_FOR, subject=str(path)) from error
+        raise CaptureError(f"{path} cannot be read as a pose", _FORMAT_REMEDY, subject=str(path)) from error

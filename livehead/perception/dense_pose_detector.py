@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 from livehead.frames import Image
-from livehead.models.conr.pyramid import UdpParser
-from livehead.models.engine import Setting
+from livehead.models.conr.pyramid import DensePoseParser
+from livehead.models.engine import ExecutionConfig
 from livehead.motion.keypoints import Array
 
 
-class UdpDetector:
+class DensePoseDetector:
     """``parser``: prepared for ``setting``."""
 
-    def __init__(self, parser: UdpParser, setting: Setting) -> None:
+    def __init__(self, parser: DensePoseParser, setting: ExecutionConfig) -> None:
         self.setting = setting
         self._parser = parser
 
@@ -24,5 +24,5 @@ class UdpDetector:
     def detect(self, squares: Sequence[Image]) -> Array:
         """Of framed pictures uint8 [S, S, 3 or 4], RGB times alpha: float32 [B, S, S, 4] X, Y, Z, visibility."""
         batch = torch.from_numpy(np.stack([square[..., :3] for square in squares])).to(self.setting.device)
-        found = self._parser.detect(batch.permute(0, 3, 1, 2).float() / 255)
+        found = self._parser.detect_dense_pose(batch.permute(0, 3, 1, 2).float() / 255)
         return np.ascontiguousarray(found.permute(0, 2, 3, 1).cpu().numpy())

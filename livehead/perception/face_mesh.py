@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
-from livehead.perception.mediapipe_runtime import import_solutions, in_calling_thread, quiet
+from livehead.perception.mediapipe_runtime import import_solutions, run_in_calling_thread, suppress_native_logs
 
-_POINTS = 478
-_SURVEY_EVERY = 30  # frames between two looks at whether somebody else has come to the fore
-_RIVAL = 1.6  # area of another face over the followed one's that counts as "to the fore" ...
+_POINT_COUNT = 478
+_SURVEY_INTERVAL = 30  # frames between two looks at whether somebody else has come to the fore
+_RIVAL_AREA_RATIO = 1.6  # area of another face over the followed one's that counts as "to the fore" ...
 _RIVAL_SURVEYS = 2  # ... when it is seen in this many surveys in a row
 
 
@@ -34,7 +34,7 @@ class FaceBox:
         return max(self.right - self.left, 0.0) * max(self.bottom - self.top, 0.0)
 
 
-class FaceMesh:
+class FaceMeshTracker:
     """Finds faces and their 478 points (468 and ten of the irises), with depth.
 
     ``static=True``: every picture stands alone; up to ``max_faces`` faces, the largest first.
@@ -47,27 +47,27 @@ class FaceMesh:
     def __init__(self, *, static: bool = False, max_faces: int = 1, confidence: float = 0.5) -> None:
         solutions = import_solutions()
         self.static = static
-        self._silent = True  # native code still has first words to say
+        self._mutes_native_logs = True  # native code still has first words to say
         self._following = False
         self._followed_area = 0.0
         self._rival_surveys = 0
-        self._since_survey = 0
-        with quiet():
-            self._graph = in_calling_thread(solutions.face_mesh.FaceMesh)(
+        self._frames_since_survey = 0
+        with suppress_native_logs():
+            self._mesh_graph = run_in_calling_thread(solutions.face_mesh.FaceMesh)(
                 static_image_mode=static,
                 max_num_faces=max_faces if static else 1,
                 refine_landmarks=True,
                 min_detection_confidence=confidence,
                 min_tracking_confidence=confidence,
             )
-            detection = in_calling_thread(solutions.face_detection.FaceDetection)
-            self._survey = None if static else detection(0, confidence)
+            detection = run_in_calling_thread(solutions.face_detection.FaceDetection)
+            self._face_detector = None if static else detection(0, confidence)
             # The graphs open when they are first called, and talk then: inside the quiet block.
-            for graph in (self._graph, self._survey):
+            for graph in (self._mesh_graph, self._face_detector):
                 if graph is not None:
                     graph.process(np.zeros((64, 64, 3), np.uint8))
 
-    def __enter__(self) -> FaceMesh:
+    def __enter__(self) -> FaceMeshTracker:
         return self
 
     def __exit__(
@@ -77,19 +77,19 @@ class FaceMesh:
 
     def close(self) -> None:
         """Free the graphs; the instance is of no further use."""
-        for graph in (self._graph, self._survey):
+        for graph in (self._mesh_graph, self._face_detector):
             if graph is not None:
                 graph.close()
-        self._graph = self._survey = None
+        self._mesh_graph = self._face_detector = None
 
     def reset(self) -> None:
         """Forget the face that was followed."""
         self._following = False
-        self._rival_surveys = self._since_survey = 0
+        self._rival_surveys = self._frames_since_survey = 0
         if not self.static:
-            with quiet():
-                self._graph.reset()
-            self._silent = True
+            with suppress_native_logs():
+                self._mesh_graph.reset()
+            self._mutes_native_logs = True
 
     def detect(self, image: Image, captured_ns: int = 0) -> list[Keypoints]:
         """Faces of ``image``, uint8 [H, W, 3] RGB, each as ``mesh478`` with B = 1; the one to use comes first.
@@ -97,46 +97,46 @@ class FaceMesh:
         Coordinates are those of ``livehead.motion.keypoints``; points may lie outside [-1, 1] where a face is cut off.
         """
         if self.static:
-            faces = self._run(image) or self._run_padded(image)
-            faces.sort(key=_area, reverse=True)
+            faces = self._detect_meshes(image) or self._detect_meshes_padded(image)
+            faces.sort(key=_mesh_area, reverse=True)
         else:
-            faces = self._follow(image)
+            faces = self._track_face(image)
         return [mesh_keypoints(face, 1.0, captured_ns) for face in faces]
 
-    def _follow(self, image: Image) -> list[Array]:
+    def _track_face(self, image: Image) -> list[Array]:
         """The followed face of the next frame, or none."""
-        self._since_survey += 1
+        self._frames_since_survey += 1
         if not self._following:
-            boxes = self._boxes(image)
+            boxes = self._detect_boxes(image)
             if not boxes:
                 return []
-            return self._settle(self._run(_hide(image, boxes[1:], boxes[0])))
-        if self._since_survey >= _SURVEY_EVERY and self._overtaken(image):
+            return self._update_tracking(self._detect_meshes(_mask_other_faces(image, boxes[1:], boxes[0])))
+        if self._frames_since_survey >= _SURVEY_INTERVAL and self._is_overtaken(image):
             self.reset()
-            return self._follow(image)
-        return self._settle(self._run(image))
+            return self._track_face(image)
+        return self._update_tracking(self._detect_meshes(image))
 
-    def _settle(self, faces: list[Array]) -> list[Array]:
+    def _update_tracking(self, faces: list[Array]) -> list[Array]:
         self._following = bool(faces)
         if not faces:
             self._rival_surveys = 0
-        self._followed_area = _area(faces[0]) if faces else 0.0
+        self._followed_area = _mesh_area(faces[0]) if faces else 0.0
         return faces
 
-    def _overtaken(self, image: Image) -> bool:
+    def _is_overtaken(self, image: Image) -> bool:
         """Whether another face has been much larger than the followed one for some surveys."""
-        self._since_survey = 0
-        boxes = self._boxes(image)
+        self._frames_since_survey = 0
+        boxes = self._detect_boxes(image)
         # The followed face's own box is of its own area, give or take: only a clearly larger one can be another's.
         side = max(image.shape[:2])
-        rival = len(boxes) > 1 and boxes[0].area * (2 / side) ** 2 > _RIVAL * self._followed_area
+        rival = len(boxes) > 1 and boxes[0].area * (2 / side) ** 2 > _RIVAL_AREA_RATIO * self._followed_area
         self._rival_surveys = self._rival_surveys + 1 if rival else 0
         return self._rival_surveys >= _RIVAL_SURVEYS
 
-    def _boxes(self, image: Image) -> list[FaceBox]:
+    def _detect_boxes(self, image: Image) -> list[FaceBox]:
         """Boxes of all faces, the largest first (about 1 ms)."""
         height, width = image.shape[:2]
-        found = self._process(self._survey, image).detections or []
+        found = self._run_graph(self._face_detector, image).detections or []
         boxes = []
         for detection in found:
             box = detection.location_data.relative_bounding_box
@@ -150,46 +150,48 @@ class FaceMesh:
             )
         return sorted(boxes, key=lambda box: box.area, reverse=True)
 
-    def _run(self, image: Image) -> list[Array]:
+    def _detect_meshes(self, image: Image) -> list[Array]:
         """Each face of the graph's answer as [478, 3] in coordinates of the picture's square."""
         height, width = image.shape[:2]
-        found = self._process(self._graph, image).multi_face_landmarks or []
+        found = self._run_graph(self._mesh_graph, image).multi_face_landmarks or []
         if found:
-            self._silent = False  # every calculator has now run once
-        return [_in_square(face, width, height) for face in found]
+            self._mutes_native_logs = False  # every calculator has now run once
+        return [_landmarks_to_mesh(face, width, height) for face in found]
 
-    def _run_padded(self, image: Image) -> list[Array]:
+    def _detect_meshes_padded(self, image: Image) -> list[Array]:
         """As ``_run`` with a margin around the picture, without which a face that fills it is easily missed."""
         side = max(image.shape[:2])
         margin = side // 4
         padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), constant_values=127)
         growth = np.float32((side + 2 * margin) / side)  # the centre of the square stays
-        return [face * growth for face in self._run(padded)]
+        return [face * growth for face in self._detect_meshes(padded)]
 
-    def _process(self, graph: Any, image: Image) -> Any:
+    def _run_graph(self, graph: Any, image: Image) -> Any:
         image = np.ascontiguousarray(image)
-        if not self._silent:
+        if not self._mutes_native_logs:
             return graph.process(image)
-        with quiet():
+        with suppress_native_logs():
             return graph.process(image)
 
 
-def _in_square(face: Any, width: int, height: int) -> Array:
+def _landmarks_to_mesh(face: Any, width: int, height: int) -> Array:
     """MediaPipe's landmarks to [478, 3]: x is a share of the width, y of the height, z of the width as x is."""
-    points: npt.NDArray[np.float32] = np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32).reshape(_POINTS, 3)
+    points: npt.NDArray[np.float32] = np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32).reshape(
+        _POINT_COUNT, 3
+    )
     side = max(width, height)
     points *= np.array([2 * width / side, 2 * height / side, 2 * width / side], np.float32)
     points -= np.array([width / side, height / side, 0], np.float32)
     return points
 
 
-def _area(face: Array) -> float:
+def _mesh_area(face: Array) -> float:
     """Area of the box around a face [478, 3], in units of the square's coordinates."""
     extent = face[:, :2].max(axis=0) - face[:, :2].min(axis=0)
     return float(extent[0] * extent[1])
 
 
-def _hide(image: Image, boxes: list[FaceBox], keep: FaceBox) -> Image:
+def _mask_other_faces(image: Image, boxes: list[FaceBox], keep: FaceBox) -> Image:
     """``image`` with ``boxes`` painted grey, except where ``keep`` is, so that the graph finds only that face."""
     if not boxes:
         return image

@@ -13,26 +13,26 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, to_pixels
-from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.mediapipe_runtime import import_solutions, quiet
+from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.mediapipe_runtime import import_solutions, suppress_native_logs
 
-_FITS = 4  # the mesh moves by less than a tenth of a pixel after the third fit
-_CLOSE_UP = 2.2  # side of the close-up over the side of the detector's box, which spans brows to chin
-_SMALLEST_PART = 400  # pixels; in a part of this size a face of 40 pixels, the smallest of use, is found
-_GAP_AT_MOST = 0.15  # in sizes of the face; frontal and half-turned faces stay below 0.05
+_FIT_ITERATIONS = 4  # the mesh moves by less than a tenth of a pixel after the third fit
+_CLOSE_UP_RATIO = 2.2  # side of the close-up over the side of the detector's box, which spans brows to chin
+_MIN_TILE_SIDE = 400  # pixels; in a part of this size a face of 40 pixels, the smallest of use, is found
+_MAX_LANDMARK_ERROR = 0.15  # in sizes of the face; frontal and half-turned faces stay below 0.05
 _EYES_AND_MOUTH = ((33, 133), (362, 263), (13, 14))
 """Mesh points whose means are the detector's own right eye, left eye and mouth centre."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class DetectedFace:
     """One detected face: ``box`` (left, top, width, height) and ``marks`` [6, 2] in pixels, ``score`` in [0, 1].
 
     Marks: right eye, left eye, nose tip, mouth centre, right ear, left ear.
     """
 
     box: tuple[float, float, float, float]
-    marks: Array
+    landmarks: Array
     score: float
 
     @property
@@ -42,7 +42,7 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fit:
+class FittedMesh:
     """A mesh, ``points`` float32 [478, 3] in pixels of the photo (centres at integers; depth in pixels as well).
 
     ``trust`` is the detector's score, less twice the disagreement of both networks: 0.73 to 0.96 for 145 faces that
@@ -50,10 +50,10 @@ class Fit:
     """
 
     points: Array
-    trust: float
+    confidence: float
 
 
-def find_faces(photo: Image) -> list[Face]:
+def find_faces(photo: Image) -> list[DetectedFace]:
     """All faces of an upright RGB photo, the largest first.
 
     Near and far faces are searched for separately; where there is none, small ones in ever smaller parts of the photo.
@@ -61,24 +61,24 @@ def find_faces(photo: Image) -> list[Face]:
     solutions = import_solutions()
     height, width = photo.shape[:2]
     with (
-        quiet(),
+        suppress_native_logs(),
         solutions.face_detection.FaceDetection(0, 0.5) as near,  # within two metres of the camera
         solutions.face_detection.FaceDetection(1, 0.5) as far,  # within five
     ):
         for parts in (1, 2, 4):
-            found: list[Face] = []
-            for left, top, side in _tiles(width, height, parts):
+            found: list[DetectedFace] = []
+            for left, top, side in _iter_tiles(width, height, parts):
                 tile = np.ascontiguousarray(photo[top : top + side, left : left + side])
                 for detector in (near, far):
-                    found.extend(_detections(detector.process(tile), left, top, *tile.shape[1::-1]))
+                    found.extend(_to_faces(detector.process(tile), left, top, *tile.shape[1::-1]))
             if found:
-                return _distinct(found)
-            if max(width, height) / parts < _SMALLEST_PART:
+                return _merge_duplicates(found)
+            if max(width, height) / parts < _MIN_TILE_SIDE:
                 break
     return []
 
 
-def _tiles(width: int, height: int, parts: int) -> Iterator[tuple[int, int, int]]:
+def _iter_tiles(width: int, height: int, parts: int) -> Iterator[tuple[int, int, int]]:
     """Left, top and side of squares, half overlapping, of which ``parts`` side by side span the longer side."""
     side = -(-max(width, height) // parts)
     for top in range(0, max(height - side // 2, 1), side // 2):
@@ -86,46 +86,46 @@ def _tiles(width: int, height: int, parts: int) -> Iterator[tuple[int, int, int]
             yield left, top, side
 
 
-def _distinct(found: list[Face]) -> list[Face]:
+def _merge_duplicates(found: list[DetectedFace]) -> list[DetectedFace]:
     """Each face once, the largest first."""
-    distinct: list[Face] = []
+    distinct: list[DetectedFace] = []
     for face in sorted(found, key=lambda face: face.score, reverse=True):
-        if all(_overlap(face.box, other.box) < 0.3 for other in distinct):
+        if all(_box_overlap(face.box, other.box) < 0.3 for other in distinct):
             distinct.append(face)
     return sorted(distinct, key=lambda face: face.size, reverse=True)
 
 
-def fit_mesh(photo: Image, face: Face) -> Fit | None:
+def fit_mesh(photo: Image, face: DetectedFace) -> FittedMesh | None:
     """The mesh of ``face``. None when the network sees no face there, or one that contradicts the detector."""
-    left, top, side = _close_up(face, photo.shape[1], photo.shape[0])
+    left, top, side = _close_up_window(face, photo.shape[1], photo.shape[0])
     window = np.ascontiguousarray(photo[top : top + side, left : left + side])
     height, width = window.shape[:2]
-    with FaceMesh() as mesh:  # follows: each fit starts from the outline of the last one
-        for _ in range(_FITS):
+    with FaceMeshTracker() as mesh:  # follows: each fit starts from the outline of the last one
+        for _ in range(_FIT_ITERATIONS):
             found = mesh.detect(window)
             if not found:
                 return None
     points = np.empty((found[0].value.shape[1], 3), np.float32)
     points[:, :2] = to_pixels(found[0].value[0], width, height) + np.array([left, top], np.float32)
     points[:, 2] = found[0].points3d()[0, :, 2] * (max(width, height) / 2)
-    gap = _disagreement(points, face)
-    return Fit(points, face.score - 2 * gap) if gap < _GAP_AT_MOST else None
+    gap = _landmark_error(points, face)
+    return FittedMesh(points, face.score - 2 * gap) if gap < _MAX_LANDMARK_ERROR else None
 
 
-def _detections(result: object, left: int, top: int, width: int, height: int) -> Iterator[Face]:
+def _to_faces(result: object, left: int, top: int, width: int, height: int) -> Iterator[DetectedFace]:
     """Faces of a tile of ``width`` x ``height`` at ``left``, ``top``, in pixels of the photo."""
     for detection in getattr(result, "detections", None) or ():
         data = detection.location_data
         box = data.relative_bounding_box
         marks = [[left + mark.x * width, top + mark.y * height] for mark in data.relative_keypoints]
-        yield Face(
+        yield DetectedFace(
             box=(left + box.xmin * width, top + box.ymin * height, box.width * width, box.height * height),
-            marks=np.array(marks, np.float32),
+            landmarks=np.array(marks, np.float32),
             score=float(detection.score[0]),
         )
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+def _box_overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
     """Intersection over the smaller of two boxes."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
@@ -134,16 +134,16 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
     return width * height / min(a[2] * a[3], b[2] * b[3])
 
 
-def _close_up(face: Face, width: int, height: int) -> tuple[int, int, int]:
+def _close_up_window(face: DetectedFace, width: int, height: int) -> tuple[int, int, int]:
     """Left, top and side of the window about a face, moved (and cut) to lie inside the photo."""
     x, y, w, h = face.box
-    side = max(int(round(_CLOSE_UP * face.size)), 32)
+    side = max(int(round(_CLOSE_UP_RATIO * face.size)), 32)
     left = int(round(x + w / 2 - side / 2))
     top = int(round(y + h / 2 - side / 2))
     return max(0, min(left, width - side)), max(0, min(top, height - side)), side
 
 
-def _disagreement(points: Array, face: Face) -> float:
+def _landmark_error(points: Array, face: DetectedFace) -> float:
     """How far the mesh's eyes and mouth lie from where the detector, another network, has them, in face sizes."""
     mesh = np.stack([points[list(pair), :2].mean(axis=0) for pair in _EYES_AND_MOUTH])
-    return float(np.linalg.norm(mesh - face.marks[[0, 1, 3]], axis=1).mean()) / face.size
+    return float(np.linalg.norm(mesh - face.landmarks[[0, 1, 3]], axis=1).mean()) / face.size

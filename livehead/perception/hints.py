@@ -10,17 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
-from livehead.motion.face.mesh import MESH, Eye
+from livehead.motion.face.mesh import FACE_MESH, EyeIndices
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 
-_FACE_PIXELS = 128  # from forehead to chin
-_YAW, _ROLL, _PITCH = 20.0, 12.0, (-27.0, 13.0)  # degrees
-_MOUTH_OPEN = 0.12  # gap of the lips over the width of the mouth
-_EYE_CLOSED = 0.16  # gap of the lids over the width of the eye
-_BLURRED = 0.2  # detail over contrast about the eyes
-_DIM = 105  # brightness of the face's lit parts, of 255; skin of every colour has some brighter ones in good light
-_GLARE = 0.02  # of the area about the eyes
-_STUDIED = 192  # pixels from forehead to chin at which the picture is judged, so that limits do not depend on its size
+_MIN_FACE_PIXELS = 128  # from forehead to chin
+_MAX_YAW, _MAX_ROLL, _PITCH_RANGE = 20.0, 12.0, (-27.0, 13.0)  # degrees
+_MAX_LIP_GAP = 0.12  # gap of the lips over the width of the mouth
+_MIN_LID_GAP = 0.16  # gap of the lids over the width of the eye
+_MIN_SHARPNESS = 0.2  # detail over contrast about the eyes
+_MIN_BRIGHTNESS = (
+    105  # brightness of the face's lit parts, of 255; skin of every colour has some brighter ones in good light
+)
+_MAX_GLARE_AREA = 0.02  # of the area about the eyes
+_JUDGED_FACE_PIXELS = (
+    192  # pixels from forehead to chin at which the picture is judged, so that limits do not depend on its size
+)
 
 
 def head_angles(points: Array) -> tuple[float, float, float]:
@@ -29,8 +33,8 @@ def head_angles(points: Array) -> tuple[float, float, float]:
     Read off the mesh alone. Yaw grows as the nose turns to the picture's left, pitch as it rises, roll as the head
     leans clockwise. A face that looks straight into the camera has a pitch of about -10.
     """
-    across = points[MESH.left_eye.upper[0]] - points[MESH.right_eye.upper[0]]
-    down = points[MESH.chin] - points[MESH.forehead]
+    across = points[FACE_MESH.left_eye.upper[0]] - points[FACE_MESH.right_eye.upper[0]]
+    down = points[FACE_MESH.chin] - points[FACE_MESH.forehead]
     normal = np.cross(across, down)
     normal = normal / max(float(np.linalg.norm(normal)), 1e-9)
     yaw = np.degrees(np.arctan2(normal[0], normal[2]))
@@ -39,30 +43,30 @@ def head_angles(points: Array) -> tuple[float, float, float]:
     return float(yaw), float(pitch), float(roll)
 
 
-def face_height(points: Array) -> float:
+def projected_face_height(points: Array) -> float:
     """From forehead to chin, in the unit of the mesh [478, 3], as the camera sees it."""
-    return float(np.linalg.norm(points[MESH.chin, :2] - points[MESH.forehead, :2]))
+    return float(np.linalg.norm(points[FACE_MESH.chin, :2] - points[FACE_MESH.forehead, :2]))
 
 
-def photo_hints(image: Image, motion: Keypoints, own_side: int) -> tuple[str, ...]:
+def photo_hints(image: Image, motion: Keypoints, photo_side: int) -> tuple[str, ...]:
     """Hints on a crop ``image`` uint8 [S, S, 3] RGB with its mesh; ``own_side``: the crop's side in photo pixels."""
     points = motion.points3d()[0]
-    height = face_height(points) / 2 * own_side
+    height = projected_face_height(points) / 2 * photo_side
     hints = []
-    if height < _FACE_PIXELS:
+    if height < _MIN_FACE_PIXELS:
         hints.append(f"The face is only {height:.0f} pixels high; a larger photo gives a sharper avatar.")
-    return (*hints, *_pose_hints(points), *_expression_hints(points), *_picture_hints(image, motion, height))
+    return (*hints, *_pose_hints(points), *_expression_hints(points), *_image_hints(image, motion, height))
 
 
 def _pose_hints(points: Array) -> list[str]:
     yaw, pitch, roll = head_angles(points)
     hints = []
-    if abs(yaw) > _YAW:
+    if abs(yaw) > _MAX_YAW:
         hints.append("The head is turned to the side; a photo that looks into the camera animates better.")
-    if not _PITCH[0] < pitch < _PITCH[1]:
+    if not _PITCH_RANGE[0] < pitch < _PITCH_RANGE[1]:
         way = "raised" if pitch > 0 else "lowered"
         hints.append(f"The chin is {way}; a photo at eye level animates better.")
-    if abs(roll) > _ROLL:
+    if abs(roll) > _MAX_ROLL:
         hints.append("The head is tilted; a photo with level eyes animates better.")
     return hints
 
@@ -73,42 +77,42 @@ def _expression_hints(points: Array) -> list[str]:
         return float(np.linalg.norm(points[upper[middle]] - points[lower[middle]])) / max(width, 1e-9)
 
     hints = []
-    if gap(MESH.mouth.upper, MESH.mouth.lower) > _MOUTH_OPEN:
+    if gap(FACE_MESH.mouth.upper, FACE_MESH.mouth.lower) > _MAX_LIP_GAP:
         hints.append("The mouth is open; a photo with closed lips animates better.")
-    if min(gap(eye.upper, eye.lower) for eye in (MESH.right_eye, MESH.left_eye)) < _EYE_CLOSED:
+    if min(gap(eye.upper, eye.lower) for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye)) < _MIN_LID_GAP:
         hints.append("An eye is nearly closed; a photo with open eyes animates better.")
     return hints
 
 
-def _picture_hints(image: Image, motion: Keypoints, own_height: float) -> list[str]:
+def _image_hints(image: Image, motion: Keypoints, photo_face_height: float) -> list[str]:
     """Sharpness, light and reflections, judged at one size of face."""
-    side = max(round(min(_STUDIED, own_height) * 2 / face_height(motion.points3d()[0])), 8)
+    side = max(round(min(_JUDGED_FACE_PIXELS, photo_face_height) * 2 / projected_face_height(motion.points3d()[0])), 8)
     how = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
     small = cv2.resize(image, (side, side), interpolation=how)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     places = to_pixels(motion.value[0], side, side)
-    face, eyes = _filled(places[MESH.oval], side), np.zeros((side, side), bool)
-    for eye in (MESH.right_eye, MESH.left_eye):
-        eyes |= _filled(cv2.convexHull(places[_around(eye)])[:, 0].astype(np.float32), side)
+    face, eyes = _fill_polygon(places[FACE_MESH.oval], side), np.zeros((side, side), bool)
+    for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
+        eyes |= _fill_polygon(cv2.convexHull(places[_eye_region(eye)])[:, 0].astype(np.float32), side)
     if not face.any() or not eyes.any():
         return []  # a face outside the picture says nothing about it
     hints = []
     detail = cv2.Laplacian(grey, cv2.CV_32F)[eyes].std()
-    if detail < _BLURRED * max(float(grey[eyes].std()), 1.0):
+    if detail < _MIN_SHARPNESS * max(float(grey[eyes].std()), 1.0):
         hints.append("The photo is out of focus; a sharp one gives a sharper avatar.")
-    if np.percentile(grey[face], 95) < _DIM:
+    if np.percentile(grey[face], 95) < _MIN_BRIGHTNESS:
         hints.append("The face is poorly lit; a brighter photo gives a better avatar.")
     white = small.min(axis=2) > max(min(float(np.median(grey[eyes])) + 70, 250), 225)
-    if white[eyes].mean() > _GLARE:
+    if white[eyes].mean() > _MAX_GLARE_AREA:
         hints.append("Something shines before the eyes; a photo without reflections in glasses animates better.")
     return hints
 
 
-def _around(eye: Eye) -> npt.NDArray[np.int32]:
+def _eye_region(eye: EyeIndices) -> npt.NDArray[np.int32]:
     return np.concatenate([eye.lids, eye.brow])
 
 
-def _filled(outline: Array, side: int) -> npt.NDArray[np.bool_]:
+def _fill_polygon(outline: Array, side: int) -> npt.NDArray[np.bool_]:
     """Mask [side, side] of a polygon [n, 2] in pixels."""
     mask = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [np.rint(outline).astype(np.int32)], [1])

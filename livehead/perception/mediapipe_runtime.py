@@ -16,27 +16,27 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-_CHATTER = re.compile(
+_NATIVE_LOG_LINE = re.compile(
     rb"^(INFO: Created TensorFlow Lite|WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d|[IWE]0000 )"
 )
-_lock = threading.RLock()
-_depth = 0
+_stderr_lock = threading.RLock()
+_suppression_depth = 0
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_native_logs() -> Iterator[None]:
     """Drop the chatter that native code writes to file descriptor 2; whatever else is written there comes through.
 
     The descriptor belongs to the whole process, so blocks of several threads wait for each other.
     """
-    global _depth
-    with _lock:
-        if _depth:
+    global _suppression_depth
+    with _stderr_lock:
+        if _suppression_depth:
             yield
             return
         sys.stderr.flush()
         saved = os.dup(2)
-        _depth += 1
+        _suppression_depth += 1
         try:
             with tempfile.TemporaryFile() as caught:
                 os.dup2(caught.fileno(), 2)
@@ -47,28 +47,28 @@ def quiet() -> Iterator[None]:
                     os.dup2(saved, 2)
                     caught.seek(0)
                     for line in caught:
-                        if not _CHATTER.match(line):
+                        if not _NATIVE_LOG_LINE.match(line):
                             os.write(2, line)
         finally:
-            _depth -= 1
+            _suppression_depth -= 1
             os.close(saved)
 
 
 def import_solutions() -> Any:
     """MediaPipe's ``solutions`` package (untyped), imported without pyplot and without a word."""
-    with _lock:
+    with _stderr_lock:
         loaded = sys.modules.get("mediapipe")
         if loaded is not None:
             return loaded.solutions
         os.environ.setdefault("GLOG_minloglevel", "2")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with quiet(), _without_pyplot():
+        with suppress_native_logs(), _stub_pyplot():
             import mediapipe
 
         return mediapipe.solutions
 
 
-def in_calling_thread(solution: type[Any]) -> type[Any]:
+def run_in_calling_thread(solution: type[Any]) -> type[Any]:
     """The class ``solution`` of MediaPipe's with graphs that compute in the thread which calls ``process``.
 
     Those for one face do one thing after the other: a pool of threads makes them no quicker, but hands each frame over
@@ -88,7 +88,7 @@ def in_calling_thread(solution: type[Any]) -> type[Any]:
 
 
 @contextmanager
-def _without_pyplot() -> Iterator[None]:
+def _stub_pyplot() -> Iterator[None]:
     """Let ``import matplotlib.pyplot`` find an empty module, unless the real one is there already."""
     if "matplotlib" in sys.modules:
         yield

@@ -12,34 +12,34 @@ import torch
 from torch import nn
 
 from livehead.frames import Image
-from livehead.models.engine import Setting, prepare
-from livehead.models.openpose.decoder import Decoder, People
+from livehead.models.engine import ExecutionConfig, optimize_for_inference
+from livehead.models.openpose.decoder import BodyPoseDecoder, DecodedPeople
 from livehead.models.openpose.hand_face_boxes import (
-    NOWHERE,
-    Square,
-    face_square,
-    followed,
-    hand_squares,
-    highest_points,
-    large_enough,
+    EMPTY_REGION,
+    SquareRegion,
+    face_region,
+    merge_with_previous,
+    hand_regions,
+    find_highest_points,
+    is_large_enough,
 )
-from livehead.models.openpose.heatmaps import Array, enlarged
+from livehead.models.openpose.heatmaps import Array, resize_cubic
 from livehead.models.openpose.picture import (
-    HEIGHT,
-    as_input,
-    back_scale,
-    fit_picture,
-    net_size,
+    DEFAULT_HEIGHT,
+    to_network_input,
+    input_to_image_scale,
+    fit_image,
+    network_input_size,
     scaled_sizes,
 )
-from livehead.models.openpose.pytorch_openpose import decode_smoothed, smoothed_input
+from livehead.models.openpose.pytorch_openpose import decode_smoothed, resize_for_network
 from livehead.models.openpose.skeletons import FACE_PARTS, HAND_PARTS, SKELETONS, Skeleton
-from livehead.models.quantize import Ranges
-from livehead.motion.body import Person
-from livehead.perception.pose import PoseTracker, as_person
+from livehead.models.quantize import ActivationRanges
+from livehead.motion.body import PersonKeypoints
+from livehead.perception.pose import BodyPoseTracker, to_person
 
-_SURE = 0.3  # least visibility of MediaPipe's points
-_PHOTO = 0.3  # least sureness of a person in a photo; a film has more chances
+_MIN_VISIBILITY = 0.3  # least visibility of MediaPipe's points
+_PHOTO_CONFIDENCE = 0.3  # least sureness of a person in a photo; a film has more chances
 _HAND_SCALES = (0.8, 0.88, 0.96, 1.04, 1.12, 1.2)  # of a hand's square, where several are tried
 
 
@@ -49,17 +49,17 @@ class PeopleFinder(Protocol):
     @property
     def skeleton(self) -> Skeleton: ...
 
-    def find(self, image: Image) -> list[Person]:
+    def find(self, image: Image) -> list[PersonKeypoints]:
         """The people in ``image``, uint8 [H, W, 3] RGB, in its pixels."""
         ...
 
 
-class Network:
+class PoseNetwork:
     """One of OpenPose's networks, ready to run: pictures in, maps out. Any number of threads may use it."""
 
-    def __init__(self, network: nn.Module, setting: Setting, ranges: Ranges | None = None) -> None:
+    def __init__(self, network: nn.Module, setting: ExecutionConfig, ranges: ActivationRanges | None = None) -> None:
         self.setting = setting
-        self._network = prepare(network, setting, parts={"": lambda maps: maps}, ranges=ranges)
+        self._network = optimize_for_inference(network, setting, parts={"": lambda maps: maps}, ranges=ranges)
 
     @torch.inference_mode()
     def __call__(self, pixels: Array) -> Array:
@@ -70,60 +70,60 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PoseOptions:
     """How a picture is looked at: ``height`` of the network's input, at how many ``scales``, as one of a ``film``."""
 
-    height: int = HEIGHT
+    height: int = DEFAULT_HEIGHT
     scales: int = 1
-    film: bool = False
+    is_video: bool = False
 
 
 class OpenPoseFinder:
     """All people, by a body network and its decoder."""
 
-    def __init__(self, network: Network, decoder: Decoder, look: Look | None = None) -> None:
+    def __init__(self, network: PoseNetwork, decoder: BodyPoseDecoder, options: PoseOptions | None = None) -> None:
         self._network = network
         self._decoder = decoder
-        self._look = look or Look()
+        self._options = options or PoseOptions()
 
     @property
     def skeleton(self) -> Skeleton:
         """Of the decoder."""
         return self._decoder.skeleton
 
-    def find(self, image: Image) -> list[Person]:
+    def find(self, image: Image) -> list[PersonKeypoints]:
         """The people in ``image``, uint8 [H, W, 3] RGB, in the decoder's order."""
         height, width = image.shape[:2]
-        size = net_size(width, height, self._look.height, film=self._look.film)
-        fitted = fit_picture(image, size)
-        scale = back_scale(width, height, fitted.scale)
-        if self._look.scales == 1:
+        size = network_input_size(width, height, self._options.height, is_video=self._options.is_video)
+        fitted = fit_image(image, size)
+        scale = input_to_image_scale(width, height, fitted.scale)
+        if self._options.scales == 1:
             people = self._decoder.decode(self._network(fitted.pixels), scale)
         else:
-            people = self._decoder.decode_dense(self._maps(image, size), scale)
-        return _persons(people, self.skeleton)
+            people = self._decoder.decode_dense(self._average_scales(image, size), scale)
+        return _to_persons(people, self.skeleton)
 
-    def _maps(self, image: Image, size: tuple[int, int]) -> Array:
+    def _average_scales(self, image: Image, size: tuple[int, int]) -> Array:
         """The mean of the maps of several scales, each brought to the size of the largest input: [C, H, W]."""
         maps = [
-            enlarged(self._network(fit_picture(image, each).pixels), size)
-            for each in scaled_sizes(size, self._look.scales)
+            resize_cubic(self._network(fit_image(image, each).pixels), size)
+            for each in scaled_sizes(size, self._options.scales)
         ]
         return np.asarray(np.mean(maps, axis=0), np.float32)
 
 
-class SmoothedFinder:
+class PytorchOpenPoseFinder:
     """All people, by COCO_18's network as pytorch-openpose uses it."""
 
     skeleton = SKELETONS["coco18"]
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: PoseNetwork) -> None:
         self._network = network
 
-    def find(self, image: Image) -> list[Person]:
+    def find(self, image: Image) -> list[PersonKeypoints]:
         """The people in ``image``, uint8 [H, W, 3] RGB."""
         height, width = image.shape[:2]
-        return _persons(decode_smoothed(self._network(smoothed_input(image)), (width, height)), self.skeleton)
+        return _to_persons(decode_smoothed(self._network(resize_for_network(image)), (width, height)), self.skeleton)
 
 
 class MediaPipeFinder:
@@ -131,8 +131,8 @@ class MediaPipeFinder:
 
     skeleton = SKELETONS["body25"]
 
-    def __init__(self, *, film: bool) -> None:
-        self._tracker = PoseTracker() if film else PoseTracker(static=True, confidence=_PHOTO)
+    def __init__(self, *, is_video: bool) -> None:
+        self._tracker = BodyPoseTracker() if is_video else BodyPoseTracker(static=True, confidence=_PHOTO_CONFIDENCE)
 
     def __enter__(self) -> MediaPipeFinder:
         return self
@@ -142,14 +142,14 @@ class MediaPipeFinder:
     ) -> None:
         self._tracker.close()
 
-    def find(self, image: Image) -> list[Person]:
+    def find(self, image: Image) -> list[PersonKeypoints]:
         """The person in ``image``, uint8 [H, W, 3] RGB; nobody, or one."""
         pose = self._tracker.detect(image)
         height, width = image.shape[:2]
-        return [] if pose is None else [as_person(pose, width, height, _SURE)]
+        return [] if pose is None else [to_person(pose, width, height, _MIN_VISIBILITY)]
 
 
-class DetailFinder:
+class HandFaceFinder:
     """Hands and faces of the people that ``finder`` finds, where their networks are given.
 
     ``film``: pictures are successive, so a hand is looked for near where one was before. ``hand_scales``: look at each
@@ -160,65 +160,68 @@ class DetailFinder:
         self,
         finder: PeopleFinder,
         *,
-        hand: Network | None = None,
-        face: Network | None = None,
-        film: bool = False,
+        hand: PoseNetwork | None = None,
+        face: PoseNetwork | None = None,
+        is_video: bool = False,
         hand_scales: bool = False,
     ) -> None:
         self._finder = finder
         self._hand, self._face = hand, face
-        self._film = film
-        self._sizes = _HAND_SCALES if hand_scales else (1.0,)
-        self._before: list[Square] = []
+        self._is_video = is_video
+        self._hand_scales = _HAND_SCALES if hand_scales else (1.0,)
+        self._last_hands: list[SquareRegion] = []
 
     @property
     def skeleton(self) -> Skeleton:
         """Of the bodies."""
         return self._finder.skeleton
 
-    def find(self, image: Image) -> list[Person]:
+    def find(self, image: Image) -> list[PersonKeypoints]:
         """As ``finder`` does, with hands and faces; zeros where there is nothing to be seen of one."""
-        before, self._before = self._before, []
-        return [self._detailed(person, image, before) for person in self._finder.find(image)]
+        before, self._last_hands = self._last_hands, []
+        return [self._add_hands_and_face(person, image, before) for person in self._finder.find(image)]
 
-    def _detailed(self, person: Person, image: Image, before: Sequence[Square]) -> Person:
+    def _add_hands_and_face(
+        self, person: PersonKeypoints, image: Image, before: Sequence[SquareRegion]
+    ) -> PersonKeypoints:
         if self._hand is not None:
-            left, right = (self._tracked(square, before) for square in hand_squares(person.pose, self.skeleton))
+            left, right = (self._track_hand(square, before) for square in hand_regions(person.pose, self.skeleton))
             person = replace(
                 person,
-                left_hand=self._points(self._hand, left, image, mirrored=True),
-                right_hand=self._points(self._hand, right, image, mirrored=False),
+                left_hand=self._find_hand_points(self._hand, left, image, mirrored=True),
+                right_hand=self._find_hand_points(self._hand, right, image, mirrored=False),
             )
         if self._face is not None:
-            square = face_square(person.pose, self.skeleton)
+            square = face_region(person.pose, self.skeleton)
             face = np.zeros((FACE_PARTS, 3), np.float32)
-            if large_enough(square):
-                face = square.to_image(self._highest(self._face, square.cut(image)))
+            if is_large_enough(square):
+                face = square.map_to_image(self._find_peaks(self._face, square.crop_image(image)))
             person = replace(person, face=face)
         return person
 
-    def _tracked(self, square: Square, before: Sequence[Square]) -> Square:
-        if self._film and square.side:
-            self._before.append(square)
-        return followed(square, max(before, key=square.overlap, default=NOWHERE))
+    def _track_hand(self, square: SquareRegion, before: Sequence[SquareRegion]) -> SquareRegion:
+        if self._is_video and square.side:
+            self._last_hands.append(square)
+        return merge_with_previous(square, max(before, key=square.overlap_area, default=EMPTY_REGION))
 
-    def _points(self, hand: Network, square: Square, image: Image, *, mirrored: bool) -> Array:
+    def _find_hand_points(self, hand: PoseNetwork, square: SquareRegion, image: Image, *, mirrored: bool) -> Array:
         best = np.zeros((HAND_PARTS, 3), np.float32)
         if not square.side:
             return best
-        for times in self._sizes:
-            looked = square if times == 1 else square.about(2 * round(square.side * times / 2))
-            found = self._highest(hand, looked.cut(image, mirrored=mirrored))
+        for times in self._hand_scales:
+            looked = square if times == 1 else square.with_side(2 * round(square.side * times / 2))
+            found = self._find_peaks(hand, looked.crop_image(image, mirrored=mirrored))
             if found[:, 2].mean() > best[:, 2].mean():
-                best = looked.to_image(found, mirrored=mirrored)
+                best = looked.map_to_image(found, mirrored=mirrored)
         return best
 
-    def _highest(self, network: Network, cut: Image) -> Array:
+    def _find_peaks(self, network: PoseNetwork, cut: Image) -> Array:
         """Points [K, 3] in a square cut, uint8 RGB; the last plane, the background, is none."""
-        return highest_points(network(as_input(cut[..., ::-1]))[:-1])
+        return find_highest_points(network(to_network_input(cut[..., ::-1]))[:-1])
 
 
-def _persons(people: People, skeleton: Skeleton) -> list[Person]:
+def _to_persons(people: DecodedPeople, skeleton: Skeleton) -> list[PersonKeypoints]:
     return [
-        Person(skeleton.name, points, float(score)) for points, score in zip(people.points, people.score, strict=True)
+        PersonKeypoints(skeleton.name, points, float(score))
+        for points, score in zip(people.points, people.score, strict=True)
     ]

@@ -14,37 +14,37 @@ import numpy.typing as npt
 from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.perception import body_crop
-from livehead.perception.body_crop import Points, Rect
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.body_crop import Body25Points, BodyCrop
+from livehead.perception.segmentation import SelfieSegmenter
 
-Shares: TypeAlias = npt.NDArray[np.float32]
+MaskArray: TypeAlias = npt.NDArray[np.float32]
 
 _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
-SIDE = 1024
+PIFUHD_SIDE = 1024
 """Of the square, in pixels."""
 
-CROPS: Mapping[str, Callable[[Points], Rect]] = MappingProxyType(
-    {"full": body_crop.full_body, "upper": body_crop.upper_body, "face": body_crop.face}
+CROP_RULES: Mapping[str, Callable[[Body25Points], BodyCrop]] = MappingProxyType(
+    {"full": body_crop.crop_full_body, "upper": body_crop.crop_upper_body, "face": body_crop.crop_face}
 )
 """Rules by name."""
 
-_GROUND = 127.5  # what stands in the place of the background: the middle of the range
-_SMALLEST, _SMALL = 128, 512  # pixels of the photo along the square's side
-_PERSON = 0.5
+_BACKGROUND_GREY = 127.5  # what stands in the place of the background: the middle of the range
+_MIN_SIDE, _RECOMMENDED_SIDE = 128, 512  # pixels of the photo along the square's side
+_PERSON_THRESHOLD = 0.5
 
 
-class Body(Protocol):
+class PosedBody(Protocol):
     """A person in a picture: ``pose`` [25, 3], BODY_25's x and y in pixels and a score, 0 for what was not found."""
 
     @property
-    def pose(self) -> Points: ...
+    def pose(self) -> Body25Points: ...
 
 
 class BodyFinder(Protocol):
     """Finds people."""
 
-    def find(self, image: Image) -> Sequence[Body]:
+    def find(self, image: Image) -> Sequence[PosedBody]:
         """All in ``image`` uint8 [H, W, 3] RGB."""
         ...
 
@@ -55,84 +55,89 @@ class PersonPhoto:
     ``hints`` on what could be better, a sentence each."""
 
     image: Image
-    person: Shares
+    mask: MaskArray
     hints: tuple[str, ...]
 
 
-def person_photo(photo: Image, finder: BodyFinder, crop: str = "full", *, keep_background: bool = False) -> PersonPhoto:
+def prepare_person_photo(
+    photo: Image, finder: BodyFinder, crop: str = "full", *, keep_background: bool = False
+) -> PersonPhoto:
     """The tallest person of ``photo``, uint8 [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha.
 
     ``crop`` is one of ``CROPS``. Without ``keep_background`` grey takes its place: alpha says where it is, or else a
     segmentation. Raises: SourceError when there is nobody, or too little of them.
     """
-    colours, alpha = photo[:, :, :3], _matte(photo)
-    seen = colours if alpha is None else _over_grey(colours, alpha)
+    colours, alpha = photo[:, :, :3], _alpha_matte(photo)
+    seen = colours if alpha is None else _composite_over_grey(colours, alpha)
     people = [body.pose for body in finder.find(np.ascontiguousarray(seen))]
-    points = body_crop.tallest(people)
+    points = body_crop.find_tallest(people)
     if points is None:
         raise SourceError("no person was found in the photo", "use a photo that shows one from head to feet")
-    rect = CROPS[crop](points)
-    if rect.side < _SMALLEST:
+    rect = CROP_RULES[crop](points)
+    if rect.side < _MIN_SIDE:
         raise SourceError(
-            f"the person is too small: {rect.side} pixels with what is around", f"use a photo where that is {_SMALL}"
+            f"the person is too small: {rect.side} pixels with what is around",
+            f"use a photo where that is {_RECOMMENDED_SIDE}",
         )
     if alpha is not None:
-        share = rect.cut(alpha)
-        image, person = _resized(_over_grey(rect.cut(colours), share)), _resized(share)
+        share = rect.extract(alpha)
+        image, person = _resize_square(_composite_over_grey(rect.extract(colours), share)), _resize_square(share)
     else:
-        image = _resized(rect.cut(colours))
-        with Segmentation() as segmentation:
-            person = segmentation.person(image) * _resized(rect.cut(np.ones(colours.shape[:2], np.float32)))
-        person = _alone(person, points, rect)
-    if not (person > _PERSON).any():
+        image = _resize_square(rect.extract(colours))
+        with SelfieSegmenter() as segmentation:
+            person = segmentation.segment_person(image) * _resize_square(
+                rect.extract(np.ones(colours.shape[:2], np.float32))
+            )
+        person = _isolate_person(person, points, rect)
+    if not (person > _PERSON_THRESHOLD).any():
         raise SourceError("the person cannot be told from the background", "use a photo with a plainer background")
     if alpha is None and not keep_background:
-        image = _over_grey(image, person)
-    return PersonPhoto(image, person, _hints(people, points, rect, crop))
+        image = _composite_over_grey(image, person)
+    return PersonPhoto(image, person, _person_hints(people, points, rect, crop))
 
 
-def _matte(photo: Image) -> Shares | None:
+def _alpha_matte(photo: Image) -> MaskArray | None:
     """Alpha [H, W] in [0, 1], if there is one that says anything."""
     if photo.shape[2] == 3 or photo[:, :, 3].min() == 255:
         return None
     return photo[:, :, 3].astype(np.float32) / 255
 
 
-def _over_grey(colours: Image, share: Shares) -> Image:
+def _composite_over_grey(colours: Image, share: MaskArray) -> Image:
     """Straight alpha: what transparent pixels hold does not shine through."""
-    mixed = colours * share[:, :, None] + _GROUND * (1 - share[:, :, None])
+    mixed = colours * share[:, :, None] + _BACKGROUND_GREY * (1 - share[:, :, None])
     rounded: Image = np.rint(mixed).astype(np.uint8)
     return rounded
 
 
-def _resized(square: npt.NDArray[_Pixel]) -> npt.NDArray[_Pixel]:
+def _resize_square(square: npt.NDArray[_Pixel]) -> npt.NDArray[_Pixel]:
     """Bilinear, as in the published code."""
-    return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), square.dtype)
+    return np.asarray(cv2.resize(square, (PIFUHD_SIDE, PIFUHD_SIDE), interpolation=cv2.INTER_LINEAR), square.dtype)
 
 
-def _alone(person: Shares, points: Points, rect: Rect) -> Shares:
+def _isolate_person(person: MaskArray, points: Body25Points, rect: BodyCrop) -> MaskArray:
     """The patch of ``person`` that holds most of the points; others nearby are not reconstructed."""
-    count, labels = cv2.connectedComponents((person > _PERSON).astype(np.uint8))
+    count, labels = cv2.connectedComponents((person > _PERSON_THRESHOLD).astype(np.uint8))
     if count <= 2:
         return person
-    place = (points[points[:, 2] > _PERSON, :2] - (rect.left, rect.top)) * (SIDE / rect.side)
-    column, row = place.T.round().astype(int).clip(0, SIDE - 1)
+    place = (points[points[:, 2] > _PERSON_THRESHOLD, :2] - (rect.left, rect.top)) * (PIFUHD_SIDE / rect.side)
+    column, row = place.T.round().astype(int).clip(0, PIFUHD_SIDE - 1)
     votes = np.bincount(labels[row, column], minlength=count)
     votes[0] = 0
     if not votes.any():
         return person
     own = (labels == int(np.argmax(votes))).astype(np.uint8)
     around = cv2.dilate(own, np.ones((9, 9), np.uint8))  # with its soft edge
-    result: Shares = np.where((around > 0) & ((labels == 0) | (own > 0)), person, 0).astype(np.float32)
+    result: MaskArray = np.where((around > 0) & ((labels == 0) | (own > 0)), person, 0).astype(np.float32)
     return result
 
 
-def _hints(people: Sequence[Points], points: Points, rect: Rect, crop: str) -> tuple[str, ...]:
+def _person_hints(people: Sequence[Body25Points], points: Body25Points, rect: BodyCrop, crop: str) -> tuple[str, ...]:
     hints = []
     if len(people) > 1:
         hints.append(f"There are {len(people)} people in the photo: the tallest one is taken.")
-    if crop == "full" and not body_crop.feet_seen(points):
+    if crop == "full" and not body_crop.has_visible_feet(points):
         hints.append("The feet are not in the photo: a photo of the whole person gives a better figure.")
-    if rect.side < _SMALL:
+    if rect.side < _RECOMMENDED_SIDE:
         hints.append(f"The person is small ({rect.side} pixels with what is around): a larger photo gives more detail.")
     return tuple(hints)

@@ -16,17 +16,20 @@ from PIL import ImageCms, ImageOps, UnidentifiedImageError
 from livehead.errors import SourceError
 from livehead.frames import Image
 
-LONG_SIDE = 2048
+MAX_LONG_SIDE = 2048
 """A longer side is reduced to this many pixels: twice what the largest crop keeps."""
 
-_SHORT_SIDE = 64  # less cannot hold a face whose mesh would mean anything
-_NEUTRAL = (205, 205, 205)  # what lies behind transparent parts: brighter than hair, darker than a white shirt
+_MIN_SHORT_SIDE = 64  # less cannot hold a face whose mesh would mean anything
+_TRANSPARENT_FILL = (205, 205, 205)  # what lies behind transparent parts: brighter than hair, darker than a white shirt
 # Only pure decoders: others that Pillow knows (EPS, say) start a program on the file.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000")
-_FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts")
-_PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".tga", ".jp2")
-_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # EXIF's tag, and the values from which on width and height change places
-_USE_ANOTHER = "open it in an image viewer and save it again as JPEG or PNG, or use another photo"
+_VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts")
+_PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".tga", ".jp2")
+_EXIF_ORIENTATION, _FIRST_SIDEWAYS_VALUE = (
+    0x0112,
+    5,
+)  # EXIF's tag, and the values from which on width and height change places
+_REMEDY = "open it in an image viewer and save it again as JPEG or PNG, or use another photo"
 
 
 def read_photo(path: str | os.PathLike[str]) -> Image:
@@ -40,24 +43,24 @@ def read_photo(path: str | os.PathLike[str]) -> Image:
     """
     file = Path(path)
     _require_file(file)
-    return _decoded(file, str(file), None)
+    return _decode_image(file, str(file), None)
 
 
 def read_cutout(path: str | os.PathLike[str]) -> Image:
     """As ``read_photo``, transparent parts kept: uint8 [H, W, 4] RGBA with straight alpha. Raises: SourceError."""
     file = Path(path)
     _require_file(file)
-    return _decoded(file, str(file), None, keep_alpha=True)
+    return _decode_image(file, str(file), None, keep_alpha=True)
 
 
-def upright_size(path: Path) -> tuple[int, int]:
+def read_upright_size(path: Path) -> tuple[int, int]:
     """Width and height of a photo that ``read_photo`` read, before it was reduced, upright. Raises: SourceError."""
     try:
-        with Pillow.open(path, formats=_known_formats()) as opened:
+        with Pillow.open(path, formats=_available_formats()) as opened:
             width, height = opened.size
-            turned = opened.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
+            turned = opened.getexif().get(_EXIF_ORIENTATION, 1) >= _FIRST_SIDEWAYS_VALUE
     except (OSError, SyntaxError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read ({error})", _USE_ANOTHER, subject=str(path)) from error
+        raise SourceError(f"{path} cannot be read ({error})", _REMEDY, subject=str(path)) from error
     return (height, width) if turned else (width, height)
 
 
@@ -67,52 +70,52 @@ def is_photo(path: Path) -> bool:
     Raises: SourceError when there is no such file.
     """
     _require_file(path)
-    if path.suffix.lower() in _FILMS:
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
         return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            with Pillow.open(path, formats=_known_formats()) as opened:
+            with Pillow.open(path, formats=_available_formats()) as opened:
                 return getattr(opened, "n_frames", 1) == 1 or opened.format != "GIF"
     except Pillow.DecompressionBombError:
         return True
     except (OSError, SyntaxError, ValueError):
-        return path.suffix.lower() in _PHOTOS
+        return path.suffix.lower() in _PHOTO_SUFFIXES
 
 
-def decode_photo(data: bytes, name: str, most_pixels: int) -> Image:
+def decode_photo(data: bytes, name: str, max_pixels: int) -> Image:
     """As ``read_photo``, of a file's content; more than ``most_pixels`` are refused by the header.
 
     Raises: SourceError.
     """
     if not data:
         raise SourceError(f"{name} is empty", "choose the photo again", subject=name)
-    return _decoded(io.BytesIO(data), name, most_pixels)
+    return _decode_image(io.BytesIO(data), name, max_pixels)
 
 
-def _decoded(file: Path | io.BytesIO, name: str, most_pixels: int | None, *, keep_alpha: bool = False) -> Image:
+def _decode_image(file: Path | io.BytesIO, name: str, max_pixels: int | None, *, keep_alpha: bool = False) -> Image:
     too_large = SourceError(
         f"{name} has far more pixels than a photo needs", "save a copy with a long side of 4000 or less", subject=name
     )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            with Pillow.open(file, formats=_known_formats()) as opened:
-                if most_pixels is not None and opened.width * opened.height > most_pixels:
+            with Pillow.open(file, formats=_available_formats()) as opened:
+                if max_pixels is not None and opened.width * opened.height > max_pixels:
                     raise too_large
-                reduced = _reduced(opened)
+                reduced = _load_reduced(opened)
                 picture = _to_rgba(reduced) if keep_alpha else _to_rgb(reduced)
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
         raise too_large from error
     except UnidentifiedImageError as error:
-        raise SourceError(f"{name} is not an image that can be read", _USE_ANOTHER, subject=name) from error
+        raise SourceError(f"{name} is not an image that can be read", _REMEDY, subject=name) from error
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error) as error:
-        raise SourceError(f"{name} is damaged or cut off ({error})", _USE_ANOTHER, subject=name) from error
+        raise SourceError(f"{name} is damaged or cut off ({error})", _REMEDY, subject=name) from error
     pixels = np.array(picture, np.uint8)
     height, width = pixels.shape[:2]
-    if min(height, width) < _SHORT_SIDE:
+    if min(height, width) < _MIN_SHORT_SIDE:
         raise SourceError(
-            f"{name} is only {width}x{height} pixels", f"use a photo of at least {4 * _SHORT_SIDE}", subject=name
+            f"{name} is only {width}x{height} pixels", f"use a photo of at least {4 * _MIN_SHORT_SIDE}", subject=name
         )
     return pixels
 
@@ -130,30 +133,30 @@ def _require_file(file: Path) -> None:
         raise SourceError(f"{file} is empty", "copy or download the photo again", subject=str(file))
 
 
-def _known_formats() -> tuple[str, ...]:
+def _available_formats() -> tuple[str, ...]:
     Pillow.init()
     return tuple(name for name in _FORMATS if name in Pillow.OPEN)
 
 
-def _reduced(picture: Pillow.Image) -> Pillow.Image:
+def _load_reduced(picture: Pillow.Image) -> Pillow.Image:
     """The first picture of the file, decoded, upright and no longer than ``LONG_SIDE``."""
-    picture.draft(None, (LONG_SIDE, LONG_SIDE))  # JPEG decodes straight to a half, quarter or eighth
+    picture.draft(None, (MAX_LONG_SIDE, MAX_LONG_SIDE))  # JPEG decodes straight to a half, quarter or eighth
     profile = picture.info.get("icc_profile")
     picture.load()
     if picture.mode.startswith(("I", "F")):
-        picture = _eight_bits(picture)
+        picture = _to_8bit_grey(picture)
     elif picture.mode not in ("L", "RGB", "CMYK", "LA", "RGBA", "LAB", "YCbCr", "HSV"):
         picture = picture.convert(
             "RGBA"
         )  # palette (perhaps with a transparent colour), black and white, and rarer ones
     picture = ImageOps.exif_transpose(picture)
-    picture.thumbnail((LONG_SIDE, LONG_SIDE), Pillow.Resampling.LANCZOS)
+    picture.thumbnail((MAX_LONG_SIDE, MAX_LONG_SIDE), Pillow.Resampling.LANCZOS)
     if profile is not None:
         picture.info["icc_profile"] = profile
     return picture
 
 
-def _eight_bits(picture: Pillow.Image) -> Pillow.Image:
+def _to_8bit_grey(picture: Pillow.Image) -> Pillow.Image:
     """16-bit, 32-bit or float grey to 8-bit grey. Files of these kinds carry no range, so it is read off the values."""
     values = np.nan_to_num(np.asarray(picture, np.float32))
     highest = float(values.max(initial=0.0))
@@ -169,11 +172,11 @@ def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
     profile = picture.info.get("icc_profile")
     if "A" in picture.getbands():
         picture = picture.convert("RGBA")
-        ground = Pillow.new("RGBA", picture.size, (*_NEUTRAL, 255))
+        ground = Pillow.new("RGBA", picture.size, (*_TRANSPARENT_FILL, 255))
         ground.alpha_composite(picture)
         picture = ground.convert("RGB")
     if profile and picture.mode in ("RGB", "CMYK"):
-        picture = _through_profile(picture, profile)
+        picture = _apply_colour_profile(picture, profile)
     return picture.convert("RGB")
 
 
@@ -184,12 +187,12 @@ def _to_rgba(picture: Pillow.Image) -> Pillow.Image:
     alpha = picture.getchannel("A")
     colour = picture.convert("RGB")  # drops alpha, mixes nothing
     if profile := picture.info.get("icc_profile"):
-        colour = _through_profile(colour, profile)
+        colour = _apply_colour_profile(colour, profile)
     colour.putalpha(alpha)
     return colour
 
 
-def _through_profile(picture: Pillow.Image, profile: bytes) -> Pillow.Image:
+def _apply_colour_profile(picture: Pillow.Image, profile: bytes) -> Pillow.Image:
     """From the colours of an embedded profile (a phone's Display P3, a press's CMYK) to sRGB."""
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))

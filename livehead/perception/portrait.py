@@ -13,28 +13,28 @@ from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
 from livehead.perception.faces import find_faces, fit_mesh
-from livehead.perception.hints import face_height, head_angles, photo_hints
+from livehead.perception.hints import projected_face_height, head_angles, photo_hints
 
-_LARGEST, _SMALLEST = 1024, 256  # side of the crop picture in pixels
+_MAX_SIDE, _MIN_SIDE = 1024, 256  # side of the crop picture in pixels
 _FACE_SHARE = 0.49  # forehead to chin over the side of the crop: a little wider than the clips that models learn from
-_HAIR = 0.06  # of the side: how much the crop is raised, so that hair that moves stays inside it
-_TIGHTEST = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
-_FACE_AT_LEAST = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
-_YAW_AT_MOST = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
-_CERTAIN = 0.66  # trust in a mesh from which no other way of holding the photo needs to be tried
-_DOUBTFUL = 0.6  # trust below which paintings and half-hidden faces were sometimes read wrong
-_LYING = 60  # degrees of roll from which a photo counts as turned, not the head as tilted
+_HAIR_MARGIN = 0.06  # of the side: how much the crop is raised, so that hair that moves stays inside it
+_MIN_CROP_RATIO = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
+_MIN_FACE_PIXELS = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
+_MAX_YAW = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
+_HIGH_CONFIDENCE = 0.66  # trust in a mesh from which no other way of holding the photo needs to be tried
+_LOW_CONFIDENCE = 0.6  # trust below which paintings and half-hidden faces were sometimes read wrong
+_SIDEWAYS_ROLL = 60  # degrees of roll from which a photo counts as turned, not the head as tilted
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
+class PortraitCrop:
     """A square in pixels of a photo; parts outside the photo repeat the photo's edge."""
 
     left: int
     top: int
     side: int
 
-    def cut(self, photo: Image, size: int) -> Image:
+    def extract(self, photo: Image, size: int) -> Image:
         """The square's content, resampled to ``size`` x ``size``: a new uint8 array with ``photo``'s channels."""
         height, width = photo.shape[:2]
         rows = np.clip(np.arange(self.top, self.top + self.side), 0, height - 1)
@@ -59,7 +59,7 @@ class Portrait:
 
     name: str
     photo: Image
-    crop: Crop
+    crop: PortraitCrop
     image: Image
     motion: Keypoints
     hints: tuple[str, ...]
@@ -81,33 +81,33 @@ def prepare_portrait(photo: Image, name: str, crop: Literal["auto", "whole"] = "
 
     Raises: NoFaceError, SourceError (face too small, or in profile).
     """
-    upright, points, notes = _find(photo, name)
-    _require_usable(points, name)
+    upright, points, notes = _find_upright_face(photo, name)
+    _require_usable_face(points, name)
     height, width = upright.shape[:2]
-    square = _whole(width, height) if crop == "whole" else propose_crop(points, width, height)
-    side = square.side if crop == "whole" else min(max(square.side, _SMALLEST), _LARGEST)
-    image = square.cut(upright, min(side, _LARGEST))
-    motion = mesh_keypoints(_to_crop(points, square), 1.0, 0)
+    square = _whole_photo_crop(width, height) if crop == "whole" else propose_crop(points, width, height)
+    side = square.side if crop == "whole" else min(max(square.side, _MIN_SIDE), _MAX_SIDE)
+    image = square.extract(upright, min(side, _MAX_SIDE))
+    motion = mesh_keypoints(_to_crop_coordinates(points, square), 1.0, 0)
     return Portrait(
         name=name,
         photo=upright,
         crop=square,
         image=image,
         motion=motion,
-        hints=(*notes, *photo_hints(image, motion, own_side=square.side)),
+        hints=(*notes, *photo_hints(image, motion, photo_side=square.side)),
         digest=photo_digest(photo),
     )
 
 
-def propose_crop(points: Array, width: int, height: int) -> Crop:
+def propose_crop(points: Array, width: int, height: int) -> PortraitCrop:
     """Head and shoulders about a mesh [478, 3] in pixels of a ``width`` x ``height`` photo; inside it if possible."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-    tightest = _TIGHTEST * float((high - low).max())
-    wanted = max(face_height(points) / _FACE_SHARE, 1.35 * float((high - low).max()))
+    tightest = _MIN_CROP_RATIO * float((high - low).max())
+    wanted = max(projected_face_height(points) / _FACE_SHARE, 1.35 * float((high - low).max()))
     side = int(round(max(tightest, min(wanted, width, height))))
-    centre = (low + high) / 2 - np.array([0, _HAIR * side], np.float32)
+    centre = (low + high) / 2 - np.array([0, _HAIR_MARGIN * side], np.float32)
     left, top = (int(round(float(c) + 0.5 - side / 2)) for c in centre)
-    return Crop(_keep_inside(left, side, width), _keep_inside(top, side, height), side)
+    return PortraitCrop(_keep_inside(left, side, width), _keep_inside(top, side, height), side)
 
 
 def _keep_inside(start: int, side: int, length: int) -> int:
@@ -116,29 +116,29 @@ def _keep_inside(start: int, side: int, length: int) -> int:
     return max(length - side, min(start, 0))  # sticks out, but no further than it must
 
 
-def _whole(width: int, height: int) -> Crop:
+def _whole_photo_crop(width: int, height: int) -> PortraitCrop:
     side = max(width, height)
-    return Crop(-((side - width) // 2), -((side - height) // 2), side)
+    return PortraitCrop(-((side - width) // 2), -((side - height) // 2), side)
 
 
-def _to_crop(points: Array, crop: Crop) -> Array:
+def _to_crop_coordinates(points: Array, crop: PortraitCrop) -> Array:
     """Mesh [478, 3] in photo pixels to the crop's [-1, 1]; depth in the same unit."""
     origin = np.array([crop.left - 0.5, crop.top - 0.5, 0], np.float32)
     return ((points - origin) * (2 / crop.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
 
 
-def _find(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
+def _find_upright_face(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
     """The photo the right way up, the mesh of its largest face in pixels, and what there is to say about both."""
     found: list[tuple[float, int, Array, int]] = []
     for turns in (0, 1, 3, 2):
         turned = np.ascontiguousarray(np.rot90(photo, turns))
         faces = find_faces(turned)
         fits = (fit_mesh(turned, face) for face in faces)
-        fit = next((fit for fit in fits if fit and abs(head_angles(fit.points)[2]) < _LYING), None)
+        fit = next((fit for fit in fits if fit and abs(head_angles(fit.points)[2]) < _SIDEWAYS_ROLL), None)
         # Networks read faces into photos held wrong, with some doubt: only a certain face turns a photo.
-        if fit is not None and (turns == 0 or fit.trust > _CERTAIN):
-            found.append((fit.trust, turns, fit.points, len(faces)))
-            if fit.trust > _CERTAIN:
+        if fit is not None and (turns == 0 or fit.confidence > _HIGH_CONFIDENCE):
+            found.append((fit.confidence, turns, fit.points, len(faces)))
+            if fit.confidence > _HIGH_CONFIDENCE:
                 break
     if not found:
         remedy = "use a photo of one person who looks into the camera, well lit"
@@ -146,7 +146,7 @@ def _find(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
         raise NoFaceError(f"{seen} in {name}", remedy, subject=name)
     trust, turns, points, count = max(found, key=lambda each: each[0])
     notes = []
-    if trust < _DOUBTFUL:
+    if trust < _LOW_CONFIDENCE:
         notes.append("The face is hard to make out; a clearer photo may animate better.")
     if turns:
         notes.append("The photo lay on its side or upside down and was turned upright.")
@@ -155,16 +155,16 @@ def _find(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
     return np.ascontiguousarray(np.rot90(photo, turns)), points, tuple(notes)
 
 
-def _require_usable(points: Array, name: str) -> None:
-    face = face_height(points)
-    if face < _FACE_AT_LEAST:
+def _require_usable_face(points: Array, name: str) -> None:
+    face = projected_face_height(points)
+    if face < _MIN_FACE_PIXELS:
         raise SourceError(
             f"The face in {name} is only {face:.0f} pixels high",
             "use a closer or larger photo; 250 pixels from forehead to chin are good",
             subject=name,
         )
     yaw = head_angles(points)[0]
-    if abs(yaw) > _YAW_AT_MOST:
+    if abs(yaw) > _MAX_YAW:
         raise SourceError(
             f"The face in {name} is seen from the side ({abs(yaw):.0f} degrees)",
             "use a photo in which the person looks into the camera",

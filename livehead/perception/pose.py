@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 
 from livehead.frames import Image
-from livehead.motion.body import BODY25, BODY25_POINTS, BodyPose, Person
+from livehead.motion.body import BODY25, BODY25_POINTS, BodyPose, PersonKeypoints
 from livehead.motion.keypoints import Array, to_pixels
-from livehead.perception.mediapipe_runtime import import_solutions, in_calling_thread, quiet
+from livehead.perception.mediapipe_runtime import import_solutions, run_in_calling_thread, suppress_native_logs
 
-_FULL = 1  # the one of MediaPipe's three networks that its package contains
-_LONG_SIDE = 640  # pixels: the networks see 224 and 256
-_LANDMARKS = 33
-_CUT_OFF = 1.1  # in the square's coordinates: a point further out is a guess about what is not in the picture
+_MODEL_COMPLEXITY = 1  # the one of MediaPipe's three networks that its package contains
+_MAX_INPUT_SIDE = 640  # pixels: the networks see 224 and 256
+_LANDMARK_COUNT = 33
+_MAX_OUTSIDE = 1.1  # in the square's coordinates: a point further out is a guess about what is not in the picture
 
 # MediaPipe's landmarks by OpenPose's part; two are taken in their middle. It knows no small toes (19 to 24: LBigToe,
 # LSmallToe, LHeel, RBigToe, RSmallToe, RHeel).
-_SOURCES: dict[int, tuple[int, ...]] = {
+_LANDMARKS_BY_PART: dict[int, tuple[int, ...]] = {
     0: (0,),
     1: (11, 12),
     2: (12,),
@@ -47,19 +47,19 @@ _SOURCES: dict[int, tuple[int, ...]] = {
 }
 
 
-def _mapping() -> Array:
+def _build_part_weights() -> Array:
     """[25, 33]: the weights of the landmarks in each part."""
-    weights = np.zeros((BODY25_POINTS, _LANDMARKS), np.float32)
-    for part, sources in _SOURCES.items():
+    weights = np.zeros((BODY25_POINTS, _LANDMARK_COUNT), np.float32)
+    for part, sources in _LANDMARKS_BY_PART.items():
         weights[part, list(sources)] = 1 / len(sources)
     return weights
 
 
-_WEIGHTS = _mapping()
-_KNOWN = _WEIGHTS.sum(axis=1) > 0
+_PART_WEIGHTS = _build_part_weights()
+_KNOWN_PARTS = _PART_WEIGHTS.sum(axis=1) > 0
 
 
-class PoseTracker:
+class BodyPoseTracker:
     """Finds one person, the most evident, as ``body25`` with depth.
 
     ``static=True``: every picture stands alone. ``static=False``: pictures are successive frames, and the person is
@@ -69,11 +69,11 @@ class PoseTracker:
     def __init__(self, *, static: bool = False, confidence: float = 0.5) -> None:
         solutions = import_solutions()
         self._static = static
-        self._silent = True  # native code still has first words to say
-        with quiet():
-            self._graph = in_calling_thread(solutions.pose.Pose)(
+        self._mutes_native_logs = True  # native code still has first words to say
+        with suppress_native_logs():
+            self._graph = run_in_calling_thread(solutions.pose.Pose)(
                 static_image_mode=static,
-                model_complexity=_FULL,
+                model_complexity=_MODEL_COMPLEXITY,
                 smooth_landmarks=False,  # what is smoothed here is not delayed twice
                 min_detection_confidence=confidence,
                 min_tracking_confidence=confidence,
@@ -81,7 +81,7 @@ class PoseTracker:
             # The graph opens when it is first called, and talks then: inside the quiet block.
             self._graph.process(np.zeros((64, 64, 3), np.uint8))
 
-    def __enter__(self) -> PoseTracker:
+    def __enter__(self) -> BodyPoseTracker:
         return self
 
     def __exit__(
@@ -98,9 +98,9 @@ class PoseTracker:
     def reset(self) -> None:
         """Forget whom it followed."""
         if not self._static:
-            with quiet():
+            with suppress_native_logs():
                 self._graph.reset()
-            self._silent = True
+            self._mutes_native_logs = True
 
     def detect(self, image: Image, captured_ns: int = 0) -> BodyPose | None:
         """The person in ``image``, uint8 [H, W, 3] RGB or [H, W, 4] with straight alpha, B = 1; None without one.
@@ -108,46 +108,48 @@ class PoseTracker:
         Points may lie outside [-1, 1] where the person is cut off; far outside, their confidence is 0.
         """
         height, width = image.shape[:2]
-        found = self._process(_seen(image)).pose_landmarks
+        found = self._run_graph(_to_network_input(image)).pose_landmarks
         if found is None:
             return None
-        self._silent = False
+        self._mutes_native_logs = False
         marks = np.array([(p.x, p.y, p.z, p.visibility) for p in found.landmark], np.float32)
         side = max(width, height)
         marks[:, :3] *= np.array([2 * width / side, 2 * height / side, 2 * width / side], np.float32)
         marks[:, :2] -= np.array([width / side, height / side], np.float32)
-        parts = _WEIGHTS @ marks
-        outside = np.abs(parts[:, :2]) > _CUT_OFF * np.array([width / side, height / side], np.float32)
-        confidence = np.where(_KNOWN & ~outside.any(axis=1), _weakest(marks[:, 3]), 0).clip(0, 1)
+        parts = _PART_WEIGHTS @ marks
+        outside = np.abs(parts[:, :2]) > _MAX_OUTSIDE * np.array([width / side, height / side], np.float32)
+        confidence = np.where(_KNOWN_PARTS & ~outside.any(axis=1), _min_visibility(marks[:, 3]), 0).clip(0, 1)
         return BodyPose(BODY25, parts[None, :, :2], parts[None, :, 2], confidence[None].astype(np.float32), captured_ns)
 
-    def _process(self, image: Image) -> Any:
-        if not self._silent:
+    def _run_graph(self, image: Image) -> Any:
+        if not self._mutes_native_logs:
             return self._graph.process(image)
-        with quiet():
+        with suppress_native_logs():
             return self._graph.process(image)
 
 
-def as_person(pose: BodyPose, width: int, height: int, least: float = 0.0) -> Person:
+def to_person(pose: BodyPose, width: int, height: int, min_confidence: float = 0.0) -> PersonKeypoints:
     """The first body of ``pose`` in pixels of a ``width`` x ``height`` picture; points surer than ``least`` only."""
     pixels = to_pixels(pose.value[0], width, height)
     sure = pose.confidence[0]
     points = np.concatenate([pixels, sure[:, None]], axis=1).astype(np.float32)
-    return Person(pose.set, np.where((sure > least)[:, None], points, 0).astype(np.float32), float(sure.mean()))
+    return PersonKeypoints(
+        pose.set, np.where((sure > min_confidence)[:, None], points, 0).astype(np.float32), float(sure.mean())
+    )
 
 
-def _weakest(visibility: Array) -> Array:
+def _min_visibility(visibility: Array) -> Array:
     """[25]: of each part the visibility of the less visible of its landmarks."""
-    lowest: Array = np.where(_WEIGHTS > 0, visibility, np.inf).min(axis=1)
+    lowest: Array = np.where(_PART_WEIGHTS > 0, visibility, np.inf).min(axis=1)
     return np.where(np.isfinite(lowest), lowest, 0)
 
 
-def _seen(image: Image) -> Image:
+def _to_network_input(image: Image) -> Image:
     """What the networks need of ``image``: RGB over mid grey, no larger than is of use to them."""
     if image.shape[2] == 4:
         alpha = image[..., 3:].astype(np.uint16)
         image = ((image[..., :3] * alpha + 128 * (255 - alpha)) // 255).astype(np.uint8)
-    scale = _LONG_SIDE / max(image.shape[:2])
+    scale = _MAX_INPUT_SIDE / max(image.shape[:2])
     if scale < 1:
         size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -11,25 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from livehead.frames import Image
-from livehead.models.dagan.depth import FaceDepth
-from livehead.models.dagan.keypoints import KeypointDetector, LearnedPoints
-from livehead.models.engine import Floating, Setting, prepare
-from livehead.models.quantize import Ranges
+from livehead.models.dagan.depth import FaceDepthNetwork
+from livehead.models.dagan.keypoints import KeypointDetector, LearnedKeypoints
+from livehead.models.engine import FloatType, ExecutionConfig, optimize_for_inference
+from livehead.models.quantize import ActivationRanges
 from livehead.motion.keypoints import Keypoints
 
-_EXACTLY: Floating = "f32"
+_EXACT_DTYPE: FloatType = "f32"
 
-SIDE = 256
+DAGAN_SIDE = 256
 """Of the pictures that the published networks were trained on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class RgbdDetection:
     """``pictures`` [B, 3, 256, 256] RGB in [0, 1]; their ``disparity`` [B, 1, 256, 256] in (0, 1); ``points``."""
 
     pictures: Tensor
     disparity: Tensor
-    points: LearnedPoints
+    points: LearnedKeypoints
 
 
 class RgbdDetector:
@@ -42,20 +42,22 @@ class RgbdDetector:
 
     def __init__(
         self,
-        depth: FaceDepth,
+        depth: FaceDepthNetwork,
         keypoints: KeypointDetector,
-        setting: Setting,
-        ranges: Mapping[str, Ranges] | None = None,
+        setting: ExecutionConfig,
+        ranges: Mapping[str, ActivationRanges] | None = None,
     ) -> None:
         ranges = ranges or {}
         self.setting = setting
-        self.motion_set = f"dagan{keypoints.points}"
-        self._channels = keypoints.channels
-        self._depth = prepare(depth, setting, (), {"": lambda disparity: disparity}, ranges.get("depth"))
+        self.motion_set = f"dagan{keypoints.keypoint_count}"
+        self._channels = keypoints.input_channels
+        self._depth = optimize_for_inference(depth, setting, (), {"": lambda disparity: disparity}, ranges.get("depth"))
         # less exact, points are off by a part of a pixel, which costs the picture more than all the rest together
         exact = [name for name, _ in keypoints.named_children()] if setting.device.type == "cpu" else ["down"]
-        parts, floating = {"": LearnedPoints}, {"": _EXACTLY}
-        self._keypoints = prepare(keypoints, setting, tuple(exact), parts, ranges.get("keypoints"), floating)
+        parts, floating = {"": LearnedKeypoints}, {"": _EXACT_DTYPE}
+        self._keypoints = optimize_for_inference(
+            keypoints, setting, tuple(exact), parts, ranges.get("keypoints"), floating
+        )
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
@@ -63,35 +65,35 @@ class RgbdDetector:
         return {"depth": self._depth, "keypoints": self._keypoints}
 
     @torch.inference_mode()
-    def look(self, images: Sequence[Image]) -> Look:
+    def detect_batch(self, images: Sequence[Image]) -> RgbdDetection:
         """Depth and points of uint8 [S, S, 3] RGB pictures of any size."""
-        batch = np.stack([resized(image, SIDE) for image in images])
+        batch = np.stack([resize_image(image, DAGAN_SIDE) for image in images])
         pictures = torch.from_numpy(batch).to(self.setting.device).permute(0, 3, 1, 2).float() / 255
         disparity = self._depth(pictures)
         seen = {4: torch.cat([pictures, disparity], dim=1), 3: pictures, 1: disparity}[self._channels]
-        return Look(pictures, disparity, self._keypoints(seen))
+        return RgbdDetection(pictures, disparity, self._keypoints(seen))
 
     def detect(self, image: Image, captured_ns: int = 0) -> Keypoints:
         """The key points of one picture, whatever it shows: B = 1, confidence 1."""
-        return as_keypoints(self.look([image]).points, self.motion_set, captured_ns)[0]
+        return to_keypoints(self.detect_batch([image]).points, self.motion_set, captured_ns)[0]
 
 
-def as_keypoints(points: LearnedPoints, name: str, captured_ns: int) -> list[Keypoints]:
+def to_keypoints(points: LearnedKeypoints, name: str, captured_ns: int) -> list[Keypoints]:
     """A batch of ``points`` as one motion each, of the set ``name``."""
     value, jacobian = (part.float().cpu().numpy() for part in points)
     sure = np.ones(1, np.float32)
     return [Keypoints(name, value[i : i + 1], None, jacobian[i : i + 1], sure, captured_ns) for i in range(len(value))]
 
 
-def as_points(motions: Sequence[Keypoints], device: torch.device) -> LearnedPoints:
+def to_learned_points(motions: Sequence[Keypoints], device: torch.device) -> LearnedKeypoints:
     """Motions of a learned set as one batch for a network."""
     value = torch.from_numpy(np.concatenate([motion.value for motion in motions]))
     eye = np.eye(2, dtype=np.float32)
     jacobian = [np.broadcast_to(eye, (*m.value.shape, 2)) if m.jacobian is None else m.jacobian for m in motions]
-    return LearnedPoints(value, torch.from_numpy(np.concatenate(jacobian))).to(device)
+    return LearnedKeypoints(value, torch.from_numpy(np.concatenate(jacobian))).to(device)
 
 
-def resized(image: Image, side: int) -> Image:
+def resize_image(image: Image, side: int) -> Image:
     """``image`` [S, S, C] at another size: uint8 [side, side, C]."""
     if image.shape[:2] == (side, side):
         return np.ascontiguousarray(image)

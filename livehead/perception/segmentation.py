@@ -10,13 +10,15 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array
-from livehead.perception.mediapipe_runtime import import_solutions, quiet
+from livehead.perception.mediapipe_runtime import import_solutions, suppress_native_logs
 
-_REACH = 1 / 32  # of the longer side: how far an edge of the coarse mask is moved to meet an edge of the picture
-_SLACK = 1e-4  # variance of intensity, in [0, 1] units squared, below which the picture has no edge to meet
+_EDGE_RADIUS_RATIO = (
+    1 / 32
+)  # of the longer side: how far an edge of the coarse mask is moved to meet an edge of the picture
+_MIN_EDGE_VARIANCE = 1e-4  # variance of intensity, in [0, 1] units squared, below which the picture has no edge to meet
 
 
-class Segmentation:
+class SelfieSegmenter:
     """Tells persons from background.
 
     ``refine=True`` lets the network's coarse edge (it sees 256 x 256) follow the picture's own, at about 10 ms for
@@ -27,14 +29,14 @@ class Segmentation:
 
     def __init__(self, *, refine: bool = True) -> None:
         self.refine = refine
-        self._silent = True  # native code still has first words to say
+        self._mutes_native_logs = True  # native code still has first words to say
         solutions = import_solutions()
-        with quiet():
+        with suppress_native_logs():
             self._graph = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
             # The graph opens on a thread of its own, and talks there: wait for it inside the quiet block.
             self._graph.process(np.zeros((64, 64, 3), np.uint8))
 
-    def __enter__(self) -> Segmentation:
+    def __enter__(self) -> SelfieSegmenter:
         return self
 
     def __exit__(
@@ -48,27 +50,27 @@ class Segmentation:
             self._graph.close()
         self._graph = None
 
-    def person(self, image: Image) -> Array:
+    def segment_person(self, image: Image) -> Array:
         """Share of person in each pixel of ``image`` (uint8 [H, W, 3] RGB): float32 [H, W] in [0, 1]."""
         image = np.ascontiguousarray(image)
-        coarse: Array = np.asarray(self._process(image).segmentation_mask, np.float32)
-        return _follow_edges(image, coarse) if self.refine else np.clip(coarse, 0, 1)
+        coarse: Array = np.asarray(self._run_graph(image).segmentation_mask, np.float32)
+        return _refine_edges(image, coarse) if self.refine else np.clip(coarse, 0, 1)
 
-    def _process(self, image: Image) -> Any:
-        if not self._silent:
+    def _run_graph(self, image: Image) -> Any:
+        if not self._mutes_native_logs:
             return self._graph.process(image)
-        self._silent = False
-        with quiet():
+        self._mutes_native_logs = False
+        with suppress_native_logs():
             return self._graph.process(image)
 
 
-def _follow_edges(image: Image, coarse: Array) -> Array:
+def _refine_edges(image: Image, coarse: Array) -> Array:
     """A mask [H, W] moved onto the edges of ``image`` nearby (He et al., "Guided image filtering", 2010).
 
     Where the network is sure, far from any edge of its own, it is left alone.
     """
-    radius = max(2, round(max(image.shape[:2]) * _REACH))
-    filtered = cv2.ximgproc.guidedFilter(image, coarse, radius, _SLACK * 255**2)
+    radius = max(2, round(max(image.shape[:2]) * _EDGE_RADIUS_RATIO))
+    filtered = cv2.ximgproc.guidedFilter(image, coarse, radius, _MIN_EDGE_VARIANCE * 255**2)
     refined = np.clip((filtered - 0.15) / 0.7, 0, 1)  # the filter leaves a veil; take it off on both sides
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     inner, outer = cv2.erode(coarse, kernel), cv2.dilate(coarse, kernel)

@@ -11,12 +11,19 @@ import numpy as np
 
 from livehead.errors import SourceError
 from livehead.frames import Image
-from livehead.perception.cutout import SIDE, fitted, premultiplied, visible_box, window_about, without_specks
+from livehead.perception.cutout import (
+    CONR_SIDE,
+    resize_square,
+    premultiply_alpha,
+    find_visible_box,
+    square_window,
+    remove_specks,
+)
 from livehead.perception.photo import read_cutout
 
 _SUFFIXES = {".png", ".webp", ".tif", ".tiff", ".tga", ".gif", ".bmp", ".avif", ".jpg", ".jpeg"}
-_OPAQUE = 0.95  # of the rectangle about all that is visible: beyond, its background was not taken away
-_MANY = 4
+_OPAQUE_ALPHA = 0.95  # of the rectangle about all that is visible: beyond, its background was not taken away
+_MANY_VIEWS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,25 +37,25 @@ class CharacterSheet:
     digest: str
 
 
-def is_sheet(path: Path) -> bool:
+def is_character_sheet(path: Path) -> bool:
     """Whether ``path`` is a folder with pictures in it."""
-    return path.is_dir() and bool(pictures_in(path))
+    return path.is_dir() and bool(list_pictures(path))
 
 
-def read_sheet(path: Path) -> CharacterSheet:
+def read_character_sheet(path: Path) -> CharacterSheet:
     """The sheet in a folder (its pictures in the order of their names), or of a single picture.
 
     Views may be of any size and number, with straight alpha; what is faint or tiny beside the figure is left out.
 
     Raises: SourceError naming the picture that has no alpha, is opaque, empty or damaged.
     """
-    files = pictures_in(path) if path.is_dir() else [path]
+    files = list_pictures(path) if path.is_dir() else [path]
     if not files:
         raise SourceError(f"{path} holds no picture", "put cut-out pictures of one character (PNG) there")
-    return make_sheet(path.stem, {str(file): read_cutout(file) for file in files})
+    return build_character_sheet(path.stem, {str(file): read_cutout(file) for file in files})
 
 
-def make_sheet(name: str, pictures: Mapping[str, Image]) -> CharacterSheet:
+def build_character_sheet(name: str, pictures: Mapping[str, Image]) -> CharacterSheet:
     """The sheet of ``pictures`` by their names: uint8 [H, W, 4] RGBA with straight alpha.
 
     Raises: SourceError naming the picture that is opaque or empty.
@@ -56,18 +63,18 @@ def make_sheet(name: str, pictures: Mapping[str, Image]) -> CharacterSheet:
     hints: list[str] = []
     views = []
     for which, picture in pictures.items():
-        view, dropped = without_specks(picture)
+        view, dropped = remove_specks(picture)
         if dropped:
             hints.append(f"{Path(which).name}: specks beside the figure are left out.")
-        views.append(_framed(view, which))
-    if len(views) > _MANY:
-        hints.append(f"Every view costs as much time as the first: of these {len(views)}, {_MANY} may be enough.")
+        views.append(_frame_view(view, which))
+    if len(views) > _MANY_VIEWS:
+        hints.append(f"Every view costs as much time as the first: of these {len(views)}, {_MANY_VIEWS} may be enough.")
     sheet = np.stack(views)
     digest = hashlib.sha256(repr(sheet.shape).encode() + sheet.tobytes()).hexdigest()
     return CharacterSheet(name, sheet, tuple(hints), digest)
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def list_pictures(folder: Path) -> list[Path]:
     """The picture files of a folder, by name."""
     return sorted(
         file
@@ -76,15 +83,15 @@ def pictures_in(folder: Path) -> list[Path]:
     )
 
 
-def _framed(view: Image, which: str) -> Image:
-    box = visible_box(view[..., 3])
+def _frame_view(view: Image, which: str) -> Image:
+    box = find_visible_box(view[..., 3])
     if box is None:
         raise SourceError(f"{which} shows nothing", "give a picture of the character that is not transparent")
     left, top, right, bottom = box
-    if view[top:bottom, left:right, 3].mean() >= _OPAQUE * 255:
+    if view[top:bottom, left:right, 3].mean() >= _OPAQUE_ALPHA * 255:
         raise SourceError(
             f"{which} has no transparent background",
             "cut the character out (any background remover) and save it as PNG",
             subject=which,
         )
-    return fitted(np.asarray(window_about(box).cut(premultiplied(view)), np.uint8), SIDE)
+    return resize_square(np.asarray(square_window(box).extract(premultiply_alpha(view)), np.uint8), CONR_SIDE)

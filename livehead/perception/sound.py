@@ -11,29 +11,29 @@ import numpy as np
 
 from livehead.errors import CaptureError
 from livehead.frames import Samples
-from livehead.perception.av_files import decoded, opened
+from livehead.perception.av_files import decode_frames, open_media
 
-_SILENCE = 16_000  # samples of leading silence that are made at a time
+_SILENCE_SAMPLES = 16_000  # samples of leading silence that are made at a time
 
 
-def sound_blocks(path: str | Path, rate: int) -> Iterator[Samples]:
+def read_audio_blocks(path: str | Path, rate: int) -> Iterator[Samples]:
     """Mono float32 [1, N] at ``rate`` Hz, one after the other; sample 0 is at the file's time 0, its first picture's.
 
     Sound that starts late (its first time stamp is after 0) is led by that much silence.
     Raises: CaptureError when there is none, or it cannot be read; at the first block.
     """
     path = Path(path)
-    with opened(path) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             raise CaptureError(f"{path} has no sound", "give a file with an audio track", subject=str(path))
-        parts = _resampled(decoded(container, container.streams.audio[0]), rate)
+        parts = _resample_frames(decode_frames(container, container.streams.audio[0]), rate)
         first = next(parts, None)
         if first is None:
             raise CaptureError(f"the sound of {path} cannot be read", "convert it to WAV first", subject=str(path))
         start_s, samples = first
-        lead = round((start_s - _picture_start_s(container)) * rate)
-        for done in range(0, lead, _SILENCE):
-            yield np.zeros((1, min(_SILENCE, lead - done)), np.float32)
+        lead = round((start_s - _video_start_s(container)) * rate)
+        for done in range(0, lead, _SILENCE_SAMPLES):
+            yield np.zeros((1, min(_SILENCE_SAMPLES, lead - done)), np.float32)
         surplus = max(-lead, 0)
         while True:
             if samples.shape[1] > surplus:
@@ -45,7 +45,7 @@ def sound_blocks(path: str | Path, rate: int) -> Iterator[Samples]:
             _, samples = following
 
 
-def _resampled(frames: Iterator[Any], rate: int) -> Iterator[tuple[float, Samples]]:
+def _resample_frames(frames: Iterator[Any], rate: int) -> Iterator[tuple[float, Samples]]:
     """The time of each decoded frame and its samples at ``rate``; the resampler's rest comes last."""
     resampler, kind, seconds = None, None, 0.0
     for frame in frames:
@@ -55,20 +55,20 @@ def _resampled(frames: Iterator[Any], rate: int) -> Iterator[tuple[float, Sample
         found = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or found != kind:  # a stream may change in its middle, and a resampler must not
             if resampler is not None:
-                yield from ((seconds, _mono(part)) for part in resampler.resample(None))
+                yield from ((seconds, _mix_to_mono(part)) for part in resampler.resample(None))
             resampler, kind = av.AudioResampler(format="fltp", rate=rate), found
-        yield from ((seconds, _mono(part)) for part in resampler.resample(frame))
+        yield from ((seconds, _mix_to_mono(part)) for part in resampler.resample(frame))
     if resampler is not None:
-        yield from ((seconds, _mono(part)) for part in resampler.resample(None))
+        yield from ((seconds, _mix_to_mono(part)) for part in resampler.resample(None))
 
 
-def _mono(part: Any) -> Samples:
+def _mix_to_mono(part: Any) -> Samples:
     """The mean of the channels; FFmpeg's own mixing would make the sound of both louder than full scale."""
     mean: Samples = np.ascontiguousarray(part.to_ndarray().mean(axis=0, keepdims=True), np.float32)
     return np.nan_to_num(mean, nan=0.0, posinf=1.0, neginf=-1.0)
 
 
-def _picture_start_s(container: Any) -> float:
+def _video_start_s(container: Any) -> float:
     """When the picture begins: the file's time 0, which the sound must follow."""
     if not container.streams.video:
         return 0.0

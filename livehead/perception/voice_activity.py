@@ -11,30 +11,30 @@ import torch
 
 from livehead.frames import Samples
 
-RATE = 16_000
-CHUNK = 512
+SAMPLE_RATE = 16_000
+CHUNK_SAMPLES = 512
 """Samples that are judged at a time: 32 ms."""
 
 
-class VoiceActivity:
+class VoiceActivityDetector:
     """Judges one stream of sound, chunk by chunk; what it heard before counts."""
 
     def __init__(self) -> None:
-        self._detector = _load()
+        self._detector = _load_silero()
 
     def reset(self) -> None:
         """Another stream begins."""
         self._detector.reset_states()
 
     @torch.inference_mode()
-    def judge(self, samples: Samples) -> npt.NDArray[np.float32]:
+    def speech_probabilities(self, samples: Samples) -> npt.NDArray[np.float32]:
         """[N] samples at ``RATE``, N a multiple of ``CHUNK``, to the probability of speech in each chunk."""
-        chunks = torch.from_numpy(samples).reshape(-1, 1, CHUNK)
-        found = [float(self._detector(chunk, RATE)) for chunk in chunks]
+        chunks = torch.from_numpy(samples).reshape(-1, 1, CHUNK_SAMPLES)
+        found = [float(self._detector(chunk, SAMPLE_RATE)) for chunk in chunks]
         return np.array(found, np.float32)
 
 
-def _load() -> Any:
+def _load_silero() -> Any:
     threads = torch.get_num_threads()
     from silero_vad import load_silero_vad
 

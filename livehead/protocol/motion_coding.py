@@ -17,22 +17,22 @@ from livehead.motion.face.face_basis import FaceBasis
 from livehead.motion.face.head import HeadMotion
 from livehead.motion.keypoints import Array
 
-Whole = npt.NDArray[np.int64]
+QuantizedPoints = npt.NDArray[np.int64]
 
-STEP = 1 / 8192
+POSITION_STEP = 1 / 8192
 """Of positions, in the unit of key points: 0.016 pixels at 256."""
 
 _COEFFICIENT_STEP = 1 / 256  # about 0.007 pixels at 256, for a face that fills the picture
-_WIDE = 32  # coefficients of 16 bits, the rest has 8
-_QUATERNION = 32767
-_POSE = struct.Struct("<7h")
-_MOST = 1 << 24  # of a rounded number: 2048 units
+_WIDE_COEFFICIENTS = 32  # coefficients of 16 bits, the rest has 8
+_QUATERNION_SCALE = 32767
+_POSE_STRUCT = struct.Struct("<7h")
+_MAX_QUANTIZED = 1 << 24  # of a rounded number: 2048 units
 _VARINT_BYTES = 4
-_BROKEN = "a packet of motion is broken"
+_BROKEN_PACKET = "a packet of motion is broken"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class PointArrays:
     """What a packet tells of the points: ``value`` [K, 2], ``depth`` [K], ``jacobian`` [K, 2, 2]; float32."""
 
     value: Array
@@ -40,69 +40,69 @@ class Places:
     jacobian: Array | None
 
 
-class FaceBody:
+class FaceMeshCodec:
     """Meshes of ``mesh478``: 7 numbers for the pose, then the coefficients. Each body stands for itself."""
 
     def __init__(self, basis: FaceBasis) -> None:
         self._basis = basis
-        self._wide = min(_WIDE, basis.size)
-        self.size = _POSE.size + 2 * self._wide + (basis.size - self._wide)
+        self._wide_count = min(_WIDE_COEFFICIENTS, basis.size)
+        self.body_bytes = _POSE_STRUCT.size + 2 * self._wide_count + (basis.size - self._wide_count)
         """Bytes of a body."""
 
-    def pack(self, places: Places) -> bytes:
+    def encode(self, places: PointArrays) -> bytes:
         """The bytes of a mesh with depth."""
         assert places.depth is not None
         points = np.concatenate([places.value, places.depth[:, None]], axis=1)
-        numbers = _rounded_pose(self._basis.pose(points))
+        numbers = _quantize_pose(self._basis.fit_pose(points))
         # fitted to the pose as it will be read, so that rounding the pose costs nothing
-        coefficients = np.rint(self._basis.split(points, _pose(numbers)) / _COEFFICIENT_STEP)
-        wide = coefficients[: self._wide].clip(-32768, 32767).astype("<i2")
-        narrow = coefficients[self._wide :].clip(-128, 127).astype(np.int8)
-        packed: bytes = _POSE.pack(*numbers) + wide.tobytes() + narrow.tobytes()
+        coefficients = np.rint(self._basis.encode(points, _dequantize_pose(numbers)) / _COEFFICIENT_STEP)
+        wide = coefficients[: self._wide_count].clip(-32768, 32767).astype("<i2")
+        narrow = coefficients[self._wide_count :].clip(-128, 127).astype(np.int8)
+        packed: bytes = _POSE_STRUCT.pack(*numbers) + wide.tobytes() + narrow.tobytes()
         return packed
 
-    def unpack(self, body: bytes) -> Places:
+    def decode(self, body: bytes) -> PointArrays:
         """Raises: ProtocolError."""
-        if len(body) != self.size:
-            raise ProtocolError(_BROKEN, "update livehead at both ends")
-        wide = np.frombuffer(body, "<i2", self._wide, _POSE.size).astype(np.float32)
-        narrow = np.frombuffer(body, np.int8, -1, _POSE.size + 2 * self._wide).astype(np.float32)
+        if len(body) != self.body_bytes:
+            raise ProtocolError(_BROKEN_PACKET, "update livehead at both ends")
+        wide = np.frombuffer(body, "<i2", self._wide_count, _POSE_STRUCT.size).astype(np.float32)
+        narrow = np.frombuffer(body, np.int8, -1, _POSE_STRUCT.size + 2 * self._wide_count).astype(np.float32)
         coefficients = np.concatenate([wide, narrow]) * np.float32(_COEFFICIENT_STEP)
-        points = self._basis.join(coefficients, _pose(_POSE.unpack_from(body)))
-        return Places(points[:, :2].copy(), points[:, 2].copy(), None)
+        points = self._basis.decode(coefficients, _dequantize_pose(_POSE_STRUCT.unpack_from(body)))
+        return PointArrays(points[:, :2].copy(), points[:, 2].copy(), None)
 
 
-class PlainBody:
+class PointSetCodec:
     """Any set of ``points`` points: all numbers rounded to ``STEP``, whole or as differences from an earlier whole."""
 
     def __init__(self, points: int, *, depth: bool, jacobian: bool) -> None:
-        self._points = points
+        self._point_count = points
         self._depth, self._jacobian = depth, jacobian
-        self.numbers = points * (2 + depth + 4 * jacobian)
+        self.number_count = points * (2 + depth + 4 * jacobian)
 
-    def round(self, places: Places) -> Whole:
+    def quantize(self, places: PointArrays) -> QuantizedPoints:
         """All numbers of ``places`` in steps."""
         parts = [part.ravel() for part in (places.value, places.depth, places.jacobian) if part is not None]
-        steps = np.rint(np.concatenate(parts).astype(np.float64) / STEP)
-        return np.asarray(steps.clip(-_MOST, _MOST), np.int64)
+        steps = np.rint(np.concatenate(parts).astype(np.float64) / POSITION_STEP)
+        return np.asarray(steps.clip(-_MAX_QUANTIZED, _MAX_QUANTIZED), np.int64)
 
-    def places(self, whole: Whole) -> Places:
+    def dequantize(self, whole: QuantizedPoints) -> PointArrays:
         """The inverse of ``round``, to within half a step."""
-        numbers = (whole * STEP).astype(np.float32)
-        value, rest = numbers[: 2 * self._points], numbers[2 * self._points :]
-        depth = rest[: self._points] if self._depth else None
-        jacobian = rest[self._points * self._depth :].reshape(-1, 2, 2) if self._jacobian else None
-        return Places(value.reshape(-1, 2), depth, jacobian)
+        numbers = (whole * POSITION_STEP).astype(np.float32)
+        value, rest = numbers[: 2 * self._point_count], numbers[2 * self._point_count :]
+        depth = rest[: self._point_count] if self._depth else None
+        jacobian = rest[self._point_count * self._depth :].reshape(-1, 2, 2) if self._jacobian else None
+        return PointArrays(value.reshape(-1, 2), depth, jacobian)
 
-    def unpack(self, body: bytes) -> Whole:
+    def unpack_quantized(self, body: bytes) -> QuantizedPoints:
         """Raises: ProtocolError unless ``body`` is ``numbers`` numbers within their range."""
-        whole = unpack_numbers(body, self.numbers)
-        if np.abs(whole).max(initial=0) > 2 * _MOST:
-            raise ProtocolError(_BROKEN, "update livehead at both ends")
+        whole = unpack_varints(body, self.number_count)
+        if np.abs(whole).max(initial=0) > 2 * _MAX_QUANTIZED:
+            raise ProtocolError(_BROKEN_PACKET, "update livehead at both ends")
         return whole
 
 
-def pack_numbers(numbers: Whole) -> bytes:
+def pack_varints(numbers: QuantizedPoints) -> bytes:
     """Each as zigzag (0, -1, 1, -2 are 0, 1, 2, 3), seven bits a byte, the lowest first, bit 7 set but in its last."""
     zigzag = (numbers << 1) ^ (numbers >> 63)
     limits = 1 << 7 * np.arange(1, _VARINT_BYTES)
@@ -116,16 +116,16 @@ def pack_numbers(numbers: Whole) -> bytes:
     return packed.tobytes()
 
 
-def unpack_numbers(body: bytes, count: int) -> Whole:
+def unpack_varints(body: bytes, count: int) -> QuantizedPoints:
     """The inverse of ``pack_numbers``. Raises: ProtocolError unless ``body`` is exactly ``count`` numbers."""
     data = np.frombuffer(body, np.uint8).astype(np.int64)
     ends = np.flatnonzero(data < 128)
     if len(ends) != count or (count and ends[-1] != len(data) - 1) or (not count and len(data)):
-        raise ProtocolError(_BROKEN, "update livehead at both ends")
+        raise ProtocolError(_BROKEN_PACKET, "update livehead at both ends")
     starts = np.concatenate([[0], ends[:-1] + 1])[:count]
     lengths = ends - starts + 1
     if lengths.max(initial=0) > _VARINT_BYTES:
-        raise ProtocolError(_BROKEN, "update livehead at both ends")
+        raise ProtocolError(_BROKEN_PACKET, "update livehead at both ends")
     zigzag = np.zeros(count, np.int64)
     for place in range(_VARINT_BYTES):
         there = lengths > place
@@ -133,15 +133,15 @@ def unpack_numbers(body: bytes, count: int) -> Whole:
     return (zigzag >> 1) ^ -(zigzag & 1)
 
 
-def _rounded_pose(pose: HeadMotion) -> tuple[int, ...]:
+def _quantize_pose(pose: HeadMotion) -> tuple[int, ...]:
     """x, y, z of the rotation's quaternion, the logarithm of the scale, and the shift, in their steps."""
-    quaternion = np.rint(_quaternion(pose.rotation)[:3] * _QUATERNION)
-    rest = np.rint(np.array([math.log(max(pose.scale, 1e-9)), *pose.shift]) / STEP).clip(-32768, 32767)
+    quaternion = np.rint(_rotation_to_quaternion(pose.rotation)[:3] * _QUATERNION_SCALE)
+    rest = np.rint(np.array([math.log(max(pose.scale, 1e-9)), *pose.shift]) / POSITION_STEP).clip(-32768, 32767)
     return tuple(int(number) for number in (*quaternion, *rest))
 
 
-def _pose(numbers: tuple[int, ...]) -> HeadMotion:
-    x, y, z = (number / _QUATERNION for number in numbers[:3])
+def _dequantize_pose(numbers: tuple[int, ...]) -> HeadMotion:
+    x, y, z = (number / _QUATERNION_SCALE for number in numbers[:3])
     length = max(math.sqrt(x * x + y * y + z * z), 1.0)  # 16 bits can tell more than a rotation
     x, y, z = x / length, y / length, z / length
     w = math.sqrt(max(1 - x * x - y * y - z * z, 0.0))
@@ -150,11 +150,11 @@ def _pose(numbers: tuple[int, ...]) -> HeadMotion:
         [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
-    shift = np.array(numbers[4:], np.float32) * np.float32(STEP)
-    return HeadMotion(math.exp(numbers[3] * STEP), np.array(rotation, np.float32), shift)
+    shift = np.array(numbers[4:], np.float32) * np.float32(POSITION_STEP)
+    return HeadMotion(math.exp(numbers[3] * POSITION_STEP), np.array(rotation, np.float32), shift)
 
 
-def _quaternion(rotation: Array) -> npt.NDArray[np.float64]:
+def _rotation_to_quaternion(rotation: Array) -> npt.NDArray[np.float64]:
     """x, y, z, w with w >= 0: the eigenvector of the largest eigenvalue (Bar-Itzhack, "New method for extracting the
     quaternion from a rotation matrix", 2000), which is well conditioned for every rotation."""
     r = rotation.astype(np.float64)

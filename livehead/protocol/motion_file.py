@@ -22,8 +22,8 @@ import numpy.typing as npt
 from livehead.errors import CaptureError, SinkError
 from livehead.motion.keypoints import Array, Keypoints
 
-_STEP = 1 / 8192
-_PART = 300  # key points a part: ten seconds, about 1 MB of memory
+_QUANTIZATION_STEP = 1 / 8192
+_PART_LENGTH = 300  # key points a part: ten seconds, about 1 MB of memory
 _FORMAT = 1
 
 
@@ -37,8 +37,8 @@ class MotionRecorder:
             self._zip = zipfile.ZipFile(self._path, "w", zipfile.ZIP_DEFLATED, compresslevel=3)
         except OSError as error:
             raise SinkError(f"cannot write {self._path}", "choose a folder that exists and has room") from error
-        self._waiting: list[Keypoints] = []
-        self._parts = 0
+        self._pending: list[Keypoints] = []
+        self._part_count = 0
         self._set: str | None = None
         self._start_ns = 0
 
@@ -56,27 +56,27 @@ class MotionRecorder:
             self._set, self._start_ns = keypoints.set, keypoints.captured_ns
         elif self._set != keypoints.set:
             raise SinkError(f"{self._path} holds {self._set} points and cannot take {keypoints.set}", "record anew")
-        self._waiting.append(keypoints)
-        if len(self._waiting) == _PART:
+        self._pending.append(keypoints)
+        if len(self._pending) == _PART_LENGTH:
             self._write_part()
 
     def close(self) -> None:
         """Write what waits and finish the file."""
-        if self._waiting:
+        if self._pending:
             self._write_part()
-        self._zip.writestr("about.npy", _npy(np.array(json.dumps({"format": _FORMAT, "set": self._set}))))
+        self._zip.writestr("about.npy", _to_npy_bytes(np.array(json.dumps({"format": _FORMAT, "set": self._set}))))
         self._zip.close()
 
     def _write_part(self) -> None:
-        part, self._waiting = self._waiting, []
+        part, self._pending = self._pending, []
         arrays: dict[str, npt.NDArray[np.generic]] = {
             "times": np.array([each.captured_ns - self._start_ns for each in part], np.int64),
             "confidence": np.array([each.confidence[0] for each in part], np.float32),
-            "value": _to_steps(np.stack([each.value[0] for each in part])),
+            "value": _quantize(np.stack([each.value[0] for each in part])),
         }
         depths = [each.depth[0] for each in part if each.depth is not None]
         if len(depths) == len(part):
-            arrays["depth"] = _to_steps(np.stack(depths))
+            arrays["depth"] = _quantize(np.stack(depths))
         jacobians = [each.jacobian[0] for each in part if each.jacobian is not None]
         if len(jacobians) == len(part):
             arrays["jacobian"] = np.stack(jacobians)
@@ -85,10 +85,10 @@ class MotionRecorder:
             arrays["torso"] = np.concatenate([unknown if each.torso is None else each.torso for each in part])
         try:
             for name, array in arrays.items():
-                self._zip.writestr(f"{name}.{self._parts}.npy", _npy(array))
+                self._zip.writestr(f"{name}.{self._part_count}.npy", _to_npy_bytes(array))
         except OSError as error:
             raise SinkError(f"cannot write {self._path}", "make room on the disk") from error
-        self._parts += 1
+        self._part_count += 1
 
 
 def load_motion(path: str | os.PathLike[str]) -> list[Keypoints]:
@@ -110,8 +110,8 @@ def load_motion(path: str | os.PathLike[str]) -> list[Keypoints]:
 
 
 def _read_part(file: np.lib.npyio.NpzFile, part: int, set_name: str) -> list[Keypoints]:
-    value = _from_steps(file[f"value.{part}"])
-    depth = _from_steps(file[f"depth.{part}"]) if f"depth.{part}" in file else None
+    value = _dequantize(file[f"value.{part}"])
+    depth = _dequantize(file[f"depth.{part}"]) if f"depth.{part}" in file else None
     jacobian, torso = file.get(f"jacobian.{part}"), file.get(f"torso.{part}")
     times, confidence = file[f"times.{part}"], file[f"confidence.{part}"]
     return [
@@ -128,15 +128,15 @@ def _read_part(file: np.lib.npyio.NpzFile, part: int, set_name: str) -> list[Key
     ]
 
 
-def _to_steps(values: Array) -> npt.NDArray[np.int16]:
-    return np.asarray(np.rint(values / _STEP).clip(-32768, 32767), np.int16)
+def _quantize(values: Array) -> npt.NDArray[np.int16]:
+    return np.asarray(np.rint(values / _QUANTIZATION_STEP).clip(-32768, 32767), np.int16)
 
 
-def _from_steps(values: npt.NDArray[np.int16]) -> Array:
-    return values.astype(np.float32) * np.float32(_STEP)
+def _dequantize(values: npt.NDArray[np.int16]) -> Array:
+    return values.astype(np.float32) * np.float32(_QUANTIZATION_STEP)
 
 
-def _npy(array: npt.NDArray[np.generic]) -> bytes:
+def _to_npy_bytes(array: npt.NDArray[np.generic]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()

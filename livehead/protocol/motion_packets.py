@@ -15,28 +15,35 @@ import numpy as np
 
 from livehead.clock import NS
 from livehead.errors import ConfigError, ProtocolError
-from livehead.motion.face.face_basis import face_basis
+from livehead.motion.face.face_basis import load_face_basis
 from livehead.motion.keypoints import MESH478, Array, Keypoints
-from livehead.protocol.motion_coding import STEP, FaceBody, Places, PlainBody, Whole, pack_numbers
+from livehead.protocol.motion_coding import (
+    POSITION_STEP,
+    FaceMeshCodec,
+    PointArrays,
+    PointSetCodec,
+    QuantizedPoints,
+    pack_varints,
+)
 
 MAGIC, VERSION = b"LHMW", 1
-MOST_POINTS = 1024
-MOST_BYTES = 32 * 1024
+MAX_POINTS = 1024
+MAX_PACKET_BYTES = 32 * 1024
 """Of a packet; the largest that is written has 28 kB."""
 
-_OPENING = struct.Struct("<4sBBHHBBI")
-_HEAD = struct.Struct("<BBHI")
-_SEQUENCE = struct.Struct("<H")
-_TORSO = struct.Struct("<6h")
-_UNSEEN, _WHOLE, _DIFFERENCE, _HAS_TORSO = 0, 1, 2, 4
-_KEY_NS = NS
-_KEYS = 2  # wholes that are remembered: packets may overtake each other
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_UPDATE = "update livehead at both ends"
+_HEADER_STRUCT = struct.Struct("<4sBBHHBBI")
+_PACKET_STRUCT = struct.Struct("<BBHI")
+_SEQUENCE_STRUCT = struct.Struct("<H")
+_TORSO_STRUCT = struct.Struct("<6h")
+_KIND_UNSEEN, _KIND_KEYFRAME, _KIND_DELTA, _FLAG_TORSO = 0, 1, 2, 4
+_KEYFRAME_INTERVAL_NS = NS
+_KEPT_KEYFRAMES = 2  # wholes that are remembered: packets may overtake each other
+_SET_NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_UPDATE_REMEDY = "update livehead at both ends"
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class MotionHeader:
     """What is sent: ``set`` of ``points`` points, with ``depth`` and ``jacobian`` or without, ``fps`` times a second.
 
     ``coding``: ``face`` by the basis of that number, ``plain`` otherwise.
@@ -51,14 +58,14 @@ class Opening:
     basis: int = 0
 
     @classmethod
-    def of(cls, keypoints: Keypoints, fps: float) -> Opening:
+    def for_motion(cls, keypoints: Keypoints, fps: float) -> MotionHeader:
         """For motion like ``keypoints``. Raises: ConfigError when it cannot be sent."""
         count, points = keypoints.value.shape[:2]
         depth, jacobian = keypoints.depth is not None, keypoints.jacobian is not None
-        if count != 1 or not 1 <= points <= MOST_POINTS or not _NAME.fullmatch(keypoints.set):
-            raise ConfigError(f"motion of {keypoints.set} cannot be sent", f"one performer, up to {MOST_POINTS} points")
+        if count != 1 or not 1 <= points <= MAX_POINTS or not _SET_NAME_PATTERN.fullmatch(keypoints.set):
+            raise ConfigError(f"motion of {keypoints.set} cannot be sent", f"one performer, up to {MAX_POINTS} points")
         face = keypoints.set == MESH478 and depth and not jacobian
-        number = face_basis().number if face else 0
+        number = load_face_basis().checksum if face else 0
         return cls(keypoints.set, points, fps, depth, jacobian, "face" if face else "plain", number)
 
     def pack(self) -> bytes:
@@ -66,168 +73,176 @@ class Opening:
         name = self.set.encode("ascii")
         parts, rate = self.depth | self.jacobian << 1, round(min(max(self.fps, 0.01), 655.0) * 100)
         coding = self.coding == "face"
-        return _OPENING.pack(MAGIC, VERSION, coding, self.points, rate, parts, len(name), self.basis) + name
+        return _HEADER_STRUCT.pack(MAGIC, VERSION, coding, self.points, rate, parts, len(name), self.basis) + name
 
     @classmethod
-    def unpack(cls, data: bytes) -> Opening:
+    def unpack(cls, data: bytes) -> MotionHeader:
         """Raises: ProtocolError for anything but an opening of this version."""
         if data[:4] != MAGIC:
             raise ProtocolError("this is no motion", "send what docs/motion-format.md describes")
         if len(data) > 4 and data[4] != VERSION:
-            raise ProtocolError(f"motion of version {data[4]} is not known, only {VERSION}", _UPDATE)
-        if len(data) < _OPENING.size:
-            raise ProtocolError("the opening of a motion is cut short", _UPDATE)
-        _, _, coding, points, rate, parts, length, basis = _OPENING.unpack_from(data)
-        name = data[_OPENING.size :].decode("ascii", "replace")
-        if len(name) != length or not _NAME.fullmatch(name) or not 1 <= points <= MOST_POINTS or parts > 3 or not rate:
-            raise ProtocolError("the opening of a motion is broken", _UPDATE)
+            raise ProtocolError(f"motion of version {data[4]} is not known, only {VERSION}", _UPDATE_REMEDY)
+        if len(data) < _HEADER_STRUCT.size:
+            raise ProtocolError("the opening of a motion is cut short", _UPDATE_REMEDY)
+        _, _, coding, points, rate, parts, length, basis = _HEADER_STRUCT.unpack_from(data)
+        name = data[_HEADER_STRUCT.size :].decode("ascii", "replace")
+        if (
+            len(name) != length
+            or not _SET_NAME_PATTERN.fullmatch(name)
+            or not 1 <= points <= MAX_POINTS
+            or parts > 3
+            or not rate
+        ):
+            raise ProtocolError("the opening of a motion is broken", _UPDATE_REMEDY)
         depth, jacobian = bool(parts & 1), bool(parts & 2)
         if coding == 1:
             if (name, points, parts) != (MESH478, 478, 1):
-                raise ProtocolError("the opening of a motion is broken", _UPDATE)
-            if basis != face_basis().number:
-                raise ProtocolError("the motion of faces is sent by another basis than is known here", _UPDATE)
+                raise ProtocolError("the opening of a motion is broken", _UPDATE_REMEDY)
+            if basis != load_face_basis().checksum:
+                raise ProtocolError("the motion of faces is sent by another basis than is known here", _UPDATE_REMEDY)
         elif coding != 0 or basis:
-            raise ProtocolError("the motion is coded in a way that is not known", _UPDATE)
+            raise ProtocolError("the motion is coded in a way that is not known", _UPDATE_REMEDY)
         return cls(name, points, rate / 100, depth, jacobian, "face" if coding else "plain", basis)
 
 
-class MotionWriter:
+class MotionPacketEncoder:
     """Motion to packets: the same motion gives the same bytes."""
 
-    def __init__(self, like: Keypoints, fps: float) -> None:
+    def __init__(self, example: Keypoints, fps: float) -> None:
         """``like``: any moment of the motion. Raises: ConfigError when it cannot be sent."""
-        self.opening = Opening.of(like, fps)
-        self._face = FaceBody(face_basis()) if self.opening.coding == "face" else None
-        self._plain = _plain_body(self.opening)
+        self.header = MotionHeader.for_motion(example, fps)
+        self._face_codec = FaceMeshCodec(load_face_basis()) if self.header.coding == "face" else None
+        self._point_codec = _make_point_codec(self.header)
         self._sequence = -1
-        self._key: tuple[int, int, Whole] | None = None  # sequence, time, numbers
+        self._keyframe: tuple[int, int, QuantizedPoints] | None = None  # sequence, time, numbers
 
-    def restart(self) -> None:
+    def force_keyframe(self) -> None:
         """For a new receiver: the next packet is whole."""
-        self._key = None
+        self._keyframe = None
 
-    def takes(self, keypoints: Keypoints) -> bool:
+    def accepts(self, keypoints: Keypoints) -> bool:
         """Whether ``keypoints`` are of the kind that the opening says."""
-        opening = self.opening
+        opening = self.header
         parts = (keypoints.set, keypoints.value.shape[:2], keypoints.depth is not None, keypoints.jacobian is not None)
         return parts == (opening.set, (1, opening.points), opening.depth, opening.jacobian)
 
-    def packet(self, keypoints: Keypoints) -> bytes:
+    def encode(self, keypoints: Keypoints) -> bytes:
         """The next moment. Raises: ConfigError when it is not of the kind that the opening says."""
-        if not self.takes(keypoints):
-            raise ConfigError(f"motion of {self.opening.set} turned into one of {keypoints.set}", "start anew")
+        if not self.accepts(keypoints):
+            raise ConfigError(f"motion of {self.header.set} turned into one of {keypoints.set}", "start anew")
         self._sequence = (self._sequence + 1) & 0xFFFF
-        kind, body = self._body(keypoints)
+        kind, body = self._encode_body(keypoints)
         flags, torso = kind, b""
         if keypoints.torso is not None and np.isfinite(keypoints.torso).all():
-            flags |= _HAS_TORSO
-            torso = _TORSO.pack(*np.rint(keypoints.torso.ravel() / STEP).clip(-32768, 32767).astype(int).tolist())
-        confidence = 0 if kind == _UNSEEN else min(max(round(float(keypoints.confidence[0]) * 255), 1), 255)
+            flags |= _FLAG_TORSO
+            torso = _TORSO_STRUCT.pack(
+                *np.rint(keypoints.torso.ravel() / POSITION_STEP).clip(-32768, 32767).astype(int).tolist()
+            )
+        confidence = 0 if kind == _KIND_UNSEEN else min(max(round(float(keypoints.confidence[0]) * 255), 1), 255)
         time_us = keypoints.captured_ns // 1000 & 0xFFFFFFFF
-        return _HEAD.pack(flags, confidence, self._sequence, time_us) + torso + body
+        return _PACKET_STRUCT.pack(flags, confidence, self._sequence, time_us) + torso + body
 
-    def _body(self, keypoints: Keypoints) -> tuple[int, bytes]:
+    def _encode_body(self, keypoints: Keypoints) -> tuple[int, bytes]:
         arrays = [array[0] for array in (keypoints.value, keypoints.depth, keypoints.jacobian) if array is not None]
         if not keypoints.seen or not all(np.isfinite(array).all() for array in arrays):
-            return _UNSEEN, b""
+            return _KIND_UNSEEN, b""
         depth = None if keypoints.depth is None else keypoints.depth[0]
-        places = Places(keypoints.value[0], depth, None if keypoints.jacobian is None else keypoints.jacobian[0])
-        if self._face is not None:
-            return _WHOLE, self._face.pack(places)
-        numbers = self._plain.round(places)
-        if self._key is not None and 0 <= keypoints.captured_ns - self._key[1] < _KEY_NS:
-            return _DIFFERENCE, _SEQUENCE.pack(self._key[0]) + pack_numbers(numbers - self._key[2])
-        self._key = self._sequence, keypoints.captured_ns, numbers
-        return _WHOLE, pack_numbers(numbers)
+        places = PointArrays(keypoints.value[0], depth, None if keypoints.jacobian is None else keypoints.jacobian[0])
+        if self._face_codec is not None:
+            return _KIND_KEYFRAME, self._face_codec.encode(places)
+        numbers = self._point_codec.quantize(places)
+        if self._keyframe is not None and 0 <= keypoints.captured_ns - self._keyframe[1] < _KEYFRAME_INTERVAL_NS:
+            return _KIND_DELTA, _SEQUENCE_STRUCT.pack(self._keyframe[0]) + pack_varints(numbers - self._keyframe[2])
+        self._keyframe = self._sequence, keypoints.captured_ns, numbers
+        return _KIND_KEYFRAME, pack_varints(numbers)
 
 
-class MotionReader:
+class MotionPacketDecoder:
     """Packets to motion, whatever is lost, doubled or out of order on the way; newest wins.
 
     ``lost``: packets that never came or came too late; ``waiting``: packets that came, but not the whole before them.
     """
 
-    def __init__(self, opening: bytes) -> None:
+    def __init__(self, header: bytes) -> None:
         """Raises: ProtocolError."""
-        self.opening = Opening.unpack(opening)
-        self.lost = self.waiting = 0
-        self._face = FaceBody(face_basis()) if self.opening.coding == "face" else None
-        self._plain = _plain_body(self.opening)
-        self._keys: dict[int, Whole] = {}
+        self.header = MotionHeader.unpack(header)
+        self.lost_packets = self.undecodable_packets = 0
+        self._face_codec = FaceMeshCodec(load_face_basis()) if self.header.coding == "face" else None
+        self._point_codec = _make_point_codec(self.header)
+        self._keyframes: dict[int, QuantizedPoints] = {}
         self._sequence: int | None = None
         self._time_us = 0
-        self._last = _nothing(self.opening)
+        self._last_points = _zero_points(self.header)
 
-    def read(self, packet: bytes) -> Keypoints | None:
+    def decode(self, packet: bytes) -> Keypoints | None:
         """The motion of a packet, ``captured_ns`` on the sender's clock from a start of its own; None where it tells
         nothing new. Unseen points stay where they were.
 
         Raises: ProtocolError; the reader then goes on as if the packet had not come.
         """
-        if not _HEAD.size <= len(packet) <= MOST_BYTES:
-            raise ProtocolError("a packet of motion is too short or too long", _UPDATE)
-        flags, confidence, sequence, time_us = _HEAD.unpack_from(packet)
-        kind, body = flags & 3, packet[_HEAD.size :]
-        if flags > 7 or kind > _DIFFERENCE or (confidence == 0) != (kind == _UNSEEN):
-            raise ProtocolError("a packet of motion is of no known kind", _UPDATE)
+        if not _PACKET_STRUCT.size <= len(packet) <= MAX_PACKET_BYTES:
+            raise ProtocolError("a packet of motion is too short or too long", _UPDATE_REMEDY)
+        flags, confidence, sequence, time_us = _PACKET_STRUCT.unpack_from(packet)
+        kind, body = flags & 3, packet[_PACKET_STRUCT.size :]
+        if flags > 7 or kind > _KIND_DELTA or (confidence == 0) != (kind == _KIND_UNSEEN):
+            raise ProtocolError("a packet of motion is of no known kind", _UPDATE_REMEDY)
         torso: Array | None = None
-        if flags & _HAS_TORSO:
-            if len(body) < _TORSO.size:
-                raise ProtocolError("a packet of motion is cut short", _UPDATE)
-            torso = (np.array(_TORSO.unpack_from(body), np.float32) * np.float32(STEP)).reshape(1, 3, 2)
-            body = body[_TORSO.size :]
-        places = self._places(kind, body, sequence)
-        if not self._advance(sequence, time_us):
+        if flags & _FLAG_TORSO:
+            if len(body) < _TORSO_STRUCT.size:
+                raise ProtocolError("a packet of motion is cut short", _UPDATE_REMEDY)
+            torso = (np.array(_TORSO_STRUCT.unpack_from(body), np.float32) * np.float32(POSITION_STEP)).reshape(1, 3, 2)
+            body = body[_TORSO_STRUCT.size :]
+        places = self._decode_points(kind, body, sequence)
+        if not self._accept_sequence(sequence, time_us):
             return None
         if places is None:
-            self.waiting += 1
+            self.undecodable_packets += 1
             return None
-        self._last = places
-        return self._keypoints(places, confidence / 255, self._time_us * 1000, torso)
+        self._last_points = places
+        return self._to_keypoints(places, confidence / 255, self._time_us * 1000, torso)
 
-    def nothing(self, captured_ns: int) -> Keypoints:
+    def unseen_motion(self, captured_ns: int) -> Keypoints:
         """Nobody is seen at ``captured_ns``: the last points, zeros before the first."""
-        return self._keypoints(self._last, 0.0, captured_ns, None)
+        return self._to_keypoints(self._last_points, 0.0, captured_ns, None)
 
-    def _keypoints(self, places: Places, confidence: float, captured_ns: int, torso: Array | None) -> Keypoints:
+    def _to_keypoints(self, points: PointArrays, confidence: float, captured_ns: int, torso: Array | None) -> Keypoints:
         return Keypoints(
-            set=self.opening.set,
-            value=places.value[None],
-            depth=None if places.depth is None else places.depth[None],
-            jacobian=None if places.jacobian is None else places.jacobian[None],
+            set=self.header.set,
+            value=points.value[None],
+            depth=None if points.depth is None else points.depth[None],
+            jacobian=None if points.jacobian is None else points.jacobian[None],
             confidence=np.array([confidence], np.float32),
             captured_ns=captured_ns,
             torso=torso,
         )
 
-    def _places(self, kind: int, body: bytes, sequence: int) -> Places | None:
+    def _decode_points(self, kind: int, body: bytes, sequence: int) -> PointArrays | None:
         """Where the points are; None for a difference whose whole did not come."""
-        if kind == _UNSEEN:
+        if kind == _KIND_UNSEEN:
             if body:
-                raise ProtocolError("a packet of motion is too long", _UPDATE)
-            return self._last
-        if self._face is not None:
-            if kind != _WHOLE:
-                raise ProtocolError("a packet of a face is always whole", _UPDATE)
-            return self._face.unpack(body)
-        if kind == _WHOLE:
-            numbers = self._plain.unpack(body)
-            self._remember(sequence, numbers)
-            return self._plain.places(numbers)
-        if len(body) < _SEQUENCE.size:
-            raise ProtocolError("a packet of motion is cut short", _UPDATE)
-        difference = self._plain.unpack(body[_SEQUENCE.size :])
-        key = self._keys.get(_SEQUENCE.unpack_from(body)[0])
-        return None if key is None else self._plain.places(key + difference)
+                raise ProtocolError("a packet of motion is too long", _UPDATE_REMEDY)
+            return self._last_points
+        if self._face_codec is not None:
+            if kind != _KIND_KEYFRAME:
+                raise ProtocolError("a packet of a face is always whole", _UPDATE_REMEDY)
+            return self._face_codec.decode(body)
+        if kind == _KIND_KEYFRAME:
+            numbers = self._point_codec.unpack_quantized(body)
+            self._store_keyframe(sequence, numbers)
+            return self._point_codec.dequantize(numbers)
+        if len(body) < _SEQUENCE_STRUCT.size:
+            raise ProtocolError("a packet of motion is cut short", _UPDATE_REMEDY)
+        difference = self._point_codec.unpack_quantized(body[_SEQUENCE_STRUCT.size :])
+        key = self._keyframes.get(_SEQUENCE_STRUCT.unpack_from(body)[0])
+        return None if key is None else self._point_codec.dequantize(key + difference)
 
-    def _remember(self, sequence: int, numbers: Whole) -> None:
-        self._keys.pop(sequence, None)
-        self._keys[sequence] = numbers
-        while len(self._keys) > _KEYS:
-            del self._keys[next(iter(self._keys))]
+    def _store_keyframe(self, sequence: int, numbers: QuantizedPoints) -> None:
+        self._keyframes.pop(sequence, None)
+        self._keyframes[sequence] = numbers
+        while len(self._keyframes) > _KEPT_KEYFRAMES:
+            del self._keyframes[next(iter(self._keyframes))]
 
-    def _advance(self, sequence: int, time_us: int) -> bool:
+    def _accept_sequence(self, sequence: int, time_us: int) -> bool:
         """Whether the packet is newer than all before it."""
         if self._sequence is None:
             self._sequence, self._time_us = sequence, time_us
@@ -235,21 +250,21 @@ class MotionReader:
         ahead = (sequence - self._sequence) & 0xFFFF
         if ahead == 0 or ahead >= 0x8000:
             return False
-        self.lost += ahead - 1
+        self.lost_packets += ahead - 1
         since = (time_us - self._time_us) & 0xFFFFFFFF
         self._time_us += since if since < 1 << 31 else 0  # a clock that went back stands still
         self._sequence = sequence
         return True
 
 
-def _plain_body(opening: Opening) -> PlainBody:
-    return PlainBody(opening.points, depth=opening.depth, jacobian=opening.jacobian)
+def _make_point_codec(header: MotionHeader) -> PointSetCodec:
+    return PointSetCodec(header.points, depth=header.depth, jacobian=header.jacobian)
 
 
-def _nothing(opening: Opening) -> Places:
-    points = opening.points
-    return Places(
+def _zero_points(header: MotionHeader) -> PointArrays:
+    points = header.points
+    return PointArrays(
         np.zeros((points, 2), np.float32),
-        np.zeros(points, np.float32) if opening.depth else None,
-        np.zeros((points, 2, 2), np.float32) if opening.jacobian else None,
+        np.zeros(points, np.float32) if header.depth else None,
+        np.zeros((points, 2, 2), np.float32) if header.jacobian else None,
     )

@@ -17,22 +17,28 @@ from livehead.frames import Image
 from livehead.models.dagan.compact import (
     CompactGenerator,
     CompactOutput,
-    Sight,
-    SourceCode,
+    MotionCues,
+    CompactEncodedSource,
     build_compact,
-    join_codes,
+    stack_sources,
 )
 from livehead.models.dagan.dense_motion import MotionMasks
 from livehead.models.dagan.prior import TorsoMotion
-from livehead.models.engine import Parts, Precision, Setting, choose_setting, prepare
-from livehead.models.quantize import Ranges, split_ranges
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.torso import torso_at_rest
+from livehead.models.engine import (
+    CompilableParts,
+    Precision,
+    ExecutionConfig,
+    choose_execution_config,
+    optimize_for_inference,
+)
+from livehead.models.quantize import ActivationRanges, split_ranges
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
 from livehead.perception.portrait import Portrait
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.warp.mouth import MouthInterior, analyse_mouth, draw_cavity
-from livehead.weights.store import load_into, read_weights
+from livehead.weights.store import load_strict_state, read_weights
 
 PixelArrayT = TypeVar("PixelArrayT", Image, Array)
 
@@ -43,12 +49,12 @@ _CAVITY_OPACITY = (
     0.7  # of the inside of a mouth that the photo shows closed, what is painted over what the network draws
 )
 _EXACT_PARTS = ("geometry",)  # parts of the network that stay exact: half a pixel is lost in half precision
-_PARTS: Parts = {
+_PARTS: CompilableParts = {
     "motion": MotionMasks,
     "decoder": lambda logits: logits,
 }  # what a frame costs, and what each of them returns
-_TRACED_PARTS: Parts = {
-    "geometry": Sight,
+_TRACED_PARTS: CompilableParts = {
+    "geometry": MotionCues,
     "course": lambda flow: flow,
     "carriage": lambda *warped: warped,
 }  # what lies around them: many small operations
@@ -65,7 +71,7 @@ class CompactAvatar:
     motion: Keypoints
     image: Image
     person: Array
-    _encoded_sources: WeakKeyDictionary[CompactGenerator, dict[int, SourceCode]] = field(
+    _encoded_sources: WeakKeyDictionary[CompactGenerator, dict[int, CompactEncodedSource]] = field(
         default_factory=WeakKeyDictionary, repr=False
     )
     _upsampled_photos: dict[int, Image] = field(default_factory=dict, repr=False)
@@ -105,15 +111,17 @@ class CompactRenderer:
         alpha: bool = False,
         precision: Precision = "auto",
         network: CompactGenerator | None = None,
-        ranges: Ranges | None = None,
+        ranges: ActivationRanges | None = None,
     ) -> None:
         self.size = size
         self._initial_size = size
         self.alpha = alpha
-        self.setting: Setting = choose_setting(precision)
+        self.setting: ExecutionConfig = choose_execution_config(precision)
         if network is None:
             network, ranges = _load_bundled()
-        self._network = prepare(network, self.setting, _EXACT_PARTS, _PARTS, ranges, traced=_TRACED_PARTS)
+        self._network = optimize_for_inference(
+            network, self.setting, _EXACT_PARTS, _PARTS, ranges, traced_parts=_TRACED_PARTS
+        )
 
     @property
     def motion_sets(self) -> frozenset[str]:
@@ -128,14 +136,14 @@ class CompactRenderer:
     @property
     def hardware(self) -> str:
         """Where the network runs, and in which precision."""
-        return self.setting.why
+        return self.setting.description
 
     def prepare(self, source: Portrait) -> CompactAvatar:
         """Segment the portrait and encode it. Raises: SourceError."""
         if source.motion.set != MESH478:
             raise SourceError(f"compact takes {MESH478}, not {source.motion.set}", subject=source.name)
-        with Segmentation(refine=False) as segmentation:
-            person = cv2.resize(segmentation.person(source.image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        with SelfieSegmenter(refine=False) as segmentation:
+            person = cv2.resize(segmentation.segment_person(source.image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         avatar = CompactAvatar(source.motion, source.image, np.asarray(person, np.float32))
         self._encode_source(avatar)
         avatar.upsampled_photo(self.size)
@@ -150,15 +158,15 @@ class CompactRenderer:
         """As ``render``; the network draws all at once."""
         if not pairs:
             return []
-        code = join_codes([self._encode_source(avatar) for avatar, _ in pairs])
+        code = stack_sources([self._encode_source(avatar) for avatar, _ in pairs])
         driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
         torso = _collect_torso_motion(pairs, self.setting.device)
-        field = self._network.move(code, driving.to(self.setting.device), torso)
-        drawn = _to_host(self._network.paint(code, field))
+        field = self._network.predict_motion(code, driving.to(self.setting.device), torso)
+        drawn = _to_host(self._network.decode(code, field))
         return [self._blend_photo(avatar, motion, *parts) for (avatar, motion), parts in zip(pairs, drawn, strict=True)]
 
     @torch.inference_mode()
-    def _encode_source(self, avatar: CompactAvatar) -> SourceCode:
+    def _encode_source(self, avatar: CompactAvatar) -> CompactEncodedSource:
         known = avatar._encoded_sources.setdefault(self._network, {})
         side = _SIDE if self.size >= self._initial_size else _REDUCED_SIDE
         if side not in known:
@@ -187,7 +195,7 @@ class CompactRenderer:
         mouth = avatar.mouth
         if mouth.toothless == 0:
             return
-        scale = fit_head(avatar.motion.points3d()[0], face).scale
+        scale = fit_head_motion(avatar.motion.points3d()[0], face).scale
         places, inside = (
             to_pixels(points[:, :2], self.size, self.size) for points in (face, mouth.interior_points(face, scale))
         )
@@ -207,7 +215,7 @@ def _collect_torso_motion(pairs: Sequence[tuple[CompactAvatar, Keypoints]], devi
     """The torsos of avatars and motions, as far as the motions know them."""
     driving, source = [], []
     for avatar, motion in pairs:
-        own = torso_at_rest(avatar.motion.value[0])[None] if avatar.motion.torso is None else avatar.motion.torso
+        own = rest_torso_points(avatar.motion.value[0])[None] if avatar.motion.torso is None else avatar.motion.torso
         driving.append(own if motion.torso is None else motion.torso)
         source.append(own)
     known = torch.tensor([float(motion.torso is not None) for _, motion in pairs])
@@ -215,10 +223,10 @@ def _collect_torso_motion(pairs: Sequence[tuple[CompactAvatar, Keypoints]], devi
     return TorsoMotion(there.to(device), here.to(device), known.to(device))
 
 
-def _load_bundled() -> tuple[CompactGenerator, Ranges]:
+def _load_bundled() -> tuple[CompactGenerator, ActivationRanges]:
     network = build_compact()
     tensors, ranges = split_ranges(read_weights("compact"))
-    load_into(network, tensors, "compact")
+    load_strict_state(network, tensors, "compact")
     return network, ranges
 
 

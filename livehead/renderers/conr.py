@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from livehead.frames import Image
-from livehead.models.conr.network import Conr, join_sheets
-from livehead.models.conr.shader import LEVELS, SheetCode
-from livehead.models.engine import Parts, Setting, prepare
-from livehead.models.quantize import Ranges
-from livehead.motion.dense_pose import UDP, UltraDensePose
+from livehead.models.conr.network import ConrNetwork, stack_sheets
+from livehead.models.conr.shader import LEVEL_COUNT, EncodedSheet
+from livehead.models.engine import CompilableParts, ExecutionConfig, optimize_for_inference
+from livehead.models.quantize import ActivationRanges
+from livehead.motion.dense_pose import DENSE_POSE, DensePose
 from livehead.motion.keypoints import Array
-from livehead.perception.cutout import SIDE
-from livehead.perception.dense_pose_detector import UdpDetector
+from livehead.perception.cutout import CONR_SIDE
+from livehead.perception.dense_pose_detector import DensePoseDetector
 from livehead.perception.sheet import CharacterSheet
 
 _EXACT_PARTS = ("parser",)  # what it says of the sheet is said once, and everything depends on it
@@ -27,11 +27,11 @@ _FULL_PRECISION_LAYERS = (
     "norm2",
     "conv_rgba.0",
 )  # of the decoder: cheap, and what eight bits lose there is seen at once
-_POSE_PARTS: Parts = {"pose": lambda *maps: list(maps)}
-_WHOLE_PARTS: Parts = {**_POSE_PARTS, "drawing": lambda picture: picture}
-_BLOCK_PARTS: Parts = {
+_POSE_PARTS: CompilableParts = {"pose": lambda *maps: list(maps)}
+_WHOLE_PARTS: CompilableParts = {**_POSE_PARTS, "drawing": lambda picture: picture}
+_BLOCK_PARTS: CompilableParts = {
     **_POSE_PARTS,
-    **{f"drawing.shader.decoder_blocks.{level}": lambda planes: planes for level in range(LEVELS)},
+    **{f"drawing.shader.decoder_blocks.{level}": lambda planes: planes for level in range(LEVEL_COUNT)},
     "drawing.decoder": lambda picture: picture,
 }
 
@@ -44,9 +44,9 @@ class ConrAvatar:
     makes of them is derived when it is first needed and kept.
     """
 
-    motion: UltraDensePose
+    motion: DensePose
     views: Image
-    _encoded_sheets: WeakKeyDictionary[Conr, SheetCode] = field(default_factory=WeakKeyDictionary, repr=False)
+    _encoded_sheets: WeakKeyDictionary[ConrNetwork, EncodedSheet] = field(default_factory=WeakKeyDictionary, repr=False)
 
 
 class ConrRenderer:
@@ -55,17 +55,19 @@ class ConrRenderer:
     ``size``: side of the output in pixels; the network's own is 256. ``ranges``: for int8.
     """
 
-    def __init__(self, network: Conr, setting: Setting, size: int = 512, *, ranges: Ranges | None = None) -> None:
+    def __init__(
+        self, network: ConrNetwork, setting: ExecutionConfig, size: int = 512, *, ranges: ActivationRanges | None = None
+    ) -> None:
         self.size = size
         self.setting = setting
         coarse = {name: span for name, span in (ranges or {}).items() if not name.endswith(_FULL_PRECISION_LAYERS)}
-        self._network = prepare(
-            network, setting, _EXACT_PARTS, _WHOLE_PARTS if setting.integer else _BLOCK_PARTS, coarse
+        self._network = optimize_for_inference(
+            network, setting, _EXACT_PARTS, _WHOLE_PARTS if setting.int8 else _BLOCK_PARTS, coarse
         )
-        self.detector = UdpDetector(self._network.parser, setting)
+        self.detector = DensePoseDetector(self._network.parser, setting)
 
     @property
-    def network(self) -> Conr:
+    def network(self) -> ConrNetwork:
         """As it was made ready for the setting."""
         return self._network
 
@@ -73,7 +75,7 @@ class ConrRenderer:
     def parts(self) -> Mapping[str, torch.nn.Module]:
         """What a frame goes through, by name: for timing."""
         pose, drawing = self._network.pose, self._network.drawing
-        if self.setting.integer:
+        if self.setting.int8:
             return {"pose": pose, "drawing": drawing}
         blocks = {f"level{level}": block for level, block in enumerate(drawing.shader.decoder_blocks)}
         return {"pose": pose, **blocks, "decoder": drawing.decoder}
@@ -81,25 +83,25 @@ class ConrRenderer:
     @property
     def motion_sets(self) -> frozenset[str]:
         """Takes ultra-dense poses."""
-        return frozenset({UDP})
+        return frozenset({DENSE_POSE})
 
     @property
     def hardware(self) -> str:
         """Where the networks run, in words."""
-        return self.setting.why
+        return self.setting.description
 
     def prepare(self, source: CharacterSheet) -> ConrAvatar:
         """Read the first view's pose, and encode all views."""
         pose = self.detector.detect([source.views[0]])[0]
-        avatar = ConrAvatar(UltraDensePose(pose, 0), source.views)
+        avatar = ConrAvatar(DensePose(pose, 0), source.views)
         self.encode(avatar)
         return avatar
 
-    def render(self, avatar: ConrAvatar, motion: UltraDensePose) -> Image:
+    def render(self, avatar: ConrAvatar, motion: DensePose) -> Image:
         """uint8 [size, size, 4]."""
         return self.render_many([(avatar, motion)])[0]
 
-    def render_many(self, pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> list[Image]:
+    def render_many(self, pairs: Sequence[tuple[ConrAvatar, DensePose]]) -> list[Image]:
         """As ``render``; characters with equally many views are drawn together."""
         pictures = [np.zeros((self.size, self.size, 4), np.uint8) for _ in pairs]
         for numbers in _group_by_view_count(pairs):
@@ -109,34 +111,36 @@ class ConrRenderer:
         return pictures
 
     @torch.inference_mode()
-    def encode(self, avatar: ConrAvatar) -> SheetCode:
+    def encode(self, avatar: ConrAvatar) -> EncodedSheet:
         """What this renderer's network makes of the sheet, kept with the avatar."""
         known = avatar._encoded_sheets.get(self._network)
         if known is None:
             views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
-            known = avatar._encoded_sheets[self._network] = self._network.encode(views.float() / 255)
+            known = avatar._encoded_sheets[self._network] = self._network.encode_views(views.float() / 255)
         return known
 
     @torch.inference_mode()
-    def render_uncached(self, avatar: ConrAvatar, motion: UltraDensePose) -> Image:
+    def render_uncached(self, avatar: ConrAvatar, motion: DensePose) -> Image:
         """As ``render``, by the published call, which keeps nothing: what keeping is measured against."""
         views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
         drawn = self._network(views.float() / 255, self._to_pose_batch([motion]))
         return _to_output_image(drawn[0].permute(1, 2, 0).cpu().numpy(), self.size)
 
     @torch.inference_mode()
-    def _draw_batch(self, pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Array:
+    def _draw_batch(self, pairs: Sequence[tuple[ConrAvatar, DensePose]]) -> Array:
         """float32 [B, 256, 256, 4], straight alpha."""
-        code = join_sheets([self.encode(avatar) for avatar, _ in pairs])
-        drawn = self._network.draw(code, self._network.aim(self._to_pose_batch([motion for _, motion in pairs])))
+        code = stack_sheets([self.encode(avatar) for avatar, _ in pairs])
+        drawn = self._network.render(
+            code, self._network.encode_pose(self._to_pose_batch([motion for _, motion in pairs]))
+        )
         return np.asarray(drawn.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
 
-    def _to_pose_batch(self, motions: Sequence[UltraDensePose]) -> torch.Tensor:
+    def _to_pose_batch(self, motions: Sequence[DensePose]) -> torch.Tensor:
         batch = torch.from_numpy(np.stack([motion.value for motion in motions]))
         return batch.to(self.setting.device).permute(0, 3, 1, 2)
 
 
-def _group_by_view_count(pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> Iterator[list[int]]:
+def _group_by_view_count(pairs: Sequence[tuple[ConrAvatar, DensePose]]) -> Iterator[list[int]]:
     """Numbers of those that show anything, by how many views there are of them."""
     groups: dict[int, list[int]] = {}
     for number, (avatar, motion) in enumerate(pairs):
@@ -148,9 +152,9 @@ def _group_by_view_count(pairs: Sequence[tuple[ConrAvatar, UltraDensePose]]) -> 
 def _to_output_image(picture: Array, size: int) -> Image:
     """float32 [S, S, 4] in [0, 1] to uint8 [size, size, 4]; resampled with colours times alpha, so that none that is
     not seen seeps in."""
-    if size != SIDE:
+    if size != CONR_SIDE:
         colour, alpha = picture[..., :3] * picture[..., 3:], picture[..., 3:]
-        how = cv2.INTER_CUBIC if size > SIDE else cv2.INTER_AREA
+        how = cv2.INTER_CUBIC if size > CONR_SIDE else cv2.INTER_AREA
         scaled = cv2.resize(np.dstack([colour, alpha]), (size, size), interpolation=how)
         alpha = scaled[..., 3:].clip(0, 1)
         picture = np.dstack([scaled[..., :3] / np.maximum(alpha, 1 / 255), alpha]).clip(0, 1)

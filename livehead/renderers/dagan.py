@@ -12,23 +12,23 @@ import torch
 
 from livehead.frames import Image
 from livehead.models.dagan.dense_motion import MotionMasks
-from livehead.models.dagan.generator import Generator, SourceCode, join_sources
-from livehead.models.dagan.keypoint_motion import MotionField
-from livehead.models.engine import Floating, Parts, Setting, prepare
-from livehead.models.grid import resize_places
-from livehead.models.quantize import Ranges
+from livehead.models.dagan.generator import DaganGenerator, DaganEncodedSource, stack_sources
+from livehead.models.dagan.keypoint_motion import KeypointMotionField
+from livehead.models.engine import FloatType, CompilableParts, ExecutionConfig, optimize_for_inference
+from livehead.models.grid import resize_sampling_grid
+from livehead.models.quantize import ActivationRanges
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.perception.portrait import Portrait
-from livehead.perception.rgbd import SIDE, RgbdDetector, as_keypoints, as_points, resized
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector, to_keypoints, to_learned_points, resize_image
+from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.debug_panels import DebugPanels
 
-_PARTS: Parts = {
+_PARTS: CompilableParts = {
     "motion.dense": lambda mask, occlusion: MotionMasks(mask, occlusion, None),
     "attention": lambda features: features,
     "decoder": lambda picture: picture,
 }
-_PART_PRECISION: Mapping[str, Floating] = {"attention": "bf16"}  # its weights have no ranges to be measured beforehand
+_PART_PRECISION: Mapping[str, FloatType] = {"attention": "bf16"}  # its weights have no ranges to be measured beforehand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,9 @@ class DaganAvatar:
     image: Image
     disparity: Array
     person: Array
-    _encoded_sources: WeakKeyDictionary[Generator, SourceCode] = field(default_factory=WeakKeyDictionary, repr=False)
+    _encoded_sources: WeakKeyDictionary[DaganGenerator, DaganEncodedSource] = field(
+        default_factory=WeakKeyDictionary, repr=False
+    )
 
 
 class DaganRenderer:
@@ -57,20 +59,20 @@ class DaganRenderer:
 
     def __init__(
         self,
-        network: Generator,
+        network: DaganGenerator,
         detector: RgbdDetector,
         size: int = 512,
         *,
         alpha: bool = False,
-        ranges: Ranges | None = None,
+        ranges: ActivationRanges | None = None,
     ) -> None:
         self.size = size
         self.alpha = alpha
         self.detector = detector
-        self._network = prepare(network, detector.setting, ("down",), _PARTS, ranges, _PART_PRECISION)
+        self._network = optimize_for_inference(network, detector.setting, ("down",), _PARTS, ranges, _PART_PRECISION)
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> ExecutionConfig:
         """Where the networks run, in which precision."""
         return self.detector.setting
 
@@ -92,15 +94,15 @@ class DaganRenderer:
     @property
     def hardware(self) -> str:
         """Where the networks run, in words."""
-        return self.setting.why
+        return self.setting.description
 
     def prepare(self, source: Portrait) -> DaganAvatar:
         """Find depth, key points and the person, and encode the portrait."""
-        image = resized(source.image, SIDE)
-        look = self.detector.look([image])
-        with Segmentation(refine=False) as segmentation:
-            person = np.asarray(segmentation.person(image), np.float32)
-        (motion,) = as_keypoints(look.points, self.detector.motion_set, 0)
+        image = resize_image(source.image, DAGAN_SIDE)
+        look = self.detector.detect_batch([image])
+        with SelfieSegmenter(refine=False) as segmentation:
+            person = np.asarray(segmentation.segment_person(image), np.float32)
+        (motion,) = to_keypoints(look.points, self.detector.motion_set, 0)
         avatar = DaganAvatar(motion, image, look.disparity[0, 0].cpu().numpy(), person)
         self.encode(avatar)
         return avatar
@@ -114,32 +116,36 @@ class DaganRenderer:
         """As ``render``; the network draws all at once."""
         if not pairs:
             return []
-        code = join_sources([self.encode(avatar) for avatar, _ in pairs])
-        moved = self._network.move(code, as_points([motion for _, motion in pairs], self.setting.device))
-        drawn = self._network.paint(code, moved)
+        code = stack_sources([self.encode(avatar) for avatar, _ in pairs])
+        moved = self._network.predict_motion(
+            code, to_learned_points([motion for _, motion in pairs], self.setting.device)
+        )
+        drawn = self._network.decode(code, moved)
         pictures = (drawn * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        places = resize_places(moved.places, SIDE, SIDE).float().cpu().numpy() if self.alpha else pictures
+        places = (
+            resize_sampling_grid(moved.places, DAGAN_SIDE, DAGAN_SIDE).float().cpu().numpy() if self.alpha else pictures
+        )
         return [
             self._to_output_image(avatar, picture, place)
             for (avatar, _), picture, place in zip(pairs, pictures, places, strict=True)
         ]
 
     @torch.inference_mode()
-    def encode(self, avatar: DaganAvatar) -> SourceCode:
+    def encode(self, avatar: DaganAvatar) -> DaganEncodedSource:
         """What this renderer's network makes of the source, kept with the avatar."""
         known = avatar._encoded_sources.get(self._network)
         if known is None:
             device = self.setting.device
             image = torch.from_numpy(avatar.image).to(device).permute(2, 0, 1)[None].float() / 255
             disparity = torch.from_numpy(avatar.disparity).to(device)[None, None]
-            known = self._network.encode(image, disparity, as_points([avatar.motion], device))
+            known = self._network.encode(image, disparity, to_learned_points([avatar.motion], device))
             avatar._encoded_sources[self._network] = known
         return known
 
     @torch.inference_mode()
-    def predict_motion(self, avatar: DaganAvatar, motion: Keypoints) -> MotionField:
+    def predict_motion(self, avatar: DaganAvatar, motion: Keypoints) -> KeypointMotionField:
         """The flow alone."""
-        return self._network.move(self.encode(avatar), as_points([motion], self.setting.device))
+        return self._network.predict_motion(self.encode(avatar), to_learned_points([motion], self.setting.device))
 
     @torch.inference_mode()
     def debug_panels(self, avatar: DaganAvatar, motion: Keypoints) -> DebugPanels:
@@ -148,7 +154,7 @@ class DaganRenderer:
         side = moved.places.shape[1]
         middle = avatar.motion.value[0].mean(axis=0)
         row, column = (int(np.clip((middle[axis] + 1) / 2 * side, 0, side - 1)) for axis in (1, 0))
-        attention = self._network.attention_rows(code, moved, torch.tensor([row * side + column]))
+        attention = self._network.attention_weights(code, moved, torch.tensor([row * side + column]))
         return DebugPanels(
             image=avatar.image,
             disparity=avatar.disparity,
@@ -161,10 +167,10 @@ class DaganRenderer:
         )
 
     def _to_output_image(self, avatar: DaganAvatar, picture: Image, grid: Array) -> Image:
-        drawn = resized(picture, self.size)
+        drawn = resize_image(picture, self.size)
         if not self.alpha:
             return drawn
-        pixels = ((grid + 1) * SIDE - 1) / 2
+        pixels = ((grid + 1) * DAGAN_SIDE - 1) / 2
         moved = cv2.remap(avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
         matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)

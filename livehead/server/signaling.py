@@ -12,7 +12,7 @@ from livehead.clock import now_ns
 from livehead.drivers.network import MotionFeed
 from livehead.errors import ConfigError, LiveheadError, ProtocolError
 from livehead.protocol import messages
-from livehead.protocol.motion_packets import MotionWriter
+from livehead.protocol.motion_packets import MotionPacketEncoder
 from livehead.server.access import AccessPolicy, RateLimiter
 from livehead.server.event_log import RejectionLog
 from livehead.server.image_sandbox import MAX_UPLOAD_BYTES
@@ -196,12 +196,12 @@ class SignalingConnection:
         """Send the performer's motion until the session ends."""
         try:
             with session.connections.subscribe_motion() as motions:
-                writer: MotionWriter | None = None
+                writer: MotionPacketEncoder | None = None
                 while (motion := await motions.get()) is not None:
-                    if writer is None or not writer.takes(motion):
-                        writer = MotionWriter(motion, session.fps)
-                        await self._send_message(messages.MotionHeaderMessage(opening=writer.opening.pack().hex()))
-                    await self._send_payload(writer.packet(motion))
+                    if writer is None or not writer.accepts(motion):
+                        writer = MotionPacketEncoder(motion, session.fps)
+                        await self._send_message(messages.MotionHeaderMessage(opening=writer.header.pack().hex()))
+                    await self._send_payload(writer.encode(motion))
             await self._close_socket(CLOSE_SESSION_ENDED)
         except LiveheadError as error:
             await self._send_message(messages.to_problem_message(error))

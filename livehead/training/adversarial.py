@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from livehead.models.dagan.discriminator import Discriminator
 from livehead.models.dagan.prior import KEYPOINTS
 from livehead.models.grid import identity_grid
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.training.distributed import average_gradients
 from livehead.training.losses import part_box
 
@@ -89,7 +89,7 @@ class MouthAdversary:
 
 def crop_mouth(picture: Tensor, mesh: Tensor) -> tuple[Tensor, Tensor]:
     """The square about the mouth of meshes [B, 478, 3], [B, 3, 64, 64], and their key points [B, K, 2] in it."""
-    box = part_box(mesh, torch.as_tensor(MESH.mouth.lips.copy(), device=mesh.device).long(), _BOX_SCALE)
+    box = part_box(mesh, torch.as_tensor(FACE_MESH.mouth.lips.copy(), device=mesh.device).long(), _BOX_SCALE)
     middle, half = (box[:, :2] + box[:, 2:]) / 2, ((box[:, 2:] - box[:, :2]) / 2).amax(dim=1)[:, None]
     grid = middle[:, None, None] + half[:, None, None] * identity_grid(_SIDE, _SIDE, mesh)
     crop = F.grid_sample(picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)

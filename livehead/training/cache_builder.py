@@ -14,9 +14,9 @@ import numpy as np
 from livehead.errors import CaptureError, SourceError
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, to_pixels
-from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.portrait import Crop, prepare_portrait, propose_crop
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.portrait import PortraitCrop, prepare_portrait, propose_crop
+from livehead.perception.segmentation import SelfieSegmenter
 from livehead.training.cache import MASK_SIDE, ClipEntry, encode_landmarks
 
 _PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -45,7 +45,7 @@ def cache_media_file(path: Path, split: str, out: Path, settings: CacheSettings)
     name = f"still-{path.stem}" if still else path.stem
     fps = 1.0 if still else _frame_rate(path) / settings.stride
     crops, landmarks = zip(*seen, strict=True)
-    with Segmentation(refine=False) as segmentation:
+    with SelfieSegmenter(refine=False) as segmentation:
         masks = [_person_mask(segmentation, crop) for crop in crops]
     _write_video(out / f"{name}.mp4", crops, fps, settings.crf - _STILL_CRF_BONUS * still)
     np.savez_compressed(out / f"{name}.npz", landmarks=encode_landmarks(np.stack(landmarks)), masks=np.stack(masks))
@@ -61,8 +61,8 @@ def _photo_samples(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
         portrait = prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), path.name)
     except SourceError:
         return
-    whole = Crop(0, 0, portrait.image.shape[0])
-    yield whole.cut(portrait.image, side), portrait.motion.points3d()[0]
+    whole = PortraitCrop(0, 0, portrait.image.shape[0])
+    yield whole.extract(portrait.image, side), portrait.motion.points3d()[0]
 
 
 def _video_samples(path: Path, settings: CacheSettings) -> Iterator[tuple[Image, Array]]:
@@ -70,21 +70,21 @@ def _video_samples(path: Path, settings: CacheSettings) -> Iterator[tuple[Image,
 
     A square video is taken whole, another one cut about the face of the first frame that shows one.
     """
-    square: Crop | None = None
-    with FaceMesh() as mesh, FaceMesh(static=True) as finder:
+    square: PortraitCrop | None = None
+    with FaceMeshTracker() as mesh, FaceMeshTracker(static=True) as finder:
         for frame in _decode_frames(path, settings.stride):
             height, width = frame.shape[:2]
             if square is None:
-                square = Crop(0, 0, width) if width == height else _crop_about_face(frame, finder)
+                square = PortraitCrop(0, 0, width) if width == height else _crop_about_face(frame, finder)
             if square is None:
                 continue
-            crop = square.cut(frame, settings.side)
+            crop = square.extract(frame, settings.side)
             faces = mesh.detect(crop)
             if faces:
                 yield crop, faces[0].points3d()[0]
 
 
-def _crop_about_face(frame: Image, finder: FaceMesh) -> Crop | None:
+def _crop_about_face(frame: Image, finder: FaceMeshTracker) -> PortraitCrop | None:
     height, width = frame.shape[:2]
     faces = finder.detect(frame)
     if not faces:
@@ -109,9 +109,9 @@ def _frame_rate(path: Path) -> float:
         return float(container.streams.video[0].average_rate or 25)
 
 
-def _person_mask(segmentation: Segmentation, crop: Image) -> np.ndarray:
+def _person_mask(segmentation: SelfieSegmenter, crop: Image) -> np.ndarray:
     """The person in 16 steps, uint8 [64, 64] in 0..15."""
-    small = cv2.resize(segmentation.person(crop), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(segmentation.segment_person(crop), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     return np.rint(small.clip(0, 1) * 15).astype(np.uint8)
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from livehead.models.grid import identity_grid
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 
 
 def part_box(points: Tensor, indices: Tensor, scale: float) -> Tensor:
@@ -27,13 +27,13 @@ def box_mask(boxes: Tensor, side: int) -> Tensor:
 
 def mouth_mask(points: Tensor, side: int) -> Tensor:
     """The mouth's box, enlarged 1.3: [B, 1, side, side]."""
-    return box_mask(part_box(points, torch.as_tensor(MESH.mouth.lips.copy()).long(), 1.3), side)
+    return box_mask(part_box(points, torch.as_tensor(FACE_MESH.mouth.lips.copy()).long(), 1.3), side)
 
 
 def importance_weights(points: Tensor, side: int, mouth: float, eyes: float) -> Tensor:
     """1, and ``mouth`` and ``eyes`` in their boxes: [B, 1, side, side]."""
     weight = 1 + (mouth - 1) * mouth_mask(points, side)
-    for eye in (MESH.right_eye, MESH.left_eye):
+    for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         box = part_box(points, torch.as_tensor(eye.opening.copy()).long(), 1.6)
         weight = torch.maximum(weight, 1 + (eyes - 1) * box_mask(box, side))
     return weight

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from livehead.errors import ConfigError
 from livehead.registry import did_you_mean
 from livehead.weights import conr, dagan, openpose, pifuhd
-from livehead.weights.checkpoint_spec import Part, Publication
+from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 SYSTEMS = (dagan, openpose, conr, pifuhd)
 """A module for each published system: its ``layouts``, its ``PUBLICATIONS``, and ``identify``."""
 
-PUBLICATIONS: Mapping[str, Publication] = MappingProxyType(
+PUBLICATIONS: Mapping[str, CheckpointSpec] = MappingProxyType(
     {publication.name: publication for system in SYSTEMS for publication in system.PUBLICATIONS}
 )
 """By name."""
 
-REFUSED: Mapping[str, str] = MappingProxyType(conr.REFUSED)
+UNSUPPORTED_NETWORKS: Mapping[str, str] = MappingProxyType(conr.UNSUPPORTED_NETWORKS)
 """Networks that ``identify`` knows and that cannot be used, and why."""
 
 
-def find_publication(name: str) -> Publication:
+def find_checkpoint_spec(name: str) -> CheckpointSpec:
     """Raises: ConfigError naming the nearest known one."""
     if name not in PUBLICATIONS:
         raise ConfigError(f"there are no published weights {name!r}", did_you_mean(name, PUBLICATIONS), subject=name)
     return PUBLICATIONS[name]
 
 
-def part_of(publication: Publication, network: str) -> Part | None:
+def find_part(publication: CheckpointSpec, network: str) -> CheckpointPart | None:
     """The part that a network of that name is, if any."""
     return next((part for part in publication.parts if re.fullmatch(part.network, network)), None)
 
 
-def taken_by(network: str) -> list[str]:
+def find_specs_with(network: str) -> list[str]:
     """Names of the publications that a network of that name belongs to."""
-    return [name for name, publication in PUBLICATIONS.items() if part_of(publication, network)]
+    return [name for name, publication in PUBLICATIONS.items() if find_part(publication, network)]
 
 
-def identify(tensors: Mapping[str, Tensor]) -> str | None:
+def identify_network(tensors: Mapping[str, Tensor]) -> str | None:
     """The name, for ``convert.load_official``, of the network that a state dict seems to be; None if of none.
 
     Told by a few keys and their shapes; whether the rest fits is seen when it is loaded.

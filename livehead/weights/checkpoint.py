@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any
 
 from livehead.errors import WeightsMismatchError, WeightsMissingError
 from livehead.weights.caffe import read_caffemodel
-from livehead.weights.store import read_file
+from livehead.weights.store import read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Options:
+class InertNamespace:
     """What ``argparse`` had read when a network was saved: a bag of values that does nothing."""
 
 
-_KNOWN: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(Options, "argparse.Namespace")]
+_SAFE_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(InertNamespace, "argparse.Namespace")]
 """What stands for the names that a file may mention; no other is looked up."""
 
-_BROKEN = (
+_READ_ERRORS = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, RuntimeError, ValueError),
     *(LookupError, TypeError, AttributeError, AssertionError, OverflowError, MemoryError),
 )
@@ -41,10 +41,10 @@ _BROKEN = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StateDict:
+class FoundStateDict:
     """One network's tensors by key. ``place``: the entry where they were; empty if they are the whole file."""
 
-    place: str
+    entry: str
     tensors: Mapping[str, Tensor]
 
 
@@ -54,7 +54,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_checkpoint(path: Path) -> list[StateDict]:
+def read_checkpoint(path: Path) -> list[FoundStateDict]:
     """All networks of a file; what stands beside them (optimisers, counters) is left out.
 
     Raises: WeightsMissingError when there is no file; WeightsMismatchError when it is none of the formats, damaged, or
@@ -63,37 +63,37 @@ def read_checkpoint(path: Path) -> list[StateDict]:
     if not path.is_file():
         raise WeightsMissingError(f"there is no file {path}", "name the downloaded checkpoint", subject=str(path))
     if path.suffix == ".safetensors":
-        return _grouped(read_file(path))
+        return _group_by_network(read_safetensors(path))
     if path.suffix == ".caffemodel":
-        return [StateDict("", read_caffemodel(path))]
-    content = _unpickled(path)
-    found = list(_state_dicts(content, ""))
+        return [FoundStateDict("", read_caffemodel(path))]
+    content = _load_pickle(path)
+    found = list(_find_state_dicts(content, ""))
     if not found:
         raise WeightsMismatchError(f"{path} holds no network", "name the published file", subject=str(path))
     return found
 
 
-def _unpickled(path: Path) -> Any:
+def _load_pickle(path: Path) -> Any:
     import torch
 
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_KNOWN):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE_GLOBALS):
             warnings.simplefilter("ignore", UserWarning)  # about old pickles: what matters is said below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         problem = "is damaged or no checkpoint"
         if "Unsupported" in str(error) or "weights_only" in str(error).lower():
             problem = "is damaged or holds more than tensors, perhaps a program; nothing of it was run"
-        raise _refused(path, problem) from error
-    except _BROKEN as error:
-        raise _refused(path, "is damaged, not wholly downloaded, or no checkpoint") from error
+        raise _mismatch_error(path, problem) from error
+    except _READ_ERRORS as error:
+        raise _mismatch_error(path, "is damaged, not wholly downloaded, or no checkpoint") from error
 
 
-def _refused(path: Path, problem: str) -> WeightsMismatchError:
+def _mismatch_error(path: Path, problem: str) -> WeightsMismatchError:
     return WeightsMismatchError(f"{path} {problem}", "download it again from its authors", subject=str(path))
 
 
-def _state_dicts(content: Any, place: str) -> Iterator[StateDict]:
+def _find_state_dicts(content: Any, entry_name: str) -> Iterator[FoundStateDict]:
     """``content`` itself if its values are tensors, else those of its own entries, one level deep."""
     import torch
 
@@ -101,16 +101,16 @@ def _state_dicts(content: Any, place: str) -> Iterator[StateDict]:
         return
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}
     if tensors:
-        yield StateDict(place, tensors)
-    elif not place:
+        yield FoundStateDict(entry_name, tensors)
+    elif not entry_name:
         for name, entry in content.items():
-            yield from _state_dicts(entry, str(name))
+            yield from _find_state_dicts(entry, str(name))
 
 
-def _grouped(tensors: Mapping[str, Tensor]) -> list[StateDict]:
+def _group_by_network(tensors: Mapping[str, Tensor]) -> list[FoundStateDict]:
     """Keys ``part/key`` are several networks in one file, as ``weights.library`` keeps them."""
     groups: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         part, slash, key = name.rpartition("/")
         groups.setdefault(part if slash else "", {})[key] = value
-    return [StateDict(part, group) for part, group in groups.items()]
+    return [FoundStateDict(part, group) for part, group in groups.items()]

@@ -8,28 +8,28 @@ from livehead.errors import WeightsMissingError
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CheckpointPart:
     """One network of a publication: a pattern of the names of ``convert.load_official`` that it may be."""
 
     name: str
     network: str
-    needed: bool = True
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class CheckpointSpec:
     """What ``livehead weights import --as NAME`` takes. ``files``: as their authors call them.
 
     ``one_size``: the number that ends the networks' names must be the same in all of them. ``half``: kept in float16.
     """
 
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[CheckpointPart, ...]
     files: tuple[str, ...]
     licence: str
     source: str
-    one_size: bool = False
-    half: bool = False
+    same_size: bool = False
+    store_float16: bool = False
 
     @property
     def remedy(self) -> str:
@@ -40,6 +40,6 @@ class Publication:
             f"livehead weights import {files} --as {self.name}"
         )
 
-    def missing(self, subject: str) -> WeightsMissingError:
+    def missing_error(self, subject: str) -> WeightsMissingError:
         """The error for ``subject`` (a model, a driver), which needs it."""
         return WeightsMissingError(f"{subject} needs the weights {self.name}", self.remedy, subject=self.name)

@@ -17,26 +17,32 @@ import platformdirs
 
 from livehead.config import HOME_VARIABLE
 from livehead.errors import WeightsChecksumError, WeightsError, WeightsMismatchError
-from livehead.weights.catalog import REFUSED, find_publication, identify, part_of, taken_by
-from livehead.weights.checkpoint import StateDict, file_sha256, read_checkpoint
-from livehead.weights.checkpoint_spec import Publication
-from livehead.weights.convert import load_official, names
-from livehead.weights.store import write_file
+from livehead.weights.catalog import (
+    UNSUPPORTED_NETWORKS,
+    find_checkpoint_spec,
+    identify_network,
+    find_part,
+    find_specs_with,
+)
+from livehead.weights.checkpoint import FoundStateDict, file_sha256, read_checkpoint
+from livehead.weights.checkpoint_spec import CheckpointSpec
+from livehead.weights.convert import load_official, official_names
+from livehead.weights.store import write_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from livehead.models.quantize import Ranges
+    from livehead.models.quantize import ActivationRanges
 
 log = logging.getLogger(__name__)
 
 
-OWN = "trained by its owner"
+OWNER_TRAINED = "trained by its owner"
 """The source of a checkpoint that is not its authors' published one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedCheckpoint:
     """One imported checkpoint, as its JSON tells. ``networks``: official name by part; ``origin``: sha256 by file."""
 
     name: str
@@ -48,36 +54,36 @@ class Imported:
     imported: str
 
 
-class Library:
+class CheckpointStore:
     """The checkpoints in ``folder``; by default ``$LIVEHEAD_HOME/weights``, else in the user's data."""
 
     def __init__(self, folder: Path | None = None) -> None:
         home = os.environ.get(HOME_VARIABLE)
         self.folder = folder or (Path(home) if home else platformdirs.user_data_path("livehead")) / "weights"
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Of all that was imported, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
 
-    def path(self, name: str) -> Path:
+    def tensors_path(self, name: str) -> Path:
         """Where the tensors of ``name`` lie."""
         return self.folder / f"{name}.safetensors"
 
-    def entry(self, name: str) -> Imported:
+    def read_record(self, name: str) -> ImportedCheckpoint:
         """What is known of ``name``. Raises: WeightsMissingError (how to get it), WeightsMismatchError, ConfigError."""
         path = self.folder / f"{name}.json"
-        publication = find_publication(name)
+        publication = find_checkpoint_spec(name)
         try:
-            return Imported(**json.loads(path.read_text(encoding="utf-8")))
+            return ImportedCheckpoint(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
-            raise publication.missing("this") from error
+            raise publication.missing_error("this") from error
         except (OSError, ValueError, TypeError) as error:
             raise WeightsMismatchError(f"{path} cannot be read", "import the weights again", subject=name) from error
 
-    def verify(self, name: str) -> Imported:
+    def verify(self, name: str) -> ImportedCheckpoint:
         """``entry`` after its file was found to be what it was. Raises: WeightsError."""
-        entry = self.entry(name)
-        path = self.path(name)
+        entry = self.read_record(name)
+        path = self.tensors_path(name)
         if not path.is_file():
             raise WeightsChecksumError(f"{path} is gone", "import the weights again", subject=name)
         digest = file_sha256(path)
@@ -98,7 +104,7 @@ class Library:
 
         entry = self.verify(name)
         try:
-            with safe_open(self.path(name), framework="pt") as file:
+            with safe_open(self.tensors_path(name), framework="pt") as file:
                 keys: list[str] = list(file.keys())
                 return {
                     part: load_official(
@@ -109,30 +115,30 @@ class Library:
                 }
         except (SafetensorError, KeyError) as error:
             raise WeightsMismatchError(
-                f"{self.path(name)} lacks what {name} needs ({error})", "import the weights again", subject=name
+                f"{self.tensors_path(name)} lacks what {name} needs ({error})", "import the weights again", subject=name
             ) from error
 
-    def keep_ranges(self, model: str, of: Sequence[str], ranges: Mapping[str, Ranges]) -> None:
+    def save_ranges(self, model: str, checkpoints: Sequence[str], ranges: Mapping[str, ActivationRanges]) -> None:
         """Remember, by network, what ``model`` needs for int8; it was measured on the checkpoints named in ``of``.
 
         Raises: WeightsError.
         """
-        document = {"weights": self._digests(of), "ranges": ranges}
+        document = {"weights": self._read_digests(checkpoints), "ranges": ranges}
         path = self._ranges_path(model)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._partial(".json")
+            partial = self._create_partial_file(".json")
             partial.write_text(json.dumps(document, indent=1), encoding="utf-8")
             os.replace(partial, path)
         except OSError as error:
             remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=model) from error
 
-    def ranges(self, model: str, of: Sequence[str]) -> dict[str, Ranges]:
+    def load_ranges(self, model: str, checkpoints: Sequence[str]) -> dict[str, ActivationRanges]:
         """What ``keep_ranges`` was given for these very checkpoints; nothing where there is none."""
         try:
             document = json.loads(self._ranges_path(model).read_text(encoding="utf-8"))
-            if document["weights"] != self._digests(of):
+            if document["weights"] != self._read_digests(checkpoints):
                 return {}
             return {
                 network: {name: (float(low), float(high)) for name, (low, high) in spans.items()}
@@ -147,31 +153,31 @@ class Library:
     def _ranges_path(self, model: str) -> Path:
         return self.folder / "ranges" / f"{model}.json"
 
-    def _digests(self, names: Sequence[str]) -> list[str]:
-        return [self.entry(name).sha256 for name in names]
+    def _read_digests(self, names: Sequence[str]) -> list[str]:
+        return [self.read_record(name).sha256 for name in names]
 
-    def add(self, name: str, files: Sequence[Path], licence: str | None = None) -> Imported:
+    def import_files(self, name: str, files: Sequence[Path], licence: str | None = None) -> ImportedCheckpoint:
         """Read, check and keep the published ``files`` as ``name``, or others of that layout under their own
         ``licence``. Raises: WeightsError, ConfigError."""
-        publication = find_publication(name)
-        chosen = _chosen(publication, files)
+        publication = find_checkpoint_spec(name)
+        chosen = _match_parts(publication, files)
         tensors = {f"{part}/{key}": value for part, (_, each) in chosen.items() for key, value in each.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self._partial(".safetensors")
+        partial = self._create_partial_file(".safetensors")
         try:
-            write_file(tensors, partial, half=publication.half)
-            entry = Imported(
+            write_safetensors(tensors, partial, store_float16=publication.store_float16)
+            entry = ImportedCheckpoint(
                 name=name,
                 sha256=file_sha256(partial),
                 licence=licence or publication.licence,
-                source=OWN if licence else publication.source,
+                source=OWNER_TRAINED if licence else publication.source,
                 networks={part: network for part, (network, _) in chosen.items()},
                 origin={path.name: file_sha256(path) for path in files},
                 imported=datetime.now(UTC).isoformat(timespec="seconds"),
             )
-            about = self._partial(".json")
+            about = self._create_partial_file(".json")
             about.write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
-            os.replace(partial, self.path(name))
+            os.replace(partial, self.tensors_path(name))
             os.replace(about, self.folder / f"{name}.json")
         except OSError as error:
             remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
@@ -180,64 +186,66 @@ class Library:
             partial.unlink(missing_ok=True)
         return entry
 
-    def _partial(self, suffix: str) -> Path:
+    def _create_partial_file(self, suffix: str) -> Path:
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=self.folder)
         os.close(handle)
         return Path(name)
 
 
-_Chosen = dict[str, tuple[str, dict[str, "Tensor"]]]
+_MatchedNetworks = dict[str, tuple[str, dict[str, "Tensor"]]]
 
 
-def _chosen(publication: Publication, files: Sequence[Path]) -> _Chosen:
+def _match_parts(publication: CheckpointSpec, files: Sequence[Path]) -> _MatchedNetworks:
     """By part: the network's official name and its tensors, every key and shape checked."""
-    chosen: _Chosen = {}
+    chosen: _MatchedNetworks = {}
     for path in files:
         for found in read_checkpoint(path):
-            network = _recognised(path, found)
+            network = _recognise_network(path, found)
             if network is None:
                 continue
-            part = part_of(publication, network)
+            part = find_part(publication, network)
             if part is None:
-                _refuse_foreign(publication, path, network)
+                _raise_foreign_network(publication, path, network)
             elif part.name in chosen:
                 raise WeightsMismatchError(f"{path} brings a second {part.name}", "name every file once")
             else:
-                chosen[part.name] = (network, _checked(path, network, found.tensors))
-    lacking = [part.name for part in publication.parts if part.needed and part.name not in chosen]
+                chosen[part.name] = (network, _check_tensors(path, network, found.tensors))
+    lacking = [part.name for part in publication.parts if part.required and part.name not in chosen]
     if lacking:
         raise WeightsMismatchError(
             f"{', '.join(path.name for path in files)}: no {' and no '.join(lacking)} inside", publication.remedy
         )
-    if publication.one_size:
-        _same_size(publication, [network for network, _ in chosen.values()])
+    if publication.same_size:
+        _check_same_size(publication, [network for network, _ in chosen.values()])
     return chosen
 
 
-def _recognised(path: Path, found: StateDict) -> str | None:
+def _recognise_network(path: Path, found: FoundStateDict) -> str | None:
     """The network's official name; None for what belongs to no network (an optimiser). Raises: WeightsMismatchError."""
-    network = identify(found.tensors)
-    where = f"{path} ({found.place})" if found.place else str(path)
+    network = identify_network(found.tensors)
+    where = f"{path} ({found.entry})" if found.entry else str(path)
     if network is None:
-        if "optim" in found.place or "adam" in path.stem:
+        if "optim" in found.entry or "adam" in path.stem:
             return None
         raise WeightsMismatchError(f"{where} is none of the published networks", "name the published file")
-    if network in REFUSED:
-        raise WeightsMismatchError(f"{where} {REFUSED[network]}", "name the files of the published model itself")
-    if network not in names():
+    if network in UNSUPPORTED_NETWORKS:
+        raise WeightsMismatchError(
+            f"{where} {UNSUPPORTED_NETWORKS[network]}", "name the files of the published model itself"
+        )
+    if network not in official_names():
         raise WeightsMismatchError(
             f"{where} looks like {network}, which was never published", "name the published file"
         )
     return network
 
 
-def _refuse_foreign(publication: Publication, path: Path, network: str) -> None:
-    others = [name for name in taken_by(network) if name != publication.name]
+def _raise_foreign_network(publication: CheckpointSpec, path: Path, network: str) -> None:
+    others = [name for name in find_specs_with(network) if name != publication.name]
     remedy = f"import it --as {others[0]}" if others else "name the published file"
     raise WeightsMismatchError(f"{path} holds {network}, which is no part of {publication.name}", remedy)
 
 
-def _checked(path: Path, network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _check_tensors(path: Path, network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors to keep, unwrapped. Raises: WeightsMismatchError for any that is missing, foreign or no number."""
     plain = {key.removeprefix("module."): value for key, value in tensors.items()}
     try:
@@ -250,7 +258,7 @@ def _checked(path: Path, network: str, tensors: Mapping[str, Tensor]) -> dict[st
     return plain
 
 
-def _same_size(publication: Publication, networks: Iterable[str]) -> None:
+def _check_same_size(publication: CheckpointSpec, networks: Iterable[str]) -> None:
     counts = {network.rsplit("-", 1)[1] for network in networks}  # key points, or layers
     if len(counts) > 1:
         raise WeightsMismatchError(

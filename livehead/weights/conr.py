@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from livehead.weights.checkpoint_spec import Part, Publication
-from livehead.weights.key_map import Layout
+from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
+from livehead.weights.key_map import CheckpointLayout
 
-_PARTS = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
+_NETWORK_NAMES = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
 _SUCCESSOR = "conr-v2"
 
-REFUSED = {
+UNSUPPORTED_NETWORKS = {
     _SUCCESSOR: "is of Live3D-v2, CoNR's successor, whose networks are others under the same names",
 }
 """What can be recognised and not be used, and why."""
 
 
-def layouts() -> dict[str, Layout]:
+def layouts() -> dict[str, CheckpointLayout]:
     """By the names of ``convert.load_official``."""
     from livehead.models.conr import build
 
-    builders = (build.build_parser, build.build_pose_encoder, build.build_shader, build.build_decoder)
-    return {f"conr-{part}": Layout(builder) for part, builder in zip(_PARTS, builders, strict=True)}
+    builders = (build.build_dense_pose_parser, build.build_pose_encoder, build.build_shader, build.build_decoder)
+    return {f"conr-{part}": CheckpointLayout(builder) for part, builder in zip(_NETWORK_NAMES, builders, strict=True)}
 
 
 PUBLICATIONS = (
-    Publication(
+    CheckpointSpec(
         "conr",
-        tuple(Part(part, f"conr-{part}") for part in _PARTS),
-        tuple(f"{part}.pth" for part in _PARTS),
+        tuple(CheckpointPart(part, f"conr-{part}") for part in _NETWORK_NAMES),
+        tuple(f"{part}.pth" for part in _NETWORK_NAMES),
         "code MIT, weights without a licence of their own: for research",
         "https://github.com/megvii-research/IJCAI2023-CoNR",
     ),

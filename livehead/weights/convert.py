@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from livehead.errors import ConfigError, WeightsMismatchError
 from livehead.registry import did_you_mean
 from livehead.weights.catalog import SYSTEMS
-from livehead.weights.key_map import Layout
+from livehead.weights.key_map import CheckpointLayout
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_COUNTERS = re.compile(r"(^|\.)num_batches_tracked$")
-_SPECTRAL = re.compile(r"^(?P<layer>.+)\.weight_(?P<part>orig|u|v)$")
+_COUNTER_KEY = re.compile(r"(^|\.)num_batches_tracked$")
+_SPECTRAL_NORM_KEY = re.compile(r"^(?P<layer>.+)\.weight_(?P<part>orig|u|v)$")
 
 
-def names() -> list[str]:
+def official_names() -> list[str]:
     """Every name that ``load_official`` takes, sorted."""
-    return sorted(_layouts())
+    return sorted(_all_layouts())
 
 
 def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -65,77 +65,79 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     Raises: ConfigError for an unknown name; WeightsMismatchError naming the first key that is missing, unknown or of
     another shape.
     """
-    layout = _layout(name)
-    wanted = _wanted(layout, _without_module(tensors))
-    given = {layout.ours(key): wanted[at] for at, key in layout.single(wanted).items()}
-    return _filled(name, layout, _plain(name, given))
+    layout = _find_layout(name)
+    wanted = _drop_ignored_keys(layout, _strip_module_prefix(tensors))
+    given = {layout.to_our_key(key): wanted[at] for at, key in layout.drop_duplicates(wanted).items()}
+    return _build_network(name, layout, _fold_spectral_norms(name, given))
 
 
-def official_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_official_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict of ours under its published names: what ``load_official`` takes. Raises: ConfigError."""
-    layout = _layout(name)
-    return {layout.theirs(key): value for key, value in tensors.items()}
+    layout = _find_layout(name)
+    return {layout.to_official_key(key): value for key, value in tensors.items()}
 
 
-def _layout(name: str) -> Layout:
-    layout = _layouts().get(name)
+def _find_layout(name: str) -> CheckpointLayout:
+    layout = _all_layouts().get(name)
     if layout is None:
-        raise ConfigError(f"there is no published network {name!r}", did_you_mean(name, names()), subject=name)
+        raise ConfigError(f"there is no published network {name!r}", did_you_mean(name, official_names()), subject=name)
     return layout
 
 
-def _layouts() -> dict[str, Layout]:
+def _all_layouts() -> dict[str, CheckpointLayout]:
     """All layouts by name; nothing is built before it is asked for."""
     return {name: layout for system in SYSTEMS for name, layout in system.layouts().items()}
 
 
-def _without_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _strip_module_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keys as a network has them that was not wrapped for several GPUs."""
     return {key.removeprefix("module."): value for key, value in tensors.items()}
 
 
-def _wanted(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    ignored = re.compile(layout.ignored)
-    return {key: value for key, value in tensors.items() if not _COUNTERS.search(key) and not ignored.match(key)}
+def _drop_ignored_keys(layout: CheckpointLayout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    ignored = re.compile(layout.ignored_keys)
+    return {key: value for key, value in tensors.items() if not _COUNTER_KEY.search(key) and not ignored.match(key)}
 
 
-def _plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _fold_spectral_norms(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Spectrally normed weights as they act: ``weight_orig / (u W v)`` with the stored u and v."""
     plain: dict[str, Tensor] = {}
     parts: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        match = _SPECTRAL.match(key)
+        match = _SPECTRAL_NORM_KEY.match(key)
         if match is None:
             plain[key] = value
         else:
             parts.setdefault(match["layer"], {})[match["part"]] = value
     for layer, part in parts.items():
         if part.keys() != {"orig", "u", "v"}:
-            _refuse(name, "lacks", [f"{layer}.weight_{each}" for each in ("orig", "u", "v") if each not in part])
+            _raise_for_keys(
+                name, "lacks", [f"{layer}.weight_{each}" for each in ("orig", "u", "v") if each not in part]
+            )
         matrix = part["orig"].double().flatten(1)
         if part["u"].shape != matrix.shape[:1] or part["v"].shape != matrix.shape[1:]:
-            _refuse(name, "has another shape of", [f"{layer}.weight_u"])
+            _raise_for_keys(name, "has another shape of", [f"{layer}.weight_u"])
         largest = part["u"].double() @ matrix @ part["v"].double()
         plain[f"{layer}.weight"] = (part["orig"].double() / largest).float()
     return plain
 
 
-def _filled(name: str, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Module:
+def _build_network(name: str, layout: CheckpointLayout, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The network of ``layout`` with exactly ``tensors`` (our names) in it."""
     import torch
 
-    build = layout.builder({key: tuple(value.shape) for key, value in tensors.items()})
+    build = layout.select_builder({key: tuple(value.shape) for key, value in tensors.items()})
     with torch.device("meta"):  # no time for random numbers that nobody will see
         network = build().eval()
     wanted = network.state_dict()
-    counters = {key for key in wanted if _COUNTERS.search(key)}
-    _refuse(name, "lacks", [layout.theirs(key) for key in wanted.keys() - tensors.keys() - counters])
-    _refuse(name, "has the unknown", [layout.theirs(key) for key in tensors.keys() - wanted.keys()])
+    counters = {key for key in wanted if _COUNTER_KEY.search(key)}
+    _raise_for_keys(name, "lacks", [layout.to_official_key(key) for key in wanted.keys() - tensors.keys() - counters])
+    _raise_for_keys(name, "has the unknown", [layout.to_official_key(key) for key in tensors.keys() - wanted.keys()])
     shared = wanted.keys() & tensors.keys()
-    _refuse(
+    _raise_for_keys(
         name,
         "has another shape of",
-        [layout.theirs(key) for key in shared if wanted[key].shape != tensors[key].shape],
+        [layout.to_official_key(key) for key in shared if wanted[key].shape != tensors[key].shape],
     )
     content = {key: tensors[key].detach().to(wanted[key].dtype, copy=True) for key in shared}
     content |= {key: torch.zeros((), dtype=torch.int64) for key in counters}
@@ -143,7 +145,7 @@ def _filled(name: str, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Modu
     return network
 
 
-def _refuse(name: str, problem: str, keys: Iterable[str]) -> None:
+def _raise_for_keys(name: str, problem: str, keys: Iterable[str]) -> None:
     """Raise for the first of ``keys``, if there is one."""
     ordered = sorted(keys)
     if ordered:

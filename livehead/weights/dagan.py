@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from livehead.weights.checkpoint_spec import Part, Publication
-from livehead.weights.key_map import Layout, later
+from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
+from livehead.weights.key_map import CheckpointLayout, defer_build
 
 _SITE = "https://github.com/harlanhong/CVPR2022-DaGAN"
 
-_GENERATOR = (
+_GENERATOR_RENAMES = (
     ("dense_motion_network.down.", "down."),
     ("dense_motion_network.", "motion.dense."),
     ("src_first.", "geometry.first."),
@@ -19,65 +19,80 @@ _GENERATOR = (
     ("down_blocks.", "appearance.down_blocks."),
     ("AttnModule.", "attention."),
 )
-_RESIDUAL = (*_GENERATOR, *((f"{part}.", f"decoder.{part}.") for part in ("bottleneck", "up_blocks", "final")))
-_SPADE = (
-    *_GENERATOR,
+_RESIDUAL_RENAMES = (
+    *_GENERATOR_RENAMES,
+    *((f"{part}.", f"decoder.{part}.") for part in ("bottleneck", "up_blocks", "final")),
+)
+_SPADE_RENAMES = (
+    *_GENERATOR_RENAMES,
     ("decoder.G_middle_", "decoder.middle."),
     ("decoder.up_", "decoder.rise."),
 )
-_ENCODER = (("encoder.", ""),)
+_ENCODER_RENAMES = (("encoder.", ""),)
 
 
-def layouts() -> dict[str, Layout]:
+def layouts() -> dict[str, CheckpointLayout]:
     """By the names of ``convert.load_official``."""
     from livehead.models.dagan import build
-    from livehead.models.dagan.pose import PoseCNN, PoseDecoder
+    from livehead.models.dagan.pose import PoseCNN, CameraPoseDecoder
     from livehead.models.dagan.resnet import ResNet
 
     extras = r"^(encoder\.fc\.(weight|bias)|height|width|use_stereo)$"
-    layouts: dict[str, Layout] = {"dagan-posecnn": Layout(PoseCNN)}
+    layouts: dict[str, CheckpointLayout] = {"dagan-posecnn": CheckpointLayout(PoseCNN)}
     for count in (10, 15):
         sizes = replace(build.DaganSizes(), points=count)
-        layouts[f"dagan-generator-{count}"] = Layout(later(build.build_generator, sizes), _RESIDUAL)
-        layouts[f"dagan-spade-{count}"] = Layout(later(build.build_generator, sizes, "spade"), _SPADE)
-        layouts[f"dagan-discriminator-{count}"] = Layout(later(build.build_discriminator, sizes))
-        for sees in build.CHANNELS:
-            layouts[f"dagan-keypoints-{sees}-{count}"] = Layout(later(build.build_keypoint_detector, sizes, sees))
+        layouts[f"dagan-generator-{count}"] = CheckpointLayout(
+            defer_build(build.build_generator, sizes), _RESIDUAL_RENAMES
+        )
+        layouts[f"dagan-spade-{count}"] = CheckpointLayout(
+            defer_build(build.build_generator, sizes, "spade"), _SPADE_RENAMES
+        )
+        layouts[f"dagan-discriminator-{count}"] = CheckpointLayout(defer_build(build.build_discriminator, sizes))
+        for sees in build.INPUT_CHANNELS:
+            layouts[f"dagan-keypoints-{sees}-{count}"] = CheckpointLayout(
+                defer_build(build.build_keypoint_detector, sizes, sees)
+            )
     for layers, last in ((18, 512), (50, 2048)):
-        layouts[f"dagan-depth-encoder-{layers}"] = Layout(later(ResNet, layers), _ENCODER, extras)
-        layouts[f"dagan-depth-decoder-{layers}"] = Layout(later(build.build_depth_decoder, layers), (), extras)
-        layouts[f"dagan-pose-encoder-{layers}"] = Layout(later(ResNet, layers, 2), _ENCODER, extras)
-        layouts[f"dagan-pose-decoder-{layers}"] = Layout(later(PoseDecoder, last), (), extras)
+        layouts[f"dagan-depth-encoder-{layers}"] = CheckpointLayout(
+            defer_build(ResNet, layers), _ENCODER_RENAMES, extras
+        )
+        layouts[f"dagan-depth-decoder-{layers}"] = CheckpointLayout(
+            defer_build(build.build_depth_decoder, layers), (), extras
+        )
+        layouts[f"dagan-pose-encoder-{layers}"] = CheckpointLayout(
+            defer_build(ResNet, layers, 2), _ENCODER_RENAMES, extras
+        )
+        layouts[f"dagan-pose-decoder-{layers}"] = CheckpointLayout(defer_build(CameraPoseDecoder, last), (), extras)
     return layouts
 
 
-def _dagan(name: str, generator: str, file: str) -> Publication:
+def _dagan_spec(name: str, generator: str, file: str) -> CheckpointSpec:
     parts = (
-        Part("generator", generator),
-        Part("kp_detector", r"dagan-keypoints-(rgbd|rgb|depth)-\d+"),
-        Part("discriminator", r"dagan-discriminator-\d+", needed=False),
+        CheckpointPart("generator", generator),
+        CheckpointPart("kp_detector", r"dagan-keypoints-(rgbd|rgb|depth)-\d+"),
+        CheckpointPart("discriminator", r"dagan-discriminator-\d+", required=False),
     )
-    return Publication(name, parts, (file,), "CC BY-NC 4.0: no commercial use", _SITE, one_size=True)
+    return CheckpointSpec(name, parts, (file,), "CC BY-NC 4.0: no commercial use", _SITE, same_size=True)
 
 
-def _depth(layers: int, folder: str) -> Publication:
+def _depth_spec(layers: int, folder: str) -> CheckpointSpec:
     parts = (
-        Part("encoder", f"dagan-depth-encoder-{layers}"),
-        Part("depth", f"dagan-depth-decoder-{layers}"),
-        Part("pose_encoder", f"dagan-pose-encoder-{layers}", needed=False),
-        Part("pose", f"dagan-pose-decoder-{layers}", needed=False),
+        CheckpointPart("encoder", f"dagan-depth-encoder-{layers}"),
+        CheckpointPart("depth", f"dagan-depth-decoder-{layers}"),
+        CheckpointPart("pose_encoder", f"dagan-pose-encoder-{layers}", required=False),
+        CheckpointPart("pose", f"dagan-pose-decoder-{layers}", required=False),
     )
     licence = "CC BY-NC 4.0, and of monodepth2's authors (Niantic): no commercial use"
-    return Publication(
+    return CheckpointSpec(
         f"dagan-depth-{layers}", parts, (f"{folder}/encoder.pth", f"{folder}/depth.pth"), licence, _SITE, True
     )
 
 
 PUBLICATIONS = (
-    _dagan("dagan-vox-256", r"dagan-generator-\d+", "DaGAN_vox_adv_256.pth.tar"),
-    _dagan("dagan-spade-vox-256", r"dagan-spade-\d+", "SPADE_DaGAN_vox_adv_256.pth.tar"),
-    _depth(18, "weights_19"),
-    _depth(50, "depth_face_model_Voxceleb2_10w"),
+    _dagan_spec("dagan-vox-256", r"dagan-generator-\d+", "DaGAN_vox_adv_256.pth.tar"),
+    _dagan_spec("dagan-spade-vox-256", r"dagan-spade-\d+", "SPADE_DaGAN_vox_adv_256.pth.tar"),
+    _depth_spec(18, "weights_19"),
+    _depth_spec(50, "depth_face_model_Voxceleb2_10w"),
 )
 """What can be imported."""
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-Shapes = Mapping[str, tuple[int, ...]]
+TensorShapes = Mapping[str, tuple[int, ...]]
 """Of a state dict's tensors, by key."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CheckpointLayout:
     """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern).
 
     ``wrapper``: a pattern of what some files put before the published keys.
@@ -25,32 +25,32 @@ class Layout:
 
     build: Callable[[], nn.Module]
     renames: tuple[tuple[str, str], ...] = ()
-    ignored: str = r"$^"
-    wrapper: str = r"$^"
-    twins: tuple[str, str] | None = None
-    variant: Callable[[Shapes], Callable[[], nn.Module]] | None = None
+    ignored_keys: str = r"$^"
+    key_prefix: str = r"$^"
+    duplicate_keys: tuple[str, str] | None = None
+    select_variant: Callable[[TensorShapes], Callable[[], nn.Module]] | None = None
 
-    def builder(self, shapes: Shapes) -> Callable[[], nn.Module]:
+    def select_builder(self, shapes: TensorShapes) -> Callable[[], nn.Module]:
         """For a state dict with these ``shapes``, by our keys."""
-        return self.build if self.variant is None else self.variant(shapes)
+        return self.build if self.select_variant is None else self.select_variant(shapes)
 
-    def single(self, keys: Mapping[str, object]) -> dict[str, str]:
+    def drop_duplicates(self, keys: Mapping[str, object]) -> dict[str, str]:
         """The published keys to be read, and under which of their names; twins once."""
-        if self.twins is None:
+        if self.duplicate_keys is None:
             return {key: key for key in keys}
-        spare, true = self.twins
+        spare, true = self.duplicate_keys
         names = {key: key.replace(spare, true) for key in keys}
         return {key: name for key, name in names.items() if key == name or name not in keys}
 
-    def ours(self, key: str) -> str:
+    def to_our_key(self, key: str) -> str:
         """Our name of a published key; the first prefix that fits counts."""
-        key = re.sub(self.wrapper, "", key)
+        key = re.sub(self.key_prefix, "", key)
         for theirs, ours in self.renames:
             if key.startswith(theirs):
                 return ours + key.removeprefix(theirs)
         return key
 
-    def theirs(self, key: str) -> str:
+    def to_official_key(self, key: str) -> str:
         """The inverse of ``ours``."""
         for theirs, ours in self.renames:
             if key.startswith(ours):
@@ -58,6 +58,6 @@ class Layout:
         return key
 
 
-def later(make: Callable[..., nn.Module], *arguments: Any) -> Callable[[], nn.Module]:
+def defer_build(make: Callable[..., nn.Module], *arguments: Any) -> Callable[[], nn.Module]:
     """``make`` with its arguments, to be built when it is asked for."""
     return lambda: make(*arguments)

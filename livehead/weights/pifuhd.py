@@ -6,20 +6,20 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from livehead.weights.checkpoint_spec import Part, Publication
-from livehead.weights.key_map import Layout, Shapes, later
+from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
+from livehead.weights.key_map import CheckpointLayout, TensorShapes, defer_build
 
 if TYPE_CHECKING:
     from torch import nn
 
 _SITE = "https://github.com/facebookresearch/pifuhd"
 
-_MOST_STACKS = 4
+_MAX_STACKS = 4
 
 
-def _stacks(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+def _stack_renames(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
     """Renames of one hourglass filter."""
-    for s in range(_MOST_STACKS):
+    for s in range(_MAX_STACKS):
         parts = {
             "m": "hourglass",
             "conv_last": "last",
@@ -34,24 +34,28 @@ def _stacks(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
     yield theirs, ours
 
 
-_RENAMES = (
+_KEY_RENAMES = (
     ("netG.netF.", "front."),
     ("netG.netB.", "back."),
-    *_stacks("netG.image_filter.", "coarse_filter."),
+    *_stack_renames("netG.image_filter.", "coarse_filter."),
     ("netG.mlp.", "coarse_mlp."),
-    *_stacks("image_filter.", "fine_filter."),
+    *_stack_renames("image_filter.", "fine_filter."),
     ("mlp.", "fine_mlp."),
 )
 
 
-def layouts() -> dict[str, Layout]:
+def layouts() -> dict[str, CheckpointLayout]:
     """By the names of ``convert.load_official``."""
     from livehead.models.pifuhd.build import build_pifuhd
 
-    return {"pifuhd": Layout(build_pifuhd, _RENAMES, twins=(".downsample.0.", ".bn4."), variant=_variant)}
+    return {
+        "pifuhd": CheckpointLayout(
+            build_pifuhd, _KEY_RENAMES, duplicate_keys=(".downsample.0.", ".bn4."), select_variant=_select_variant
+        )
+    }
 
 
-def _variant(shapes: Shapes) -> Callable[[], nn.Module]:
+def _select_variant(shapes: TensorShapes) -> Callable[[], nn.Module]:
     """By our keys: what its authors' options decide, the depths of the hourglasses and the norms of the functions."""
     from livehead.models.pifuhd.build import PifuHdSizes, build_pifuhd
 
@@ -65,17 +69,22 @@ def _variant(shapes: Shapes) -> Callable[[], nn.Module]:
         coarse_normed="coarse_mlp.norms.0.weight" in shapes,
         fine_normed="fine_mlp.norms.0.weight" in shapes,
     )
-    return later(build_pifuhd, sizes)
+    return defer_build(build_pifuhd, sizes)
 
 
 PUBLICATIONS = (
-    Publication(
-        "pifuhd", (Part("person", "pifuhd"),), ("pifuhd.pt",), "CC BY-NC 4.0: no commercial use", _SITE, half=True
+    CheckpointSpec(
+        "pifuhd",
+        (CheckpointPart("person", "pifuhd"),),
+        ("pifuhd.pt",),
+        "CC BY-NC 4.0: no commercial use",
+        _SITE,
+        store_float16=True,
     ),
 )
 """What can be imported."""
 
 
-def identify(shapes: Shapes) -> str | None:
+def identify(shapes: TensorShapes) -> str | None:
     """The network that these keys and shapes seem to be; None if none of these."""
     return "pifuhd" if {"netG.image_filter.conv1.weight", "image_filter.conv1.weight"} <= shapes.keys() else None

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from livehead.errors import WeightsMissingError
 
-ASSETS = "livehead.assets"
+ASSETS_PACKAGE = "livehead.assets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class WeightsEntry:
     @property
     def path(self) -> Traversable:
         """Where the file is, inside the package."""
-        return files(ASSETS) / self.file
+        return files(ASSETS_PACKAGE) / self.file
 
 
 @cache
-def bundled() -> Mapping[str, WeightsEntry]:
+def bundled_weights() -> Mapping[str, WeightsEntry]:
     """Every checkpoint that ships with the package, by name."""
-    listing = files(ASSETS) / "weights.json"
+    listing = files(ASSETS_PACKAGE) / "weights.json"
     if not listing.is_file():
         return MappingProxyType({})
     entries = json.loads(listing.read_text(encoding="utf-8"))
@@ -44,8 +44,8 @@ def bundled() -> Mapping[str, WeightsEntry]:
 
 def find_weights(name: str) -> WeightsEntry:
     """The entry called ``name``. Raises: WeightsMissingError."""
-    entry = bundled().get(name)
+    entry = bundled_weights().get(name)
     if entry is None:
-        known = ", ".join(sorted(bundled())) or "none"
+        known = ", ".join(sorted(bundled_weights())) or "none"
         raise WeightsMissingError(f"there are no weights called {name!r}", f"bundled are: {known}", subject=name)
     return entry

@@ -44,7 +44,7 @@ def read_entry(entry: WeightsEntry) -> dict[str, Tensor]:
     return tensors
 
 
-def read_file(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file of the user's own. Raises: WeightsMissingError, WeightsMismatchError."""
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -60,29 +60,29 @@ def read_file(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def write_file(tensors: Mapping[str, Tensor], path: Path, *, half: bool = False) -> None:
+def write_safetensors(tensors: Mapping[str, Tensor], path: Path, *, store_float16: bool = False) -> None:
     """Write safetensors one after the other: hardly more memory than the largest of them.
 
     ``half``: numbers of float32 as float16, unless a tensor has some that float16 cannot hold.
     Raises: WeightsMismatchError for a type that safetensors lacks; OSError.
     """
-    types = {key: _kept_type(value, half=half) for key, value in tensors.items()}
+    types = {key: _storage_dtype(value, half=store_float16) for key, value in tensors.items()}
     order = sorted(tensors, key=lambda key: (-types[key].itemsize, key))  # so that each lies at a multiple of its size
     header, offset = {}, 0
     for key in order:
         end = offset + tensors[key].numel() * types[key].itemsize
         shape = list(tensors[key].shape)
-        header[key] = {"dtype": _type_name(key, types[key]), "shape": shape, "data_offsets": [offset, end]}
+        header[key] = {"dtype": _safetensors_dtype(key, types[key]), "shape": shape, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for key in order:
-            file.write(_content(tensors[key].detach().to(types[key])))
+            file.write(_tensor_bytes(tensors[key].detach().to(types[key])))
 
 
-def _kept_type(value: Tensor, *, half: bool) -> torch.dtype:
+def _storage_dtype(value: Tensor, *, half: bool) -> torch.dtype:
     import torch
 
     if half and value.dtype == torch.float32:
@@ -91,7 +91,7 @@ def _kept_type(value: Tensor, *, half: bool) -> torch.dtype:
     return value.dtype
 
 
-def _type_name(key: str, dtype: torch.dtype) -> str:
+def _safetensors_dtype(key: str, dtype: torch.dtype) -> str:
     known = {"bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64"}
     known |= {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
     name = known.get(str(dtype).removeprefix("torch."))
@@ -100,7 +100,7 @@ def _type_name(key: str, dtype: torch.dtype) -> str:
     return name
 
 
-def _content(value: Tensor) -> memoryview:
+def _tensor_bytes(value: Tensor) -> memoryview:
     """The bytes of a tensor on the processor, row by row."""
     import torch
 
@@ -109,7 +109,7 @@ def _content(value: Tensor) -> memoryview:
     return content.data
 
 
-def load_into(network: nn.Module, tensors: dict[str, Any], name: str) -> None:
+def load_strict_state(network: nn.Module, tensors: dict[str, Any], name: str) -> None:
     """Copy ``tensors`` into ``network``, whatever their precision; every name must have its place on both sides.
 
     Raises: WeightsMismatchError naming the first key that has none, or whose shape differs.

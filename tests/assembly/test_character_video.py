@@ -9,8 +9,8 @@ from PIL import Image
 
 from livehead.assembly import character_video as command
 from livehead.cli import main
-from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
-from livehead.models.engine import choose_setting
+from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
+from livehead.models.engine import choose_execution_config
 from livehead.renderers.conr import ConrRenderer
 
 FRAMES = 3
@@ -20,7 +20,7 @@ FRAMES = 3
 def sheet(tmp_path):
     folder = tmp_path / "sheet"
     folder.mkdir()
-    Image.fromarray(draw_mannequin(AT_EASE, 128).picture).save(folder / "front.png")
+    Image.fromarray(draw_mannequin(RELAXED_POSE, 128).image).save(folder / "front.png")
     return folder
 
 
@@ -29,7 +29,7 @@ def poses(tmp_path):
     folder = tmp_path / "poses"
     folder.mkdir()
     for number in range(FRAMES):
-        np.savez(folder / f"{number}.npz", i=draw_mannequin(Stance(left=0.4 * number - 0.8), 120).pose)
+        np.savez(folder / f"{number}.npz", i=draw_mannequin(MannequinPose(left_arm=0.4 * number - 0.8), 120).pose)
     return folder
 
 
@@ -37,7 +37,9 @@ def poses(tmp_path):
 def drawn_tiny(monkeypatch, tiny_conr):
     monkeypatch.setattr(command, "weights_version", lambda: "tiny")
     monkeypatch.setattr(
-        command, "make_renderer", lambda name, size, precision: ConrRenderer(tiny_conr, choose_setting("fp32"), size)
+        command,
+        "make_renderer",
+        lambda name, size, precision: ConrRenderer(tiny_conr, choose_execution_config("fp32"), size),
     )
 
 
@@ -81,7 +83,7 @@ def test_pictures_and_videos_pose_too(drawn_tiny, sheet, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(2):
-        Image.fromarray(draw_mannequin(Stance(left=number), 100).picture).save(folder / f"{number}.png")
+        Image.fromarray(draw_mannequin(MannequinPose(left_arm=number), 100).image).save(folder / f"{number}.png")
     assert animate(sheet, folder, tmp_path / "a.mp4") == 0
     assert len(shown(tmp_path / "a.mp4")) == 2
     assert animate(sheet, tmp_path / "a.mp4", tmp_path / "b.mp4") == 0

@@ -6,7 +6,7 @@ from livehead.assembly import conr as command
 from livehead.config import HOME_VARIABLE
 from livehead.errors import ConfigError
 from livehead.renderers.conr import ConrRenderer
-from livehead.weights.checkpoint_store import Imported, Library
+from livehead.weights.checkpoint_store import ImportedCheckpoint, CheckpointStore
 
 
 @pytest.fixture
@@ -14,9 +14,9 @@ def imported(monkeypatch, tmp_path, tiny_conr):
     """As if the checkpoint had been imported."""
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    entry = Imported("conr", "0123", "", "", {}, {}, "")
-    monkeypatch.setattr(Library, "names", lambda self: ["conr"])
-    monkeypatch.setattr(Library, "entry", lambda self, name: entry)
+    entry = ImportedCheckpoint("conr", "0123", "", "", {}, {}, "")
+    monkeypatch.setattr(CheckpointStore, "list_names", lambda self: ["conr"])
+    monkeypatch.setattr(CheckpointStore, "read_record", lambda self, name: entry)
     monkeypatch.setattr(command, "load_conr", lambda: tiny_conr)
 
 

@@ -22,8 +22,8 @@ from livehead.drivers.face_voice import FaceVoiceDriver
 from livehead.drivers.voice import VoiceDriver
 from livehead.frames import AudioFrame
 from livehead.interfaces import DriverInputs
-from livehead.models.voice.build import load_voice
-from livehead.motion.face.face_rig import Pose, Puppet
+from livehead.models.voice.build import load_voice_model
+from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.renderers.dagan import DaganRenderer
 
 
@@ -53,7 +53,7 @@ def test_eyes_and_renderer_share_a_precision():
 def test_a_model_that_sees_by_itself_is_timed_from_picture_to_picture(monkeypatch, tiny_dagan):
     monkeypatch.setattr("livehead.bench.live_models.make_renderer", lambda *_, **__: DaganRenderer(*tiny_dagan, 64))
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    film = record_driving(portrait, [Puppet(portrait.motion)(Pose(yaw=yaw), 0) for yaw in (0, 8)])
+    film = record_driving(portrait, [FaceRig(portrait.motion)(FaceControls(yaw=yaw), 0) for yaw in (0, 8)])
     subject = replace(make_dagan_subject(RunSettings(render_size=64), "dagan", portrait, film), warm_up=2)
     results = bench_model.bench_model(subject, film.motions, rounds=3)
     assert set(results["stages"]) == {"depth", "keypoints", "motion", "attention", "decoder"}
@@ -73,7 +73,7 @@ def test_a_voice_is_transferred_against_the_avatar_s_own_face():
 def test_while_no_face_is_seen_the_avatar_speaks_what_is_heard():
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     settings = RunSettings(model="warp", render_size=128)
-    driver = FaceVoiceDriver(FaceDriver(), VoiceDriver(portrait.motion, load_voice()))
+    driver = FaceVoiceDriver(FaceDriver(), VoiceDriver(portrait.motion, load_voice_model()))
     company = build_live_avatar(settings, [portrait], driver, AvatarCache(), size=(128, 128))
     assert len(company.transfers) == 2  # so that gains change what is seen and what is heard
     sound = synthesize_babble(1.0)

@@ -13,7 +13,7 @@ from livehead.assembly.profiles import CallProfile, ProfileStore
 from livehead.config import GainSettings, PictureSettings
 from livehead.errors import ConfigError
 from livehead.motion.keypoints import mesh_keypoints
-from livehead.motion.retarget.calibration import Calibration
+from livehead.motion.retarget.calibration import NeutralCalibration
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def test_a_profile_comes_back_as_it_was_saved(profiles: ProfileStore) -> None:
 
 def test_a_calibration_survives_the_way_to_disk_and_back(profiles: ProfileStore) -> None:
     face = np.random.default_rng(1).normal(0, 0.2, (478, 3)).astype(np.float32)
-    saved = Calibration(mesh_keypoints(face, 1.0, 0)).save()
+    saved = NeutralCalibration(mesh_keypoints(face, 1.0, 0)).to_json()
     assert saved is not None
     profiles.save("ada", CallProfile(calibration=dict(saved)))
     again = profiles.load("ada").calibration
     assert again is not None
-    neutral = Calibration.load(again).neutral
+    neutral = NeutralCalibration.from_json(again).neutral
     assert neutral is not None
     assert np.allclose(neutral.points3d()[0], face, atol=1e-5)
 

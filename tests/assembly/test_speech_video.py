@@ -17,10 +17,10 @@ from livehead.clock import NS
 from livehead.drivers.voice import VoiceDriver
 from livehead.evaluation.speech import lip_opening
 from livehead.frames import Samples
-from livehead.models.voice.build import load_voice
-from livehead.motion.face.speech_basis import mean_face
+from livehead.models.voice.build import load_voice_model
+from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
-from livehead.perception.sound import sound_blocks
+from livehead.perception.sound import read_audio_blocks
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 
@@ -38,7 +38,7 @@ def write_wav(path: Path, sound: Samples, rate: int = RATE) -> Path:
 
 @pytest.fixture
 def source() -> Keypoints:
-    return mesh_keypoints(mean_face() * np.float32(0.5), 1.0, 0)
+    return mesh_keypoints(load_mean_face() * np.float32(0.5), 1.0, 0)
 
 
 def animate(sound: Path, out: Path, *more: str) -> int:
@@ -55,7 +55,7 @@ def test_speech_becomes_a_video_with_that_speech_in_step(tmp_path: Path, monkeyp
         times = [frame.time for frame in container.decode(video=0)]
     assert len(times) == 40
     np.testing.assert_allclose(np.diff(times), 1 / 25, atol=2e-3)
-    heard = np.concatenate(list(sound_blocks(out, RATE)), axis=1)[0]
+    heard = np.concatenate(list(read_audio_blocks(out, RATE)), axis=1)[0]
     assert abs(len(heard) - len(sound)) < 0.1 * RATE
     length = min(len(heard), len(sound))
     along = np.fft.irfft(np.fft.rfft(heard[:length], 2 * length) * np.conj(np.fft.rfft(sound[:length], 2 * length)))
@@ -70,7 +70,7 @@ def test_motion_is_of_the_picture_s_own_moment_and_lasts_as_long_as_the_sound(so
     def pieces() -> Iterator[Samples]:
         yield from np.array_split(sound[None], 7, axis=1)
 
-    motions = list(estimate_voice_motion(VoiceDriver(source, load_voice()), pieces(), 30))
+    motions = list(estimate_voice_motion(VoiceDriver(source, load_voice_model()), pieces(), 30))
     assert [motion.captured_ns for motion in motions] == [round(number / 30 * NS) for number in range(60)]
     opened = lip_opening(np.stack([motion.points3d()[0] for motion in motions]))
     assert opened[:27].max() < 0.3 * opened[33:].max()
@@ -85,7 +85,7 @@ def test_an_hour_is_never_held_in_memory(source: Keypoints) -> None:
             asked += 1
             yield np.zeros((1, RATE // 10), np.float32)
 
-    motions = estimate_voice_motion(VoiceDriver(source, load_voice()), endless(), 25)
+    motions = estimate_voice_motion(VoiceDriver(source, load_voice_model()), endless(), 25)
     for _ in range(50):
         next(motions)
     assert asked <= 22

@@ -168,7 +168,7 @@ def test_a_real_avatar_renders_the_same_from_disk(portrait: Portrait, tmp_path: 
     read = AvatarCache(tmp_path).get_avatar(portrait, renderer, WarpAvatar, "1")
     assert read is not made
     value = portrait.motion.value + np.float32(0.03)
-    moved = portrait.motion.moved(value)
+    moved = portrait.motion.with_points(value)
     assert np.array_equal(renderer.render(made, moved), renderer.render(read, moved))
 
 

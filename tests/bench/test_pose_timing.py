@@ -13,12 +13,12 @@ from livehead.bench.pose_timing import (
     synthesize_people,
     time_paced_frames,
 )
-from livehead.models.engine import Setting
-from livehead.models.openpose.build import DenseSizes, build_dense
+from livehead.models.engine import ExecutionConfig
+from livehead.models.openpose.build import DenseSizes, build_dense_network
 from livehead.models.openpose.skeletons import BODY_25
 
 SETTINGS = {
-    name: (Setting(torch.device("cpu"), dtype, name), None)
+    name: (ExecutionConfig(torch.device("cpu"), dtype, name), None)
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
 }
 
@@ -26,7 +26,7 @@ SETTINGS = {
 def test_the_network_is_timed_beside_its_plain_self_and_its_error_told():
     torch.manual_seed(0)
     tiny = DenseSizes(vgg=(4, None, 4, None, 4, None, 4), neck=4, features=4, first=(4, 4), later=(4, 4))
-    network = build_dense(BODY_25, tiny).eval()
+    network = build_dense_network(BODY_25, tiny).eval()
     results = bench_network(network, SETTINGS, torch.rand(1, 3, 64, 64) - 0.5, 2)
     assert results["frames"]["bf16"]["n"] == results["frame_fp32_uncached"]["n"] == 2
     assert results["speedup"].keys() == {"fp32", "bf16"}

@@ -20,14 +20,14 @@ from livehead.client.motion_subscriber import RemoteMotionCapture, ViewerLink
 from livehead.errors import ConfigError
 from livehead.frames import VideoFrame
 from livehead.interfaces import DriverInputs, EndOfStream
-from livehead.motion.face.face_rig import Pose, Puppet
+from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.motion.keypoints import Keypoints
-from livehead.protocol.motion_packets import MotionWriter
+from livehead.protocol.motion_packets import MotionPacketEncoder
 from tests.capture.conftest import rest
 from tests.client.test_remote_renderer import PATIENCE_S, Relay
 from tests.fixtures.studio import TOKEN, Served
 
-STILL, ASIDE = Pose(), Pose(yaw=20.0, right=0.2)
+STILL, ASIDE = FaceControls(), FaceControls(yaw=20.0, right=0.2)
 
 
 class Stranger:
@@ -37,7 +37,7 @@ class Stranger:
         self.pose = STILL
         self.key = ""
         self._served = served
-        self._puppet = Puppet(bundled_portrait(DRAWN_PORTRAIT).motion)
+        self._puppet = FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)
         self._now_ns = 0
 
     def motion(self) -> Keypoints:
@@ -48,11 +48,11 @@ class Stranger:
         async with connect(self._served.address.websocket_url) as page:
             await page.send(json.dumps({"type": "hello", "role": "studio", "token": TOKEN}))
             self.key = json.loads(await page.recv())["viewer_key"]
-            writer = MotionWriter(self.motion(), 30)
-            await page.send(json.dumps({"type": "motion", "opening": writer.opening.pack().hex()}))
+            writer = MotionPacketEncoder(self.motion(), 30)
+            await page.send(json.dumps({"type": "motion", "opening": writer.header.pack().hex()}))
             try:
                 while True:
-                    await page.send(writer.packet(self.motion()))
+                    await page.send(writer.encode(self.motion()))
                     await asyncio.sleep(0.03)
             finally:
                 await page.send(json.dumps({"type": "bye"}))

@@ -22,7 +22,7 @@ from livehead.client.remote_run import RemoteRenderRun
 from livehead.drivers.idle import IdleDriver
 from livehead.errors import ConfigError, SourceError
 from livehead.frames import Image
-from livehead.motion.face.face_rig import Pose, Puppet
+from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.protocol import messages
 from tests.fixtures.studio import SETTINGS, TOKEN, Served
 
@@ -85,10 +85,10 @@ class Film:
 
     def __init__(self, studio: RemoteRenderer) -> None:
         self._studio = studio
-        self._puppet = Puppet(bundled_portrait(DRAWN_PORTRAIT).motion)
+        self._puppet = FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)
         self._now_ns = 0
 
-    async def show(self, pose: Pose, seconds: float) -> Image:
+    async def show(self, pose: FaceControls, seconds: float) -> Image:
         """The last picture after so long."""
         image: Image | None = None
         loop = asyncio.get_running_loop()
@@ -107,12 +107,12 @@ async def test_the_avatar_follows_what_is_tracked_here(served: Served) -> None:
     studio = RemoteRenderer(served.address, TOKEN, PLAIN, fps=30)
     async with studio.camera, running(studio):
         film = Film(studio)
-        studio.submit_motion(film._puppet(Pose(), 0))
+        studio.submit_motion(film._puppet(FaceControls(), 0))
         await until(lambda: studio.connection_count)
-        await film.show(Pose(), 3.0)
-        straight = await film.show(Pose(), 1.5)
-        aside = await film.show(Pose(yaw=20.0, right=0.2), 1.5)
-        back = await film.show(Pose(), 1.5)
+        await film.show(FaceControls(), 3.0)
+        straight = await film.show(FaceControls(), 1.5)
+        aside = await film.show(FaceControls(yaw=20.0, right=0.2), 1.5)
+        back = await film.show(FaceControls(), 1.5)
     assert straight.shape == (128, 128, 3)
     assert straight.std() > 20  # the portrait, not a grey picture
     moved, returned = (np.abs(each.astype(int) - straight).mean() for each in (aside, back))
@@ -126,9 +126,9 @@ async def test_after_a_lost_connection_the_same_session_goes_on(served: Served) 
         studio = RemoteRenderer(ServerAddress.parse(f"ws://127.0.0.1:{relay.port}"), TOKEN, PLAIN, fps=30)
         async with studio.camera, running(studio):
             film = Film(studio)
-            studio.submit_motion(film._puppet(Pose(), 0))
+            studio.submit_motion(film._puppet(FaceControls(), 0))
             await until(lambda: studio.connection_count == 1)
-            await film.show(Pose(), 1.0)
+            await film.show(FaceControls(), 1.0)
             relay.cut()
             await until(lambda: studio.connection_count == 2)
             before = studio.camera.received

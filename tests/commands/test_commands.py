@@ -15,7 +15,7 @@ from PIL import Image
 from livehead.assembly.live_avatar import is_realtime
 from livehead.cli import COMMANDS, main
 from livehead.evaluation.landmarks import find_mesh
-from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.face_mesh import FaceMeshTracker
 
 
 def pictures(path: Path) -> list[np.ndarray]:
@@ -47,7 +47,7 @@ def test_a_photo_is_animated_by_a_video_and_keeps_its_sound(tmp_path: Path, phot
     with av.open(str(out)) as container:
         sound = np.concatenate([f.to_ndarray() for f in container.decode(audio=0)], axis=1)
     assert np.abs(sound).max() > 0.5
-    with FaceMesh(static=True) as finder:
+    with FaceMeshTracker(static=True) as finder:
         meshes = [find_mesh(finder, picture) for picture in shown]
     assert all(mesh is not None for mesh in meshes)
     turned = [mesh.points3d()[0, 1, 0] - mesh.points3d()[0, :, 0].mean() for mesh in meshes if mesh is not None]

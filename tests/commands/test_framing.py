@@ -13,7 +13,7 @@ import livehead
 from livehead.commands.animate import _crop_to_head, _TrackedVideo
 from livehead.drivers.idle import IdleDriver
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.face_mesh import FaceMeshTracker
 
 CHOSEN = [152, 234, 454]  # chin and ears stand in for the torso: whatever happens to them must happen to it
 
@@ -22,10 +22,12 @@ CHOSEN = [152, 234, 454]  # chin and ears stand in for the torso: whatever happe
 def seen() -> Keypoints:
     picture = cv2.imread(str(Path(livehead.__file__).parent / "assets" / "astronaut.png"))
     assert picture is not None
-    with FaceMesh(static=True) as mesh:
+    with FaceMeshTracker(static=True) as mesh:
         found = mesh.detect(np.ascontiguousarray(picture[..., ::-1]))[0]
     assert found.depth is not None
-    found = found.moved(found.value * np.float32(0.5), found.depth * np.float32(0.5))  # farther away in a wider picture
+    found = found.with_points(
+        found.value * np.float32(0.5), found.depth * np.float32(0.5)
+    )  # farther away in a wider picture
     return replace(found, torso=found.value[:, CHOSEN].copy())
 
 

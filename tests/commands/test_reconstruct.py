@@ -14,12 +14,12 @@ from livehead.cli import main
 from livehead.commands import reconstruct
 from livehead.errors import SourceError
 from livehead.figure.mesh import read_mesh
-from livehead.models.engine import Setting
+from livehead.models.engine import ExecutionConfig
 from livehead.models.pifuhd.build import PifuHdSizes, build_pifuhd
 from livehead.models.pifuhd.implicit import DEPTH_SCALE
-from livehead.models.pifuhd.person import Reconstructor, body_mesh
-from livehead.motion.body import BODY25, Person
-from livehead.protocol.openpose_json import people_document
+from livehead.models.pifuhd.person import BodyReconstructor, extract_body_mesh
+from livehead.motion.body import BODY25, PersonKeypoints
+from livehead.protocol.openpose_json import to_openpose_document
 
 TINY = PifuHdSizes(
     normal_width=4,
@@ -58,13 +58,13 @@ def reconstructor():
                 set_unit(layer, row, {0: sign, 1: -sign})
         set_unit(coarse[1], 0, {0: 1.0, 1: 1.0})
         set_unit(fine[3], 0, {0: 1.0, 1: -1.0})
-    return Reconstructor(network, Setting(torch.device("cpu"), torch.float32, "processor, fp32"), side=32)
+    return BodyReconstructor(network, ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32"), side=32)
 
 
 @pytest.fixture
 def weights(reconstructor, monkeypatch):
     """As if the checkpoint had been imported."""
-    monkeypatch.setattr(reconstruct.Library, "entry", lambda self, name: None)
+    monkeypatch.setattr(reconstruct.CheckpointStore, "read_record", lambda self, name: None)
     monkeypatch.setattr(reconstruct, "load_reconstructor", lambda library, precision: reconstructor)
 
 
@@ -80,7 +80,7 @@ def cutout(tmp_path):
     points[:, 0] = 200
     points[:, 1] = np.linspace(70, 530, 25)
     told = tmp_path / "person_keypoints.json"
-    told.write_text(json.dumps(people_document([Person(BODY25, points, 0.9)])))
+    told.write_text(json.dumps(to_openpose_document([PersonKeypoints(BODY25, points, 0.9)])))
     return path, told
 
 
@@ -166,4 +166,4 @@ def test_points_that_are_none(weights, cutout, tmp_path, capsys, content):
 
 def test_an_empty_field_is_no_person():
     with pytest.raises(SourceError, match="no body"):
-        body_mesh(lambda points: np.zeros(len(points), np.float32), 64)
+        extract_body_mesh(lambda points: np.zeros(len(points), np.float32), 64)

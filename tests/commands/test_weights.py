@@ -14,7 +14,7 @@ from livehead.assembly.live_avatar import make_renderer
 from livehead.assembly.synthetic_performer import bundled_portrait
 from livehead.cli import main
 from livehead.evaluation.image_metrics import psnr
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.checkpoint_store import CheckpointStore
 
 
 def saved(path, content):
@@ -136,7 +136,7 @@ def test_an_import_measures_what_integers_need(imported, home):
     assert "decoder.bottleneck.r0.conv1" in document["ranges"]["generator"]
     low, high = document["ranges"]["depth"]["encoder.layer1.0.conv1"]
     assert low == 0 < high, "a rectified picture"
-    assert not Library().ranges("dagan", ["dagan-vox-256"]), "ranges of other weights are not used"
+    assert not CheckpointStore().load_ranges("dagan", ["dagan-vox-256"]), "ranges of other weights are not used"
 
 
 def test_integers_stay_near_the_exact_path(imported, photo):

@@ -3,22 +3,22 @@ import pytest
 
 from livehead.compositing.figure_compositor import FigureCompositor
 from livehead.errors import ConfigError
-from livehead.figure.mannequin import AT_EASE, draw_mannequin
-from livehead.perception.cutout import fitted, visible_box, window_about
+from livehead.figure.mannequin import RELAXED_POSE, draw_mannequin
+from livehead.perception.cutout import resize_square, find_visible_box, square_window
 
 
 @pytest.fixture(scope="module")
 def figure():
     """A frame with a figure in it, and its window."""
-    picture = draw_mannequin(AT_EASE, 256).picture
+    picture = draw_mannequin(RELAXED_POSE, 256).image
     picture[picture[..., 3] == 0] = 0
-    return picture, window_about(visible_box(picture[..., 3]))
+    return picture, square_window(find_visible_box(picture[..., 3]))
 
 
 def test_a_figure_that_was_cut_comes_back_to_its_place(figure):
     picture, window = figure
     stage = FigureCompositor(window, (256, 256), (256, 256), "#000000")
-    canvas = stage.compose(fitted(window.cut(picture), window.side))
+    canvas = stage.compose(resize_square(window.cut(picture), window.side))
     assert np.abs(canvas.astype(int) - picture[..., :3]).max() <= 1
 
 
@@ -35,7 +35,7 @@ def test_the_whole_frame_is_shown_in_the_middle_of_another_canvas(figure):
 
 
 def test_half_transparent_pixels_are_mixed_with_the_background():
-    window = window_about((0, 0, 32, 32))
+    window = square_window((0, 0, 32, 32))
     half = np.full((32, 32, 4), (200, 100, 0, 128), np.uint8)
     canvas = FigureCompositor(window, (32, 32), (32, 32), "#0000ff").compose(half)
     assert np.abs(canvas[16, 16].astype(int) - (100, 50, 127)).max() <= 1

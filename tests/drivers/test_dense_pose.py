@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from livehead.drivers.dense_pose import DensePoseImageDriver, DensePoseSequenceDriver
-from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
+from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
 from livehead.frames import VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.models.engine import Setting
-from livehead.perception.cutout import visible_box, window_about
-from livehead.perception.dense_pose import open_sequence
-from livehead.perception.dense_pose_detector import UdpDetector
+from livehead.models.engine import ExecutionConfig
+from livehead.perception.cutout import find_visible_box, square_window
+from livehead.perception.dense_pose import open_dense_pose_sequence
+from livehead.perception.dense_pose_detector import DensePoseDetector
 
 
 @pytest.fixture(scope="module")
 def detector(tiny_conr):
-    return UdpDetector(tiny_conr.parser, Setting(torch.device("cpu"), torch.float32, "processor, fp32"))
+    return DensePoseDetector(tiny_conr.parser, ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32"))
 
 
 def at(image, ns=0):
@@ -25,21 +25,21 @@ def at(image, ns=0):
 
 def test_a_sequence_is_played_at_its_rate_and_over_again(tmp_path):
     for number in range(3):
-        np.savez(tmp_path / f"{number}.npz", i=draw_mannequin(Stance(left=0.3 * number), 48).pose)
-    sequence = open_sequence(tmp_path)
+        np.savez(tmp_path / f"{number}.npz", i=draw_mannequin(MannequinPose(left_arm=0.3 * number), 48).pose)
+    sequence = open_dense_pose_sequence(tmp_path)
     driver = DensePoseSequenceDriver(sequence, 30)
     assert driver.motion_set == "udp"
     start = 5 * 10**9
     shown = [driver.estimate(DriverInputs(None, None, start + round(number * 1e9 / 30))).value for number in range(5)]
     for number, value in enumerate(shown):
-        assert np.array_equal(value, sequence.read(number % 3, 0).value)
+        assert np.array_equal(value, sequence.read_pose(number % 3, 0).value)
     driver.reset()
     assert np.array_equal(driver.estimate(DriverInputs(None, None, 10**12)).value, shown[0])
 
 
 def test_pictures_with_alpha_are_read_through_the_window(detector):
-    picture = draw_mannequin(AT_EASE, 200).picture
-    window = window_about(visible_box(picture[..., 3]))
+    picture = draw_mannequin(RELAXED_POSE, 200).image
+    window = square_window(find_visible_box(picture[..., 3]))
     driver = DensePoseImageDriver(detector, window)
     pose = driver.estimate(at(picture, 7))
     assert pose.captured_ns == 7
@@ -51,7 +51,7 @@ def test_pictures_with_alpha_are_read_through_the_window(detector):
 
 def test_a_picture_that_is_no_square_is_not_stretched(detector):
     wide = np.zeros((100, 200, 3), np.uint8)
-    wide[:, 50:150] = draw_mannequin(AT_EASE, 100).picture[..., :3]
+    wide[:, 50:150] = draw_mannequin(RELAXED_POSE, 100).image[..., :3]
     square = np.zeros((200, 200, 3), np.uint8)
     square[50:150] = wide
     driver = DensePoseImageDriver(detector)
@@ -61,7 +61,7 @@ def test_a_picture_that_is_no_square_is_not_stretched(detector):
 def test_without_a_picture_the_last_pose_stays(detector):
     driver = DensePoseImageDriver(detector)
     assert not driver.estimate(DriverInputs(None, None, 0)).seen
-    pose = driver.estimate(at(draw_mannequin(AT_EASE, 64).picture))
+    pose = driver.estimate(at(draw_mannequin(RELAXED_POSE, 64).image))
     assert np.array_equal(driver.estimate(DriverInputs(None, None, 1)).value, pose.value)
     driver.reset()
     assert not driver.estimate(DriverInputs(None, None, 2)).seen

@@ -11,8 +11,8 @@ import pytest
 from livehead.drivers.face import FaceDriver
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.motion.face.mesh import MESH
-from livehead.motion.face.torso import torso_at_rest
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.motion.face.torso import rest_torso_points
 
 FRAME_NS = 33_333_333
 
@@ -60,7 +60,7 @@ def test_a_picture_with_alpha_is_taken(driver: FaceDriver, picture: Image) -> No
 def test_the_torso_is_told_with_the_face_and_kept_while_the_face_is_lost(driver: FaceDriver, picture: Image) -> None:
     seen = driver.estimate(inputs(picture, 0))
     assert seen.torso is not None
-    np.testing.assert_allclose(seen.torso[0], torso_at_rest(seen.value[0]), atol=1e-4)
+    np.testing.assert_allclose(seen.torso[0], rest_torso_points(seen.value[0]), atol=1e-4)
     lost = driver.estimate(inputs(np.zeros_like(picture), 1))
     assert lost.torso is not None
     np.testing.assert_array_equal(lost.torso, seen.torso)
@@ -74,7 +74,7 @@ def test_who_comes_back_after_a_while_is_looked_at_anew(
     seen = driver.estimate(inputs(picture, 0))
     assert seen.torso is not None
     driver.estimate(inputs(np.zeros_like(picture), 1))
-    chin = round((float(seen.value[0, MESH.chin, 1]) + 1) * picture.shape[0] / 2)
+    chin = round((float(seen.value[0, FACE_MESH.chin, 1]) + 1) * picture.shape[0] / 2)
     aside = picture.copy()
     aside[:chin, 30:] = picture[:chin, :-30]
     for index in range(away, away + 5):  # the tracker may take a moment to find the face again
@@ -82,6 +82,6 @@ def test_who_comes_back_after_a_while_is_looked_at_anew(
         if back.seen:
             break
     assert back.torso is not None
-    expected = torso_at_rest(back.value[0]) if anew else seen.torso[0]
+    expected = rest_torso_points(back.value[0]) if anew else seen.torso[0]
     np.testing.assert_allclose(back.torso[0], expected, atol=0.02)
-    assert abs(torso_at_rest(back.value[0])[0, 0] - seen.torso[0, 0, 0]) > 0.08
+    assert abs(rest_torso_points(back.value[0])[0, 0] - seen.torso[0, 0, 0]) > 0.08

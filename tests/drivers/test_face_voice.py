@@ -14,13 +14,13 @@ from livehead.drivers.face_voice import FaceVoiceDriver
 from livehead.drivers.voice import VoiceDriver
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import DriverInputs
-from livehead.models.voice.build import load_voice
+from livehead.models.voice.build import load_voice_model
 from livehead.motion.keypoints import Array, Keypoints
-from livehead.motion.retarget.calibration import Calibration
+from livehead.motion.retarget.calibration import NeutralCalibration
 from livehead.motion.retarget.transfer import MotionTransfer
-from livehead.motion.synthesis.idle_blend import Presence
-from livehead.motion.synthesis.rigid_idle import idle_motion
-from livehead.motion.synthesis.voice_fallback import Spoken
+from livehead.motion.synthesis.idle_blend import IdleBlend
+from livehead.motion.synthesis.rigid_idle import make_idle_motion
+from livehead.motion.synthesis.voice_fallback import VoiceFallback
 
 RATE, FPS = 16_000, 30
 LARGEST_STEP = 0.03
@@ -32,12 +32,12 @@ class Avatar:
 
     def __init__(self, source: Keypoints, driver: FaceVoiceDriver) -> None:
         self._transfer = MotionTransfer(source)
-        speaking = MotionTransfer(source, calibration=Calibration(source))
-        self._presence = Presence(Spoken(driver.latest_voice_motion, speaking, idle_motion(source)))
+        speaking = MotionTransfer(source, calibration=NeutralCalibration(source))
+        self._presence = IdleBlend(VoiceFallback(driver.latest_voice_motion, speaking, make_idle_motion(source)))
 
     @property
     def left_to_the_voice(self) -> bool:
-        return self._presence.away
+        return self._presence.is_idle
 
     def show(self, motion: Keypoints) -> Array:
         live = self._transfer.apply(motion) if motion.seen else motion
@@ -46,7 +46,7 @@ class Avatar:
 
 @pytest.fixture
 def driver(source: Keypoints) -> FaceVoiceDriver:
-    return FaceVoiceDriver(FaceDriver(), VoiceDriver(source, load_voice()))
+    return FaceVoiceDriver(FaceDriver(), VoiceDriver(source, load_voice_model()))
 
 
 def at(number: int, picture: Image | None, sound: Array) -> DriverInputs:

@@ -16,7 +16,7 @@ def test_its_time_begins_with_the_first_call(source: Keypoints) -> None:
     driver = IdleDriver(source, seed=4)
     driver.estimate(DriverInputs(None, None, HOUR_NS))
     motion = driver.estimate(DriverInputs(None, None, HOUR_NS + 2_000_000_000))
-    np.testing.assert_array_equal(motion.value, IdleMotion(source, 4).at(2_000_000_000).value)
+    np.testing.assert_array_equal(motion.value, IdleMotion(source, 4).motion_at(2_000_000_000).value)
     assert motion.captured_ns == HOUR_NS + 2_000_000_000
     assert motion.set == driver.motion_set
 

@@ -10,48 +10,48 @@ import pytest
 from livehead.drivers.network import MotionFeed
 from livehead.errors import ProtocolError
 from livehead.interfaces import DriverInputs
-from livehead.motion.face.face_basis import face_basis
+from livehead.motion.face.face_basis import load_face_basis
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
-from livehead.protocol.motion_packets import MotionWriter, Opening
+from livehead.protocol.motion_packets import MotionPacketEncoder, MotionHeader
 from tests.server.test_app import studio, until
 
 
 def face(number: int) -> Keypoints:
-    return mesh_keypoints(face_basis().mean * (0.3 + 0.01 * number), 1.0, number * 33_000_000)
+    return mesh_keypoints(load_face_basis().mean * (0.3 + 0.01 * number), 1.0, number * 33_000_000)
 
 
 @pytest.fixture
-def fed() -> tuple[MotionWriter, MotionFeed]:
-    writer = MotionWriter(face(0), 30)
-    return writer, MotionFeed(writer.opening.pack())
+def fed() -> tuple[MotionPacketEncoder, MotionFeed]:
+    writer = MotionPacketEncoder(face(0), 30)
+    return writer, MotionFeed(writer.header.pack())
 
 
 def at(now_ns: int) -> DriverInputs:
     return DriverInputs(None, None, now_ns)
 
 
-def test_before_the_first_packet_nobody_is_seen(fed: tuple[MotionWriter, MotionFeed]) -> None:
+def test_before_the_first_packet_nobody_is_seen(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
     motion = fed[1].estimate(at(5))
     assert not motion.seen
     assert motion.captured_ns == 5
     assert motion.set == fed[1].motion_set == "mesh478"
 
 
-async def test_a_packet_wakes_the_reader_and_the_newest_counts(fed: tuple[MotionWriter, MotionFeed]) -> None:
+async def test_a_packet_wakes_the_reader_and_the_newest_counts(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
     writer, feed = fed
     waiting = asyncio.create_task(feed.recv())
     await asyncio.sleep(0)
-    feed.receive_packet(writer.packet(face(0)))
-    feed.receive_packet(writer.packet(face(9)))
+    feed.receive_packet(writer.encode(face(0)))
+    feed.receive_packet(writer.encode(face(9)))
     assert (await waiting).to_ndarray().shape == (1, 1, 3)
     motion = feed.estimate(at(7))
     assert motion.captured_ns == 7
     np.testing.assert_allclose(motion.value, face(9).value, atol=0.01)
 
 
-async def test_after_half_a_second_of_silence_nobody_is_seen(fed: tuple[MotionWriter, MotionFeed]) -> None:
+async def test_after_half_a_second_of_silence_nobody_is_seen(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
     writer, feed = fed
-    feed.receive_packet(writer.packet(face(3)))
+    feed.receive_packet(writer.encode(face(3)))
     assert feed.estimate(at(0)).seen
     await asyncio.sleep(0.6)
     silent = feed.estimate(at(0))
@@ -59,19 +59,19 @@ async def test_after_half_a_second_of_silence_nobody_is_seen(fed: tuple[MotionWr
     np.testing.assert_allclose(silent.value, face(3).value, atol=0.01)
 
 
-def test_a_sender_may_begin_anew(fed: tuple[MotionWriter, MotionFeed]) -> None:
+def test_a_sender_may_begin_anew(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
     writer, feed = fed
     for number in range(5):
-        feed.receive_packet(writer.packet(face(number)))
+        feed.receive_packet(writer.encode(face(number)))
     feed.restart_reader()
-    again = MotionWriter(face(0), 30)
-    feed.receive_packet(again.packet(face(8)))
+    again = MotionPacketEncoder(face(0), 30)
+    feed.receive_packet(again.encode(face(8)))
     np.testing.assert_allclose(feed.estimate(at(0)).value, face(8).value, atol=0.01)
 
 
-def test_a_broken_packet_is_refused_and_the_motion_stays(fed: tuple[MotionWriter, MotionFeed]) -> None:
+def test_a_broken_packet_is_refused_and_the_motion_stays(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
     writer, feed = fed
-    feed.receive_packet(writer.packet(face(3)))
+    feed.receive_packet(writer.encode(face(3)))
     with pytest.raises(ProtocolError):
         feed.receive_packet(b"nonsense of some length")
     assert feed.estimate(at(0)).seen
@@ -79,7 +79,7 @@ def test_a_broken_packet_is_refused_and_the_motion_stays(fed: tuple[MotionWriter
 
 class TestOverTheSocket:
     def opening(self, **other: object) -> str:
-        opening = replace(Opening.of(face(0), 30), **other)
+        opening = replace(MotionHeader.for_motion(face(0), 30), **other)
         return json.dumps({"type": "motion", "opening": opening.pack().hex()})
 
     def test_packets_before_their_opening_are_refused(self, server: str) -> None:
@@ -94,7 +94,7 @@ class TestOverTheSocket:
             page.send(json.dumps({"type": "motion", "opening": (b"LHMW\2" + bytes(30)).hex()}))
             assert "version 2" in str(until(page, "problem")["problem"])
             page.send(self.opening())
-            page.send(MotionWriter(face(0), 30).packet(face(0)))
+            page.send(MotionPacketEncoder(face(0), 30).encode(face(0)))
             page.send(json.dumps({"type": "freeze", "on": True}))
             while not until(page, "state")["frozen"]:
                 pass
@@ -112,11 +112,11 @@ class TestOverTheSocket:
             assert problems == 20
 
     def test_a_flood_of_packets_is_dropped_and_the_conversation_goes_on(self, server: str) -> None:
-        writer = MotionWriter(face(0), 30)
+        writer = MotionPacketEncoder(face(0), 30)
         with studio(server) as (page, _):
             page.send(self.opening())
             for number in range(600):
-                page.send(writer.packet(face(number % 10)))
+                page.send(writer.encode(face(number % 10)))
             page.send(json.dumps({"type": "freeze", "on": True}))
             while not (state := until(page, "state"))["frozen"]:
                 pass

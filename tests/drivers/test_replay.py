@@ -17,7 +17,9 @@ SECOND_NS = 1_000_000_000
 @pytest.fixture
 def recording(source: Keypoints) -> list[Keypoints]:
     """Three seconds, a step to the right every second."""
-    return [replace(source.moved(source.value + np.float32(i * 0.1)), captured_ns=i * SECOND_NS) for i in range(4)]
+    return [
+        replace(source.with_points(source.value + np.float32(i * 0.1)), captured_ns=i * SECOND_NS) for i in range(4)
+    ]
 
 
 def place(driver: ReplayDriver, source: Keypoints, seconds: float) -> float:

@@ -12,10 +12,10 @@ from livehead.drivers.voice import VoiceDriver
 from livehead.evaluation.speech import lip_opening
 from livehead.frames import AudioFrame, Samples
 from livehead.interfaces import DriverInputs
-from livehead.models.voice.build import VoiceModel, load_voice
+from livehead.models.voice.build import VoiceModel, load_voice_model
 from livehead.models.voice.network import LOOK_AHEAD_S
 from livehead.motion.keypoints import Array, Keypoints
-from livehead.perception.voice_activity import VoiceActivity
+from livehead.perception.voice_activity import VoiceActivityDetector
 
 RATE = 16_000
 BLOCK = 320
@@ -34,7 +34,7 @@ class Credulous:
 
 @pytest.fixture(scope="module")
 def model() -> VoiceModel:
-    return load_voice()
+    return load_voice_model()
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_noise_and_music_soon_leave_the_mouth_shut(source: Keypoints, model: Voi
         ),
     }[kind].astype(np.float32)
     speech = mouth(spoken(VoiceDriver(source, model, Credulous()), synthesize_babble(2.0)))
-    opened = mouth(spoken(VoiceDriver(source, model, VoiceActivity()), sound))
+    opened = mouth(spoken(VoiceDriver(source, model, VoiceActivityDetector()), sound))
     assert opened[100:].mean() < 0.1 * speech.max()
 
 

@@ -5,16 +5,16 @@ import pytest
 
 from livehead.errors import ConfigError, NoFaceError
 from livehead.evaluation.cross_identity import choose_pairs, evaluate_pair, is_profile
-from livehead.motion.face.head import HeadMotion, rotation
+from livehead.motion.face.head import HeadMotion, rotation_matrix
 from livehead.motion.keypoints import mesh_keypoints
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.segmentation import SelfieSegmenter
 
 HEADER = "file\tkind\tperson\tsplit\n"
 
 
 @pytest.fixture(scope="module")
 def segmentation():
-    with Segmentation(refine=False) as segmentation:
+    with SelfieSegmenter(refine=False) as segmentation:
         yield segmentation
 
 
@@ -82,7 +82,7 @@ def test_a_head_that_looks_aside_is_a_profile(finder, astronaut):
         """Finds the face, turned by some degrees about the neck."""
 
         def __init__(self, yaw):
-            self.motion = HeadMotion(1.0, rotation(yaw, 0, 0), np.zeros(3, np.float32))
+            self.motion = HeadMotion(1.0, rotation_matrix(yaw, 0, 0), np.zeros(3, np.float32))
 
         def detect(self, image):
             (mesh,) = finder.detect(image)

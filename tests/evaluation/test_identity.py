@@ -6,8 +6,8 @@ import pytest
 
 from livehead.evaluation.identity import identity_distance, measure_appearance, shape_distance
 from livehead.evaluation.landmarks import find_mesh
-from livehead.motion.face.head import HeadMotion, rotation
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.head import HeadMotion, rotation_matrix
+from livehead.motion.face.mesh import FACE_MESH
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def test_another_shape_of_head_or_colour_is_somebody_else(looks, astronaut):
 
 def test_shape_ignores_place_size_and_attitude_and_the_mouth(looks, astronaut):
     mesh = looks(astronaut()).mesh
-    moved = HeadMotion(2.5, rotation(20, -10, 30), np.array([0.3, -0.2, 0.1], np.float32)).apply(mesh)
-    moved[MESH.mouth.lips] += 0.1
+    moved = HeadMotion(2.5, rotation_matrix(20, -10, 30), np.array([0.3, -0.2, 0.1], np.float32)).apply(mesh)
+    moved[FACE_MESH.mouth.lips] += 0.1
     assert shape_distance(moved, mesh) == pytest.approx(0, abs=1e-5)
     assert shape_distance(mesh * np.array([1.2, 1, 1], np.float32), mesh) > 0.03
 

@@ -18,7 +18,7 @@ from livehead.evaluation.speech import (
     silence_opening_ratio,
 )
 from livehead.evaluation.talking_clip import RATE, TalkingClip
-from livehead.motion.face.speech_basis import mean_face
+from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import Array
 from livehead.reporting.plot import plot_speech
 
@@ -28,7 +28,7 @@ TIMES = np.arange(0, 6, 1 / FPS)
 
 def meshes(opened: Array) -> Array:
     """Faces whose inner lips are ``opened`` [T] of the face's height apart."""
-    faces = np.repeat(mean_face()[None], len(opened), axis=0)
+    faces = np.repeat(load_mean_face()[None], len(opened), axis=0)
     height = np.linalg.norm(faces[0, 10, :2] - faces[0, 152, :2])
     faces[:, 14, :2] = faces[:, 13, :2]
     faces[:, 14, 1] += np.float32(height) * opened

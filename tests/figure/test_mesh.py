@@ -3,9 +3,9 @@ import pytest
 import trimesh
 
 from livehead.errors import ConfigError, SourceError
-from livehead.figure.mesh import Mesh, check_path, read_mesh
+from livehead.figure.mesh import TriangleMesh, check_mesh_path, read_mesh
 from livehead.models.pifuhd import octree
-from livehead.models.pifuhd.marching_cubes import surface
+from livehead.models.pifuhd.marching_cubes import extract_surface
 
 
 def blobs(points):
@@ -17,7 +17,7 @@ def blobs(points):
 
 @pytest.fixture(scope="module")
 def mesh():
-    return surface(octree.evaluate(blobs, 64))
+    return extract_surface(octree.evaluate_octree(blobs, 64))
 
 
 def test_clean_up_keeps_what_encloses_most_not_what_is_longest(mesh):
@@ -45,7 +45,7 @@ def test_a_saved_mesh_is_read_back_with_its_colours(mesh, tmp_path, suffix):
     ball = mesh.largest_part()
     colours = np.random.default_rng(0).integers(0, 255, ball.vertices.shape, np.uint8)
     path = tmp_path / f"ball{suffix}"
-    Mesh(ball.vertices, ball.faces, colours).save(path)
+    TriangleMesh(ball.vertices, ball.faces, colours).save(path)
     read = trimesh.load(path, force="mesh", process=False)
     np.testing.assert_allclose(read.vertices, ball.vertices, atol=1e-6)
     np.testing.assert_array_equal(read.faces, ball.faces)
@@ -68,7 +68,7 @@ def test_a_file_that_is_no_mesh_is_refused(tmp_path, suffix):
 
 def test_an_obj_has_a_colour_after_every_place(mesh, tmp_path):
     path = tmp_path / "ball.obj"
-    Mesh(mesh.vertices, mesh.faces, np.full(mesh.vertices.shape, 255, np.uint8)).save(path)
+    TriangleMesh(mesh.vertices, mesh.faces, np.full(mesh.vertices.shape, 255, np.uint8)).save(path)
     lines = [line for line in path.read_text().splitlines() if line.startswith("v ")]
     assert len(lines) == len(mesh.vertices)
     assert len(lines[0].split()) == 7
@@ -76,11 +76,11 @@ def test_an_obj_has_a_colour_after_every_place(mesh, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_told_before(tmp_path):
     with pytest.raises(ConfigError, match=".glb, .obj, .ply"):
-        check_path(tmp_path / "person.stl")
+        check_mesh_path(tmp_path / "person.stl")
     with pytest.raises(ConfigError, match="nowhere"):
-        check_path(tmp_path / "nowhere" / "person.glb")
+        check_mesh_path(tmp_path / "nowhere" / "person.glb")
     with pytest.raises(ConfigError, match="cannot write"):
-        Mesh(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]], np.int32)).save(_folder(tmp_path))
+        TriangleMesh(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]], np.int32)).save(_folder(tmp_path))
 
 
 def _folder(tmp_path):

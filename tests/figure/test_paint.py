@@ -1,10 +1,10 @@
 import numpy as np
 
-from livehead.figure.paint import colours_of_normals, colours_of_photo
+from livehead.figure.paint import normals_to_colours, sample_photo_colours
 
 
 def test_normals_are_shown_as_half_of_them_plus_a_half():
-    shown = colours_of_normals(np.array([[0, 0, 1], [-1, 0, 0]], np.float32))
+    shown = normals_to_colours(np.array([[0, 0, 1], [-1, 0, 0]], np.float32))
     np.testing.assert_array_equal(shown, [[128, 128, 255], [0, 128, 128]])
 
 
@@ -21,13 +21,13 @@ def halves():
 def test_a_vertex_takes_the_colour_of_its_place_in_front_and_behind():
     image, person = halves()
     places = np.array([[-0.2, 0.5, 0.1], [0.2, -0.5, 0.1], [0.2, -0.5, -0.1]], np.float32)
-    np.testing.assert_array_equal(colours_of_photo(places, image, person), [[255, 0, 0], [0, 0, 255], [0, 0, 255]])
+    np.testing.assert_array_equal(sample_photo_colours(places, image, person), [[255, 0, 0], [0, 0, 255], [0, 0, 255]])
 
 
 def test_the_background_s_colour_gets_nowhere():
     image, person = halves()
     rng = np.random.default_rng(0)
-    shown = colours_of_photo(rng.uniform(-1, 1, (50_000, 3)).astype(np.float32), image, person)
+    shown = sample_photo_colours(rng.uniform(-1, 1, (50_000, 3)).astype(np.float32), image, person)
     assert not shown[:, 1].any()
 
 
@@ -35,6 +35,6 @@ def test_up_in_the_figure_is_up_in_the_picture():
     image = np.zeros((64, 64, 3), np.uint8)
     image[:32] = 255
     person = np.ones((64, 64), np.float32)
-    shown = colours_of_photo(np.array([[0, 0.9, 0], [0, -0.9, 0]], np.float32), image, person)
+    shown = sample_photo_colours(np.array([[0, 0.9, 0], [0, -0.9, 0]], np.float32), image, person)
     assert shown[0, 0] == 255
     assert shown[1, 0] == 0

@@ -16,12 +16,12 @@ def test_a_square_covers_its_pixels_once():
     fragments = rasterize(SQUARE, FRONT, 10, 12)
     drawn = picture(fragments, 10, 12)
     assert (drawn[2:8, 2:8] >= 0).all()
-    assert (drawn >= 0).sum() == 36 == len(fragments.face)
+    assert (drawn >= 0).sum() == 36 == len(fragments.face_indices)
     assert set(drawn[2:8, 2:8].ravel()) == {0, 1}
 
 
 def test_backs_are_not_seen():
-    assert not len(rasterize(SQUARE, FRONT[:, ::-1], 10, 12).face)
+    assert not len(rasterize(SQUARE, FRONT[:, ::-1], 10, 12).face_indices)
 
 
 def test_the_nearer_face_hides_the_other_whatever_the_order():
@@ -34,7 +34,7 @@ def test_the_nearer_face_hides_the_other_whatever_the_order():
 
 def test_values_are_mixed_between_corners():
     fragments = rasterize(SQUARE, FRONT, 10, 10)
-    mixed = fragments.mixed(SQUARE, FRONT)
+    mixed = fragments.interpolate(SQUARE, FRONT)
     np.testing.assert_allclose(mixed[:, 0], fragments.columns + 0.5, atol=1e-5)
     np.testing.assert_allclose(mixed[:, 1], fragments.rows + 0.5, atol=1e-5)
 
@@ -42,7 +42,7 @@ def test_values_are_mixed_between_corners():
 def test_what_reaches_out_of_the_picture_is_cut():
     drawn = picture(rasterize(SQUARE * 4 - 12, FRONT, 10, 10), 10, 10)
     assert (drawn >= 0).all()
-    assert not len(rasterize(SQUARE + 100, FRONT, 10, 10).face)
+    assert not len(rasterize(SQUARE + 100, FRONT, 10, 10).face_indices)
 
 
 def test_large_and_tiny_faces_together():

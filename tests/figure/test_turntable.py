@@ -1,9 +1,9 @@
 import numpy as np
 
-from livehead.figure.mesh import Mesh
-from livehead.figure.turntable import sheet, turning
+from livehead.figure.mesh import TriangleMesh
+from livehead.figure.turntable import render_view_sheet, render_turntable
 from livehead.models.pifuhd import octree
-from livehead.models.pifuhd.marching_cubes import surface
+from livehead.models.pifuhd.marching_cubes import extract_surface
 
 
 def nosed(points):
@@ -15,9 +15,9 @@ def nosed(points):
 
 
 def coloured():
-    mesh = surface(octree.evaluate(nosed, 64)).largest_part()
+    mesh = extract_surface(octree.evaluate_octree(nosed, 64)).largest_component()
     nose = (mesh.vertices[:, 2] > 0.45)[:, None]
-    return Mesh(mesh.vertices, mesh.faces, np.where(nose, (255, 0, 0), (0, 0, 255)).astype(np.uint8))
+    return TriangleMesh(mesh.vertices, mesh.faces, np.where(nose, (255, 0, 0), (0, 0, 255)).astype(np.uint8))
 
 
 def red_of(view):
@@ -25,7 +25,7 @@ def red_of(view):
 
 
 def test_the_front_comes_first_and_the_back_is_half_way_round():
-    views = list(turning(coloured(), 4, 96))
+    views = list(render_turntable(coloured(), 4, 96))
     red = [int(red_of(view).sum()) for view in views]
     assert red[0] > 20
     assert red[2] == 0, "the nose is behind"
@@ -35,7 +35,7 @@ def test_the_front_comes_first_and_the_back_is_half_way_round():
 
 
 def test_the_figure_fills_the_picture_and_stays_inside():
-    for view in turning(coloured(), 8, 64):
+    for view in render_turntable(coloured(), 8, 64):
         ground = (view == view[0, 0]).all(axis=-1)
         assert ground[[0, -1]].all()
         assert ground[:, [0, -1]].all()
@@ -43,7 +43,7 @@ def test_the_figure_fills_the_picture_and_stays_inside():
 
 
 def test_a_sheet_shows_eight_sides_in_colours_and_in_normals():
-    picture = sheet(coloured(), 48)
+    picture = render_view_sheet(coloured(), 48)
     assert picture.shape == (96, 384, 3)
     facing = picture[48 + 24, 24]
     assert facing[2] > 230, "the front's normal points at the viewer"

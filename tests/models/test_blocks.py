@@ -1,6 +1,6 @@
 import torch
 
-from livehead.models.blocks import Hourglass, Res
+from livehead.models.blocks import Hourglass, ResBlock
 
 
 def test_the_published_hourglass_has_the_published_widths():
@@ -21,7 +21,7 @@ def test_an_hourglass_ends_with_its_own_input():
 
 
 def test_a_residual_block_does_not_touch_its_input_without_gradients():
-    block = Res(4).eval()
+    block = ResBlock(4).eval()
     x = torch.randn(1, 4, 8, 8)
     before = x.clone()
     with torch.no_grad():

@@ -18,7 +18,7 @@ def test_a_part_that_cannot_be_recorded_is_called_as_it_is(monkeypatch, caplog):
     def refuse(self, inputs):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(CudaGraphPart, "_record", refuse)
+    monkeypatch.setattr(CudaGraphPart, "_record_graph", refuse)
     part, x = Part(), torch.rand(1, 3, 8, 8)
     recorded = CudaGraphPart(part, lambda *outputs: outputs)
     for _ in range(2):

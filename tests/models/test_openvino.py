@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from livehead.models.blocks import Hourglass, Res
-from livehead.models.quantize import observe
+from livehead.models.blocks import Hourglass, ResBlock
+from livehead.models.quantize import observe_ranges
 
 pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
 
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 class Network(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), Res(8), Hourglass(8, 4, 16, 2))
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), ResBlock(8), Hourglass(8, 4, 16, 2))
         self.once = nn.Linear(2, 2)
 
     def forward(self, x, y):
@@ -62,7 +62,7 @@ def test_no_core_is_the_only_one_that_it_computes_on(network, inputs):
     part = OpenVinoPart(network)
     with torch.inference_mode():
         part(*inputs)
-    [request] = part._requests.values()
+    [request] = part._infer_requests.values()
     assert request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
 
 
@@ -77,7 +77,7 @@ def test_it_takes_other_shapes_and_memory_formats(network, inputs):
 
 def test_integers_stay_near_the_exact_result(network, inputs):
     expected = network(*inputs).sum
-    ranges = observe(network, lambda: network(*inputs))
+    ranges = observe_ranges(network, lambda: network(*inputs))
     with torch.inference_mode():
         got = OpenVinoPart(network, ranges, Pair)(*inputs).sum
     error = (got - expected).square().mean().sqrt() / expected.std()
@@ -108,7 +108,7 @@ def test_a_network_is_compiled_once_on_a_machine(network, inputs, home, monkeypa
     with torch.inference_mode():
         first = OpenVinoPart(network, rebuild=Pair)(*inputs).sum
         assert len(list(home.glob("compiled/*.blob"))) == 1
-        monkeypatch.setattr(OpenVinoPart, "_traced_model", never)
+        monkeypatch.setattr(OpenVinoPart, "_convert_model", never)
         assert torch.equal(OpenVinoPart(network, rebuild=Pair)(*inputs).sum, first)
 
 

@@ -3,7 +3,14 @@ import torch
 from torch import nn
 
 from livehead.models.blocks import Hourglass
-from livehead.models.quantize import RoundedConv, observe, part, rounded, split_ranges, to_tensors
+from livehead.models.quantize import (
+    FakeQuantizedConv,
+    observe_ranges,
+    select_ranges,
+    fake_quantize,
+    split_ranges,
+    ranges_to_tensors,
+)
 
 
 class Network(nn.Module):
@@ -30,7 +37,7 @@ def pictures(count):
 
 @torch.no_grad()
 def ranges_of(network, inputs):
-    return observe(network, lambda: [network(x) for x in inputs])
+    return observe_ranges(network, lambda: [network(x) for x in inputs])
 
 
 def test_a_range_is_the_mean_of_the_calls_extremes_and_holds_zero(network):
@@ -51,7 +58,7 @@ def test_observing_leaves_no_hook_behind(network):
 
 def test_a_rounded_network_stays_within_a_few_steps_of_the_exact_one(network):
     inputs = pictures(4)
-    eight = rounded(network, ranges_of(network, inputs))
+    eight = fake_quantize(network, ranges_of(network, inputs))
     with torch.no_grad():
         exact = torch.cat([network(x) for x in inputs])
         error = torch.cat([eight(x) for x in inputs]) - exact
@@ -61,7 +68,7 @@ def test_a_rounded_network_stays_within_a_few_steps_of_the_exact_one(network):
 def test_rounding_is_done_to_256_levels():
     conv = nn.Conv2d(1, 1, 1, bias=False)
     conv.weight.data.fill_(1.0)
-    levels = RoundedConv(conv, (-1.0, 1.0))(torch.linspace(-1, 1, 5000).view(1, 1, 1, -1)).unique()
+    levels = FakeQuantizedConv(conv, (-1.0, 1.0))(torch.linspace(-1, 1, 5000).view(1, 1, 1, -1)).unique()
     assert 250 <= len(levels) <= 256
 
 
@@ -71,9 +78,9 @@ def test_a_transposed_convolution_rounds_about_zero(span):
     layer[0].weight.data.fill_(1.0)
     x = torch.linspace(*span, 5000).view(1, 1, 1, -1)
     with torch.no_grad():
-        ranges = observe(layer, lambda: layer(x))
-        found = rounded(layer, ranges)(x)
-        assert rounded(layer, ranges)(torch.zeros(1, 1, 1, 1)).item() == 0
+        ranges = observe_ranges(layer, lambda: layer(x))
+        found = fake_quantize(layer, ranges)(x)
+        assert fake_quantize(layer, ranges)(torch.zeros(1, 1, 1, 1)).item() == 0
     assert ranges == {"0": span}
     assert len(found.unique()) > 180
     assert (found - x).abs().max() <= 1 / 127
@@ -81,14 +88,14 @@ def test_a_transposed_convolution_rounds_about_zero(span):
 
 def test_rounding_leaves_the_given_network_alone(network):
     before = network.first
-    rounded(network, {"first": (0.0, 1.0)})
+    fake_quantize(network, {"first": (0.0, 1.0)})
     assert network.first is before
 
 
 def test_ranges_lie_beside_weights_and_come_back(network):
     ranges = {"first": (-0.5, 1.5), "body.encoder.down_blocks.0.conv": (0.0, 2.0)}
     weights = {"first.weight": torch.ones(1)}
-    kept, found = split_ranges(weights | to_tensors(ranges))
+    kept, found = split_ranges(weights | ranges_to_tensors(ranges))
     assert found == ranges
     assert kept == weights
-    assert part(found, "body") == {"encoder.down_blocks.0.conv": (0.0, 2.0)}
+    assert select_ranges(found, "body") == {"encoder.down_blocks.0.conv": (0.0, 2.0)}

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from livehead.models.dagan.compact import Sight, build_compact
+from livehead.models.dagan.compact import MotionCues, build_compact
 from livehead.models.dagan.prior import TorsoMotion
-from livehead.models.dagan.surface import mean_face
-from livehead.models.engine import Setting, choose_setting, prepare
+from livehead.models.dagan.surface import load_mean_face
+from livehead.models.engine import ExecutionConfig, choose_execution_config, optimize_for_inference
 from livehead.models.torchscript import TracedPart
 
-QUICK = Setting(torch.device("cpu"), torch.bfloat16, "processor")
+QUICK = ExecutionConfig(torch.device("cpu"), torch.bfloat16, "processor")
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +19,14 @@ def geometry():
 
 
 def told(side, *scales):
-    points = torch.cat([torch.from_numpy(mean_face()[0])[None] * scale for scale in scales])
+    points = torch.cat([torch.from_numpy(load_mean_face()[0])[None] * scale for scale in scales])
     torch.manual_seed(side)
     card = torch.rand(len(scales), 24, side // 4, side // 4)
     return card, points * 0.9, points, *TorsoMotion.unknown(points)
 
 
 def test_a_traced_part_computes_the_same_for_every_set_of_shapes(geometry):
-    traced = TracedPart(geometry, Sight)
+    traced = TracedPart(geometry, MotionCues)
     for side, scales in ((64, [0.5]), (32, [0.4, 0.6]), (64, [0.3]), (64, [0.55, 0.45, 0.5])):
         given = told(side, *scales)
         with torch.inference_mode():
@@ -35,14 +35,14 @@ def test_a_traced_part_computes_the_same_for_every_set_of_shapes(geometry):
 
 
 def test_what_else_a_traced_part_has_is_there_as_before(geometry):
-    card = TracedPart(geometry, Sight).surface.card(told(64, 0.5)[1], 16)
+    card = TracedPart(geometry, MotionCues).surface.card(told(64, 0.5)[1], 16)
     assert card.shape == (1, 8, 16, 16)
 
 
 def test_named_parts_are_traced_on_a_processor_but_for_the_exact_path():
     network = build_compact()
-    for setting, traced in ((QUICK, True), (choose_setting("fp32"), False)):
-        ready = prepare(network, setting, ("geometry",), traced={"geometry": Sight})
+    for setting, traced in ((QUICK, True), (choose_execution_config("fp32"), False)):
+        ready = optimize_for_inference(network, setting, ("geometry",), traced_parts={"geometry": MotionCues})
         assert isinstance(ready.geometry, TracedPart) == traced
     assert not isinstance(network.geometry, TracedPart)
 

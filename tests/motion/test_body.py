@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livehead.motion.body import BODY25, BODY25_POINTS, BodyPose, BodySmoother, Person
+from livehead.motion.body import BODY25, BODY25_POINTS, BodyPose, BodyPoseSmoother, PersonKeypoints
 
 FRAME_NS = 33_333_333
 
@@ -17,7 +17,7 @@ def standing(shift: float = 0.0, index: int = 0) -> BodyPose:
 
 
 def test_a_still_body_trembles_less_and_a_moving_one_is_followed() -> None:
-    smoother, chance = BodySmoother(), np.random.default_rng(1)
+    smoother, chance = BodyPoseSmoother(), np.random.default_rng(1)
     given, shown = [], []
     for index in range(60):
         pose = standing(float(chance.normal(0, 0.003)), index)
@@ -33,9 +33,9 @@ def test_a_still_body_trembles_less_and_a_moving_one_is_followed() -> None:
 
 
 def test_an_unseen_pose_passes_and_ends_what_was_before() -> None:
-    smoother = BodySmoother()
+    smoother = BodyPoseSmoother()
     smoother(standing())
-    lost = standing().unseen(FRAME_NS)
+    lost = standing().as_unseen(FRAME_NS)
     assert not smoother(lost).seen
     there = standing(0.5, 2)
     np.testing.assert_array_equal(smoother(there).value, there.value)
@@ -50,7 +50,7 @@ def test_shapes_are_checked() -> None:
 def test_a_person_is_told_in_another_size_of_the_picture_and_what_is_missing_stays_so() -> None:
     pose = np.zeros((25, 3), np.float32)
     pose[0] = (9.5, 4.5, 0.8)
-    person = Person(BODY25, pose, 0.5).placed((2.0, 3.0))
+    person = PersonKeypoints(BODY25, pose, 0.5).rescale((2.0, 3.0))
     assert person.pose[0] == pytest.approx([19.5, 14.5, 0.8])
     assert not person.pose[1:].any()
     assert person.face.shape == (0, 3)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from livehead.motion.filters import Smoother, Smoothing
+from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import Array, Keypoints
 
 FRAME_NS = 33_333_333
@@ -33,7 +33,7 @@ def shape() -> Array:
 
 def test_a_still_face_under_noise_stands_still(shape: Array) -> None:
     noise = np.random.default_rng(2)
-    smoother = Smoother()
+    smoother = KeypointSmoother()
     raw = [cloud(shape + noise.normal(0, NOISE, shape.shape), i) for i in range(60)]
     smooth = [smoother(each) for each in raw]
 
@@ -45,7 +45,7 @@ def test_a_still_face_under_noise_stands_still(shape: Array) -> None:
 
 @pytest.mark.parametrize(("shift", "least"), [(0.1, 0.9), (0.3, 0.97)])
 def test_a_sudden_move_arrives_in_the_same_frame(shape: Array, shift: float, least: float) -> None:
-    smoother = Smoother()
+    smoother = KeypointSmoother()
     for i in range(10):
         smoother(cloud(shape, i))
     moved = smoother(cloud(shape + np.array([shift * SIZE, 0, 0]), 10))
@@ -53,7 +53,7 @@ def test_a_sudden_move_arrives_in_the_same_frame(shape: Array, shift: float, lea
 
 
 def test_a_steady_motion_is_followed_within_a_fraction_of_a_frame(shape: Array) -> None:
-    smoother = Smoother()
+    smoother = KeypointSmoother()
     step = 0.03 * SIZE
     for i in range(30):
         smooth = smoother(cloud(shape + np.array([i * step, 0, 0]), i))
@@ -62,7 +62,7 @@ def test_a_steady_motion_is_followed_within_a_fraction_of_a_frame(shape: Array) 
 
 
 def test_smoothing_does_not_depend_on_the_size_of_the_face(shape: Array) -> None:
-    near, far = Smoother(), Smoother()
+    near, far = KeypointSmoother(), KeypointSmoother()
     noise = np.random.default_rng(3).normal(0, NOISE, (20, *shape.shape))
     for i in range(20):
         a = near(cloud((shape + noise[i]) * 4, i))
@@ -71,7 +71,7 @@ def test_smoothing_does_not_depend_on_the_size_of_the_face(shape: Array) -> None
 
 
 def test_after_a_lost_face_or_a_long_gap_it_starts_afresh(shape: Array) -> None:
-    smoother = Smoother()
+    smoother = KeypointSmoother()
     smoother(cloud(shape, 0))
     smoother(cloud(shape, 1, confidence=0.0))
     back = cloud(shape + 0.002 * SIZE, 2)
@@ -81,7 +81,7 @@ def test_after_a_lost_face_or_a_long_gap_it_starts_afresh(shape: Array) -> None:
 
 
 def test_jacobians_are_smoothed_with_their_points(shape: Array) -> None:
-    smoother = Smoother(Smoothing(cutoff=1.0, beta=0.0))
+    smoother = KeypointSmoother(SmoothingParameters(cutoff=1.0, beta=0.0))
     still, turned = np.zeros((1, 100, 2, 2), np.float32), np.ones((1, 100, 2, 2), np.float32)
     smoother(cloud(shape, 0, jacobian=still))
     jacobian = smoother(cloud(shape, 1, jacobian=turned)).jacobian
@@ -91,7 +91,7 @@ def test_jacobians_are_smoothed_with_their_points(shape: Array) -> None:
 
 
 def torso_stream(shape: Array, places: Array) -> list[Array]:
-    smoother = Smoother()
+    smoother = KeypointSmoother()
     rest = np.array([[0, 0.2], [-0.2, 0.3], [0.2, 0.3]], np.float32)
     stream = []
     for i, place in enumerate(places):
@@ -111,7 +111,7 @@ def test_a_torso_that_trembles_is_steadied_and_one_that_moves_is_followed(shape:
 
 
 def test_a_torso_that_comes_into_sight_is_taken_as_it_is(shape: Array) -> None:
-    smoother = Smoother()
+    smoother = KeypointSmoother()
     smoother(cloud(shape, 0))
     torso = np.ones((1, 3, 2), np.float32)
     assert smoother(replace(cloud(shape, 1), torso=torso)).torso is torso

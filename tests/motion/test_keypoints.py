@@ -34,4 +34,4 @@ def test_a_mesh_keeps_its_points_and_whether_it_was_seen() -> None:
     assert mesh.set == MESH478
     assert not mesh.seen
     assert np.array_equal(mesh.points3d()[0], points)
-    assert mesh.moved(mesh.value + 1).depth is mesh.depth
+    assert mesh.with_points(mesh.value + 1).depth is mesh.depth

@@ -2,9 +2,16 @@ import numpy as np
 import pytest
 
 from livehead.errors import SourceError
-from livehead.perception.body_crop import Rect, face, feet_seen, full_body, tallest, upper_body
+from livehead.perception.body_crop import (
+    BodyCrop,
+    crop_face,
+    has_visible_feet,
+    crop_full_body,
+    find_tallest,
+    crop_upper_body,
+)
 
-RULES = {"full": full_body, "upper": upper_body, "face": face}
+RULES = {"full": crop_full_body, "upper": crop_upper_body, "face": crop_face}
 
 
 @pytest.mark.parametrize(
@@ -21,12 +28,12 @@ def test_the_published_rectangles(parity, person, rule):
 def test_what_lies_outside_the_picture_is_black(parity, number):
     fixture = parity("pifuhd-crop")
     left, top, side, _ = fixture[f"rect{number}"].tolist()
-    cut = Rect(left, top, side).cut(fixture["image"].numpy())
+    cut = BodyCrop(left, top, side).extract(fixture["image"].numpy())
     np.testing.assert_array_equal(cut, fixture[f"crop{number}"].numpy())
 
 
 def test_a_square_wholly_outside_is_all_black():
-    assert not Rect(100, 100, 8).cut(np.full((20, 20, 3), 9, np.uint8)).any()
+    assert not BodyCrop(100, 100, 8).extract(np.full((20, 20, 3), 9, np.uint8)).any()
 
 
 def person(height, left=0.0):
@@ -37,16 +44,16 @@ def person(height, left=0.0):
 
 
 def test_the_tallest_person_is_taken():
-    assert tallest([person(50), person(90), person(70)])[:, 1].max() == 90
+    assert find_tallest([person(50), person(90), person(70)])[:, 1].max() == 90
     unsure = person(500) * (1, 1, 0.4)
-    assert tallest([unsure, person(10)])[:, 1].max() == 10
-    assert tallest([]) is None
-    assert tallest([unsure]) is None
+    assert find_tallest([unsure, person(10)])[:, 1].max() == 10
+    assert find_tallest([]) is None
+    assert find_tallest([unsure]) is None
 
 
 def test_who_shows_too_little_is_refused_in_words():
     nobody = np.zeros((25, 3))
-    assert not feet_seen(nobody)
+    assert not has_visible_feet(nobody)
     for rule in RULES.values():
         with pytest.raises(SourceError, match="photo"):
             rule(nobody)

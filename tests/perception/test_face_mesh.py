@@ -14,8 +14,8 @@ import pytest
 import livehead
 from livehead.frames import Image
 from livehead.motion.keypoints import to_pixels
-from livehead.perception.face_mesh import FaceMesh
-from livehead.perception.mediapipe_runtime import quiet
+from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.mediapipe_runtime import suppress_native_logs
 
 RIGHT_EYE, LEFT_EYE, NOSE, CHIN, FOREHEAD = 33, 263, 4, 152, 10
 
@@ -40,7 +40,7 @@ def resized(portrait: Image, side: int) -> Image:
 
 
 def test_points_are_where_the_face_is(portrait: Image) -> None:
-    with FaceMesh(static=True) as mesh:
+    with FaceMeshTracker(static=True) as mesh:
         (face,) = mesh.detect(portrait, 5)
     points = face.points3d()[0]
     assert face.captured_ns == 5
@@ -51,7 +51,7 @@ def test_points_are_where_the_face_is(portrait: Image) -> None:
 
 def test_a_wide_picture_gives_the_same_points_in_pixels(portrait: Image) -> None:
     face = resized(portrait, 400)
-    with FaceMesh(static=True) as mesh:
+    with FaceMeshTracker(static=True) as mesh:
         alone = to_pixels(mesh.detect(face)[0].value, 400, 400)
         wide = to_pixels(mesh.detect(scene((face, 200, 60)))[0].value, 640, 480)
     np.testing.assert_allclose(wide - [200, 60], alone, atol=6)
@@ -59,7 +59,7 @@ def test_a_wide_picture_gives_the_same_points_in_pixels(portrait: Image) -> None
 
 
 def test_the_depth_has_the_unit_of_the_rest(portrait: Image) -> None:
-    with FaceMesh(static=True) as mesh:
+    with FaceMeshTracker(static=True) as mesh:
         near = mesh.detect(portrait)[0].points3d()[0]
         half = np.full((600, 600, 3), 110, np.uint8)
         half[:300, :300] = portrait
@@ -68,7 +68,7 @@ def test_the_depth_has_the_unit_of_the_rest(portrait: Image) -> None:
 
 
 def test_a_face_that_fills_the_picture_is_found_where_it_is(portrait: Image) -> None:
-    with FaceMesh(static=True) as mesh:
+    with FaceMeshTracker(static=True) as mesh:
         whole = to_pixels(mesh.detect(portrait)[0].value[0], 300, 300)
         (left, top), (right, bottom) = whole.min(axis=0).astype(int) + 8, whole.max(axis=0).astype(int) - 8
         tight = np.ascontiguousarray(portrait[top:bottom, left:right])
@@ -78,7 +78,7 @@ def test_a_face_that_fills_the_picture_is_found_where_it_is(portrait: Image) -> 
 
 def test_of_several_faces_the_largest_comes_first(portrait: Image) -> None:
     picture = scene((resized(portrait, 260), 10, 100), (resized(portrait, 350), 280, 80))
-    with FaceMesh(static=True, max_faces=4) as mesh:
+    with FaceMeshTracker(static=True, max_faces=4) as mesh:
         faces = mesh.detect(picture)
     assert len(faces) == 2
     assert faces[0].value[0, NOSE, 0] > 0 > faces[1].value[0, NOSE, 0]
@@ -88,7 +88,7 @@ def test_live_it_starts_with_the_largest_and_keeps_to_it_for_a_while(portrait: I
     small, large = resized(portrait, 220), resized(portrait, 300)
     before = scene((small, 20, 100), (large, 320, 90))
     after = scene((resized(portrait, 310), 5, 90), (large, 320, 90))
-    with FaceMesh() as mesh:
+    with FaceMeshTracker() as mesh:
         for picture in [before] * 5 + [after] * 70:
             (face,) = mesh.detect(picture)
             assert face.value[0, NOSE, 0] > 0
@@ -97,7 +97,7 @@ def test_live_it_starts_with_the_largest_and_keeps_to_it_for_a_while(portrait: I
 def test_live_it_changes_to_somebody_who_comes_much_nearer(portrait: Image) -> None:
     far = scene((resized(portrait, 200), 430, 100))
     crowd = scene((resized(portrait, 400), 10, 40), (resized(portrait, 200), 430, 100))
-    with FaceMesh() as mesh:
+    with FaceMeshTracker() as mesh:
         mesh.detect(far)
         for _ in range(90):
             (face,) = mesh.detect(crowd)
@@ -106,7 +106,7 @@ def test_live_it_changes_to_somebody_who_comes_much_nearer(portrait: Image) -> N
 
 def test_a_lost_face_is_found_again(portrait: Image) -> None:
     there, empty = scene((resized(portrait, 300), 170, 90)), scene()
-    with FaceMesh() as mesh:
+    with FaceMeshTracker() as mesh:
         assert len(mesh.detect(there)) == 1
         assert [len(mesh.detect(empty)) for _ in range(4)][-1] == 0
         assert len(mesh.detect(there)) == 1
@@ -126,7 +126,7 @@ def test_starting_up_says_nothing_and_leaves_pyplot_alone() -> None:
 
 
 def test_other_peoples_words_come_through_the_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    with quiet():
+    with suppress_native_logs():
         os.write(2, b"W0000 00:00:1.0 1 somewhere.cc:1] chatter\n")
         os.write(2, b"something that matters\n")
     assert capfd.readouterr().err == "something that matters\n"

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from livehead.motion.face.mesh import MESH
-from livehead.perception.hints import face_height, head_angles, photo_hints
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.perception.hints import projected_face_height, head_angles, photo_hints
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait, prepare_portrait
 
@@ -49,7 +49,7 @@ def test_the_head_angles_follow_the_turns_of_a_mesh(drawn: Portrait) -> None:
 
 def test_yaw_is_positive_when_the_nose_points_to_the_pictures_left(drawn: Portrait) -> None:
     points = turned(drawn, 25, 1)
-    assert points[MESH.nose, 0] < points[MESH.rigid, 0].mean() - 0.05
+    assert points[FACE_MESH.nose, 0] < points[FACE_MESH.rigid, 0].mean() - 0.05
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_yaw_is_positive_when_the_nose_points_to_the_pictures_left(drawn: Portra
 )
 def test_a_posed_head_is_named(drawn: Portrait, axis: int, degrees: float, says: str) -> None:
     points = turned(drawn, degrees, axis)
-    motion = drawn.motion.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
+    motion = drawn.motion.with_points(points[None, :, :2].copy(), points[None, :, 2].copy())
     assert says in " ".join(photo_hints(drawn.image, motion, drawn.crop.side))
 
 
 def test_an_open_mouth_is_named(drawn: Portrait) -> None:
     value = drawn.motion.value.copy()
-    value[0, MESH.mouth.lower[1:-1], 1] += 0.06
-    found = photo_hints(drawn.image, drawn.motion.moved(value), drawn.crop.side)
+    value[0, FACE_MESH.mouth.lower[1:-1], 1] += 0.06
+    found = photo_hints(drawn.image, drawn.motion.with_points(value), drawn.crop.side)
     assert found == ("The mouth is open; a photo with closed lips animates better.",)
 
 
@@ -83,8 +83,8 @@ def test_the_astronauts_smile_counts_as_open() -> None:
 
 def test_a_closed_eye_is_named(drawn: Portrait) -> None:
     value = drawn.motion.value.copy()
-    value[0, MESH.left_eye.upper[1:-1]] = value[0, MESH.left_eye.lower[1:-1]]
-    motion = drawn.motion.moved(value)
+    value[0, FACE_MESH.left_eye.upper[1:-1]] = value[0, FACE_MESH.left_eye.lower[1:-1]]
+    motion = drawn.motion.with_points(value)
     assert "eye is nearly closed" in " ".join(photo_hints(drawn.image, motion, drawn.crop.side))
 
 
@@ -102,7 +102,7 @@ def test_a_dark_photo_is_poorly_lit_and_nothing_else(drawn: Portrait) -> None:
 def test_reflections_before_the_eyes_are_named(drawn: Portrait) -> None:
     image = drawn.image.copy()
     side = image.shape[0]
-    for eye in (MESH.right_eye, MESH.left_eye):
+    for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         x, y = (drawn.motion.value[0, eye.iris[0]] + 1) * side / 2
         cv2.ellipse(
             image, (int(x - 0.02 * side), int(y)), (int(0.02 * side), int(0.015 * side)), 30, 0, 360, (255,) * 3, -1
@@ -112,5 +112,5 @@ def test_reflections_before_the_eyes_are_named(drawn: Portrait) -> None:
 
 def test_a_small_face_is_named_with_its_height(drawn: Portrait) -> None:
     small = photo_hints(drawn.image, drawn.motion, 150)
-    height = face_height(drawn.motion.points3d()[0]) / 2 * 150
+    height = projected_face_height(drawn.motion.points3d()[0]) / 2 * 150
     assert any(f"only {height:.0f} pixels high" in hint for hint in small)

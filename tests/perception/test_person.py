@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import SourceError
-from livehead.perception.person import SIDE, person_photo
+from livehead.perception.person import PIFUHD_SIDE, prepare_person_photo
 
 # BODY_25 of an upright figure of height 1, the feet at 0: x to the picture's right, y down
 FIGURE = np.array(
@@ -63,38 +63,38 @@ def cutout(*people, **drawing):
 
 def test_a_cutout_stands_on_grey_with_a_third_around():
     person = standing(300, 750, 600)
-    found = person_photo(cutout(person), Finder([person]))
-    assert found.image.shape == (SIDE, SIDE, 3)
+    found = prepare_person_photo(cutout(person), Finder([person]))
+    assert found.image.shape == (PIFUHD_SIDE, PIFUHD_SIDE, 3)
     assert found.hints == ()
     np.testing.assert_array_equal(found.image[0, 0], 128)
-    rows, columns = np.nonzero(found.person > 0.5)
-    assert abs(columns.mean() - SIDE / 2) < 10
-    assert 0.7 < np.ptp(rows) / SIDE < 0.85
-    np.testing.assert_array_equal(found.image[SIDE // 2, SIDE // 2], (220, 150, 120))
+    rows, columns = np.nonzero(found.mask > 0.5)
+    assert abs(columns.mean() - PIFUHD_SIDE / 2) < 10
+    assert 0.7 < np.ptp(rows) / PIFUHD_SIDE < 0.85
+    np.testing.assert_array_equal(found.image[PIFUHD_SIDE // 2, PIFUHD_SIDE // 2], (220, 150, 120))
 
 
 def test_colours_hidden_under_straight_alpha_do_not_shine_through():
     """Editors leave anything in transparent pixels; taken for premultiplied it would overflow."""
     person = standing(300, 750, 600)
     loud, quiet = (cutout(person, ground=ground) for ground in ((255, 255, 255), (0, 0, 0)))
-    found = [person_photo(photo, Finder([person])) for photo in (loud, quiet)]
+    found = [prepare_person_photo(photo, Finder([person])) for photo in (loud, quiet)]
     np.testing.assert_array_equal(found[0].image, found[1].image)
-    inside, outside = found[0].person == 1, found[0].person == 0
+    inside, outside = found[0].mask == 1, found[0].mask == 0
     for photo in found:
         assert (photo.image[outside] == 128).all()
         assert (photo.image[inside] == (220, 150, 120)).all()
     thin = loud.copy()
     thin[..., 3] = np.where(thin[..., 3] > 0, 153, 0)
-    seen = person_photo(thin, Finder([person])).image[SIDE // 2, SIDE // 2]
+    seen = prepare_person_photo(thin, Finder([person])).image[PIFUHD_SIDE // 2, PIFUHD_SIDE // 2]
     np.testing.assert_allclose(seen, 0.6 * np.array((220, 150, 120)) + 0.4 * 127.5, atol=1)
 
 
 def test_of_two_people_the_taller_is_taken_and_told():
     tall, small = standing(180, 780, 700), standing(480, 780, 300)
-    found = person_photo(cutout(tall, small), Finder([small, tall]))
+    found = prepare_person_photo(cutout(tall, small), Finder([small, tall]))
     assert "2 people" in found.hints[0]
-    columns = np.nonzero(found.person > 0.5)[1]
-    assert abs(np.median(columns) - SIDE / 2) < 60
+    columns = np.nonzero(found.mask > 0.5)[1]
+    assert abs(np.median(columns) - PIFUHD_SIDE / 2) < 60
 
 
 def test_a_neighbour_is_not_reconstructed(monkeypatch):
@@ -110,45 +110,45 @@ def test_a_neighbour_is_not_reconstructed(monkeypatch):
         def __exit__(self, *error):
             return None
 
-        def person(self, square):
+        def segment_person(self, square):
             return (np.abs(square.astype(int) - (220, 150, 120)).sum(axis=2) < 40).astype(np.float32)
 
-    monkeypatch.setattr("livehead.perception.person.Segmentation", Told)
-    found = person_photo(image, Finder([tall, small]))
-    alone = person_photo(drawn(tall)[0], Finder([tall]))
+    monkeypatch.setattr("livehead.perception.person.SelfieSegmenter", Told)
+    found = prepare_person_photo(image, Finder([tall, small]))
+    alone = prepare_person_photo(drawn(tall)[0], Finder([tall]))
     assert (alpha > 0).any()
-    np.testing.assert_array_equal(found.person > 0.5, alone.person > 0.5)
-    kept = person_photo(image, Finder([tall, small]), keep_background=True)
-    np.testing.assert_array_equal(kept.image[10, SIDE // 2], (30, 90, 30))
+    np.testing.assert_array_equal(found.mask > 0.5, alone.mask > 0.5)
+    kept = prepare_person_photo(image, Finder([tall, small]), keep_background=True)
+    np.testing.assert_array_equal(kept.image[10, PIFUHD_SIDE // 2], (30, 90, 30))
 
 
 def test_half_a_body_is_taken_with_a_hint():
     legs = (10, 11, 13, 14, 19, 20, 21, 22, 23, 24)
     person = standing(300, 1200, 1000, without=legs)
-    found = person_photo(cutout(person), Finder([person]))
+    found = prepare_person_photo(cutout(person), Finder([person]))
     assert any("feet" in hint for hint in found.hints)
 
 
 def test_a_small_person_is_taken_with_a_hint_a_tiny_one_is_refused():
     person = standing(300, 500, 200)
-    assert any("small" in hint for hint in person_photo(cutout(person), Finder([person])).hints)
+    assert any("small" in hint for hint in prepare_person_photo(cutout(person), Finder([person])).hints)
     person = standing(300, 500, 60)
     with pytest.raises(SourceError, match="too small: 7. pixels"):
-        person_photo(cutout(person), Finder([person]))
+        prepare_person_photo(cutout(person), Finder([person]))
 
 
 def test_nobody_is_an_error_in_one_line():
     photo = cutout(standing(300, 750, 600))
     with pytest.raises(SourceError, match="no person was found"):
-        person_photo(photo, Finder([]))
+        prepare_person_photo(photo, Finder([]))
     photo[..., 3] = 1
     with pytest.raises(SourceError, match="background"):
-        person_photo(photo, Finder([standing(300, 750, 600)]))
+        prepare_person_photo(photo, Finder([standing(300, 750, 600)]))
 
 
 @pytest.mark.parametrize("rule", ["upper", "face"])
 def test_other_crops_show_less(rule):
     person = standing(300, 1500, 1400)
     photo = cutout(person, size=(600, 1600))
-    full, less = (person_photo(photo, Finder([person]), crop) for crop in ("full", rule))
-    assert (less.person > 0.5).mean() > (full.person > 0.5).mean()
+    full, less = (prepare_person_photo(photo, Finder([person]), crop) for crop in ("full", rule))
+    assert (less.mask > 0.5).mean() > (full.mask > 0.5).mean()

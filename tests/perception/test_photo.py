@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from livehead.errors import SourceError
-from livehead.perception.photo import LONG_SIDE, decode_photo, read_photo
+from livehead.perception.photo import MAX_LONG_SIDE, decode_photo, read_photo
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_an_embedded_profile_is_applied_and_a_broken_one_ignored(scene: np.ndarr
 def test_a_large_photo_is_reduced(tmp_path: Path) -> None:
     for suffix in ("jpg", "png"):
         read = read_photo(saved(Pillow.new("RGB", (5000, 3000), (10, 200, 30)), tmp_path / f"large.{suffix}"))
-        assert read.shape == (round(3000 * LONG_SIDE / 5000), LONG_SIDE, 3)
+        assert read.shape == (round(3000 * MAX_LONG_SIDE / 5000), MAX_LONG_SIDE, 3)
 
 
 def test_the_first_picture_of_an_animation_is_taken(scene: np.ndarray, tmp_path: Path) -> None:

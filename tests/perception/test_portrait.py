@@ -10,11 +10,11 @@ import pytest
 
 from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import MESH478, to_pixels
-from livehead.perception.hints import face_height
+from livehead.perception.hints import projected_face_height
 from livehead.perception.photo import read_photo
-from livehead.perception.portrait import Crop, photo_digest, prepare_portrait, propose_crop
+from livehead.perception.portrait import PortraitCrop, photo_digest, prepare_portrait, propose_crop
 
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"
 
@@ -34,7 +34,7 @@ def test_the_portrait_is_head_and_shoulders_with_the_mesh_on_the_face(drawn: Ima
     points = portrait.motion.points3d()[0]
     assert portrait.motion.set == MESH478
     assert portrait.motion.value.shape == (1, 478, 2)
-    assert 0.42 < face_height(points) / 2 < 0.62
+    assert 0.42 < projected_face_height(points) / 2 < 0.62
     assert portrait.image.shape == (portrait.crop.side, portrait.crop.side, 3)
     irises = to_pixels(points[[468, 473], :2], *portrait.image.shape[1::-1])
     for x, y in np.rint(irises).astype(int):
@@ -58,7 +58,7 @@ def test_a_tiny_crop_is_enlarged_and_a_large_one_reduced(astronaut: Image, drawn
 def test_whole_takes_a_square_picture_as_it_is(drawn: Image) -> None:
     square = cv2.resize(drawn, (256, 256), interpolation=cv2.INTER_AREA)
     portrait = prepare_portrait(square, "square", crop="whole")
-    assert portrait.crop == Crop(0, 0, 256)
+    assert portrait.crop == PortraitCrop(0, 0, 256)
     assert np.array_equal(portrait.image, square)
 
 
@@ -111,7 +111,10 @@ def test_a_proposed_crop_always_holds_the_face(width: int, height: int) -> None:
     circle = np.linspace(0, 2 * np.pi, 478)
     for x, y in ((0.2, 0.3), (0.5, 0.5), (0.9, 0.8)):
         points = np.stack([x * width + 80 * np.cos(circle), y * height + 100 * np.sin(circle), 0 * circle], axis=1)
-        points[MESH.forehead, :2], points[MESH.chin, :2] = (x * width, y * height - 100), (x * width, y * height + 100)
+        points[FACE_MESH.forehead, :2], points[FACE_MESH.chin, :2] = (
+            (x * width, y * height - 100),
+            (x * width, y * height + 100),
+        )
         crop = propose_crop(points.astype(np.float32), width, height)
         if (
             points[:, 0].min() >= 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.perception.rgbd import SIDE, as_keypoints, as_points
+from livehead.perception.rgbd import DAGAN_SIDE, to_keypoints, to_learned_points
 
 
 @pytest.fixture(scope="module")
@@ -13,11 +13,11 @@ def pictures():
 def test_one_look_gives_depth_and_points_of_every_picture(tiny_dagan, pictures):
     _, eyes = tiny_dagan
     look = eyes.look(list(pictures))
-    assert look.pictures.shape == (2, 3, SIDE, SIDE)
-    assert look.disparity.shape == (2, 1, SIDE, SIDE)
+    assert look.pictures.shape == (2, 3, DAGAN_SIDE, DAGAN_SIDE)
+    assert look.disparity.shape == (2, 1, DAGAN_SIDE, DAGAN_SIDE)
     assert 0 < look.disparity.min() < look.disparity.max() < 1
     assert look.points.value.shape == (2, 15, 2)
-    together = as_keypoints(look.points, "dagan15", 7)
+    together = to_keypoints(look.points, "dagan15", 7)
     alone = eyes.detect(pictures[1], 7)
     np.testing.assert_allclose(alone.value, together[1].value, atol=1e-4)
     assert alone.set == eyes.motion_set == "dagan15"
@@ -27,6 +27,6 @@ def test_one_look_gives_depth_and_points_of_every_picture(tiny_dagan, pictures):
 def test_points_survive_the_way_to_motion_and_back(tiny_dagan, pictures):
     _, eyes = tiny_dagan
     points = eyes.look(list(pictures)).points
-    back = as_points(as_keypoints(points, "dagan15", 0), torch.device("cpu"))
+    back = to_learned_points(to_keypoints(points, "dagan15", 0), torch.device("cpu"))
     assert torch.equal(back.value, points.value)
     assert torch.equal(back.jacobian, points.jacobian)

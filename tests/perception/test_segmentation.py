@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from livehead.frames import Image
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.segmentation import SelfieSegmenter
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +18,8 @@ def photo() -> Image:
 
 @pytest.mark.parametrize("refine", [True, False])
 def test_the_face_is_person_and_the_wall_is_not(photo, refine):
-    with Segmentation(refine=refine) as segmentation:
-        share = segmentation.person(photo)
+    with SelfieSegmenter(refine=refine) as segmentation:
+        share = segmentation.segment_person(photo)
     assert share.shape == photo.shape[:2]
     assert share.dtype == np.float32
     assert 0 <= share.min() <= share.max() <= 1
@@ -28,13 +28,16 @@ def test_the_face_is_person_and_the_wall_is_not(photo, refine):
 
 
 def test_a_refined_edge_is_sharper_where_the_picture_has_one(photo):
-    with Segmentation(refine=True) as refined, Segmentation(refine=False) as plain:
-        unsure = [np.mean((share > 0.1) & (share < 0.9)) for share in (refined.person(photo), plain.person(photo))]
+    with SelfieSegmenter(refine=True) as refined, SelfieSegmenter(refine=False) as plain:
+        unsure = [
+            np.mean((share > 0.1) & (share < 0.9))
+            for share in (refined.segment_person(photo), plain.segment_person(photo))
+        ]
     assert unsure[0] < unsure[1]
 
 
 def test_two_pictures_do_not_disturb_each_other(photo):
-    with Segmentation() as segmentation:
-        first = segmentation.person(photo)
-        segmentation.person(np.zeros_like(photo))
-        np.testing.assert_array_equal(segmentation.person(photo), first)
+    with SelfieSegmenter() as segmentation:
+        first = segmentation.segment_person(photo)
+        segmentation.segment_person(np.zeros_like(photo))
+        np.testing.assert_array_equal(segmentation.segment_person(photo), first)

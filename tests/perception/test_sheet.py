@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from livehead.errors import SourceError
-from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
-from livehead.perception.sheet import is_sheet, read_sheet
+from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
+from livehead.perception.sheet import is_character_sheet, read_character_sheet
 
 
 def save(path, picture):
@@ -15,14 +15,14 @@ def save(path, picture):
 
 @pytest.fixture
 def folder(tmp_path):
-    save(tmp_path / "sheet" / "1-front.png", draw_mannequin(AT_EASE, 300).picture)
-    save(tmp_path / "sheet" / "2-back.png", draw_mannequin(Stance(turn=3.14), 180).picture)
+    save(tmp_path / "sheet" / "1-front.png", draw_mannequin(RELAXED_POSE, 300).image)
+    save(tmp_path / "sheet" / "2-back.png", draw_mannequin(MannequinPose(yaw=3.14), 180).image)
     (tmp_path / "sheet" / "notes.txt").write_text("mine")
     return tmp_path / "sheet"
 
 
 def test_views_of_unequal_size_become_one_sheet(folder):
-    sheet = read_sheet(folder)
+    sheet = read_character_sheet(folder)
     assert sheet.views.shape == (2, 256, 256, 4)
     assert sheet.name == "sheet"
     assert not sheet.hints
@@ -32,34 +32,34 @@ def test_views_of_unequal_size_become_one_sheet(folder):
 
 
 def test_the_same_sheet_has_the_same_digest(folder):
-    digest = read_sheet(folder).digest
-    assert read_sheet(folder).digest == digest
+    digest = read_character_sheet(folder).digest
+    assert read_character_sheet(folder).digest == digest
     (folder / "2-back.png").unlink()
-    assert read_sheet(folder).digest != digest
+    assert read_character_sheet(folder).digest != digest
 
 
 def test_a_speck_changes_nothing_and_is_told(folder):
-    clean = read_sheet(folder)
+    clean = read_character_sheet(folder)
     picture = np.array(Image.open(folder / "1-front.png"))
     picture[2, 2] = (255, 0, 0, 9)
     save(folder / "1-front.png", picture)
-    sheet = read_sheet(folder)
+    sheet = read_character_sheet(folder)
     assert np.array_equal(sheet.views, clean.views)
     assert "1-front.png" in sheet.hints[0]
 
 
 def test_hidden_colours_of_straight_alpha_change_nothing(folder):
-    clean = read_sheet(folder)
+    clean = read_character_sheet(folder)
     picture = np.array(Image.open(folder / "1-front.png"))
     picture[picture[..., 3] == 0, :3] = (255, 0, 255)
     save(folder / "1-front.png", picture)
-    assert np.array_equal(read_sheet(folder).views, clean.views)
+    assert np.array_equal(read_character_sheet(folder).views, clean.views)
 
 
 def test_a_palette_picture_with_a_transparent_colour_is_a_view(folder):
     picture = Image.open(folder / "1-front.png").quantize(32)
     picture.save(folder / "1-front.png")
-    assert read_sheet(folder).views[0][..., 3].min() == 0
+    assert read_character_sheet(folder).views[0][..., 3].min() == 0
 
 
 @pytest.mark.parametrize(
@@ -75,21 +75,21 @@ def test_a_palette_picture_with_a_transparent_colour_is_a_view(folder):
 def test_a_view_that_is_no_cut_out_is_named(folder, picture, complaint):
     path = save(folder / "3-wrong.png", picture)
     with pytest.raises(SourceError, match=complaint) as told:
-        read_sheet(folder)
+        read_character_sheet(folder)
     assert str(path) in str(told.value)
     assert told.value.remedy
 
 
 def test_many_views_are_answered_with_what_they_cost(folder):
     for number in range(3, 6):
-        save(folder / f"{number}.png", draw_mannequin(Stance(turn=number), 100).picture)
-    assert "Every view costs" in read_sheet(folder).hints[0]
+        save(folder / f"{number}.png", draw_mannequin(MannequinPose(yaw=number), 100).image)
+    assert "Every view costs" in read_character_sheet(folder).hints[0]
 
 
 def test_a_folder_is_a_sheet_if_it_holds_pictures(folder, tmp_path):
-    assert is_sheet(folder)
-    assert not is_sheet(folder / "1-front.png")
+    assert is_character_sheet(folder)
+    assert not is_character_sheet(folder / "1-front.png")
     (tmp_path / "none").mkdir()
-    assert not is_sheet(tmp_path / "none")
+    assert not is_character_sheet(tmp_path / "none")
     with pytest.raises(SourceError, match="no picture"):
-        read_sheet(tmp_path / "none")
+        read_character_sheet(tmp_path / "none")

@@ -12,7 +12,7 @@ import pytest
 
 from livehead.errors import CaptureError
 from livehead.frames import Samples
-from livehead.perception.sound import sound_blocks
+from livehead.perception.sound import read_audio_blocks
 
 RATE = 16_000
 SECONDS = 2.0
@@ -56,7 +56,7 @@ def tone(layout: str, rate: int) -> Iterator[Samples]:
 def test_every_kind_of_file_becomes_the_same_mono_sound(tmp_path: Path, name: str) -> None:
     codec, kind, layout, rate = KINDS[name]
     path = write(tmp_path / f"tone.{name}", tone(layout, rate), codec, kind, layout, rate)
-    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)
+    sound = np.concatenate(list(read_audio_blocks(path, RATE)), axis=1)
     assert sound.dtype == np.float32
     assert abs(sound.shape[1] - SECONDS * RATE) < 0.06 * RATE
     middle = sound[0, RATE // 2 : RATE // 2 + 8000] * np.hanning(8000)
@@ -71,7 +71,7 @@ def test_clipped_and_silent_sound_passes_as_it_is(tmp_path: Path) -> None:
         yield np.zeros((1, RATE), np.float32)
 
     path = write(tmp_path / "loud.wav", loud(), "pcm_s16le", "s16", "mono", RATE)
-    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)
+    sound = np.concatenate(list(read_audio_blocks(path, RATE)), axis=1)
     assert np.isfinite(sound).all()
     assert np.abs(sound[:, :RATE]).max() > 0.95
     assert np.abs(sound[:, RATE + 100 :]).max() == 0
@@ -84,7 +84,7 @@ def test_a_long_file_is_never_held_whole(tmp_path: Path) -> None:
 
     path = write(tmp_path / "long.wav", minutes(), "pcm_s16le", "s16", "mono", 8000)
     longest = total = 0
-    for block in sound_blocks(path, RATE):
+    for block in read_audio_blocks(path, RATE):
         longest, total = max(longest, block.shape[1]), total + block.shape[1]
     assert total == pytest.approx(600 * RATE, rel=1e-3)
     assert longest <= RATE
@@ -93,7 +93,7 @@ def test_a_long_file_is_never_held_whole(tmp_path: Path) -> None:
 def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
     path = write(tmp_path / "tone.wav", tone("mono", RATE), "pcm_s16le", "s16", "mono", RATE)
     path.write_bytes(path.read_bytes()[: RATE * 2])
-    sound = np.concatenate(list(sound_blocks(path, RATE)), axis=1)
+    sound = np.concatenate(list(read_audio_blocks(path, RATE)), axis=1)
     assert 0.9 * RATE < sound.shape[1] <= RATE
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_sound_is_told_in_one_line(tmp_path: Path, content: bytes | N
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CaptureError, match=said) as caught:
-        next(sound_blocks(path, RATE))
+        next(read_audio_blocks(path, RATE))
     assert "\n" not in str(caught.value)
 
 
@@ -118,4 +118,4 @@ def test_a_video_without_sound_is_told(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(CaptureError, match="has no sound"):
-        next(sound_blocks(path, RATE))
+        next(read_audio_blocks(path, RATE))

@@ -10,10 +10,10 @@ import pytest
 
 import livehead
 from livehead.frames import Image
-from livehead.motion.face.mesh import MESH
-from livehead.motion.face.torso import torso_at_rest
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import Array, Keypoints, to_pixels, to_square
-from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.torso import TorsoTracker
 
 
@@ -26,12 +26,12 @@ def picture() -> Image:
 
 @pytest.fixture(scope="module")
 def face(picture: Image) -> Keypoints:
-    with FaceMesh(static=True) as mesh:
+    with FaceMeshTracker(static=True) as mesh:
         return mesh.detect(picture)[0]
 
 
 def chin(face: Keypoints, picture: Image) -> int:
-    return int(to_pixels(face.value[0], picture.shape[1], picture.shape[0])[MESH.chin, 1])
+    return int(to_pixels(face.value[0], picture.shape[1], picture.shape[0])[FACE_MESH.chin, 1])
 
 
 def leaning(picture: Image, face: Keypoints, matrix: Array) -> Image:
@@ -49,7 +49,7 @@ def carried(points: Array, matrix: Array, picture: Image) -> Array:
 
 def turned_about(face: Keypoints, picture: Image, degrees: float, zoom: float, shift: tuple[float, float]) -> Array:
     height, width = picture.shape[:2]
-    neck = to_pixels(torso_at_rest(face.value[0])[0], width, height)
+    neck = to_pixels(rest_torso_points(face.value[0])[0], width, height)
     matrix = cv2.getRotationMatrix2D((float(neck[0]), float(neck[1])), degrees, zoom)
     matrix[:, 2] += shift
     return np.asarray(matrix, np.float32)
@@ -62,31 +62,31 @@ def test_it_finds_how_the_torso_moved(
     picture: Image, face: Keypoints, degrees: float, zoom: float, shift: tuple[float, float]
 ) -> None:
     tracker = TorsoTracker()
-    tracker.follow(picture, face)
+    tracker.track(picture, face)
     matrix = turned_about(face, picture, degrees, zoom, shift)
-    found = tracker.follow(leaning(picture, face, matrix), face)
+    found = tracker.track(leaning(picture, face, matrix), face)
     assert found is not None
-    expected = carried(torso_at_rest(face.value[0]), matrix, picture)
+    expected = carried(rest_torso_points(face.value[0]), matrix, picture)
     assert np.linalg.norm(found[0] - expected, axis=1).max() * picture.shape[0] / 2 < 2  # pixels; shoulders lie outside
 
 
 def test_the_reference_itself_is_at_rest(picture: Image, face: Keypoints) -> None:
     tracker = TorsoTracker()
-    first, second = tracker.follow(picture, face), tracker.follow(picture, face)
+    first, second = tracker.track(picture, face), tracker.track(picture, face)
     assert first is not None
     assert second is not None
-    np.testing.assert_allclose(first[0], torso_at_rest(face.value[0]), atol=1e-4)
+    np.testing.assert_allclose(first[0], rest_torso_points(face.value[0]), atol=1e-4)
     np.testing.assert_allclose(second, first, atol=1e-4)
 
 
 def test_a_head_that_moves_alone_leaves_it_where_it_is(picture: Image, face: Keypoints) -> None:
     tracker = TorsoTracker()
-    rest = tracker.follow(picture, face)
+    rest = tracker.track(picture, face)
     height = chin(face, picture)
     moved = picture.copy()
     moved[:height, 12:] = picture[:height, :-12]
-    aside = face.moved(face.value + np.array([24 / picture.shape[0], 0], np.float32))
-    found = tracker.follow(moved, aside)
+    aside = face.with_points(face.value + np.array([24 / picture.shape[0], 0], np.float32))
+    found = tracker.track(moved, aside)
     assert rest is not None
     assert found is not None
     assert np.abs(found - rest).max() * picture.shape[0] / 2 < 1.5
@@ -94,8 +94,8 @@ def test_a_head_that_moves_alone_leaves_it_where_it_is(picture: Image, face: Key
 
 def test_other_light_is_no_motion(picture: Image, face: Keypoints) -> None:
     tracker = TorsoTracker()
-    rest = tracker.follow(picture, face)
-    found = tracker.follow(cv2.convertScaleAbs(picture, alpha=0.85, beta=-8).astype(np.uint8), face)
+    rest = tracker.track(picture, face)
+    found = tracker.track(cv2.convertScaleAbs(picture, alpha=0.85, beta=-8).astype(np.uint8), face)
     assert rest is not None
     assert found is not None
     assert np.abs(found - rest).max() * picture.shape[0] / 2 < 1.5
@@ -105,27 +105,27 @@ def test_cloth_without_texture_stays_at_rest(picture: Image, face: Keypoints) ->
     plain = picture.copy()
     plain[chin(face, picture) :] = 90
     tracker = TorsoTracker()
-    tracker.follow(plain, face)
-    found = tracker.follow(plain, face.moved(face.value + np.float32(0.05)))
+    tracker.track(plain, face)
+    found = tracker.track(plain, face.with_points(face.value + np.float32(0.05)))
     assert found is not None
-    np.testing.assert_allclose(found[0], torso_at_rest(face.value[0]), atol=5e-3)
+    np.testing.assert_allclose(found[0], rest_torso_points(face.value[0]), atol=5e-3)
 
 
 def test_where_the_picture_ends_at_the_chin_nothing_is_known(picture: Image, face: Keypoints) -> None:
     height = chin(face, picture) + 2
     cut = np.ascontiguousarray(picture[:height])
     pixels = to_pixels(face.value, picture.shape[1], picture.shape[0])
-    assert TorsoTracker().follow(cut, face.moved(to_square(pixels, picture.shape[1], height))) is None
+    assert TorsoTracker().track(cut, face.with_points(to_square(pixels, picture.shape[1], height))) is None
 
 
 def test_it_starts_anew_when_told_to_and_with_pictures_of_another_size(picture: Image, face: Keypoints) -> None:
-    rest = torso_at_rest(face.value[0])
-    elsewhere = face.moved(face.value + np.array([0.04, 0.02], np.float32))
+    rest = rest_torso_points(face.value[0])
+    elsewhere = face.with_points(face.value + np.array([0.04, 0.02], np.float32))
     for start_anew in (lambda tracker: tracker.reset(), lambda tracker: None):
         tracker = TorsoTracker()
-        tracker.follow(np.ascontiguousarray(picture[:-2, :-2]), face)
+        tracker.track(np.ascontiguousarray(picture[:-2, :-2]), face)
         start_anew(tracker)
-        found = tracker.follow(picture, elsewhere)
+        found = tracker.track(picture, elsewhere)
         assert found is not None
         np.testing.assert_allclose(found[0], rest + np.array([0.04, 0.02]), atol=1e-4)
 
@@ -137,7 +137,7 @@ def test_a_camera_frame_of_any_size_gives_the_same_points(picture: Image, face: 
         tracker = TorsoTracker()
         for image in (picture, leaning(picture, face, matrix)):
             how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-            points = tracker.follow(
+            points = tracker.track(
                 np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=how), np.uint8), face
             )
         found.append(points)

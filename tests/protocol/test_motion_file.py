@@ -46,7 +46,9 @@ def test_a_minute_of_a_face_takes_few_megabytes(tmp_path: Path, source: Keypoint
     noise = np.random.default_rng(0)
     with MotionRecorder(tmp_path / "motion.npz") as recorder:
         for _ in range(60):
-            recorder.add(source.moved(source.value + noise.normal(0, 0.001, source.value.shape).astype(np.float32)))
+            recorder.add(
+                source.with_points(source.value + noise.normal(0, 0.001, source.value.shape).astype(np.float32))
+            )
     assert (tmp_path / "motion.npz").stat().st_size < 60 * 2500
 
 

@@ -14,11 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livehead.errors import ConfigError, ProtocolError
-from livehead.motion.face.face_basis import face_basis
+from livehead.motion.face.face_basis import load_face_basis
 from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.motion.synthesis.idle import IdleMotion
-from livehead.protocol.motion_coding import pack_numbers, unpack_numbers
-from livehead.protocol.motion_packets import MAGIC, MOST_BYTES, MotionReader, MotionWriter, Opening
+from livehead.protocol.motion_coding import pack_varints, unpack_varints
+from livehead.protocol.motion_packets import (
+    MAGIC,
+    MAX_PACKET_BYTES,
+    MotionPacketDecoder,
+    MotionPacketEncoder,
+    MotionHeader,
+)
 
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(os.environ.get("LIVEHEAD_SHARED", Path(__file__).parents[3] / "shared"))
@@ -30,7 +36,7 @@ FPS = 30
 def idle(source: Keypoints) -> list[Keypoints]:
     """Ten seconds of idle motion: sway, blinks and glances."""
     motion = IdleMotion(source, seed=3)
-    return [motion.at(number * 1_000_000_000 // FPS) for number in range(10 * FPS)]
+    return [motion.motion_at(number * 1_000_000_000 // FPS) for number in range(10 * FPS)]
 
 
 def learned(index: int) -> Keypoints:
@@ -47,9 +53,9 @@ def learned(index: int) -> Keypoints:
     )
 
 
-def sent(motion: list[Keypoints]) -> tuple[MotionReader, list[bytes]]:
-    writer = MotionWriter(motion[0], FPS)
-    return MotionReader(writer.opening.pack()), [writer.packet(each) for each in motion]
+def sent(motion: list[Keypoints]) -> tuple[MotionPacketDecoder, list[bytes]]:
+    writer = MotionPacketEncoder(motion[0], FPS)
+    return MotionPacketDecoder(writer.header.pack()), [writer.encode(each) for each in motion]
 
 
 def error_px(before: Keypoints, after: Keypoints | None) -> float:
@@ -66,7 +72,7 @@ class TestFaces:
     def test_they_arrive_within_0_3_pixels_at_256(self, idle: list[Keypoints]) -> None:
         reader, packets = sent(idle)
         for before, packet in zip(idle, packets, strict=True):
-            after = reader.read(packet)
+            after = reader.decode(packet)
             assert error_px(before, after) < 0.3
             assert after is not None
             assert after.depth is not None
@@ -83,12 +89,12 @@ class TestFaces:
             pytest.skip("the clips are not beside the checkout (LIVEHEAD_SHARED)")
         import cv2
 
-        from livehead.perception.face_mesh import FaceMesh
+        from livehead.perception.face_mesh import FaceMeshTracker
 
         errors = []
         for name in (SHARED / "data" / "clips_val.txt").read_text().split()[:5]:
             capture = cv2.VideoCapture(str(clips / name))
-            with FaceMesh() as mesh:
+            with FaceMeshTracker() as mesh:
                 motion = []
                 for number in range(60):
                     ok, bgr = capture.read()
@@ -96,7 +102,7 @@ class TestFaces:
                         motion += mesh.detect(np.ascontiguousarray(bgr[..., ::-1]), number * 40_000_000)
             capture.release()
             reader, packets = sent(motion)
-            errors += [error_px(a, reader.read(packet)) for a, packet in zip(motion, packets, strict=True)]
+            errors += [error_px(a, reader.decode(packet)) for a, packet in zip(motion, packets, strict=True)]
         assert len(errors) > 40
         assert np.mean(errors) < 0.15
         assert max(errors) < 0.3
@@ -104,20 +110,20 @@ class TestFaces:
     @pytest.mark.parametrize("turn", [0.0, 1.6, math.pi, 4.5])
     def test_a_head_may_be_turned_any_way(self, source: Keypoints, turn: float) -> None:
         c, s = math.cos(turn), math.sin(turn)
-        turned = source.moved((source.value @ np.array([[c, s], [-s, c]], np.float32)).astype(np.float32))
+        turned = source.with_points((source.value @ np.array([[c, s], [-s, c]], np.float32)).astype(np.float32))
         reader, packets = sent([turned])
-        assert error_px(turned, reader.read(packets[0])) < 0.3
+        assert error_px(turned, reader.decode(packets[0])) < 0.3
 
     def test_a_packet_needs_none_before_it(self, idle: list[Keypoints]) -> None:
         _, packets = sent(idle)
-        reader = MotionReader(Opening.of(idle[0], FPS).pack())
-        assert error_px(idle[200], reader.read(packets[200])) < 0.3
+        reader = MotionPacketDecoder(MotionHeader.for_motion(idle[0], FPS).pack())
+        assert error_px(idle[200], reader.decode(packets[200])) < 0.3
 
     def test_who_is_not_seen_stays_where_he_was(self, idle: list[Keypoints]) -> None:
         gone = replace(idle[1], confidence=np.zeros(1, np.float32))
         reader, packets = sent([idle[0], gone])
         assert len(packets[1]) < len(packets[0]) / 5
-        before, after = (reader.read(packet) for packet in packets)
+        before, after = (reader.decode(packet) for packet in packets)
         assert before is not None
         assert after is not None
         assert not after.seen
@@ -127,7 +133,7 @@ class TestFaces:
         nothing = np.zeros((1, 478, 2), np.float32)
         nobody = Keypoints(MESH478, nothing, nothing[..., 0], None, np.zeros(1, np.float32), 0)
         reader, packets = sent([nobody])
-        read = reader.read(packets[0])
+        read = reader.decode(packets[0])
         assert read is not None
         assert not read.seen
         np.testing.assert_array_equal(read.value, nothing)
@@ -136,9 +142,9 @@ class TestFaces:
     def test_a_tracker_s_nonsense_does_not_stop_the_sender(self, source: Keypoints, bad: float) -> None:
         value = source.value.copy()
         value[0, 3, 1] = bad
-        reader, packets = sent([source.moved(value), source])
-        reader.read(packets[0])
-        assert error_px(source, reader.read(packets[1])) < 0.3
+        reader, packets = sent([source.with_points(value), source])
+        reader.decode(packets[0])
+        assert error_px(source, reader.decode(packets[1])) < 0.3
 
 
 class TestOtherSets:
@@ -146,7 +152,7 @@ class TestOtherSets:
         motion = [learned(index) for index in range(90)]
         reader, packets = sent(motion)
         for before, packet in zip(motion, packets, strict=True):
-            after = reader.read(packet)
+            after = reader.decode(packet)
             assert after is not None
             assert after.set == "dagan15"
             assert after.depth is None
@@ -161,43 +167,43 @@ class TestOtherSets:
     def test_after_a_loss_the_next_packet_is_right_again(self) -> None:
         motion = [learned(index) for index in range(60)]
         reader, packets = sent(motion)
-        reader.read(packets[0])
-        got = reader.read(packets[20])
+        reader.decode(packets[0])
+        got = reader.decode(packets[20])
         assert got is not None
-        assert reader.lost == 19
+        assert reader.lost_packets == 19
         np.testing.assert_allclose(got.value, motion[20].value, atol=1e-4)
 
     def test_when_a_whole_one_is_lost_the_next_one_mends_it_within_a_second(self) -> None:
         motion = [learned(index) for index in range(90)]
         reader, packets = sent(motion)
-        read = [reader.read(packet) for packet in packets[5:]]
+        read = [reader.decode(packet) for packet in packets[5:]]
         first = next(index for index, each in enumerate(read) if each is not None)
         assert first <= FPS
-        assert reader.waiting == first
+        assert reader.undecodable_packets == first
         assert all(each is not None for each in read[first:])
 
     def test_a_new_receiver_gets_a_whole_one_first(self) -> None:
-        writer = MotionWriter(learned(0), FPS)
-        writer.packet(learned(0))
-        writer.restart()
-        reader = MotionReader(writer.opening.pack())
-        assert reader.read(writer.packet(learned(1))) is not None
+        writer = MotionPacketEncoder(learned(0), FPS)
+        writer.encode(learned(0))
+        writer.force_keyframe()
+        reader = MotionPacketDecoder(writer.header.pack())
+        assert reader.decode(writer.encode(learned(1))) is not None
 
     @given(st.lists(st.integers(-(1 << 26), 1 << 26), max_size=50))
     def test_numbers_come_back_as_they_were(self, numbers: list[int]) -> None:
-        packed = pack_numbers(np.array(numbers, np.int64))
-        assert unpack_numbers(packed, len(numbers)).tolist() == numbers
+        packed = pack_varints(np.array(numbers, np.int64))
+        assert unpack_varints(packed, len(numbers)).tolist() == numbers
 
 
 class TestTheWay:
     def test_newest_wins(self, idle: list[Keypoints]) -> None:
         reader, packets = sent(idle[:4])
-        assert reader.read(packets[0]) is not None
-        assert reader.read(packets[2]) is not None
-        assert reader.read(packets[1]) is None
-        assert reader.read(packets[2]) is None
-        assert reader.read(packets[3]) is not None
-        assert reader.lost == 1
+        assert reader.decode(packets[0]) is not None
+        assert reader.decode(packets[2]) is not None
+        assert reader.decode(packets[1]) is None
+        assert reader.decode(packets[2]) is None
+        assert reader.decode(packets[3]) is not None
+        assert reader.lost_packets == 1
 
     @settings(deadline=None, max_examples=30)
     @given(st.lists(st.integers(0, 59), max_size=120))
@@ -206,7 +212,7 @@ class TestTheWay:
         reader, packets = sent(motion)
         newest = -1
         for index in order:
-            got = reader.read(packets[index])
+            got = reader.decode(packets[index])
             if index <= newest:
                 assert got is None
             if got is not None:
@@ -214,26 +220,26 @@ class TestTheWay:
             newest = max(newest, index)
 
     def test_sequence_and_time_go_on_when_their_numbers_run_out(self, idle: list[Keypoints]) -> None:
-        writer = MotionWriter(idle[0], FPS)
+        writer = MotionPacketEncoder(idle[0], FPS)
         writer._sequence = 0xFFFF - 3
-        reader = MotionReader(writer.opening.pack())
+        reader = MotionPacketDecoder(writer.header.pack())
         start, step = ((1 << 32) - 200_000) * 1000, 33_000_000
-        read = [reader.read(writer.packet(replace(idle[0], captured_ns=start + i * step))) for i in range(12)]
+        read = [reader.decode(writer.encode(replace(idle[0], captured_ns=start + i * step))) for i in range(12)]
         assert [each and each.captured_ns for each in read] == [start + i * step for i in range(12)]
-        assert reader.lost == 0
+        assert reader.lost_packets == 0
 
     def test_the_same_motion_gives_the_same_bytes(self, idle: list[Keypoints]) -> None:
         assert sent(idle[:20])[1] == sent(idle[:20])[1]
 
     def test_another_set_in_the_middle_is_refused(self, idle: list[Keypoints]) -> None:
-        writer = MotionWriter(idle[0], FPS)
+        writer = MotionPacketEncoder(idle[0], FPS)
         with pytest.raises(ConfigError, match="mesh478.*dagan15"):
-            writer.packet(learned(0))
+            writer.encode(learned(0))
 
     def test_two_performers_cannot_be_sent_as_one(self, source: Keypoints) -> None:
         both = Keypoints("few", np.zeros((2, 5, 2), np.float32), None, None, np.ones(2, np.float32), source.captured_ns)
         with pytest.raises(ConfigError, match="few"):
-            MotionWriter(both, FPS)
+            MotionPacketEncoder(both, FPS)
 
 
 class TestStrangers:
@@ -242,26 +248,26 @@ class TestStrangers:
         [(0, 0, "no motion"), (4, 2, "version 2"), (5, 2, "coded"), (6, 1, "broken"), (10, 3, "broken")],
     )
     def test_an_opening_of_another_kind_is_refused(self, source: Keypoints, place: int, value: int, told: str) -> None:
-        opening = bytearray(Opening.of(source, FPS).pack())
+        opening = bytearray(MotionHeader.for_motion(source, FPS).pack())
         opening[place] = value
         with pytest.raises(ProtocolError, match=told):
-            MotionReader(bytes(opening))
+            MotionPacketDecoder(bytes(opening))
 
     def test_another_basis_is_refused(self, source: Keypoints) -> None:
-        opening = replace(Opening.of(source, FPS), basis=face_basis().number ^ 1)
+        opening = replace(MotionHeader.for_motion(source, FPS), basis=load_face_basis().checksum ^ 1)
         with pytest.raises(ProtocolError, match="basis"):
-            MotionReader(opening.pack())
+            MotionPacketDecoder(opening.pack())
 
     def test_an_opening_reads_as_it_was_written(self, source: Keypoints) -> None:
         for like in (source, learned(0)):
-            opening = Opening.of(like, 29.97)
-            assert Opening.unpack(opening.pack()) == opening
+            opening = MotionHeader.for_motion(like, 29.97)
+            assert MotionHeader.unpack(opening.pack()) == opening
 
     @settings(deadline=None, max_examples=400)
     @given(st.one_of(st.binary(max_size=120), st.binary(max_size=100).map(lambda rest: MAGIC + b"\1" + rest)))
     def test_any_opening_is_read_or_refused(self, data: bytes) -> None:
         try:
-            opening = Opening.unpack(data)
+            opening = MotionHeader.unpack(data)
         except ProtocolError:
             return
         assert opening.pack() == data
@@ -285,9 +291,9 @@ class TestStrangers:
         else:
             bad = bytes(good) + data.draw(st.binary(min_size=1, max_size=40))
         try:
-            read = reader.read(bad)
+            read = reader.decode(bad)
         except ProtocolError:
-            assert reader.read(packets[0]) is not None
+            assert reader.decode(packets[0]) is not None
             return
         if read is not None:
             assert np.isfinite(read.points3d()).all()
@@ -295,7 +301,7 @@ class TestStrangers:
     def test_a_packet_without_end_is_refused(self, source: Keypoints) -> None:
         reader, _ = sent([source])
         with pytest.raises(ProtocolError, match="too long"):
-            reader.read(b"\1" * (MOST_BYTES + 1))
+            reader.decode(b"\1" * (MAX_PACKET_BYTES + 1))
 
     def test_the_largest_packet_that_is_written_is_taken(self) -> None:
         far = np.full((1, 1024, 2), 2048, np.float32)
@@ -303,7 +309,7 @@ class TestStrangers:
             "many", far, far[..., 0], np.tile(far[..., None], (1, 1, 1, 2)), np.ones(1, np.float32), 0, far[:, :3]
         )
         reader, packets = sent([most])
-        read = reader.read(packets[0])
+        read = reader.decode(packets[0])
         assert read is not None
         np.testing.assert_array_equal(read.value, far)
 
@@ -311,8 +317,8 @@ class TestStrangers:
 _FACES = [
     Keypoints(
         MESH478,
-        face_basis().mean[None, :, :2] * np.float32(size),
-        face_basis().mean[None, :, 2] * np.float32(size),
+        load_face_basis().mean[None, :, :2] * np.float32(size),
+        load_face_basis().mean[None, :, 2] * np.float32(size),
         None,
         np.ones(1, np.float32),
         number * 33_000_000,
@@ -339,11 +345,11 @@ class TestTheVector:
         with np.load(DATA / "motion_wire_v1.npz") as expected:
             for message in messages:
                 if message[:4] == MAGIC:
-                    reader, number = MotionReader(message), 0
-                    sets.append(reader.opening.set)
+                    reader, number = MotionPacketDecoder(message), 0
+                    sets.append(reader.header.set)
                     continue
                 assert reader is not None
-                read, name = reader.read(message), reader.opening.set
+                read, name = reader.decode(message), reader.header.set
                 assert read is not None
                 assert read.depth is not None
                 np.testing.assert_allclose(read.value[0], expected[f"{name}.value"][number], atol=1e-5)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from livehead.errors import ProtocolError
-from livehead.motion.body import BODY25, Person
-from livehead.protocol.openpose_json import film_document, people_document, read_people
+from livehead.motion.body import BODY25, PersonKeypoints
+from livehead.protocol.openpose_json import to_video_document, to_openpose_document, parse_people
 
 
-def person() -> Person:
+def person() -> PersonKeypoints:
     chance = np.random.default_rng(0)
     pose, hand = (chance.uniform(0, 500, (points, 3)).astype(np.float32) for points in (25, 21))
-    return Person(BODY25, pose, 0.5, left_hand=hand)
+    return PersonKeypoints(BODY25, pose, 0.5, left_hand=hand)
 
 
 def test_the_keys_and_the_order_are_openpose_s() -> None:
-    document = json.loads(json.dumps(people_document([person()])))
+    document = json.loads(json.dumps(to_openpose_document([person()])))
     assert document["version"] == 1.3
     [told] = document["people"]
     assert told["person_id"] == [-1]
@@ -30,22 +30,22 @@ def test_the_keys_and_the_order_are_openpose_s() -> None:
 
 
 def test_people_come_back() -> None:
-    [back] = read_people(json.dumps(people_document([person()])), BODY25)
+    [back] = parse_people(json.dumps(to_openpose_document([person()])), BODY25)
     np.testing.assert_allclose(back.pose, person().pose, atol=1e-4)
     np.testing.assert_allclose(back.left_hand, person().left_hand, atol=1e-4)
     assert back.face.shape == (0, 3)
 
 
 def test_nobody_is_an_empty_list() -> None:
-    assert people_document([])["people"] == []
+    assert to_openpose_document([])["people"] == []
 
 
 def test_a_film_tells_each_picture_with_its_time() -> None:
-    document = json.loads(json.dumps(film_document([(0.0, []), (0.04, [person()])])))
+    document = json.loads(json.dumps(to_video_document([(0.0, []), (0.04, [person()])])))
     assert [(frame["seconds"], len(frame["people"])) for frame in document["frames"]] == [(0.0, 0), (0.04, 1)]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"people": 3}', '{"people": [{"pose_keypoints_2d": [1, 2]}]}'])
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError, match="no JSON of OpenPose"):
-        read_people(text, BODY25)
+        parse_people(text, BODY25)

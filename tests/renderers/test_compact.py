@@ -11,9 +11,9 @@ from livehead.config import HOME_VARIABLE
 from livehead.errors import SourceError
 from livehead.evaluation.image_metrics import psnr
 from livehead.models.dagan.compact import build_compact
-from livehead.models.dagan.prior import TORSO
-from livehead.motion.face.face_rig import Pose, Puppet
-from livehead.motion.face.torso import torso_at_rest
+from livehead.models.dagan.prior import TORSO_CANDIDATE
+from livehead.motion.face.face_rig import FaceControls, FaceRig
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, to_pixels
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.compact import CompactAvatar, CompactRenderer
@@ -96,7 +96,7 @@ def test_below_its_first_size_the_network_draws_a_smaller_picture_of_the_same(po
 def test_a_mouth_that_the_photo_shows_closed_opens_dark(renderer):
     bgr = cv2.imread(str(files("livehead.assets") / "drawn.png"))
     drawn = renderer.prepare(prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), "drawn"))
-    motion = Puppet(drawn.motion)(Pose(jaw=0.6), 0)
+    motion = FaceRig(drawn.motion)(FaceControls(jaw=0.6), 0)
     picture = renderer.render(drawn, motion)
     upper, lower = (int(to_pixels(motion.value[0, lip], 256, 256)[1]) for lip in (13, 14))
     column = int(to_pixels(motion.value[0, 13], 256, 256)[0])
@@ -138,10 +138,10 @@ def test_a_portrait_in_other_points_is_refused_by_name(renderer, portrait):
 def test_the_torso_follows_a_motion_that_tells_of_it(portrait):
     torch.manual_seed(0)
     network = build_compact()
-    network.motion.mask.bias.data[TORSO] = 25.0  # as if training had found it right
+    network.motion.mask.bias.data[TORSO_CANDIDATE] = 25.0  # as if training had found it right
     renderer = CompactRenderer(size=256, precision="fp32", network=network)
     avatar = renderer.prepare(portrait)
-    rest = torso_at_rest(avatar.motion.value[0])[None]
+    rest = rest_torso_points(avatar.motion.value[0])[None]
     aside = replace(avatar.motion, torso=rest + np.array([16 / 128, 0], np.float32))
     still, leaning, untold = (
         renderer.render(avatar, motion).astype(float)[-24:]
@@ -152,7 +152,7 @@ def test_the_torso_follows_a_motion_that_tells_of_it(portrait):
 
 
 def test_told_and_untold_torsos_are_drawn_together(renderer, avatar):
-    told = replace(avatar.motion, torso=torso_at_rest(avatar.motion.value[0])[None] + np.float32(0.1))
+    told = replace(avatar.motion, torso=rest_torso_points(avatar.motion.value[0])[None] + np.float32(0.1))
     together = renderer.render_many([(avatar, avatar.motion), (avatar, told)])
     for image, motion in zip(together, (avatar.motion, told), strict=True):
         assert np.abs(image.astype(int) - renderer.render(avatar, motion)).max() <= 1

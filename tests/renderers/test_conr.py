@@ -8,28 +8,30 @@ from livehead.config import HOME_VARIABLE
 from livehead.drivers.dense_pose import DensePoseSequenceDriver
 from livehead.drivers.replay import ReplayDriver
 from livehead.errors import ConfigError
-from livehead.figure.mannequin import AT_EASE, Stance, draw_mannequin
+from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
 from livehead.interfaces import DriverInputs
-from livehead.models.engine import Setting, choose_setting
-from livehead.models.quantize import observe
-from livehead.motion.dense_pose import UltraDensePose
+from livehead.models.engine import ExecutionConfig, choose_execution_config
+from livehead.models.quantize import observe_ranges
+from livehead.motion.dense_pose import DensePose
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.cutout import visible_box, window_about
-from livehead.perception.dense_pose import framed_pose, open_sequence, preview
-from livehead.perception.sheet import make_sheet
+from livehead.perception.cutout import find_visible_box, square_window
+from livehead.perception.dense_pose import frame_dense_pose, open_dense_pose_sequence, quantize_pose
+from livehead.perception.sheet import build_character_sheet
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
 from livehead.renderers.warp.renderer import WarpRenderer
 
-FP32 = Setting(torch.device("cpu"), torch.float32, "processor, fp32")
+FP32 = ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32")
 
 
 def pose_of(stance):
     pose = draw_mannequin(stance, 256).pose
-    return framed_pose(pose, window_about(visible_box(preview(pose)[..., 3])), 0)
+    return frame_dense_pose(pose, square_window(find_visible_box(quantize_pose(pose)[..., 3])), 0)
 
 
 def sheet_of(*turns):
-    return make_sheet("doll", {str(turn): draw_mannequin(Stance(turn, -1, -1), 128).picture for turn in turns})
+    return build_character_sheet(
+        "doll", {str(turn): draw_mannequin(MannequinPose(turn, -1, -1), 128).image for turn in turns}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,9 @@ def avatar(renderer):
 
 
 def test_a_character_is_drawn_with_alpha_and_every_pose_is_another_picture(renderer, avatar):
-    still, again, moved = (renderer.render(avatar, pose_of(s)) for s in (AT_EASE, AT_EASE, Stance(left=0.8)))
+    still, again, moved = (
+        renderer.render(avatar, pose_of(s)) for s in (RELAXED_POSE, RELAXED_POSE, MannequinPose(left_arm=0.8))
+    )
     assert still.shape == (256, 256, 4)
     assert still.dtype == np.uint8
     assert np.array_equal(still, again)
@@ -51,24 +55,28 @@ def test_a_character_is_drawn_with_alpha_and_every_pose_is_another_picture(rende
 
 
 def test_what_is_kept_of_a_sheet_gives_what_the_published_call_gives(renderer, avatar):
-    pose = pose_of(AT_EASE)
+    pose = pose_of(RELAXED_POSE)
     assert np.abs(renderer.render(avatar, pose).astype(int) - renderer.draw_anew(avatar, pose)).max() <= 1
 
 
 def test_the_sheet_is_encoded_once(renderer, monkeypatch):
     avatar = renderer.prepare(sheet_of(0))
-    monkeypatch.setattr(renderer._network, "encode", None)
-    assert renderer.render(avatar, pose_of(AT_EASE)).any()
+    monkeypatch.setattr(renderer._network, "encode_views", None)
+    assert renderer.render(avatar, pose_of(RELAXED_POSE)).any()
 
 
 def test_an_empty_pose_is_an_empty_picture(renderer, avatar):
-    nothing = UltraDensePose(np.zeros((256, 256, 4), np.float32), 0)
+    nothing = DensePose(np.zeros((256, 256, 4), np.float32), 0)
     assert not renderer.render(avatar, nothing).any()
 
 
 def test_characters_of_different_sheets_are_drawn_together(renderer, avatar):
     other = renderer.prepare(sheet_of(1))
-    pairs = [(avatar, pose_of(AT_EASE)), (other, pose_of(AT_EASE)), (avatar, pose_of(Stance(left=0.5)))]
+    pairs = [
+        (avatar, pose_of(RELAXED_POSE)),
+        (other, pose_of(RELAXED_POSE)),
+        (avatar, pose_of(MannequinPose(left_arm=0.5))),
+    ]
     for picture, (who, pose) in zip(renderer.render_many(pairs), pairs, strict=True):
         assert np.abs(picture.astype(int) - renderer.render(who, pose)).max() <= 1
     assert renderer.render_many([]) == []
@@ -76,8 +84,8 @@ def test_characters_of_different_sheets_are_drawn_together(renderer, avatar):
 
 @pytest.mark.parametrize("size", [100, 400])
 def test_any_size_is_the_same_picture(tiny_conr, renderer, avatar, size):
-    picture = ConrRenderer(tiny_conr, FP32, size).render(avatar, pose_of(AT_EASE))
-    whole = renderer.render(avatar, pose_of(AT_EASE))
+    picture = ConrRenderer(tiny_conr, FP32, size).render(avatar, pose_of(RELAXED_POSE))
+    whole = renderer.render(avatar, pose_of(RELAXED_POSE))
     assert picture.shape == (size, size, 4)
     assert abs(picture[..., 3].mean() - whole[..., 3].mean()) < 2
 
@@ -89,8 +97,8 @@ def test_a_kept_avatar_draws_the_same(renderer, avatar, tmp_path):
 
 
 def test_half_precision_stays_near_the_exact_path(tiny_conr, renderer, avatar):
-    quick = ConrRenderer(tiny_conr, choose_setting("bf16"), 256)
-    pose = pose_of(AT_EASE)
+    quick = ConrRenderer(tiny_conr, choose_execution_config("bf16"), 256)
+    pose = pose_of(RELAXED_POSE)
     error = quick.render(avatar, pose).astype(int) - renderer.render(avatar, pose)
     assert 0 < np.sqrt(np.square(error).mean()) < 8
 
@@ -100,14 +108,14 @@ def test_eight_bits_stay_near_the_exact_path_with_any_number_of_views(
 ):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    stances = (AT_EASE, Stance(left=0.8))
-    ranges = observe(renderer.network, lambda: [renderer.render(avatar, pose_of(stance)) for stance in stances])
+    stances = (RELAXED_POSE, MannequinPose(left_arm=0.8))
+    ranges = observe_ranges(renderer.network, lambda: [renderer.render(avatar, pose_of(stance)) for stance in stances])
     assert "drawing.shader.decoder_blocks.5.conv_last.2" in ranges, "transposed ones have ranges too"
-    quick = ConrRenderer(tiny_conr, choose_setting("int8"), 256, ranges=ranges)
+    quick = ConrRenderer(tiny_conr, choose_execution_config("int8"), 256, ranges=ranges)
     assert set(quick.parts) == {"pose", "drawing"}
     for who in (avatar, renderer.prepare(sheet_of(0))):
-        error = quick.render(who, pose_of(Stance(left=0.4))).astype(int) - renderer.render(
-            who, pose_of(Stance(left=0.4))
+        error = quick.render(who, pose_of(MannequinPose(left_arm=0.4))).astype(int) - renderer.render(
+            who, pose_of(MannequinPose(left_arm=0.4))
         )
         assert 0 < np.sqrt(np.square(error).mean()) < 6
 
@@ -130,17 +138,17 @@ def test_a_driver_of_other_motion_is_refused_when_the_animator_is_built(renderer
 
 
 def test_poses_are_refused_by_a_renderer_of_faces(avatar, tmp_path):
-    np.savez(tmp_path / "1.npz", i=draw_mannequin(AT_EASE, 64).pose)
-    driver = DensePoseSequenceDriver(open_sequence(tmp_path), 25)
+    np.savez(tmp_path / "1.npz", i=draw_mannequin(RELAXED_POSE, 64).pose)
+    driver = DensePoseSequenceDriver(open_dense_pose_sequence(tmp_path), 25)
     scene = AvatarScene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
     with pytest.raises(ConfigError, match="driver gives udp and the renderer takes mesh478"):
         Animator(driver, WarpRenderer(64), [scene])
 
 
 def test_an_animator_plays_poses(renderer, avatar, tmp_path):
-    for number, stance in enumerate((AT_EASE, Stance(left=0.5))):
+    for number, stance in enumerate((RELAXED_POSE, MannequinPose(left_arm=0.5))):
         np.savez(tmp_path / f"{number}.npz", i=draw_mannequin(stance, 64).pose)
-    driver = DensePoseSequenceDriver(open_sequence(tmp_path), 10)
+    driver = DensePoseSequenceDriver(open_dense_pose_sequence(tmp_path), 10)
     scene = AvatarScene("doll", avatar, _AsItIs(), _AsItIs(), _Picture())
     animator = Animator(driver, renderer, [scene], fade_s=0)
     first, same, second = (animator.animate(DriverInputs(None, None, ms * 10**6)) for ms in (0, 99, 100))

@@ -14,7 +14,7 @@ from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT, bundled_portra
 from livehead.bench.harness.chromium import HeadlessChromium, fake_device_flags, find_chromium
 from livehead.client.connection import ServerAddress
 from livehead.client.remote_renderer import RemoteRenderer, SessionRequest
-from livehead.motion.face.face_rig import Pose, Puppet
+from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.protocol import messages
 from livehead.server.access import AccessPolicy
 from livehead.sinks.whip import WhipSink
@@ -157,7 +157,7 @@ async def test_whoever_lets_another_machine_draw_gets_the_picture_through_its_re
         wishes = SessionRequest(messages.SettingsUpdate())
         away = RemoteRenderer(ServerAddress.parse(f"ws://{address}"), TOKEN, wishes, fps=30)
         async with away.camera, running(away):
-            away.submit_motion(Puppet(bundled_portrait(DRAWN_PORTRAIT).motion)(Pose(), 0))
+            away.submit_motion(FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)(FaceControls(), 0))
             await until(lambda: away.camera.received > 10)
     assert coturn.relays >= 2
 

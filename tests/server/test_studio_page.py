@@ -13,9 +13,9 @@ from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAI
 from livehead.bench.harness.camera_files import write_mjpeg
 from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags, find_chromium
 from livehead.bench.webrtc import run_server
-from livehead.motion.face.face_rig import Pose, Puppet
-from livehead.motion.face.lips import gaps
-from livehead.perception.face_mesh import FaceMesh
+from livehead.motion.face.face_rig import FaceControls, FaceRig
+from livehead.motion.face.lips import lip_gaps
+from livehead.perception.face_mesh import FaceMeshTracker
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 
@@ -26,8 +26,8 @@ WAIT_S = 40.0  # generous: CI's two cores also run the browser
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fake camera's file: the astronaut opens and closes her mouth once a second."""
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    puppet = Puppet(portrait.motion)
-    motions = [puppet(Pose(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 15))), 0) for number in range(30)]
+    puppet = FaceRig(portrait.motion)
+    motions = [puppet(FaceControls(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 15))), 0) for number in range(30)]
     path = tmp_path_factory.mktemp("camera") / "speaker.mjpeg"
     write_mjpeg(render_driving(portrait, (480, 360), motions), path)
     return path
@@ -86,11 +86,11 @@ def test_the_avatar_speaks_as_the_person_before_the_camera_does(studio: BrowserT
     before = studio.evaluate(shown)
     studio.wait_until(f"{shown} > {before + 20}", WAIT_S)
     openings = []
-    with FaceMesh(static=True) as mesh:
+    with FaceMeshTracker(static=True) as mesh:
         for _ in range(16):
             faces = mesh.detect(picture(studio))
             if faces:
-                openings.append(float(gaps(faces[0].points3d()[0]).mean()))
+                openings.append(float(lip_gaps(faces[0].points3d()[0]).mean()))
             studio.evaluate("new Promise((done) => setTimeout(done, 90))")
     assert len(openings) >= 12
     assert max(openings) - min(openings) > 0.04  # of half the picture's side; an idle mouth stays within 0.01

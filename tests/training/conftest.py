@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from livehead.models.dagan.build import build_face_depth
-from livehead.models.dagan.surface import mean_face
+from livehead.models.dagan.surface import load_mean_face
 from livehead.training.cache import ClipEntry, encode_landmarks, write_index
-from livehead.weights.convert import official_keys
+from livehead.weights.convert import to_official_keys
 
 SIDE = 64
 
 
 def drawn_clip(rng, frames):
-    mesh = np.repeat(mean_face()[0][None] * 0.5, frames, axis=0)
+    mesh = np.repeat(load_mean_face()[0][None] * 0.5, frames, axis=0)
     mesh[..., :2] += np.cumsum(rng.normal(0, 0.02, (frames, 1, 2)), axis=0)
     colour = rng.uniform(0, 255, 3)
     pictures = []
@@ -66,8 +66,8 @@ def depth_file(tmp_path_factory):
     torch.manual_seed(0)
     network = build_face_depth(18)
     document = {
-        "encoder": official_keys("dagan-depth-encoder-18", network.encoder.state_dict()),
-        "depth": official_keys("dagan-depth-decoder-18", network.decoder.state_dict()),
+        "encoder": to_official_keys("dagan-depth-encoder-18", network.encoder.state_dict()),
+        "depth": to_official_keys("dagan-depth-decoder-18", network.decoder.state_dict()),
     }
     path = tmp_path_factory.mktemp("depth") / "depth.pth.tar"
     torch.save(document, path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import CaptureError
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.training.cache import read_clip, write_index
 from livehead.training.cache_builder import CacheSettings, cache_media_file
 
@@ -37,9 +37,9 @@ def test_a_video_becomes_a_clip_of_head_crops(video, tmp_path):
     assert (entry.name, entry.split, entry.frames, entry.still) == ("drift", "train", 4, False)
     clip = read_clip(tmp_path, entry)
     assert clip.frames.shape == (4, 256, 256, 3)
-    height = clip.landmarks[0, MESH.chin, 1] - clip.landmarks[0, MESH.forehead, 1]
+    height = clip.landmarks[0, FACE_MESH.chin, 1] - clip.landmarks[0, FACE_MESH.forehead, 1]
     assert 0.3 < height / 2 < 0.8
-    row, column = ((clip.landmarks[0, MESH.nose, 1::-1] + 1) * 32).astype(int)
+    row, column = ((clip.landmarks[0, FACE_MESH.nose, 1::-1] + 1) * 32).astype(int)
     assert clip.masks[0, row, column] > 200  # the nose belongs to the person
     drift = clip.landmarks[-1, :, 0].mean() - clip.landmarks[0, :, 0].mean()
     assert drift > 0.01

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.checkpoint_store import CheckpointStore
 
 
 @pytest.fixture
 def library(tmp_path):
-    return Library(tmp_path / "weights")
+    return CheckpointStore(tmp_path / "weights")
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import torch
 
 from livehead.errors import WeightsMismatchError
 from livehead.weights.caffe import read_caffemodel
-from livehead.weights.checkpoint_store import Library
-from livehead.weights.convert import official_keys
+from livehead.weights.checkpoint_store import CheckpointStore
+from livehead.weights.convert import to_official_keys
 
 
 def varint(value):
@@ -132,12 +132,12 @@ def body25(tmp_path_factory, listing):
 
 
 def test_a_caffemodel_is_imported_and_kept(tmp_path, body25, listing):
-    library = Library(tmp_path / "weights")
-    entry = library.add("openpose-body25", [body25])
+    library = CheckpointStore(tmp_path / "weights")
+    entry = library.import_files("openpose-body25", [body25])
     assert entry.networks == {"network": "openpose-body25"}
     assert "non-commercial" in entry.licence
     network = library.load("openpose-body25", ["network"])["network"]
-    kept = official_keys("openpose-body25", network.state_dict())
+    kept = to_official_keys("openpose-body25", network.state_dict())
     for i, key in enumerate(listing("openpose-body25-caffe")):
         assert kept[key].flatten()[-1] == torch.tensor(i / 1000)
 
@@ -146,4 +146,4 @@ def test_half_a_caffemodel_is_refused(tmp_path, body25):
     path = tmp_path / "half.caffemodel"
     path.write_bytes(body25.read_bytes()[:50_000_000])
     with pytest.raises(WeightsMismatchError, match="half.caffemodel"):
-        Library(tmp_path / "weights").add("openpose-body25", [path])
+        CheckpointStore(tmp_path / "weights").import_files("openpose-body25", [path])

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from livehead.errors import ConfigError, WeightsChecksumError, WeightsMismatchError, WeightsMissingError
 from livehead.weights.checkpoint import file_sha256
-from livehead.weights.checkpoint_store import OWN
+from livehead.weights.checkpoint_store import OWNER_TRAINED
 
 
 def test_a_published_checkpoint_is_kept_with_its_licence_and_origin(library, checkpoint, published):
@@ -36,7 +36,7 @@ def test_several_files_make_one_checkpoint(library, depth_files):
 
 def test_weights_of_ones_own_are_kept_under_ones_own_licence(library, depth_files):
     entry = library.add("dagan-depth-18", depth_files, "ours, for anything")
-    assert (entry.licence, entry.source) == ("ours, for anything", OWN)
+    assert (entry.licence, entry.source) == ("ours, for anything", OWNER_TRAINED)
     assert library.entry("dagan-depth-18") == entry
 
 

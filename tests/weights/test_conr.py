@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from livehead.errors import WeightsMismatchError
-from livehead.weights.catalog import identify
-from livehead.weights.convert import load_official, official_keys
+from livehead.weights.catalog import identify_network
+from livehead.weights.convert import load_official, to_official_keys
 
 PARTS = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
 
@@ -17,10 +17,10 @@ def zeros(shapes):
 @pytest.mark.parametrize("part", PARTS)
 def test_every_key_has_its_place(part, listing):
     tensors = zeros(listing(f"conr-{part}"))
-    assert identify(tensors) == f"conr-{part}"
+    assert identify_network(tensors) == f"conr-{part}"
     network = load_official(f"conr-{part}", tensors)
     assert not network.training
-    assert official_keys(f"conr-{part}", network.state_dict()).keys() == tensors.keys()
+    assert to_official_keys(f"conr-{part}", network.state_dict()).keys() == tensors.keys()
 
 
 @pytest.mark.parametrize("part", PARTS)

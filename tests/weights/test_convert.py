@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from livehead.errors import ConfigError, WeightsMismatchError
-from livehead.weights.convert import load_official, names, official_keys
+from livehead.weights.convert import load_official, official_names, to_official_keys
 
 LISTINGS = {
     **{f"dagan-generator-{k}": f"dagan-generator-depthaware-kp{k}" for k in (10, 15)},
@@ -22,7 +22,7 @@ def zeros(shapes):
     return {key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name.startswith("dagan-")])
+@pytest.mark.parametrize("name", [name for name in official_names() if name.startswith("dagan-")])
 def test_every_key_of_a_published_network_has_its_place(name, listing):
     network = load_official(name, zeros(listing(LISTINGS[name])))
     assert not network.training
@@ -79,7 +79,7 @@ def test_an_unknown_network_is_answered_with_the_nearest():
 def test_our_keys_go_back_to_the_published_ones(listing):
     shapes = listing("dagan-generator-depthaware-kp15")
     network = load_official("dagan-generator-15", zeros(shapes))
-    assert official_keys("dagan-generator-15", network.state_dict()).keys() == shapes.keys()
+    assert to_official_keys("dagan-generator-15", network.state_dict()).keys() == shapes.keys()
 
 
 def test_changing_the_network_leaves_the_given_tensors_alone(published):

@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from livehead.errors import WeightsMismatchError
-from livehead.weights.catalog import identify
-from livehead.weights.checkpoint_store import Library
-from livehead.weights.convert import load_official, official_keys
+from livehead.weights.catalog import identify_network
+from livehead.weights.checkpoint_store import CheckpointStore
+from livehead.weights.convert import load_official, to_official_keys
 
 LISTINGS = {
     "openpose-body25-caffe": "openpose-body25",
@@ -30,7 +30,7 @@ def zeros(shapes):
 @pytest.mark.parametrize(("listing_name", "network"), LISTINGS.items())
 def test_every_key_of_every_file_has_its_place(listing, listing_name, network):
     tensors = zeros(listing(listing_name))
-    assert identify(tensors) == network
+    assert identify_network(tensors) == network
     load_official(network, tensors)
 
 
@@ -38,7 +38,7 @@ def test_every_key_of_every_file_has_its_place(listing, listing_name, network):
 def test_our_keys_go_back_to_the_published_ones(listing, name):
     shapes = listing(f"{name}-caffe")
     network = load_official(name, zeros(shapes))
-    assert official_keys(name, network.state_dict()).keys() == shapes.keys()
+    assert to_official_keys(name, network.state_dict()).keys() == shapes.keys()
 
 
 def test_a_missing_slope_is_named(listing):
@@ -50,7 +50,7 @@ def test_a_missing_slope_is_named(listing):
 
 def test_the_four_stage_file_is_refused_as_incomplete(listing):
     tensors = zeros(listing("openpose-mpi15-4stages-caffe"))
-    assert identify(tensors) == "openpose-mpi15"
+    assert identify_network(tensors) == "openpose-mpi15"
     with pytest.raises(WeightsMismatchError, match="lacks Mconv1_stage5"):
         load_official("openpose-mpi15", tensors)
 
@@ -59,4 +59,4 @@ def test_a_hand_is_no_body(tmp_path, listing):
     path = tmp_path / "hand.safetensors"
     save_file({key: torch.zeros(shape) for key, shape in listing("openpose-hand21-caffe").items()}, path)
     with pytest.raises(WeightsMismatchError, match="import it --as openpose-hand21"):
-        Library(tmp_path / "weights").add("openpose-body25", [path])
+        CheckpointStore(tmp_path / "weights").import_files("openpose-body25", [path])

@@ -10,10 +10,10 @@ import torch
 from safetensors import safe_open
 
 from livehead.errors import WeightsMismatchError
-from livehead.weights.checkpoint import Options, read_checkpoint
-from livehead.weights.checkpoint_store import Library
-from livehead.weights.convert import load_official, official_keys
-from livehead.weights.store import read_file, write_file
+from livehead.weights.checkpoint import InertNamespace, read_checkpoint
+from livehead.weights.checkpoint_store import CheckpointStore
+from livehead.weights.convert import load_official, to_official_keys
+from livehead.weights.store import read_safetensors, write_safetensors
 
 NETWORK = 1_548_198_500  # bytes of the published parameters, with the deeper fine hourglass
 
@@ -33,7 +33,7 @@ def test_every_key_of_the_published_network_has_its_place(listing, depth):
     shapes = listing(f"pifuhd-finedepth{depth}")
     network = load_official("pifuhd", meta(shapes))
     assert not network.training
-    kept = official_keys("pifuhd", network.state_dict())
+    kept = to_official_keys("pifuhd", network.state_dict())
     assert shapes.keys() - kept.keys() == {key for key in shapes if ".downsample.0." in key}
     assert kept.keys() <= shapes.keys()
     if depth == 4:
@@ -95,11 +95,11 @@ def test_pickled_options_are_read_as_inert_records(tmp_path, options):
     path = saved(tmp_path / "pifuhd.pt", {"opt": options, "opt_netG": options, "model_state_dict": tensors})
     allowed = torch.serialization.get_safe_globals()
     (found,) = read_checkpoint(path)
-    assert found.place == "model_state_dict"
+    assert found.entry == "model_state_dict"
     assert torch.equal(found.tensors["a"], torch.ones(3))
-    with torch.serialization.safe_globals([(Options, "argparse.Namespace")]):
+    with torch.serialization.safe_globals([(InertNamespace, "argparse.Namespace")]):
         record = torch.load(path, weights_only=True)["opt"]
-    assert type(record) is Options
+    assert type(record) is InertNamespace
     assert set(torch.serialization.get_safe_globals()) == set(allowed), "nothing stays allowed"
 
 
@@ -149,8 +149,8 @@ def test_half_precision_is_kept_where_it_can_be(tmp_path):
         "empty": torch.zeros(0, 4),
         "turned": torch.arange(6.0).reshape(2, 3).T,
     }
-    write_file(tensors, tmp_path / "half.safetensors", half=True)
-    read = read_file(tmp_path / "half.safetensors")
+    write_safetensors(tensors, tmp_path / "half.safetensors", store_float16=True)
+    read = read_safetensors(tmp_path / "half.safetensors")
     assert read.keys() == tensors.keys()
     assert {key: value.dtype for key, value in read.items() if value.is_floating_point()} == {
         **dict.fromkeys(("norm.weight", "scalar", "empty", "turned"), torch.float16),
@@ -158,10 +158,10 @@ def test_half_precision_is_kept_where_it_can_be(tmp_path):
     }
     for key, value in tensors.items():
         assert torch.equal(read[key].to(value.dtype), value), key
-    write_file(tensors, tmp_path / "plain.safetensors")
-    assert read_file(tmp_path / "plain.safetensors")["turned"].dtype == torch.float32
+    write_safetensors(tensors, tmp_path / "plain.safetensors")
+    assert read_safetensors(tmp_path / "plain.safetensors")["turned"].dtype == torch.float32
     with pytest.raises(WeightsMismatchError, match="complex"):
-        write_file({"phase": torch.zeros(2, dtype=torch.complex64)}, tmp_path / "none.safetensors")
+        write_safetensors({"phase": torch.zeros(2, dtype=torch.complex64)}, tmp_path / "none.safetensors")
 
 
 _IMPORT = """
@@ -185,8 +185,8 @@ def test_the_whole_file_streams_through_in_little_memory(listing, tmp_path, opti
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1500
-    library = Library(tmp_path / "kept")
-    with safe_open(library.path("pifuhd"), framework="pt") as file:
+    library = CheckpointStore(tmp_path / "kept")
+    with safe_open(library.tensors_path("pifuhd"), framework="pt") as file:
         assert {file.get_slice(key).get_dtype() for key in file.keys()} == {"F16"}  # noqa: SIM118 - no mapping
     assert json.loads((library.folder / "pifuhd.json").read_text())["networks"] == {"person": "pifuhd"}
-    assert library.path("pifuhd").stat().st_size < NETWORK / 2 + 200_000
+    assert library.tensors_path("pifuhd").stat().st_size < NETWORK / 2 + 200_000

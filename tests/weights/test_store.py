@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from livehead.errors import WeightsChecksumError, WeightsMismatchError, WeightsMissingError
-from livehead.weights.registry import bundled, find_weights
-from livehead.weights.store import load_into, read_entry, read_file, read_weights
+from livehead.weights.registry import bundled_weights, find_weights
+from livehead.weights.store import load_strict_state, read_entry, read_safetensors, read_weights
 
 
 @dataclass
@@ -50,7 +50,7 @@ def test_unknown_weights_are_answered_with_what_there_is():
 
 def test_tensors_go_into_the_network_whatever_their_precision(file):
     network = nn.Linear(3, 2)
-    load_into(network, {name: value.half() for name, value in read_file(file).items()}, "mine")
+    load_strict_state(network, {name: value.half() for name, value in read_safetensors(file).items()}, "mine")
     assert network.weight.dtype == torch.float32
     assert (network.weight == 1).all()
 
@@ -61,17 +61,17 @@ def test_tensors_go_into_the_network_whatever_their_precision(file):
 )
 def test_a_tensor_that_does_not_fit_is_named(file, network, complaint):
     with pytest.raises(WeightsMismatchError, match=complaint):
-        load_into(network, read_file(file), "mine")
+        load_strict_state(network, read_safetensors(file), "mine")
 
 
 def test_what_is_no_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "weights.bin"
     path.write_bytes(b"not tensors")
     with pytest.raises(WeightsMismatchError, match="no safetensors"):
-        read_file(path)
+        read_safetensors(path)
 
 
-@pytest.mark.parametrize("name", sorted(bundled()))
+@pytest.mark.parametrize("name", sorted(bundled_weights()))
 def test_bundled_weights_are_whole_small_and_described(name):
     entry = find_weights(name)
     assert read_weights(name)

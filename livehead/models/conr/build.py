@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from livehead.models.conr.decoder import RgbaDecoder
-from livehead.models.conr.network import Conr
-from livehead.models.conr.pyramid import RISES, TargetPoseEncoder, UdpParser
-from livehead.models.conr.shader import Shader, ShaderSizes
+from livehead.models.conr.network import ConrNetwork
+from livehead.models.conr.pyramid import UP_WIDTHS, TargetPoseEncoder, DensePoseParser
+from livehead.models.conr.shader import ConrShader, ShaderSizes
 
 
 @dataclass(frozen=True)
@@ -15,25 +15,25 @@ class ConrSizes:
     """``width``: of the encoders' finest map. ``rises``: of the parser's blocks upwards."""
 
     width: int = 64
-    rises: tuple[int, ...] = RISES
+    up_widths: tuple[int, ...] = UP_WIDTHS
     shader: ShaderSizes = field(default_factory=ShaderSizes)
 
 
-def build_parser(sizes: ConrSizes | None = None) -> UdpParser:
+def build_dense_pose_parser(sizes: ConrSizes | None = None) -> DensePoseParser:
     """``udpparsernet``."""
     sizes = sizes or ConrSizes()
-    return UdpParser(sizes.width, sizes.rises)
+    return DensePoseParser(sizes.width, sizes.up_widths)
 
 
 def build_pose_encoder(sizes: ConrSizes | None = None) -> TargetPoseEncoder:
     """``target_pose_encoder``."""
     sizes = sizes or ConrSizes()
-    return TargetPoseEncoder(sizes.width, sizes.rises)
+    return TargetPoseEncoder(sizes.width, sizes.up_widths)
 
 
-def build_shader(sizes: ConrSizes | None = None) -> Shader:
+def build_shader(sizes: ConrSizes | None = None) -> ConrShader:
     """``shader``."""
-    return Shader((sizes or ConrSizes()).shader)
+    return ConrShader((sizes or ConrSizes()).shader)
 
 
 def build_decoder(sizes: ConrSizes | None = None) -> RgbaDecoder:
@@ -41,6 +41,8 @@ def build_decoder(sizes: ConrSizes | None = None) -> RgbaDecoder:
     return RgbaDecoder((sizes or ConrSizes()).shader.messages[-1])
 
 
-def build_conr(sizes: ConrSizes | None = None) -> Conr:
+def build_conr(sizes: ConrSizes | None = None) -> ConrNetwork:
     """All four."""
-    return Conr(build_parser(sizes), build_pose_encoder(sizes), build_shader(sizes), build_decoder(sizes))
+    return ConrNetwork(
+        build_dense_pose_parser(sizes), build_pose_encoder(sizes), build_shader(sizes), build_decoder(sizes)
+    )

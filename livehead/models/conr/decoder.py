@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.blocks import relu
-from livehead.models.memory_format import interleaved
+from livehead.models.memory_format import to_nhwc
 
 
-class Refine(nn.Module):
+class RefinementBlock(nn.Module):
     """A residual block in which 1 x 1 convolutions stand where norms usually do (hence their names)."""
 
     def __init__(self, channels: int) -> None:
@@ -31,9 +31,9 @@ class RgbaDecoder(nn.Module):
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
-        self.bottleneck = nn.Sequential(OrderedDict(r0=Refine(channels)))
+        self.bottleneck = nn.Sequential(OrderedDict(r0=RefinementBlock(channels)))
         self.conv_rgba = nn.Sequential(nn.Conv2d(channels, 4, 3, padding=1))
 
     def forward(self, message: Tensor) -> Tensor:
-        x = interleaved([message], self.conv_rgba[0].weight.dtype)
+        x = to_nhwc([message], self.conv_rgba[0].weight.dtype)
         return torch.sigmoid(self.conv_rgba(self.bottleneck(x)).float())

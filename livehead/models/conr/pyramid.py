@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livehead.models.blocks import relu
-from livehead.models.dagan.resnet import Basic, Bottleneck, Layers, residual_stage
+from livehead.models.dagan.resnet import BasicBlock, BottleneckBlock, LayerCount, residual_stage
 
 _MEAN, _DEVIATION = 0.6, 0.2970  # of every plane, whether it holds a colour, a coordinate or a share
 
-RISES = (512, 384, 256, 128, 32)
+UP_WIDTHS = (512, 384, 256, 128, 32)
 """Widths of the decoder's blocks, from the coarsest up."""
 
 
-class InstanceNorm(nn.Module):
+class Float32InstanceNorm(nn.Module):
     """Every plane of every picture to mean 0 and deviation 1, then scaled and shifted.
 
     The statistics are float32 whatever the features' type: of the few places of a coarse map, half precision would
@@ -42,44 +42,45 @@ class InstanceNorm(nn.Module):
         return torch.addcmul(shift, exact, scale).to(x.dtype)
 
 
-class Rise(nn.Module):
+class UNetUpBlock(nn.Module):
     """Doubled by a transposed convolution, joined as [up, skip], convolved; norm and ReLU after each."""
 
     def __init__(self, channels: int, skip: int, out: int) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(channels, out, 4, 2, padding=1, bias=False)
-        self.bn1 = InstanceNorm(out)
+        self.bn1 = Float32InstanceNorm(out)
         self.conv2 = nn.Conv2d(out + skip, out, 3, padding=1, bias=False)
-        self.bn2 = InstanceNorm(out)
+        self.bn2 = Float32InstanceNorm(out)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         x = relu(self.bn1(self.up(x)))
         return relu(self.bn2(self.conv2(x if skip is None else torch.cat([x, skip], dim=1))))
 
 
-class Pyramid(nn.Module):
+class ResNetUNet(nn.Module):
     """Pictures [B, ``channels``, S, S] in [0, 1] to five feature maps, and from these to ``classes`` planes.
 
     ``pool``: what halves the first map. ``width``: of that map. S is a multiple of 32.
     """
 
     def __init__(
-        self, layers: Layers, channels: int, classes: int, pool: nn.Module, width: int, rises: Sequence[int]
+        self, layers: LayerCount, channels: int, classes: int, pool: nn.Module, width: int, up_widths: Sequence[int]
     ) -> None:
         super().__init__()
-        block, counts, growth = (Basic, (2, 2, 2, 2), 1) if layers == 18 else (Bottleneck, (3, 4, 6, 3), 4)
+        block, counts, growth = (BasicBlock, (2, 2, 2, 2), 1) if layers == 18 else (BottleneckBlock, (3, 4, 6, 3), 4)
         inner = [width * 2**stage for stage in range(4)]
         outer = [width, *(growth * each for each in inner)]
         stages = [
-            residual_stage(block, outer[i], inner[i], counts[i], 1 if i == 0 else 2, InstanceNorm) for i in range(4)
+            residual_stage(block, outer[i], inner[i], counts[i], 1 if i == 0 else 2, Float32InstanceNorm)
+            for i in range(4)
         ]
         first = nn.Conv2d(channels, width, 7, 2, padding=3, bias=False)
-        self.backbone = nn.Sequential(first, InstanceNorm(width), nn.ReLU(), pool, *stages)
-        below, skips = [outer[-1], *rises[:-1]], [*reversed(outer[:-1]), 0]
-        self.upsample_blocks = nn.ModuleList(Rise(*sizes) for sizes in zip(below, skips, rises, strict=True))
-        self.final_conv = nn.Conv2d(rises[-1], classes, 1)
+        self.backbone = nn.Sequential(first, Float32InstanceNorm(width), nn.ReLU(), pool, *stages)
+        below, skips = [outer[-1], *up_widths[:-1]], [*reversed(outer[:-1]), 0]
+        self.upsample_blocks = nn.ModuleList(UNetUpBlock(*sizes) for sizes in zip(below, skips, up_widths, strict=True))
+        self.final_conv = nn.Conv2d(up_widths[-1], classes, 1)
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
+    def extract_features(self, pictures: Tensor) -> list[Tensor]:
         """The five maps, coarse (1/32 of the size) to fine (1/2)."""
         stem, norm, activation, pool, *stages = self.backbone
         x = ((pictures - _MEAN) / _DEVIATION).to(stem.weight.dtype, memory_format=torch.channels_last)
@@ -90,7 +91,7 @@ class Pyramid(nn.Module):
             found.append(x)
         return found[::-1]
 
-    def decode(self, features: Sequence[Tensor]) -> Tensor:
+    def decode_features(self, features: Sequence[Tensor]) -> Tensor:
         """[B, ``classes``, S, S], float32, of any value."""
         x, *skips = features
         for rise, skip in zip(self.upsample_blocks, [*skips, None], strict=True):
@@ -98,7 +99,7 @@ class Pyramid(nn.Module):
         return self.final_conv(x).float()
 
 
-class Parsed(NamedTuple):
+class ParsedDensePose(NamedTuple):
     """What the parser makes of pictures: the ultra-dense pose ``udp`` [B, 4, S, S] (X, Y, Z, visibility), float32 and
     not yet clamped to [0, 1], and the ``features`` that led to it, coarse to fine."""
 
@@ -106,35 +107,35 @@ class Parsed(NamedTuple):
     features: list[Tensor]
 
 
-class UdpParser(Pyramid):
+class DensePoseParser(ResNetUNet):
     """The ultra-dense pose of a character in pictures [B, 3, S, S], RGB in [0, 1] times alpha."""
 
-    def __init__(self, width: int = 64, rises: Sequence[int] = RISES) -> None:
-        super().__init__(50, 3, 4, nn.Conv2d(width, width, 3, 2, padding=1, bias=False), width, rises)
+    def __init__(self, width: int = 64, up_widths: Sequence[int] = UP_WIDTHS) -> None:
+        super().__init__(50, 3, 4, nn.Conv2d(width, width, 3, 2, padding=1, bias=False), width, up_widths)
 
-    def forward(self, pictures: Tensor) -> Parsed:
-        features = self.features(pictures)
-        return Parsed(self.decode(features), features)
+    def forward(self, pictures: Tensor) -> ParsedDensePose:
+        features = self.extract_features(pictures)
+        return ParsedDensePose(self.decode_features(features), features)
 
-    def detect(self, pictures: Tensor) -> Tensor:
+    def detect_dense_pose(self, pictures: Tensor) -> Tensor:
         """The pose within its range: [B, 4, S, S] in [0, 1]."""
         return self(pictures).udp.clamp(0, 1)
 
 
-class TargetPoseEncoder(Pyramid):
+class TargetPoseEncoder(ResNetUNet):
     """Features of a target [B, 4, S, S]: X, Y, Z times visibility, and visibility, in [0, 1].
 
     It was trained as a whole U-net; its decoder has weights and no use.
     """
 
-    def __init__(self, width: int = 64, rises: Sequence[int] = RISES) -> None:
-        super().__init__(18, 4, 1, nn.MaxPool2d(3, 2, padding=1), width, rises)
+    def __init__(self, width: int = 64, up_widths: Sequence[int] = UP_WIDTHS) -> None:
+        super().__init__(18, 4, 1, nn.MaxPool2d(3, 2, padding=1), width, up_widths)
 
     def forward(self, target: Tensor) -> list[Tensor]:
-        return self.features(target)
+        return self.extract_features(target)
 
 
-def resized(planes: Tensor, size: Sequence[int]) -> Tensor:
+def resize_bilinear(planes: Tensor, size: Sequence[int]) -> Tensor:
     """[B, C, H, W] at another ``size``: bilinear between the nearest places, edges to edges, as everywhere in CoNR."""
     if planes.shape[2:] == tuple(size):
         return planes

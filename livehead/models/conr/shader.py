@@ -14,13 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from livehead.models.conr.pyramid import resized
+from livehead.models.conr.pyramid import resize_bilinear
 from livehead.models.grid import warp_pixels
-from livehead.models.memory_format import interleaved, planar, planar_parts
+from livehead.models.memory_format import to_nhwc, to_nchw, split_to_nchw
 
-LEVELS = 6
-_FLOWS = 32  # planes of a flow that moves sixteen shares of the channels, each its own way
-_SHARED = 2  # the first masks: of flow and reference, and of a feature that nobody reads any more
+LEVEL_COUNT = 6
+_FLOW_PLANES = 32  # planes of a flow that moves sixteen shares of the channels, each its own way
+_SHARED_MASKS = 2  # the first masks: of flow and reference, and of a feature that nobody reads any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,20 @@ class ShaderSizes:
     residuals: tuple[int, ...] = (1, 1, 1, 1, 1, 2)
     width: int = 224
 
-    def taken(self, level: int) -> int:
+    def input_planes(self, level: int) -> int:
         """Planes that a block takes: flow, view and the others' flow and view are there on every level."""
         count = 2 + 4 + 2 + 4
         if level < len(self.target):
             count += self.target[level] + self.features[level]
         return count + (self.messages[level - 1] + self.locals[level - 1] if level else 0)
 
-    def given(self, level: int) -> list[int]:
+    def output_planes(self, level: int) -> list[int]:
         """Planes that a block gives: those of ``BlockOutput``, in its order."""
         message, own = self.messages[level], self.locals[level]
-        return [2, message, _FLOWS, own, _FLOWS if own else 0, _SHARED + (own or message)]
+        return [2, message, _FLOW_PLANES, own, _FLOW_PLANES if own else 0, _SHARED_MASKS + (own or message)]
 
 
-class BlockOutput(NamedTuple):
+class ShaderBlockOutput(NamedTuple):
     """Of one level and all views [B V, C, h, w]: correction of the flow in pixels of the level, message and its flow,
     message to itself and its flow (empty on the last level), and masks in (0, 1)."""
 
@@ -63,20 +63,20 @@ class BlockOutput(NamedTuple):
     mask: Tensor
 
 
-class Block(nn.Module):
+class ShaderBlock(nn.Module):
     """``taken`` planes to ``given``, at a quarter of the size in between; its parts' names are the published ones."""
 
-    def __init__(self, taken: int, given: int, width: int, residuals: int) -> None:
+    def __init__(self, in_planes: int, out_planes: int, width: int, residuals: int) -> None:
         super().__init__()
         self.conv0 = nn.Sequential(
-            *(nn.Conv2d(taken, width, 3, 2, padding=1), nn.PReLU(width)),
+            *(nn.Conv2d(in_planes, width, 3, 2, padding=1), nn.PReLU(width)),
             *(nn.Conv2d(width, width, 3, 2, padding=1), nn.PReLU(width)),
         )
-        self.convblocks = nn.ModuleList(_six(width) for _ in range(residuals))
+        self.convblocks = nn.ModuleList(_six_conv_layers(width) for _ in range(residuals))
         self.conv_last = nn.Sequential(
             nn.ConvTranspose2d(width, width, 4, 2, padding=1),
             nn.PReLU(width),
-            nn.ConvTranspose2d(width, given, 4, 2, padding=1),
+            nn.ConvTranspose2d(width, out_planes, 4, 2, padding=1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,12 +86,12 @@ class Block(nn.Module):
         return self.conv_last(x)
 
 
-def _six(width: int) -> nn.Sequential:
+def _six_conv_layers(width: int) -> nn.Sequential:
     layers = ((nn.Conv2d(width, width, 3, padding=1), nn.PReLU(width)) for _ in range(6))
     return nn.Sequential(*(layer for pair in layers for layer in pair))
 
 
-class SheetCode(NamedTuple):
+class EncodedSheet(NamedTuple):
     """All that depends on the sheet alone, float32. ``references``: the views' RGBA at the size of each level, [B, V,
     4, s, s]; ``features``: the parser's, [B, V, C, s, s], coarse to fine."""
 
@@ -99,7 +99,7 @@ class SheetCode(NamedTuple):
     features: list[Tensor]
 
 
-class _Views(NamedTuple):
+class _ViewState(NamedTuple):
     """What a block looks at beside the target: of each view its flow, warped reference, warped feature and local
     message; of all views together flow, reference and message. Levels without one of them have None."""
 
@@ -112,96 +112,96 @@ class _Views(NamedTuple):
     message: Tensor | None
 
 
-class Shader(nn.Module):
+class ConrShader(nn.Module):
     """The published CINN. Any number of views takes part, in any order."""
 
     def __init__(self, sizes: ShaderSizes) -> None:
         super().__init__()
         self.sizes = sizes
         self.decoder_blocks = nn.ModuleList(
-            Block(sizes.taken(level), sum(sizes.given(level)), sizes.width, sizes.residuals[level])
-            for level in range(LEVELS)
+            ShaderBlock(sizes.input_planes(level), sum(sizes.output_planes(level)), sizes.width, sizes.residuals[level])
+            for level in range(LEVEL_COUNT)
         )
 
     def forward(self, reference: Tensor, features: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
         """``reference`` [B, V, 4, S, S] RGBA, colours times alpha; the parser's ``features`` of the views [B, V, C, s,
         s] and the pose encoder's of the ``target`` [B, C, s, s], both coarse to fine. Gives the last message
         [B, C, S, S]."""
-        return self.agree(encode_sheet(reference, features), target)
+        return self.aggregate_views(encode_sheet(reference, features), target)
 
-    def agree(self, code: SheetCode, target: Sequence[Tensor]) -> Tensor:
+    def aggregate_views(self, code: EncodedSheet, target: Sequence[Tensor]) -> Tensor:
         """As ``forward``, of what was made of the sheet before."""
-        *_, (_, message) = self.levels(code, target)
+        *_, (_, message) = self.run_levels(code, target)
         return message
 
-    def levels(self, code: SheetCode, target: Sequence[Tensor]) -> list[tuple[BlockOutput, Tensor]]:
+    def run_levels(self, code: EncodedSheet, target: Sequence[Tensor]) -> list[tuple[ShaderBlockOutput, Tensor]]:
         """Of each level what its block gave and the message that the views agreed on."""
         count = code.references[0].shape[1]
-        steps: list[tuple[BlockOutput, Tensor]] = []
-        views = _beginning(code)
-        for level in range(LEVELS):
-            aim = _to_each(planar(target[level]), count) if level < len(target) else None
-            output = self._block(level, views, aim)
-            views, message = _next(level, output, views.flow, code)
+        steps: list[tuple[ShaderBlockOutput, Tensor]] = []
+        views = _initial_views(code)
+        for level in range(LEVEL_COUNT):
+            aim = _repeat_per_view(to_nchw(target[level]), count) if level < len(target) else None
+            output = self._run_block(level, views, aim)
+            views, message = _next_views(level, output, views.flow, code)
             steps.append((output, message))
         return steps
 
-    def _block(self, level: int, views: _Views, target: Tensor | None) -> BlockOutput:
+    def _run_block(self, level: int, views: _ViewState, target: Tensor | None) -> ShaderBlockOutput:
         order = (views.flow, target, views.reference, views.feature, views.all_flow, views.all_reference)
         present = [part for part in (*order, views.message, views.local) if part is not None]
-        given = self.decoder_blocks[level](interleaved(present, self.decoder_blocks[0].conv0[1].weight.dtype))
-        *planes, mask = planar_parts(given, self.sizes.given(level))
-        return BlockOutput(*planes, torch.sigmoid(mask))
+        given = self.decoder_blocks[level](to_nhwc(present, self.decoder_blocks[0].conv0[1].weight.dtype))
+        *planes, mask = split_to_nchw(given, self.sizes.output_planes(level))
+        return ShaderBlockOutput(*planes, torch.sigmoid(mask))
 
 
-def encode_sheet(reference: Tensor, features: Sequence[Tensor]) -> SheetCode:
+def encode_sheet(reference: Tensor, features: Sequence[Tensor]) -> EncodedSheet:
     """``reference`` [B, V, 4, S, S] RGBA, colours times alpha; the parser's ``features`` of the views, [B, V, C, s, s]
     coarse to fine."""
     batch, count = reference.shape[:2]
     sizes = [feature.shape[3:] for feature in features]
     whole = reference.flatten(0, 1).float()
-    small = [resized(whole, size).unflatten(0, (batch, count)) for size in (*sizes, whole.shape[2:])]
-    described = [planar(feature.flatten(0, 1)).unflatten(0, (batch, count)) for feature in features]
-    return SheetCode(small, described)
+    small = [resize_bilinear(whole, size).unflatten(0, (batch, count)) for size in (*sizes, whole.shape[2:])]
+    described = [to_nchw(feature.flatten(0, 1)).unflatten(0, (batch, count)) for feature in features]
+    return EncodedSheet(small, described)
 
 
-def _beginning(code: SheetCode) -> _Views:
+def _initial_views(code: EncodedSheet) -> _ViewState:
     """Before the first block nothing is moved, and each view knows only itself."""
     reference = code.references[0].flatten(0, 1)
     flow = torch.zeros_like(reference[:, :2])
-    return _Views(flow, reference, code.features[0].flatten(0, 1), None, flow, reference, None)
+    return _ViewState(flow, reference, code.features[0].flatten(0, 1), None, flow, reference, None)
 
 
-def _next(level: int, output: BlockOutput, flow: Tensor, code: SheetCode) -> tuple[_Views, Tensor]:
+def _next_views(level: int, output: ShaderBlockOutput, flow: Tensor, code: EncodedSheet) -> tuple[_ViewState, Tensor]:
     """What the next block looks at, and the message that the views agree on."""
     count = code.references[0].shape[1]
-    after = min(level + 1, LEVELS - 1)
+    after = min(level + 1, LEVEL_COUNT - 1)
     size = code.references[after].shape[3:]
-    message = warp_pixels(resized(output.message, size), _resized_flow(output.message_flow, size))
-    weights = _weights(resized(output.mask, size), count)
-    agreed = _agreed(message, weights[:, _SHARED:], count)
-    if level == LEVELS - 1:
-        return _Views(*[flow] * 2, None, None, flow, flow, None), agreed
+    message = warp_pixels(resize_bilinear(output.message, size), _resized_flow(output.message_flow, size))
+    weights = _view_weights(resize_bilinear(output.mask, size), count)
+    agreed = _sum_over_views(message, weights[:, _SHARED_MASKS:], count)
+    if level == LEVEL_COUNT - 1:
+        return _ViewState(*[flow] * 2, None, None, flow, flow, None), agreed
     flow = _resized_flow(flow + output.flow, size)
     reference = warp_pixels(code.references[after].flatten(0, 1), flow)
     feature = warp_pixels(code.features[after].flatten(0, 1), flow) if after < len(code.features) else None
-    local = warp_pixels(resized(output.local, size), _resized_flow(output.local_flow, size))
-    together = (_agreed(part, weights[:, :1], count) for part in (flow, reference))
-    all_flow, all_reference, all_message = (_to_each(part, count) for part in (*together, agreed))
-    return _Views(flow, reference, feature, local, all_flow, all_reference, all_message), agreed
+    local = warp_pixels(resize_bilinear(output.local, size), _resized_flow(output.local_flow, size))
+    together = (_sum_over_views(part, weights[:, :1], count) for part in (flow, reference))
+    all_flow, all_reference, all_message = (_repeat_per_view(part, count) for part in (*together, agreed))
+    return _ViewState(flow, reference, feature, local, all_flow, all_reference, all_message), agreed
 
 
-def _to_each(planes: Tensor, count: int) -> Tensor:
+def _repeat_per_view(planes: Tensor, count: int) -> Tensor:
     """Of every sample [B, C, h, w] for each of its views: [B V, C, h, w]."""
     return planes if count == 1 else planes.repeat_interleave(count, dim=0)
 
 
 def _resized_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
     """At another size, in the pixels of that size."""
-    return flow if flow.shape[2:] == tuple(size) else resized(flow, size) * (size[0] / flow.shape[2])
+    return flow if flow.shape[2:] == tuple(size) else resize_bilinear(flow, size) * (size[0] / flow.shape[2])
 
 
-def _weights(mask: Tensor, count: int) -> Tensor:
+def _view_weights(mask: Tensor, count: int) -> Tensor:
     """What a view's word is worth, [B V, C, h, w]: its mask times its share among the views. They need not sum to 1."""
     if count == 1:
         return mask
@@ -209,7 +209,7 @@ def _weights(mask: Tensor, count: int) -> Tensor:
     return mask * shares.flatten(0, 1)
 
 
-def _agreed(planes: Tensor, weights: Tensor, count: int) -> Tensor:
+def _sum_over_views(planes: Tensor, weights: Tensor, count: int) -> Tensor:
     """The weighted sum over ``count`` views: [B, C, h, w]."""
     weighted = planes * weights
     return weighted if count == 1 else weighted.unflatten(0, (-1, count)).sum(dim=1)

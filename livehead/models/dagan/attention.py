@@ -21,53 +21,56 @@ class CrossModalAttention(nn.Module):
         self.value_conv = nn.Conv2d(channels, channels, 1)
         self.gamma = nn.Parameter(torch.zeros(1))
 
-    def remember(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
+    def project_keys_values(self, appearance: Tensor) -> tuple[Tensor, Tensor]:
         """Keys [B, 1, N, width] and values [B, 1, N, C] of appearance [B, C, H, W]; a constant one can be kept."""
-        return _rows(F.relu(self.key_conv(appearance))), _rows(F.relu(self.value_conv(appearance)))
+        return _flatten_planes(F.relu(self.key_conv(appearance))), _flatten_planes(F.relu(self.value_conv(appearance)))
 
-    def ask(self, guide: Tensor) -> Tensor:
+    def project_queries(self, guide: Tensor) -> Tensor:
         """Queries [B, 1, N, width] of ``guide`` [B, G, h, w]; those of a constant guide can be kept."""
-        return _rows(F.relu(self.query_conv(guide)))
+        return _flatten_planes(F.relu(self.query_conv(guide)))
 
-    def recall(self, guide: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+    def attend(self, guide: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
         """gamma times what ``guide`` [B, G, h, w] finds in ``memory``: [B, C, h, w]."""
-        found = self.find(self.ask(guide), memory)
+        found = self.attend_queries(self.project_queries(guide), keys_values)
         return found.reshape(len(guide), -1, *guide.shape[2:])
 
-    def find(self, query: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+    def attend_queries(self, query: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
         """gamma times what ``query`` [B, 1, N, width] finds in ``memory``: [B, C, N]."""
-        key, value = memory
+        key, value = keys_values
         query = query.to(key.dtype)
-        if query.device.type == "cpu" and query.shape[2] > _MANY:
-            mixed = _mixed_in_blocks(query, key, value)
+        if query.device.type == "cpu" and query.shape[2] > _MAX_UNBLOCKED_QUERIES:
+            mixed = _attend_in_blocks(query, key, value)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         mixed = mixed.squeeze(1).transpose(1, 2)
         return self.gamma.to(mixed.dtype) * mixed
 
-    def weights(self, query: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+    def attention_weights(self, query: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
         """How much each place counts for each query, [B, N, M] in sum 1: to look at, a few at a time."""
-        return torch.softmax(query.float() @ memory[0].float().transpose(2, 3), dim=-1).squeeze(1)
+        return torch.softmax(query.float() @ keys_values[0].float().transpose(2, 3), dim=-1).squeeze(1)
 
     def forward(self, features: Tensor, query: Tensor) -> Tensor:
         """``features`` [B, C, H, W] with what ``query`` (of ``ask``) finds elsewhere in them."""
-        return features + self.find(query, self.remember(features)).reshape(features.shape)
+        return features + self.attend_queries(query, self.project_keys_values(features)).reshape(features.shape)
 
 
-_MANY = 1024  # places: beyond, all logits together are too large to keep
-_BLOCK = 512  # queries at once
+_MAX_UNBLOCKED_QUERIES = 1024  # places: beyond, all logits together are too large to keep
+_QUERIES_PER_BLOCK = 512  # queries at once
 
 
-def _mixed_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """As ``scaled_dot_product_attention`` without a scale, with the logits of one block of queries at a time.
 
     On processors PyTorch has no kernel for values wider than the queries: it would keep all logits, or the queries
     would have to be padded to the values' width, which takes twice as long as this.
     """
     keys = key.transpose(2, 3)
-    blocks = [torch.softmax((rows @ keys).float(), dim=-1).to(value.dtype) @ value for rows in query.split(_BLOCK, 2)]
+    blocks = [
+        torch.softmax((rows @ keys).float(), dim=-1).to(value.dtype) @ value
+        for rows in query.split(_QUERIES_PER_BLOCK, 2)
+    ]
     return torch.cat(blocks, dim=2)
 
 
-def _rows(planes: Tensor) -> Tensor:
+def _flatten_planes(planes: Tensor) -> Tensor:
     return planes.flatten(2).transpose(1, 2).unsqueeze(1)

@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from livehead.models.blocks import AntiAlias, Hourglass
+from livehead.models.blocks import AntiAliasInterpolation, Hourglass
 from livehead.models.dagan.attention import CrossModalAttention
 from livehead.models.dagan.dense_motion import DenseMotion
-from livehead.models.dagan.depth import DepthDecoder, FaceDepth
+from livehead.models.dagan.depth import DepthDecoder, FaceDepthNetwork
 from livehead.models.dagan.discriminator import Discriminator
-from livehead.models.dagan.generator import FeatureEncoder, Generator, ResidualDecoder
+from livehead.models.dagan.generator import FeatureEncoder, DaganGenerator, ResidualDecoder
 from livehead.models.dagan.keypoint_motion import KeypointMotion
 from livehead.models.dagan.keypoints import KeypointDetector
-from livehead.models.dagan.resnet import Layers, ResNet
+from livehead.models.dagan.resnet import LayerCount, ResNet
 from livehead.models.dagan.spade import SpadeDecoder
 
-Seen = Literal["rgbd", "rgb", "depth"]
+DetectorInput = Literal["rgbd", "rgb", "depth"]
 """What the key-point detector looks at."""
 
-CHANNELS: dict[Seen, int] = {"rgbd": 4, "rgb": 3, "depth": 1}
+INPUT_CHANNELS: dict[DetectorInput, int] = {"rgbd": 4, "rgb": 3, "depth": 1}
 
-Drawn = Literal["residual", "spade"]
+DecoderKind = Literal["residual", "spade"]
 """The generator's decoder."""
 
-_SCALE = 0.25  # key points and motion are found at a quarter of the picture's size
+_INPUT_SCALE = 0.25  # key points and motion are found at a quarter of the picture's size
 
 
 @dataclass(frozen=True)
@@ -56,38 +56,40 @@ class DaganSizes:
         return [min(self.largest, self.expansion * 2**i) for i in range(self.halvings + 1)]
 
 
-def build_generator(sizes: DaganSizes | None = None, decoder: Drawn = "residual") -> Generator:
+def build_generator(sizes: DaganSizes | None = None, decoder: DecoderKind = "residual") -> DaganGenerator:
     """DepthAware (``residual``) or SPADE."""
     sizes = sizes or DaganSizes()
     widths, motion = sizes.widths, sizes.motion
     candidates = sizes.points + 1
     hourglass = Hourglass(4 * candidates, motion.expansion, motion.largest, motion.depth)
-    return Generator(
-        AntiAlias(3, _SCALE),
+    return DaganGenerator(
+        AntiAliasInterpolation(3, _INPUT_SCALE),
         FeatureEncoder(3, widths),
         FeatureEncoder(1, widths),
-        KeypointMotion(DenseMotion(hourglass, candidates, occlusions=1, kernel=7, corrects=False)),
+        KeypointMotion(DenseMotion(hourglass, candidates, occlusions=1, kernel=7, refines_prior=False)),
         CrossModalAttention(widths[-1], widths[-1], widths[-1] // sizes.attention),
         SpadeDecoder(widths[-1], sizes.spade) if decoder == "spade" else ResidualDecoder(widths, sizes.residuals),
     )
 
 
-def build_keypoint_detector(sizes: DaganSizes | None = None, sees: Seen = "rgbd") -> KeypointDetector:
+def build_keypoint_detector(
+    sizes: DaganSizes | None = None, detector_input: DetectorInput = "rgbd"
+) -> KeypointDetector:
     """The detector of colour and disparity, or of one of them."""
     sizes = sizes or DaganSizes()
-    channels, inner = CHANNELS[sees], sizes.keypoints
+    channels, inner = INPUT_CHANNELS[detector_input], sizes.keypoints
     hourglass = Hourglass(channels, inner.expansion, inner.largest, inner.depth)
-    return KeypointDetector(AntiAlias(channels, _SCALE), hourglass, sizes.points)
+    return KeypointDetector(AntiAliasInterpolation(channels, _INPUT_SCALE), hourglass, sizes.points)
 
 
-def build_depth_decoder(layers: Layers = 18) -> DepthDecoder:
+def build_depth_decoder(layers: LayerCount = 18) -> DepthDecoder:
     """For the features of ``ResNet(layers)``."""
     return DepthDecoder((64, 64, 128, 256, 512) if layers == 18 else (64, 256, 512, 1024, 2048))
 
 
-def build_face_depth(layers: Layers = 18) -> FaceDepth:
+def build_face_depth(layers: LayerCount = 18) -> FaceDepthNetwork:
     """Encoder and decoder of face depth."""
-    return FaceDepth(ResNet(layers), build_depth_decoder(layers))
+    return FaceDepthNetwork(ResNet(layers), build_depth_decoder(layers))
 
 
 def build_discriminator(sizes: DaganSizes | None = None) -> Discriminator:

@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.blocks import Hourglass, Res, Same, relu
+from livehead.models.blocks import Hourglass, ResBlock, SameBlock, relu
 from livehead.models.dagan.attention import CrossModalAttention
-from livehead.models.dagan.dense_motion import DenseMotion, blend
-from livehead.models.dagan.prior import CANDIDATES, TORSO, HeadPrior, TorsoMotion
-from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface
+from livehead.models.dagan.dense_motion import DenseMotion, blend_candidates
+from livehead.models.dagan.prior import CANDIDATE_COUNT, TORSO_CANDIDATE, HeadMotionPrior, TorsoMotion
+from livehead.models.dagan.surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface
 from livehead.models.grid import resize_flow, warp
 
 BLEND_PLANES = slice(12, 16)
@@ -57,7 +57,7 @@ class CompactSizes:
     reader_depth: int = 4
 
 
-class SourceCode(NamedTuple):
+class CompactEncodedSource(NamedTuple):
     """All that depends on the source alone.
 
     ``card`` [B, 12 + layers, S/4, S/4]: colours, person mask, mesh, and what the reader tells of every place.
@@ -65,13 +65,13 @@ class SourceCode(NamedTuple):
 
     image: Tensor
     points: Tensor
-    card: Tensor
+    source_map: Tensor
     middle: Tensor
     coarse: Tensor
-    memory: tuple[Tensor, Tensor]
+    keys_values: tuple[Tensor, Tensor]
 
 
-class MotionField(NamedTuple):
+class CompactMotionField(NamedTuple):
     """``flow`` [B, S/2, S/2, 2]; ``occlusion`` [B, 2, S/4, S/4]; ``surface`` planes [B, 12, S/2, S/2]; ``mask``."""
 
     flow: Tensor
@@ -80,7 +80,7 @@ class MotionField(NamedTuple):
     mask: Tensor
 
 
-class Sight(NamedTuple):
+class MotionCues(NamedTuple):
     """What is known of a motion before a network has looked.
 
     ``seen`` [B, 45 + 2 layers, S/4, S/4]: what the motion network is to look at; ``logits`` and ``displacements``: the
@@ -100,7 +100,7 @@ class CompactOutput(NamedTuple):
     warped: Tensor
     generated: Tensor
     alpha: Tensor
-    field: MotionField
+    field: CompactMotionField
 
     @property
     def image(self) -> Tensor:
@@ -108,12 +108,12 @@ class CompactOutput(NamedTuple):
         return torch.lerp(self.generated, self.warped, self.alpha)
 
 
-class SourceReader(nn.Module):
+class SourceAnalyzer(nn.Module):
     """Understands the photo, once: ``layers`` planes for the motion network, and coarse features, zero at first."""
 
     def __init__(self, sizes: CompactSizes) -> None:
         super().__init__()
-        self.hourglass = Hourglass(4 * 16 + CARD_PLANES, sizes.reader, sizes.reader_largest, sizes.reader_depth)
+        self.hourglass = Hourglass(4 * 16 + SOURCE_MAP_PLANES, sizes.reader, sizes.reader_largest, sizes.reader_depth)
         width = self.hourglass.out_channels
         self.layers = nn.Conv2d(width, sizes.layers, 3, padding=1)
         self.coarse = nn.Conv2d(width, sizes.coarse, 3, padding=1)
@@ -129,61 +129,64 @@ class SourceReader(nn.Module):
 class SourceEncoder(nn.Module):
     """Appearance at S/4 and S/8 from colours and person mask [B, 4, S, S] (and the mesh's card at S/4)."""
 
-    def __init__(self, sizes: CompactSizes, reader: SourceReader) -> None:
+    def __init__(self, sizes: CompactSizes, reader: SourceAnalyzer) -> None:
         super().__init__()
         self.reader = reader
-        self.first = Same(4 * 16 + CARD_PLANES, sizes.middle)
-        self.second = Same(sizes.middle, sizes.middle)
-        self.third = Same(4 * sizes.middle, sizes.coarse)
-        self.fourth = Res(sizes.coarse)
+        self.first = SameBlock(4 * 16 + SOURCE_MAP_PLANES, sizes.middle)
+        self.second = SameBlock(sizes.middle, sizes.middle)
+        self.third = SameBlock(4 * sizes.middle, sizes.coarse)
+        self.fourth = ResBlock(sizes.coarse)
 
-    def forward(self, x: Tensor, card: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, source_map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The reader's layers [B, layers, S/4, S/4]; features at S/4 and S/8."""
-        x = torch.cat([F.pixel_unshuffle(x, 4), card], dim=1).to(self.first.conv.weight.dtype)
+        x = torch.cat([F.pixel_unshuffle(x, 4), source_map], dim=1).to(self.first.conv.weight.dtype)
         layers, told = self.reader(x)
         middle = self.second(self.first(x))
         return layers, middle, self.fourth(self.third(F.pixel_unshuffle(middle, 2))) + told
 
 
-class Geometry(nn.Module):
+class MeshGeometry(nn.Module):
     """What meshes alone tell; no weights. It takes and returns tensors only."""
 
-    def __init__(self, surface: FaceSurface, prior: HeadPrior) -> None:
+    def __init__(self, surface: FaceSurface, prior: HeadMotionPrior) -> None:
         super().__init__()
         self.surface = surface
         self.prior = prior
 
-    def forward(self, card: Tensor, points: Tensor, driving: Tensor, *torso: Tensor) -> Sight:
+    def forward(self, source_map: Tensor, points: Tensor, driving: Tensor, *torso: Tensor) -> MotionCues:
         """A source's ``card`` and mesh [B, 478, 3], a driving mesh and the three tensors of a ``TorsoMotion``."""
-        height, width = card.shape[2:]
+        height, width = source_map.shape[2:]
         driven = TorsoMotion(*torso)
         skin = self.surface(driving, points, 2 * height)
         planes = F.avg_pool2d(skin.planes, 2)
         prior = self.prior(driving, points, planes[:, :1], driven)
         guess = torch.softmax(prior.logits, dim=1)
         near = resize_flow(skin.flow, height, width) * guess[:, -1, :, :, None]
-        moved = warp(card, blend(guess[:, :-1], prior.displacements) + near)  # differentiable in the layers
+        moved = warp(
+            source_map, blend_candidates(guess[:, :-1], prior.displacements) + near
+        )  # differentiable in the layers
         everywhere = torch.ones_like(guess[:, :1])
         turned, leant = (
-            warp(card[:, :4], blend(everywhere, prior.displacements[:, which : which + 1])) for which in (1, TORSO)
+            warp(source_map[:, :4], blend_candidates(everywhere, prior.displacements[:, which : which + 1]))
+            for which in (1, TORSO_CANDIDATE)
         )
         known = everywhere * driven.known[:, None, None, None]
-        seen = torch.cat([card, moved, turned, planes, leant, known], dim=1)
-        return Sight(seen, prior.logits, prior.displacements, skin.planes, skin.flow)
+        seen = torch.cat([source_map, moved, turned, planes, leant, known], dim=1)
+        return MotionCues(seen, prior.logits, prior.displacements, skin.planes, skin.flow)
 
 
-class Course(nn.Module):
+class FlowComposer(nn.Module):
     """The flow that masks choose; no weights."""
 
     def forward(self, mask: Tensor, residual: Tensor, displacements: Tensor, skin_flow: Tensor) -> Tensor:
         """Of a ``MotionMasks`` and a ``Sight``: [B, S/2, S/2, 2]."""
         height, width = skin_flow.shape[1:3]
-        rest = blend(mask[:, :-1], displacements) + residual
+        rest = blend_candidates(mask[:, :-1], displacements) + residual
         share = F.interpolate(mask[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
         return resize_flow(rest, height, width) + share.movedim(1, -1) * skin_flow
 
 
-class Carriage(nn.Module):
+class SourceWarper(nn.Module):
     """A source along a flow; no weights."""
 
     def forward(self, image: Tensor, middle: Tensor, coarse: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -196,18 +199,18 @@ class Carriage(nn.Module):
         )
 
 
-class Decoder(nn.Module):
+class CompactDecoder(nn.Module):
     """Warped features to colours and the blend map."""
 
     def __init__(self, sizes: CompactSizes, attention: CrossModalAttention) -> None:
         super().__init__()
-        self.guide = Same(SURFACE_PLANES, sizes.attention)
+        self.guide = SameBlock(SURFACE_PLANES, sizes.attention)
         self.attention = attention
-        self.enter = Same(sizes.coarse + sizes.attention, sizes.coarse)
-        self.bottleneck = nn.Sequential(*(Res(sizes.coarse) for _ in range(sizes.residuals)))
+        self.enter = SameBlock(sizes.coarse + sizes.attention, sizes.coarse)
+        self.bottleneck = nn.Sequential(*(ResBlock(sizes.coarse) for _ in range(sizes.residuals)))
         self.rise = nn.Conv2d(sizes.coarse, sizes.middle, 3, padding=1)
-        self.join = Same(2 * sizes.middle + SURFACE_PLANES, sizes.middle)
-        self.refine = Res(sizes.middle)
+        self.join = SameBlock(2 * sizes.middle + SURFACE_PLANES, sizes.middle)
+        self.refine = ResBlock(sizes.middle)
         self.last_rise = nn.Conv2d(sizes.middle, sizes.fine, 3, padding=1)
         self.look = nn.Conv2d(12 + SURFACE_PLANES, sizes.fine, 3, padding=1)
         self.finish = nn.Conv2d(sizes.fine, sizes.fine, 3, padding=1)
@@ -234,7 +237,7 @@ class Decoder(nn.Module):
         surface = surface.to(coarse.dtype, memory_format=torch.channels_last)
         at_middle = F.avg_pool2d(surface, 2)
         guide = self.guide(F.avg_pool2d(at_middle, 2))
-        recalled = self.attention.recall(F.avg_pool2d(guide, 2), (key, value))
+        recalled = self.attention.attend(F.avg_pool2d(guide, 2), (key, value))
         x = coarse * F.avg_pool2d(far, 2) + F.interpolate(recalled, scale_factor=2, mode="nearest")
         x = self.bottleneck(self.enter(torch.cat([x, guide], dim=1)))
         x = F.interpolate(self.rise(x), scale_factor=2, mode="nearest")
@@ -249,36 +252,42 @@ class Decoder(nn.Module):
 class CompactGenerator(nn.Module):
     """The whole model; parts are injected by ``build_compact``."""
 
-    def __init__(self, geometry: Geometry, encoder: SourceEncoder, motion: DenseMotion, decoder: Decoder) -> None:
+    def __init__(
+        self, geometry: MeshGeometry, encoder: SourceEncoder, motion: DenseMotion, decoder: CompactDecoder
+    ) -> None:
         super().__init__()
         self.geometry = geometry
         self.encoder = encoder
         self.motion = motion
-        self.course = Course()
-        self.carriage = Carriage()
+        self.course = FlowComposer()
+        self.carriage = SourceWarper()
         self.decoder = decoder
 
-    def encode(self, image: Tensor, mask: Tensor, points: Tensor) -> SourceCode:
+    def encode(self, image: Tensor, mask: Tensor, points: Tensor) -> CompactEncodedSource:
         """Source ``image`` [B, 3, S, S] RGB in [0, 1], person ``mask`` [B, 1, S, S] in [0, 1], mesh [B, 478, 3]."""
         side = image.shape[-1]
         seen = torch.cat([image, mask], dim=1) - 0.5
-        mesh = self.geometry.surface.card(points, side // 4)
+        mesh = self.geometry.surface.source_map(points, side // 4)
         layers, middle, coarse = self.encoder(seen, mesh)
         card = torch.cat([F.avg_pool2d(seen, 4), mesh, layers.to(mesh.dtype)], dim=1)
-        return SourceCode(image, points, card, middle, coarse, self.decoder.attention.remember(F.avg_pool2d(coarse, 2)))
+        return CompactEncodedSource(
+            image, points, card, middle, coarse, self.decoder.attention.project_keys_values(F.avg_pool2d(coarse, 2))
+        )
 
-    def move(self, source: SourceCode, driving: Tensor, torso: TorsoMotion | None = None) -> MotionField:
+    def predict_motion(
+        self, source: CompactEncodedSource, driving: Tensor, torso: TorsoMotion | None = None
+    ) -> CompactMotionField:
         """Where everything goes for a driving mesh [B, 478, 3] and what is known of the torso."""
         known = TorsoMotion.unknown(driving) if torso is None else torso
-        sight = self.geometry(source.card, source.points, driving, *known)
+        sight = self.geometry(source.source_map, source.points, driving, *known)
         masks = self.motion(sight.seen, sight.logits)
         flow = self.course(masks.mask, masks.residual, sight.displacements, sight.skin_flow)
-        return MotionField(flow, masks.occlusion, sight.planes, masks.mask)
+        return CompactMotionField(flow, masks.occlusion, sight.planes, masks.mask)
 
-    def paint(self, source: SourceCode, field: MotionField) -> CompactOutput:
+    def decode(self, source: CompactEncodedSource, field: CompactMotionField) -> CompactOutput:
         """Draw the source along a motion field."""
         warped, middle, coarse = self.carriage(source.image, source.middle, source.coarse, field.flow)
-        logits = self.decoder(middle, coarse, warped, field.occlusion, field.surface, *source.memory)
+        logits = self.decoder(middle, coarse, warped, field.occlusion, field.surface, *source.keys_values)
         planes = torch.sigmoid(logits.float())
         generated, alpha = planes[:, :3], planes[:, 3:]
         return CompactOutput(warped, generated, alpha, field)
@@ -288,27 +297,27 @@ class CompactGenerator(nn.Module):
     ) -> CompactOutput:
         """Source as in ``encode``; ``driving`` mesh [B, 478, 3] and what is known of the torso."""
         source = self.encode(image, mask, points)
-        return self.paint(source, self.move(source, driving, torso))
+        return self.decode(source, self.predict_motion(source, driving, torso))
 
 
-def join_codes(codes: Sequence[SourceCode]) -> SourceCode:
+def stack_sources(codes: Sequence[CompactEncodedSource]) -> CompactEncodedSource:
     """Several sources as one batch."""
     if len(codes) == 1:
         return codes[0]
     image, points, card, middle, coarse = (torch.cat([code[i] for code in codes]) for i in range(5))
-    key, value = (torch.cat([code.memory[i] for code in codes]) for i in range(2))
-    return SourceCode(image, points, card, middle, coarse, (key, value))
+    key, value = (torch.cat([code.keys_values[i] for code in codes]) for i in range(2))
+    return CompactEncodedSource(image, points, card, middle, coarse, (key, value))
 
 
 def build_compact(sizes: CompactSizes | None = None) -> CompactGenerator:
     """The one place where the model's sizes meet."""
     sizes = sizes or CompactSizes()
-    seen = 2 * (4 + CARD_PLANES + sizes.layers) + 4 + SURFACE_PLANES + TORSO_PLANES
+    seen = 2 * (4 + SOURCE_MAP_PLANES + sizes.layers) + 4 + SURFACE_PLANES + TORSO_PLANES
     hourglass = Hourglass(seen, sizes.motion, sizes.motion_largest, sizes.motion_depth)
     attention = CrossModalAttention(sizes.attention, sizes.coarse, sizes.attention)
     return CompactGenerator(
-        Geometry(FaceSurface(), HeadPrior()),
-        SourceEncoder(sizes, SourceReader(sizes)),
-        DenseMotion(hourglass, CANDIDATES, occlusions=2, kernel=3, corrects=True),
-        Decoder(sizes, attention),
+        MeshGeometry(FaceSurface(), HeadMotionPrior()),
+        SourceEncoder(sizes, SourceAnalyzer(sizes)),
+        DenseMotion(hourglass, CANDIDATE_COUNT, occlusions=2, kernel=3, refines_prior=True),
+        CompactDecoder(sizes, attention),
     )

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.blocks import Hourglass
-from livehead.models.grid import exact, identity_grid
-from livehead.motion.retarget.relative import LARGEST_INVERSE
+from livehead.models.grid import disable_autocast, identity_grid
+from livehead.motion.retarget.relative import MAX_INVERSE_NORM
 
 
 class MotionMasks(NamedTuple):
@@ -24,7 +24,7 @@ class MotionMasks(NamedTuple):
     residual: Tensor | None
 
 
-def heat_maps(points: Tensor, grid: Tensor, variance: float = 0.01) -> Tensor:
+def gaussian_heat_maps(points: Tensor, grid: Tensor, variance: float = 0.01) -> Tensor:
     """exp(-d^2 / (2 variance)) about points [B, K, 2] on ``grid`` [1, H, W, 2]: [B, K, H, W]."""
     squares = ((grid[:, None] - points[:, :, None, None]) ** 2).sum(dim=-1)
     return torch.exp(-squares / (2 * variance))
@@ -37,7 +37,7 @@ def keypoint_displacements(driving: Tensor, source: Tensor, jacobian: Tensor) ->
     return torch.cat([linear, offset[..., None]], dim=-1)
 
 
-def bounded_inverse(jacobian: Tensor, largest: float = LARGEST_INVERSE) -> Tensor:
+def bounded_inverse(jacobian: Tensor, largest: float = MAX_INVERSE_NORM) -> Tensor:
     """Inverses of [..., 2, 2]; the exact ones as long as their norm (Frobenius) is at most ``largest``.
 
     A detector's nearly singular Jacobian would otherwise throw a whole region out of the picture.
@@ -51,14 +51,14 @@ def bounded_inverse(jacobian: Tensor, largest: float = LARGEST_INVERSE) -> Tenso
     return adjugate * (sign / size)[..., None, None]
 
 
-def blend(mask: Tensor, displacements: Tensor, grid: Tensor | None = None) -> Tensor:
+def blend_candidates(mask: Tensor, displacements: Tensor, grid: Tensor | None = None) -> Tensor:
     """The flow [B, H, W, 2] of affine candidates [B, K, 2, 3], weighted by ``mask`` [B, K, H, W].
 
     ``grid`` [1, H, W, 2]: where the pixels are, by default at ``identity_grid``. The weighted mean is taken of the
     maps, not of K flows: an affine map's mean is the affine map of means.
     """
     batch, count, height, width = mask.shape
-    with exact(mask):
+    with disable_autocast(mask):
         mean = displacements.reshape(batch, count, 6).transpose(1, 2) @ mask.flatten(2).float()
     xx, xy, x1, yx, yy, y1 = mean.view(batch, 6, height, width).unbind(dim=1)
     x, y = (identity_grid(height, width, mask) if grid is None else grid).unbind(dim=-1)
@@ -73,12 +73,14 @@ class DenseMotion(nn.Module):
     flow of at most 0.1, and both start at zero.
     """
 
-    def __init__(self, hourglass: Hourglass, candidates: int, occlusions: int, kernel: int, corrects: bool) -> None:
+    def __init__(
+        self, hourglass: Hourglass, candidates: int, occlusions: int, kernel: int, refines_prior: bool
+    ) -> None:
         super().__init__()
         self.hourglass = hourglass
         self.mask = nn.Conv2d(hourglass.out_channels, candidates, kernel, padding=kernel // 2)
         self.occlusion = nn.Conv2d(hourglass.out_channels, occlusions, kernel, padding=kernel // 2)
-        self.residual = nn.Conv2d(hourglass.out_channels, 2, kernel, padding=kernel // 2) if corrects else None
+        self.residual = nn.Conv2d(hourglass.out_channels, 2, kernel, padding=kernel // 2) if refines_prior else None
         if self.residual is not None:
             for head in (self.mask, self.residual):
                 nn.init.zeros_(head.weight)

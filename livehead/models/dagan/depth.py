@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from livehead.models.dagan.resnet import ResNet
 
-_WIDTHS = (16, 32, 64, 128, 256)
-_HEADS = 4
+_DECODER_WIDTHS = (16, 32, 64, 128, 256)
+_SCALE_COUNT = 4
 
 
-class Reflected(nn.Module):
+class ReflectPadConv(nn.Module):
     """A 3 x 3 convolution of a picture that is mirrored at its border."""
 
     def __init__(self, channels: int, out: int) -> None:
@@ -29,10 +29,10 @@ class Reflected(nn.Module):
         return self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))
 
 
-class _Step(nn.Module):
+class _ConvElu(nn.Module):
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
-        self.conv = Reflected(channels, out)
+        self.conv = ReflectPadConv(channels, out)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.elu(self.conv(x), inplace=not torch.is_grad_enabled())
@@ -49,13 +49,13 @@ class DepthDecoder(nn.Module):
         parts: list[nn.Module] = []
         below = widths[4]
         for level in reversed(range(5)):
-            joined = _WIDTHS[level] + (widths[level - 1] if level else 0)
-            parts += [_Step(below, _WIDTHS[level]), _Step(joined, _WIDTHS[level])]
-            below = _WIDTHS[level]
-        parts += [Reflected(_WIDTHS[scale], 1) for scale in range(_HEADS)]
+            joined = _DECODER_WIDTHS[level] + (widths[level - 1] if level else 0)
+            parts += [_ConvElu(below, _DECODER_WIDTHS[level]), _ConvElu(joined, _DECODER_WIDTHS[level])]
+            below = _DECODER_WIDTHS[level]
+        parts += [ReflectPadConv(_DECODER_WIDTHS[scale], 1) for scale in range(_SCALE_COUNT)]
         self.decoder = nn.ModuleList(parts)
 
-    def forward(self, features: Sequence[Tensor], scales: int = _HEADS) -> list[Tensor]:
+    def forward(self, features: Sequence[Tensor], scales: int = _SCALE_COUNT) -> list[Tensor]:
         """Disparities [B, 1, H / 2^s, W / 2^s] float32 of scales 0 to ``scales`` - 1, the finest first."""
         x, found = features[4], []
         for level in reversed(range(5)):
@@ -68,7 +68,7 @@ class DepthDecoder(nn.Module):
         return found[::-1]
 
 
-class FaceDepth(nn.Module):
+class FaceDepthNetwork(nn.Module):
     """Encoder and decoder as one network: what DaGAN uses of them."""
 
     def __init__(self, encoder: ResNet, decoder: DepthDecoder) -> None:

@@ -12,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.dagan.dense_motion import heat_maps
+from livehead.models.dagan.dense_motion import gaussian_heat_maps
 from livehead.models.grid import corner_grid
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """``features`` after every block, and ``realness`` [B, 1, h, w]: 1 for real patches, 0 for generated ones."""
 
     features: list[Tensor]
     realness: Tensor
 
 
-class _Block(nn.Module):
+class _DiscriminatorBlock(nn.Module):
     def __init__(self, channels: int, out: int, *, norm: bool, pool: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, 4)
@@ -37,12 +37,12 @@ class _Block(nn.Module):
         return F.avg_pool2d(x, 2) if self.pool else x
 
 
-class _Patches(nn.Module):
+class _PatchDiscriminator(nn.Module):
     def __init__(self, channels: int, expansion: int, largest: int, blocks: int) -> None:
         super().__init__()
         widths = [channels, *(min(largest, expansion * 2 ** (i + 1)) for i in range(blocks))]
         self.down_blocks = nn.ModuleList(
-            _Block(widths[i], widths[i + 1], norm=i > 0, pool=i < blocks - 1) for i in range(blocks)
+            _DiscriminatorBlock(widths[i], widths[i + 1], norm=i > 0, pool=i < blocks - 1) for i in range(blocks)
         )
         self.conv = nn.Conv2d(widths[-1], 1, 1)
 
@@ -52,14 +52,14 @@ class Discriminator(nn.Module):
 
     def __init__(self, points: int, expansion: int = 32, largest: int = 512, blocks: int = 4) -> None:
         super().__init__()
-        self.discs = nn.ModuleDict({"1": _Patches(3 + points, expansion, largest, blocks)})
+        self.discs = nn.ModuleDict({"1": _PatchDiscriminator(3 + points, expansion, largest, blocks)})
 
-    def forward(self, image: Tensor, points: Tensor) -> Judgement:
+    def forward(self, image: Tensor, points: Tensor) -> DiscriminatorOutput:
         """``image`` [B, 3, S, S] RGB in [0, 1]; ``points`` [B, K, 2]: no gradient flows into them."""
-        maps = heat_maps(points.detach(), corner_grid(*image.shape[2:], image))
+        maps = gaussian_heat_maps(points.detach(), corner_grid(*image.shape[2:], image))
         x = torch.cat([image, maps.to(image.dtype)], dim=1)
         patches, features = self.discs["1"], []
         for block in patches.down_blocks:
             x = block(x)
             features.append(x)
-        return Judgement(features, patches.conv(x))
+        return DiscriminatorOutput(features, patches.conv(x))

@@ -12,45 +12,45 @@ from torch import Tensor
 
 from livehead.models.grid import corner_grid
 
-_CONTROLS = 5  # control points to a side
-_TINY = 1e-6
+_CONTROLS_PER_SIDE = 5  # control points to a side
+_EPSILON = 1e-6
 
 
-class Deformation:
+class EquivarianceTransform:
     """``affine`` [B, 2, 3] and ``bending`` [B, 1, 25]: weights of 5 x 5 control points, row by row."""
 
     def __init__(self, affine: Tensor, bending: Tensor) -> None:
         self.affine = affine
         self.bending = bending
-        self._controls = corner_grid(_CONTROLS, _CONTROLS, affine).view(1, 1, -1, 2)
+        self._control_points = corner_grid(_CONTROLS_PER_SIDE, _CONTROLS_PER_SIDE, affine).view(1, 1, -1, 2)
 
     @classmethod
-    def random(
+    def sample_random(
         cls, batch: int, generator: torch.Generator, affine: float = 0.05, bending: float = 0.005
-    ) -> Deformation:
+    ) -> EquivarianceTransform:
         """One for each of ``batch`` pictures; ``affine`` and ``bending`` are standard deviations."""
         noise = affine * torch.randn(batch, 2, 3, generator=generator, device=generator.device)
-        weights = torch.randn(batch, 1, _CONTROLS**2, generator=generator, device=generator.device)
+        weights = torch.randn(batch, 1, _CONTROLS_PER_SIDE**2, generator=generator, device=generator.device)
         return cls(torch.eye(2, 3, device=generator.device) + noise, bending * weights)
 
-    def points(self, coordinates: Tensor) -> Tensor:
+    def warp_coordinates(self, coordinates: Tensor) -> Tensor:
         """Where ``coordinates`` [B, N, 2] go: [B, N, 2]."""
         moved = coordinates @ self.affine[:, :, :2].transpose(1, 2) + self.affine[:, :, 2][:, None]
-        distance = (coordinates[:, :, None] - self._controls).abs().sum(dim=-1)
-        radial = distance.square() * torch.log(distance + _TINY)
+        distance = (coordinates[:, :, None] - self._control_points).abs().sum(dim=-1)
+        radial = distance.square() * torch.log(distance + _EPSILON)
         return moved + (radial * self.bending).sum(dim=-1, keepdim=True)
 
     def jacobian(self, coordinates: Tensor) -> Tensor:
         """The derivative of ``points`` at ``coordinates`` [B, N, 2]: [B, N, 2, 2], rows the outputs."""
-        offset = coordinates[:, :, None] - self._controls
+        offset = coordinates[:, :, None] - self._control_points
         distance = offset.abs().sum(dim=-1)
-        slope = 2 * distance * torch.log(distance + _TINY) + distance.square() / (distance + _TINY)
+        slope = 2 * distance * torch.log(distance + _EPSILON) + distance.square() / (distance + _EPSILON)
         bent = ((slope * self.bending)[..., None] * offset.sign()).sum(dim=2)
         return self.affine[:, None, :, :2] + bent[:, :, None]
 
-    def picture(self, picture: Tensor) -> Tensor:
+    def warp_image(self, picture: Tensor) -> Tensor:
         """``picture`` [B, C, H, W] looked up where its pixels go; mirrored beyond its border."""
         height, width = picture.shape[2:]
         grid = corner_grid(height, width, picture).view(1, -1, 2).expand(len(picture), -1, -1)
-        places = self.points(grid).view(len(picture), height, width, 2)
+        places = self.warp_coordinates(grid).view(len(picture), height, width, 2)
         return F.grid_sample(picture, places, padding_mode="reflection", align_corners=False)

@@ -15,23 +15,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.blocks import AntiAlias, Down, Res, Same, Up
+from livehead.models.blocks import AntiAliasInterpolation, DownBlock, ResBlock, SameBlock, UpBlock
 from livehead.models.dagan.attention import CrossModalAttention
-from livehead.models.dagan.keypoint_motion import KeypointMotion, MotionField
-from livehead.models.dagan.keypoints import LearnedPoints
+from livehead.models.dagan.keypoint_motion import KeypointMotion, KeypointMotionField
+from livehead.models.dagan.keypoints import LearnedKeypoints
 from livehead.models.dagan.spade import SpadeDecoder
-from livehead.models.grid import resize_places, sample
+from livehead.models.grid import resize_sampling_grid, sample_features
 
 
-class SourceCode(NamedTuple):
+class DaganEncodedSource(NamedTuple):
     """All that depends on the source alone: ``image`` [B, 3, S, S], ``small`` [B, 3, S/4, S/4], ``features``
     [B, C, S/4, S/4], ``query`` [B, 1, N, Q] (N places, row by row) and its own key ``points``."""
 
     image: Tensor
-    small: Tensor
+    downscaled: Tensor
     features: Tensor
     query: Tensor
-    points: LearnedPoints
+    points: LearnedKeypoints
 
 
 class GeneratorOutput(NamedTuple):
@@ -39,7 +39,7 @@ class GeneratorOutput(NamedTuple):
 
     image: Tensor
     deformed: Tensor
-    field: MotionField
+    field: KeypointMotionField
 
 
 class FeatureEncoder(nn.Module):
@@ -47,8 +47,8 @@ class FeatureEncoder(nn.Module):
 
     def __init__(self, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.first = Same(channels, widths[0], 7)
-        self.down_blocks = nn.ModuleList(Down(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.first = SameBlock(channels, widths[0], 7)
+        self.down_blocks = nn.ModuleList(DownBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x.to(self.first.conv.weight.dtype, memory_format=torch.channels_last))
@@ -62,9 +62,9 @@ class ResidualDecoder(nn.Module):
 
     def __init__(self, widths: Sequence[int], residuals: int) -> None:
         super().__init__()
-        self.bottleneck = nn.Sequential(OrderedDict((f"r{i}", Res(widths[-1])) for i in range(residuals)))
+        self.bottleneck = nn.Sequential(OrderedDict((f"r{i}", ResBlock(widths[-1])) for i in range(residuals)))
         upwards = list(reversed(widths))
-        self.up_blocks = nn.ModuleList(Up(a, b) for a, b in zip(upwards[:-1], upwards[1:], strict=True))
+        self.up_blocks = nn.ModuleList(UpBlock(a, b) for a, b in zip(upwards[:-1], upwards[1:], strict=True))
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
 
     def forward(self, features: Tensor, photo: Tensor | None = None) -> Tensor:
@@ -75,12 +75,12 @@ class ResidualDecoder(nn.Module):
         return torch.sigmoid(self.final(x).float())
 
 
-class Generator(nn.Module):
+class DaganGenerator(nn.Module):
     """``appearance`` looks at colours, ``geometry`` at disparity; parts are injected by ``build``."""
 
     def __init__(
         self,
-        down: AntiAlias,
+        down: AntiAliasInterpolation,
         appearance: FeatureEncoder,
         geometry: FeatureEncoder,
         motion: KeypointMotion,
@@ -94,57 +94,61 @@ class Generator(nn.Module):
         self.motion = motion
         self.attention = attention
         self.decoder = decoder
-        self.guided = isinstance(decoder, SpadeDecoder)
+        self.uses_spade = isinstance(decoder, SpadeDecoder)
 
-    def encode(self, image: Tensor, depth: Tensor, points: LearnedPoints) -> SourceCode:
+    def encode(self, image: Tensor, depth: Tensor, points: LearnedKeypoints) -> DaganEncodedSource:
         """Source ``image`` [B, 3, S, S] RGB in [0, 1], its disparity ``depth`` [B, 1, S, S] and its key points."""
-        query = self.attention.ask(self.geometry(depth))
-        return SourceCode(image, self.down(image), self.appearance(image), query, points)
+        query = self.attention.project_queries(self.geometry(depth))
+        return DaganEncodedSource(image, self.down(image), self.appearance(image), query, points)
 
-    def move(self, source: SourceCode, driving: LearnedPoints) -> MotionField:
+    def predict_motion(self, source: DaganEncodedSource, driving: LearnedKeypoints) -> KeypointMotionField:
         """Where everything comes from when the source's points go to ``driving``."""
-        return self.motion(source.small, source.points, driving)
+        return self.motion(source.downscaled, source.points, driving)
 
-    def warp(self, source: SourceCode, field: MotionField) -> Tensor:
+    def warp_source_features(self, source: DaganEncodedSource, field: KeypointMotionField) -> Tensor:
         """The source's features along the flow, faded where occluded: [B, C, h, w]."""
         size = source.features.shape[2:]
-        warped = sample(source.features, resize_places(field.places, *size), "zeros")
-        return warped * _resized(field.occlusion, size).to(warped.dtype)
+        warped = sample_features(source.features, resize_sampling_grid(field.places, *size), "zeros")
+        return warped * _resize_bilinear(field.occlusion, size).to(warped.dtype)
 
-    def paint(self, source: SourceCode, field: MotionField) -> Tensor:
+    def decode(self, source: DaganEncodedSource, field: KeypointMotionField) -> Tensor:
         """The picture [B, 3, S, S] RGB in [0, 1], float32."""
-        attended = self.attention(self.warp(source, field), source.query)
+        attended = self.attention(self.warp_source_features(source, field), source.query)
         photo = None
-        if self.guided:
-            photo = self.deform(source, field) * _resized(field.occlusion.float(), source.image.shape[2:])
+        if self.uses_spade:
+            photo = self.warp_source_image(source, field) * _resize_bilinear(
+                field.occlusion.float(), source.image.shape[2:]
+            )
         return self.decoder(attended, photo)
 
-    def deform(self, source: SourceCode, field: MotionField) -> Tensor:
+    def warp_source_image(self, source: DaganEncodedSource, field: KeypointMotionField) -> Tensor:
         """The photo itself along the flow, [B, 3, S, S]."""
-        return sample(source.image, resize_places(field.places, *source.image.shape[2:]), "zeros")
+        return sample_features(source.image, resize_sampling_grid(field.places, *source.image.shape[2:]), "zeros")
 
-    def attention_rows(self, source: SourceCode, field: MotionField, rows: Tensor) -> Tensor:
+    def attention_weights(self, source: DaganEncodedSource, field: KeypointMotionField, rows: Tensor) -> Tensor:
         """What the places ``rows`` [R] (row by row numbers) look at: [B, R, N], each in sum 1."""
-        memory = self.attention.remember(self.warp(source, field))
-        return self.attention.weights(source.query[:, :, rows], memory)
+        memory = self.attention.project_keys_values(self.warp_source_features(source, field))
+        return self.attention.attention_weights(source.query[:, :, rows], memory)
 
-    def forward(self, image: Tensor, depth: Tensor, points: LearnedPoints, driving: LearnedPoints) -> GeneratorOutput:
+    def forward(
+        self, image: Tensor, depth: Tensor, points: LearnedKeypoints, driving: LearnedKeypoints
+    ) -> GeneratorOutput:
         """Source as in ``encode``, the performer's key points ``driving``."""
         source = self.encode(image, depth, points)
-        field = self.move(source, driving)
-        return GeneratorOutput(self.paint(source, field), self.deform(source, field), field)
+        field = self.predict_motion(source, driving)
+        return GeneratorOutput(self.decode(source, field), self.warp_source_image(source, field), field)
 
 
-def _resized(planes: Tensor, size: Sequence[int]) -> Tensor:
+def _resize_bilinear(planes: Tensor, size: Sequence[int]) -> Tensor:
     if planes.shape[2:] == tuple(size):
         return planes
     return F.interpolate(planes, tuple(size), mode="bilinear", align_corners=False)
 
 
-def join_sources(codes: Sequence[SourceCode]) -> SourceCode:
+def stack_sources(codes: Sequence[DaganEncodedSource]) -> DaganEncodedSource:
     """Several sources as one batch."""
     if len(codes) == 1:
         return codes[0]
     image, small, features, query = (torch.cat([code[i] for code in codes]) for i in range(4))
     value, jacobian = (torch.cat([code.points[i] for code in codes]) for i in range(2))
-    return SourceCode(image, small, features, query, LearnedPoints(value, jacobian))
+    return DaganEncodedSource(image, small, features, query, LearnedKeypoints(value, jacobian))

@@ -12,12 +12,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from livehead.models.dagan.dense_motion import DenseMotion, blend, bounded_inverse, heat_maps, keypoint_displacements
-from livehead.models.dagan.keypoints import LearnedPoints
-from livehead.models.grid import corner_grid, exact, sample
+from livehead.models.dagan.dense_motion import (
+    DenseMotion,
+    blend_candidates,
+    bounded_inverse,
+    gaussian_heat_maps,
+    keypoint_displacements,
+)
+from livehead.models.dagan.keypoints import LearnedKeypoints
+from livehead.models.grid import corner_grid, disable_autocast, sample_features
 
 
-class MotionField(NamedTuple):
+class KeypointMotionField(NamedTuple):
     """``places`` [B, h, w, 2]: where in the source each pixel is; ``mask`` [B, K + 1, h, w]; ``occlusion``
     [B, 1, h, w].
 
@@ -29,7 +35,7 @@ class MotionField(NamedTuple):
     occlusion: Tensor
 
 
-class Candidates(NamedTuple):
+class CandidateMotions(NamedTuple):
     """``heat`` [B, K + 1, h, w] and the source ``warped`` by each motion [B, K + 1, 3, h, w], no motion first;
     ``displacements`` [B, K, 2, 3] of the others."""
 
@@ -45,29 +51,31 @@ class KeypointMotion(nn.Module):
         super().__init__()
         self.dense = dense
 
-    def forward(self, small: Tensor, source: LearnedPoints, driving: LearnedPoints) -> MotionField:
+    def forward(self, downscaled: Tensor, source: LearnedKeypoints, driving: LearnedKeypoints) -> KeypointMotionField:
         """``small`` [B, 3, h, w]: the source RGB in [0, 1] at a quarter of its size."""
-        candidates = self.candidates(small, source, driving)
+        candidates = self.compute_candidates(downscaled, source, driving)
         heat, warped, displacements = candidates
         seen = torch.cat([heat[:, :, None], warped], dim=2).flatten(1, 2)
         masks = self.dense(seen)
-        grid = corner_grid(*small.shape[2:], small)
-        places = grid + blend(masks.mask[:, 1:], displacements, grid)
-        return MotionField(places, masks.mask, masks.occlusion)
+        grid = corner_grid(*downscaled.shape[2:], downscaled)
+        places = grid + blend_candidates(masks.mask[:, 1:], displacements, grid)
+        return KeypointMotionField(places, masks.mask, masks.occlusion)
 
-    def candidates(self, small: Tensor, source: LearnedPoints, driving: LearnedPoints) -> Candidates:
+    def compute_candidates(
+        self, downscaled: Tensor, source: LearnedKeypoints, driving: LearnedKeypoints
+    ) -> CandidateMotions:
         """All that the network chooses from; exact in any precision."""
-        with exact(small):
-            small = small.float()
-            batch, _, height, width = small.shape
-            grid = corner_grid(height, width, small)
+        with disable_autocast(downscaled):
+            downscaled = downscaled.float()
+            batch, _, height, width = downscaled.shape
+            grid = corner_grid(height, width, downscaled)
             jacobian = source.jacobian @ bounded_inverse(driving.jacobian)
             displacements = keypoint_displacements(driving.value, source.value, jacobian)
-            heat = heat_maps(driving.value, grid) - heat_maps(source.value, grid)
+            heat = gaussian_heat_maps(driving.value, grid) - gaussian_heat_maps(source.value, grid)
             heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1)
             moved = torch.einsum("bkij,hwj->bkhwi", displacements[..., :2], grid[0])
             moved = moved + displacements[:, :, None, None, :, 2] + grid[:, None]
             places = torch.cat([grid[:, None].expand(batch, -1, -1, -1, -1), moved], dim=1)
-            warped = sample(small, places.flatten(1, 2), "zeros")
+            warped = sample_features(downscaled, places.flatten(1, 2), "zeros")
             warped = warped.unflatten(2, (-1, height)).transpose(1, 2)
-        return Candidates(heat, warped, displacements)
+        return CandidateMotions(heat, warped, displacements)

@@ -11,25 +11,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from livehead.models.blocks import AntiAlias, Hourglass
-from livehead.models.grid import corner_grid, exact
+from livehead.models.blocks import AntiAliasInterpolation, Hourglass
+from livehead.models.grid import corner_grid, disable_autocast
 
 
-class LearnedPoints(NamedTuple):
+class LearnedKeypoints(NamedTuple):
     """``value`` [B, K, 2] (x, y) in [-1, 1]; ``jacobian`` [B, K, 2, 2]: how the surroundings of each are deformed."""
 
     value: Tensor
     jacobian: Tensor
 
-    def to(self, device: torch.device) -> LearnedPoints:
+    def to(self, device: torch.device) -> LearnedKeypoints:
         """The same on ``device``, float32."""
-        return LearnedPoints(*(part.to(device, torch.float32) for part in self))
+        return LearnedKeypoints(*(part.to(device, torch.float32) for part in self))
 
 
 class KeypointDetector(nn.Module):
     """``down`` and ``predictor`` see the picture at a quarter of its size; two 7 x 7 heads read points off it."""
 
-    def __init__(self, down: AntiAlias, predictor: Hourglass, points: int, temperature: float = 0.1) -> None:
+    def __init__(
+        self, down: AntiAliasInterpolation, predictor: Hourglass, points: int, temperature: float = 0.1
+    ) -> None:
         super().__init__()
         self.down = down
         self.predictor = predictor
@@ -41,24 +43,24 @@ class KeypointDetector(nn.Module):
             self.jacobian.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(points))
 
     @property
-    def channels(self) -> int:
+    def input_channels(self) -> int:
         """Of the picture: 4 (RGB and disparity), 3 or 1."""
         return self.down.weight.shape[0]
 
     @property
-    def points(self) -> int:
+    def keypoint_count(self) -> int:
         """How many it finds."""
         return self.jacobian.bias.shape[0] // 4
 
-    def forward(self, picture: Tensor) -> LearnedPoints:
+    def forward(self, picture: Tensor) -> LearnedKeypoints:
         """``picture`` [B, C, S, S] in [0, 1]: RGB, then disparity as the depth network gives it."""
         x = self.down(picture).to(self.kp.weight.dtype, memory_format=torch.channels_last)
         features = self.predictor(x)
         logits = self.kp(features).float()
         maps = self.jacobian(features).float()
         batch, count, height, width = logits.shape
-        with exact(logits):
+        with disable_autocast(logits):
             heat = torch.softmax(logits.flatten(2) / self.temperature, dim=-1)
             grid = corner_grid(height, width, heat).view(-1, 2)
             jacobian = torch.einsum("bkn,bkcn->bkc", heat, maps.view(batch, count, 4, -1))
-            return LearnedPoints(heat @ grid, jacobian.view(batch, count, 2, 2))
+            return LearnedKeypoints(heat @ grid, jacobian.view(batch, count, 2, 2))

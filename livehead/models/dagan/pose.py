@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from livehead.models.blocks import relu
 
-_SMALL = 0.01
-_SIDE = 256.0
+_MOTION_SCALE = 0.01
+_TRAINING_SIDE = 256.0
 
 
 class CameraMotion(NamedTuple):
@@ -25,20 +25,20 @@ class CameraMotion(NamedTuple):
     translation: Tensor
 
 
-class PoseEstimate(NamedTuple):
+class CameraEstimate(NamedTuple):
     """``motion`` of two frames and ``intrinsics`` [B, 3, 3] (focal lengths, centre)."""
 
     motion: CameraMotion
     intrinsics: Tensor
 
 
-def _camera_motion(planes: Tensor) -> CameraMotion:
+def _to_camera_motion(planes: Tensor) -> CameraMotion:
     """From [B, 6 F, h, w]: means over the picture, scaled down."""
-    values = _SMALL * planes.float().mean(dim=(2, 3)).view(len(planes), -1, 1, 6)
+    values = _MOTION_SCALE * planes.float().mean(dim=(2, 3)).view(len(planes), -1, 1, 6)
     return CameraMotion(values[..., :3], values[..., 3:])
 
 
-class PoseDecoder(nn.Module):
+class CameraPoseDecoder(nn.Module):
     """Reads the last of ``ResNet(frames=2)``'s maps, of ``channels`` planes. ``net`` is ordered as published."""
 
     def __init__(self, channels: int) -> None:
@@ -48,16 +48,16 @@ class PoseDecoder(nn.Module):
         focal, centre = (nn.Conv2d(256, 2, 3, padding=1) for _ in range(2))
         self.net = nn.ModuleList([squeeze, *inner, motion, focal, centre])
 
-    def forward(self, features: Tensor) -> PoseEstimate:
+    def forward(self, features: Tensor) -> CameraEstimate:
         """``features`` [B, C, h, w]."""
         squeeze, first, second, motion, focal, centre = self.net
         x = relu(second(relu(first(relu(squeeze(features))))))
-        return PoseEstimate(_camera_motion(motion(x)), _intrinsics(focal(x).float(), centre(x).float()))
+        return CameraEstimate(_to_camera_motion(motion(x)), _to_intrinsics(focal(x).float(), centre(x).float()))
 
 
-def _intrinsics(focal: Tensor, centre: Tensor) -> Tensor:
-    lengths = F.softplus(focal).mean(dim=(2, 3)) * _SIDE
-    middle = (F.softplus(centre).mean(dim=(2, 3)) + 0.5) * _SIDE
+def _to_intrinsics(focal: Tensor, centre: Tensor) -> Tensor:
+    lengths = F.softplus(focal).mean(dim=(2, 3)) * _TRAINING_SIDE
+    middle = (F.softplus(centre).mean(dim=(2, 3)) + 0.5) * _TRAINING_SIDE
     last = torch.tensor([0.0, 0.0, 1.0], device=focal.device).expand(len(focal), 1, 3)
     return torch.cat([torch.cat([torch.diag_embed(lengths), middle[..., None]], dim=2), last], dim=1)
 
@@ -78,4 +78,4 @@ class PoseCNN(nn.Module):
         """``pictures`` [B, 3 frames, H, W] RGB in [0, 1]."""
         for conv in self.net:
             pictures = relu(conv(pictures))
-        return _camera_motion(self.pose_conv(pictures))
+        return _to_camera_motion(self.pose_conv(pictures))

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.dagan.dense_motion import keypoint_displacements
-from livehead.models.grid import exact, identity_grid
-from livehead.motion.face.mesh import MESH
+from livehead.models.grid import disable_autocast, identity_grid
+from livehead.motion.face.mesh import FACE_MESH
 
 KEYPOINTS = (
     10,
@@ -46,17 +46,17 @@ KEYPOINTS = (
 )
 """Forehead, temples, ears, jaw, chin, brows, eye corners, irises, nose, mouth corners, outer and inner lips."""
 
-CANDIDATES = 3 + len(KEYPOINTS) + 2
-TORSO = CANDIDATES - 2
+CANDIDATE_COUNT = 3 + len(KEYPOINTS) + 2
+TORSO_CANDIDATE = CANDIDATE_COUNT - 2
 """Where the torso stands among the candidates."""
 
 _EARS = (234, 454)
-_BACKGROUND_FROM, _BACKGROUND_SLOPE, _BACKGROUND_MOST = 1.7, 6.0, 8.0
-_HEAD, _BACK, _POINT_REACH = -1.5, -4.0, 0.024
-_SKIN_ON, _SKIN_OFF = 6.0, -12.0
-_TORSO_ON, _TORSO_OFF = -4.0, -15.0  # below the chin, above it
-_TORSO_EDGE = 0.8  # radii of the face, below the chin, over which the one becomes the other
-_UNKNOWN = -30.0
+_BACKGROUND_RADIUS, _BACKGROUND_SLOPE, _BACKGROUND_MAX_LOGIT = 1.7, 6.0, 8.0
+_HEAD_LOGIT, _BACK_OF_HEAD_LOGIT, _POINT_REACH = -1.5, -4.0, 0.024
+_COVERED_SKIN_LOGIT, _UNCOVERED_SKIN_LOGIT = 6.0, -12.0
+_TORSO_BELOW_CHIN_LOGIT, _TORSO_ABOVE_CHIN_LOGIT = -4.0, -15.0  # below the chin, above it
+_TORSO_TRANSITION_RADII = 0.8  # radii of the face, below the chin, over which the one becomes the other
+_UNKNOWN_TORSO_LOGIT = -30.0
 
 
 class TorsoMotion(NamedTuple):
@@ -83,58 +83,60 @@ class MotionPrior(NamedTuple):
     logits: Tensor
 
 
-class HeadPrior(nn.Module):
+class HeadMotionPrior(nn.Module):
     """Candidates from meshes; no weights."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("points", torch.tensor(KEYPOINTS), persistent=False)
-        self.register_buffer("rigid", torch.as_tensor(np.array(MESH.rigid), dtype=torch.int64), persistent=False)
+        self.register_buffer("rigid", torch.as_tensor(np.array(FACE_MESH.rigid), dtype=torch.int64), persistent=False)
 
     @torch.no_grad()
     def forward(self, driving: Tensor, source: Tensor, coverage: Tensor, torso: TorsoMotion) -> MotionPrior:
         """Meshes [B, 478, 3], where the skin is seen, ``coverage`` [B, 1, H, W], and what is known of the torso."""
-        with exact(coverage):
-            return self._guess(driving.float(), source.float(), coverage, torso)
+        with disable_autocast(coverage):
+            return self._compute_prior(driving.float(), source.float(), coverage, torso)
 
-    def _guess(self, driving: Tensor, source: Tensor, coverage: Tensor, torso: TorsoMotion) -> MotionPrior:
-        affine = affine_head(driving[:, self.rigid, :2], source[:, self.rigid, :2])
+    def _compute_prior(self, driving: Tensor, source: Tensor, coverage: Tensor, torso: TorsoMotion) -> MotionPrior:
+        affine = fit_affine(driving[:, self.rigid, :2], source[:, self.rigid, :2])
         d, s = driving[:, self.points, :2], source[:, self.points, :2]
         own = keypoint_displacements(d, s, affine[:, None, :, :2].expand(-1, d.shape[1], -1, -1))
         head = torch.cat([affine[:, :, :2] - torch.eye(2, device=d.device), affine[:, :, 2:]], dim=-1)
-        back = self._back_of_head(driving, source)
+        back = self._back_of_head_displacement(driving, source)
         still = torch.zeros_like(head)
         below = torso_displacement(torso)
         displacements = torch.cat([still[:, None], head[:, None], back[:, None], own, below[:, None]], dim=1)
-        rows = _rows_below_chins(driving[:, MESH.chin, 1], source[:, MESH.chin, 1], below, coverage)
-        return MotionPrior(displacements, self._logits(d, coverage, rows, torso.known))
+        rows = _distance_below_chins(driving[:, FACE_MESH.chin, 1], source[:, FACE_MESH.chin, 1], below, coverage)
+        return MotionPrior(displacements, self._candidate_logits(d, coverage, rows, torso.known))
 
-    def _back_of_head(self, driving: Tensor, source: Tensor) -> Tensor:
+    def _back_of_head_displacement(self, driving: Tensor, source: Tensor) -> Tensor:
         """Displacement [B, 2, 3] of a plane behind the ears, by the skull's similarity of space."""
-        scale, rotation, shift = similarity(driving[:, self.rigid], source[:, self.rigid])
+        scale, rotation, shift = fit_similarity(driving[:, self.rigid], source[:, self.rigid])
         turn = scale[:, None, None] * rotation
         ears = driving[:, _EARS, 2].mean(dim=1)
-        depth = ears + 0.4 * (driving[:, MESH.chin, :2] - driving[:, MESH.forehead, :2]).norm(dim=1)
+        depth = ears + 0.4 * (driving[:, FACE_MESH.chin, :2] - driving[:, FACE_MESH.forehead, :2]).norm(dim=1)
         offset = turn[:, :2, 2] * depth[:, None] + shift[:, :2]
         return torch.cat([turn[:, :2, :2] - torch.eye(2, device=turn.device), offset[..., None]], dim=-1)
 
-    def _logits(self, points: Tensor, coverage: Tensor, rows: Tensor, known: Tensor) -> Tensor:
+    def _candidate_logits(self, points: Tensor, coverage: Tensor, rows: Tensor, known: Tensor) -> Tensor:
         height, width = coverage.shape[2:]
         centre = points.mean(dim=1, keepdim=True)
         radius = (points - centre).norm(dim=-1).mean(dim=1)[:, None, None, None]
         squares = _squared_distances(torch.cat([centre, points], dim=1), height, width)
         r = squares[:, :1].sqrt() / radius
-        background = _BACKGROUND_SLOPE * (r - _BACKGROUND_FROM)
-        background = background.clamp(-_BACKGROUND_MOST, _BACKGROUND_MOST)
+        background = _BACKGROUND_SLOPE * (r - _BACKGROUND_RADIUS)
+        background = background.clamp(-_BACKGROUND_MAX_LOGIT, _BACKGROUND_MAX_LOGIT)
         own = squares[:, 1:] / -_POINT_REACH
-        skin = _SKIN_OFF + (_SKIN_ON - _SKIN_OFF) * coverage
+        skin = _UNCOVERED_SKIN_LOGIT + (_COVERED_SKIN_LOGIT - _UNCOVERED_SKIN_LOGIT) * coverage
         constant = torch.ones_like(background)
-        torso = _TORSO_OFF + (_TORSO_ON - _TORSO_OFF) * (rows / (_TORSO_EDGE * radius)).clamp(0, 1)
-        torso = torch.where(known[:, None, None, None] > 0, torso, _UNKNOWN)
-        return torch.cat([background, _HEAD * constant, _BACK * constant, own, torso, skin], dim=1)
+        torso = _TORSO_ABOVE_CHIN_LOGIT + (_TORSO_BELOW_CHIN_LOGIT - _TORSO_ABOVE_CHIN_LOGIT) * (
+            rows / (_TORSO_TRANSITION_RADII * radius)
+        ).clamp(0, 1)
+        torso = torch.where(known[:, None, None, None] > 0, torso, _UNKNOWN_TORSO_LOGIT)
+        return torch.cat([background, _HEAD_LOGIT * constant, _BACK_OF_HEAD_LOGIT * constant, own, torso, skin], dim=1)
 
 
-def _rows_below_chins(driving: Tensor, source: Tensor, torso: Tensor, like: Tensor) -> Tensor:
+def _distance_below_chins(driving: Tensor, source: Tensor, torso: Tensor, like: Tensor) -> Tensor:
     """How far [B, 1, H, W] a pixel lies below the driving chin, or what the torso's map shows there below the source's.
 
     The lesser of the two: under a chin that rose, the same place of the photo may still be its jaw.
@@ -165,7 +167,7 @@ def torso_displacement(torso: TorsoMotion) -> Tensor:
     return torch.linalg.solve(torch.cat([driving, ones], dim=-1), source - driving).transpose(1, 2)
 
 
-def affine_head(driving: Tensor, source: Tensor) -> Tensor:
+def fit_affine(driving: Tensor, source: Tensor) -> Tensor:
     """Least-squares affine map [B, 2, 3] that carries points ``driving`` [B, N, 2] to ``source`` [B, N, 2]."""
     centre, target = driving.mean(dim=1, keepdim=True), source.mean(dim=1, keepdim=True)
     x, y = driving - centre, source - target
@@ -176,7 +178,7 @@ def affine_head(driving: Tensor, source: Tensor) -> Tensor:
     return torch.cat([linear, offset.transpose(1, 2)], dim=2)
 
 
-def similarity(driving: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def fit_similarity(driving: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Scale [B], rotation [B, 3, 3] and shift [B, 3] that carry points [B, N, 3] (Umeyama 1991, equations 40-42)."""
     centre, target = driving.mean(dim=1), source.mean(dim=1)
     x, y = driving - centre[:, None], source - target[:, None]

@@ -12,32 +12,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEAREST, FARTHEST = 0.1, 100.0
-_TINY = 1e-7
+MIN_DEPTH, MAX_DEPTH = 0.1, 100.0
+_EPSILON = 1e-7
 _C1, _C2 = 0.01**2, 0.03**2
-_STRUCTURE = 0.85  # share of SSIM in the photometric error
+_SSIM_WEIGHT = 0.85  # share of SSIM in the photometric error
 
 
-class Distance(NamedTuple):
+class DisparityAndDepth(NamedTuple):
     """``scaled`` disparity (1 / depth) and ``depth``, both of the disparity's shape."""
 
     scaled: Tensor
     depth: Tensor
 
 
-def to_depth(disparity: Tensor) -> Distance:
+def disparity_to_depth(disparity: Tensor) -> DisparityAndDepth:
     """Of a network's disparity in (0, 1)."""
-    scaled = 1 / FARTHEST + (1 / NEAREST - 1 / FARTHEST) * disparity
-    return Distance(scaled, 1 / scaled)
+    scaled = 1 / MAX_DEPTH + (1 / MIN_DEPTH - 1 / MAX_DEPTH) * disparity
+    return DisparityAndDepth(scaled, 1 / scaled)
 
 
-def rigid_motion(axis_angle: Tensor, translation: Tensor, *, invert: bool = False) -> Tensor:
+def rigid_transform_matrix(axis_angle: Tensor, translation: Tensor, *, invert: bool = False) -> Tensor:
     """The matrix [B, 4, 4] of a rotation [B, 3] (radians about its own direction) followed by a shift [B, 3].
 
     ``invert``: of the way back.
     """
     matrix = torch.eye(4, device=axis_angle.device, dtype=axis_angle.dtype).repeat(len(axis_angle), 1, 1)
-    rotation = _rotation(axis_angle)
+    rotation = _rotation_matrix(axis_angle)
     if invert:
         back = rotation.transpose(1, 2)
         matrix[:, :3, :3], matrix[:, :3, 3:] = back, -back @ translation[..., None]
@@ -46,10 +46,10 @@ def rigid_motion(axis_angle: Tensor, translation: Tensor, *, invert: bool = Fals
     return matrix
 
 
-def _rotation(axis_angle: Tensor) -> Tensor:
+def _rotation_matrix(axis_angle: Tensor) -> Tensor:
     """Rodrigues' formula."""
     angle = axis_angle.norm(dim=1)[:, None, None]
-    x, y, z = (axis_angle / (angle[..., 0] + _TINY)).unbind(dim=1)
+    x, y, z = (axis_angle / (angle[..., 0] + _EPSILON)).unbind(dim=1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(-1, 3, 3)
     outer = torch.stack([x, y, z], dim=1)[:, :, None] * torch.stack([x, y, z], dim=1)[:, None]
@@ -57,7 +57,7 @@ def _rotation(axis_angle: Tensor) -> Tensor:
     return torch.cos(angle) * eye + torch.sin(angle) * cross + (1 - torch.cos(angle)) * outer
 
 
-def back_project(depth: Tensor, intrinsics: Tensor) -> Tensor:
+def back_project_depth(depth: Tensor, intrinsics: Tensor) -> Tensor:
     """Camera points [B, 4, H W], homogeneous, of ``depth`` [B, 1, H, W] under ``intrinsics`` [B, 3, 3]."""
     batch, _, height, width = depth.shape
     y, x = torch.meshgrid(
@@ -70,20 +70,20 @@ def back_project(depth: Tensor, intrinsics: Tensor) -> Tensor:
     return torch.cat([points, torch.ones_like(points[:, :1])], dim=1)
 
 
-def project(points: Tensor, intrinsics: Tensor, motion: Tensor, height: int, width: int) -> Tensor:
+def project_points(points: Tensor, intrinsics: Tensor, motion: Tensor, height: int, width: int) -> Tensor:
     """Where ``points`` [B, 4, H W] are seen after ``motion`` [B, 4, 4]: [B, H, W, 2], outer pixels at -1 and 1."""
     seen = intrinsics @ (motion @ points)[:, :3]
-    pixels = (seen[:, :2] / (seen[:, 2:] + _TINY)).view(-1, 2, height, width).movedim(1, -1)
+    pixels = (seen[:, :2] / (seen[:, 2:] + _EPSILON)).view(-1, 2, height, width).movedim(1, -1)
     last = torch.tensor([width - 1, height - 1], device=pixels.device, dtype=pixels.dtype)
     return (pixels / last - 0.5) * 2
 
 
-def seen_from(picture: Tensor, places: Tensor) -> Tensor:
+def sample_view(picture: Tensor, sampling_grid: Tensor) -> Tensor:
     """``picture`` [B, C, H, W] at ``project``'s places; beyond the border the border repeats."""
-    return F.grid_sample(picture, places, padding_mode="border", align_corners=False)
+    return F.grid_sample(picture, sampling_grid, padding_mode="border", align_corners=False)
 
 
-def structure_error(a: Tensor, b: Tensor) -> Tensor:
+def ssim_error(a: Tensor, b: Tensor) -> Tensor:
     """(1 - SSIM) / 2 in [0, 1] of each pixel over 3 x 3 neighbours, [B, C, H, W], of RGB in [0, 1]."""
     a, b = (F.pad(picture, (1, 1, 1, 1), mode="reflect") for picture in (a, b))
     mean_a, mean_b = F.avg_pool2d(a, 3, 1), F.avg_pool2d(b, 3, 1)
@@ -98,12 +98,12 @@ def structure_error(a: Tensor, b: Tensor) -> Tensor:
 def photometric_error(prediction: Tensor, target: Tensor) -> Tensor:
     """How wrong each pixel is, [B, 1, H, W]: mostly structure, some absolute difference."""
     difference = (target - prediction).abs().mean(dim=1, keepdim=True)
-    return _STRUCTURE * structure_error(prediction, target).mean(dim=1, keepdim=True) + (1 - _STRUCTURE) * difference
+    return _SSIM_WEIGHT * ssim_error(prediction, target).mean(dim=1, keepdim=True) + (1 - _SSIM_WEIGHT) * difference
 
 
-def roughness(disparity: Tensor, picture: Tensor) -> Tensor:
+def edge_aware_smoothness(disparity: Tensor, picture: Tensor) -> Tensor:
     """Mean slope of ``disparity`` [B, 1, H, W] over its own mean, less where ``picture`` has edges: a scalar."""
-    disparity = disparity / (disparity.mean(dim=(2, 3), keepdim=True) + _TINY)
+    disparity = disparity / (disparity.mean(dim=(2, 3), keepdim=True) + _EPSILON)
     total = disparity.new_zeros(())
     for axis in (2, 3):
         slope = disparity.diff(dim=axis).abs()

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from livehead.models.blocks import relu
 
-Layers = Literal[18, 50]
-Norm = Callable[[int], nn.Module]
+LayerCount = Literal[18, 50]
+NormFactory = Callable[[int], nn.Module]
 """What follows a convolution of that many planes."""
 
 _MEAN, _DEVIATION = 0.45, 0.225  # of colours, the same for all three
 
 
-class Basic(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions beside a short cut."""
 
-    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: Norm) -> None:
+    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: NormFactory) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
         self.bn1 = norm(width)
@@ -38,10 +38,10 @@ class Basic(nn.Module):
         return relu(self.bn2(self.conv2(x)) + beside)
 
 
-class Bottleneck(nn.Module):
+class BottleneckBlock(nn.Module):
     """1 x 1, 3 x 3 and 1 x 1 convolutions beside a short cut; the last has four times the width."""
 
-    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: Norm) -> None:
+    def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: NormFactory) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = norm(width)
@@ -59,10 +59,15 @@ class Bottleneck(nn.Module):
 
 
 def residual_stage(
-    block: type[Basic | Bottleneck], channels: int, width: int, count: int, stride: int, norm: Norm = nn.BatchNorm2d
+    block: type[BasicBlock | BottleneckBlock],
+    channels: int,
+    width: int,
+    count: int,
+    stride: int,
+    norm: NormFactory = nn.BatchNorm2d,
 ) -> nn.Sequential:
     """``count`` blocks after each other; the first takes ``channels`` planes and strides."""
-    out = width if block is Basic else 4 * width
+    out = width if block is BasicBlock else 4 * width
     beside = None
     if stride != 1 or channels != out:
         beside = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
@@ -76,9 +81,9 @@ class ResNet(nn.Module):
     ``widths``: channels of the five.
     """
 
-    def __init__(self, layers: Layers, frames: int = 1) -> None:
+    def __init__(self, layers: LayerCount, frames: int = 1) -> None:
         super().__init__()
-        block, counts, growth = (Basic, (2, 2, 2, 2), 1) if layers == 18 else (Bottleneck, (3, 4, 6, 3), 4)
+        block, counts, growth = (BasicBlock, (2, 2, 2, 2), 1) if layers == 18 else (BottleneckBlock, (3, 4, 6, 3), 4)
         self.widths = (64, *(growth * width for width in (64, 128, 256, 512)))
         self.conv1 = nn.Conv2d(3 * frames, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)

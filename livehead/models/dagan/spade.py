@@ -12,7 +12,7 @@ _HIDDEN = 128
 _SLOPE = 0.2
 
 
-class Spade(nn.Module):
+class SpadeNorm(nn.Module):
     """Instance norm whose scale and shift are read off a ``guide`` map of ``planes`` planes."""
 
     def __init__(self, channels: int, planes: int) -> None:
@@ -26,16 +26,16 @@ class Spade(nn.Module):
         return F.instance_norm(x) * (1 + self.mlp_gamma(hidden)) + self.mlp_beta(hidden)
 
 
-class SpadeRes(nn.Module):
+class SpadeResBlock(nn.Module):
     """Residual block of two guided norms and convolutions; the short cut is guided too where the width changes."""
 
     def __init__(self, channels: int, out: int, planes: int) -> None:
         super().__init__()
         middle = min(channels, out)
-        self.norm_0, self.norm_1 = Spade(channels, planes), Spade(middle, planes)
+        self.norm_0, self.norm_1 = SpadeNorm(channels, planes), SpadeNorm(middle, planes)
         self.conv_0 = nn.Conv2d(channels, middle, 3, padding=1)
         self.conv_1 = nn.Conv2d(middle, out, 3, padding=1)
-        self.norm_s = Spade(channels, planes) if channels != out else None
+        self.norm_s = SpadeNorm(channels, planes) if channels != out else None
         self.conv_s = nn.Conv2d(channels, out, 1, bias=False) if channels != out else None
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
@@ -57,8 +57,10 @@ class SpadeDecoder(nn.Module):
         planes = 4 + 3
         self.compress = nn.Conv2d(channels, 4, 3, padding=1)
         self.fc = nn.Conv2d(channels, width, 3, padding=1)
-        self.middle = nn.ModuleList(SpadeRes(width, width, planes) for _ in range(3))
-        self.rise = nn.ModuleList([SpadeRes(width, width // 2, planes), SpadeRes(width // 2, width // 8, planes)])
+        self.middle = nn.ModuleList(SpadeResBlock(width, width, planes) for _ in range(3))
+        self.rise = nn.ModuleList(
+            [SpadeResBlock(width, width // 2, planes), SpadeResBlock(width // 2, width // 8, planes)]
+        )
         self.conv_img = nn.Conv2d(width // 8, 3, 3, padding=1)
 
     def forward(self, features: Tensor, photo: Tensor) -> Tensor:

@@ -17,21 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.motion.face.mesh import MESH, Eye
+from livehead.motion.face.mesh import FACE_MESH, EyeIndices
 
 SURFACE_PLANES = 12
 """Planes of a driving map: coverage, displacement x and y, depth here and there, facing here and there, inner mouth,
 eye opening, iris, and the place on the face u, v."""
 
-CARD_PLANES = 8
+SOURCE_MAP_PLANES = 8
 """Planes of a source map: coverage, depth, facing, inner mouth, eye opening, iris, u, v."""
 
-_NEARER = 0.02  # depth over which a nearer sample outweighs another e-fold
-_AWAY = 1e-3  # weight of a sample that faces away
-_SEEN = 1e-8  # least weight of a cell that got a sample
+_DEPTH_FALLOFF = 0.02  # depth over which a nearer sample outweighs another e-fold
+_BACK_FACE_WEIGHT = 1e-3  # weight of a sample that faces away
+_MIN_CELL_WEIGHT = 1e-8  # least weight of a cell that got a sample
 
 
-class SurfaceMap(NamedTuple):
+class FaceSurfaceMap(NamedTuple):
     """``planes`` [B, 12, S, S] float32, zero off the face; ``flow`` [B, S, S, 2] displacements, filled off the face."""
 
     planes: Tensor
@@ -39,39 +39,39 @@ class SurfaceMap(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Samples:
+class _SurfaceSamples:
     """``corners`` [N, 3] and ``shares`` [N, 3] of them; ``labels`` [N, 5]: inner mouth, eye opening, iris, u, v."""
 
     corners: np.ndarray
-    shares: np.ndarray
+    barycentric: np.ndarray
     labels: np.ndarray
 
 
-def mean_face() -> tuple[np.ndarray, np.ndarray]:
+def load_mean_face() -> tuple[np.ndarray, np.ndarray]:
     """The mean face [478, 3] (chin to forehead spans 2, looking at the camera) and each point's mirror image [478]."""
     with (files("livehead.assets") / "face_mean.npz").open("rb") as stored, np.load(stored) as arrays:
         return arrays["mean"].astype(np.float32), arrays["mirror"].astype(np.int64)
 
 
-def _strip(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+def _triangulate_strip(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """Triangles between two lines of points with common ends."""
     quads = [(upper[i], upper[i + 1], lower[i + 1], lower[i]) for i in range(len(upper) - 1)]
     halves = [half for a, b, c, d in quads for half in ((a, b, c), (a, c, d))]
     return np.array([half for half in halves if len(set(half)) == 3])
 
 
-def _disc(eye: Eye) -> np.ndarray:
+def _triangulate_iris(eye: EyeIndices) -> np.ndarray:
     centre, *rim = eye.iris
     return np.array([(centre, rim[i], rim[(i + 1) % 4]) for i in range(4)])
 
 
-def _facing_camera(triangles: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _wind_towards_camera(triangles: np.ndarray, mean: np.ndarray) -> np.ndarray:
     a, b, c = (mean[triangles[:, i], :2] for i in range(3))
     turn = np.cross(b - a, c - a)
     return np.where(turn[:, None] < 0, triangles[:, ::-1], triangles)
 
 
-def _sample(triangles: np.ndarray, mean: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+def _sample_triangles(triangles: np.ndarray, mean: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Corners and barycentric shares of the middles of each triangle's n^2 equal parts."""
     a, b, c = (mean[triangles[:, i]] for i in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
@@ -85,23 +85,27 @@ def _sample(triangles: np.ndarray, mean: np.ndarray, spacing: float) -> tuple[np
     return np.concatenate(corners), np.concatenate(shares)
 
 
-def _samples(spacing: float) -> _Samples:
-    mean, _ = mean_face()
-    eyes = (MESH.right_eye, MESH.left_eye)
+def _sample_mesh(spacing: float) -> _SurfaceSamples:
+    mean, _ = load_mean_face()
+    eyes = (FACE_MESH.right_eye, FACE_MESH.left_eye)
     parts = [
-        (MESH.triangles, (0, 0, 0), spacing),
-        (_strip(MESH.mouth.upper, MESH.mouth.lower), (1, 0, 0), spacing / 4),  # thin at rest, wide when it opens
-        *((_strip(eye.upper, eye.lower), (0, 1, 0), spacing / 2) for eye in eyes),
-        *((_disc(eye), (0, 1, 1), spacing / 2) for eye in eyes),
+        (FACE_MESH.triangles, (0, 0, 0), spacing),
+        (
+            _triangulate_strip(FACE_MESH.mouth.upper, FACE_MESH.mouth.lower),
+            (1, 0, 0),
+            spacing / 4,
+        ),  # thin at rest, wide when it opens
+        *((_triangulate_strip(eye.upper, eye.lower), (0, 1, 0), spacing / 2) for eye in eyes),
+        *((_triangulate_iris(eye), (0, 1, 1), spacing / 2) for eye in eyes),
     ]
     corners, shares, labels = [], [], []
     for triangles, label, step in parts:
-        corner, share = _sample(_facing_camera(np.asarray(triangles), mean), mean, step)
+        corner, share = _sample_triangles(_wind_towards_camera(np.asarray(triangles), mean), mean, step)
         place = np.einsum("nk,nkc->nc", share, mean[corner])[:, :2]
         corners.append(corner)
         shares.append(share)
         labels.append(np.column_stack([np.tile(label, (len(corner), 1)), place]))
-    return _Samples(np.concatenate(corners), np.concatenate(shares), np.concatenate(labels))
+    return _SurfaceSamples(np.concatenate(corners), np.concatenate(shares), np.concatenate(labels))
 
 
 class FaceSurface(nn.Module):
@@ -109,38 +113,40 @@ class FaceSurface(nn.Module):
 
     def __init__(self, spacing: float = 0.03) -> None:
         super().__init__()
-        samples = _samples(spacing)
-        for name, array in (("corners", samples.corners), ("shares", samples.shares), ("labels", samples.labels)):
+        samples = _sample_mesh(spacing)
+        for name, array in (("corners", samples.corners), ("shares", samples.barycentric), ("labels", samples.labels)):
             kind = torch.int64 if name == "corners" else torch.float32
             self.register_buffer(name, torch.as_tensor(array, dtype=kind), persistent=False)
         self.register_buffer(
-            "triangles", torch.as_tensor(np.array(MESH.triangles), dtype=torch.int64), persistent=False
+            "triangles", torch.as_tensor(np.array(FACE_MESH.triangles), dtype=torch.int64), persistent=False
         )
         self.register_buffer("iris", self.labels[:, 2] > 0, persistent=False)
-        lids = [(eye.upper[4], eye.lower[4]) for eye in (MESH.right_eye, MESH.left_eye)]
+        lids = [(eye.upper[4], eye.lower[4]) for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye)]
         self.register_buffer("lids", torch.tensor(lids), persistent=False)
-        of_left = self.corners[:, 0] >= int(MESH.left_eye.iris[0])
+        of_left = self.corners[:, 0] >= int(FACE_MESH.left_eye.iris[0])
         self.register_buffer("iris_eye", of_left[self.iris].long(), persistent=False)
 
     @torch.no_grad()
-    def card(self, points: Tensor, side: int) -> Tensor:
+    def source_map(self, points: Tensor, side: int) -> Tensor:
         """The map of a source mesh [B, 478, 3] itself: [B, 8, side, side]."""
-        here = self._sampled(self._oriented(points))
+        here = self._interpolate_samples(self._append_facing(points))
         values = torch.cat([here[..., 2:4], self.labels.expand(len(points), -1, -1)], dim=-1)
-        _, planes = self._drop(here, self._weights(points, here), values, side)
+        _, planes = self._splat_samples(here, self._sample_weights(points, here), values, side)
         return planes
 
     @torch.no_grad()
-    def forward(self, driving: Tensor, source: Tensor, side: int) -> SurfaceMap:
+    def forward(self, driving: Tensor, source: Tensor, side: int) -> FaceSurfaceMap:
         """What a driving mesh [B, 478, 3] shows and where the source mesh [B, 478, 3] has it."""
-        sampled = self._sampled(torch.cat([self._oriented(driving), self._oriented(source)], dim=-1))
+        sampled = self._interpolate_samples(
+            torch.cat([self._append_facing(driving), self._append_facing(source)], dim=-1)
+        )
         here, there = sampled[..., :4], sampled[..., 4:]
         pieces = [there[..., :2] - here[..., :2], here[..., 2:3], there[..., 2:3], here[..., 3:], there[..., 3:]]
         values = torch.cat([*pieces, self.labels.expand(len(driving), -1, -1)], dim=-1)
-        filled, planes = self._drop(here, self._weights(driving, here), values, side)
-        return SurfaceMap(planes, (filled[:, 1:3] / filled[:, :1]).movedim(1, -1))
+        filled, planes = self._splat_samples(here, self._sample_weights(driving, here), values, side)
+        return FaceSurfaceMap(planes, (filled[:, 1:3] / filled[:, :1]).movedim(1, -1))
 
-    def _oriented(self, points: Tensor) -> Tensor:
+    def _append_facing(self, points: Tensor) -> Tensor:
         """Points [B, 478, 4] with the cosine of their normal towards the camera beside them."""
         a, b, c = (points[:, self.triangles[:, i]] for i in range(3))
         normal = torch.linalg.cross(b - a, c - a)
@@ -150,7 +156,7 @@ class FaceSurface(nn.Module):
         facing = at_points[..., 2:] / at_points.norm(dim=-1, keepdim=True).clamp_min(1e-9)
         return torch.cat([points, facing], dim=-1).float()
 
-    def _sampled(self, rows: Tensor) -> Tensor:
+    def _interpolate_samples(self, rows: Tensor) -> Tensor:
         """Point attributes [B, 478, C] at the samples [B, N, C]."""
         batch, count, width = rows.shape
         corners = self.corners + (torch.arange(batch, device=rows.device) * count)[:, None, None]
@@ -158,14 +164,16 @@ class FaceSurface(nn.Module):
         sampled = F.embedding_bag(corners.view(-1, 3), rows.reshape(-1, width), per_sample_weights=shares, mode="sum")
         return sampled.view(batch, -1, width)
 
-    def _weights(self, points: Tensor, here: Tensor) -> Tensor:
+    def _sample_weights(self, points: Tensor, here: Tensor) -> Tensor:
         """How much each sample [B, N, 4] counts in its cell [B, N]: the nearer the more, those turned away little."""
-        nearer = (points[..., 2].mean(dim=1, keepdim=True) - here[..., 2]) / _NEARER
-        weight = nearer.clamp(-30, 30).exp() * torch.where(here[..., 3] < 0, _AWAY, 1.0)  # irises have no normal: 0
-        weight[:, self.iris] = weight[:, self.iris] * self._between_lids(points, here)
+        nearer = (points[..., 2].mean(dim=1, keepdim=True) - here[..., 2]) / _DEPTH_FALLOFF
+        weight = nearer.clamp(-30, 30).exp() * torch.where(
+            here[..., 3] < 0, _BACK_FACE_WEIGHT, 1.0
+        )  # irises have no normal: 0
+        weight[:, self.iris] = weight[:, self.iris] * self._iris_weights(points, here)
         return weight
 
-    def _between_lids(self, points: Tensor, place: Tensor) -> Tensor:
+    def _iris_weights(self, points: Tensor, place: Tensor) -> Tensor:
         """50 where an iris' sample lies in the eye's opening (it is drawn over the eye's white), else 0."""
         upper, lower = points[:, self.lids[:, 0], :2], points[:, self.lids[:, 1], :2]
         open_ = upper - lower
@@ -173,7 +181,7 @@ class FaceSurface(nn.Module):
         along = (sample * open_[:, self.iris_eye]).sum(-1) / (open_**2).sum(-1)[:, self.iris_eye].clamp_min(1e-9)
         return torch.where((along > 0) & (along < 1), 50.0, 0.0)
 
-    def _drop(self, place: Tensor, weight: Tensor, values: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    def _splat_samples(self, place: Tensor, weight: Tensor, values: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """Sums of weights and weighted ``values`` [B, N, C] in cells, filled: [B, 1 + C, side, side]; and the map.
 
         The map holds coverage, then the values' means times coverage. Both lie channels last.
@@ -187,17 +195,17 @@ class FaceSurface(nn.Module):
         rows = rows.view(-1, values.shape[-1] + 1)
         total = rows.new_zeros(batch * side * side, rows.shape[1]).index_add_(0, index.view(-1), rows)
         total = total.view(batch, side, side, -1).permute(0, 3, 1, 2)
-        seen = (total[:, :1] > _SEEN).float().contiguous()
+        seen = (total[:, :1] > _MIN_CELL_WEIGHT).float().contiguous()
         # a hole between covered cells is no hole: samples are not infinitely dense
         coverage = (F.avg_pool2d(seen, 3, 1, 1) * 2).clamp_max(1)
-        filled = _fill(total)
+        filled = _fill_empty_cells(total)
         return filled, filled * (coverage / filled[:, :1])
 
 
-def _fill(total: Tensor) -> Tensor:
+def _fill_empty_cells(total: Tensor) -> Tensor:
     """Sums [B, C, S, S] (plane 0: the weights) with empty cells filled from coarser and coarser grids."""
     side = total.shape[-1]
     if side % 2 or side <= 4:
         return total + 1e-20 * torch.cat([torch.ones_like(total[:, :1]), torch.zeros_like(total[:, 1:])], dim=1)
-    coarse = _fill(F.avg_pool2d(total, 2))
+    coarse = _fill_empty_cells(F.avg_pool2d(total, 2))
     return total + 1e-4 * F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from livehead.models.openpose.layers import ConvPrelu, ConvRelu, trunk
+from livehead.models.openpose.layers import ConvPrelu, ConvRelu, vgg_trunk
 from livehead.models.openpose.networks import (
     BranchNetwork,
     DenseNetwork,
@@ -54,14 +54,14 @@ class PointSizes:
     stages: int = 6
 
 
-def build_dense(skeleton: Skeleton = BODY_25, sizes: DenseSizes | None = None) -> DenseNetwork:
+def build_dense_network(skeleton: Skeleton = BODY_25, sizes: DenseSizes | None = None) -> DenseNetwork:
     """BODY_25's network."""
     sizes = sizes or DenseSizes()
     *vgg, last = sizes.vgg
     assert last is not None
     before = next(width for width in reversed(vgg) if width is not None)
     features = nn.Sequential(
-        *trunk(vgg),
+        *vgg_trunk(vgg),
         ConvPrelu(before, last),
         ConvPrelu(last, sizes.neck),
         ConvPrelu(sizes.neck, sizes.features),
@@ -78,12 +78,12 @@ def build_dense(skeleton: Skeleton = BODY_25, sizes: DenseSizes | None = None) -
     return DenseNetwork(features, fields, heats)
 
 
-def build_branches(skeleton: Skeleton, sizes: BranchSizes | None = None) -> BranchNetwork:
+def build_branch_network(skeleton: Skeleton, sizes: BranchSizes | None = None) -> BranchNetwork:
     """COCO_18's and MPI_15's network."""
     sizes = sizes or BranchSizes()
     last = sizes.vgg[-1]
     assert last is not None
-    features = nn.Sequential(*trunk(sizes.vgg), ConvRelu(last, sizes.neck), ConvRelu(sizes.neck, sizes.features))
+    features = nn.Sequential(*vgg_trunk(sizes.vgg), ConvRelu(last, sizes.neck), ConvRelu(sizes.neck, sizes.features))
     seen = sizes.features + skeleton.heat_planes + skeleton.field_planes
 
     def branch(out: int) -> list[nn.Module]:
@@ -92,22 +92,22 @@ def build_branches(skeleton: Skeleton, sizes: BranchSizes | None = None) -> Bran
     return BranchNetwork(features, branch(skeleton.field_planes), branch(skeleton.heat_planes))
 
 
-def build_points(sizes: PointSizes | None = None) -> PointNetwork:
+def build_point_network(sizes: PointSizes | None = None) -> PointNetwork:
     """The network of a hand or of a face."""
     sizes = sizes or PointSizes()
     last, planes = sizes.vgg[-1], sizes.parts + 1
     assert last is not None
-    features = nn.Sequential(*trunk(sizes.vgg), ConvRelu(last, sizes.features))
+    features = nn.Sequential(*vgg_trunk(sizes.vgg), ConvRelu(last, sizes.features))
     first = nn.Sequential(ConvRelu(sizes.features, 512, 1), nn.Conv2d(512, planes, 1))
     later = [later_stage(sizes.features + planes, planes) for _ in range(sizes.stages - 1)]
     return PointNetwork(features, [first, *later])
 
 
-def build_hand() -> PointNetwork:
+def build_hand_network() -> PointNetwork:
     """21 points of a left hand; a right one is shown mirrored."""
-    return build_points(PointSizes(HAND_PARTS))
+    return build_point_network(PointSizes(HAND_PARTS))
 
 
-def build_face() -> PointNetwork:
+def build_face_network() -> PointNetwork:
     """70 points of a face."""
-    return build_points(PointSizes(FACE_PARTS))
+    return build_point_network(PointSizes(FACE_PARTS))

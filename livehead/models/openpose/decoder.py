@@ -7,109 +7,118 @@ from typing import Literal
 
 import numpy as np
 
-from livehead.models.openpose.affinity import LineRule, score_edges
-from livehead.models.openpose.grouping import NONE, Persons, assemble_by_limb, assemble_by_score
-from livehead.models.openpose.heatmaps import STRIDE, Array, CubicPlanes, DensePlanes, Planes, enlarged
-from livehead.models.openpose.peaks import Peaks, find_peaks
+from livehead.models.openpose.affinity import LineIntegralRule, score_limb_candidates
+from livehead.models.openpose.grouping import NO_PEAK, AssembledPersons, assemble_by_limb, assemble_by_score
+from livehead.models.openpose.heatmaps import STRIDE, Array, CubicPlanes, DensePlanes, HeatmapPlanes, resize_cubic
+from livehead.models.openpose.peaks import HeatmapPeaks, find_peaks
 from livehead.models.openpose.skeletons import Skeleton
 
-Assembly = Literal["score", "limb"]
+AssemblyMethod = Literal["score", "limb"]
 """``score``: of OpenPose's GPU builds; ``limb``: of its CPU builds."""
 
-_TOO_FEW = 4  # parts that are left of a person without its feet: nobody
+_MAX_REJECTED_PARTS = 4  # parts that are left of a person without its feet: nobody
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class DecoderThresholds:
     """Thresholds of a decoder. ``peak``, ``aligned``, ``share``: of peaks and of samples along a limb; ``parts`` and
     ``score``: the least count and mean of a person; ``feet``: whether feet alone make nobody."""
 
-    peak: float
-    aligned: float
-    share: float = 0.95
-    parts: int = 3
-    score: float = 0.4
-    feet: bool = True
+    peak_threshold: float
+    alignment_threshold: float
+    min_share: float = 0.95
+    min_parts: int = 3
+    min_score: float = 0.4
+    reject_feet_only: bool = True
 
     @classmethod
-    def of(cls, skeleton: Skeleton, *, all_found: bool = False) -> Rules:
+    def for_skeleton(cls, skeleton: Skeleton, *, maximize_positives: bool = False) -> DecoderThresholds:
         """The published ones; ``all_found`` lets more through, false ones too ("maximize positives")."""
-        if not all_found:
-            return cls(skeleton.peak, skeleton.aligned)
-        return cls(min(skeleton.peak, 0.02), 0.01, 0.75, 2, 0.05, feet=False)
+        if not maximize_positives:
+            return cls(skeleton.peak_threshold, skeleton.alignment_threshold)
+        return cls(min(skeleton.peak_threshold, 0.02), 0.01, 0.75, 2, 0.05, reject_feet_only=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class People:
+class DecodedPeople:
     """``points`` [P, K, 3]: x, y in pixels, and score, zeros where a part is missing; ``score`` [P]."""
 
     points: Array
     score: Array
 
-    def scaled(self, scale: float) -> People:
+    def scale_points(self, scale: float) -> DecodedPeople:
         """The same people in pixels ``scale`` times as fine."""
         return replace(self, points=self.points * np.array([scale, scale, 1], np.float32))
 
 
-class Decoder:
+class BodyPoseDecoder:
     """Finds the people in maps of ``skeleton``. Keeps nothing between two calls."""
 
-    def __init__(self, skeleton: Skeleton, rules: Rules | None = None, assembly: Assembly = "score") -> None:
+    def __init__(
+        self, skeleton: Skeleton, thresholds: DecoderThresholds | None = None, assembly: AssemblyMethod = "score"
+    ) -> None:
         self.skeleton = skeleton
-        self.rules = rules or Rules.of(skeleton)
+        self.thresholds = thresholds or DecoderThresholds.for_skeleton(skeleton)
         self._assemble = assemble_by_score if assembly == "score" else assemble_by_limb
 
-    def decode(self, cells: Array, scale: float = 1.0) -> People:
+    def decode(self, cells: Array, scale: float = 1.0) -> DecodedPeople:
         """People in ``cells`` [C, h, w], a network's output, in pixels of its input times ``scale``.
 
         ``scale``: from the network's input to the picture.
         """
-        heat, fields = self._split(cells)
-        return self._people(CubicPlanes(heat), CubicPlanes(fields), scale)
+        heat, fields = self._split_maps(cells)
+        return self._decode_planes(CubicPlanes(heat), CubicPlanes(fields), scale)
 
-    def decode_dense(self, maps: Array, scale: float = 1.0) -> People:
+    def decode_dense(self, maps: Array, scale: float = 1.0) -> DecodedPeople:
         """As ``decode``, from maps [C, H, W] that were brought to the input's size already (of several scales, say)."""
-        heat, fields = self._split(maps)
-        return self._people(DensePlanes(heat), DensePlanes(fields), scale)
+        heat, fields = self._split_maps(maps)
+        return self._decode_planes(DensePlanes(heat), DensePlanes(fields), scale)
 
-    def decode_plainly(self, cells: Array, scale: float = 1.0) -> People:
+    def decode_upsampled(self, cells: Array, scale: float = 1.0) -> DecodedPeople:
         """As ``decode``, by enlarging everything first; for comparison."""
         height, width = cells.shape[1:]
-        return self.decode_dense(enlarged(cells, (width * STRIDE, height * STRIDE)), scale)
+        return self.decode_dense(resize_cubic(cells, (width * STRIDE, height * STRIDE)), scale)
 
-    def _split(self, maps: Array) -> tuple[Array, Array]:
+    def _split_maps(self, maps: Array) -> tuple[Array, Array]:
         """Heat of the parts, and fields as complex numbers by limb."""
         skeleton = self.skeleton
         fields = maps[skeleton.heat_planes :]
         x, y = skeleton.limb_table[:, 2], skeleton.limb_table[:, 3]
         return maps[: len(skeleton.parts)], (fields[x] + 1j * fields[y]).astype(np.complex64)
 
-    def _people(self, heat: Planes, fields: Planes, scale: float) -> People:
-        rules = self.rules
-        peaks = find_peaks(heat, rules.peak, 0.5 / scale)
-        edges = score_edges(fields, peaks, self.skeleton, LineRule(rules.aligned, rules.share, rules.peak))
-        persons = self._pruned(self._assemble(edges, peaks, self.skeleton))
-        return _placed(persons, peaks, self.skeleton).scaled(scale)
+    def _decode_planes(self, heat: HeatmapPlanes, fields: HeatmapPlanes, scale: float) -> DecodedPeople:
+        rules = self.thresholds
+        peaks = find_peaks(heat, rules.peak_threshold, 0.5 / scale)
+        edges = score_limb_candidates(
+            fields,
+            peaks,
+            self.skeleton,
+            LineIntegralRule(rules.alignment_threshold, rules.min_share, rules.peak_threshold),
+        )
+        persons = self._prune_persons(self._assemble(edges, peaks, self.skeleton))
+        return _to_people(persons, peaks, self.skeleton).scale_points(scale)
 
-    def _pruned(self, persons: Persons) -> Persons:
+    def _prune_persons(self, persons: AssembledPersons) -> AssembledPersons:
         """Those with enough parts that are good enough; if only feet were in the way of all, they count."""
-        kept = persons[self._enough(persons, feet=self.rules.feet)]
-        return kept if len(kept.count) else persons[self._enough(persons, feet=False)]
+        kept = persons[self._has_enough_parts(persons, feet=self.thresholds.reject_feet_only)]
+        return kept if len(kept.count) else persons[self._has_enough_parts(persons, reject_feet_only=False)]
 
-    def _enough(self, persons: Persons, *, feet: bool) -> np.ndarray:
+    def _has_enough_parts(self, persons: AssembledPersons, *, feet: bool) -> np.ndarray:
         count = persons.count
         rejected = np.zeros(len(count), bool)
-        if feet and self.skeleton.feet:
-            feet_found = (persons.peaks[:, list(self.skeleton.feet)] != NONE).sum(axis=1)
+        if feet and self.skeleton.foot_parts:
+            feet_found = (persons.peaks[:, list(self.skeleton.foot_parts)] != NO_PEAK).sum(axis=1)
             count = count - feet_found
-            rejected = (feet_found > 0) & (count <= _TOO_FEW)
-        enough: np.ndarray = (count >= self.rules.parts) & (persons.score / np.maximum(count, 1) >= self.rules.score)
+            rejected = (feet_found > 0) & (count <= _MAX_REJECTED_PARTS)
+        enough: np.ndarray = (count >= self.thresholds.min_parts) & (
+            persons.score / np.maximum(count, 1) >= self.thresholds.min_score
+        )
         return enough & ~rejected
 
 
-def _placed(persons: Persons, peaks: Peaks, skeleton: Skeleton) -> People:
+def _to_people(persons: AssembledPersons, peaks: HeatmapPeaks, skeleton: Skeleton) -> DecodedPeople:
     """Peaks in the place of their numbers; scores as shares of what a whole person has."""
     table = np.stack([peaks.x, peaks.y, peaks.score], axis=1)
     table = np.concatenate([table, np.zeros((1, 3), np.float32)])  # the last row is NONE's
     whole = len(skeleton.parts) + len(skeleton.limbs)
-    return People(table[persons.peaks].astype(np.float32), (persons.score / whole).astype(np.float32))
+    return DecodedPeople(table[persons.peaks].astype(np.float32), (persons.score / whole).astype(np.float32))

@@ -17,19 +17,19 @@ import numpy.typing as npt
 from livehead.models.openpose.skeletons import Indices
 
 Array = npt.NDArray[np.float32]
-Values: TypeAlias = "npt.NDArray[np.float32] | npt.NDArray[np.complex64]"
+PlaneValues: TypeAlias = "npt.NDArray[np.float32] | npt.NDArray[np.complex64]"
 """Heat, or fields with x as the real and y as the imaginary part."""
 
 STRIDE = 8
 """Pixels of the input to a cell of the maps."""
 
-_A = -0.75  # OpenCV's cubic kernel
-_PAD = 3  # cells that repeat the border
-_BATCH = 2048  # squares of 10 x 10 pixels
+_CUBIC_COEFFICIENT = -0.75  # OpenCV's cubic kernel
+_BORDER_CELLS = 3  # cells that repeat the border
+_BATCH_BLOCKS = 2048  # squares of 10 x 10 pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Maxima:
+class LocalMaxima:
     """Pixels above all their neighbours, by plane and then in raster order: four arrays [N]."""
 
     plane: Indices
@@ -38,17 +38,17 @@ class Maxima:
     value: Array
 
 
-class Planes(Protocol):
+class HeatmapPlanes(Protocol):
     """[K, height, width] values, in pixels of the network's input."""
 
     @property
     def shape(self) -> tuple[int, int, int]: ...
 
-    def at(self, plane: Indices, y: Indices, x: Indices) -> Values:
+    def values_at(self, plane: Indices, y: Indices, x: Indices) -> PlaneValues:
         """Values at whole pixels that lie within the planes; the three are broadcast."""
         ...
 
-    def maxima(self, threshold: float) -> Maxima:
+    def find_maxima(self, threshold: float) -> LocalMaxima:
         """Of real planes: pixels above ``threshold`` and above their eight neighbours.
 
         The outermost pixels are none. On the ring one pixel inside, an equal neighbour does not matter, and one that is
@@ -60,7 +60,7 @@ class Planes(Protocol):
 class DensePlanes:
     """The plain way: everything is there."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: PlaneValues) -> None:
         self._values = values
 
     @property
@@ -68,25 +68,27 @@ class DensePlanes:
         planes, height, width = self._values.shape
         return planes, height, width
 
-    def at(self, plane: Indices, y: Indices, x: Indices) -> Values:
+    def values_at(self, plane: Indices, y: Indices, x: Indices) -> PlaneValues:
         return self._values[plane, y, x]
 
-    def maxima(self, threshold: float) -> Maxima:
+    def find_maxima(self, threshold: float) -> LocalMaxima:
         values = np.asarray(self._values, np.float32)
         padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), constant_values=threshold)
-        around = _around(padded.transpose(1, 2, 0)).transpose(2, 0, 1)
+        around = _max_of_neighbours(padded.transpose(1, 2, 0)).transpose(2, 0, 1)
         _, height, width = values.shape
-        ring, inner = _rings(np.arange(height)[:, None], np.arange(width), height, width)
+        ring, inner = _border_rings(np.arange(height)[:, None], np.arange(width), height, width)
         found = (values > threshold) & np.where(inner, values > around, ring & (values >= around))
         plane, y, x = np.nonzero(found)
-        return Maxima(plane, y, x, values[plane, y, x])
+        return LocalMaxima(plane, y, x, values[plane, y, x])
 
 
 class CubicPlanes:
     """``cells`` [K, h, w] at an eighth of the size, interpolated where they are looked at."""
 
-    def __init__(self, cells: Values) -> None:
-        self._cells: Values = np.pad(cells, ((0, 0), (_PAD, _PAD), (_PAD, _PAD)), mode="edge")
+    def __init__(self, cells: PlaneValues) -> None:
+        self._cells: PlaneValues = np.pad(
+            cells, ((0, 0), (_BORDER_CELLS, _BORDER_CELLS), (_BORDER_CELLS, _BORDER_CELLS)), mode="edge"
+        )
         self._size = (cells.shape[1], cells.shape[2])
 
     @property
@@ -94,38 +96,38 @@ class CubicPlanes:
         height, width = self._size
         return len(self._cells), height * STRIDE, width * STRIDE
 
-    def at(self, plane: Indices, y: Indices, x: Indices) -> Values:
+    def values_at(self, plane: Indices, y: Indices, x: Indices) -> PlaneValues:
         """Sixteen cells each, weighted."""
         _, rows, columns = self._cells.shape
         row, y_phase = np.divmod(y + STRIDE // 2, STRIDE)
         column, x_phase = np.divmod(x + STRIDE // 2, STRIDE)
         corner = (plane * rows + row + 1) * columns + column + 1
-        taps = self._cells.ravel()[corner[..., None] + _offsets(columns)]
+        taps = self._cells.ravel()[corner[..., None] + _tap_offsets(columns)]
         weights = _WEIGHTS_2D[y_phase * STRIDE + x_phase]
-        summed: Values = np.einsum("...t,...t->...", taps, weights)
+        summed: PlaneValues = np.einsum("...t,...t->...", taps, weights)
         return summed
 
-    def maxima(self, threshold: float) -> Maxima:
+    def find_maxima(self, threshold: float) -> LocalMaxima:
         """Squares between four cells' centres that cannot exceed the threshold are passed over."""
         cells = np.asarray(self._cells, np.float32)
         _, rows, columns = cells.shape
-        plane, row, column = np.nonzero(_highest(cells) > threshold)
+        plane, row, column = np.nonzero(_upper_bound(cells) > threshold)
         squares = np.stack([plane, row, column])
         offsets = (np.arange(6)[:, None] * columns + np.arange(6)).reshape(36, 1)
         found = []
-        for start in range(0, squares.shape[1], _BATCH):  # as many as the cache holds the pixels of
-            batch = squares[:, start : start + _BATCH]
+        for start in range(0, squares.shape[1], _BATCH_BLOCKS):  # as many as the cache holds the pixels of
+            batch = squares[:, start : start + _BATCH_BLOCKS]
             windows = cells.ravel()[offsets + (batch[0] * rows + batch[1]) * columns + batch[2]]
-            pixels = (_BLOCK @ windows).reshape(STRIDE + 2, STRIDE + 2, -1)
-            self._end_at_border(pixels, batch[1], batch[2], threshold)
-            found.append(self._highest_among(pixels, *batch, threshold))
+            pixels = (_UPSAMPLING_MATRIX @ windows).reshape(STRIDE + 2, STRIDE + 2, -1)
+            self._fill_beyond_border(pixels, batch[1], batch[2], threshold)
+            found.append(self._find_block_maxima(pixels, *batch, threshold))
         if not found:
-            return Maxima(plane, row, column, np.zeros(0, np.float32))
+            return LocalMaxima(plane, row, column, np.zeros(0, np.float32))
         plane, y, x, value = (np.concatenate(each) for each in zip(*found, strict=True))
         order = np.lexsort((x, y, plane))
-        return Maxima(plane[order], y[order], x[order], value[order])
+        return LocalMaxima(plane[order], y[order], x[order], value[order])
 
-    def _end_at_border(self, pixels: Array, row: Indices, column: Indices, value: float) -> None:
+    def _fill_beyond_border(self, pixels: Array, row: Indices, column: Indices, value: float) -> None:
         """Put ``value`` beyond the planes' border into ``pixels`` [10, 10, N] of squares in those rows and columns."""
         _, height, width = self.shape
         cut = np.flatnonzero((row == 0) | (row == self._size[0]) | (column == 0) | (column == self._size[1]))
@@ -134,40 +136,42 @@ class CubicPlanes:
         outside = ((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None]
         pixels[:, :, cut] = np.where(outside, np.float32(value), pixels[:, :, cut])
 
-    def _highest_among(
+    def _find_block_maxima(
         self, pixels: Array, plane: Indices, row: Indices, column: Indices, threshold: float
     ) -> tuple[Indices, Indices, Indices, Array]:
         """Plane, y, x and value of the maxima among the inner pixels of each square; in row 1 the first is number 4."""
         _, height, width = self.shape
-        inside, around = pixels[1:-1, 1:-1], _around(pixels)
+        inside, around = pixels[1:-1, 1:-1], _max_of_neighbours(pixels)
         in_y, in_x, number = np.nonzero((inside > threshold) & (inside >= around))
         y, x = row[number] * STRIDE + in_y - STRIDE // 2, column[number] * STRIDE + in_x - STRIDE // 2
         value = inside[in_y, in_x, number]
-        ring, inner = _rings(y, x, height, width)
+        ring, inner = _border_rings(y, x, height, width)
         kept = np.where(inner, value > around[in_y, in_x, number], ring)
         return plane[number][kept], y[kept], x[kept], value[kept]
 
 
-def enlarged(cells: Array, size: tuple[int, int]) -> Array:
+def resize_cubic(cells: Array, size: tuple[int, int]) -> Array:
     """``cells`` [K, h, w] at ``size`` (width, height) by OpenCV's cubic interpolation."""
     return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_CUBIC) for plane in cells]).astype(np.float32)
 
 
-def _cubic(t: Array) -> Array:
+def _cubic_weights(t: Array) -> Array:
     """Weights [..., 4] of the cells at -1, 0, 1 and 2 for a place ``t`` in [0, 1) (Keys, 1981)."""
     near, far = np.stack([t, 1 - t]), np.stack([1 + t, 2 - t])
-    inner = ((_A + 2) * near - (_A + 3)) * near * near + 1
-    outer = ((_A * far - 5 * _A) * far + 8 * _A) * far - 4 * _A
+    inner = ((_CUBIC_COEFFICIENT + 2) * near - (_CUBIC_COEFFICIENT + 3)) * near * near + 1
+    outer = (
+        (_CUBIC_COEFFICIENT * far - 5 * _CUBIC_COEFFICIENT) * far + 8 * _CUBIC_COEFFICIENT
+    ) * far - 4 * _CUBIC_COEFFICIENT
     return np.stack([outer[0], inner[0], inner[1], outer[1]], axis=-1).astype(np.float32)
 
 
-_WEIGHTS = _cubic((np.arange(STRIDE) + 0.5) / STRIDE)
+_WEIGHTS = _cubic_weights((np.arange(STRIDE) + 0.5) / STRIDE)
 """[8, 4]: the eight pixels between the centres of two cells."""
 
 _WEIGHTS_2D = np.einsum("ya,xb->yxab", _WEIGHTS, _WEIGHTS).reshape(STRIDE * STRIDE, 16)
 
 
-def _block() -> Array:
+def _build_upsampling_matrix() -> Array:
     """[100, 36]: from 6 x 6 cells to the 8 x 8 pixels in their middle and the ring around these."""
     line = np.zeros((STRIDE + 2, 6), np.float32)
     line[0, 0:4], line[-1, 2:6] = _WEIGHTS[-1], _WEIGHTS[0]
@@ -175,23 +179,29 @@ def _block() -> Array:
     return np.kron(line, line)
 
 
-_BLOCK = _block()
-_DIP = float(-(_WEIGHTS[:, 0] + _WEIGHTS[:, 3]).min())  # most that the outer weights take away; the inner give it and 1
+_UPSAMPLING_MATRIX = _build_upsampling_matrix()
+_MAX_NEGATIVE_WEIGHT = float(
+    -(_WEIGHTS[:, 0] + _WEIGHTS[:, 3]).min()
+)  # most that the outer weights take away; the inner give it and 1
 
 
-def _highest(cells: Array) -> Array:
+def _upper_bound(cells: Array) -> Array:
     """[K, h + 1, w + 1]: what no pixel between four cells' centres exceeds.
 
     Of the sixteen weights those of the inner cells sum to at most (1 + dip)^2, those of the corners to dip^2, all above
     zero; the rest is below and takes its least from the lowest cell.
     """
-    inner = _extreme(cells, np.maximum, 2, 2)
-    most, least = _extreme(cells, np.maximum, 1, 4), _extreme(cells, np.minimum, 1, 4)
-    bound = (1 + _DIP) ** 2 * inner + _DIP**2 * most - 2 * _DIP * (1 + _DIP) * least
+    inner = _window_extreme(cells, np.maximum, 2, 2)
+    most, least = _window_extreme(cells, np.maximum, 1, 4), _window_extreme(cells, np.minimum, 1, 4)
+    bound = (
+        (1 + _MAX_NEGATIVE_WEIGHT) ** 2 * inner
+        + _MAX_NEGATIVE_WEIGHT**2 * most
+        - 2 * _MAX_NEGATIVE_WEIGHT * (1 + _MAX_NEGATIVE_WEIGHT) * least
+    )
     return np.asarray(bound + 1e-6, np.float32)
 
 
-def _extreme(cells: Array, pick: np.ufunc, first: int, count: int) -> Array:
+def _window_extreme(cells: Array, pick: np.ufunc, first: int, count: int) -> Array:
     """The most or least of ``count`` x ``count`` cells from ``first`` on in each window of 6 x 6."""
     rows, columns = cells.shape[1] - 5, cells.shape[2] - 5
     across = pick.reduce([cells[:, :, first + i : first + i + columns] for i in range(count)])
@@ -199,7 +209,7 @@ def _extreme(cells: Array, pick: np.ufunc, first: int, count: int) -> Array:
     return found
 
 
-def _around(padded: Array) -> Array:
+def _max_of_neighbours(padded: Array) -> Array:
     """The highest of each pixel's eight neighbours, for [h + 2, w + 2, N]: [h, w, N]."""
     sides = np.maximum(padded[:, :-2], padded[:, 2:])
     lines = np.maximum(sides, padded[:, 1:-1])
@@ -207,13 +217,15 @@ def _around(padded: Array) -> Array:
     return found
 
 
-def _rings(y: Indices, x: Indices, height: int, width: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _border_rings(
+    y: Indices, x: Indices, height: int, width: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Whether pixels lie on the ring one pixel inside, and further in; both False for the outermost."""
     ring = (x == 1) | (x == width - 2) | (y == 1) | (y == height - 2)
     inner = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
     return ring, inner
 
 
-def _offsets(columns: int) -> Indices:
+def _tap_offsets(columns: int) -> Indices:
     """Of the sixteen cells from the first one, in an array of that many columns."""
     return (np.arange(4)[:, None] * columns + np.arange(4)).ravel()

@@ -32,17 +32,17 @@ class ConvPrelu(nn.Module):
         return self.act(self.conv(x))
 
 
-class Pool(nn.Module):
+class CeilMaxPool(nn.Module):
     """The largest of each 2 x 2 cells; an odd side keeps its last line, as Caffe rounds up."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, 2, ceil_mode=True)
 
 
-def trunk(widths: Sequence[int | None], channels: int = 3) -> nn.Sequential:
+def vgg_trunk(widths: Sequence[int | None], channels: int = 3) -> nn.Sequential:
     """VGG's 3 x 3 convolutions with ReLU, None being a pool."""
     layers: list[nn.Module] = []
     for width in widths:
-        layers.append(Pool() if width is None else ConvRelu(channels, width))
+        layers.append(CeilMaxPool() if width is None else ConvRelu(channels, width))
         channels = width or channels
     return nn.Sequential(*layers)

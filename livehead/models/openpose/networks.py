@@ -43,7 +43,7 @@ class DenseStage(nn.Module):
         return self.out(self.head(self.units(x)))
 
 
-class _Staged(nn.Module):
+class _TwoBranchNetwork(nn.Module):
     """A trunk, and the stages of two branches."""
 
     def __init__(self, trunk: nn.Module, fields: Sequence[nn.Module], heats: Sequence[nn.Module]) -> None:
@@ -53,7 +53,7 @@ class _Staged(nn.Module):
         self.heats = nn.ModuleList(heats)
 
 
-class DenseNetwork(_Staged):
+class DenseNetwork(_TwoBranchNetwork):
     """Every stage of ``fields`` sees the features and the last fields, every one of ``heats`` the last heat too."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def later_stage(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(*convs, ConvRelu(width, width, 1), nn.Conv2d(width, out, 1))
 
 
-class BranchNetwork(_Staged):
+class BranchNetwork(_TwoBranchNetwork):
     """Stage by stage a branch for fields and one for heat; each sees both of the stage before, and features."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class BranchNetwork(_Staged):
             field, heat = field_stage(seen), heat_stage(seen)
         return torch.cat([heat, field], dim=1)
 
-    def shortened(self, stages: int) -> BranchNetwork:
+    def truncate_stages(self, stages: int) -> BranchNetwork:
         """The first ``stages`` of it: MPI's four-stage file is its six-stage one cut there."""
         return BranchNetwork(self.trunk, list(self.fields)[:stages], list(self.heats)[:stages]).eval()
 

@@ -12,28 +12,30 @@ from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.models.openpose.heatmaps import Array
 
-HEIGHT = 368
+DEFAULT_HEIGHT = 368
 """Of the input by default, in pixels."""
 
-MULTIPLE = 16
+SIDE_MULTIPLE = 16
 """Of which both sides of an input are multiples."""
 
-_WIDEST = 16 / 9  # a photo's input is no wider, against its height
+_MAX_ASPECT_RATIO = 16 / 9  # a photo's input is no wider, against its height
 _SCALE_STEP = 0.25  # by which each further scale is smaller than the last
 
 
-def net_size(width: int, height: int, net_height: int = HEIGHT, *, film: bool = False) -> tuple[int, int]:
+def network_input_size(
+    width: int, height: int, net_height: int = DEFAULT_HEIGHT, *, is_video: bool = False
+) -> tuple[int, int]:
     """Width and height of the input for a picture; a ``film`` keeps its own shape however wide it is.
 
     Raises: ConfigError unless ``net_height`` is a positive multiple of 16.
     """
-    if net_height < MULTIPLE or net_height % MULTIPLE:
-        near = max(MULTIPLE, round(net_height / MULTIPLE) * MULTIPLE)
+    if net_height < SIDE_MULTIPLE or net_height % SIDE_MULTIPLE:
+        near = max(SIDE_MULTIPLE, round(net_height / SIDE_MULTIPLE) * SIDE_MULTIPLE)
         raise ConfigError(f"the network's height cannot be {net_height}", f"use a multiple of 16, as {near}")
     wanted = net_height * width / height
-    if not film:
-        wanted = min(wanted, net_height * _WIDEST)
-    return max(MULTIPLE, MULTIPLE * math.floor(wanted / MULTIPLE + 0.5)), net_height
+    if not is_video:
+        wanted = min(wanted, net_height * _MAX_ASPECT_RATIO)
+    return max(SIDE_MULTIPLE, SIDE_MULTIPLE * math.floor(wanted / SIDE_MULTIPLE + 0.5)), net_height
 
 
 def scaled_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
@@ -41,19 +43,22 @@ def scaled_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
     if not 1 <= scales <= round(1 / _SCALE_STEP):
         raise ConfigError(f"there cannot be {scales} scales", f"use 1 to {round(1 / _SCALE_STEP)}")
     factors = [1 - number * _SCALE_STEP for number in range(scales)]
-    sizes = [(MULTIPLE * int(size[0] * f / MULTIPLE), MULTIPLE * int(size[1] * f / MULTIPLE)) for f in factors]
-    return [(max(width, MULTIPLE), max(height, MULTIPLE)) for width, height in sizes]
+    sizes = [
+        (SIDE_MULTIPLE * int(size[0] * f / SIDE_MULTIPLE), SIDE_MULTIPLE * int(size[1] * f / SIDE_MULTIPLE))
+        for f in factors
+    ]
+    return [(max(width, SIDE_MULTIPLE), max(height, SIDE_MULTIPLE)) for width, height in sizes]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
+class FittedInput:
     """A picture ``scale`` times its size, in an input's upper left: ``pixels`` float32 [3, H, W] BGR in [-0.5, 0.5)."""
 
     pixels: Array
     scale: float
 
 
-def fit_picture(image: Image, size: tuple[int, int]) -> Fitted:
+def fit_image(image: Image, size: tuple[int, int]) -> FittedInput:
     """``image`` uint8 [h, w, 3] RGB as large as it fits ``size`` (width, height); the rest is black.
 
     Corner pixels lie on corner pixels, so sides less one are in proportion.
@@ -65,15 +70,15 @@ def fit_picture(image: Image, size: tuple[int, int]) -> Fitted:
     laid = cv2.warpAffine(
         np.ascontiguousarray(image[..., ::-1]), matrix, size, flags=how, borderMode=cv2.BORDER_CONSTANT
     )
-    return Fitted(as_input(laid), scale)
+    return FittedInput(to_network_input(laid), scale)
 
 
-def as_input(picture: Image) -> Array:
+def to_network_input(picture: Image) -> Array:
     """uint8 [H, W, 3] BGR as float32 [3, H, W] in [-0.5, 0.5)."""
     return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(256) - np.float32(0.5)
 
 
-def back_scale(width: int, height: int, scale: float) -> float:
+def input_to_image_scale(width: int, height: int, scale: float) -> float:
     """From pixels of the input to pixels of the picture that was laid into it at ``scale``."""
     laid_width, laid_height = (math.floor(scale * side + 0.5) for side in (width, height))
     return min((width - 1) / max(laid_width - 1, 1), (height - 1) / max(laid_height - 1, 1))

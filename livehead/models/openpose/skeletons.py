@@ -27,7 +27,7 @@ class Limb:
     b: int
     x: int
     y: int
-    binds: bool = True
+    can_add_person: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Skeleton:
     name: str
     parts: tuple[str, ...]
     limbs: tuple[Limb, ...]
-    peak: float = 0.05
-    aligned: float = 0.05
-    feet: tuple[int, ...] = ()
+    peak_threshold: float = 0.05
+    alignment_threshold: float = 0.05
+    foot_parts: tuple[int, ...] = ()
 
     @property
     def heat_planes(self) -> int:
@@ -61,15 +61,15 @@ class Skeleton:
         """[L, 4]: a, b, x, y of every limb."""
         return np.array([(limb.a, limb.b, limb.x, limb.y) for limb in self.limbs], np.int64)
 
-    def part(self, name: str) -> int:
+    def part_index(self, name: str) -> int:
         """Index of the part called ``name``. Raises: ValueError."""
         return self.parts.index(name)
 
 
-def _limbs(table: str, ears: tuple[int, ...] = ()) -> tuple[Limb, ...]:
+def _parse_limbs(table: str, ears: tuple[int, ...] = ()) -> tuple[Limb, ...]:
     """From ``a b x y`` lines; ``ears``: positions in the table of limbs that only fill holes."""
     rows = [tuple(int(number) for number in row.split()) for row in table.strip().split(",")]
-    return tuple(Limb(*row, binds=place not in ears) for place, row in enumerate(rows))
+    return tuple(Limb(*row, can_add_person=place not in ears) for place, row in enumerate(rows))
 
 
 _ARMS = ("RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist")
@@ -80,20 +80,20 @@ _FEET = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
 BODY_25 = Skeleton(
     "body25",
     ("Nose", "Neck", *_ARMS, "MidHip", *_LEGS, *_HEAD, *_FEET),
-    _limbs(
+    _parse_limbs(
         "1 8 0 1, 1 2 14 15, 1 5 22 23, 2 3 16 17, 3 4 18 19, 5 6 24 25, 6 7 26 27, 8 9 6 7, 9 10 2 3, 10 11 4 5,"
         "8 12 8 9, 12 13 10 11, 13 14 12 13, 1 0 30 31, 0 15 32 33, 15 17 36 37, 0 16 34 35, 16 18 38 39,"
         "2 17 20 21, 5 18 28 29, 14 19 40 41, 19 20 42 43, 14 21 44 45, 11 22 46 47, 22 23 48 49, 11 24 50 51",
         ears=(18, 19),
     ),
-    feet=tuple(range(19, 25)),
+    foot_parts=tuple(range(19, 25)),
 )
 """25 parts with mid hip and feet."""
 
 COCO_18 = Skeleton(
     "coco18",
     ("Nose", "Neck", *_ARMS, *_LEGS, *_HEAD),
-    _limbs(
+    _parse_limbs(
         "1 2 12 13, 1 5 20 21, 2 3 14 15, 3 4 16 17, 5 6 22 23, 6 7 24 25, 1 8 0 1, 8 9 2 3, 9 10 4 5, 1 11 6 7,"
         "11 12 8 9, 12 13 10 11, 1 0 28 29, 0 14 30 31, 14 16 34 35, 0 15 32 33, 15 17 36 37, 2 16 18 19, 5 17 26 27",
         ears=(17, 18),
@@ -104,12 +104,12 @@ COCO_18 = Skeleton(
 MPI_15 = Skeleton(
     "mpi15",
     ("Head", "Neck", *_ARMS, *_LEGS, "Chest"),
-    _limbs(
+    _parse_limbs(
         "0 1 0 1, 1 2 2 3, 2 3 4 5, 3 4 6 7, 1 5 8 9, 5 6 10 11, 6 7 12 13, 1 14 14 15, 14 8 16 17, 8 9 18 19,"
         "9 10 20 21, 14 11 22 23, 11 12 24 25, 12 13 26 27"
     ),
-    peak=0.6,
-    aligned=0.01,
+    peak_threshold=0.6,
+    alignment_threshold=0.01,
 )
 """15 parts, as MPII annotates them."""
 

@@ -8,11 +8,11 @@ from livehead.models.openpose.heatmaps import STRIDE, Array
 from livehead.models.openpose.skeletons import Skeleton
 
 _SIGMA = 7.0  # pixels, of a heat map's bells
-_CUT = 4.6052  # a bell ends where it has fallen to a hundredth
-_REACH = 1.0  # cells to each side of a limb over which its field stands
+_MAX_EXPONENT = 4.6052  # a bell ends where it has fallen to a hundredth
+_LIMB_HALF_WIDTH = 1.0  # cells to each side of a limb over which its field stands
 
 
-def target_maps(people: Array, skeleton: Skeleton, size: tuple[int, int]) -> Array:
+def build_target_maps(people: Array, skeleton: Skeleton, size: tuple[int, int]) -> Array:
     """The maps [C, h, w] of ``people`` [P, K, 3] (x, y in pixels of the input; 0 in the third: not there).
 
     ``size``: width and height of the input. Planes are in the networks' order: heat, background, fields.
@@ -20,22 +20,22 @@ def target_maps(people: Array, skeleton: Skeleton, size: tuple[int, int]) -> Arr
     width, height = size[0] // STRIDE, size[1] // STRIDE
     middle = STRIDE / 2 - 0.5  # pixels: where a cell's value counts
     cells = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32) * STRIDE + middle
-    heat = np.stack([_bells(people[:, part], cells) for part in range(len(skeleton.parts))])
+    heat = np.stack([_gaussian_maxima(people[:, part], cells) for part in range(len(skeleton.parts))])
     fields = np.zeros((skeleton.field_planes, height, width), np.float32)
     for limb in skeleton.limbs:
-        fields[[limb.x, limb.y]] = _field(people[:, limb.a], people[:, limb.b], cells)
+        fields[[limb.x, limb.y]] = _mean_limb_field(people[:, limb.a], people[:, limb.b], cells)
     return np.concatenate([heat, 1 - heat.max(axis=0, keepdims=True), fields]).astype(np.float32)
 
 
-def _bells(points: Array, cells: Array) -> Array:
+def _gaussian_maxima(points: Array, cells: Array) -> Array:
     """[h, w]: the highest of the people's bells at each cell."""
     there = points[points[:, 2] > 0, None, None, :2]
     exponent = np.square(cells - there).sum(axis=-1) / (2 * _SIGMA**2)
-    values: Array = np.where(exponent > _CUT, 0, np.exp(-exponent)).max(axis=0, initial=0)
+    values: Array = np.where(exponent > _MAX_EXPONENT, 0, np.exp(-exponent)).max(axis=0, initial=0)
     return values
 
 
-def _field(starts: Array, ends: Array, cells: Array) -> Array:
+def _mean_limb_field(starts: Array, ends: Array, cells: Array) -> Array:
     """[2, h, w]: the mean direction of the people's limbs that a cell lies on."""
     there = (starts[:, 2] > 0) & (ends[:, 2] > 0) & (starts[:, :2] != ends[:, :2]).any(axis=1)
     start, way = starts[there, :2], ends[there, :2] - starts[there, :2]
@@ -44,7 +44,7 @@ def _field(starts: Array, ends: Array, cells: Array) -> Array:
     offset = cells - start[:, None, None]
     along = (offset * direction[:, None, None]).sum(axis=-1)
     aside = offset[..., 0] * direction[:, 1, None, None] - offset[..., 1] * direction[:, 0, None, None]
-    reach = _REACH * STRIDE
+    reach = _LIMB_HALF_WIDTH * STRIDE
     on = (along > -reach) & (along < length[:, None, None] + reach) & (np.abs(aside) <= reach)
     summed = (on[..., None] * direction[:, None, None]).sum(axis=0)
     field: Array = (summed / np.maximum(on.sum(axis=0), 1)[..., None]).transpose(2, 0, 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from livehead.models.pifuhd.hourglass import HourglassFilter
 from livehead.models.pifuhd.implicit import PointMlp
-from livehead.models.pifuhd.network import PifuHd
+from livehead.models.pifuhd.network import PifuHdNetwork
 from livehead.models.pifuhd.normals import NormalNet
 
 
@@ -39,12 +39,12 @@ _EMBEDDING = 2  # the coarse layer whose result it is
 _COARSE_JOINED, _FINE_JOINED = (2, 3, 4), (1, 2)
 
 
-def build_pifuhd(sizes: PifuHdSizes | None = None) -> PifuHd:
+def build_pifuhd(sizes: PifuHdSizes | None = None) -> PifuHdNetwork:
     """At random."""
     sizes = sizes or PifuHdSizes()
     coarse_widths = (sizes.coarse_features + 1, *sizes.coarse_widths)
     fine_widths = (sizes.fine_features + sizes.embedding, *sizes.fine_widths)
-    return PifuHd(
+    return PifuHdNetwork(
         NormalNet(sizes.normal_width, sizes.normal_halvings, sizes.normal_blocks),
         NormalNet(sizes.normal_width, sizes.normal_halvings, sizes.normal_blocks),
         HourglassFilter(sizes.coarse_stacks, sizes.coarse_depth, sizes.coarse_features, halved=True),

@@ -45,7 +45,7 @@ class ConvBlock(nn.Module):
         return torch.cat([first, second, third], dim=1).add_(beside)
 
 
-class Hourglass(nn.ModuleDict):
+class RecursiveHourglass(nn.ModuleDict):
     """``depth`` times halved and doubled again, with a block beside every level."""
 
     def __init__(self, depth: int, planes: int) -> None:
@@ -54,29 +54,29 @@ class Hourglass(nn.ModuleDict):
         self.depth = depth
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._level(self.depth, x)
+        return self._forward_level(self.depth, x)
 
-    def _level(self, level: int, x: Tensor) -> Tensor:
+    def _forward_level(self, level: int, x: Tensor) -> Tensor:
         below = self[f"b2_{level}"](F.avg_pool2d(x, 2))
-        below = self._level(level - 1, below) if level > 1 else self["b2_plus_1"](below)
+        below = self._forward_level(level - 1, below) if level > 1 else self["b2_plus_1"](below)
         below = self[f"b3_{level}"](below)
         risen = F.interpolate(below, scale_factor=2, mode="bicubic", align_corners=True)
         del below  # at full size the two that are left are a quarter of a gigabyte each
         return risen.add_(self[f"b1_{level}"](x))
 
 
-class Stack(nn.Module):
+class HourglassStack(nn.Module):
     """An hourglass and what is read off it. ``returns``: whether its output goes back for a next stack."""
 
-    def __init__(self, depth: int, planes: int, features: int, *, returns: bool) -> None:
+    def __init__(self, depth: int, planes: int, features: int, *, feeds_next: bool) -> None:
         super().__init__()
-        self.hourglass = Hourglass(depth, planes)
+        self.hourglass = RecursiveHourglass(depth, planes)
         self.top = ConvBlock(planes, planes)
         self.last = nn.Conv2d(planes, planes, 1)
         self.norm = group_norm(planes)
         self.out = nn.Conv2d(planes, features, 1)
-        self.trunk_back = nn.Conv2d(planes, planes, 1) if returns else None
-        self.out_back = nn.Conv2d(features, planes, 1) if returns else None
+        self.trunk_back = nn.Conv2d(planes, planes, 1) if feeds_next else None
+        self.out_back = nn.Conv2d(features, planes, 1) if feeds_next else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, F, h, w], and the input of the next stack."""
@@ -99,7 +99,9 @@ class HourglassFilter(nn.Module):
         self.conv1 = nn.Conv2d(9, 64, 7, 2, padding=3)
         self.bn1 = group_norm(64)
         self.conv2, self.conv3, self.conv4 = ConvBlock(64, 128), ConvBlock(128, 128), ConvBlock(128, planes)
-        self.stacks = nn.ModuleList(Stack(depth, planes, features, returns=i < stacks - 1) for i in range(stacks))
+        self.stacks = nn.ModuleList(
+            HourglassStack(depth, planes, features, feeds_next=i < stacks - 1) for i in range(stacks)
+        )
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Of the last stack: the others are for training."""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.grid import sample_corners
+from livehead.models.grid import sample_align_corners
 from livehead.models.pifuhd.hourglass import group_norm
 
 DEPTH_SCALE = 1.28
@@ -51,22 +51,22 @@ class PointMlp(nn.Module):
         return hidden.squeeze(-1).sigmoid(), embedding
 
 
-def places(points: Tensor) -> Tensor:
+def project_to_image(points: Tensor) -> Tensor:
     """Where the camera sees points [B, N, 3]: [B, N, 2]."""
     return points[..., :2] * points.new_tensor([1.0, -1.0])
 
 
 def coarse_input(features: Tensor, points: Tensor) -> Tensor:
     """What the coarse function is told of points [B, N, 3]: [B, N, F + 1], the last the scaled depth."""
-    seen = sample_corners(features, places(points))
+    seen = sample_align_corners(features, project_to_image(points))
     return torch.cat([seen, points[..., 2:] * DEPTH_SCALE], dim=-1)
 
 
 def fine_input(features: Tensor, points: Tensor, embedding: Tensor) -> Tensor:
     """What the fine function is told: [B, N, F + E]."""
-    return torch.cat([sample_corners(features, places(points)), embedding], dim=-1)
+    return torch.cat([sample_align_corners(features, project_to_image(points)), embedding], dim=-1)
 
 
-def inside(coordinates: Tensor) -> Tensor:
+def is_inside(coordinates: Tensor) -> Tensor:
     """Whether all coordinates [..., D] are in [-1, 1]: bool [...]."""
     return (coordinates.abs() <= 1).all(dim=-1)

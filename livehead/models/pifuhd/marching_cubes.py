@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from livehead.figure.mesh import Mesh
-from livehead.models.pifuhd.octree import LEVEL, Grid
+from livehead.figure.mesh import TriangleMesh
+from livehead.models.pifuhd.octree import SURFACE_LEVEL, OccupancyGrid
 
 
-def surface(grid: Grid) -> Mesh | None:
+def extract_surface(grid: OccupancyGrid) -> TriangleMesh | None:
     """The surface, outside normals out; closed where the body leaves the grid. None where nothing is inside."""
     from skimage.measure import marching_cubes
 
-    inside = grid.values > LEVEL
+    inside = grid.values > SURFACE_LEVEL
     spans = [np.flatnonzero(inside.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     if not spans[0].size:
         return None
@@ -21,8 +21,8 @@ def surface(grid: Grid) -> Mesh | None:
     first = np.array([max(int(span[0]) - 1, 0) for span in spans])
     last = [int(span[-1]) + 2 for span in spans]
     part = grid.values[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
-    vertices, faces, _, _ = marching_cubes(np.pad(part, 1), LEVEL, allow_degenerate=False)
+    vertices, faces, _, _ = marching_cubes(np.pad(part, 1), SURFACE_LEVEL, allow_degenerate=False)
     places = (vertices - 1 + first) * grid.scale + grid.offset
     if np.prod(grid.scale) > 0:
         faces = faces[:, ::-1]  # scikit-image winds them for axes in its own order
-    return Mesh(places.astype(np.float32), np.ascontiguousarray(faces, np.int32))
+    return TriangleMesh(places.astype(np.float32), np.ascontiguousarray(faces, np.int32))

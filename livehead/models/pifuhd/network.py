@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livehead.models.pifuhd.hourglass import HourglassFilter
-from livehead.models.pifuhd.implicit import PointMlp, coarse_input, fine_input, inside, places
+from livehead.models.pifuhd.implicit import PointMlp, coarse_input, fine_input, is_inside, project_to_image
 from livehead.models.pifuhd.normals import NormalNet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PersonCode:
+class EncodedPerson:
     """All that depends on the photo alone. ``front``, ``back``: normals [B, 3, S, S]; features [B, F, h, w]."""
 
     front: Tensor
@@ -26,7 +26,7 @@ class PersonCode:
     fine: Tensor
 
 
-class Occupancy(NamedTuple):
+class OccupancyOutput(NamedTuple):
     """1 inside, 0 outside, the surface at 0.5. ``fine``, ``coarse`` [B, 1, N]; ``embedding`` [B, E, N]."""
 
     fine: Tensor
@@ -34,7 +34,7 @@ class Occupancy(NamedTuple):
     embedding: Tensor
 
 
-class PifuHd(nn.Module):
+class PifuHdNetwork(nn.Module):
     """From a photo of a person to the space that the body fills. For points see ``livehead.models.pifuhd.implicit``.
 
     Several points at a time: the last two of its parts are asked again and again, the others once a photo.
@@ -54,47 +54,47 @@ class PifuHd(nn.Module):
         self.coarse_filter, self.fine_filter = coarse_filter, fine_filter
         self.coarse_mlp, self.fine_mlp = coarse_mlp, fine_mlp
 
-    def forward(self, image: Tensor, large: Tensor, points: Tensor) -> Occupancy:
+    def forward(self, image: Tensor, large: Tensor, points: Tensor) -> OccupancyOutput:
         """``image`` [B, 3, S, S] and ``large`` [B, 3, 2 S, 2 S], RGB in [-1, 1] (S is 512); points [B, 3, N]."""
         return self.query(self.encode(image, large), points)
 
-    def encode(self, image: Tensor, large: Tensor) -> PersonCode:
+    def encode(self, image: Tensor, large: Tensor) -> EncodedPerson:
         """Normals and features."""
-        image = _shaped(image, self.coarse_filter)
+        image = _cast_like_network(image, self.coarse_filter)
         front, back = self.front(image), self.back(image)
         coarse = self.coarse_filter(torch.cat([image, front, back], dim=1))
         both = F.interpolate(torch.cat([front, back], 1), large.shape[2:], mode="bilinear", align_corners=True)
-        fine = self.fine_filter(torch.cat([_shaped(large, self.fine_filter), both], dim=1))
-        return PersonCode(front, back, _by_places(coarse), _by_places(fine))
+        fine = self.fine_filter(torch.cat([_cast_like_network(large, self.fine_filter), both], dim=1))
+        return EncodedPerson(front, back, _to_lookup_layout(coarse), _to_lookup_layout(fine))
 
-    def query(self, code: PersonCode, points: Tensor) -> Occupancy:
+    def query(self, code: EncodedPerson, points: Tensor) -> OccupancyOutput:
         """At points [B, 3, N]; 0 outside the picture, before and behind the cube too only in the coarse one."""
         rows = points.transpose(1, 2)
-        fine, coarse, embedding = self._everywhere(code, rows)
-        coarse = coarse * inside(rows)
-        fine = fine * inside(places(rows))
-        return Occupancy(fine[:, None], coarse[:, None], embedding.transpose(1, 2))
+        fine, coarse, embedding = self._evaluate_points(code, rows)
+        coarse = coarse * is_inside(rows)
+        fine = fine * is_inside(project_to_image(rows))
+        return OccupancyOutput(fine[:, None], coarse[:, None], embedding.transpose(1, 2))
 
-    def surface_normals(self, code: PersonCode, points: Tensor, step: float = 0.001) -> Tensor:
+    def surface_normals(self, code: EncodedPerson, points: Tensor, step: float = 0.001) -> Tensor:
         """Unit normals [B, 3, N] outwards at points [B, 3, N] near the surface, by forward differences."""
         steps = torch.cat([torch.zeros(1, 3), torch.eye(3)]).to(points) * step
         moved = points.transpose(1, 2)[:, :, None] + steps
-        values = self._everywhere(code, moved.flatten(1, 2))[0].unflatten(1, (-1, 4))
+        values = self._evaluate_points(code, moved.flatten(1, 2))[0].unflatten(1, (-1, 4))
         return F.normalize(values[..., :1] - values[..., 1:], dim=-1, eps=1e-8).transpose(1, 2)
 
-    def _everywhere(self, code: PersonCode, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _evaluate_points(self, code: EncodedPerson, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fine and coarse occupancy [B, N] and the embedding [B, N, E] at [B, N, 3], whatever the camera saw there."""
         coarse, embedding = self.coarse_mlp(coarse_input(code.coarse, rows))
         fine, _ = self.fine_mlp(fine_input(code.fine, rows, embedding))
         return fine, coarse, embedding
 
 
-def _shaped(picture: Tensor, network: nn.Module) -> Tensor:
+def _cast_like_network(picture: Tensor, network: nn.Module) -> Tensor:
     """In the type and memory layout that ``network`` computes in."""
     weight = next(network.parameters())
     return picture.to(weight.device, weight.dtype, memory_format=torch.channels_last)
 
 
-def _by_places(features: Tensor) -> Tensor:
+def _to_lookup_layout(features: Tensor) -> Tensor:
     """Float32 with the planes of one place side by side in memory: looked up a million times."""
     return features.float().contiguous(memory_format=torch.channels_last)

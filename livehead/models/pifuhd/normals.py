@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from livehead.models.blocks import relu
 
 
-class _Relu(nn.Module):
+class _InPlaceRelu(nn.Module):
     """In place where no gradient will ask for what was there; without weights, as every layer between them."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -23,12 +23,12 @@ class _InstanceNorm(nn.Module):
         return F.instance_norm(x, eps=1e-5)
 
 
-class Residual(nn.Module):
+class NormalResBlock(nn.Module):
     """Two 3 x 3 convolutions beside a short cut; nothing after the sum."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        first = (nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), _InstanceNorm(), _Relu())
+        first = (nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), _InstanceNorm(), _InPlaceRelu())
         self.conv_block = nn.Sequential(*first, nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), _InstanceNorm())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,15 +43,15 @@ class NormalNet(nn.Module):
 
     def __init__(self, width: int, halvings: int, blocks: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), _InstanceNorm(), _Relu()]
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), _InstanceNorm(), _InPlaceRelu()]
         for level in range(halvings):
             planes = width * 2**level
-            layers += [nn.Conv2d(planes, 2 * planes, 3, 2, padding=1), _InstanceNorm(), _Relu()]
-        layers += [Residual(width * 2**halvings) for _ in range(blocks)]
+            layers += [nn.Conv2d(planes, 2 * planes, 3, 2, padding=1), _InstanceNorm(), _InPlaceRelu()]
+        layers += [NormalResBlock(width * 2**halvings) for _ in range(blocks)]
         for level in reversed(range(halvings)):
             planes = width * 2**level
             rise = nn.ConvTranspose2d(2 * planes, planes, 3, 2, padding=1, output_padding=1)
-            layers += [rise, _InstanceNorm(), _Relu()]
+            layers += [rise, _InstanceNorm(), _InPlaceRelu()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 

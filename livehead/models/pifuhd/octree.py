@@ -17,22 +17,22 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float32]
 Indices: TypeAlias = npt.NDArray[np.int64]
 
-Field: TypeAlias = Callable[[Floats], Floats]
+OccupancyField: TypeAlias = Callable[[Floats], Floats]
 """Occupancy [N] of points [N, 3] in [-1, 1]^3: x to the right, y up, z towards the camera."""
 
-Progress: TypeAlias = Callable[[int, int], None]
+ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Told how many points were evaluated so far, and how many it will be, about."""
 
-LEVEL = 0.5
+SURFACE_LEVEL = 0.5
 """Occupancy at the surface."""
 
-_FIRST = 64  # cells along each axis that are looked at before any is left out
-_ALIKE = 0.05  # corners of a cell that differ by less say nothing of a surface in it
-_CHUNK = 1 << 16  # points asked for at once: what a network needs for them fits into memory
+_COARSEST_CELLS = 64  # cells along each axis that are looked at before any is left out
+_UNIFORM_TOLERANCE = 0.05  # corners of a cell that differ by less say nothing of a surface in it
+_CHUNK_POINTS = 1 << 16  # points asked for at once: what a network needs for them fits into memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grid:
+class OccupancyGrid:
     """``values`` [X, Y, Z]; the sample at index i lies at ``offset + scale * i`` ([3] each). ``evaluated``: how many
     were asked for; the others are filled in."""
 
@@ -42,9 +42,14 @@ class Grid:
     evaluated: int
 
 
-def evaluate(
-    field: Field, resolution: int, *, first: int = _FIRST, published: bool = False, progress: Progress | None = None
-) -> Grid:
+def evaluate_octree(
+    field: OccupancyField,
+    resolution: int,
+    *,
+    first: int = _COARSEST_CELLS,
+    published: bool = False,
+    progress: ProgressCallback | None = None,
+) -> OccupancyGrid:
     """Samples at multiples of ``2 / resolution`` from -1 to 1 on every axis, both ends included.
 
     ``first``: cells along an axis of the coarsest level; ``resolution`` is that times a power of two. What is smaller
@@ -53,38 +58,38 @@ def evaluate(
     if resolution % first or (resolution // first) & (resolution // first - 1):
         raise ValueError(f"{resolution} is not {first} times a power of two")
     if published:
-        return _published(field, resolution, first, progress)
-    levels = _Levels(field, resolution, first, progress)
+        return _evaluate_published(field, resolution, first, progress)
+    levels = _OctreeLevels(field, resolution, first, progress)
     while len(levels.values) <= resolution:
         levels.refine()
-    return Grid(levels.values, *_places(resolution), levels.evaluated)
+    return OccupancyGrid(levels.values, *_grid_transform(resolution), levels.evaluated)
 
 
-def evaluate_all(field: Field, resolution: int, progress: Progress | None = None) -> Grid:
+def evaluate_dense(field: OccupancyField, resolution: int, progress: ProgressCallback | None = None) -> OccupancyGrid:
     """The same grid with every sample evaluated."""
-    levels = _Levels(field, resolution, resolution, progress)
-    return Grid(levels.values, *_places(resolution), levels.evaluated)
+    levels = _OctreeLevels(field, resolution, resolution, progress)
+    return OccupancyGrid(levels.values, *_grid_transform(resolution), levels.evaluated)
 
 
-def _places(resolution: int) -> tuple[Floats, Floats]:
+def _grid_transform(resolution: int) -> tuple[Floats, Floats]:
     """Scale and offset of the grid."""
     return np.full(3, 2 / resolution, np.float32), np.full(3, -1, np.float32)
 
 
-class _Levels:
+class _OctreeLevels:
     """From a coarse grid to finer ones. ``values`` and ``known`` [n, n, n]; what is not known was interpolated."""
 
-    def __init__(self, field: Field, resolution: int, first: int, progress: Progress | None) -> None:
+    def __init__(self, field: OccupancyField, resolution: int, first: int, progress: ProgressCallback | None) -> None:
         self._field, self._resolution, self._progress = field, resolution, progress
         self.values: Floats = np.zeros((first + 1,) * 3, np.float32)
         self.known = np.zeros(self.values.shape, bool)
         self.evaluated = 0
-        self._ask(np.arange(self.values.size))
+        self._evaluate_samples(np.arange(self.values.size))
 
     def refine(self) -> None:
         """Halve the cells."""
-        pending = _spread(_doubtful(self.values))
-        self.values = _doubled(self.values)
+        pending = _samples_of_cells(_find_surface_cells(self.values))
+        self.values = _upsample_linear(self.values)
         known = np.zeros(self.values.shape, bool)
         known[::2, ::2, ::2] = self.known
         self.known = known
@@ -92,18 +97,18 @@ class _Levels:
         # A sample on the other side than its neighbours had let expect brings the surface into cells that were passed
         # over: they are asked for too, until nothing is unexpected. Cells far from that keep one sign throughout.
         while asked.size:
-            expected = self.values.ravel()[asked] > LEVEL
-            self._ask(asked)
-            surprises = asked[(self.values.ravel()[asked] > LEVEL) != expected]
-            around = _neighbours(surprises, len(self.values))
+            expected = self.values.ravel()[asked] > SURFACE_LEVEL
+            self._evaluate_samples(asked)
+            surprises = asked[(self.values.ravel()[asked] > SURFACE_LEVEL) != expected]
+            around = _find_neighbours(surprises, len(self.values))
             asked = around[~self.known.ravel()[around]]
 
-    def _ask(self, samples: Indices) -> None:
+    def _evaluate_samples(self, samples: Indices) -> None:
         """Evaluate samples, by their numbers."""
-        scale, offset = _places(self._resolution)
+        scale, offset = _grid_transform(self._resolution)
         stride = self._resolution // (len(self.values) - 1)
-        ahead = self.evaluated + len(samples) * _still_to_come(stride)
-        for chunk in _chunks(samples):
+        ahead = self.evaluated + len(samples) * _remaining_sample_factor(stride)
+        for chunk in _split_chunks(samples):
             place = np.stack(np.unravel_index(chunk, self.values.shape), axis=1).astype(np.float32)
             self.values.ravel()[chunk] = self._field(place * (stride * scale) + offset)
             self.evaluated += len(chunk)
@@ -112,17 +117,17 @@ class _Levels:
         self.known.ravel()[samples] = True
 
 
-def _still_to_come(stride: int) -> int:
+def _remaining_sample_factor(stride: int) -> int:
     """Samples of this level and the finer ones over those of this level: four times as many at every halving."""
     return (4 * stride**2 - 1) // 3
 
 
-def _chunks(samples: Indices) -> Iterator[Indices]:
-    for start in range(0, len(samples), _CHUNK):
-        yield samples[start : start + _CHUNK]
+def _split_chunks(samples: Indices) -> Iterator[Indices]:
+    for start in range(0, len(samples), _CHUNK_POINTS):
+        yield samples[start : start + _CHUNK_POINTS]
 
 
-def _extremes(values: Floats) -> tuple[Floats, Floats]:
+def _corner_extremes(values: Floats) -> tuple[Floats, Floats]:
     """Of the eight corners of every cell: [n - 1, n - 1, n - 1] each."""
     low = high = values
     for axis in range(3):
@@ -132,13 +137,13 @@ def _extremes(values: Floats) -> tuple[Floats, Floats]:
     return low, high
 
 
-def _doubtful(values: Floats) -> npt.NDArray[np.bool_]:
+def _find_surface_cells(values: Floats) -> npt.NDArray[np.bool_]:
     """Cells that the surface crosses, or may cross."""
-    low, high = _extremes(values)
-    return (high - low >= _ALIKE) | ((low <= LEVEL) & (high > LEVEL))
+    low, high = _corner_extremes(values)
+    return (high - low >= _UNIFORM_TOLERANCE) | ((low <= SURFACE_LEVEL) & (high > SURFACE_LEVEL))
 
 
-def _spread(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _samples_of_cells(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Samples [2 n + 1, ...] of the grid of half the cell size that lie in or on ``cells`` [n, n, n]."""
     for axis in range(3):
         head = (slice(None),) * axis
@@ -150,7 +155,7 @@ def _spread(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return cells
 
 
-def _doubled(values: Floats) -> Floats:
+def _upsample_linear(values: Floats) -> Floats:
     """Linearly interpolated between the samples: [2 n - 1, 2 n - 1, 2 n - 1]."""
     for axis in range(3):
         head = (slice(None),) * axis
@@ -163,7 +168,7 @@ def _doubled(values: Floats) -> Floats:
     return values
 
 
-def _neighbours(samples: Indices, side: int) -> Indices:
+def _find_neighbours(samples: Indices, side: int) -> Indices:
     """All samples of the cells about ``samples``, once each."""
     if not samples.size:
         return samples
@@ -173,7 +178,9 @@ def _neighbours(samples: Indices, side: int) -> Indices:
     return np.unique(np.ravel_multi_index(tuple(around), (side,) * 3)).astype(np.int64)
 
 
-def _published(field: Field, resolution: int, first: int, progress: Progress | None) -> Grid:
+def _evaluate_published(
+    field: OccupancyField, resolution: int, first: int, progress: ProgressCallback | None
+) -> OccupancyGrid:
     """``eval_grid_octree`` of the published code, sample by sample.
 
     The last plane of every axis is never evaluated; cells of equal corners are filled far faces and evaluated corners
@@ -189,8 +196,8 @@ def _published(field: Field, resolution: int, first: int, progress: Progress | N
         asked = np.zeros(values.shape, bool)
         asked[::stride, ::stride, ::stride] = unknown[::stride, ::stride, ::stride]
         samples = np.flatnonzero(asked)
-        ahead = evaluated + len(samples) * _still_to_come(stride)
-        for chunk in _chunks(samples):
+        ahead = evaluated + len(samples) * _remaining_sample_factor(stride)
+        for chunk in _split_chunks(samples):
             place = np.stack(np.unravel_index(chunk, values.shape), axis=1).astype(np.float32)
             values.ravel()[chunk] = field(place * scale + offset)
             evaluated += len(chunk)
@@ -198,16 +205,16 @@ def _published(field: Field, resolution: int, first: int, progress: Progress | N
                 progress(evaluated, ahead)
         unknown &= ~asked
         if stride == 1:
-            return Grid(values, scale, offset, evaluated)
-        _fill(values, unknown, stride)
+            return OccupancyGrid(values, scale, offset, evaluated)
+        _fill_uniform_cells(values, unknown, stride)
         stride //= 2
 
 
-def _fill(values: Floats, unknown: npt.NDArray[np.bool_], stride: int) -> None:
+def _fill_uniform_cells(values: Floats, unknown: npt.NDArray[np.bool_], stride: int) -> None:
     """Fill, in place, cells of about equal corners whose middle is unknown, in ascending order of their places."""
-    low, high = _extremes(values[::stride, ::stride, ::stride])
+    low, high = _corner_extremes(values[::stride, ::stride, ::stride])
     middle = slice(stride // 2, -stride, stride)
-    cells = np.flatnonzero((high - low < _ALIKE) & unknown[middle, middle, middle])
+    cells = np.flatnonzero((high - low < _UNIFORM_TOLERANCE) & unknown[middle, middle, middle])
     corner = np.stack(np.unravel_index(cells, low.shape)) * stride
     content = ((high + low) / 2).ravel()[cells]
     # A sample on a face belongs to several cells, and the last one wins: the one whose near face it is. So far faces

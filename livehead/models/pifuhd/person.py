@@ -11,44 +11,46 @@ import numpy.typing as npt
 import torch
 
 from livehead.errors import SourceError
-from livehead.figure.mesh import Mesh
+from livehead.figure.mesh import TriangleMesh
 from livehead.frames import Image
-from livehead.models.engine import Setting, prepare
+from livehead.models.engine import ExecutionConfig, optimize_for_inference
 from livehead.models.pifuhd import octree
-from livehead.models.pifuhd.marching_cubes import surface
-from livehead.models.pifuhd.network import PersonCode, PifuHd
+from livehead.models.pifuhd.marching_cubes import extract_surface
+from livehead.models.pifuhd.network import EncodedPerson, PifuHdNetwork
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-SIDE = 512
+INPUT_SIDE = 512
 """Of the smaller of the two pictures that the published networks look at, in pixels; the other has twice that."""
 
-_EXACT = ("coarse_mlp", "fine_mlp")  # a point's place in half precision is off by more than the finest cell
-_CHUNK = 1 << 14  # points at once: 64 MiB of the widest layer
+_FLOAT32_PARTS = ("coarse_mlp", "fine_mlp")  # a point's place in half precision is off by more than the finest cell
+_CHUNK_POINTS = 1 << 14  # points at once: 64 MiB of the widest layer
 
 
-class Reconstructor:
+class BodyReconstructor:
     """Runs ``network`` under ``setting``: ``look`` once a photo, then ask as often as needed."""
 
-    def __init__(self, network: PifuHd, setting: Setting, side: int = SIDE) -> None:
+    def __init__(self, network: PifuHdNetwork, setting: ExecutionConfig, side: int = INPUT_SIDE) -> None:
         self.setting = setting
         self.side = side
-        self._network = prepare(network, setting, _EXACT)
+        self._network = optimize_for_inference(network, setting, _FLOAT32_PARTS)
 
     @torch.inference_mode()
-    def look(self, image: Image) -> PersonCode:
+    def encode(self, image: Image) -> EncodedPerson:
         """At a square picture of the person, uint8 [S, S, 3] RGB of any size."""
-        return self._network.encode(self._input(image, self.side), self._input(image, 2 * self.side))
+        return self._network.encode(
+            self._image_to_tensor(image, self.side), self._image_to_tensor(image, 2 * self.side)
+        )
 
-    def field(self, code: PersonCode) -> octree.Field:
+    def occupancy_field(self, code: EncodedPerson) -> octree.OccupancyField:
         """Occupancy of points [N, 3], by the fine function."""
-        return lambda points: self._asked(code, points, lambda c, p: self._network.query(c, p).fine[0, 0])
+        return lambda points: self._evaluate_in_chunks(code, points, lambda c, p: self._network.query(c, p).fine[0, 0])
 
-    def normals(self, code: PersonCode, points: Floats) -> Floats:
+    def surface_normals(self, code: EncodedPerson, points: Floats) -> Floats:
         """Unit normals [N, 3] of the fine field at points [N, 3] on the surface."""
-        return self._asked(code, points, lambda c, p: self._network.surface_normals(c, p)[0].T)
+        return self._evaluate_in_chunks(code, points, lambda c, p: self._network.surface_normals(c, p)[0].T)
 
-    def _input(self, image: Image, side: int) -> torch.Tensor:
+    def _image_to_tensor(self, image: Image, side: int) -> torch.Tensor:
         """[1, 3, side, side] in [-1, 1], resized bilinearly as in the published code."""
         if image.shape[0] != side:
             image = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -56,20 +58,22 @@ class Reconstructor:
         return planes[None].float() / 127.5 - 1
 
     @torch.inference_mode()
-    def _asked(
-        self, code: PersonCode, points: Floats, ask: Callable[[PersonCode, torch.Tensor], torch.Tensor]
+    def _evaluate_in_chunks(
+        self, code: EncodedPerson, points: Floats, ask: Callable[[EncodedPerson, torch.Tensor], torch.Tensor]
     ) -> Floats:
         answers = []
-        for start in range(0, len(points), _CHUNK):
-            part = torch.from_numpy(points[start : start + _CHUNK]).to(self.setting.device)
+        for start in range(0, len(points), _CHUNK_POINTS):
+            part = torch.from_numpy(points[start : start + _CHUNK_POINTS]).to(self.setting.device)
             answers.append(ask(code, part.T[None]).cpu().numpy())
         return np.concatenate(answers)
 
 
-def body_mesh(field: octree.Field, resolution: int, progress: octree.Progress | None = None) -> tuple[Mesh, int]:
+def extract_body_mesh(
+    field: octree.OccupancyField, resolution: int, progress: octree.ProgressCallback | None = None
+) -> tuple[TriangleMesh, int]:
     """The one body in ``field``, closed, and how many points were asked for. Raises: SourceError for none."""
-    grid = octree.evaluate(field, resolution, progress=progress)
-    mesh = surface(grid)
+    grid = octree.evaluate_octree(field, resolution, progress=progress)
+    mesh = extract_surface(grid)
     if mesh is None:
         raise SourceError("no body came out of the photo", "use a sharp photo of one standing person, head to feet")
-    return mesh.largest_part(), grid.evaluated
+    return mesh.largest_component(), grid.evaluated

@@ -11,26 +11,26 @@ import math
 import torch
 from torch import Tensor, nn
 
-RATE = 16_000
-HOP = 160
+SAMPLE_RATE = 16_000
+HOP_SAMPLES = 160
 """Samples between two frames: 10 ms."""
 
-WINDOW = 400
-BANDS = 64
-PAST = WINDOW - HOP
+WINDOW_SAMPLES = 400
+MEL_BANDS = 64
+CONTEXT_SAMPLES = WINDOW_SAMPLES - HOP_SAMPLES
 """Samples that a frame looks back beyond its own hop."""
 
-_FFT = 512
-_LOWEST, _HIGHEST = 60.0, 7600.0  # Hz
-_FLOOR = 1e-7  # power of a band that counts as silence: -70 dB of full scale
+_FFT_SIZE = 512
+_MIN_HERTZ, _MAX_HERTZ = 60.0, 7600.0  # Hz
+_POWER_FLOOR = 1e-7  # power of a band that counts as silence: -70 dB of full scale
 
 
-class LogMel(nn.Module):
+class LogMelSpectrogram(nn.Module):
     """Power in ``BANDS`` mel bands, as natural logarithms. Has no weights."""
 
     def __init__(self) -> None:
         super().__init__()
-        window = torch.hann_window(WINDOW, periodic=False)
+        window = torch.hann_window(WINDOW_SAMPLES, periodic=False)
         self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
         self.register_buffer("filters", mel_filters(), persistent=False)
 
@@ -39,10 +39,10 @@ class LogMel(nn.Module):
 
         ``warp`` [B, BANDS, _FFT / 2 + 1]: other filters for each, for voices of longer or shorter vocal tracts.
         """
-        frames = samples.unfold(-1, WINDOW, HOP) * self.window
-        power = torch.fft.rfft(frames, _FFT).abs().square()
+        frames = samples.unfold(-1, WINDOW_SAMPLES, HOP_SAMPLES) * self.window
+        power = torch.fft.rfft(frames, _FFT_SIZE).abs().square()
         filters = self.filters if warp is None else warp
-        return (filters @ power.transpose(-1, -2) + _FLOOR).log()
+        return (filters @ power.transpose(-1, -2) + _POWER_FLOOR).log()
 
 
 def mel_filters(stretch: float = 1.0) -> Tensor:
@@ -51,10 +51,10 @@ def mel_filters(stretch: float = 1.0) -> Tensor:
     ``stretch``: what lies at frequency f is looked for at ``stretch * f``, as Jaitly and Hinton do ("Vocal Tract Length
     Perturbation", 2013), here without their bend at the top.
     """
-    low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (_LOWEST, _HIGHEST))
-    edges = 700 * (10 ** (torch.linspace(low, high, BANDS + 2, dtype=torch.float64) / 2595) - 1)
-    edges = (edges * stretch).clamp_max(RATE / 2)
-    at = torch.linspace(0, RATE / 2, _FFT // 2 + 1, dtype=torch.float64)
+    low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (_MIN_HERTZ, _MAX_HERTZ))
+    edges = 700 * (10 ** (torch.linspace(low, high, MEL_BANDS + 2, dtype=torch.float64) / 2595) - 1)
+    edges = (edges * stretch).clamp_max(SAMPLE_RATE / 2)
+    at = torch.linspace(0, SAMPLE_RATE / 2, _FFT_SIZE // 2 + 1, dtype=torch.float64)
     rise = (at - edges[:-2, None]) / (edges[1:-1] - edges[:-2]).clamp_min(1e-6)[:, None]
     fall = (edges[2:, None] - at) / (edges[2:] - edges[1:-1]).clamp_min(1e-6)[:, None]
     filters = torch.minimum(rise, fall).clamp_min(0)

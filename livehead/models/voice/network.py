@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from livehead.models.voice.logmel import BANDS, HOP, RATE
+from livehead.models.voice.logmel import MEL_BANDS, HOP_SAMPLES, SAMPLE_RATE
 
-STEP = 2
+FRAMES_PER_STEP = 2
 """Frames of log-mel between two of motion: 20 ms."""
 
-LOOK_AHEAD = 2
+LOOK_AHEAD_STEPS = 2
 """Steps of sound that a frame of motion needs beyond its own moment."""
 
-STEP_S = STEP * HOP / RATE
+STEP_S = FRAMES_PER_STEP * HOP_SAMPLES / SAMPLE_RATE
 
-LOOK_AHEAD_S = LOOK_AHEAD * STEP_S
+LOOK_AHEAD_S = LOOK_AHEAD_STEPS * STEP_S
 """40 ms; with the wait for a step to be full (20 ms) the motion is at most 60 ms behind the newest sample."""
 
 _DILATIONS = (1, 2, 4, 8, 16)
@@ -32,17 +32,17 @@ class CausalConv(nn.Conv1d):
     """A convolution whose output at a moment depends on that moment and the past; the past is passed in and out."""
 
     @property
-    def past(self) -> int:
+    def context_frames(self) -> int:
         """Frames of input it looks back."""
         return (self.kernel_size[0] - 1) * self.dilation[0]
 
     def forward(self, frames: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, T] and the ``past`` frames before them; the output [B, C', T], and what to pass the next time."""
         joined = torch.cat([before, frames], dim=-1)
-        return super().forward(joined), joined[..., joined.shape[-1] - self.past :]
+        return super().forward(joined), joined[..., joined.shape[-1] - self.context_frames :]
 
 
-class Block(nn.Module):
+class CausalResBlock(nn.Module):
     """A residual block of one causal convolution and a pointwise one."""
 
     def __init__(self, width: int, members: int, dilation: int, dropout: float) -> None:
@@ -58,7 +58,7 @@ class Block(nn.Module):
         return frames + self.point(self.dropout(F.gelu(moved))), after
 
 
-class VoiceNet(nn.Module):
+class VoiceNetwork(nn.Module):
     """Log-mel frames to coefficients of a face's basis, which belong ``LOOK_AHEAD`` steps before what is heard.
 
     ``mean`` and ``spread`` [BANDS] are those of the frames trained on, ``scale`` [outputs] that of the coefficients.
@@ -67,27 +67,27 @@ class VoiceNet(nn.Module):
     def __init__(self, outputs: int, *, width: int = 64, members: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
         self.outputs, self.members = outputs, members
-        self.register_buffer("mean", torch.zeros(BANDS))
-        self.register_buffer("spread", torch.ones(BANDS))
+        self.register_buffer("mean", torch.zeros(MEL_BANDS))
+        self.register_buffer("spread", torch.ones(MEL_BANDS))
         self.register_buffer("scale", torch.ones(outputs))
         channels = width * members
-        self.enter = CausalConv(BANDS * STEP * members, channels, _KERNEL, groups=members)
-        self.blocks = nn.ModuleList(Block(width, members, dilation, dropout) for dilation in _DILATIONS)
+        self.enter = CausalConv(MEL_BANDS * FRAMES_PER_STEP * members, channels, _KERNEL, groups=members)
+        self.blocks = nn.ModuleList(CausalResBlock(width, members, dilation, dropout) for dilation in _DILATIONS)
         self.leave = nn.Conv1d(channels, outputs * members, 1, groups=members)
 
-    def start(self, batch: int = 1) -> list[Tensor]:
+    def initial_state(self, batch: int = 1) -> list[Tensor]:
         """The past of a voice that has been silent for ever, as ``forward`` takes it. For the exact one run silence."""
         convolutions = [self.enter, *(block.causal for block in self.blocks)]
         like = self.leave.weight
         return [like.new_zeros(batch, each.in_channels, each.past) for each in convolutions]
 
-    def forward(self, frames: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, frames: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """[B, BANDS, STEP * T] log-mel to [B, members, outputs, T] in units of ``scale``, and the next call's past."""
         known = (frames - self.mean[:, None]) / self.spread[:, None]
-        known = known.unflatten(-1, (-1, STEP)).transpose(2, 3).flatten(1, 2)
-        inner, before = self.enter(known.repeat(1, self.members, 1), past[0])
+        known = known.unflatten(-1, (-1, FRAMES_PER_STEP)).transpose(2, 3).flatten(1, 2)
+        inner, before = self.enter(known.repeat(1, self.members, 1), state[0])
         after = [before]
-        for block, remembered in zip(self.blocks, past[1:], strict=True):
+        for block, remembered in zip(self.blocks, state[1:], strict=True):
             inner, before = block(inner, remembered)
             after.append(before)
         return self.leave(F.gelu(inner)).unflatten(1, (self.members, self.outputs)), after

@@ -16,10 +16,10 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from livehead.motion.face.head import HeadMotion, fit_head
+from livehead.motion.face.head import HeadMotion, fit_head_motion
 from livehead.motion.keypoints import Array
 
-_FLAT = 478 * 3
+_FLAT_SIZE = 478 * 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class FaceBasis:
 
     def __post_init__(self) -> None:
         count = len(self.scale)
-        expected = ((self.mean, np.float32, (478, 3)), (self.rows, np.int8, (count, _FLAT)))
+        expected = ((self.mean, np.float32, (478, 3)), (self.rows, np.int8, (count, _FLAT_SIZE)))
         for array, kind, shape in (*expected, (self.scale, np.float32, (count,))):
             if array.shape != shape or array.dtype != kind:
                 raise ValueError(f"a face basis has {kind.__name__} {shape}, got {array.dtype} {array.shape}")
@@ -45,7 +45,7 @@ class FaceBasis:
         return len(self.scale)
 
     @cached_property
-    def number(self) -> int:
+    def checksum(self) -> int:
         """Tells this basis from others: CRC-32 of the little-endian bytes of mean, rows and scale, in this order."""
         parts = (self.mean.astype("<f4"), self.rows, self.scale.astype("<f4"))
         return zlib.crc32(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
@@ -55,26 +55,26 @@ class FaceBasis:
         return np.asarray(self.rows * self.scale[:, None], np.float32)
 
     @cached_property
-    def _inverse(self) -> Array:
+    def _pseudo_inverse(self) -> Array:
         # rounding to 8 bits has turned the rows a little against each other
         return np.asarray(np.linalg.pinv(self._matrix.astype(np.float64)), np.float32)
 
-    def pose(self, points: Array) -> HeadMotion:
+    def fit_pose(self, points: Array) -> HeadMotion:
         """The motion that carries the mean face's skull to that of the mesh ``points`` [478, 3]."""
-        return fit_head(self.mean, points)
+        return fit_head_motion(self.mean, points)
 
-    def split(self, points: Array, pose: HeadMotion) -> Array:
+    def encode(self, points: Array, pose: HeadMotion) -> Array:
         """Coefficients [K] of the mesh ``points`` [478, 3], by least squares; ``pose`` may be rounded."""
         difference = pose.inverse().apply(points) - self.mean
-        return np.asarray(difference.ravel() @ self._inverse, np.float32)
+        return np.asarray(difference.ravel() @ self._pseudo_inverse, np.float32)
 
-    def join(self, coefficients: Array, pose: HeadMotion) -> Array:
+    def decode(self, coefficients: Array, pose: HeadMotion) -> Array:
         """The mesh [478, 3] of ``coefficients`` [K] in ``pose``."""
         return pose.apply(self.mean + (coefficients @ self._matrix).reshape(478, 3))
 
 
 @cache
-def face_basis() -> FaceBasis:
+def load_face_basis() -> FaceBasis:
     """The bundled basis."""
     with (files("livehead.assets") / "face_basis.npz").open("rb") as stored, np.load(stored) as arrays:
         return FaceBasis(arrays["mean"], arrays["rows"], arrays["scale"])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 
-_SMALLEST = 1e-9
+_MIN_SQUARED_SIZE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class HeadMotion:
         back = self.rotation.T
         return HeadMotion(1 / self.scale, back, (-(back @ self.shift) / self.scale).astype(np.float32))
 
-    def angles(self) -> tuple[float, float, float]:
+    def euler_angles(self) -> tuple[float, float, float]:
         """Yaw, pitch and roll in degrees (0 for no turn); the roll comes first, the yaw last.
 
         Positive yaw turns the nose to the right of the picture, positive pitch down, positive roll the crown to the
@@ -47,7 +47,7 @@ class HeadMotion:
         return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
 
 
-def rotation(yaw: float, pitch: float, roll: float) -> Array:
+def rotation_matrix(yaw: float, pitch: float, roll: float) -> Array:
     """[3, 3]: the rotation whose ``angles`` these are, in degrees."""
     y, p, r = np.radians(yaw), -np.radians(pitch), np.radians(roll)
     about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
@@ -56,20 +56,20 @@ def rotation(yaw: float, pitch: float, roll: float) -> Array:
     return np.asarray(about_y @ about_x @ about_z, np.float32)
 
 
-def fit_head(source: Array, target: Array) -> HeadMotion:
+def fit_head_motion(source: Array, target: Array) -> HeadMotion:
     """The similarity that carries the skull of mesh ``source`` [478, 3] to that of ``target`` [478, 3].
 
     Least squares over the points that move with the skull alone (Umeyama, "Least-squares estimation of transformation
     parameters between two point patterns", 1991, equations 40-42).
     """
-    s = source[MESH.rigid].astype(np.float64)
-    t = target[MESH.rigid].astype(np.float64)
+    s = source[FACE_MESH.rigid].astype(np.float64)
+    t = target[FACE_MESH.rigid].astype(np.float64)
     s_mean, t_mean = s.mean(axis=0), t.mean(axis=0)
     s, t = s - s_mean, t - t_mean
     u, d, v = np.linalg.svd(t.T @ s)
     sign = np.ones(3)
     sign[2] = np.sign(np.linalg.det(u) * np.linalg.det(v))
     rotation = (u * sign) @ v
-    scale = float((d * sign).sum() / max(float((s * s).sum()), _SMALLEST))
+    scale = float((d * sign).sum() / max(float((s * s).sum()), _MIN_SQUARED_SIZE))
     shift = t_mean - scale * rotation @ s_mean
     return HeadMotion(scale, rotation.astype(np.float32), shift.astype(np.float32))

@@ -19,7 +19,7 @@ _FACE_POINTS = 468  # without the irises
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Eye:
+class EyeIndices:
     """One eye. ``upper`` and ``lower`` [9] run along the lids from the outer to the inner corner, both ends in both.
 
     ``opening`` [16] is the loop of the two, ``lids`` all points that a blink moves (the loop and two rings around it);
@@ -35,7 +35,7 @@ class Eye:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mouth:
+class MouthIndices:
     """The mouth. ``upper`` and ``lower`` [11] run along the inner edge of the lips from the right to the left corner.
 
     ``inner`` [20] is the loop of the two, ``outer`` [20] the loop around the lips, ``lips`` [40] the points of both.
@@ -49,7 +49,7 @@ class Mouth:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FaceMesh:
+class FaceMeshTopology:
     """The whole set. ``triangles`` [852, 3] leave both eye openings and the inner mouth free.
 
     Their corners turn clockwise on the screen (x right, y down: positive cross product) where the skin faces the
@@ -59,9 +59,9 @@ class FaceMesh:
     """
 
     triangles: Indices
-    right_eye: Eye
-    left_eye: Eye
-    mouth: Mouth
+    right_eye: EyeIndices
+    left_eye: EyeIndices
+    mouth: MouthIndices
     oval: Indices
     jaw: Indices
     rigid: Indices
@@ -70,47 +70,47 @@ class FaceMesh:
     nose: int = 4
 
 
-def _frozen(values: object) -> Indices:
+def _read_only(values: object) -> Indices:
     array = np.asarray(values, np.int32)
     array.setflags(write=False)
     return array
 
 
-def _loop(first: Indices, second: Indices) -> Indices:
+def _close_loop(first: Indices, second: Indices) -> Indices:
     """A closed loop from two ways between the same two ends."""
-    return _frozen(np.concatenate([first, second[-2:0:-1]]))
+    return _read_only(np.concatenate([first, second[-2:0:-1]]))
 
 
-def _triangles(packed: str) -> Indices:
+def _unpack_triangles(packed: str) -> Indices:
     """Unpacks first corners as differences, then both other corners relative to the first."""
     column = np.frombuffer(zlib.decompress(b85decode(packed)), "<i2").astype(np.int32).reshape(3, -1)
     first = np.cumsum(column[0])
-    return _frozen(np.stack([first, first + column[1], first + column[2]], axis=1))
+    return _read_only(np.stack([first, first + column[1], first + column[2]], axis=1))
 
 
-def _grown(loop: Indices, triangles: Indices, rings: int) -> Indices:
+def _grow_region(loop: Indices, triangles: Indices, rings: int) -> Indices:
     """The points of ``loop`` and of ``rings`` rings of triangles around it."""
     inside = np.zeros(_FACE_POINTS, bool)
     inside[loop] = True
     for _ in range(rings):
         inside[triangles[inside[triangles].any(axis=1)]] = True
-    return _frozen(np.flatnonzero(inside))
+    return _read_only(np.flatnonzero(inside))
 
 
-def _eye(upper: list[int], lower: list[int], iris: list[int], brow: list[int], triangles: Indices) -> Eye:
-    above, below = _frozen(upper), _frozen(lower)
-    opening = _loop(above, below)
-    return Eye(above, below, opening, _grown(opening, triangles, 2), _frozen(iris), _frozen(brow))
+def _build_eye(upper: list[int], lower: list[int], iris: list[int], brow: list[int], triangles: Indices) -> EyeIndices:
+    above, below = _read_only(upper), _read_only(lower)
+    opening = _close_loop(above, below)
+    return EyeIndices(above, below, opening, _grow_region(opening, triangles, 2), _read_only(iris), _read_only(brow))
 
 
-def _mouth(upper: list[int], lower: list[int], outer: list[int]) -> Mouth:
-    above, below = _frozen(upper), _frozen(lower)
-    inner = _loop(above, below)
-    return Mouth(above, below, inner, _frozen(outer), _frozen(np.concatenate([inner, outer])))
+def _build_mouth(upper: list[int], lower: list[int], outer: list[int]) -> MouthIndices:
+    above, below = _read_only(upper), _read_only(lower)
+    inner = _close_loop(above, below)
+    return MouthIndices(above, below, inner, _read_only(outer), _read_only(np.concatenate([inner, outer])))
 
 
 # The topology of MediaPipe's FACEMESH_TESSELATION (Apache-2.0), turned the same way round and packed.
-_PACKED = (
+_PACKED_TRIANGLES = (
     "c-qyL{cqOQ8OE>s>C028Jbj@RDMU-(XsJMjR%QV0dkYoHfMSbPst#Lh2OX{g1uBKwqF9p3#4N}tWOSh{QR6mbBu+$~ZcZU_CYp?7$@atkg#EOA&U"
     "qfX^7Lh9_{-XSzvnsU+~+>`eV^<4UPlW5SyZbDeTy2k305}gx?8R7TaHZ?)AYMWud#3G%cfmBb!1b=Gxg4sSK21s=fCA1JvMQzO_|r!z3KLe_8A!"
     "K$3*tGs94-g^vb}bS&!d6HY$R^*zY*s3rt#Pn=}_27mrQIcw)>JWo=Ov35<)#_2Vb(WV$0#kHEP2|5Jw``Hin&IAe>{=GIJZ?soHcqLL!3XH3h1@"
@@ -140,41 +140,41 @@ _PACKED = (
 )
 
 
-def _build() -> FaceMesh:
-    triangles = _triangles(_PACKED)
-    return FaceMesh(
+def _build_topology() -> FaceMeshTopology:
+    triangles = _unpack_triangles(_PACKED_TRIANGLES)
+    return FaceMeshTopology(
         triangles=triangles,
-        right_eye=_eye(
+        right_eye=_build_eye(
             upper=[33, 246, 161, 160, 159, 158, 157, 173, 133],
             lower=[33, 7, 163, 144, 145, 153, 154, 155, 133],
             iris=[468, 469, 470, 471, 472],
             brow=[46, 53, 52, 65, 55, 107, 66, 105, 63, 70],
             triangles=triangles,
         ),
-        left_eye=_eye(
+        left_eye=_build_eye(
             upper=[263, 466, 388, 387, 386, 385, 384, 398, 362],
             lower=[263, 249, 390, 373, 374, 380, 381, 382, 362],
             iris=[473, 474, 475, 476, 477],
             brow=[276, 283, 282, 295, 285, 336, 296, 334, 293, 300],
             triangles=triangles,
         ),
-        mouth=_mouth(
+        mouth=_build_mouth(
             upper=[78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308],
             lower=[78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308],
             outer=[61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146],
         ),
-        oval=_frozen(
+        oval=_read_only(
             [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377]
             + [152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
         ),
-        jaw=_frozen([361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132]),
+        jaw=_read_only([361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132]),
         # chosen by the residuals of similarity fits over talking heads: forehead, temples, nose, cheekbones
-        rigid=_frozen(
+        rigid=_read_only(
             [10, 151, 9, 8, 168, 6, 197, 195, 5, 33, 133, 362, 263, 114, 343, 188, 412, 174, 399, 122, 351]
             + [116, 345, 127, 356, 21, 251, 54, 284, 103, 332, 67, 297, 109, 338]
         ),
     )
 
 
-MESH = _build()
+FACE_MESH = _build_topology()
 """The one and only face mesh."""

@@ -12,24 +12,24 @@ from importlib.resources import files
 
 import numpy as np
 
-from livehead.motion.face.face_weights import brow_share, mouth_share
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.lips import LipShape, gaps, mouth_width, thickness, thinned
+from livehead.motion.face.face_weights import brow_weights, mouth_weights
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.lips import LipDeformer, lip_gaps, mouth_width, lip_thickness, scale_lip_thickness
 from livehead.motion.keypoints import Array
 
-_BROWS = 0.6  # share of what brows do that is speech's to move
+_BROW_FACTOR = 0.6  # share of what brows do that is speech's to move
 
 
 @cache
-def mean_face() -> Array:
+def load_mean_face() -> Array:
     """[478, 3]: the mean of many neutral faces, upright, looking ahead."""
     with (files("livehead.assets") / "face_mean.npz").open("rb") as stored, np.load(stored) as arrays:
         return np.asarray(arrays["mean"], np.float32)
 
 
-def speech_share() -> Array:
+def speech_weights() -> Array:
     """[478]: how far each point takes part in speech: mouth, jaw and cheeks, and a little the brows."""
-    return np.maximum(mouth_share(mean_face()), _BROWS * brow_share(mean_face()))
+    return np.maximum(mouth_weights(load_mean_face()), _BROW_FACTOR * brow_weights(load_mean_face()))
 
 
 class SpeechFace:
@@ -37,21 +37,21 @@ class SpeechFace:
 
     def __init__(self, rest: Array, basis: Array) -> None:
         """``rest``: mesh [478, 3] in the unit of key points. ``basis``: [K, 478, 3] as above."""
-        mean = mean_face()
-        to_face = fit_head(mean, rest)
-        self._lips = LipShape(rest)
-        self._closed = self._lips.closed
+        mean = load_mean_face()
+        to_face = fit_head_motion(mean, rest)
+        self._lips = LipDeformer(rest)
+        self._closed_mesh = self._lips.closed
         ratio = mouth_width(rest) / max(to_face.scale * mouth_width(mean), 1e-6)
         # A narrow mouth opens less far, but not in proportion: jaws are alike.
         scale = to_face.scale * float(np.clip(ratio, 0.85, 1.15))
         self._basis = (scale * basis @ to_face.rotation.T).astype(np.float32)
-        own = thickness(self._closed) / max(scale, 1e-9)
-        self._thickness = np.clip(own / np.maximum(thickness(LipShape(mean).closed), 1e-6), 0.2, 1.2)
+        own = lip_thickness(self._closed_mesh) / max(scale, 1e-9)
+        self._thickness_factors = np.clip(own / np.maximum(lip_thickness(LipDeformer(mean).closed), 1e-6), 0.2, 1.2)
 
-    def shape(self, coefficients: Array) -> Array:
+    def deform(self, coefficients: Array) -> Array:
         """The face [478, 3] for coefficients [K]; all 0 are closed lips. Eyes and head stay at rest."""
         change = np.tensordot(coefficients.astype(np.float32), self._basis, axes=1)
-        thinned(change, self._thickness)
-        points: Array = self._closed + change
-        self._lips.part(points, gaps(points))
+        scale_lip_thickness(change, self._thickness_factors)
+        points: Array = self._closed_mesh + change
+        self._lips.open_lips(points, lip_gaps(points))
         return points

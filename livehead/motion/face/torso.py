@@ -9,21 +9,32 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 
-_NECK, _ACROSS, _BELOW = 1.0, 1.0, 0.5  # in heights of the face: neck under the face's middle; shoulders from the neck
+_NECK_DROP, _SHOULDER_OFFSET, _SHOULDER_DROP = (
+    1.0,
+    1.0,
+    0.5,
+)  # in heights of the face: neck under the face's middle; shoulders from the neck
 
 
 def face_height(points: npt.ArrayLike) -> float:
     """Chin to forehead of a mesh [478, 2 or 3] in the picture's plane, in the unit of its points."""
     places = np.asarray(points, np.float32)[:, :2]
-    return max(float(np.linalg.norm(places[MESH.chin] - places[MESH.forehead])), 1e-6)
+    return max(float(np.linalg.norm(places[FACE_MESH.chin] - places[FACE_MESH.forehead])), 1e-6)
 
 
-def torso_at_rest(points: npt.ArrayLike) -> Array:
+def rest_torso_points(points: npt.ArrayLike) -> Array:
     """Where the torso's points are put under a mesh [478, 2 or 3]: [3, 2] in its unit. An upright torso is assumed."""
     height = face_height(points)
-    middle = np.asarray(points, np.float32)[MESH.oval, :2].mean(axis=0)
-    offsets = np.array([[0, _NECK], [-_ACROSS, _NECK + _BELOW], [_ACROSS, _NECK + _BELOW]], np.float32)
+    middle = np.asarray(points, np.float32)[FACE_MESH.oval, :2].mean(axis=0)
+    offsets = np.array(
+        [
+            [0, _NECK_DROP],
+            [-_SHOULDER_OFFSET, _NECK_DROP + _SHOULDER_DROP],
+            [_SHOULDER_OFFSET, _NECK_DROP + _SHOULDER_DROP],
+        ],
+        np.float32,
+    )
     return np.asarray(middle + np.float32(height) * offsets, np.float32)

@@ -16,15 +16,15 @@ from livehead.motion.retarget.relative import hull_area
 
 def shape_distances(source: Array, frames: Sequence[Array]) -> Array:
     """Sums of squared distances of landmarks [N, 2], centred and of unit hull: one for each of ``frames``."""
-    own = _normalised(source)
-    return np.array([np.square(own - _normalised(frame)).sum() for frame in frames])
+    own = _normalise_shape(source)
+    return np.array([np.square(own - _normalise_shape(frame)).sum() for frame in frames])
 
 
-def best_frame(source: Array, frames: Sequence[Array]) -> int:
+def find_best_frame(source: Array, frames: Sequence[Array]) -> int:
     """The number of the frame whose landmarks [N, 2] are most like the source's."""
     return int(np.argmin(shape_distances(source, frames)))
 
 
-def _normalised(points: Array) -> Array:
+def _normalise_shape(points: Array) -> Array:
     centred: Array = points - points.mean(axis=0)
     return np.asarray(centred / np.sqrt(max(hull_area(centred), 1e-12)))

@@ -15,17 +15,17 @@ import numpy as np
 
 from livehead.errors import ConfigError
 from livehead.motion.easing import smoothstep
-from livehead.motion.face.eyes import aperture, gaze
-from livehead.motion.face.lips import gaps, mouth_width
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.eyes import eye_aperture, estimate_gaze
+from livehead.motion.face.lips import lip_gaps, mouth_width
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import MESH478, Array, Keypoints
 
-_COLLECTING_S = 2.0
+_COLLECTION_S = 2.0
 _EASE_S = 0.3
 _LATE_EASE_S = 1.5  # unasked and in the middle of a talk: slow enough to go unnoticed
-_LATE_GAIN = 0.5  # after the collection only a face this much better is worth a change
-_USUAL_SLOPE = 6.0  # degrees from forehead to chin, of MediaPipe's mesh of an upright face
-_NOTHING_BEATS = 0.02  # costs below this do not differ by anything that can be seen
+_LATE_COST_RATIO = 0.5  # after the collection only a face this much better is worth a change
+_UPRIGHT_PITCH = 6.0  # degrees from forehead to chin, of MediaPipe's mesh of an upright face
+_COST_TOLERANCE = 0.02  # costs below this do not differ by anything that can be seen
 
 
 class SavedNeutral(TypedDict):
@@ -39,7 +39,7 @@ class SavedNeutral(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Change:
+class _NeutralTransition:
     """The way from one neutral to the next."""
 
     start: Keypoints
@@ -47,7 +47,7 @@ class _Change:
     since_ns: int
     ease_s: float
 
-    def at(self, now_ns: int) -> Keypoints:
+    def interpolate(self, now_ns: int) -> Keypoints:
         share = np.float32(smoothstep((now_ns - self.since_ns) * 1e-9 / self.ease_s))
         start, target = self.start, self.target
         if share >= 1 or start is target:
@@ -61,56 +61,56 @@ class _Change:
         torso = target.torso
         if start.torso is not None and target.torso is not None:
             torso = start.torso + share * (target.torso - start.torso)
-        moved = target.moved(start.value + share * (target.value - start.value), depth)
+        moved = target.with_points(start.value + share * (target.value - start.value), depth)
         return replace(moved, jacobian=jacobian, torso=torso)
 
 
-class Calibration:
+class NeutralCalibration:
     """The neutral face of one performer, improved while he is watched."""
 
     def __init__(self, neutral: Keypoints | None = None) -> None:
         """``neutral``: a known one (of a profile, or of a whole clip); it is kept until ``restart``."""
         self._fixed = neutral is not None
-        self._change = None if neutral is None else _Change(neutral, neutral, 0, _EASE_S)
-        self._begin()
+        self._transition = None if neutral is None else _NeutralTransition(neutral, neutral, 0, _EASE_S)
+        self._reset_search()
 
-    def _begin(self) -> None:
-        self._cost = math.inf
-        self._since_ns: int | None = None
-        self._judge = _Judge()
+    def _reset_search(self) -> None:
+        self._best_cost = math.inf
+        self._first_seen_ns: int | None = None
+        self._neutrality_cost = _NeutralityCost()
 
     @property
     def neutral(self) -> Keypoints | None:
         """The best neutral so far; None before the first face."""
-        return None if self._change is None else self._change.target
+        return None if self._transition is None else self._transition.target
 
     def restart(self) -> None:
         """Look for a new neutral from the next face on; the old one gives way to it within 0.3 s."""
         self._fixed = False
-        self._begin()
+        self._reset_search()
 
     def observe(self, driving: Keypoints) -> Keypoints:
         """The neutral to measure ``driving`` against. A change of it is spread over time, so nothing jumps."""
         now_ns = driving.captured_ns
-        if self._change is None or self._change.target.set != driving.set:
-            self._change = _Change(driving, driving, now_ns, _EASE_S)
-            self._begin()
+        if self._transition is None or self._transition.target.set != driving.set:
+            self._transition = _NeutralTransition(driving, driving, now_ns, _EASE_S)
+            self._reset_search()
         if driving.seen and not self._fixed:
-            self._change = self._considered(self._change, driving)
-        return self._change.at(now_ns)
+            self._transition = self._maybe_replace(self._transition, driving)
+        return self._transition.interpolate(now_ns)
 
-    def _considered(self, change: _Change, driving: Keypoints) -> _Change:
+    def _maybe_replace(self, transition: _NeutralTransition, driving: Keypoints) -> _NeutralTransition:
         """The change to make now that ``driving`` was seen."""
-        cost, now_ns = self._judge(driving), driving.captured_ns
-        if self._since_ns is None:
-            self._since_ns = now_ns
-        early = (now_ns - self._since_ns) * 1e-9 <= _COLLECTING_S
-        if cost + _NOTHING_BEATS >= self._cost * (1.0 if early else _LATE_GAIN):
-            return change
-        self._cost = cost
-        return _Change(change.at(now_ns), driving, now_ns, _EASE_S if early else _LATE_EASE_S)
+        cost, now_ns = self._neutrality_cost(driving), driving.captured_ns
+        if self._first_seen_ns is None:
+            self._first_seen_ns = now_ns
+        early = (now_ns - self._first_seen_ns) * 1e-9 <= _COLLECTION_S
+        if cost + _COST_TOLERANCE >= self._best_cost * (1.0 if early else _LATE_COST_RATIO):
+            return transition
+        self._best_cost = cost
+        return _NeutralTransition(transition.interpolate(now_ns), driving, now_ns, _EASE_S if early else _LATE_EASE_S)
 
-    def save(self) -> SavedNeutral | None:
+    def to_json(self) -> SavedNeutral | None:
         """The neutral as plain JSON for a profile; None before the first face."""
         neutral = self.neutral
         if neutral is None:
@@ -124,7 +124,7 @@ class Calibration:
         }
 
     @classmethod
-    def load(cls, saved: Mapping[str, object]) -> Calibration:
+    def from_json(cls, saved: Mapping[str, object]) -> NeutralCalibration:
         """The calibration that ``save`` wrote. Raises: ConfigError when it did not."""
         try:
             depth, jacobian, torso = saved["depth"], saved["jacobian"], saved.get("torso")
@@ -142,9 +142,9 @@ class Calibration:
         return cls(neutral)
 
 
-def best_neutral(motion: Iterable[Keypoints]) -> Keypoints | None:
+def find_best_neutral(motion: Iterable[Keypoints]) -> Keypoints | None:
     """The calmest, most frontal face of a recording; its first one where the set tells nothing of faces."""
-    judge = _Judge()
+    judge = _NeutralityCost()
     frames = [each for each in motion if each.seen]
     # Twice: what counts as wide open is known only after the eyes have been seen.
     for each in frames:
@@ -153,11 +153,11 @@ def best_neutral(motion: Iterable[Keypoints]) -> Keypoints | None:
     return min(frames, key=judge, default=None)
 
 
-class _Judge:
+class _NeutralityCost:
     """Says how far a face is from neutral: turned, speaking, blinking, glancing aside, moving. 0 is perfect."""
 
     def __init__(self) -> None:
-        self._widest = 0.0
+        self._widest_aperture = 0.0
         self._last: Keypoints | None = None
 
     def forget_motion(self) -> None:
@@ -168,35 +168,35 @@ class _Judge:
         if driving.set != MESH478:
             return 0.0
         points = driving.points3d()[0]
-        open_now = (aperture(points, MESH.right_eye) + aperture(points, MESH.left_eye)) / 2
-        self._widest = max(self._widest, open_now)
-        looks = [gaze(points, eye) for eye in (MESH.right_eye, MESH.left_eye)]
+        open_now = (eye_aperture(points, FACE_MESH.right_eye) + eye_aperture(points, FACE_MESH.left_eye)) / 2
+        self._widest_aperture = max(self._widest_aperture, open_now)
+        looks = [estimate_gaze(points, eye) for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye)]
         aside = sum(look.right for look in looks) / 2
-        yaw, pitch, roll = _turn(points)
-        speaking = float(gaps(points).mean()) / max(mouth_width(points), 1e-6)
+        yaw, pitch, roll = _estimate_head_angles(points)
+        speaking = float(lip_gaps(points).mean()) / max(mouth_width(points), 1e-6)
         terms = (
             yaw / 15,
             pitch / 20,
             roll / 20,
-            (1 - open_now / max(self._widest, 1e-6)) / 0.3,
+            (1 - open_now / max(self._widest_aperture, 1e-6)) / 0.3,
             speaking / 0.08,
             aside / 0.15,
-            _speed(last, driving) / 1.0,
+            _mean_speed(last, driving) / 1.0,
         )
         return float(sum(term * term for term in terms))
 
 
-def _turn(points: Array) -> tuple[float, float, float]:
+def _estimate_head_angles(points: Array) -> tuple[float, float, float]:
     """Yaw, pitch and roll in degrees of mesh ``points`` [478, 3], roughly, each 0 for a usual upright face."""
-    across = points[MESH.left_eye.upper[0]] - points[MESH.right_eye.upper[0]]
-    upright = points[MESH.chin] - points[MESH.forehead]
+    across = points[FACE_MESH.left_eye.upper[0]] - points[FACE_MESH.right_eye.upper[0]]
+    upright = points[FACE_MESH.chin] - points[FACE_MESH.forehead]
     yaw = math.degrees(math.atan2(across[2], across[0]))
     roll = math.degrees(math.atan2(across[1], across[0]))
-    pitch = math.degrees(math.atan2(upright[2], upright[1])) - _USUAL_SLOPE
+    pitch = math.degrees(math.atan2(upright[2], upright[1])) - _UPRIGHT_PITCH
     return yaw, pitch, roll
 
 
-def _speed(last: Keypoints | None, now: Keypoints) -> float:
+def _mean_speed(last: Keypoints | None, now: Keypoints) -> float:
     """Mean speed of the points in sizes of the face (their standard deviation) per second."""
     if last is None or now.captured_ns <= last.captured_ns:
         return 0.0

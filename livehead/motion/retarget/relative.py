@@ -11,11 +11,11 @@ import numpy as np
 
 from livehead.motion.keypoints import Array, Keypoints
 
-LARGEST_INVERSE = 20.0
+MAX_INVERSE_NORM = 20.0
 """Norm (Frobenius) up to which a Jacobian's inverse is the exact one; a nearly singular one's is held there."""
 
 
-def relative_points(
+def transfer_relative_motion(
     source: Keypoints, driving: Keypoints, neutral: Keypoints, *, adapt_scale: bool, relative_jacobian: bool = True
 ) -> Keypoints:
     """The source moved as the performer moved since ``neutral``.
@@ -27,7 +27,7 @@ def relative_points(
     scale = math.sqrt(hull_area(source.value[0]) / max(hull_area(neutral.value[0]), 1e-12)) if adapt_scale else 1.0
     jacobian = source.jacobian
     if source.jacobian is not None and driving.jacobian is not None and neutral.jacobian is not None:
-        turned = driving.jacobian @ bounded_inverse(neutral.jacobian) @ source.jacobian
+        turned = driving.jacobian @ invert_bounded(neutral.jacobian) @ source.jacobian
         jacobian = turned.astype(np.float32) if relative_jacobian else driving.jacobian
     depth = source.depth
     if source.depth is not None and driving.depth is not None and neutral.depth is not None:
@@ -41,11 +41,11 @@ def hull_area(points: Array) -> float:
     return float(cv2.contourArea(cv2.convexHull(np.asarray(points, np.float32))))
 
 
-def bounded_inverse(jacobian: Array, largest: float = LARGEST_INVERSE) -> Array:
+def invert_bounded(jacobian: Array, max_norm: float = MAX_INVERSE_NORM) -> Array:
     """Inverses of [..., 2, 2], none larger (Frobenius) than ``largest``; smaller ones are exact."""
     a, b, c, d = (jacobian[..., i, j] for i in (0, 1) for j in (0, 1))
     determinant = a * d - b * c
-    least = np.maximum(np.linalg.norm(jacobian, axis=(-2, -1)) / largest, 1e-6)
+    least = np.maximum(np.linalg.norm(jacobian, axis=(-2, -1)) / max_norm, 1e-6)
     held = np.where(determinant < 0, -1, 1) * np.maximum(np.abs(determinant), least)
     adjugate = np.stack([np.stack([d, -b], axis=-1), np.stack([-c, a], axis=-1)], axis=-2)
     return np.asarray(adjugate / held[..., None, None], np.float32)

@@ -16,31 +16,31 @@ import numpy as np
 
 from livehead.errors import ConfigError
 from livehead.motion.easing import smoothstep
-from livehead.motion.face.eyes import EyeShape, Gaze, aperture, gaze, opening
-from livehead.motion.face.face_weights import brow_share, head_middle, mouth_share
-from livehead.motion.face.head import HeadMotion, fit_head, rotation
-from livehead.motion.face.lips import LipShape, gaps, mouth_width, thickness, thinned
-from livehead.motion.face.mesh import MESH
-from livehead.motion.face.torso import face_height, torso_at_rest
+from livehead.motion.face.eyes import EyeDeformer, GazeOffset, eye_aperture, estimate_gaze, eye_opening
+from livehead.motion.face.face_weights import brow_weights, head_pivot, mouth_weights
+from livehead.motion.face.head import HeadMotion, fit_head_motion, rotation_matrix
+from livehead.motion.face.lips import LipDeformer, lip_gaps, mouth_width, lip_thickness, scale_lip_thickness
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.motion.face.torso import face_height, rest_torso_points
 from livehead.motion.keypoints import MESH478, Array, Keypoints
-from livehead.motion.retarget.calibration import Calibration
-from livehead.motion.retarget.relative import relative_points
+from livehead.motion.retarget.calibration import NeutralCalibration
+from livehead.motion.retarget.relative import transfer_relative_motion
 
-Mode: TypeAlias = Literal["relative", "absolute"]
+TransferMode: TypeAlias = Literal["relative", "absolute"]
 
-_YAW, _PITCH, _ROLL = 38.0, 26.0, 38.0  # degrees that one photo bears
-_GROWTH, _SHRINKING = (
+_MAX_YAW, _MAX_PITCH, _MAX_ROLL = 38.0, 26.0, 38.0  # degrees that one photo bears
+_MAX_GROWTH, _MAX_SHRINKING = (
     0.35,
     0.2,
 )  # of the logarithm of the head's size; beside a smaller head the photo has to be made up
-_KNEE = 0.6  # share of a limit up to which nothing is held back
-_LEAN = 0.7  # heights of the face that a point of the torso can leave its place
-_LOOK = 0.24  # widths of the eye that an iris can leave its middle
-_EYEBALL = 0.42  # its radius in widths of the eye
+_LIMIT_KNEE = 0.6  # share of a limit up to which nothing is held back
+_MAX_TORSO_SHIFT = 0.7  # heights of the face that a point of the torso can leave its place
+_MAX_GAZE = 0.24  # widths of the eye that an iris can leave its middle
+_EYEBALL_RADIUS = 0.42  # its radius in widths of the eye
 
 
 @dataclass(frozen=True, slots=True)
-class Gains:
+class MotionGains:
     """How much of each kind of motion the avatar takes: 0 none, 1 as it is.
 
     ``gaze_to_camera``: 0 looks where the performer looks, 1 always into the camera.
@@ -60,16 +60,16 @@ class MotionTransfer:
         self,
         source: Keypoints,
         *,
-        mode: Mode = "relative",
-        gains: Gains | None = None,
-        calibration: Calibration | None = None,
+        mode: TransferMode = "relative",
+        gains: MotionGains | None = None,
+        calibration: NeutralCalibration | None = None,
     ) -> None:
         """``source``: the avatar's own motion, at rest, in the coordinates of its crop."""
         self.source = source
-        self.mode: Mode = mode
-        self.gains = gains or Gains()
-        self.calibration = calibration or Calibration()
-        self._face = _FaceTransfer(source) if source.set == MESH478 and source.depth is not None else None
+        self.mode: TransferMode = mode
+        self.gains = gains or MotionGains()
+        self.calibration = calibration or NeutralCalibration()
+        self._face = _FaceMotionTransfer(source) if source.set == MESH478 and source.depth is not None else None
 
     def apply(self, driving: Keypoints) -> Keypoints:
         """The avatar's motion for ``driving``, in the coordinates of the avatar's crop.
@@ -87,130 +87,138 @@ class MotionTransfer:
             return replace(self.source, confidence=driving.confidence, captured_ns=driving.captured_ns)
         neutral = self.calibration.observe(driving)
         if self._face is None:
-            return replace(relative_points(self.source, driving, neutral, adapt_scale=True), torso=None)
+            return replace(transfer_relative_motion(self.source, driving, neutral, adapt_scale=True), torso=None)
         points = self._face(driving.points3d()[0], neutral.points3d()[0], self.gains)
-        moved = driving.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
-        return replace(moved, torso=self._torso(driving, neutral))
+        moved = driving.with_points(points[None, :, :2].copy(), points[None, :, 2].copy())
+        return replace(moved, torso=self._transfer_torso(driving, neutral))
 
-    def _torso(self, driving: Keypoints, neutral: Keypoints) -> Array | None:
+    def _transfer_torso(self, driving: Keypoints, neutral: Keypoints) -> Array | None:
         """The avatar's torso moved as the performer's did since ``neutral``, in proportion to the faces."""
         if driving.torso is None:
             return None
         # a neutral face of an older profile has no torso: it is where the driver would have put it
-        before = torso_at_rest(neutral.value[0])[None] if neutral.torso is None else neutral.torso
-        own = torso_at_rest(self.source.value[0])[None] if self.source.torso is None else self.source.torso
+        before = rest_torso_points(neutral.value[0])[None] if neutral.torso is None else neutral.torso
+        own = rest_torso_points(self.source.value[0])[None] if self.source.torso is None else self.source.torso
         height = face_height(self.source.value[0])
         change = self.gains.head * height / face_height(neutral.value[0]) * (driving.torso - before)
-        held = np.array([_held(float(each), _LEAN * height) for each in change.ravel()], np.float32)
+        held = np.array([_soft_limit(float(each), _MAX_TORSO_SHIFT * height) for each in change.ravel()], np.float32)
         return np.asarray(own + held.reshape(change.shape), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Neutral:
+class _NeutralMeasurements:
     """What is measured once for each neutral face of the performer."""
 
     points: Array
     closed: Array
     apertures: tuple[float, float]
-    looks: tuple[Gaze, Gaze]
+    gazes: tuple[GazeOffset, GazeOffset]
     to_source: HeadMotion
     mouth_ratio: float
     lip_ratio: Array
 
 
-class _FaceTransfer:
+class _FaceMotionTransfer:
     """Relative motion of a face mesh. All arrays [478, 3] are in the unit of key points."""
 
     def __init__(self, source: Keypoints) -> None:
         self._rest = source.points3d()[0]
-        self._eyes = (EyeShape(self._rest, MESH.right_eye), EyeShape(self._rest, MESH.left_eye))
-        self._lips = LipShape(self._rest)
-        self._thickness = thickness(self._lips.closed)
-        self._mouth_share, self._brow_share = mouth_share(self._rest), brow_share(self._rest)
-        self._pivot = head_middle(self._rest)
+        self._eyes = (EyeDeformer(self._rest, FACE_MESH.right_eye), EyeDeformer(self._rest, FACE_MESH.left_eye))
+        self._lips = LipDeformer(self._rest)
+        self._thickness = lip_thickness(self._lips.closed)
+        self._mouth_weights, self._brow_weights = mouth_weights(self._rest), brow_weights(self._rest)
+        self._pivot = head_pivot(self._rest)
         low, high = self._rest[:468, :2].min(axis=0), self._rest[:468, :2].max(axis=0)
-        self._room = np.maximum(np.stack([low + 1, 1 - high]), 0.1)  # to the crop's edges: left and up, right and down
-        self._neutral: _Neutral | None = None
+        self._shift_limits = np.maximum(
+            np.stack([low + 1, 1 - high]), 0.1
+        )  # to the crop's edges: left and up, right and down
+        self._neutral: _NeutralMeasurements | None = None
 
-    def __call__(self, driving: Array, neutral: Array, gains: Gains) -> Array:
-        measured = self._measured(neutral)
-        motion = fit_head(measured.points, driving)
+    def __call__(self, driving: Array, neutral: Array, gains: MotionGains) -> Array:
+        measured = self._measure_neutral(neutral)
+        motion = fit_head_motion(measured.points, driving)
         unturned = motion.inverse().apply(driving)
-        head = self._head(measured, motion, gains)
-        points = self._expression(measured, unturned, gains)
-        self._move_eyes(points, measured, unturned, head, gains)
+        head = self._transfer_head(measured, motion, gains)
+        points = self._transfer_expression(measured, unturned, gains)
+        self._transfer_eyes(points, measured, unturned, head, gains)
         return head.apply(points)
 
-    def _measured(self, neutral: Array) -> _Neutral:
+    def _measure_neutral(self, neutral: Array) -> _NeutralMeasurements:
         if self._neutral is None or not np.array_equal(self._neutral.points, neutral):
-            to_source = fit_head(neutral, self._rest)
-            shape = LipShape(neutral)
+            to_source = fit_head_motion(neutral, self._rest)
+            shape = LipDeformer(neutral)
             ratio = mouth_width(self._rest) / max(to_source.scale * mouth_width(neutral), 1e-6)
-            self._neutral = _Neutral(
+            self._neutral = _NeutralMeasurements(
                 points=neutral,
                 closed=shape.closed,
-                apertures=(aperture(neutral, MESH.right_eye), aperture(neutral, MESH.left_eye)),
-                looks=(gaze(neutral, MESH.right_eye), gaze(neutral, MESH.left_eye)),
+                apertures=(eye_aperture(neutral, FACE_MESH.right_eye), eye_aperture(neutral, FACE_MESH.left_eye)),
+                gazes=(estimate_gaze(neutral, FACE_MESH.right_eye), estimate_gaze(neutral, FACE_MESH.left_eye)),
                 to_source=to_source,
                 mouth_ratio=float(np.clip(ratio, 0.85, 1.15)),
-                lip_ratio=np.clip(self._thickness / np.maximum(thickness(neutral) * to_source.scale, 1e-6), 0.2, 1.2),
+                lip_ratio=np.clip(
+                    self._thickness / np.maximum(lip_thickness(neutral) * to_source.scale, 1e-6), 0.2, 1.2
+                ),
             )
         return self._neutral
 
-    def _head(self, neutral: _Neutral, motion: HeadMotion, gains: Gains) -> HeadMotion:
+    def _transfer_head(self, neutral: _NeutralMeasurements, motion: HeadMotion, gains: MotionGains) -> HeadMotion:
         """The rigid motion of the avatar's head about its own middle, held back where a photo cannot follow."""
-        yaw, pitch, roll = (gains.head * angle for angle in motion.angles())
-        turn = rotation(_held(yaw, _YAW), _held(pitch, _PITCH), _held(roll, _ROLL))
+        yaw, pitch, roll = (gains.head * angle for angle in motion.euler_angles())
+        turn = rotation_matrix(_soft_limit(yaw, _MAX_YAW), _soft_limit(pitch, _MAX_PITCH), _soft_limit(roll, _MAX_ROLL))
         growth = gains.head * math.log(max(motion.scale, 1e-3))
-        scale = math.exp(_held(growth, _GROWTH if growth > 0 else _SHRINKING))
-        middle = head_middle(neutral.points)
+        scale = math.exp(_soft_limit(growth, _MAX_GROWTH if growth > 0 else _MAX_SHRINKING))
+        middle = head_pivot(neutral.points)
         shift = gains.head * neutral.to_source.scale * (motion.apply(middle) - middle)
         for axis in (0, 1):
-            shift[axis] = _held(float(shift[axis]), float(self._room[int(shift[axis] > 0), axis]))
+            shift[axis] = _soft_limit(float(shift[axis]), float(self._shift_limits[int(shift[axis] > 0), axis]))
         shift[2] = 0
         place = self._pivot + shift - scale * turn @ self._pivot
         return HeadMotion(scale, turn, place.astype(np.float32))
 
-    def _expression(self, neutral: _Neutral, unturned: Array, gains: Gains) -> Array:
+    def _transfer_expression(self, neutral: _NeutralMeasurements, unturned: Array, gains: MotionGains) -> Array:
         """The source with the performer's mouth and brows; lids and irises still at rest."""
         to_source = neutral.to_source
         change = (unturned - neutral.closed) @ (to_source.scale * to_source.rotation.T)
-        thinned(change, neutral.lip_ratio)
+        scale_lip_thickness(change, neutral.lip_ratio)
         mouth = gains.mouth * neutral.mouth_ratio
-        followed = _followed(gains.mouth)
+        followed = _clamp_gain(gains.mouth)
         points: Array = self._rest + followed * (self._lips.closed - self._rest)
-        points = points + (mouth * self._mouth_share + gains.brows * self._brow_share)[:, None] * change
-        wanted = mouth * to_source.scale * gaps(unturned) + (1 - followed) * gaps(self._rest)
+        points = points + (mouth * self._mouth_weights + gains.brows * self._brow_weights)[:, None] * change
+        wanted = mouth * to_source.scale * lip_gaps(unturned) + (1 - followed) * lip_gaps(self._rest)
         points = points.astype(np.float32)
-        self._lips.part(points, wanted.astype(np.float32))
+        self._lips.open_lips(points, wanted.astype(np.float32))
         return points
 
-    def _move_eyes(self, points: Array, neutral: _Neutral, unturned: Array, head: HeadMotion, gains: Gains) -> None:
-        looks = [gaze(unturned, shape.eye) for shape in self._eyes]
+    def _transfer_eyes(
+        self, points: Array, neutral: _NeutralMeasurements, unturned: Array, head: HeadMotion, gains: MotionGains
+    ) -> None:
+        looks = [estimate_gaze(unturned, shape.eye) for shape in self._eyes]
         # Both eyes turn together; their mean halves the tracker's noise.
-        right = sum(look.right - rest.right for look, rest in zip(looks, neutral.looks, strict=True)) / 2
-        down = sum(look.down - rest.down for look, rest in zip(looks, neutral.looks, strict=True)) / 2
-        yaw, pitch, _ = head.angles()
+        right = sum(look.right - rest.right for look, rest in zip(looks, neutral.gazes, strict=True)) / 2
+        down = sum(look.down - rest.down for look, rest in zip(looks, neutral.gazes, strict=True)) / 2
+        yaw, pitch, _ = head.euler_angles()
         for shape, rest in zip(self._eyes, neutral.apertures, strict=True):
-            wide = 1 + gains.eyes * (opening(aperture(unturned, shape.eye), rest) - 1)
+            wide = 1 + gains.eyes * (eye_opening(eye_aperture(unturned, shape.eye), rest) - 1)
             # Under a falling lid the tracker only guesses where the iris is.
             sure = smoothstep(wide / 0.5) * gains.eyes
             to_camera = gains.gaze_to_camera
             there = shape.rest_gaze.right + sure * right
             below = shape.rest_gaze.down + sure * down
-            there += to_camera * (shape.rest_gaze.right - _EYEBALL * math.sin(math.radians(yaw)) - there)
-            below += to_camera * (shape.rest_gaze.down - _EYEBALL * math.sin(math.radians(pitch)) - below)
-            shape.move(points, max(wide, 0.0), Gaze(_held(there, _LOOK), _held(below, _LOOK)))
+            there += to_camera * (shape.rest_gaze.right - _EYEBALL_RADIUS * math.sin(math.radians(yaw)) - there)
+            below += to_camera * (shape.rest_gaze.down - _EYEBALL_RADIUS * math.sin(math.radians(pitch)) - below)
+            shape.set_lids_and_gaze(
+                points, max(wide, 0.0), GazeOffset(_soft_limit(there, _MAX_GAZE), _soft_limit(below, _MAX_GAZE))
+            )
 
 
-def _followed(gain: float) -> float:
+def _clamp_gain(gain: float) -> float:
     """How far a feature follows the performer and not the photo: gains above 1 exaggerate, but follow no further."""
     return min(max(gain, 0.0), 1.0)
 
 
-def _held(value: float, limit: float) -> float:
+def _soft_limit(value: float, limit: float) -> float:
     """``value`` as it is up to a knee, then softly held within ``limit``."""
-    knee = _KNEE * limit
+    knee = _LIMIT_KNEE * limit
     beyond = abs(value) - knee
     if beyond <= 0:
         return value

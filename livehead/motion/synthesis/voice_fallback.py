@@ -7,21 +7,23 @@ from dataclasses import replace
 
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.retarget.transfer import MotionTransfer
-from livehead.motion.synthesis.rigid_idle import Idle
+from livehead.motion.synthesis.rigid_idle import TimedMotion
 
 
-class Spoken:
+class VoiceFallback:
     """An ``Idle`` for ``Presence``: the motion that a voice makes, and ``idle`` as long as there is none."""
 
-    def __init__(self, newest: Callable[[], Keypoints | None], transfer: MotionTransfer, idle: Idle) -> None:
+    def __init__(
+        self, latest_motion: Callable[[], Keypoints | None], transfer: MotionTransfer, idle: TimedMotion
+    ) -> None:
         """``newest`` gives the voice's motion, which ``transfer`` brings to the avatar."""
-        self._newest = newest
+        self._latest_motion = latest_motion
         self._transfer = transfer
         self._idle = idle
 
-    def at(self, now_ns: int) -> Keypoints:
+    def motion_at(self, now_ns: int) -> Keypoints:
         """The avatar at ``now_ns``."""
-        motion = self._newest()
+        motion = self._latest_motion()
         if motion is None:
-            return self._idle.at(now_ns)
+            return self._idle.motion_at(now_ns)
         return replace(self._transfer.apply(motion), captured_ns=now_ns)

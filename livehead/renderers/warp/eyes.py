@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
-from livehead.motion.face.mesh import MESH, Eye, Indices
+from livehead.motion.face.mesh import FACE_MESH, EyeIndices, Indices
 from livehead.motion.keypoints import Array
 from livehead.renderers.warp.backward_flow import sample_image
 
@@ -50,7 +50,7 @@ class CompletedEyeball:
     rest_gaze: Array
 
 
-def close_lids(source: Array, target: Array, eye: Eye) -> None:
+def close_lids(source: Array, target: Array, eye: EyeIndices) -> None:
     """Shut ``eye`` of ``target`` [478, 3] in place where the performer's is shut, so that no slit stays open.
 
     ``source`` tells how wide open this person's eye is at rest: narrow eyes are not taken for shut ones.
@@ -70,7 +70,7 @@ def lash_points(source: Array, target: Array, scale: float) -> Array:
     from the lid's edge (times ``scale``) when a closing lid pulls that ring away, so that lashes are not drawn out.
     """
     points = []
-    for eye, ring in ((MESH.right_eye, _RIGHT_RING), (MESH.left_eye, _LEFT_RING)):
+    for eye, ring in ((FACE_MESH.right_eye, _RIGHT_RING), (FACE_MESH.left_eye, _LEFT_RING)):
         edge = eye.upper[1:-1]
         span = target[ring] - target[edge]
         rest = scale * np.linalg.norm(source[ring] - source[edge], axis=-1)
@@ -83,7 +83,7 @@ def lash_points(source: Array, target: Array, scale: float) -> Array:
 def lash_triangles(first: int) -> Indices:
     """The skin between lids and ring with the points of ``lashes``, numbered from ``first``, in between."""
     triangles: list[tuple[int, int, int]] = []
-    for eye, ring, start in ((MESH.right_eye, _RIGHT_RING, first), (MESH.left_eye, _LEFT_RING, first + 7)):
+    for eye, ring, start in ((FACE_MESH.right_eye, _RIGHT_RING, first), (FACE_MESH.left_eye, _LEFT_RING, first + 7)):
         outer, inner = int(eye.upper[0]), int(eye.upper[-1])
         rows = [[int(i) for i in ring], list(range(start, start + 7)), [int(i) for i in eye.upper[1:-1]]]
         strip: list[tuple[int, int, int]] = []
@@ -91,21 +91,21 @@ def lash_triangles(first: int) -> Indices:
             strip += [(outer, above[0], below[0]), (above[-1], inner, below[-1])]
             strip += [(above[i], above[i + 1], below[i]) for i in range(6)]
             strip += [(below[i], above[i + 1], below[i + 1]) for i in range(6)]
-        mirrored = eye is MESH.left_eye
+        mirrored = eye is FACE_MESH.left_eye
         triangles += [(a, c, b) if mirrored else (a, b, c) for a, b, c in strip]
     return np.array(triangles, np.int32)
 
 
 def skin_triangles() -> Indices:
     """The mesh's triangles but for those that ``lash_triangles`` replaces."""
-    replaced = np.zeros(len(MESH.triangles), bool)
-    for eye, ring in ((MESH.right_eye, _RIGHT_RING), (MESH.left_eye, _LEFT_RING)):
-        replaced |= np.isin(MESH.triangles, np.concatenate([eye.upper, ring])).all(axis=1)
-    kept: Indices = MESH.triangles[~replaced]
+    replaced = np.zeros(len(FACE_MESH.triangles), bool)
+    for eye, ring in ((FACE_MESH.right_eye, _RIGHT_RING), (FACE_MESH.left_eye, _LEFT_RING)):
+        replaced |= np.isin(FACE_MESH.triangles, np.concatenate([eye.upper, ring])).all(axis=1)
+    kept: Indices = FACE_MESH.triangles[~replaced]
     return kept
 
 
-def complete_eyeball(image: Image, pixels: Array, eye: Eye) -> CompletedEyeball:
+def complete_eyeball(image: Image, pixels: Array, eye: EyeIndices) -> CompletedEyeball:
     """Make up what is hidden of the eyeball in ``image`` [S, S, 3]; ``pixels`` [478, 2] is the mesh in its pixels."""
     middle, frame = _opening_axes(pixels, eye)
     width = float(np.linalg.norm(pixels[eye.upper[0]] - pixels[eye.upper[-1]]))
@@ -131,7 +131,7 @@ def complete_eyeball(image: Image, pixels: Array, eye: Eye) -> CompletedEyeball:
     )
 
 
-def draw_eye(picture: Image, eyeball: CompletedEyeball, target: Array, eye: Eye) -> None:
+def draw_eye(picture: Image, eyeball: CompletedEyeball, target: Array, eye: EyeIndices) -> None:
     """Lay the eyeball into the opening of ``eye`` in ``picture`` [S, S, 3], in place.
 
     ``target`` [478, 2] is the mesh in pixels. Where neither gaze nor lids have moved, the picture stays as it is: the
@@ -174,14 +174,14 @@ def _render_eyeball(
     return white
 
 
-def _gaze_and_opening(pixels: Array, eye: Eye, middle: Array, axes: Array) -> Array:
+def _gaze_and_opening(pixels: Array, eye: EyeIndices, middle: Array, axes: Array) -> Array:
     """Gaze along and down the eye and its opening, [3], in its widths."""
     width, gape = np.sqrt(np.sum(axes * axes, axis=0))
     gaze = _inverse_axes(axes) @ (pixels[eye.iris[0]] - middle)
     return np.array([gaze[0], gaze[1] * gape / width, gape / width], np.float32)
 
 
-def _opening_axes(pixels: Array, eye: Eye) -> tuple[Array, Array]:
+def _opening_axes(pixels: Array, eye: EyeIndices) -> tuple[Array, Array]:
     """Middle [2] and axes [2, 2] (columns: corner to corner, lid to lid) of the opening."""
     across = pixels[eye.upper[-1]] - pixels[eye.upper[0]]
     gape = (pixels[eye.lower[2:-2]] - pixels[eye.upper[2:-2]]).mean(axis=0)
@@ -199,7 +199,7 @@ def _inverse_axes(frame: Array) -> Array:
     return inverse
 
 
-def _eye_openness(points: Array, eye: Eye) -> float:
+def _eye_openness(points: Array, eye: EyeIndices) -> float:
     """Mean opening over width."""
     gape = np.linalg.norm(points[eye.upper[3:-3], :2] - points[eye.lower[3:-3], :2], axis=-1).mean()
     return float(gape / max(float(np.linalg.norm(points[eye.upper[0]] - points[eye.upper[-1]])), 1e-6))

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 from livehead.perception.portrait import Portrait
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.segmentation import SelfieSegmenter
 
 Mask = npt.NDArray[np.uint8]
 
@@ -65,13 +65,13 @@ class PortraitLayers:
         )
 
 
-def split_layers(portrait: Portrait, segmentation: Segmentation) -> PortraitLayers:
+def split_layers(portrait: Portrait, segmentation: SelfieSegmenter) -> PortraitLayers:
     """Split ``portrait`` into the person who has its face and all else."""
     image, person = _extend_portrait(portrait, segmentation)
     side = portrait.image.shape[0]
     around = (image.shape[0] - side) // 2
     face = portrait.motion.value[0]
-    alpha = _keep_face_component(person, ((face[MESH.oval] + 1) * side - 1) / 2 + around)
+    alpha = _keep_face_component(person, ((face[FACE_MESH.oval] + 1) * side - 1) / 2 + around)
     matte = _feather_matte(alpha, side)
     inner = slice(around, around + side)
     background = _inpaint_background(image, matte)[inner, inner]
@@ -91,7 +91,7 @@ def _resize_image(image: Image, side: int) -> Image:
     return cv2.resize(image, (side, side), interpolation=how).astype(np.uint8, copy=False)
 
 
-def _extend_portrait(portrait: Portrait, segmentation: Segmentation) -> tuple[Image, Array]:
+def _extend_portrait(portrait: Portrait, segmentation: SelfieSegmenter) -> tuple[Image, Array]:
     """The portrait with what the photo has around it, edges going on, and its share of person."""
     side, crop = portrait.image.shape[0], portrait.crop
     scale = side / crop.side
@@ -110,7 +110,7 @@ def _extend_portrait(portrait: Portrait, segmentation: Segmentation) -> tuple[Im
     window = window[: whole - top, : whole - left]
     sides = (top, whole - top - window.shape[0], left, whole - left - window.shape[1])
     image = cv2.copyMakeBorder(window, *sides, borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
-    person = cv2.copyMakeBorder(segmentation.person(window), *sides, borderType=cv2.BORDER_REPLICATE)
+    person = cv2.copyMakeBorder(segmentation.segment_person(window), *sides, borderType=cv2.BORDER_REPLICATE)
     image[around : around + side, around : around + side] = portrait.image
     return image, np.asarray(person, np.float32)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.motion.face.head import HeadMotion
-from livehead.motion.face.mesh import MESH, Indices
+from livehead.motion.face.mesh import FACE_MESH, Indices
 from livehead.motion.keypoints import Array
 from livehead.renderers.warp.foreground import PortraitLayers
 
@@ -70,8 +70,8 @@ class HairBodyMesh:
 
 def build_hair_body_mesh(face: Array, layers: PortraitLayers, first: int) -> HairBodyMesh:
     """Hang a mesh on ``face`` [478, 3] where ``layers`` show the person; its own points are numbered from ``first``."""
-    outline = face[MESH.oval]
-    height = float(np.linalg.norm(face[MESH.chin, :2] - face[MESH.forehead, :2]))
+    outline = face[FACE_MESH.oval]
+    height = float(np.linalg.norm(face[FACE_MESH.chin, :2] - face[FACE_MESH.forehead, :2]))
     flat = np.concatenate([_grid_vertices(outline[:, :2]), outline[:, :2]])
     distance = _pairwise_distances(flat, outline[:, :2])
     nearest = distance.min(axis=1)
@@ -109,8 +109,8 @@ def _pairwise_distances(points: Array, others: Array) -> Array:
 
 def _head_weights(points: Array, face: Array, height: float) -> Array:
     """[M] in [0, 1]: 1 beside and above the face, falling to 0 from the chin down."""
-    down = (face[MESH.chin, :2] - face[MESH.forehead, :2]) / height
-    below = (points - face[MESH.chin, :2]) @ down / height
+    down = (face[FACE_MESH.chin, :2] - face[FACE_MESH.forehead, :2]) / height
+    below = (points - face[FACE_MESH.chin, :2]) @ down / height
     x = np.clip((below - _NECK_TOP) / (_NECK_BOTTOM - _NECK_TOP), 0, 1)
     weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
     return weight
@@ -123,8 +123,8 @@ def _soft_limit(x: float, limit: float) -> float:
 
 def _neck_pivot(face: Array, height: float) -> Array:
     """About where a head turns: below and behind the middle of the face [478, 3]."""
-    middle = (face[MESH.forehead] + face[MESH.chin]) / 2
-    down = (face[MESH.chin, :2] - face[MESH.forehead, :2]) / height
+    middle = (face[FACE_MESH.forehead] + face[FACE_MESH.chin]) / 2
+    down = (face[FACE_MESH.chin, :2] - face[FACE_MESH.forehead, :2]) / height
     pivot: Array = np.append(middle[:2] + _JOINT[0] * height * down, middle[2] + _JOINT[1] * height).astype(np.float32)
     return pivot
 
@@ -165,7 +165,7 @@ def _person_along_edge(layers: PortraitLayers, end: int, axis: int) -> Array:
 def _delaunay_triangles(points: Array, outline: Array, first: int) -> Indices:
     """Delaunay triangles over the outline and ``points``, without the inside of the outline."""
     everything = np.concatenate([outline, points]).astype(np.float32)
-    names = np.concatenate([MESH.oval, first + np.arange(len(points))]).astype(np.int32)
+    names = np.concatenate([FACE_MESH.oval, first + np.arange(len(points))]).astype(np.int32)
     reach = int(np.abs(everything).max()) + 2
     plane = cv2.Subdiv2D((-reach, -reach, 2 * reach, 2 * reach))
     for x, y in everything:

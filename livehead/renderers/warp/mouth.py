@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from livehead.frames import Image
-from livehead.motion.face.mesh import MESH, Indices
+from livehead.motion.face.mesh import FACE_MESH, Indices
 from livehead.motion.keypoints import Array
 
 _MAX_STRETCH = (
@@ -54,7 +54,7 @@ class MouthInterior:
         ``face`` [478, 3] is the target, ``scale`` its size over the source's. Both edges are one until the own inside
         is stretched to its limit.
         """
-        upper, lower = face[MESH.mouth.upper[1:-1]], face[MESH.mouth.lower[1:-1]]
+        upper, lower = face[FACE_MESH.mouth.upper[1:-1]], face[FACE_MESH.mouth.lower[1:-1]]
         gape = np.linalg.norm(lower - upper, axis=-1)
         own = np.minimum(self.stretch * scale * self.gape / np.maximum(gape, 1e-6), 1)[:, None]
         hanging = upper + self.split * own * (lower - upper)
@@ -65,12 +65,12 @@ class MouthInterior:
 
 def analyse_mouth(image: Image, face: Array) -> MouthInterior:
     """What ``image`` [S, S, 3] shows of the inside of the mouth; ``face`` [478, 3] in [-1, 1]."""
-    upper, lower = face[MESH.mouth.upper[1:-1]], face[MESH.mouth.lower[1:-1]]
+    upper, lower = face[FACE_MESH.mouth.upper[1:-1]], face[FACE_MESH.mouth.lower[1:-1]]
     gape = np.linalg.norm(lower - upper, axis=-1).astype(np.float32)
-    width = float(np.linalg.norm(face[MESH.mouth.upper[0]] - face[MESH.mouth.upper[-1]]))
+    width = float(np.linalg.norm(face[FACE_MESH.mouth.upper[0]] - face[FACE_MESH.mouth.upper[-1]]))
     openness = float(gape.max()) / width
     side = image.shape[0]
-    cheeks = np.rint(((face[MESH.rigid, :2] + 1) * side - 1) / 2).astype(int).clip(0, side - 1)
+    cheeks = np.rint(((face[FACE_MESH.rigid, :2] + 1) * side - 1) / 2).astype(int).clip(0, side - 1)
     skin = float(image[cheeks[:, 1], cheeks[:, 0]].mean())
     return MouthInterior(
         split=_find_jaw_parting(image, upper[2:-2, :2], lower[2:-2, :2], openness > _WIDE_OPEN)
@@ -86,8 +86,8 @@ def analyse_mouth(image: Image, face: Array) -> MouthInterior:
 
 def interior_triangles(first: int) -> Indices:
     """Triangles of the inside, whose 18 points are numbered from ``first``."""
-    left, right = int(MESH.mouth.upper[0]), int(MESH.mouth.upper[-1])
-    upper, lower = [int(i) for i in MESH.mouth.upper[1:-1]], [int(i) for i in MESH.mouth.lower[1:-1]]
+    left, right = int(FACE_MESH.mouth.upper[0]), int(FACE_MESH.mouth.upper[-1])
+    upper, lower = [int(i) for i in FACE_MESH.mouth.upper[1:-1]], [int(i) for i in FACE_MESH.mouth.lower[1:-1]]
     hanging, lying = list(range(first, first + 9)), list(range(first + 9, first + 18))
     triangles: list[tuple[int, int, int]] = []
     for above, below in ((upper, hanging), (hanging, lying), (lying, lower)):
@@ -106,7 +106,7 @@ def draw_cavity(
     ``most`` in [0, 1] is how much of it is laid over what is there.
     """
     hanging, lying = interior[:9], interior[9:]
-    ends = face[MESH.mouth.upper[[0, -1]]]
+    ends = face[FACE_MESH.mouth.upper[[0, -1]]]
     gap = float(np.linalg.norm(lying - hanging, axis=-1).max())
     if gap < 1:
         return
@@ -130,7 +130,7 @@ def draw_cavity(
 
 def _cavity_colours(mouth: MouthInterior, face: Array, width: float, shape: tuple[int, ...]) -> Array:
     """Colours [h, w, 3] of the cavity; ``face`` [478, 2] in its pixels, ``width`` of the mouth at rest in pixels."""
-    upper, lower = face[MESH.mouth.upper], face[MESH.mouth.lower]
+    upper, lower = face[FACE_MESH.mouth.upper], face[FACE_MESH.mouth.lower]
     across = (upper[-1] - upper[0]) / max(float(np.linalg.norm(upper[-1] - upper[0])), 1e-6)
     down = np.array([-across[1], across[0]], np.float32)
     middle = (upper[0] + upper[-1]) / 2

@@ -10,11 +10,11 @@ import numpy as np
 
 from livehead.errors import SourceError
 from livehead.frames import Image
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.mesh import MESH, Eye, Indices
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.mesh import FACE_MESH, EyeIndices, Indices
 from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
 from livehead.perception.portrait import Portrait
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.warp.backward_flow import compute_backward_flow, sample_image
 from livehead.renderers.warp.eyes import (
     CompletedEyeball,
@@ -94,7 +94,7 @@ class WarpRenderer:
         if source.motion.set != MESH478:
             raise SourceError(f"warp takes {MESH478}, not {source.motion.set}", subject=source.name)
         face = source.motion.points3d()[0]
-        with Segmentation() as segmentation:
+        with SelfieSegmenter() as segmentation:
             layers = split_layers(source, segmentation)
         shell = build_hair_body_mesh(face, layers, _SHELL_START)
         avatar = WarpAvatar(source.motion, layers, shell, analyse_mouth(source.image, face))
@@ -143,8 +143,8 @@ class _PosedMesh:
 
 def _pose_mesh(avatar: WarpAvatar, target: Array) -> _PosedMesh:
     source = avatar.motion.points3d()[0]
-    head = fit_head(source, target)
-    shell = avatar.shell.deform(head, target[MESH.oval])
+    head = fit_head_motion(source, target)
+    shell = avatar.shell.deform(head, target[FACE_MESH.oval])
     face = target.copy()
     for eye in _EYES:
         close_lids(source, face, eye)
@@ -168,17 +168,21 @@ def _composite_over(person: Image, background: Image) -> Image:
     return picture
 
 
-def _eye_opening_triangles(eye: Eye) -> Indices:
+def _eye_opening_triangles(eye: EyeIndices) -> Indices:
     """A fan about the pupil that closes the opening of ``eye``."""
     loop = eye.opening
     return np.stack([np.full_like(loop, eye.iris[0]), loop, np.roll(loop, -1)], axis=1)
 
 
-_EYES = (MESH.right_eye, MESH.left_eye)
+_EYES = (FACE_MESH.right_eye, FACE_MESH.left_eye)
 _FACE_POINTS = 478  # then come 18 points of the mouth's inside, 14 of the lashes and those of the shell
 _LASH_START = _FACE_POINTS + 18
 _SHELL_START = _LASH_START + 14
 _OPENING_TRIANGLES = np.concatenate(
-    [_eye_opening_triangles(MESH.right_eye), _eye_opening_triangles(MESH.left_eye), interior_triangles(_FACE_POINTS)]
+    [
+        _eye_opening_triangles(FACE_MESH.right_eye),
+        _eye_opening_triangles(FACE_MESH.left_eye),
+        interior_triangles(_FACE_POINTS),
+    ]
 )
 _SKIN_TRIANGLES = np.concatenate([skin_triangles(), lash_triangles(_LASH_START)])

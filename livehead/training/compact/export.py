@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from livehead.errors import WeightsMissingError
 from livehead.models.dagan.compact import BLEND_PLANES, build_compact
 from livehead.models.engine import fold_batch_norm
-from livehead.models.quantize import Ranges, observe, to_tensors
+from livehead.models.quantize import ActivationRanges, observe_ranges, ranges_to_tensors
 from livehead.training.compact.pair_sampler import AugmentationRanges, PairSampler
-from livehead.weights.store import load_into
+from livehead.weights.store import load_strict_state
 
 _SIDE = 192  # at which the renderer runs
 _PAIRS = 48
@@ -42,14 +42,14 @@ def averaged_half_weights(checkpoint: Path, blend_bias: float = 0.0) -> tuple[di
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    load_into(network, tensors, checkpoint.name)
+    load_strict_state(network, tensors, checkpoint.name)
     return tensors, int(document["counts"]["samples"])
 
 
-def measure_int8_ranges(tensors: dict[str, torch.Tensor], data: Path) -> Ranges:
+def measure_int8_ranges(tensors: dict[str, torch.Tensor], data: Path) -> ActivationRanges:
     """What the convolutions of these weights get from training pairs of the cache ``data``. Raises: ConfigError."""
     network = build_compact()
-    load_into(network, tensors, "the exported weights")
+    load_strict_state(network, tensors, "the exported weights")
     network = fold_batch_norm(network.eval())
     source = PairSampler(data, "train", _SIDE, 0, _CLIP_STRIDE)
 
@@ -59,7 +59,7 @@ def measure_int8_ranges(tensors: dict[str, torch.Tensor], data: Path) -> Ranges:
             batch = source.sample_batch(1, AugmentationRanges(), (number,))
             network(batch.source, batch.mask, batch.source_points, batch.target_points, batch.torso)
 
-    return observe(network, look)
+    return observe_ranges(network, look)
 
 
 def export_compact(checkpoint: Path, assets: Path, data: Path, summary: str, blend_bias: float = 0.0) -> Path:
@@ -68,7 +68,7 @@ def export_compact(checkpoint: Path, assets: Path, data: Path, summary: str, ble
     ``data``: the training cache, to measure the ranges for int8 on.
     """
     tensors, samples = averaged_half_weights(checkpoint, blend_bias)
-    tensors |= to_tensors(measure_int8_ranges(tensors, data))
+    tensors |= ranges_to_tensors(measure_int8_ranges(tensors, data))
     path = assets / "compact.safetensors"
     save_file(tensors, path, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
     register_weights(path, assets, "compact", summary.format(samples=samples))

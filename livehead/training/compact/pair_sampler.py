@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from livehead.models.dagan.prior import TorsoMotion
-from livehead.models.dagan.surface import mean_face
-from livehead.motion.face.mesh import MESH
-from livehead.motion.face.torso import torso_at_rest
+from livehead.models.dagan.surface import load_mean_face
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.perception.torso import TorsoTracker
 from livehead.training.cache import CachedClip, ClipEntry, read_clip, read_index
@@ -76,7 +76,7 @@ class PairSampler:
         ]
         weights = np.sqrt([len(clip.frames) for clip in self._video_clips])
         self._clip_probabilities = weights / weights.sum()
-        self._mirrored_indices = mean_face()[1]
+        self._mirrored_indices = load_mean_face()[1]
 
     def sample_batch(self, size: int, augmentation: AugmentationRanges, seed: tuple[int, ...]) -> PairBatch:
         """``size`` pairs, the same ones for the same ``seed``."""
@@ -148,7 +148,7 @@ def _choose_frames(landmarks: np.ndarray, rng: np.random.Generator) -> tuple[int
 def _mouth_opening(landmarks: np.ndarray) -> np.ndarray:
     """How far mouths of meshes [T, 478, 3] are open, in units of the face's height: [T]."""
     inner = np.linalg.norm(landmarks[:, _INNER_LIP_POINTS[0], :2] - landmarks[:, _INNER_LIP_POINTS[1], :2], axis=1)
-    return inner / np.linalg.norm(landmarks[:, MESH.chin, :2] - landmarks[:, MESH.forehead, :2], axis=1)
+    return inner / np.linalg.norm(landmarks[:, FACE_MESH.chin, :2] - landmarks[:, FACE_MESH.forehead, :2], axis=1)
 
 
 def _load_clip(folder: Path, entry: ClipEntry, side: int) -> CachedClip:
@@ -164,7 +164,7 @@ def track_torso(clip: CachedClip) -> np.ndarray | None:
     """The torso's points [T, 3, 2] as a driver would have followed them; None where it cannot be."""
     tracker = TorsoTracker()
     followed = [
-        tracker.follow(frame, mesh_keypoints(mesh, 1.0, 0))
+        tracker.track(frame, mesh_keypoints(mesh, 1.0, 0))
         for frame, mesh in zip(clip.frames, clip.landmarks, strict=True)
     ]
     known = [each for each in followed if each is not None]
@@ -177,7 +177,7 @@ def _make_pair(clip: CachedClip, first: int, second: int, with_torso: bool = Tru
     mask = cv2.resize(clip.masks[first], (side, side), interpolation=cv2.INTER_LINEAR)
     faces = clip.frames[first], mask, clip.landmarks[first], clip.frames[second], clip.landmarks[second]
     if not with_torso or clip.torso is None:
-        rest = torso_at_rest(clip.landmarks[first])
+        rest = rest_torso_points(clip.landmarks[first])
         return *faces, rest, rest, np.float32(0)
     return *faces, clip.torso[first], clip.torso[second], np.float32(1)
 

@@ -14,7 +14,7 @@ from livehead.models.quantize import split_ranges
 from livehead.training.adversarial import MouthAdversary
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.recipe import CompactRecipe
-from livehead.weights.store import load_into, read_file
+from livehead.weights.store import load_strict_state, read_safetensors
 
 
 @dataclass
@@ -34,8 +34,10 @@ def new_state(recipe: CompactRecipe, device: torch.device, init: Path | None = N
     """A fresh model, its moving average and optimiser."""
     model = build_compact().to(device, memory_format=torch.channels_last)
     if init is not None:
-        weights, _ = split_ranges(read_file(init))  # whatever is trained gets ranges of its own when it is exported
-        load_into(model, weights, init.name)
+        weights, _ = split_ranges(
+            read_safetensors(init)
+        )  # whatever is trained gets ranges of its own when it is exported
+        load_strict_state(model, weights, init.name)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from livehead.models.dagan.projection import (
-    back_project,
+    back_project_depth,
     photometric_error,
-    project,
-    rigid_motion,
-    roughness,
-    seen_from,
-    to_depth,
+    project_points,
+    rigid_transform_matrix,
+    edge_aware_smoothness,
+    sample_view,
+    disparity_to_depth,
 )
 
 _TIE_BREAK_NOISE = 1e-5  # breaks ties between a neighbour that was moved and one that was not
@@ -45,7 +45,7 @@ def camera_motion(axis_angle: Tensor, translation: Tensor, *, earlier: bool) -> 
 
     The network always sees the earlier frame first, so that towards an ``earlier`` neighbour its motion is turned back.
     """
-    return rigid_motion(axis_angle[:, 0, 0], translation[:, 0, 0], invert=earlier)
+    return rigid_transform_matrix(axis_angle[:, 0, 0], translation[:, 0, 0], invert=earlier)
 
 
 def scale_intrinsics(intrinsics: Tensor, side: int, trained_side: int = 256) -> Tensor:
@@ -60,8 +60,8 @@ def scale_intrinsics(intrinsics: Tensor, side: int, trained_side: int = 256) -> 
 def warp_to_frame(disparity: Tensor, view: NeighbourView) -> Tensor:
     """The neighbour's picture as seen from the frame, [B, 3, H, W], by the frame's ``disparity`` [B, 1, H, W]."""
     height, width = disparity.shape[2:]
-    points = back_project(to_depth(disparity).depth, view.intrinsics)
-    return seen_from(view.picture, project(points, view.intrinsics, view.motion, height, width))
+    points = back_project_depth(disparity_to_depth(disparity).depth, view.intrinsics)
+    return sample_view(view.picture, project_points(points, view.intrinsics, view.motion, height, width))
 
 
 def depth_losses(
@@ -84,6 +84,6 @@ def depth_losses(
         total = total + best.values.mean()
         still = still + (best.indices < len(views)).float().mean()
         small = F.interpolate(frame, disparity.shape[2:], mode="area")
-        rough = rough + roughness(disparity, small) / 2**scale
+        rough = rough + edge_aware_smoothness(disparity, small) / 2**scale
     count = len(disparities)
     return DepthTerms(total / count, rough / count, still / count)

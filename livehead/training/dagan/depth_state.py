@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from livehead.errors import ConfigError, WeightsMismatchError
 from livehead.models.dagan.build import build_depth_decoder
-from livehead.models.dagan.pose import PoseDecoder, PoseEstimate
-from livehead.models.dagan.resnet import Layers, ResNet
+from livehead.models.dagan.pose import CameraPoseDecoder, CameraEstimate
+from livehead.models.dagan.resnet import LayerCount, ResNet
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.dagan.recipe import DepthRecipe
 from livehead.weights.checkpoint import read_checkpoint as read_foreign
-from livehead.weights.convert import official_keys
-from livehead.weights.store import load_into
+from livehead.weights.convert import to_official_keys
+from livehead.weights.store import load_strict_state
 
 CHECKPOINT = "latest.pth.tar"
 
@@ -31,19 +31,19 @@ class DepthOutput(NamedTuple):
     """``disparities`` [B, 1, S / 2^s, S / 2^s] of the middle frame; the camera's way ``before`` and ``after`` it."""
 
     disparities: list[Tensor]
-    pose_before: PoseEstimate
-    pose_after: PoseEstimate
+    pose_before: CameraEstimate
+    pose_after: CameraEstimate
 
 
 class DepthAndPose(nn.Module):
     """Depth and pose networks as one, which several processes can share."""
 
-    def __init__(self, layers: Layers) -> None:
+    def __init__(self, layers: LayerCount) -> None:
         super().__init__()
         self.encoder = ResNet(layers)
         self.depth = build_depth_decoder(layers)
         self.pose_encoder = ResNet(layers, frames=2)
-        self.pose = PoseDecoder(self.encoder.widths[-1])
+        self.pose = CameraPoseDecoder(self.encoder.widths[-1])
 
     def forward(self, frames: Tensor) -> DepthOutput:
         """Three neighbours [B, 3, 3, S, S], in the order of time, RGB in [0, 1]."""
@@ -62,7 +62,7 @@ class DepthTrainingState:
     samples: int = 0
     seconds: float = 0.0
 
-    def checkpoint_entries(self, layers: Layers) -> Iterator[tuple[str, str, nn.Module]]:
+    def checkpoint_entries(self, layers: LayerCount) -> Iterator[tuple[str, str, nn.Module]]:
         """The entry of each network in a checkpoint, the name of its layout, and the network."""
         yield "encoder", f"dagan-depth-encoder-{layers}", self.model.encoder
         yield "depth", f"dagan-depth-decoder-{layers}", self.model.depth
@@ -78,20 +78,22 @@ def new_state(recipe: DepthRecipe, device: torch.device, init: Path | None = Non
     observer = observer.to(device, memory_format=torch.channels_last)
     state = DepthTrainingState(observer, torch.optim.Adam(observer.parameters(), lr=recipe.rate))
     if init is not None:
-        found = {part.place: part.tensors for part in read_foreign(init)}
+        found = {part.entry: part.tensors for part in read_foreign(init)}
         _load_networks(state, recipe.layers, found, init)
     return state
 
 
-def save_state(state: DepthTrainingState, layers: Layers, path: Path) -> None:
+def save_state(state: DepthTrainingState, layers: LayerCount, path: Path) -> None:
     """Write a checkpoint; a reader never sees half of one."""
-    document = {entry: official_keys(name, net.state_dict()) for entry, name, net in state.checkpoint_entries(layers)}
+    document = {
+        entry: to_official_keys(name, net.state_dict()) for entry, name, net in state.checkpoint_entries(layers)
+    }
     document["optimizer"] = state.optimiser.state_dict()
     document["counts"] = {"step": state.step, "samples": state.samples, "seconds": state.seconds}
     write_checkpoint(document, path)
 
 
-def load_state(state: DepthTrainingState, layers: Layers, path: Path) -> None:
+def load_state(state: DepthTrainingState, layers: LayerCount, path: Path) -> None:
     """Go on from a checkpoint. Raises: ConfigError when there is none, WeightsMismatchError for other layers."""
     document = read_checkpoint(path)
     _load_networks(state, layers, document, path)
@@ -104,14 +106,14 @@ def load_state(state: DepthTrainingState, layers: Layers, path: Path) -> None:
 
 
 def _load_networks(
-    state: DepthTrainingState, layers: Layers, found: Mapping[str, Mapping[str, Tensor]], path: Path
+    state: DepthTrainingState, layers: LayerCount, found: Mapping[str, Mapping[str, Tensor]], path: Path
 ) -> None:
     for entry, name, network in state.checkpoint_entries(layers):
         if entry not in found:
             raise WeightsMismatchError(f"{path} has no {entry}", "name a checkpoint of a depth run", subject=str(path))
-        ours = official_keys(name, {key: key for key in network.state_dict()})
+        ours = to_official_keys(name, {key: key for key in network.state_dict()})
         tensors = {ours.get(key, key): value for key, value in found[entry].items()}
-        load_into(network, tensors, f"{path} ({entry})")
+        load_strict_state(network, tensors, f"{path} ({entry})")
 
 
 def _load_resnet_weights(model: DepthAndPose, path: Path) -> None:
@@ -120,6 +122,6 @@ def _load_resnet_weights(model: DepthAndPose, path: Path) -> None:
     plain = {key: value for key, value in plain.items() if not key.startswith("fc.")}
     if "conv1.weight" not in plain:
         raise WeightsMismatchError(f"{path} is no ResNet", "name torchvision's state dict of one", subject=str(path))
-    load_into(model.encoder, plain, str(path))
+    load_strict_state(model.encoder, plain, str(path))
     plain["conv1.weight"] = torch.cat([plain["conv1.weight"]] * 2, dim=1) / 2
-    load_into(model.pose_encoder, plain, str(path))
+    load_strict_state(model.pose_encoder, plain, str(path))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from livehead.models.dagan.dense_motion import bounded_inverse
-from livehead.models.dagan.equivariance import Deformation
-from livehead.models.dagan.keypoints import LearnedPoints
+from livehead.models.dagan.equivariance import EquivarianceTransform
+from livehead.models.dagan.keypoints import LearnedKeypoints
 from livehead.training.dagan.recipe import DaganLossWeights
 from livehead.training.losses import pyramid_loss
 
@@ -19,13 +19,13 @@ _EPSILON = 1e-8
 
 
 def equivariance_losses(
-    points: LearnedPoints, deformed: LearnedPoints, deformation: Deformation
+    points: LearnedKeypoints, deformed: LearnedKeypoints, deformation: EquivarianceTransform
 ) -> tuple[Tensor, Tensor]:
     """How far ``points`` of a picture are from those of the ``deformed`` one, brought back: of values and of Jacobians.
 
     Equations 7 and 8 of FOMM; a nearly singular Jacobian has a bounded inverse.
     """
-    value = (points.value - deformation.points(deformed.value)).abs().mean()
+    value = (points.value - deformation.warp_coordinates(deformed.value)).abs().mean()
     moved = deformation.jacobian(deformed.value) @ deformed.jacobian
     product = bounded_inverse(points.jacobian) @ moved
     return value, (torch.eye(2, device=product.device) - product).abs().mean()

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livehead.errors import WeightsMismatchError
-from livehead.models.blocks import AntiAlias
+from livehead.models.blocks import AntiAliasInterpolation
 from livehead.weights.checkpoint import read_checkpoint
 
 _WIDTHS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512,))
@@ -73,7 +73,7 @@ class PerceptualLoss(nn.Module):
     def __init__(self, network: Vgg19, scales: Sequence[float]) -> None:
         super().__init__()
         self.network = network
-        self.downs = nn.ModuleList(AntiAlias(3, scale) for scale in scales)
+        self.downs = nn.ModuleList(AntiAliasInterpolation(3, scale) for scale in scales)
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:
         """Of pictures [B, 3, S, S] RGB in [0, 1]: a scalar, 0 when they are equal."""

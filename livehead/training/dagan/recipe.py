@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from livehead.models.dagan import build
 from livehead.models.dagan.discriminator import Discriminator
-from livehead.models.dagan.resnet import Layers
+from livehead.models.dagan.resnet import LayerCount
 from livehead.training.recipe import EpochSchedule, FrozenSettings
 
 _MOTION_DOWNSCALE = 4  # key points and motion are found at a quarter of the side
@@ -29,7 +29,7 @@ class DepthRecipe(EpochSchedule):
     rate: float = 1e-4
     epochs: int = Field(20, ge=1)
     drops: tuple[int, ...] = (15,)
-    layers: Layers = 18
+    layers: LayerCount = 18
     resnet: Path | None = None
     smoothness: float = 1e-3
 

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from livehead.errors import ConfigError, WeightsMismatchError
 from livehead.models.dagan.build import build_generator, build_keypoint_detector
-from livehead.models.dagan.depth import FaceDepth
+from livehead.models.dagan.depth import FaceDepthNetwork
 from livehead.models.dagan.discriminator import Discriminator
-from livehead.models.dagan.generator import Generator, GeneratorOutput
-from livehead.models.dagan.keypoints import KeypointDetector, LearnedPoints
+from livehead.models.dagan.generator import DaganGenerator, GeneratorOutput
+from livehead.models.dagan.keypoints import KeypointDetector, LearnedKeypoints
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.dagan.recipe import DaganRecipe
-from livehead.weights.catalog import find_publication, identify
+from livehead.weights.catalog import find_checkpoint_spec, identify_network
 from livehead.weights.checkpoint import read_checkpoint as read_foreign
-from livehead.weights.convert import load_official, official_keys
-from livehead.weights.store import load_into
+from livehead.weights.convert import load_official, to_official_keys
+from livehead.weights.store import load_strict_state
 
 CHECKPOINT = "latest.pth.tar"
 _BETAS = (0.5, 0.999)
@@ -35,16 +35,16 @@ _DEPTH_MODELS = ("dagan-depth-18", "dagan-depth-50")
 class DaganForwardOutput(NamedTuple):
     """Key points of the source, the driving and the deformed driving picture, and what the generator drew."""
 
-    source_points: LearnedPoints
-    driving_points: LearnedPoints
-    deformed_points: LearnedPoints | None
+    source_points: LearnedKeypoints
+    driving_points: LearnedKeypoints
+    deformed_points: LearnedKeypoints | None
     generator_output: GeneratorOutput
 
 
 class DetectorAndGenerator(nn.Module):
     """Key-point detector and generator as one network, which several processes can share."""
 
-    def __init__(self, detector: KeypointDetector, generator: Generator) -> None:
+    def __init__(self, detector: KeypointDetector, generator: DaganGenerator) -> None:
         super().__init__()
         self.detector = detector
         self.generator = generator
@@ -92,7 +92,7 @@ def new_state(recipe: DaganRecipe, device: torch.device, init: Path | None = Non
 def save_state(state: DaganTrainingState, path: Path) -> None:
     """Write a checkpoint; a reader never sees half of one."""
     document = {
-        entry: official_keys(layout, network.state_dict()) for entry, layout, network in state.checkpoint_entries()
+        entry: to_official_keys(layout, network.state_dict()) for entry, layout, network in state.checkpoint_entries()
     }
     document["optimizer_joint"] = state.optimiser.state_dict()
     document["optimizer_discriminator"] = state.critic_optimiser.state_dict()
@@ -105,7 +105,7 @@ def load_state(state: DaganTrainingState, path: Path) -> None:
     document = read_checkpoint(path)
     try:
         for entry, layout, network in state.checkpoint_entries():
-            load_into(network, _to_own_keys(layout, network, document[entry]), f"{path} ({entry})")
+            load_strict_state(network, _to_own_keys(layout, network, document[entry]), f"{path} ({entry})")
         state.optimiser.load_state_dict(document["optimizer_joint"])
         state.critic_optimiser.load_state_dict(document["optimizer_discriminator"])
         counts = document["counts"]
@@ -115,46 +115,48 @@ def load_state(state: DaganTrainingState, path: Path) -> None:
 
 
 def _load_initial_weights(state: DaganTrainingState, path: Path) -> None:
-    found = {part.place: part.tensors for part in read_foreign(path)}
+    found = {part.entry: part.tensors for part in read_foreign(path)}
     for entry, layout, network in state.checkpoint_entries():
         if entry in found:
             tensors = {key.removeprefix("module."): value for key, value in found[entry].items()}
-            load_into(network, _to_own_keys(layout, network, tensors), f"{path} ({entry})")
+            load_strict_state(network, _to_own_keys(layout, network, tensors), f"{path} ({entry})")
         elif entry != "discriminator":
             raise WeightsMismatchError(f"{path} has no {entry}", "name a checkpoint of this model", subject=str(path))
 
 
 def _to_own_keys(layout: str, network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Published keys to ours, whatever the widths; a key that has no place keeps its name and is refused later."""
-    names = official_keys(layout, {key: key for key in network.state_dict()})
+    names = to_official_keys(layout, {key: key for key in network.state_dict()})
     return {names.get(key, key): value for key, value in tensors.items()}
 
 
-def read_face_depth(files: Sequence[Path]) -> FaceDepth:
+def read_face_depth(files: Sequence[Path]) -> FaceDepthNetwork:
     """Face depth, frozen: from ``files`` in the published layout, or from what was imported if there are none.
 
     Raises: WeightsError with how to get it.
     """
     if not files:
-        from livehead.weights.checkpoint_store import Library  # needs more than a machine that only trains may have
+        from livehead.weights.checkpoint_store import (
+            CheckpointStore,
+        )  # needs more than a machine that only trains may have
 
-        library = Library()
-        name = next((name for name in _DEPTH_MODELS if name in library.names()), None)
+        library = CheckpointStore()
+        name = next((name for name in _DEPTH_MODELS if name in library.list_names()), None)
         if name is None:
             remedy = f"train it (livehead train depth) and give --depth runs/depth/{CHECKPOINT}; or "
-            missing = find_publication(_DEPTH_MODELS[0]).missing("training dagan")
+            missing = find_checkpoint_spec(_DEPTH_MODELS[0]).missing_error("training dagan")
             raise type(missing)(missing.problem, remedy + missing.remedy, subject=missing.subject)
         parts = library.load(name, ["encoder", "depth"])
     else:
         parts = _read_depth_parts(files)
-    return FaceDepth(parts["encoder"], parts["depth"]).eval().requires_grad_(False)
+    return FaceDepthNetwork(parts["encoder"], parts["depth"]).eval().requires_grad_(False)
 
 
 def _read_depth_parts(files: Sequence[Path]) -> dict[str, nn.Module]:
     parts: dict[str, nn.Module] = {}
     for path in files:
         for found in read_foreign(path):
-            network = identify(found.tensors)
+            network = identify_network(found.tensors)
             for part, kind in (("encoder", "dagan-depth-encoder-"), ("depth", "dagan-depth-decoder-")):
                 if network is not None and network.startswith(kind):
                     parts[part] = load_official(network, found.tensors)

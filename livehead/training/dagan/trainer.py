@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from livehead.models.dagan.depth import FaceDepth
-from livehead.models.dagan.equivariance import Deformation
+from livehead.models.dagan.depth import FaceDepthNetwork
+from livehead.models.dagan.equivariance import EquivarianceTransform
 from livehead.training.adversarial import adversarial_losses, critic_loss
 from livehead.training.batches import iterate_batches
 from livehead.training.dagan.frame_sampler import FramePairBatch, FrameSampler
@@ -116,7 +116,7 @@ class DaganTrainer:
         out: Path,
         process: ProcessGroupInfo,
         state: DaganTrainingState,
-        depth: FaceDepth,
+        depth: FaceDepthNetwork,
         perceptual_loss: ImageLoss,
     ) -> None:
         self.recipe, self.out, self.process, self.state = recipe, out, process, state
@@ -203,10 +203,10 @@ class DaganTrainer:
         return {"samples": self.state.samples, "seconds": self.state.seconds}
 
     def _generator_losses(
-        self, pair: FramePairBatch, deformation: Deformation
+        self, pair: FramePairBatch, deformation: EquivarianceTransform
     ) -> tuple[DaganForwardOutput, dict[str, Tensor]]:
         """One pass, and all that is lowered by it, not yet weighted."""
-        deformed = deformation.picture(pair.driving)
+        deformed = deformation.warp_image(pair.driving)
         seen = [self._append_disparity(picture) for picture in (*pair, deformed)]
         with torch.autocast(self.process.device.type, torch.bfloat16):
             performance = self.wrapped_model(*seen)
@@ -241,8 +241,8 @@ class DaganTrainer:
         return torch.cat([picture, disparity], dim=1)
 
 
-def _draw_deformation(batch: int, seed: tuple[int, ...], device: torch.device) -> Deformation:
+def _draw_deformation(batch: int, seed: tuple[int, ...], device: torch.device) -> EquivarianceTransform:
     """The same one for the same seed, on any device."""
     number = int(np.random.default_rng((*seed, 1)).integers(2**62))
-    drawn = Deformation.random(batch, torch.Generator().manual_seed(number))
-    return Deformation(drawn.affine.to(device), drawn.bending.to(device))
+    drawn = EquivarianceTransform.sample_random(batch, torch.Generator().manual_seed(number))
+    return EquivarianceTransform(drawn.affine.to(device), drawn.bending.to(device))

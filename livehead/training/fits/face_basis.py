@@ -15,9 +15,9 @@ import numpy.typing as npt
 from livehead.clock import NS
 from livehead.errors import ConfigError
 from livehead.motion.face.face_basis import FaceBasis
-from livehead.motion.face.head import fit_head
+from livehead.motion.face.head import fit_head_motion
 from livehead.motion.keypoints import Array, mesh_keypoints
-from livehead.protocol.motion_packets import MotionReader, MotionWriter
+from livehead.protocol.motion_packets import MotionPacketDecoder, MotionPacketEncoder
 from livehead.training.cache import ClipEntry, decode_landmarks, read_index
 
 BASIS_ROWS = 112
@@ -56,7 +56,7 @@ def _mean_face(clips: list[Array]) -> Array:
 
 
 def _align_to_mean(meshes: Array, mean: Array) -> Array:
-    return np.stack([fit_head(mesh, mean).apply(mesh) for mesh in meshes])
+    return np.stack([fit_head_motion(mesh, mean).apply(mesh) for mesh in meshes])
 
 
 def _quantize_basis(mean: Array, components: npt.NDArray[np.float64]) -> FaceBasis:
@@ -87,10 +87,10 @@ def measure_coding_errors(folder: Path) -> MotionCodingErrors:
         if entry.split != "val":
             continue
         sent = [mesh_keypoints(mesh, 1.0, number * NS // 30) for number, mesh in enumerate(read_meshes(folder, entry))]
-        writer = MotionWriter(sent[0], 30)
-        reader = MotionReader(writer.opening.pack())
-        packets += [writer.packet(each) for each in sent]
-        got = [reader.read(packet) for packet in packets[-len(sent) :]]
+        writer = MotionPacketEncoder(sent[0], 30)
+        reader = MotionPacketDecoder(writer.header.pack())
+        packets += [writer.encode(each) for each in sent]
+        got = [reader.decode(packet) for packet in packets[-len(sent) :]]
         errors.append(np.stack([_pixel_distances(a.value[0] - b.value[0]) for a, b in zip(sent, got, strict=True)]))
         depths.append(np.stack([np.abs(a.depth - b.depth) * _HALF_SIDE for a, b in zip(sent, got, strict=True)]))
     if not errors:

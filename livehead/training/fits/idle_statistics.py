@@ -21,10 +21,10 @@ from tqdm import tqdm
 from livehead.errors import LiveheadError
 from livehead.evaluation.clips import list_clips
 from livehead.evaluation.talking_clip import track_meshes
-from livehead.motion.face.eyes import aperture, gaze
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.mesh import MESH
-from livehead.motion.face.speech_basis import mean_face
+from livehead.motion.face.eyes import eye_aperture, estimate_gaze
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import Array
 
 log = logging.getLogger(__name__)
@@ -56,16 +56,23 @@ SWAY_AXES = ("yaw", "pitch", "roll", "right", "down")
 
 def measure_idle_motion(times: _FloatArray, meshes: Array) -> ClipIdleMotion:
     """What the person of ``meshes`` [T, 478, 3] at ``times`` [T] s does beside speaking."""
-    mean = mean_face()
-    heads = [fit_head(mean, mesh) for mesh in meshes]
+    mean = load_mean_face()
+    heads = [fit_head_motion(mean, mesh) for mesh in meshes]
     shapes = np.stack([head.inverse().apply(mesh) for head, mesh in zip(heads, meshes, strict=True)])
-    opened = np.array([(aperture(s, MESH.right_eye) + aperture(s, MESH.left_eye)) / 2 for s in shapes])
+    opened = np.array(
+        [(eye_aperture(s, FACE_MESH.right_eye) + eye_aperture(s, FACE_MESH.left_eye)) / 2 for s in shapes]
+    )
     opened = opened / max(float(np.percentile(opened, 75)), 1e-6)
-    looks = np.array([[(g.right, g.down) for g in (gaze(s, MESH.right_eye), gaze(s, MESH.left_eye))] for s in shapes])
+    looks = np.array(
+        [
+            [(g.right, g.down) for g in (estimate_gaze(s, FACE_MESH.right_eye), estimate_gaze(s, FACE_MESH.left_eye))]
+            for s in shapes
+        ]
+    )
     look = looks.mean(axis=1)
     still = opened > _OPEN
     spread = look[still].std(axis=0) if still.any() else np.zeros(2)
-    places = np.array([[*head.angles(), head.shift[0], head.shift[1]] for head in heads])
+    places = np.array([[*head.euler_angles(), head.shift[0], head.shift[1]] for head in heads])
     return ClipIdleMotion(
         seconds=float(times[-1]),
         blinks=find_blinks(times, opened),

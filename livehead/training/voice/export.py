@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from livehead.errors import ConfigError
-from livehead.models.voice.build import BASIS, NAME, build_voice
+from livehead.models.voice.build import BASIS_KEY, WEIGHTS_NAME, build_voice_model
 from livehead.training.checkpoint import read_checkpoint
 from livehead.training.compact.export import register_weights
 
@@ -37,17 +37,17 @@ def export_tensors(checkpoint: Path, motion_gain: float) -> tuple[dict[str, torc
         for name, value in document["average"].items()
     }
     tensors["scale"] = tensors["scale"] * motion_gain
-    tensors[BASIS] = document["basis"].half().contiguous()
-    build_voice(dict(tensors), checkpoint.name)
+    tensors[BASIS_KEY] = document["basis"].half().contiguous()
+    build_voice_model(dict(tensors), checkpoint.name)
     return tensors, int(document["counts"]["step"])
 
 
 def export_voice(checkpoint: Path, assets: Path, motion_gain: float) -> Path:
     """Write ``voice.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path."""
     tensors, steps = export_tensors(checkpoint, motion_gain)
-    path = assets / f"{NAME}.safetensors"
-    save_file(tensors, path, metadata={"format": "pt", "model": NAME, "steps": str(steps)})
-    register_weights(path, assets, NAME, f"from speech to the motion of a face, {steps} training steps")
+    path = assets / f"{WEIGHTS_NAME}.safetensors"
+    save_file(tensors, path, metadata={"format": "pt", "model": WEIGHTS_NAME, "steps": str(steps)})
+    register_weights(path, assets, WEIGHTS_NAME, f"from speech to the motion of a face, {steps} training steps")
     return path
 
 

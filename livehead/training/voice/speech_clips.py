@@ -17,10 +17,10 @@ from tqdm import tqdm
 from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.evaluation.talking_clip import TalkingClip, read_talking_clip
 from livehead.models.voice.network import STEP_S
-from livehead.motion.face.head import fit_head
-from livehead.motion.face.lips import LipShape, gaps
-from livehead.motion.face.mesh import MESH
-from livehead.motion.face.speech_basis import mean_face, speech_share
+from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.lips import LipDeformer, lip_gaps
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.motion.face.speech_basis import load_mean_face, speech_weights
 from livehead.motion.keypoints import Array
 
 _CLOSED_ONE_IN = 8  # one of so many frames, those with the smallest gap between the lips, shows a closed mouth
@@ -94,20 +94,20 @@ def _make_speech_clip(talk: TalkingClip) -> SpeechClip:
 
 def normalized_displacements(meshes: Array) -> Array:
     """[T, 478, 3]: what speech's points do in ``meshes`` [T, 478, 3] of one person, normalised."""
-    mean = mean_face()
-    shapes = np.stack([fit_head(mean, mesh).inverse().apply(mesh) for mesh in meshes])
-    opened = np.array([gaps(shape).mean() for shape in shapes])
+    mean = load_mean_face()
+    shapes = np.stack([fit_head_motion(mean, mesh).inverse().apply(mesh) for mesh in meshes])
+    opened = np.array([lip_gaps(shape).mean() for shape in shapes])
     calm = np.argsort(opened)[: max(3, len(opened) // _CLOSED_ONE_IN)]
-    closed = LipShape(shapes[calm].mean(axis=0)).closed
-    moves = (shapes - closed) * speech_share()[:, None]
-    height = float(np.linalg.norm(mean[MESH.chin] - mean[MESH.forehead]))
+    closed = LipDeformer(shapes[calm].mean(axis=0)).closed
+    moves = (shapes - closed) * speech_weights()[:, None]
+    height = float(np.linalg.norm(mean[FACE_MESH.chin] - mean[FACE_MESH.forehead]))
     factor = np.clip(_REFERENCE_SPREAD * height / max(float(opened.std()), 1e-6), *_SCALE_LIMITS)
     return (moves * factor).astype(np.float32)
 
 
 def mouth_opening(moves: Array) -> Array:
     """[...]: the mean distance of the inner lips in displacements [..., 478, 3]; negative where they cross."""
-    return (moves[..., MESH.mouth.lower[1:-1], 1] - moves[..., MESH.mouth.upper[1:-1], 1]).mean(axis=-1)
+    return (moves[..., FACE_MESH.mouth.lower[1:-1], 1] - moves[..., FACE_MESH.mouth.upper[1:-1], 1]).mean(axis=-1)
 
 
 def build_motion_basis(clips: Sequence[SpeechClip], outputs: int) -> Array:
@@ -134,8 +134,8 @@ def project_onto_basis(moves: Array, basis: Array) -> Array:
 
 def _point_weights() -> Array:
     weights = np.ones(478, np.float32)
-    weights[MESH.mouth.lips] = _LIP_WEIGHT
-    weights[MESH.mouth.inner] = _INNER_LIP_WEIGHT
+    weights[FACE_MESH.mouth.lips] = _LIP_WEIGHT
+    weights[FACE_MESH.mouth.inner] = _INNER_LIP_WEIGHT
     return weights
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livehead.models.voice.logmel import PAST, RATE, LogMel, mel_filters
-from livehead.models.voice.network import LOOK_AHEAD, STEP_S
+from livehead.models.voice.logmel import CONTEXT_SAMPLES, SAMPLE_RATE, LogMelSpectrogram, mel_filters
+from livehead.models.voice.network import LOOK_AHEAD_STEPS, STEP_S
 from livehead.models.voice.stream import STEP_SAMPLES
 from livehead.motion.keypoints import Array
 from livehead.training.voice.recipe import SoundAugmentation
@@ -45,7 +45,7 @@ class SpeechSampler:
     ) -> None:
         self._clips, self._targets, self._augmentation = list(clips), targets, augmentation
         self._steps = round(seconds / STEP_S)
-        self._mel = LogMel()
+        self._mel = LogMelSpectrogram()
         self._filters = torch.stack(
             [mel_filters(float(s)) for s in np.linspace(*augmentation.tract, _TRACT_FILTER_BANKS)]
         )
@@ -71,8 +71,8 @@ class SpeechSampler:
         wanted = np.stack([np.interp(at, np.arange(len(targets)), column) for column in targets.T], axis=1)
         known = ((at >= 0) & (at <= len(targets) - 1)).astype(np.float32)
         # The step of a target is complete LOOK_AHEAD steps after the moment it belongs to.
-        first = (start + (LOOK_AHEAD - 1) * speed) * STEP_SAMPLES - PAST * speed
-        where = first + np.arange(PAST + self._steps * STEP_SAMPLES) * speed
+        first = (start + (LOOK_AHEAD_STEPS - 1) * speed) * STEP_SAMPLES - CONTEXT_SAMPLES * speed
+        where = first + np.arange(CONTEXT_SAMPLES + self._steps * STEP_SAMPLES) * speed
         samples = np.interp(where, np.arange(len(clip.sound)), clip.sound, left=0, right=0)
         if rng.random() < self._augmentation.silence_share:
             wanted, known = _silence_tail(samples, wanted, known, rng)
@@ -104,15 +104,15 @@ def _clip_probabilities(clips: Sequence[SpeechClip]) -> Array:
 def _silence_tail(samples: Array, target: Array, mask: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """From some moment on the sound is gone, in place, and the mouth closes."""
     since = int(rng.integers(0, len(target)))
-    samples[PAST + max(since - LOOK_AHEAD, 0) * STEP_SAMPLES :] = 0
+    samples[CONTEXT_SAMPLES + max(since - LOOK_AHEAD_STEPS, 0) * STEP_SAMPLES :] = 0
     left = np.clip(1 - (np.arange(len(target)) - since) * STEP_S / _FADE_S, 0, 1)
     return target * left[:, None], np.where(left < 1, 1, mask).astype(np.float32)
 
 
 def _add_reverberation(samples: Array, rng: np.random.Generator) -> Array:
     """In a room: the direct sound, then noise that dies away."""
-    length = int(rng.uniform(0.05, 0.35) * RATE)
-    tail = rng.standard_normal(length) * np.exp(-np.arange(length) / RATE * rng.uniform(10, 40))
+    length = int(rng.uniform(0.05, 0.35) * SAMPLE_RATE)
+    tail = rng.standard_normal(length) * np.exp(-np.arange(length) / SAMPLE_RATE * rng.uniform(10, 40))
     tail *= rng.uniform(0.1, 0.6) / np.sqrt(np.square(tail).sum())
     tail[0] += 1
     size = 1 << (len(samples) + length - 1).bit_length()

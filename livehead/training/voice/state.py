@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from livehead.models.voice.network import VoiceNet
+from livehead.models.voice.network import VoiceNetwork
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.voice.recipe import VoiceRecipe
 
@@ -17,8 +17,8 @@ from livehead.training.voice.recipe import VoiceRecipe
 class VoiceTrainingState:
     """All that changes while training. ``basis`` [K, 478, 3] is made once."""
 
-    network: VoiceNet
-    average: VoiceNet
+    network: VoiceNetwork
+    average: VoiceNetwork
     optimiser: torch.optim.Optimizer
     basis: torch.Tensor
     step: int = 0
@@ -28,7 +28,7 @@ class VoiceTrainingState:
 
 def new_state(recipe: VoiceRecipe, basis: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> VoiceTrainingState:
     """Fresh networks for log-mel frames of that ``mean`` and ``spread`` [BANDS]."""
-    network = VoiceNet(len(basis), width=recipe.width, members=recipe.members, dropout=recipe.dropout)
+    network = VoiceNetwork(len(basis), width=recipe.width, members=recipe.members, dropout=recipe.dropout)
     network.mean.copy_(mean)
     network.spread.copy_(spread)
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from livehead.errors import ConfigError
-from livehead.models.voice.logmel import PAST, LogMel
-from livehead.models.voice.stream import VoiceStream, offline
+from livehead.models.voice.logmel import CONTEXT_SAMPLES, LogMelSpectrogram
+from livehead.models.voice.stream import VoiceStream, process_recording
 from livehead.motion.keypoints import Array
 from livehead.training.compact.state import update_ema
 from livehead.training.distributed import ProcessGroupInfo, open_process_group
@@ -139,7 +139,7 @@ class VoiceTrainer:
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(self.process.device.type, torch.bfloat16):
-            found, _ = state.network(batch.frames, state.network.start(recipe.batch))
+            found, _ = state.network(batch.frames, state.network.initial_state(recipe.batch))
         terms = voice_losses(found.float(), batch.target, batch.mask, self.output_weights)
         loss = terms.motion + recipe.velocity * terms.velocity + recipe.correlation * terms.correlation
         state.optimiser.zero_grad(set_to_none=True)
@@ -160,7 +160,7 @@ class VoiceTrainer:
 
     def predict_opening(self, clip: SpeechClip) -> Array:
         """The mouth's opening [N] at every step of a clip, as the average of the weights hears it."""
-        return offline(VoiceStream(self.state.average), clip.sound)[:, 0]
+        return process_recording(VoiceStream(self.state.average), clip.sound)[:, 0]
 
     def validate(self) -> None:
         """How the mouth of held-out clips opens, against the truth, as they are and where it fits best."""
@@ -187,7 +187,7 @@ class VoiceTrainer:
 
 def _log_mel_statistics(clips: Sequence[SpeechClip]) -> tuple[Tensor, Tensor]:
     """Mean and spread [BANDS] of the log-mel frames of all clips."""
-    mel = LogMel()
-    frames = [mel(torch.from_numpy(np.pad(clip.sound, (PAST, 0)))[None])[0] for clip in clips]
+    mel = LogMelSpectrogram()
+    frames = [mel(torch.from_numpy(np.pad(clip.sound, (CONTEXT_SAMPLES, 0)))[None])[0] for clip in clips]
     joined = torch.cat(frames, dim=-1)
     return joined.mean(dim=-1), joined.std(dim=-1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from livehead.models.conr.build import ConrSizes, build_decoder, build_shader
-from livehead.models.conr.network import Conr, target_of
+from livehead.models.conr.network import ConrNetwork, mask_by_visibility
 from livehead.models.conr.shader import ShaderSizes, encode_sheet
 from livehead.models.grid import warp_pixels
 from livehead.weights.convert import load_official
@@ -25,7 +25,7 @@ def network(published, gains):
         onedim, gain = gains[part]
         return load_official(f"conr-{part}", published(f"conr-{part}", gain, onedim))
 
-    return Conr(*(load(part) for part in PARTS))
+    return ConrNetwork(*(load(part) for part in PARTS))
 
 
 @torch.inference_mode()
@@ -60,7 +60,7 @@ def test_every_level_of_a_tiny_shader_with_three_views(parity, uniform):
     target = [formula_input(uniform, f"target{i}", (1, sizes.target[i], s, s), -1) for i, s in enumerate(sides)]
     features = [formula_input(uniform, f"ref{i}", (1, 3, sizes.features[i], s, s), -1) for i, s in enumerate(sides)]
     reference = formula_input(uniform, "xref", (1, 3, 4, 128, 128), 0)
-    levels = shader.levels(encode_sheet(reference, features), target)
+    levels = shader.run_levels(encode_sheet(reference, features), target)
     names = {"flow": 0, "msg": 1, "msgflow": 2, "loc": 3, "locflow": 4, "mask": 5}
     compared = 0
     for level, (output, _) in enumerate(levels):
@@ -88,17 +88,17 @@ def test_all_four_networks_at_their_published_size_with_two_views(parity, publis
     for i, feature in enumerate(parsed.features):
         same(feature.mean(dim=(2, 3))[None], fixture[f"parser_feat{i}_mean"])
     pose = torch.cat([fixture["pose_label"][:, :3], fixture["pose_mask"] / 255], dim=1)
-    same(target_of(pose)[:, :, ::4, ::4], fixture["x_target"])
-    target = conr.aim(pose)
+    same(mask_by_visibility(pose)[:, :, ::4, ::4], fixture["x_target"])
+    target = conr.encode_pose(pose)
     for i, feature in enumerate(target):
         same(feature.mean(dim=(2, 3)), fixture[f"pose_feat{i}_mean"])
-    code = conr.encode(views)
-    for level, (output, _) in enumerate(conr.shader.levels(code, target)):
+    code = conr.encode_views(views)
+    for level, (output, _) in enumerate(conr.shader.run_levels(code, target)):
         for view in range(2):
             step = 8 if level == 5 else 1
             same(output.flow[view : view + 1, :, ::step, ::step], fixture[f"L{level}V{view}_flow"])
             same(output.mask[view : view + 1].mean(dim=(2, 3)), fixture[f"L{level}V{view}_mask_mean"])
-    drawn = conr.draw(code, target)
+    drawn = conr.render(code, target)
     same(torch.cat([drawn[:, :3] * drawn[:, 3:], drawn[:, 3:]], dim=1), fixture["rgba"])
     same(conr(views, pose), drawn)
 

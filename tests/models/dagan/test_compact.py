@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.dagan.compact import build_compact, join_codes
-from livehead.models.dagan.dense_motion import blend
-from livehead.models.dagan.prior import TORSO, TorsoMotion
-from livehead.models.dagan.surface import mean_face
+from livehead.models.dagan.compact import build_compact, stack_sources
+from livehead.models.dagan.dense_motion import blend_candidates
+from livehead.models.dagan.prior import TORSO_CANDIDATE, TorsoMotion
+from livehead.models.dagan.surface import load_mean_face
 from livehead.models.grid import resize_flow
 
 SIDE = 64
@@ -23,7 +23,7 @@ def network():
 def source():
     torch.manual_seed(1)
     image = F.interpolate(torch.rand(1, 3, 8, 8), (SIDE, SIDE), mode="bilinear")
-    return image, torch.ones(1, 1, SIDE, SIDE), torch.from_numpy(mean_face()[0])[None] * 0.5
+    return image, torch.ones(1, 1, SIDE, SIDE), torch.from_numpy(load_mean_face()[0])[None] * 0.5
 
 
 def moved(points):
@@ -45,7 +45,7 @@ def test_the_untrained_flow_is_the_priors(network, source):
         field = network.move(code, moved(points))
         prior = network.geometry(code.card, code.points, moved(points), *TorsoMotion.unknown(points))
         guess = torch.softmax(prior.logits, dim=1)
-        rest = resize_flow(blend(guess[:, :-1], prior.displacements), SIDE // 2, SIDE // 2)
+        rest = resize_flow(blend_candidates(guess[:, :-1], prior.displacements), SIDE // 2, SIDE // 2)
         share = F.interpolate(guess[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
     assert torch.allclose(field.flow, rest + share.movedim(1, -1) * prior.skin_flow, atol=1e-6)
 
@@ -62,7 +62,7 @@ def test_joined_codes_render_as_each_alone(network, source):
     image, mask, points = source
     with torch.no_grad():
         codes = [network.encode(image, mask, points), network.encode(1 - image, mask, points)]
-        joined = join_codes(codes)
+        joined = stack_sources(codes)
         both = network.paint(joined, network.move(joined, moved(points).expand(2, -1, -1))).image
         alone = [network.paint(code, network.move(code, moved(points))).image for code in codes]
     assert torch.allclose(both, torch.cat(alone), atol=1e-4)
@@ -120,7 +120,7 @@ def test_each_of_a_batch_is_told_of_its_own_torso(source):
 def test_a_network_that_trusts_the_torso_moves_what_lies_below_the_chin_with_it(network, source):
     image, mask, points = source
     trusting = copy.deepcopy(network)
-    trusting.motion.mask.bias.data[TORSO] = 25.0
+    trusting.motion.mask.bias.data[TORSO_CANDIDATE] = 25.0
     lower = slice(-6, None)  # rows
     with torch.no_grad():
         warped = trusting(image, mask, points, points, leaning(known=True)).warped[..., lower, : SIDE - 16]

@@ -1,7 +1,13 @@
 import torch
 
 from livehead.models.blocks import Hourglass
-from livehead.models.dagan.dense_motion import DenseMotion, blend, bounded_inverse, heat_maps, keypoint_displacements
+from livehead.models.dagan.dense_motion import (
+    DenseMotion,
+    blend_candidates,
+    bounded_inverse,
+    gaussian_heat_maps,
+    keypoint_displacements,
+)
 from livehead.models.grid import identity_grid
 
 
@@ -18,18 +24,18 @@ def test_blending_maps_equals_blending_flows():
     grid = identity_grid(6, 8, mask)[:, None]
     linear, offset = displacements[..., :2], displacements[..., 2]
     flows = torch.einsum("bkij,bkhwj->bkhwi", linear, grid.expand(2, 5, -1, -1, -1)) + offset[:, :, None, None]
-    assert torch.allclose(blend(mask, displacements), (mask[..., None] * flows).sum(1), atol=1e-5)
+    assert torch.allclose(blend_candidates(mask, displacements), (mask[..., None] * flows).sum(1), atol=1e-5)
 
 
 def test_a_heat_map_peaks_at_its_point():
     points = torch.tensor([[[1 / 16, -3 / 16]]])
-    maps = heat_maps(points, identity_grid(16, 16, points))
+    maps = gaussian_heat_maps(points, identity_grid(16, 16, points))
     assert divmod(int(maps.flatten().argmax()), 16) == (6, 8)
     assert maps.max() == 1
 
 
 def test_an_untrained_corrector_is_its_prior():
-    network = DenseMotion(Hourglass(3, 4, 8, 1), candidates=5, occlusions=2, kernel=3, corrects=True).eval()
+    network = DenseMotion(Hourglass(3, 4, 8, 1), candidates=5, occlusions=2, kernel=3, refines_prior=True).eval()
     prior = torch.randn(1, 5, 8, 8)
     masks = network(torch.rand(1, 3, 8, 8), prior)
     assert torch.equal(masks.mask, torch.softmax(prior, dim=1))

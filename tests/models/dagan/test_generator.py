@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from livehead.models.dagan.build import DaganSizes, HourglassSizes, build_face_depth, build_generator
-from livehead.models.dagan.generator import join_sources
-from livehead.models.dagan.keypoints import LearnedPoints
-from livehead.models.engine import Setting, prepare
+from livehead.models.dagan.generator import stack_sources
+from livehead.models.dagan.keypoints import LearnedKeypoints
+from livehead.models.engine import ExecutionConfig, optimize_for_inference
 
 TINY = DaganSizes(points=4, expansion=8, largest=32, residuals=2, spade=16, motion=HourglassSizes(8, 32, 3))
 
 
 def some_points(seed, batch=1):
     torch.manual_seed(seed)
-    return LearnedPoints(torch.rand(batch, 4, 2) - 0.5, torch.eye(2) + 0.1 * torch.randn(batch, 4, 2, 2))
+    return LearnedKeypoints(torch.rand(batch, 4, 2) - 0.5, torch.eye(2) + 0.1 * torch.randn(batch, 4, 2, 2))
 
 
 def some_source(seed):
@@ -46,17 +46,17 @@ def test_the_source_is_looked_at_once_for_any_number_of_frames(generator):
 def test_joined_sources_are_drawn_as_each_alone(generator):
     codes = [generator.encode(*some_source(seed)) for seed in (1, 2)]
     driving = some_points(5, batch=2)
-    both = join_sources(codes)
+    both = stack_sources(codes)
     together = generator.paint(both, generator.move(both, driving))
     for i, code in enumerate(codes):
-        one = LearnedPoints(driving.value[i : i + 1], driving.jacobian[i : i + 1])
+        one = LearnedKeypoints(driving.value[i : i + 1], driving.jacobian[i : i + 1])
         torch.testing.assert_close(together[i : i + 1], generator.paint(code, generator.move(code, one)))
 
 
 @torch.inference_mode()
 def test_a_performer_with_singular_jacobians_is_drawn_all_the_same(generator):
     code = generator.encode(*some_source(1))
-    flat = LearnedPoints(some_points(2).value, torch.zeros(1, 4, 2, 2))
+    flat = LearnedKeypoints(some_points(2).value, torch.zeros(1, 4, 2, 2))
     field = generator.move(code, flat)
     assert field.places.isfinite().all()
     assert field.places.abs().max() < 200
@@ -68,9 +68,9 @@ def test_folded_norms_and_half_precision_stay_close(generator):
     source, driving = some_source(1), some_points(2)
     expected = generator(*source, driving).image
     device = torch.device("cpu")
-    exact = prepare(generator, Setting(device, torch.float32, ""), exact=("down",))
+    exact = optimize_for_inference(generator, ExecutionConfig(device, torch.float32, ""), float32_parts=("down",))
     torch.testing.assert_close(exact(*source, driving).image, expected, atol=1e-4, rtol=1e-4)
-    half = prepare(generator, Setting(device, torch.bfloat16, ""), exact=("down",))
+    half = optimize_for_inference(generator, ExecutionConfig(device, torch.bfloat16, ""), float32_parts=("down",))
     assert half(*source, driving).image.dtype == torch.float32
     assert (half(*source, driving).image - expected).abs().mean() < 0.02
 
@@ -87,6 +87,6 @@ def test_every_weight_can_be_trained(generator):
 def test_depth_of_prepared_networks_is_the_same():
     torch.manual_seed(0)
     depth, image = build_face_depth(18).eval(), torch.rand(1, 3, 64, 64)
-    exact = prepare(depth, Setting(torch.device("cpu"), torch.float32, ""))
+    exact = optimize_for_inference(depth, ExecutionConfig(torch.device("cpu"), torch.float32, ""))
     assert not [m for m in exact.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     torch.testing.assert_close(exact(image), depth(image), atol=1e-4, rtol=1e-4)

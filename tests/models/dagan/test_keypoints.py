@@ -1,6 +1,6 @@
 import torch
 
-from livehead.models.blocks import AntiAlias
+from livehead.models.blocks import AntiAliasInterpolation
 from livehead.models.dagan.build import DaganSizes, HourglassSizes, build_keypoint_detector
 
 TINY = DaganSizes(points=4, keypoints=HourglassSizes(8, 32, 3))
@@ -27,12 +27,12 @@ def test_a_heat_map_s_peak_is_the_point():
 
 def test_it_says_what_it_sees_and_how_much_it_finds():
     detector = build_keypoint_detector(TINY, "rgbd")
-    assert (detector.channels, detector.points) == (4, 4)
+    assert (detector.input_channels, detector.keypoint_count) == (4, 4)
 
 
 def test_an_anti_aliased_picture_keeps_its_brightness():
-    small = AntiAlias(3, 0.25)(torch.full((1, 3, 64, 64), 0.5))
+    small = AntiAliasInterpolation(3, 0.25)(torch.full((1, 3, 64, 64), 0.5))
     assert small.shape == (1, 3, 16, 16)
     torch.testing.assert_close(small[..., 2:-2, 2:-2], torch.full((1, 3, 12, 12), 0.5))
     picture = torch.rand(1, 3, 8, 8)
-    assert AntiAlias(3, 1)(picture) is picture
+    assert AntiAliasInterpolation(3, 1)(picture) is picture

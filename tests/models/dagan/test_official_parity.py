@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from livehead.models.blocks import AntiAlias, Hourglass
+from livehead.models.blocks import AntiAliasInterpolation, Hourglass
 from livehead.models.dagan.build import DaganSizes, HourglassSizes, build_generator, build_keypoint_detector
 from livehead.models.dagan.dense_motion import DenseMotion
 from livehead.models.dagan.keypoint_motion import KeypointMotion
-from livehead.models.dagan.keypoints import LearnedPoints
+from livehead.models.dagan.keypoints import LearnedKeypoints
 from livehead.weights.convert import load_official
 
 TINY = DaganSizes(
@@ -29,14 +29,14 @@ def state(fixture):
 
 
 def points(fixture, of):
-    return LearnedPoints(fixture[f"{of}_value"], fixture[f"{of}_jacobian"])
+    return LearnedKeypoints(fixture[f"{of}_value"], fixture[f"{of}_jacobian"])
 
 
 def renamed(tensors, name):
     """Official keys of a tiny network under our names."""
-    from livehead.weights.convert import _layout
+    from livehead.weights.convert import _find_layout
 
-    return {_layout(name).ours(key): value for key, value in tensors.items()}
+    return {_find_layout(name).to_our_key(key): value for key, value in tensors.items()}
 
 
 @torch.inference_mode()
@@ -44,7 +44,7 @@ def test_key_points_of_a_tiny_detector(parity):
     fixture = parity("dagan-kpdetector-tiny")
     detector = build_keypoint_detector(TINY).eval()
     detector.load_state_dict(state(fixture))
-    same(AntiAlias(4, 0.25).weight, fixture["down_weight"], atol=1e-7)
+    same(AntiAliasInterpolation(4, 0.25).weight, fixture["down_weight"], atol=1e-7)
     found = detector(fixture["x"])
     same(found.value, fixture["value"])
     same(found.jacobian, fixture["jacobian"])
@@ -65,13 +65,13 @@ def test_key_points_at_the_published_size(parity, published, count):
 @torch.inference_mode()
 def test_dense_motion(parity):
     fixture = parity("dagan-densemotion-tiny")
-    dense = DenseMotion(Hourglass(20, 8, 32, 3), candidates=5, occlusions=1, kernel=7, corrects=False)
-    down, motion = AntiAlias(3, 0.25), KeypointMotion(dense).eval()
+    dense = DenseMotion(Hourglass(20, 8, 32, 3), candidates=5, occlusions=1, kernel=7, refines_prior=False)
+    down, motion = AntiAliasInterpolation(3, 0.25), KeypointMotion(dense).eval()
     tensors = state(fixture)
     down.load_state_dict({"weight": tensors.pop("down.weight")})
     motion.load_state_dict({f"dense.{key}": value for key, value in tensors.items()})
     small, source, driving = down(fixture["source"]), points(fixture, "source"), points(fixture, "driving")
-    candidates = motion.candidates(small, source, driving)
+    candidates = motion.compute_candidates(small, source, driving)
     same(candidates.heat, fixture["heatmap"][:, :, 0])
     same(candidates.warped, fixture["sparse_deformed"])
     field = motion(small, source, driving)

@@ -1,27 +1,27 @@
 import torch
 
-from livehead.models.dagan.dense_motion import blend
+from livehead.models.dagan.dense_motion import blend_candidates
 from livehead.models.dagan.prior import (
-    CANDIDATES,
-    TORSO,
-    HeadPrior,
+    CANDIDATE_COUNT,
+    TORSO_CANDIDATE,
+    HeadMotionPrior,
     TorsoMotion,
-    affine_head,
-    similarity,
+    fit_affine,
+    fit_similarity,
     torso_displacement,
 )
-from livehead.models.dagan.surface import mean_face
-from livehead.motion.face.mesh import MESH
+from livehead.models.dagan.surface import load_mean_face
+from livehead.motion.face.mesh import FACE_MESH
 
 
 def face():
-    return torch.from_numpy(mean_face()[0])[None] * 0.5
+    return torch.from_numpy(load_mean_face()[0])[None] * 0.5
 
 
 def test_the_affine_head_recovers_an_affine_motion():
     points = face()[..., :2]
     linear, shift = torch.tensor([[1.1, 0.2], [-0.1, 0.9]]), torch.tensor([0.05, -0.02])
-    found = affine_head(points, points @ linear.T + shift)
+    found = fit_affine(points, points @ linear.T + shift)
     assert torch.allclose(found[0, :, :2], linear, atol=1e-3)
     assert torch.allclose(found[0, :, 2], shift, atol=1e-3)
 
@@ -30,23 +30,23 @@ def test_the_similarity_recovers_a_turn_without_mirroring():
     points = face()
     angle = torch.tensor(0.5)
     turn = torch.tensor([[angle.cos(), 0, angle.sin()], [0, 1, 0], [-angle.sin(), 0, angle.cos()]])
-    scale, rotation, shift = similarity(points, 1.2 * points @ turn.T + 0.1)
+    scale, rotation, shift = fit_similarity(points, 1.2 * points @ turn.T + 0.1)
     assert torch.allclose(scale, torch.tensor([1.2]), atol=1e-3)
     assert torch.allclose(rotation[0], turn, atol=1e-3)
     assert torch.allclose(shift, torch.full((1, 3), 0.1), atol=1e-3)
 
 
 def test_every_candidate_of_a_still_head_is_no_motion():
-    guess = HeadPrior()(face(), face(), torch.zeros(1, 1, 16, 16), TorsoMotion.unknown(face()))
-    assert guess.displacements.shape == (1, CANDIDATES - 1, 2, 3)
+    guess = HeadMotionPrior()(face(), face(), torch.zeros(1, 1, 16, 16), TorsoMotion.unknown(face()))
+    assert guess.displacements.shape == (1, CANDIDATE_COUNT - 1, 2, 3)
     assert guess.displacements.abs().max() < 2e-4  # the affine fit is held a little towards no motion at all
 
 
 def test_far_from_the_head_the_background_stands_still():
     driving = face() * 0.5
     source = driving + torch.tensor([0.2, 0.1, 0.0])
-    guess = HeadPrior()(driving, source, torch.zeros(1, 1, 32, 32), TorsoMotion.unknown(driving))
-    flow = blend(torch.softmax(guess.logits, dim=1)[:, :-1], guess.displacements)
+    guess = HeadMotionPrior()(driving, source, torch.zeros(1, 1, 32, 32), TorsoMotion.unknown(driving))
+    flow = blend_candidates(torch.softmax(guess.logits, dim=1)[:, :-1], guess.displacements)
     assert flow[0, 0, 0].norm() < 0.01
     assert torch.allclose(flow[0, 16, 16], torch.tensor([0.2, 0.1]), atol=0.02)
 
@@ -70,8 +70,8 @@ def test_the_torsos_candidate_carries_its_points_to_the_sources():
 def test_an_unknown_torso_moves_nothing_and_has_no_share():
     torso = leaning(known=False)
     assert not torso_displacement(torso).any()
-    guess = HeadPrior()(face(), face(), torch.zeros(1, 1, 16, 16), torso)
-    assert torch.softmax(guess.logits, dim=1)[:, TORSO].max() < 1e-9
+    guess = HeadMotionPrior()(face(), face(), torch.zeros(1, 1, 16, 16), torso)
+    assert torch.softmax(guess.logits, dim=1)[:, TORSO_CANDIDATE].max() < 1e-9
 
 
 def still(known=True):
@@ -79,8 +79,8 @@ def still(known=True):
 
 
 def test_a_known_torso_is_likelier_below_the_chin_than_above():
-    logits = HeadPrior()(face(), face(), torch.zeros(1, 1, 32, 32), still()).logits[0, TORSO]
-    chin = int((float(face()[0, MESH.chin, 1]) + 1) * 16)
+    logits = HeadMotionPrior()(face(), face(), torch.zeros(1, 1, 32, 32), still()).logits[0, TORSO_CANDIDATE]
+    chin = int((float(face()[0, FACE_MESH.chin, 1]) + 1) * 16)
     assert (logits[-1] > logits[chin].max() + 5).all()
     assert (logits[:chin] == logits[0, 0]).all()
 
@@ -88,7 +88,7 @@ def test_a_known_torso_is_likelier_below_the_chin_than_above():
 def test_the_torso_is_not_looked_for_where_the_photo_shows_a_jaw_that_hung_lower():
     raised = face() - torch.tensor([0.0, 0.2, 0.0])
     closed, same = (
-        HeadPrior()(driving, face(), torch.zeros(1, 1, 32, 32), still()).logits[0, TORSO]
+        HeadMotionPrior()(driving, face(), torch.zeros(1, 1, 32, 32), still()).logits[0, TORSO_CANDIDATE]
         for driving in (raised, face())
     )
     assert torch.equal(closed, same)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.models.dagan.surface import CARD_PLANES, SURFACE_PLANES, FaceSurface, mean_face
-from livehead.motion.face.mesh import MESH
+from livehead.models.dagan.surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface, load_mean_face
+from livehead.motion.face.mesh import FACE_MESH
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def surface():
 
 @pytest.fixture
 def face():
-    return torch.from_numpy(mean_face()[0])[None] * 0.5
+    return torch.from_numpy(load_mean_face()[0])[None] * 0.5
 
 
 def cell(value, side):
@@ -54,15 +54,15 @@ def test_an_open_mouth_shows_its_inside(surface, face):
 
 def test_a_nearly_closed_eye_hides_most_of_the_iris(surface, face):
     squinting = face.clone()
-    for eye in (MESH.right_eye, MESH.left_eye):
+    for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         upper, lower = (torch.as_tensor(lid.copy()).long() for lid in (eye.upper, eye.lower))
         squinting[:, upper] = face[:, lower] + 0.1 * (face[:, upper] - face[:, lower])
-    iris = CARD_PLANES - 3
+    iris = SOURCE_MAP_PLANES - 3
     assert surface.card(face, 128)[0, iris].max() > 0.9
     assert surface.card(squinting, 128)[0, iris].sum() < 0.5 * surface.card(face, 128)[0, iris].sum()
 
 
 def test_the_mean_face_is_its_own_mirror_image():
-    mean, mirror = mean_face()
+    mean, mirror = load_mean_face()
     assert np.array_equal(mirror[mirror], np.arange(478))
     assert np.abs(mean[mirror] * [-1, 1, 1] - mean).max() < 2e-3

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from livehead.bench.pose_timing import synthesize_maps, synthesize_people
-from livehead.models.openpose.affinity import LineRule, score_edges
-from livehead.models.openpose.decoder import Decoder, Rules
+from livehead.models.openpose.affinity import LineIntegralRule, score_limb_candidates
+from livehead.models.openpose.decoder import BodyPoseDecoder, DecoderThresholds
 from livehead.models.openpose.heatmaps import CubicPlanes
-from livehead.models.openpose.peaks import MOST, find_peaks
+from livehead.models.openpose.peaks import MAX_PEAKS, find_peaks
 from livehead.models.openpose.skeletons import BODY_25, COCO_18, MPI_15
-from livehead.models.openpose.targets import target_maps
+from livehead.models.openpose.targets import build_target_maps
 
 SCENES = {
     "openpose-decoder-body25": ("A_max0", "B_max0", "B_max1", "C_max0", "D_max0", "D_max1", "E_max0"),
@@ -31,8 +31,8 @@ def expect(people, points, score):
 @pytest.mark.parametrize(("name", "scene"), ALL)
 def test_people_of_body_25_are_the_published_ones(parity, name, scene, build, way):
     fixture = parity(name)
-    rules = Rules.of(BODY_25, all_found=scene.endswith("max1"))
-    decoder = Decoder(BODY_25, rules, ASSEMBLIES[build])
+    rules = DecoderThresholds.for_skeleton(BODY_25, maximize_positives=scene.endswith("max1"))
+    decoder = BodyPoseDecoder(BODY_25, rules, ASSEMBLIES[build])
     maps, scale = fixture[f"{scene[0]}_net_output"].numpy(), float(fixture["scale_net_to_output"])
     people = getattr(decoder, way)(maps, scale)
     expect(people, fixture[f"{scene}_{build}_keypoints"], fixture[f"{scene}_{build}_scores"])
@@ -41,7 +41,7 @@ def test_people_of_body_25_are_the_published_ones(parity, name, scene, build, wa
 @pytest.mark.parametrize("build", ASSEMBLIES)
 def test_people_of_coco_18_are_the_published_ones(parity, build):
     fixture = parity("openpose-decoder-coco18")
-    decoder = Decoder(COCO_18, assembly=ASSEMBLIES[build])
+    decoder = BodyPoseDecoder(COCO_18, assembly=ASSEMBLIES[build])
     people = decoder.decode(fixture["net_output"].numpy(), float(fixture["scale_net_to_output"]))
     expect(people, fixture[f"{build}_keypoints"], fixture[f"{build}_scores"])
 
@@ -49,17 +49,17 @@ def test_people_of_coco_18_are_the_published_ones(parity, build):
 @pytest.mark.parametrize(("name", "scene"), ALL)
 def test_peaks_and_line_integrals_are_the_published_ones(parity, name, scene):
     fixture = parity(name)
-    rules = Rules.of(BODY_25, all_found=scene.endswith("max1"))
+    rules = DecoderThresholds.for_skeleton(BODY_25, maximize_positives=scene.endswith("max1"))
     maps = fixture[f"{scene[0]}_net_output"].numpy()
     table = BODY_25.limb_table
     fields = maps[26:]
     complex_fields = (fields[table[:, 2]] + 1j * fields[table[:, 3]]).astype(np.complex64)
-    peaks = find_peaks(CubicPlanes(maps[:25]), rules.peak, 0.5 / float(fixture["scale_net_to_output"]))
+    peaks = find_peaks(CubicPlanes(maps[:25]), rules.peak_threshold, 0.5 / float(fixture["scale_net_to_output"]))
     expected = fixture[f"{scene}_peaks"].numpy()
     found = np.stack([peaks.part, peaks.x, peaks.y, peaks.score], axis=1)
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    rule = LineRule(rules.aligned, rules.share, rules.peak)
-    edges = score_edges(CubicPlanes(complex_fields), peaks, BODY_25, rule)
+    rule = LineIntegralRule(rules.alignment_threshold, rules.min_share, rules.peak_threshold)
+    edges = score_limb_candidates(CubicPlanes(complex_fields), peaks, BODY_25, rule)
     a, b = (peaks.first[table[edges.limb, side]] for side in (0, 1))
     pairs = fixture[f"{scene}_pair_scores"].numpy()
     pairs = pairs[np.lexsort((pairs[:, 2], pairs[:, 1], pairs[:, 0]))]
@@ -69,7 +69,7 @@ def test_peaks_and_line_integrals_are_the_published_ones(parity, name, scene):
 
 @pytest.mark.parametrize("count", [1, 5, 20])
 def test_drawn_people_are_found_where_they_were_drawn(count):
-    people = Decoder(BODY_25).decode(synthesize_maps(count))
+    people = BodyPoseDecoder(BODY_25).decode(synthesize_maps(count))
     drawn = synthesize_people(count)
     assert len(people.score) == count
     nearest = [np.abs(drawn - person)[..., :2].max(axis=(1, 2)).argmin() for person in people.points]
@@ -80,7 +80,7 @@ def test_drawn_people_are_found_where_they_were_drawn(count):
 
 def test_both_ways_find_the_same_among_many():
     maps = synthesize_maps(20, seed=3)
-    quick, plain = Decoder(BODY_25).decode(maps), Decoder(BODY_25).decode_plainly(maps)
+    quick, plain = BodyPoseDecoder(BODY_25).decode(maps), BodyPoseDecoder(BODY_25).decode_upsampled(maps)
     np.testing.assert_allclose(quick.points, plain.points, atol=1e-3)
 
 
@@ -88,22 +88,22 @@ def test_empty_maps_show_nobody():
     for skeleton in (BODY_25, COCO_18, MPI_15):
         planes = skeleton.heat_planes + skeleton.field_planes
         for assembly in ("score", "limb"):
-            people = Decoder(skeleton, assembly=assembly).decode(np.zeros((planes, 6, 7), np.float32))
+            people = BodyPoseDecoder(skeleton, assembly=assembly).decode(np.zeros((planes, 6, 7), np.float32))
             assert people.points.shape == (0, len(skeleton.parts), 3)
 
 
 def test_maps_of_noise_end_in_time_and_keep_no_more_peaks_than_allowed():
     noise = np.random.default_rng(0).normal(0, 1, (78, 46, 82)).astype(np.float32)
     peaks = find_peaks(CubicPlanes(noise[:25]), 0.05, 0.5)
-    assert peaks.count.max() == MOST
-    Decoder(BODY_25).decode(noise)
+    assert peaks.count.max() == MAX_PEAKS
+    BodyPoseDecoder(BODY_25).decode(noise)
 
 
 def test_half_a_body_is_a_person_and_feet_alone_are_not():
     people = synthesize_people(2)
     people[0, 8:15, 2] = people[0, 19:, 2] = 0  # no hips, no legs
     people[1, :19, 2] = 0  # feet
-    found = Decoder(BODY_25).decode(target_maps(people, BODY_25, (656, 368)))
+    found = BodyPoseDecoder(BODY_25).decode(build_target_maps(people, BODY_25, (656, 368)))
     assert len(found.score) == 1
     assert not found.points[0, 9:15].any()
     assert found.points[0, 0, 2] > 0.5

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from livehead.models.openpose.affinity import Edges
-from livehead.models.openpose.grouping import NONE, assemble_by_score, match
-from livehead.models.openpose.peaks import Peaks
+from livehead.models.openpose.affinity import LimbCandidates
+from livehead.models.openpose.grouping import NO_PEAK, assemble_by_score, match_greedily
+from livehead.models.openpose.peaks import HeatmapPeaks
 from livehead.models.openpose.skeletons import BODY_25
 
 
@@ -14,12 +14,12 @@ def crowd(seed, people, share):
     chance = np.random.default_rng(seed)
     part = np.repeat(np.arange(25), people)
     score = chance.uniform(0.1, 1, len(part)).astype(np.float32)
-    peaks = Peaks(part, score, score, score, np.arange(26) * people)
+    peaks = HeatmapPeaks(part, score, score, score, np.arange(26) * people)
     limb, i, j = (each.ravel() for each in np.indices((len(BODY_25.limbs), people, people)))
     table = BODY_25.limb_table
     kept = chance.uniform(size=len(limb)) < share
     scores = chance.uniform(0, 1, len(limb)).astype(np.float32)
-    edges = Edges(limb, peaks.first[table[limb, 0]] + i, peaks.first[table[limb, 1]] + j, scores)
+    edges = LimbCandidates(limb, peaks.first[table[limb, 0]] + i, peaks.first[table[limb, 1]] + j, scores)
     return edges[kept], peaks
 
 
@@ -57,7 +57,9 @@ def test_rounds_give_what_one_after_the_other_gives(seed, people, share):
     edges, peaks = crowd(seed, people, share)
     found = assemble_by_score(edges, peaks, BODY_25)
     expected = one_after_the_other(edges, peaks)
-    assert [{k: p for k, p in enumerate(row) if p != NONE} for row in found.peaks] == [person[0] for person in expected]
+    assert [{k: p for k, p in enumerate(row) if p != NO_PEAK} for row in found.peaks] == [
+        person[0] for person in expected
+    ]
     np.testing.assert_allclose(found.score, [person[1] for person in expected], rtol=1e-5)
     np.testing.assert_array_equal(found.count, [person[2] for person in expected])
 
@@ -65,7 +67,7 @@ def test_rounds_give_what_one_after_the_other_gives(seed, people, share):
 def test_matching_takes_the_best_first_and_every_peak_once():
     edges, _ = crowd(1, 6, 1.0)
     edges = edges[edges.limb == 3]
-    found = match(edges)
+    found = match_greedily(edges)
     expected, used_a, used_b = [], set(), set()
     for place in np.argsort(-edges.score):
         if edges.a[place] not in used_a and edges.b[place] not in used_b:

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from livehead.models.openpose.hand_face_boxes import (
-    NOWHERE,
-    SIDE,
-    Square,
-    face_square,
-    followed,
-    hand_squares,
-    highest_points,
+    EMPTY_REGION,
+    REGION_SIDE,
+    SquareRegion,
+    face_region,
+    merge_with_previous,
+    hand_regions,
+    find_highest_points,
 )
 from livehead.models.openpose.skeletons import BODY_25, MPI_15
 
@@ -20,8 +20,8 @@ from livehead.models.openpose.skeletons import BODY_25, MPI_15
 def test_squares_are_the_published_ones(parity, number):
     fixture = parity("openpose-handface-boxes")
     person = fixture["keypoints"][number].numpy()
-    left, right = hand_squares(person, BODY_25)
-    found = {"left_hand": left, "right_hand": right, "face": face_square(person, BODY_25)}
+    left, right = hand_regions(person, BODY_25)
+    found = {"left_hand": left, "right_hand": right, "face": face_region(person, BODY_25)}
     for name, square in found.items():
         box = [square.left, square.top, square.side, square.side]
         np.testing.assert_allclose(box, fixture[name][number].numpy(), atol=1e-4)
@@ -30,34 +30,34 @@ def test_squares_are_the_published_ones(parity, number):
 def test_the_head_alone_tells_an_mpi_face():
     person = np.zeros((15, 3), np.float32)
     person[0], person[1] = (100, 50, 0.9), (100, 90, 0.9)
-    square = face_square(person, MPI_15)
+    square = face_region(person, MPI_15)
     assert square.side == pytest.approx(1.33 * 40)
-    assert square.middle == pytest.approx([100, 50])
+    assert square.center == pytest.approx([100, 50])
     person[1, 2] = 0.1
-    assert face_square(person, MPI_15) == NOWHERE
+    assert face_region(person, MPI_15) == EMPTY_REGION
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_point_of_the_square_goes_back_to_its_pixel(mirrored):
     image = np.zeros((300, 400, 3), np.uint8)
     cv2.circle(image, (210, 140), 3, (255, 255, 255), -1)
-    square = Square(150, 90, 120)
-    cut = square.cut(image, mirrored=mirrored)
-    assert cut.shape == (SIDE, SIDE, 3)
+    square = SquareRegion(150, 90, 120)
+    cut = square.crop_image(image, mirrored=mirrored)
+    assert cut.shape == (REGION_SIDE, REGION_SIDE, 3)
     y, x = np.nonzero(cut[..., 0] > 128)
-    [[back_x, back_y, _]] = square.to_image(np.array([[x.mean(), y.mean(), 1]], np.float32), mirrored=mirrored)
+    [[back_x, back_y, _]] = square.map_to_image(np.array([[x.mean(), y.mean(), 1]], np.float32), mirrored=mirrored)
     assert (back_x, back_y) == pytest.approx((210, 140), abs=0.3)
 
 
 def test_the_highest_place_of_each_plane_is_taken():
-    cells = np.zeros((2, SIDE // 8, SIDE // 8), np.float32)
+    cells = np.zeros((2, REGION_SIDE // 8, REGION_SIDE // 8), np.float32)
     cells[0, 10, 20], cells[1, 30, 5] = 1, 0.5
-    points = highest_points(cells)
+    points = find_highest_points(cells)
     assert points[:, :2] == pytest.approx(np.array([[163.5, 83.5], [43.5, 243.5]]), abs=0.5)
     assert points[0, 2] > points[1, 2] > 0
 
 
 def test_a_hand_is_looked_for_around_the_middle_of_where_it_is_and_was():
-    assert followed(Square(100, 100, 60), Square(90, 100, 60)) == Square(80, 85, 90)
-    assert followed(Square(100, 100, 60), Square(300, 100, 60)) == Square(100, 100, 60)
-    assert followed(NOWHERE, Square(90, 100, 60)) == NOWHERE
+    assert merge_with_previous(SquareRegion(100, 100, 60), SquareRegion(90, 100, 60)) == SquareRegion(80, 85, 90)
+    assert merge_with_previous(SquareRegion(100, 100, 60), SquareRegion(300, 100, 60)) == SquareRegion(100, 100, 60)
+    assert merge_with_previous(EMPTY_REGION, SquareRegion(90, 100, 60)) == EMPTY_REGION

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from livehead.models.openpose.build import BranchSizes, DenseSizes, build_branches, build_dense
+from livehead.models.openpose.build import BranchSizes, DenseSizes, build_branch_network, build_dense_network
 from livehead.models.openpose.skeletons import BODY_25, COCO_18, MPI_15
 from livehead.weights.convert import load_official
 
@@ -40,8 +40,8 @@ TINY = {"vgg": (4, None, 4, None, 4, None, 4), "neck": 4, "features": 4}
 @pytest.mark.parametrize(
     ("network", "skeleton"),
     [
-        (build_dense(BODY_25, DenseSizes(**TINY, first=(4, 4), later=(4, 4))), BODY_25),
-        (build_branches(COCO_18, BranchSizes(**TINY)), COCO_18),
+        (build_dense_network(BODY_25, DenseSizes(**TINY, first=(4, 4), later=(4, 4))), BODY_25),
+        (build_branch_network(COCO_18, BranchSizes(**TINY)), COCO_18),
     ],
     ids=["dense", "branches"],
 )
@@ -51,8 +51,8 @@ def test_an_odd_side_is_rounded_up_at_every_pool(network, skeleton):
 
 
 def test_the_quick_mpi_network_is_the_beginning_of_the_full_one(listing):
-    network = build_branches(MPI_15, BranchSizes(**TINY))
-    quick = network.shortened(4)
+    network = build_branch_network(MPI_15, BranchSizes(**TINY))
+    quick = network.truncate_stages(4)
     x = torch.rand(1, 3, 32, 32)
     seen = []
     network.heats[3].register_forward_hook(lambda _, __, output: seen.append(output))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from livehead.models.openpose.pytorch_openpose import assemble_smoothed, decode_smoothed, smoothed_input
+from livehead.models.openpose.pytorch_openpose import assemble_smoothed, decode_smoothed, resize_for_network
 
 
 def test_people_are_pytorch_openpose_s(parity):
@@ -18,7 +18,7 @@ def test_people_are_pytorch_openpose_s(parity):
 
 
 def test_its_input_is_184_pixels_high_and_padded_with_grey():
-    pixels = smoothed_input(np.zeros((240, 320, 3), np.uint8))
+    pixels = resize_for_network(np.zeros((240, 320, 3), np.uint8))
     assert pixels.shape == (3, 184, 248)
     assert pixels[0, 0, 0] == -0.5
     assert pixels[0, 0, 247] == 0

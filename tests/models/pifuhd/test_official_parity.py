@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from livehead.models.pifuhd import octree
-from livehead.models.pifuhd.marching_cubes import surface
+from livehead.models.pifuhd.marching_cubes import extract_surface
 from livehead.models.pifuhd.normals import NormalNet
 from livehead.weights.convert import load_official
 
@@ -58,11 +58,11 @@ def test_the_whole_network_at_the_published_size(parity, published, coarse, dept
 @pytest.mark.parametrize("resolution", [64, 128])
 def test_the_published_octree_with_its_quirks(parity, body, resolution):
     fixture = parity("pifuhd-octree")
-    grid = octree.evaluate(body, resolution, first=int(fixture["init_resolution"]), published=True)
+    grid = octree.evaluate_octree(body, resolution, first=int(fixture["init_resolution"]), published=True)
     assert grid.evaluated == int(fixture[f"evals_octree_{resolution}"])
     step = resolution // 64  # the fixture keeps every other sample of the finer one
     np.testing.assert_allclose(grid.values[::step, ::step, ::step], fixture[f"grid_{resolution}"], atol=1e-6)
-    mesh = surface(grid)
+    mesh = extract_surface(grid)
     assert len(mesh.vertices) == int(fixture[f"verts_{resolution}"])
     assert mesh.volume() == pytest.approx(float(fixture[f"volume_{resolution}"]), rel=1e-6)
     box = np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)])

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from livehead.errors import WeightsMismatchError
-from livehead.models.voice.build import BASIS, build_voice, load_voice
+from livehead.models.voice.build import BASIS_KEY, build_voice_model, load_voice_model
 from livehead.weights.registry import find_weights
 
 LARGEST = 3_000_000
 
 
 def test_the_bundled_one_is_small_and_whole() -> None:
-    model = load_voice()
+    model = load_voice_model()
     assert model.basis.shape == (model.network.outputs, 478, 3)
     assert len(find_weights("voice").path.read_bytes()) <= LARGEST
 
@@ -27,4 +27,4 @@ def test_its_card_and_licence_are_beside_it() -> None:
 
 def test_tensors_of_another_network_are_refused() -> None:
     with pytest.raises(WeightsMismatchError, match="lacks"):
-        build_voice({BASIS: torch.zeros(3, 478, 3), "leave.weight": torch.zeros(3, 8, 1)}, "mine")
+        build_voice_model({BASIS_KEY: torch.zeros(3, 478, 3), "leave.weight": torch.zeros(3, 8, 1)}, "mine")

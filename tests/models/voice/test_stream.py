@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from livehead.bench.voice_timing import synthesize_babble
-from livehead.models.voice.network import LOOK_AHEAD, LOOK_AHEAD_S, STEP_S, VoiceNet
-from livehead.models.voice.stream import STEP_SAMPLES, VoiceStream, offline
+from livehead.models.voice.network import LOOK_AHEAD_STEPS, LOOK_AHEAD_S, STEP_S, VoiceNetwork
+from livehead.models.voice.stream import STEP_SAMPLES, VoiceStream, process_recording
 from livehead.motion.keypoints import Array
 
 
@@ -28,9 +28,9 @@ class Judge:
 
 
 @pytest.fixture(scope="module")
-def network() -> VoiceNet:
+def network() -> VoiceNetwork:
     torch.manual_seed(0)
-    return VoiceNet(5, width=8, members=2)
+    return VoiceNetwork(5, width=8, members=2)
 
 
 @pytest.fixture(scope="module")
@@ -39,59 +39,61 @@ def sound() -> Array:
 
 
 @pytest.mark.parametrize("judged", [False, True])
-def test_pieces_make_no_difference(network: VoiceNet, sound: Array, judged: bool) -> None:
-    whole = VoiceStream(network, Judge() if judged else None).hear(sound).coefficients
+def test_pieces_make_no_difference(network: VoiceNetwork, sound: Array, judged: bool) -> None:
+    whole = VoiceStream(network, Judge() if judged else None).process_samples(sound).coefficients
     stream = VoiceStream(network, Judge() if judged else None)
     random = np.random.default_rng(1)
     pieces, start = [], 0
     while start < len(sound):
         end = start + int(random.integers(1, 1500))
-        pieces.append(stream.hear(sound[start:end]).coefficients)
+        pieces.append(stream.process_samples(sound[start:end]).coefficients)
         start = end
     assert len(whole) == len(sound) // STEP_SAMPLES
     assert np.abs(whole).max() > 0.01
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-5)
 
 
-def test_offline_is_live_on_the_recording_s_own_clock(network: VoiceNet, sound: Array) -> None:
-    found = offline(VoiceStream(network), sound)
+def test_offline_is_live_on_the_recording_s_own_clock(network: VoiceNetwork, sound: Array) -> None:
+    found = process_recording(VoiceStream(network), sound)
     stream = VoiceStream(network)
-    heard = [stream.hear(sound[at : at + STEP_SAMPLES]) for at in range(0, len(sound), STEP_SAMPLES)]
+    heard = [stream.process_samples(sound[at : at + STEP_SAMPLES]) for at in range(0, len(sound), STEP_SAMPLES)]
     assert len(found) == len(sound) // STEP_SAMPLES + 1
     for each in heard:
-        if each.first >= 0:
-            np.testing.assert_allclose(found[each.first], each.coefficients[0], atol=1e-5)
+        if each.first_step >= 0:
+            np.testing.assert_allclose(found[each.first_step], each.coefficients[0], atol=1e-5)
 
 
-def test_it_looks_no_further_ahead_than_it_says(network: VoiceNet, sound: Array) -> None:
+def test_it_looks_no_further_ahead_than_it_says(network: VoiceNetwork, sound: Array) -> None:
     assert LOOK_AHEAD_S + STEP_S <= 0.06 + 1e-9
     other = sound.copy()
     changed = 100 * STEP_SAMPLES
     other[changed:] = 0
-    one, two = offline(VoiceStream(network), sound), offline(VoiceStream(network), other)
-    np.testing.assert_allclose(one[: 100 - LOOK_AHEAD + 1], two[: 100 - LOOK_AHEAD + 1], atol=1e-6)
-    assert np.abs(one[100 - LOOK_AHEAD + 1] - two[100 - LOOK_AHEAD + 1]).max() > 1e-4
+    one, two = process_recording(VoiceStream(network), sound), process_recording(VoiceStream(network), other)
+    np.testing.assert_allclose(one[: 100 - LOOK_AHEAD_STEPS + 1], two[: 100 - LOOK_AHEAD_STEPS + 1], atol=1e-6)
+    assert np.abs(one[100 - LOOK_AHEAD_STEPS + 1] - two[100 - LOOK_AHEAD_STEPS + 1]).max() > 1e-4
 
 
-def test_reset_forgets_everything(network: VoiceNet, sound: Array) -> None:
+def test_reset_forgets_everything(network: VoiceNetwork, sound: Array) -> None:
     stream = VoiceStream(network, Judge())
-    first = stream.hear(sound).coefficients
+    first = stream.process_samples(sound).coefficients
     stream.reset()
-    np.testing.assert_array_equal(stream.hear(sound).coefficients, first)
+    np.testing.assert_array_equal(stream.process_samples(sound).coefficients, first)
 
 
-def test_what_nobody_says_moves_nothing_after_a_while(network: VoiceNet) -> None:
+def test_what_nobody_says_moves_nothing_after_a_while(network: VoiceNetwork) -> None:
     noise = 0.02 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
-    found = VoiceStream(network, Judge()).hear(noise).coefficients
+    found = VoiceStream(network, Judge()).process_samples(noise).coefficients
     assert np.abs(found[:15]).max() > 1e-3
     assert np.abs(found[45:]).max() == 0
 
 
-def test_a_network_alone_gives_its_mean_over_members(network: VoiceNet, sound: Array) -> None:
-    halves = [VoiceNet(5, width=8, members=1) for _ in range(2)]
+def test_a_network_alone_gives_its_mean_over_members(network: VoiceNetwork, sound: Array) -> None:
+    halves = [VoiceNetwork(5, width=8, members=1) for _ in range(2)]
     for number, half in enumerate(halves):
         for (_, whole), (name, part) in zip(network.state_dict().items(), half.state_dict().items(), strict=True):
             size = part.shape[0]
             part.copy_(whole if name in ("mean", "spread", "scale") else whole[number * size : (number + 1) * size])
-    each = [VoiceStream(half).hear(sound).coefficients for half in halves]
-    np.testing.assert_allclose(np.mean(each, axis=0), VoiceStream(network).hear(sound).coefficients, atol=1e-5)
+    each = [VoiceStream(half).process_samples(sound).coefficients for half in halves]
+    np.testing.assert_allclose(
+        np.mean(each, axis=0), VoiceStream(network).process_samples(sound).coefficients, atol=1e-5
+    )

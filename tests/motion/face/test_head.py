@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from livehead.motion.face.head import HeadMotion, fit_head
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.head import HeadMotion, fit_head_motion
+from livehead.motion.face.mesh import FACE_MESH
 
 
 def turn(yaw: float = 0, pitch: float = 0, roll: float = 0) -> np.ndarray:
@@ -27,7 +27,7 @@ def motion() -> HeadMotion:
 
 
 def test_a_known_motion_is_found(face, motion):
-    found = fit_head(face, motion.apply(face))
+    found = fit_head_motion(face, motion.apply(face))
     assert found.scale == pytest.approx(motion.scale, rel=1e-5)
     np.testing.assert_allclose(found.rotation, motion.rotation, atol=1e-5)
     np.testing.assert_allclose(found.shift, motion.shift, atol=1e-5)
@@ -35,8 +35,8 @@ def test_a_known_motion_is_found(face, motion):
 
 def test_jaw_lips_and_irises_do_not_matter(face, motion):
     speaking = motion.apply(face)
-    speaking[np.concatenate([MESH.jaw, MESH.mouth.lips, MESH.left_eye.iris])] += 0.2
-    np.testing.assert_allclose(fit_head(face, speaking).rotation, motion.rotation, atol=1e-5)
+    speaking[np.concatenate([FACE_MESH.jaw, FACE_MESH.mouth.lips, FACE_MESH.left_eye.iris])] += 0.2
+    np.testing.assert_allclose(fit_head_motion(face, speaking).rotation, motion.rotation, atol=1e-5)
 
 
 def test_the_inverse_leads_back(face, motion):
@@ -44,14 +44,14 @@ def test_the_inverse_leads_back(face, motion):
 
 
 def test_a_mirrored_face_is_met_by_a_rotation_and_not_by_a_reflection(face):
-    found = fit_head(face, face * np.array([-1, 1, 1], np.float32))
+    found = fit_head_motion(face, face * np.array([-1, 1, 1], np.float32))
     assert np.linalg.det(found.rotation) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("angles", [(30, 0, 0), (0, 20, 0), (0, 0, -40), (15, -10, 5)])
 def test_angles_say_how_the_head_is_turned(face, angles):
     motion = HeadMotion(1.0, turn(*angles), np.zeros(3, np.float32))
-    assert fit_head(face, motion.apply(face)).angles() == pytest.approx(angles, abs=1e-2)
+    assert fit_head_motion(face, motion.apply(face)).euler_angles() == pytest.approx(angles, abs=1e-2)
 
 
 def test_the_nose_of_a_head_turned_by_a_positive_yaw_goes_right():

@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from livehead.motion.face.mesh import MESH, Eye
+from livehead.motion.face.mesh import FACE_MESH, EyeIndices
 
 
 def directed_edges() -> Counter[tuple[int, int]]:
-    edges = np.concatenate([MESH.triangles[:, [i, (i + 1) % 3]] for i in range(3)])
+    edges = np.concatenate([FACE_MESH.triangles[:, [i, (i + 1) % 3]] for i in range(3)])
     return Counter((int(a), int(b)) for a, b in edges)
 
 
@@ -25,16 +25,16 @@ def test_neighbouring_triangles_are_turned_the_same_way():
 def test_the_skin_ends_at_the_outline_the_eyes_and_the_mouth_alone():
     edges = directed_edges()
     rim = {frozenset(edge) for edge in edges if edge[::-1] not in edges}
-    loops = [MESH.oval, MESH.right_eye.opening, MESH.left_eye.opening, MESH.mouth.inner]
+    loops = [FACE_MESH.oval, FACE_MESH.right_eye.opening, FACE_MESH.left_eye.opening, FACE_MESH.mouth.inner]
     assert rim == set().union(*(loop_edges(loop) for loop in loops))
 
 
 def test_every_point_of_the_face_belongs_to_a_triangle():
-    assert set(MESH.triangles.ravel().tolist()) == set(range(468))
+    assert set(FACE_MESH.triangles.ravel().tolist()) == set(range(468))
 
 
-@pytest.mark.parametrize("eye", [MESH.right_eye, MESH.left_eye])
-def test_both_lids_run_from_corner_to_corner(eye: Eye):
+@pytest.mark.parametrize("eye", [FACE_MESH.right_eye, FACE_MESH.left_eye])
+def test_both_lids_run_from_corner_to_corner(eye: EyeIndices):
     assert eye.upper[0] == eye.lower[0]
     assert eye.upper[-1] == eye.lower[-1]
     assert len(eye.opening) == 16
@@ -42,16 +42,16 @@ def test_both_lids_run_from_corner_to_corner(eye: Eye):
 
 
 def test_the_sides_share_no_point():
-    right, left = ({*e.lids, *e.iris, *e.brow} for e in (MESH.right_eye, MESH.left_eye))
+    right, left = ({*e.lids, *e.iris, *e.brow} for e in (FACE_MESH.right_eye, FACE_MESH.left_eye))
     assert not right & left
     assert len(right) == len(left)
 
 
 def test_what_is_rigid_does_not_speak_or_blink():
-    moving = {*MESH.mouth.lips, *MESH.jaw, *MESH.right_eye.iris, *MESH.left_eye.iris}
-    assert not moving & set(MESH.rigid)
+    moving = {*FACE_MESH.mouth.lips, *FACE_MESH.jaw, *FACE_MESH.right_eye.iris, *FACE_MESH.left_eye.iris}
+    assert not moving & set(FACE_MESH.rigid)
 
 
 def test_tables_cannot_be_changed_by_accident():
     with pytest.raises(ValueError):
-        MESH.triangles[0, 0] = 1
+        FACE_MESH.triangles[0, 0] = 1

@@ -9,107 +9,109 @@ import numpy as np
 import pytest
 
 from livehead.errors import ConfigError
-from livehead.motion.face.face_rig import Pose, Puppet
+from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.retarget.calibration import Calibration, best_neutral
+from livehead.motion.retarget.calibration import NeutralCalibration, find_best_neutral
 
 FRAME_NS = 33_333_333
-CALM = Pose()
-POOR = [Pose(yaw=25), Pose(blink=1), Pose(jaw=0.8), Pose(look_right=0.2)]
+CALM = FaceControls()
+POOR = [FaceControls(yaw=25), FaceControls(blink=1), FaceControls(jaw=0.8), FaceControls(look_right=0.2)]
 
 
 @pytest.fixture(scope="module")
-def puppet(source: Keypoints) -> Puppet:
-    return Puppet(source)
+def puppet(source: Keypoints) -> FaceRig:
+    return FaceRig(source)
 
 
-def play(calibration: Calibration, puppet: Puppet, poses: list[Pose], start: int = 0) -> list[Keypoints]:
+def play(
+    calibration: NeutralCalibration, puppet: FaceRig, poses: list[FaceControls], start: int = 0
+) -> list[Keypoints]:
     return [calibration.observe(puppet(pose, (start + i) * FRAME_NS)) for i, pose in enumerate(poses)]
 
 
-def test_the_first_face_is_the_neutral_at_once(puppet: Puppet) -> None:
+def test_the_first_face_is_the_neutral_at_once(puppet: FaceRig) -> None:
     first = puppet(POOR[0], 0)
-    np.testing.assert_array_equal(Calibration().observe(first).value, first.value)
+    np.testing.assert_array_equal(NeutralCalibration().observe(first).value, first.value)
 
 
 @pytest.mark.parametrize("poor", POOR, ids=["turned", "blinking", "speaking", "glancing"])
-def test_a_calmer_face_takes_its_place(puppet: Puppet, poor: Pose) -> None:
+def test_a_calmer_face_takes_its_place(puppet: FaceRig, poor: FaceControls) -> None:
     # Eyes open for a moment at first: what a blink is, is known only then.
-    neutral = play(Calibration(), puppet, [Pose(yaw=30)] + [poor] * 10 + [CALM] * 20)[-1]
+    neutral = play(NeutralCalibration(), puppet, [FaceControls(yaw=30)] + [poor] * 10 + [CALM] * 20)[-1]
     np.testing.assert_allclose(neutral.value, puppet(CALM, 0).value, atol=1e-5)
 
 
-def test_a_poorer_face_does_not(puppet: Puppet) -> None:
-    neutral = play(Calibration(), puppet, [CALM] * 5 + POOR * 5)[-1]
+def test_a_poorer_face_does_not(puppet: FaceRig) -> None:
+    neutral = play(NeutralCalibration(), puppet, [CALM] * 5 + POOR * 5)[-1]
     np.testing.assert_allclose(neutral.value, puppet(CALM, 0).value, atol=1e-5)
 
 
-def test_no_change_of_the_neutral_is_a_jump(puppet: Puppet) -> None:
-    calibration = Calibration()
-    path = play(calibration, puppet, [Pose(yaw=25)] * 10 + [CALM] * 100)
+def test_no_change_of_the_neutral_is_a_jump(puppet: FaceRig) -> None:
+    calibration = NeutralCalibration()
+    path = play(calibration, puppet, [FaceControls(yaw=25)] * 10 + [CALM] * 100)
     calibration.restart()
-    path += play(calibration, puppet, [Pose(right=0.2)] * 30, start=110)
+    path += play(calibration, puppet, [FaceControls(right=0.2)] * 30, start=110)
     steps = np.abs(np.diff([each.value for each in path], axis=0)).max(axis=(1, 2, 3))
     whole = np.abs(path[-1].value - path[0].value).max()
     assert steps.max() < 0.2 * whole
 
 
-def test_after_a_restart_the_face_of_that_moment_counts(puppet: Puppet) -> None:
-    calibration = Calibration()
+def test_after_a_restart_the_face_of_that_moment_counts(puppet: FaceRig) -> None:
+    calibration = NeutralCalibration()
     play(calibration, puppet, [CALM] * 100)
     calibration.restart()
-    neutral = play(calibration, puppet, [Pose(pitch=10, right=0.1)] * 12, start=100)[-1]
-    np.testing.assert_allclose(neutral.value, puppet(Pose(pitch=10, right=0.1), 0).value, atol=1e-5)
+    neutral = play(calibration, puppet, [FaceControls(pitch=10, right=0.1)] * 12, start=100)[-1]
+    np.testing.assert_allclose(neutral.value, puppet(FaceControls(pitch=10, right=0.1), 0).value, atol=1e-5)
 
 
-def test_it_comes_back_from_a_profile(puppet: Puppet) -> None:
-    calibration = Calibration()
+def test_it_comes_back_from_a_profile(puppet: FaceRig) -> None:
+    calibration = NeutralCalibration()
     play(calibration, puppet, [CALM] * 3)
-    again = Calibration.load(json.loads(json.dumps(calibration.save())))
-    neutral = play(again, puppet, [Pose(yaw=5)] * 90)[-1]
+    again = NeutralCalibration.from_json(json.loads(json.dumps(calibration.to_json())))
+    neutral = play(again, puppet, [FaceControls(yaw=5)] * 90)[-1]
     np.testing.assert_allclose(neutral.value, puppet(CALM, 0).value, atol=1e-4)
 
 
 @pytest.mark.parametrize("saved", [{}, {"set": "mesh478", "value": "x", "depth": None, "jacobian": None}])
 def test_a_broken_profile_is_refused(saved: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        Calibration.load(saved)
+        NeutralCalibration.from_json(saved)
 
 
-def test_the_best_of_a_recording_is_the_calm_one_wherever_it_is(puppet: Puppet) -> None:
+def test_the_best_of_a_recording_is_the_calm_one_wherever_it_is(puppet: FaceRig) -> None:
     recording = [puppet(pose, i * FRAME_NS) for i, pose in enumerate([*POOR, CALM, CALM, *POOR])]
-    best = best_neutral(recording)
+    best = find_best_neutral(recording)
     assert best is not None
     np.testing.assert_array_equal(best.value, puppet(CALM, 0).value)
 
 
 def test_a_recording_without_a_face_has_no_neutral() -> None:
-    assert best_neutral([]) is None
+    assert find_best_neutral([]) is None
 
 
-def test_the_neutral_torso_is_eased_saved_and_loaded(puppet: Puppet) -> None:
+def test_the_neutral_torso_is_eased_saved_and_loaded(puppet: FaceRig) -> None:
     first, second = (
         replace(puppet(pose, at), torso=np.full((1, 3, 2), place, np.float32))
         for pose, at, place in ((POOR[0], 0, 0.0), (CALM, 40 * FRAME_NS, 0.4))
     )
-    calibration = Calibration()
+    calibration = NeutralCalibration()
     calibration.observe(first)
     eased = [calibration.observe(replace(second, captured_ns=(40 + i) * FRAME_NS)).torso for i in range(20)]
     places = [float(each[0, 0, 0]) for each in eased if each is not None]
     assert len(places) == 20
     assert np.abs(np.diff(places)).max() < 0.1
     assert places[-1] == pytest.approx(0.4)
-    saved = json.loads(json.dumps(calibration.save()))
-    neutral = Calibration.load(saved).neutral
+    saved = json.loads(json.dumps(calibration.to_json()))
+    neutral = NeutralCalibration.from_json(saved).neutral
     assert neutral is not None
     assert neutral.torso is not None
     np.testing.assert_allclose(neutral.torso, 0.4, atol=1e-5)
 
 
-def test_a_neutral_that_was_saved_before_torsos_were_known_is_read(puppet: Puppet) -> None:
-    saved = Calibration(puppet(CALM, 0)).save()
+def test_a_neutral_that_was_saved_before_torsos_were_known_is_read(puppet: FaceRig) -> None:
+    saved = NeutralCalibration(puppet(CALM, 0)).to_json()
     assert saved is not None
     del saved["torso"]
-    neutral = Calibration.load(saved).neutral
+    neutral = NeutralCalibration.from_json(saved).neutral
     assert neutral is not None
     assert neutral.torso is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.retarget.relative import bounded_inverse, hull_area, relative_points
+from livehead.motion.retarget.relative import invert_bounded, hull_area, transfer_relative_motion
 from livehead.motion.retarget.transfer import MotionTransfer
 
 
@@ -22,7 +22,9 @@ def points(fixture, name):
 def test_learned_points_move_as_in_the_published_system(fixture, relative, jacobian, adapt):
     source, driving, initial = (points(fixture, name) for name in ("source", "driving", "initial"))
     if relative:
-        moved = relative_points(source, driving, initial, adapt_scale=bool(adapt), relative_jacobian=bool(jacobian))
+        moved = transfer_relative_motion(
+            source, driving, initial, adapt_scale=bool(adapt), relative_jacobian=bool(jacobian)
+        )
     else:
         moved = MotionTransfer(source, mode="absolute").apply(driving)
     flags = f"rel{relative}_jac{jacobian}_adapt{adapt}"
@@ -41,10 +43,10 @@ def test_a_neutral_face_whose_jacobian_is_singular_does_not_explode(fixture):
     flat[..., 0] = 1
     for singular in (flat, np.zeros_like(flat)):
         neutral = Keypoints("dagan15", initial.value, None, singular, np.ones(1, np.float32), 0)
-        moved = relative_points(source, driving, neutral, adapt_scale=True)
+        moved = transfer_relative_motion(source, driving, neutral, adapt_scale=True)
         assert np.abs(moved.jacobian).max() < 100
 
 
 def test_a_well_conditioned_jacobian_is_inverted_exactly(fixture):
     jacobian = fixture["driving_jacobian"]
-    np.testing.assert_allclose(bounded_inverse(jacobian), np.linalg.inv(jacobian), atol=1e-5)
+    np.testing.assert_allclose(invert_bounded(jacobian), np.linalg.inv(jacobian), atol=1e-5)

@@ -2,8 +2,8 @@ import numpy as np
 
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.synthesis.idle import IdleMotion
-from livehead.motion.synthesis.idle_blend import Presence
-from livehead.motion.synthesis.rigid_idle import Sway, idle_motion
+from livehead.motion.synthesis.idle_blend import IdleBlend
+from livehead.motion.synthesis.rigid_idle import RigidIdleMotion, make_idle_motion
 
 SECOND = 10**9
 
@@ -16,25 +16,25 @@ def learned(shift=0.0, seen=1.0, now_ns=0):
 
 
 def test_learned_points_sway_a_little_and_steadily():
-    sway, source = Sway(learned()), learned()
-    path = np.stack([sway.at(round(frame * SECOND / 30)).value for frame in range(300)])
+    sway, source = RigidIdleMotion(learned()), learned()
+    path = np.stack([sway.motion_at(round(frame * SECOND / 30)).value for frame in range(300)])
     assert 0.002 < np.abs(path - source.value).max() < 0.08
     assert np.abs(np.diff(path, axis=0)).max() < 0.005
 
 
 def test_jacobians_turn_with_the_points():
-    moved, source = Sway(learned()).at(7 * SECOND), learned()
+    moved, source = RigidIdleMotion(learned()).motion_at(7 * SECOND), learned()
     apart, before = moved.value[0, 1] - moved.value[0, 0], source.value[0, 1] - source.value[0, 0]
     np.testing.assert_allclose(moved.jacobian[0, 0] @ before, apart, atol=1e-5)
 
 
 def test_a_face_idles_as_a_face_and_other_points_sway(source):
-    assert isinstance(idle_motion(source), IdleMotion)
-    assert isinstance(idle_motion(learned()), Sway)
+    assert isinstance(make_idle_motion(source), IdleMotion)
+    assert isinstance(make_idle_motion(learned()), RigidIdleMotion)
 
 
 def test_learned_points_ease_into_idling_with_their_jacobians():
-    presence = Presence(idle_motion(learned()))
+    presence = IdleBlend(make_idle_motion(learned()))
     shown = [presence.apply(learned(0.3, 1.0, 0), 0)]
     shown += [presence.apply(learned(0.3, 0.0, t), t) for t in range(0, SECOND, SECOND // 30)]
     scale = np.array([each.jacobian[0, 0, 0, 0] for each in shown])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from livehead.perception.portrait import Portrait, prepare_portrait
-from livehead.perception.segmentation import Segmentation
+from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.warp.foreground import PortraitLayers, split_layers
 
 
@@ -19,7 +19,7 @@ def portrait() -> Portrait:
 
 @pytest.fixture(scope="module")
 def layers(portrait) -> PortraitLayers:
-    with Segmentation() as segmentation:
+    with SelfieSegmenter() as segmentation:
         return split_layers(portrait, segmentation)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from livehead.motion.face.head import HeadMotion
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.renderers.warp.foreground import PortraitLayers
 from livehead.renderers.warp.hair_body_mesh import HairBodyMesh, build_hair_body_mesh
 
@@ -17,8 +17,8 @@ def face() -> np.ndarray:
     """An oval of a face, upright in the middle of the picture; only its outline, chin and forehead matter here."""
     angle = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     points = np.zeros((478, 3), np.float32)
-    points[MESH.oval, 0], points[MESH.oval, 1] = 0.4 * np.sin(angle), -0.5 * np.cos(angle)
-    points[MESH.oval, 2] = 0.2
+    points[FACE_MESH.oval, 0], points[FACE_MESH.oval, 1] = 0.4 * np.sin(angle), -0.5 * np.cos(angle)
+    points[FACE_MESH.oval, 2] = 0.2
     return points
 
 
@@ -41,14 +41,14 @@ def shifted(x: float = 0, y: float = 0) -> HeadMotion:
 
 
 def test_without_motion_nothing_moves(shell, face):
-    np.testing.assert_allclose(shell.moved(STILL, face[MESH.oval]), shell.points, atol=1e-5)
+    np.testing.assert_allclose(shell.moved(STILL, face[FACE_MESH.oval]), shell.points, atol=1e-5)
 
 
 def test_the_face_goes_over_into_the_shell_without_a_step(shell, face):
     """Next to an outline that bends, the shell bends with it; far off it does not."""
-    outline = face[MESH.oval] + np.array([0, 0.1, 0], np.float32)
+    outline = face[FACE_MESH.oval] + np.array([0, 0.1, 0], np.float32)
     shift = (shell.moved(STILL, outline) - shell.points)[:, 1]
-    distance = np.linalg.norm(shell.points[:, None, :2] - face[MESH.oval][None, :, :2], axis=-1).min(axis=1)
+    distance = np.linalg.norm(shell.points[:, None, :2] - face[FACE_MESH.oval][None, :, :2], axis=-1).min(axis=1)
     assert shift[distance < 0.01].min() > 0.08
     assert shift[distance > 0.6].max() < 0.005
     near = (distance > 0.04) & (distance < 0.08) & (shell.points[:, 1] > 0)
@@ -57,7 +57,7 @@ def test_the_face_goes_over_into_the_shell_without_a_step(shell, face):
 
 def test_hair_goes_with_the_head_and_shoulders_hardly(shell, face):
     motion = shifted(x=0.05)
-    shift = (shell.moved(motion, motion.apply(face[MESH.oval])) - shell.points)[:, 0]
+    shift = (shell.moved(motion, motion.apply(face[FACE_MESH.oval])) - shell.points)[:, 0]
     hair = (np.abs(shell.points[:, 0]) < 0.2) & (shell.points[:, 1] < -0.55) & (shell.points[:, 1] > -0.7)
     shoulders = (np.abs(shell.points[:, 0]) < 0.6) & (shell.points[:, 1] > 0.9) & (shell.points[:, 1] < 1.1)
     assert shift[hair].min() > 0.03
@@ -66,7 +66,7 @@ def test_hair_goes_with_the_head_and_shoulders_hardly(shell, face):
 
 def test_the_body_comes_along_when_the_head_goes_far(shell, face):
     motion = shifted(x=0.6)
-    shift = (shell.moved(motion, motion.apply(face[MESH.oval])) - shell.points)[:, 0]
+    shift = (shell.moved(motion, motion.apply(face[FACE_MESH.oval])) - shell.points)[:, 0]
     shoulders = (np.abs(shell.points[:, 0]) < 0.2) & (shell.points[:, 1] > 0.9) & (shell.points[:, 1] < 1.1)
     assert shift[shoulders].min() > 0.35
 
@@ -75,7 +75,7 @@ def test_the_body_comes_along_when_the_head_goes_far(shell, face):
 def test_hair_is_held_at_the_photos_end_only_where_it_is_cut_off(face, cut_off):
     shell = build_hair_body_mesh(face, layers(cut_off_at_top=cut_off), FIRST)
     motion = shifted(y=0.1)
-    shift = (shell.deform(motion, motion.apply(face[MESH.oval])) - shell.points)[:, 1]
+    shift = (shell.deform(motion, motion.apply(face[FACE_MESH.oval])) - shell.points)[:, 1]
     top = (np.abs(shell.points[:, 0]) < 0.2) & (shell.points[:, 1] < -0.9) & (shell.points[:, 1] > -1.1)
     assert (shift[top].max() < 0.02) == cut_off
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.renderers.warp.mouth import MouthInterior, analyse_mouth, draw_cavity, interior_triangles
 
 SIDE = 200
@@ -13,7 +13,7 @@ def face(opening: float) -> np.ndarray:
     points = np.zeros((478, 3), np.float32)
     along = np.linspace(-0.3, 0.3, 11)
     arc = 1 - (along / 0.3) ** 2
-    for lip, side in ((MESH.mouth.upper, -0.5), (MESH.mouth.lower, 0.5)):
+    for lip, side in ((FACE_MESH.mouth.upper, -0.5), (FACE_MESH.mouth.lower, 0.5)):
         points[lip, 0], points[lip, 1] = along, side * opening * arc
     return points
 
@@ -58,7 +58,7 @@ def test_a_closed_mouth_opens_over_a_dark_cavity_with_upper_teeth():
     image = np.full((SIDE, SIDE, 3), 150, np.uint8)
     draw_cavity(image, mouth, pixels(target), pixels(mouth.interior_points(target, 1.0)), SIDE / 2)
     column = image[:, 100].mean(axis=-1)
-    top, bottom = np.rint(pixels(target)[[MESH.mouth.upper[5], MESH.mouth.lower[5]], 1]).astype(int)
+    top, bottom = np.rint(pixels(target)[[FACE_MESH.mouth.upper[5], FACE_MESH.mouth.lower[5]], 1]).astype(int)
     assert column[top + 3 : top + 8].max() > 120  # teeth
     assert column[(top + bottom) // 2] < 60
     assert np.all(column[: top - 2] == 150)
@@ -92,6 +92,6 @@ def test_the_insides_triangles_fill_the_opening():
     corners = points[interior_triangles(478)]
     one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = 0.5 * np.abs(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]).sum()
-    x, y = points[MESH.mouth.inner].T
+    x, y = points[FACE_MESH.mouth.inner].T
     loop = 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
     np.testing.assert_allclose(area, loop, rtol=1e-3)

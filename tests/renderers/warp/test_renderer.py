@@ -9,9 +9,9 @@ import pytest
 from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.motion.face.head import HeadMotion
-from livehead.motion.face.mesh import MESH
+from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.face_mesh import FaceMesh
+from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.portrait import Portrait, prepare_portrait
 from livehead.renderers.warp.renderer import WarpAvatar, WarpRenderer
 
@@ -31,13 +31,13 @@ def avatar(portrait) -> WarpAvatar:
 
 def moved(motion: Keypoints, points: np.ndarray) -> Keypoints:
     points = points.astype(np.float32)
-    return motion.moved(points[None, :, :2].copy(), points[None, :, 2].copy())
+    return motion.with_points(points[None, :, :2].copy(), points[None, :, 2].copy())
 
 
 def turned(motion: Keypoints, yaw: float) -> Keypoints:
     """The head turned about a place between the ears; degrees."""
     points = motion.points3d()[0]
-    height = np.linalg.norm(points[MESH.chin] - points[MESH.forehead])
+    height = np.linalg.norm(points[FACE_MESH.chin] - points[FACE_MESH.forehead])
     pivot = points.mean(axis=0) + [0, 0.3 * height, 0.45 * height]
     c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
     rotation = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]], np.float32)
@@ -47,12 +47,12 @@ def turned(motion: Keypoints, yaw: float) -> Keypoints:
 def opened(motion: Keypoints, amount: float) -> Keypoints:
     """The lower lip and the chin lowered by ``amount`` of the face's height."""
     points = motion.points3d()[0].copy()
-    height = np.linalg.norm(points[MESH.chin] - points[MESH.forehead])
-    top, chin = points[MESH.mouth.upper[5], 1], points[MESH.chin, 1]
+    height = np.linalg.norm(points[FACE_MESH.chin] - points[FACE_MESH.forehead])
+    top, chin = points[FACE_MESH.mouth.upper[5], 1], points[FACE_MESH.chin, 1]
     share = np.clip((points[:, 1] - top) / (chin - top), 0, 1) ** 0.5
-    beside = np.abs(points[:, 0] - points[MESH.chin, 0]) / height
+    beside = np.abs(points[:, 0] - points[FACE_MESH.chin, 0]) / height
     points[:, 1] += amount * height * share * np.exp(-((beside / 0.3) ** 2))
-    upper = np.concatenate([MESH.mouth.upper, MESH.mouth.outer[:11]])
+    upper = np.concatenate([FACE_MESH.mouth.upper, FACE_MESH.mouth.outer[:11]])
     points[upper] = motion.points3d()[0][upper]
     return moved(motion, points)
 
@@ -66,7 +66,7 @@ def box(motion: Keypoints, points: np.ndarray, margin: int = 0) -> tuple[slice, 
 
 def faces_in(picture: Image) -> int:
     """How many faces there are."""
-    with FaceMesh(static=True, max_faces=2) as face_mesh:
+    with FaceMeshTracker(static=True, max_faces=2) as face_mesh:
         return len(face_mesh.detect(picture))
 
 
@@ -91,7 +91,7 @@ def test_any_size_may_be_asked_for_between_two_frames(avatar, portrait, size):
 def test_a_turned_head_is_found_where_the_motion_put_it(avatar, yaw):
     motion = turned(avatar.motion, yaw)
     picture = WarpRenderer(SIZE).render(avatar, motion)
-    with FaceMesh(static=True) as face_mesh:
+    with FaceMeshTracker(static=True) as face_mesh:
         (found,) = face_mesh.detect(picture)
     off = np.linalg.norm(found.value[0] - motion.value[0], axis=-1).mean() * SIZE / 2
     assert off < 4
@@ -104,7 +104,7 @@ def test_the_background_stands_still_when_only_the_mouth_moves(avatar):
     after = renderer.render(avatar, opened(avatar.motion, 0.15)).astype(int)
     outside = avatar.layers.scaled(SIZE)
     outside = outside.alpha[outside.around : outside.around + SIZE, outside.around : outside.around + SIZE] == 0
-    assert np.abs(after - before)[box(avatar.motion, MESH.mouth.lips)].mean() > 3
+    assert np.abs(after - before)[box(avatar.motion, FACE_MESH.mouth.lips)].mean() > 3
     assert np.abs(after - before)[outside].mean() < 1
 
 
@@ -117,7 +117,7 @@ def test_what_the_head_uncovers_is_filled_without_a_second_head(avatar):
 def test_alpha_is_the_person(avatar):
     picture = WarpRenderer(SIZE, alpha=True).render(avatar, avatar.motion)
     assert picture.shape == (SIZE, SIZE, 4)
-    assert picture[box(avatar.motion, MESH.mouth.lips)][..., 3].min() == 255
+    assert picture[box(avatar.motion, FACE_MESH.mouth.lips)][..., 3].min() == 255
     assert picture[:20, :20, 3].max() == 0
 
 
@@ -125,20 +125,20 @@ def test_a_mouth_that_opens_wider_shows_a_dark_inside(avatar):
     motion = opened(avatar.motion, 0.25)
     picture = WarpRenderer(SIZE).render(avatar, motion)
     inside = picture[
-        box(motion, MESH.mouth.lower[[5]], 2)[0].start - 8 : box(motion, MESH.mouth.lower[[5]])[0].start - 3
+        box(motion, FACE_MESH.mouth.lower[[5]], 2)[0].start - 8 : box(motion, FACE_MESH.mouth.lower[[5]])[0].start - 3
     ]
-    column = box(motion, MESH.mouth.lower[[5]])[1].start
+    column = box(motion, FACE_MESH.mouth.lower[[5]])[1].start
     assert inside[:, column - 4 : column + 4].mean() < 70
 
 
 def test_shut_lids_leave_no_slit(avatar):
     """The mesh of a shut eye still gapes a little; the white must not show through."""
     points = avatar.motion.points3d()[0].copy()
-    for eye in (MESH.right_eye, MESH.left_eye):
+    for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         points[eye.upper] = points[eye.lower] + 0.25 * (points[eye.upper] - points[eye.lower])
     motion = moved(avatar.motion, points)
     renderer = WarpRenderer(SIZE)
-    for eye in (MESH.right_eye, MESH.left_eye):
+    for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         slit = box(motion, eye.opening[[3, 4, 5, 11, 12, 13]])
         before = np.percentile(renderer.render(avatar, avatar.motion)[slit], 5)
         after = renderer.render(avatar, motion)
@@ -150,7 +150,7 @@ def test_shut_lids_leave_no_slit(avatar):
 @pytest.mark.parametrize("shift", [-0.2, 0.2])
 def test_the_iris_goes_where_the_performer_looks(avatar, shift):
     points = avatar.motion.points3d()[0].copy()
-    eye = MESH.right_eye
+    eye = FACE_MESH.right_eye
     width = np.linalg.norm(points[eye.upper[0]] - points[eye.upper[-1]])
     points[eye.iris, 0] += shift * width
     renderer = WarpRenderer(512)

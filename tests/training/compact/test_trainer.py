@@ -14,7 +14,7 @@ from livehead.training.compact.export import averaged_half_weights, export_compa
 from livehead.training.compact.state import new_state
 from livehead.training.compact.trainer import run
 from livehead.training.recipe import read_compact_recipe
-from livehead.weights.store import load_into, read_file
+from livehead.weights.store import load_strict_state, read_safetensors
 
 RECIPE = """
 log_every = 1
@@ -90,8 +90,8 @@ def test_an_export_has_checksum_summary_and_ranges_for_every_convolution(cache, 
     [entry] = json.loads((tmp_path / "weights.json").read_text()).values()
     assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert entry["summary"] == "after 2 samples"
-    weights, ranges = split_ranges(read_file(path))
-    load_into(network := build_compact(), weights, path.name)
+    weights, ranges = split_ranges(read_safetensors(path))
+    load_strict_state(network := build_compact(), weights, path.name)
     convolutions = {name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)}
     assert set(ranges) == convolutions
     assert all(low <= 0 <= high for low, high in ranges.values())
@@ -112,5 +112,5 @@ def test_an_unknown_setting_is_refused_by_name(tmp_path):
 def test_the_bundled_weights_are_a_start(tmp_path):
     bundled = Path(str(files("livehead.assets") / "compact.safetensors"))
     state = new_state(read_compact_recipe(recipe(tmp_path, 2)), torch.device("cpu"), init=bundled)
-    stored, _ = split_ranges(read_file(bundled))
+    stored, _ = split_ranges(read_safetensors(bundled))
     assert all(torch.equal(value, stored[name].float()) for name, value in state.model.named_parameters())

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.dagan.projection import photometric_error, rigid_motion, roughness
+from livehead.models.dagan.projection import photometric_error, rigid_transform_matrix, edge_aware_smoothness
 from livehead.training.dagan.depth_losses import (
     NeighbourView,
     camera_motion,
@@ -21,7 +21,7 @@ def picture():
 
 
 def step_aside(metres):
-    return rigid_motion(torch.zeros(1, 3), torch.tensor([[metres, 0.0, 0.0]]))
+    return rigid_transform_matrix(torch.zeros(1, 3), torch.tensor([[metres, 0.0, 0.0]]))
 
 
 def scene(disparity):
@@ -61,7 +61,7 @@ def test_terms_are_means_over_scales_of_the_published_ones(parity):
     first = torch.minimum(fixture["reprojection"], unmoved).mean()
     second = torch.minimum(photometric_error(warp_to_frame(full, view), frame), unmoved).mean()
     torch.testing.assert_close(terms.photometric, (first + second) / 2, atol=1e-4, rtol=1e-4)
-    rough = fixture["smooth"] + roughness(coarse, F.avg_pool2d(frame, 2)) / 2
+    rough = fixture["smooth"] + edge_aware_smoothness(coarse, F.avg_pool2d(frame, 2)) / 2
     torch.testing.assert_close(terms.smoothness, rough / 2, atol=1e-4, rtol=1e-4)
 
 

@@ -7,7 +7,7 @@ from livehead.training.dagan.depth_losses import depth_losses
 from livehead.training.dagan.depth_state import load_state, new_state, save_state
 from livehead.training.dagan.depth_trainer import neighbour_views, run
 from livehead.training.dagan.recipe import DepthRecipe
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.checkpoint_store import CheckpointStore
 
 RECIPE = """
 side = 64
@@ -63,7 +63,7 @@ def test_a_checkpoint_is_imported_as_the_published_one(tmp_path):
     torch.manual_seed(0)
     state = new_state(DepthRecipe(), torch.device("cpu"))
     save_state(state, 18, tmp_path / "latest.pth.tar")
-    entry = Library(tmp_path / "library").add("dagan-depth-18", [tmp_path / "latest.pth.tar"])
+    entry = CheckpointStore(tmp_path / "library").import_files("dagan-depth-18", [tmp_path / "latest.pth.tar"])
     assert set(entry.networks) == {"encoder", "depth", "pose_encoder", "pose"}
     other = new_state(DepthRecipe(seed=1), torch.device("cpu"), init=tmp_path / "latest.pth.tar")
     load_state(other, 18, tmp_path / "latest.pth.tar")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from livehead.models.dagan.equivariance import Deformation
-from livehead.models.dagan.keypoints import LearnedPoints
+from livehead.models.dagan.equivariance import EquivarianceTransform
+from livehead.models.dagan.keypoints import LearnedKeypoints
 from livehead.training.dagan.losses import (
     equivariance_losses,
     keypoint_separation,
@@ -13,13 +13,13 @@ from livehead.training.dagan.recipe import DaganLossWeights
 
 
 def test_points_that_move_along_with_a_deformation_cost_nothing():
-    deformation = Deformation.random(2, torch.Generator().manual_seed(0))
+    deformation = EquivarianceTransform.sample_random(2, torch.Generator().manual_seed(0))
     value = torch.rand(2, 5, 2) - 0.5
     jacobian = torch.eye(2) + 0.1 * torch.randn(2, 5, 2, 2)
-    moved = LearnedPoints(deformation.points(value), deformation.jacobian(value) @ jacobian)
-    for term in equivariance_losses(moved, LearnedPoints(value, jacobian), deformation):
+    moved = LearnedKeypoints(deformation.warp_coordinates(value), deformation.jacobian(value) @ jacobian)
+    for term in equivariance_losses(moved, LearnedKeypoints(value, jacobian), deformation):
         assert term.item() == pytest.approx(0, abs=1e-5)
-    still = equivariance_losses(LearnedPoints(value, jacobian), LearnedPoints(value, jacobian), deformation)
+    still = equivariance_losses(LearnedKeypoints(value, jacobian), LearnedKeypoints(value, jacobian), deformation)
     assert all(term > 0.01 for term in still)
 
 

@@ -14,7 +14,7 @@ from livehead.training.dagan.state import new_state, read_face_depth, save_state
 from livehead.training.dagan.trainer import DaganTrainer, run
 from livehead.training.distributed import ProcessGroupInfo
 from livehead.training.recipe import read_recipe_as
-from livehead.weights.checkpoint_store import Library
+from livehead.weights.checkpoint_store import CheckpointStore
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 
@@ -103,8 +103,8 @@ def test_a_checkpoint_of_the_published_size_is_imported_as_the_published_one(tmp
     torch.manual_seed(0)
     state = new_state(DaganRecipe(), torch.device("cpu"))
     save_state(state, tmp_path / "latest.pth.tar")
-    library = Library(tmp_path / "library")
-    assert library.add("dagan-vox-256", [tmp_path / "latest.pth.tar"]).networks == {
+    library = CheckpointStore(tmp_path / "library")
+    assert library.import_files("dagan-vox-256", [tmp_path / "latest.pth.tar"]).networks == {
         "generator": "dagan-generator-15",
         "kp_detector": "dagan-keypoints-rgbd-15",
         "discriminator": "dagan-discriminator-15",

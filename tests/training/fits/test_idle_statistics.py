@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from livehead.motion.face.face_rig import Puppet
-from livehead.motion.face.speech_basis import mean_face
+from livehead.motion.face.face_rig import FaceRig
+from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import mesh_keypoints
-from livehead.motion.synthesis.idle import IdlePose
+from livehead.motion.synthesis.idle import IdleControls
 from livehead.training.fits.idle_statistics import (
     BANDS_HZ,
     SWAY_AXES,
@@ -52,11 +52,11 @@ def test_a_wave_is_found_in_its_octave_at_its_size():
 
 
 def test_what_the_idle_model_draws_is_measured_again():
-    puppet, pose = Puppet(mesh_keypoints(mean_face() * np.float32(0.5), 1.0, 0)), IdlePose(2)
+    puppet, pose = FaceRig(mesh_keypoints(load_mean_face() * np.float32(0.5), 1.0, 0)), IdleControls(2)
     times = np.arange(0, 40, 1 / FPS)
-    meshes = np.stack([puppet(pose.at(t), 0).points3d()[0] for t in times])
+    meshes = np.stack([puppet(pose.controls_at(t), 0).points3d()[0] for t in times])
     found = summarize_clips([measure_idle_motion(times, meshes)])
-    drawn = np.array([pose.at(t).blink for t in np.arange(0, 40, 0.005)]) > 0.5
+    drawn = np.array([pose.controls_at(t).blink for t in np.arange(0, 40, 0.005)]) > 0.5
     assert abs(found["blinks_a_minute"] * 40 / 60 - (drawn[1:] & ~drawn[:-1]).sum()) <= 1
     assert set(found["sway"]) == set(SWAY_AXES)
     assert 0.2 < found["sway"]["yaw"]["p50"][2] < 1.0

@@ -10,11 +10,11 @@ import torch
 from livehead.bench.voice_timing import RATE, synthesize_babble
 from livehead.errors import ConfigError
 from livehead.evaluation.speech import loudness_envelope
-from livehead.models.voice.build import build_voice
-from livehead.models.voice.logmel import BANDS
-from livehead.models.voice.network import STEP, STEP_S
-from livehead.motion.face.mesh import MESH
-from livehead.motion.face.speech_basis import mean_face
+from livehead.models.voice.build import build_voice_model
+from livehead.models.voice.logmel import MEL_BANDS
+from livehead.models.voice.network import FRAMES_PER_STEP, STEP_S
+from livehead.motion.face.mesh import FACE_MESH
+from livehead.motion.face.speech_basis import load_mean_face
 from livehead.training.voice import trainer
 from livehead.training.voice.av_alignment import align_clips, find_best_lag
 from livehead.training.voice.export import export_voice
@@ -31,7 +31,7 @@ from livehead.training.voice.speech_clips import (
     speaker_of,
 )
 from livehead.training.voice.speech_sampler import SpeechSampler
-from livehead.weights.store import read_file
+from livehead.weights.store import read_safetensors
 
 FPS, SECONDS = 25, 5.0
 RECIPE = """
@@ -56,11 +56,11 @@ def drawn_talk(seed, late_s=0.0):
     sound = np.roll(sound, round(shift * RATE))
     times = np.arange(round(SECONDS * FPS)) / FPS
     loud = np.clip(loudness_envelope(np.roll(sound, -round(late_s * RATE)), times) + 3, 0, 3) / 3
-    rest = mean_face() * np.float32(0.5)
+    rest = load_mean_face() * np.float32(0.5)
     meshes = np.repeat(rest[None], len(times), axis=0)
-    meshes[:, MESH.mouth.lower[1:-1], 1] += 0.08 * loud[:, None]
-    meshes[:, MESH.mouth.upper[1:-1], 1] -= 0.02 * loud[:, None]
-    meshes[:, MESH.chin, 1] += 0.06 * loud
+    meshes[:, FACE_MESH.mouth.lower[1:-1], 1] += 0.08 * loud[:, None]
+    meshes[:, FACE_MESH.mouth.upper[1:-1], 1] -= 0.02 * loud[:, None]
+    meshes[:, FACE_MESH.chin, 1] += 0.06 * loud
     return times, meshes.astype(np.float32), sound
 
 
@@ -118,7 +118,7 @@ def test_a_run_that_goes_on_is_as_one_that_never_stopped(folder, one_thread, mon
 def test_what_it_learnt_ships_in_one_small_file(folder, tmp_path, one_thread):
     train(folder, 2)
     path = export_voice(folder / "run" / trainer.CHECKPOINT, tmp_path, motion_gain=2.0)
-    model = build_voice(read_file(path))
+    model = build_voice_model(read_safetensors(path))
     document = torch.load(folder / "run" / trainer.CHECKPOINT, weights_only=True)
     torch.testing.assert_close(model.network.scale, 2 * document["average"]["scale"])
     entry = json.loads((tmp_path / "weights.json").read_text())["voice"]
@@ -147,14 +147,14 @@ def test_the_basis_has_the_opening_apart_and_gives_the_motion_back(clips):
     np.testing.assert_allclose(found[:, 0], mouth_opening(moves), atol=1e-5)
     np.testing.assert_allclose(mouth_opening(basis), [1, 0], atol=1e-4)
     again = np.tensordot(found, basis, axes=1)
-    lips = MESH.mouth.inner
+    lips = FACE_MESH.mouth.inner
     assert np.abs(again - moves)[:, lips].max() < 0.1 * np.abs(moves[:, lips]).max()
 
 
 def test_everybody_opens_the_mouth_as_far_on_average():
     _, meshes, _ = drawn_talk(0)
     wide = meshes.copy()
-    rest = mean_face() * np.float32(0.5)
+    rest = load_mean_face() * np.float32(0.5)
     wide += 0.4 * (wide - rest)
     np.testing.assert_allclose(
         mouth_opening(normalized_displacements(wide)).std(),
@@ -199,7 +199,7 @@ def test_samples_follow_from_their_seed_and_silence_closes_the_mouth(clips, shar
     wanted = {clip.name: resample_to_steps(clip, np.ones((len(clip.times), 2), np.float32)) for clip in clips}
     source = SpeechSampler(clips, wanted, 2.0, SoundAugmentation(silence_share=share, noise_share=0))
     one, again, other = (source.sample_batch(4, seed) for seed in ((1, 2), (1, 2), (1, 3)))
-    assert one.frames.shape == (4, BANDS, STEP * 100)
+    assert one.frames.shape == (4, MEL_BANDS, FRAMES_PER_STEP * 100)
     assert one.target.shape == (4, 2, 100)
     for mine, theirs in zip(one, again, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
