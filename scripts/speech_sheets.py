@@ -25,7 +25,7 @@ from livehead.errors import LiveheadError
 from livehead.frames import Image, Samples
 from livehead.models.voice.logmel import SAMPLE_RATE
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.sound import read_audio_blocks
+from livehead.perception.audio_blocks import read_audio_blocks
 
 TILE_SIZE, WAVEFORM_HEIGHT, COLUMNS = 160, 36, 12
 WINDOW_S = 0.4  # of sound under each picture

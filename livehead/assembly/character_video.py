@@ -30,11 +30,11 @@ from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import Driver, DriverInputs
 from livehead.motion.dense_pose import DensePose
-from livehead.perception.cutout import FigureWindow, find_visible_box, square_window
+from livehead.perception.character_sheet import list_pictures, read_character_sheet
 from livehead.perception.dense_pose import is_dense_pose_folder, open_dense_pose_sequence
 from livehead.perception.dense_pose_detector import DensePoseDetector
+from livehead.perception.figure_framing import FigureWindow, find_visible_box, square_window
 from livehead.perception.photo import read_cutout
-from livehead.perception.sheet import list_pictures, read_character_sheet
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
 from livehead.sinks.file import require_mp4
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from livehead.errors import ConfigError, SourceError
 from livehead.interfaces import Renderer
-from livehead.perception.sheet import is_character_sheet
+from livehead.perception.character_sheet import is_character_sheet
 from livehead.stats import cpu_info
 from livehead.weights.catalog import find_checkpoint_spec
 from livehead.weights.checkpoint_store import CheckpointStore
@@ -113,7 +113,7 @@ def calibrate_int8(notify: Callable[[str], None]) -> bool:
     from livehead.evaluation.image_metrics import psnr
     from livehead.models import openvino
     from livehead.models.engine import choose_execution_config
-    from livehead.perception.cutout import CONR_SIDE
+    from livehead.perception.figure_framing import CONR_SIDE
     from livehead.renderers.conr import ConrRenderer
 
     if not openvino.is_available():

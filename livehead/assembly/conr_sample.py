@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
 from livehead.motion.dense_pose import DensePose
-from livehead.perception.cutout import CONR_SIDE, find_visible_box, square_window
+from livehead.perception.character_sheet import CharacterSheet, build_character_sheet
 from livehead.perception.dense_pose import frame_dense_pose, quantize_pose
-from livehead.perception.sheet import CharacterSheet, build_character_sheet
+from livehead.perception.figure_framing import CONR_SIDE, find_visible_box, square_window
 
 _POSE_COUNT = 6
 

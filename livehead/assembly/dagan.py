@@ -93,8 +93,8 @@ def _load_cached_detector(
 ) -> RgbdDetector:
     """``content``: sha256 of both, so that a checkpoint imported anew is loaded anew."""
     from livehead.models.dagan.depth import DepthDecoder, FaceDepthNetwork
-    from livehead.models.dagan.resnet import ResNet
     from livehead.models.engine import choose_execution_config
+    from livehead.models.resnet import ResNet
     from livehead.perception.rgbd import RgbdDetector
 
     library = CheckpointStore(folder)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from livehead.models.openpose.decoder import BodyPoseDecoder
     from livehead.models.openpose.networks import BranchNetwork
     from livehead.models.quantize import ActivationRanges
-    from livehead.perception.people import PoseOptions, PoseNetwork, PeopleFinder
+    from livehead.perception.people import PeopleFinder, PoseNetwork, PoseOptions
 
 MEDIAPIPE = "mediapipe"
 BODY_NETWORKS = ("openpose-body25", "openpose-coco18", "openpose-mpi15")
@@ -124,7 +124,7 @@ def calibrate_int8(network: nn.Module) -> ActivationRanges:
     import torch
 
     from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
-    from livehead.models.openpose.picture import DEFAULT_HEIGHT, fit_image
+    from livehead.models.openpose.network_input import DEFAULT_HEIGHT, fit_image
     from livehead.models.quantize import observe_ranges
     from livehead.perception.photo import read_photo
 

@@ -24,7 +24,7 @@ from livehead.interfaces import DriverInputs
 from livehead.models.voice.logmel import SAMPLE_RATE
 from livehead.models.voice.network import LOOK_AHEAD_S
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.sound import read_audio_blocks
+from livehead.perception.audio_blocks import read_audio_blocks
 
 _MIN_FPS, _MAX_FPS = 1.0, 120.0  # pictures a second
 

@@ -18,8 +18,8 @@ from livehead.avatars.archive import ArchiveError, read_archive, write_archive
 from livehead.config import HOME_VARIABLE
 from livehead.frames import Image
 from livehead.interfaces import AvatarT, Renderer
+from livehead.perception.character_sheet import CharacterSheet
 from livehead.perception.portrait import Portrait, photo_digest, prepare_portrait
-from livehead.perception.sheet import CharacterSheet
 
 _MAX_FILES = 100  # of one to thirty megabytes each; those used longest ago go first
 _STAMPED_PACKAGES = ("motion", "perception", "renderers")  # rooms of the package whose code decides what is stored

@@ -17,7 +17,7 @@ from livehead.models.conr.build import build_conr
 from livehead.models.conr.network import ConrNetwork
 from livehead.models.engine import Precision, choose_execution_config, faster_precisions
 from livehead.models.quantize import ActivationRanges
-from livehead.perception.cutout import CONR_SIDE
+from livehead.perception.figure_framing import CONR_SIDE
 from livehead.renderers.conr import ConrRenderer
 from livehead.reporting.report import Json
 from livehead.stats import StatsCollector, cpu_info

@@ -53,7 +53,7 @@ def _bench_body_network(rounds: int) -> dict[str, Json]:
     import torch
 
     from livehead.models.engine import choose_execution_config, faster_precisions
-    from livehead.models.openpose.picture import fit_image
+    from livehead.models.openpose.network_input import fit_image
 
     library = CheckpointStore()
     imported = BODY_NETWORK in library.list_names()

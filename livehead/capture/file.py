@@ -22,8 +22,8 @@ from livehead.concurrency import Worker
 from livehead.errors import CaptureError
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import EndOfStream
+from livehead.perception.audio_blocks import read_audio_blocks
 from livehead.perception.av_files import decode_frames, open_media
-from livehead.perception.sound import read_audio_blocks
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from livehead.evaluation.self_reenactment import (
     evaluate_pairs,
 )
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.portrait import PortraitCrop, Portrait
+from livehead.perception.portrait import Portrait, PortraitCrop
 from livehead.reporting.plot import plot_evaluation
 from livehead.reporting.report import JsonReport, format_table, write_json
 

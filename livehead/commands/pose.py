@@ -20,12 +20,12 @@ from livehead.concurrency import Worker
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import EndOfStream
-from livehead.models.openpose.picture import DEFAULT_HEIGHT
+from livehead.models.openpose.network_input import DEFAULT_HEIGHT
 from livehead.motion.body import PersonKeypoints
-from livehead.perception.people import PoseOptions, PeopleFinder
+from livehead.perception.people import PeopleFinder, PoseOptions
 from livehead.perception.photo import is_photo, read_photo, read_upright_size
 from livehead.perception.pose_overlay import draw_people
-from livehead.protocol.openpose_json import to_video_document, to_openpose_document
+from livehead.protocol.openpose_json import to_openpose_document, to_video_document
 from livehead.sinks.file import FileSink
 from livehead.weights.checkpoint_store import CheckpointStore
 

@@ -20,9 +20,9 @@ from livehead.cli_options import print_status
 from livehead.errors import ConfigError, ProtocolError
 from livehead.figure import turntable
 from livehead.figure.mesh import TriangleMesh, check_mesh_path
-from livehead.figure.paint import normals_to_colours, sample_photo_colours
+from livehead.figure.vertex_colours import normals_to_colours, sample_photo_colours
 from livehead.frames import Image, VideoFrame
-from livehead.perception.person import CROP_RULES, BodyFinder, PersonPhoto, prepare_person_photo
+from livehead.perception.person_photo import CROP_RULES, BodyFinder, PersonPhoto, prepare_person_photo
 from livehead.perception.photo import read_cutout
 from livehead.sinks.file import FileSink
 from livehead.stats import StatsCollector, cpu_info, peak_memory_mb
@@ -30,7 +30,7 @@ from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
     from livehead.models.pifuhd.network import PifuHdNetwork
-    from livehead.models.pifuhd.person import BodyReconstructor
+    from livehead.models.pifuhd.reconstructor import BodyReconstructor
     from livehead.motion.body import PersonKeypoints
 
 _CHECKPOINT, _BODY_NETWORK = "pifuhd", "openpose-body25"
@@ -87,7 +87,7 @@ def load_reconstructor(library: CheckpointStore, precision: str) -> BodyReconstr
     import torch
 
     from livehead.models.engine import Precision, choose_execution_config
-    from livehead.models.pifuhd.person import BodyReconstructor
+    from livehead.models.pifuhd.reconstructor import BodyReconstructor
 
     torch.set_num_threads(cpu_info()[1])
     setting = choose_execution_config(cast("Precision", precision), has_ranges=False)
@@ -101,7 +101,7 @@ def reconstruct(
 
     Raises: SourceError where no body comes out.
     """
-    from livehead.models.pifuhd.person import extract_body_mesh
+    from livehead.models.pifuhd.reconstructor import extract_body_mesh
 
     with _record_stage(stats, "look"):
         print_status(f"looking at the photo ({reconstructor.setting.description})")

@@ -30,7 +30,7 @@ from livehead.server.access import EXTENSION_ORIGIN, MIN_TOKEN_LENGTH, AccessPol
 from livehead.server.app import StudioApp
 from livehead.server.certificate import VALIDITY_DAYS, make_certificate
 from livehead.server.event_log import LOG_FORMATS
-from livehead.server.listener import HttpListener
+from livehead.server.http_listener import HttpListener
 from livehead.server.session import EndpointWrappers, SessionDefaults, SessionLimits
 from livehead.server.session_manager import SessionManager
 

@@ -9,10 +9,10 @@ from livehead.assembly import conr
 from livehead.assembly.dagan import CHECKPOINTS, DEPTH_CHECKPOINTS, calibrate_int8
 from livehead.cli_options import print_status
 from livehead.errors import WeightsError
+from livehead.weights.bundled import bundled_weights
 from livehead.weights.catalog import PUBLICATIONS
 from livehead.weights.checkpoint_store import CheckpointStore
-from livehead.weights.registry import bundled_weights
-from livehead.weights.store import read_weights
+from livehead.weights.safetensors_file import read_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from livehead.compositing.background import BLUR, KEEP, BackgroundPainter
 from livehead.compositing.badge import AvatarBadge
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.perception.cutout import FigureWindow
+from livehead.perception.figure_framing import FigureWindow
 
 DEFAULT_BACKGROUND = "white"
 """What stands behind a figure that brings no background of its own."""

@@ -15,7 +15,7 @@ from livehead.compositing.background import KEEP, NONE, BackgroundPainter
 from livehead.compositing.badge import AvatarBadge
 from livehead.compositing.placement import Fit, PhotoPlacement, PixelRect, place_photo
 from livehead.frames import Image
-from livehead.perception.portrait import PortraitCrop, Portrait
+from livehead.perception.portrait import Portrait, PortraitCrop
 from livehead.perception.segmentation import SelfieSegmenter
 
 _FEATHER = 0.05  # of the square's side: how wide the passage from rendered square to still photo is

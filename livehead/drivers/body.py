@@ -6,8 +6,8 @@ import numpy as np
 
 from livehead.interfaces import DriverInputs
 from livehead.motion.body import BODY25, BODY25_POINTS, BODY_SMOOTHING, BodyPose, BodyPoseSmoother
-from livehead.motion.filters import SmoothingParameters
-from livehead.perception.pose import BodyPoseTracker
+from livehead.motion.smoothing import SmoothingParameters
+from livehead.perception.mediapipe_pose import BodyPoseTracker
 
 
 class BodyDriver:

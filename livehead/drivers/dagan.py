@@ -8,8 +8,8 @@ import numpy as np
 
 from livehead.frames import Image
 from livehead.interfaces import DriverInputs
-from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
+from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.portrait import PortraitCrop, propose_crop
 from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector

@@ -9,9 +9,9 @@ import numpy as np
 from livehead.frames import Image
 from livehead.interfaces import DriverInputs
 from livehead.motion.dense_pose import DENSE_POSE, DensePose
-from livehead.perception.cutout import CONR_SIDE, FigureWindow, resize_square, premultiply_alpha, square_window
 from livehead.perception.dense_pose import DensePoseSequence
 from livehead.perception.dense_pose_detector import DensePoseDetector
+from livehead.perception.figure_framing import CONR_SIDE, FigureWindow, premultiply_alpha, resize_square, square_window
 
 
 class DensePoseSequenceDriver:

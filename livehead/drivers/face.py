@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from livehead.interfaces import DriverInputs
-from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import MESH478, Keypoints
+from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.torso import TorsoTracker
+from livehead.perception.torso_tracker import TorsoTracker
 
 _LOST_FACE_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is somebody else
 

@@ -28,7 +28,7 @@ from livehead.evaluation.image_metrics import box_l1, flicker, l1, psnr, sharpne
 from livehead.evaluation.landmarks import FaceDetector, akd, face_box, find_mesh, mouth_box, pose_error_degrees
 from livehead.frames import Image
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.torso import TorsoTracker
+from livehead.perception.torso_tracker import TorsoTracker
 
 FRAME_SIDE = 256
 METRICS = ("l1", "psnr", "ssim", "akd", "missed", "mouth_l1", "sharpness", "flicker", "identity")

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from livehead.errors import CaptureError, NoFaceError
 from livehead.frames import Samples
 from livehead.motion.keypoints import Array
+from livehead.perception.audio_blocks import read_audio_blocks
 from livehead.perception.av_files import decode_frames, open_media
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.sound import read_audio_blocks
 
 RATE = 16_000
 """Samples a second of the sound."""

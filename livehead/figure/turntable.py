@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.figure.mesh import TriangleMesh
-from livehead.figure.paint import normals_to_colours
-from livehead.figure.rasterize import rasterize
+from livehead.figure.rasterizer import rasterize
+from livehead.figure.vertex_colours import normals_to_colours
 from livehead.frames import Image
 
 _BACKGROUND_COLOUR = (236, 238, 242)

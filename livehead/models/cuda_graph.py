@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from livehead.models.compiled import CompiledPart, to_tensor_tuple
+from livehead.models.compiled_part import CompiledPart, to_tensor_tuple
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.config import HOME_VARIABLE
-from livehead.models.compiled import CompiledPart, to_tensor_tuple
+from livehead.models.compiled_part import CompiledPart, to_tensor_tuple
 from livehead.models.quantize import ROUNDING_VERSION, ActivationRanges, fake_quantize
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 
 BODY25 = "body25"
 """OpenPose's 25 parts, ``models.openpose.skeletons.BODY_25``."""

@@ -17,13 +17,13 @@ from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image
 from livehead.motion.dense_pose import DensePose
 from livehead.motion.keypoints import Array
-from livehead.perception.cutout import (
+from livehead.perception.figure_framing import (
     CONR_SIDE,
-    PixelBox,
     FigureWindow,
-    resize_square,
-    resize_coordinates,
+    PixelBox,
     find_visible_box,
+    resize_coordinates,
+    resize_square,
     square_window,
 )
 

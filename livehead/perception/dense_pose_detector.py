@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from livehead.frames import Image
-from livehead.models.conr.pyramid import DensePoseParser
+from livehead.models.conr.encoders import DensePoseParser
 from livehead.models.engine import ExecutionConfig
 from livehead.motion.keypoints import Array
 

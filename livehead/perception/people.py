@@ -18,25 +18,25 @@ from livehead.models.openpose.hand_face_boxes import (
     EMPTY_REGION,
     SquareRegion,
     face_region,
-    merge_with_previous,
-    hand_regions,
     find_highest_points,
+    hand_regions,
     is_large_enough,
+    merge_with_previous,
 )
 from livehead.models.openpose.heatmaps import Array, resize_cubic
-from livehead.models.openpose.picture import (
+from livehead.models.openpose.network_input import (
     DEFAULT_HEIGHT,
-    to_network_input,
-    input_to_image_scale,
     fit_image,
+    input_to_image_scale,
     network_input_size,
     scaled_sizes,
+    to_network_input,
 )
 from livehead.models.openpose.pytorch_openpose import decode_smoothed, resize_for_network
 from livehead.models.openpose.skeletons import FACE_PARTS, HAND_PARTS, SKELETONS, Skeleton
 from livehead.models.quantize import ActivationRanges
 from livehead.motion.body import PersonKeypoints
-from livehead.perception.pose import BodyPoseTracker, to_person
+from livehead.perception.mediapipe_pose import BodyPoseTracker, to_person
 
 _MIN_VISIBILITY = 0.3  # least visibility of MediaPipe's points
 _PHOTO_CONFIDENCE = 0.3  # least sureness of a person in a photo; a film has more chances

@@ -12,8 +12,8 @@ import numpy as np
 from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
-from livehead.perception.faces import find_faces, fit_mesh
-from livehead.perception.hints import projected_face_height, head_angles, photo_hints
+from livehead.perception.face_detection import find_faces, fit_mesh
+from livehead.perception.photo_hints import head_angles, photo_hints, projected_face_height
 
 _MAX_SIDE, _MIN_SIDE = 1024, 256  # side of the crop picture in pixels
 _FACE_SHARE = 0.49  # forehead to chin over the side of the crop: a little wider than the clips that models learn from

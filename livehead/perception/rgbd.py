@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from livehead.frames import Image
 from livehead.models.dagan.depth import FaceDepthNetwork
 from livehead.models.dagan.keypoints import KeypointDetector, LearnedKeypoints
-from livehead.models.engine import FloatType, ExecutionConfig, optimize_for_inference
+from livehead.models.engine import ExecutionConfig, FloatType, optimize_for_inference
 from livehead.models.quantize import ActivationRanges
 from livehead.motion.keypoints import Keypoints
 

@@ -14,20 +14,20 @@ import torch
 
 from livehead.errors import SourceError
 from livehead.frames import Image
-from livehead.models.dagan.compact import (
+from livehead.models.compact.motion_prior import TorsoMotion
+from livehead.models.compact.network import (
+    CompactEncodedSource,
     CompactGenerator,
     CompactOutput,
     MotionCues,
-    CompactEncodedSource,
     build_compact,
     stack_sources,
 )
 from livehead.models.dagan.dense_motion import MotionMasks
-from livehead.models.dagan.prior import TorsoMotion
 from livehead.models.engine import (
     CompilableParts,
-    Precision,
     ExecutionConfig,
+    Precision,
     choose_execution_config,
     optimize_for_inference,
 )
@@ -38,7 +38,7 @@ from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.warp.mouth import MouthInterior, analyse_mouth, draw_cavity
-from livehead.weights.store import load_strict_state, read_weights
+from livehead.weights.safetensors_file import load_strict_state, read_weights
 
 PixelArrayT = TypeVar("PixelArrayT", Image, Array)
 

@@ -17,9 +17,9 @@ from livehead.models.engine import CompilableParts, ExecutionConfig, optimize_fo
 from livehead.models.quantize import ActivationRanges
 from livehead.motion.dense_pose import DENSE_POSE, DensePose
 from livehead.motion.keypoints import Array
-from livehead.perception.cutout import CONR_SIDE
+from livehead.perception.character_sheet import CharacterSheet
 from livehead.perception.dense_pose_detector import DensePoseDetector
-from livehead.perception.sheet import CharacterSheet
+from livehead.perception.figure_framing import CONR_SIDE
 
 _EXACT_PARTS = ("parser",)  # what it says of the sheet is said once, and everything depends on it
 _FULL_PRECISION_LAYERS = (

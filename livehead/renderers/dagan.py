@@ -12,14 +12,14 @@ import torch
 
 from livehead.frames import Image
 from livehead.models.dagan.dense_motion import MotionMasks
-from livehead.models.dagan.generator import DaganGenerator, DaganEncodedSource, stack_sources
+from livehead.models.dagan.generator import DaganEncodedSource, DaganGenerator, stack_sources
 from livehead.models.dagan.keypoint_motion import KeypointMotionField
-from livehead.models.engine import FloatType, CompilableParts, ExecutionConfig, optimize_for_inference
+from livehead.models.engine import CompilableParts, ExecutionConfig, FloatType, optimize_for_inference
 from livehead.models.grid import resize_sampling_grid
 from livehead.models.quantize import ActivationRanges
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.perception.portrait import Portrait
-from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector, to_keypoints, to_learned_points, resize_image
+from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector, resize_image, to_keypoints, to_learned_points
 from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.debug_panels import DebugPanels
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from livehead.models.compact.motion_prior import KEYPOINTS
 from livehead.models.dagan.discriminator import Discriminator
-from livehead.models.dagan.prior import KEYPOINTS
 from livehead.models.grid import identity_grid
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.training.distributed import average_gradients

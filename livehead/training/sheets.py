@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from livehead.models.dagan.compact import CompactOutput
+from livehead.models.compact.network import CompactOutput
 from livehead.models.grid import resize_flow
 from livehead.training.compact.pair_sampler import PairBatch
 from livehead.training.run_log import read_rows

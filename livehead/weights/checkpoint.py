@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from livehead.errors import WeightsMismatchError, WeightsMissingError
 from livehead.weights.caffe import read_caffemodel
-from livehead.weights.store import read_safetensors
+from livehead.weights.safetensors_file import read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,14 +20,14 @@ from livehead.errors import WeightsChecksumError, WeightsError, WeightsMismatchE
 from livehead.weights.catalog import (
     UNSUPPORTED_NETWORKS,
     find_checkpoint_spec,
-    identify_network,
     find_part,
     find_specs_with,
+    identify_network,
 )
 from livehead.weights.checkpoint import FoundStateDict, file_sha256, read_checkpoint
 from livehead.weights.checkpoint_spec import CheckpointSpec
 from livehead.weights.convert import load_official, official_names
-from livehead.weights.store import write_safetensors
+from livehead.weights.safetensors_file import write_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

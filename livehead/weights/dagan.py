@@ -34,8 +34,8 @@ _ENCODER_RENAMES = (("encoder.", ""),)
 def layouts() -> dict[str, CheckpointLayout]:
     """By the names of ``convert.load_official``."""
     from livehead.models.dagan import build
-    from livehead.models.dagan.pose import PoseCNN, CameraPoseDecoder
-    from livehead.models.dagan.resnet import ResNet
+    from livehead.models.dagan.camera_pose import CameraPoseDecoder, PoseCNN
+    from livehead.models.resnet import ResNet
 
     extras = r"^(encoder\.fc\.(weight|bias)|height|width|use_stereo)$"
     layouts: dict[str, CheckpointLayout] = {"dagan-posecnn": CheckpointLayout(PoseCNN)}

@@ -6,7 +6,7 @@ from livehead.assembly import conr as command
 from livehead.config import HOME_VARIABLE
 from livehead.errors import ConfigError
 from livehead.renderers.conr import ConrRenderer
-from livehead.weights.checkpoint_store import ImportedCheckpoint, CheckpointStore
+from livehead.weights.checkpoint_store import CheckpointStore, ImportedCheckpoint
 
 
 @pytest.fixture

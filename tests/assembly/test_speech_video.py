@@ -20,7 +20,7 @@ from livehead.frames import Samples
 from livehead.models.voice.build import load_voice_model
 from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
-from livehead.perception.sound import read_audio_blocks
+from livehead.perception.audio_blocks import read_audio_blocks
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 

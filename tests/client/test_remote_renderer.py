@@ -239,7 +239,7 @@ def test_other_addresses_are_refused(url: str) -> None:
 async def test_a_certificate_that_nobody_vouches_for_ends_the_run(tmp_path: Path) -> None:
     import ssl
 
-    from tests.server.test_listener import certificate
+    from tests.server.test_http_listener import certificate
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate(tmp_path))

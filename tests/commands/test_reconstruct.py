@@ -17,7 +17,7 @@ from livehead.figure.mesh import read_mesh
 from livehead.models.engine import ExecutionConfig
 from livehead.models.pifuhd.build import PifuHdSizes, build_pifuhd
 from livehead.models.pifuhd.implicit import DEPTH_SCALE
-from livehead.models.pifuhd.person import BodyReconstructor, extract_body_mesh
+from livehead.models.pifuhd.reconstructor import BodyReconstructor, extract_body_mesh
 from livehead.motion.body import BODY25, PersonKeypoints
 from livehead.protocol.openpose_json import to_openpose_document
 

@@ -4,7 +4,7 @@ import pytest
 from livehead.compositing.figure_compositor import FigureCompositor
 from livehead.errors import ConfigError
 from livehead.figure.mannequin import RELAXED_POSE, draw_mannequin
-from livehead.perception.cutout import resize_square, find_visible_box, square_window
+from livehead.perception.figure_framing import find_visible_box, resize_square, square_window
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from livehead.compositing.portrait_compositor import PortraitCompositor
 from livehead.errors import ConfigError, SourceError
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.perception.photo import read_photo
-from livehead.perception.portrait import PortraitCrop, Portrait, prepare_portrait
+from livehead.perception.portrait import Portrait, PortraitCrop, prepare_portrait
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 FITS: tuple[Fit, ...] = ("fit", "crop", "blur")

@@ -9,9 +9,9 @@ from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequi
 from livehead.frames import VideoFrame
 from livehead.interfaces import DriverInputs
 from livehead.models.engine import ExecutionConfig
-from livehead.perception.cutout import find_visible_box, square_window
 from livehead.perception.dense_pose import open_dense_pose_sequence
 from livehead.perception.dense_pose_detector import DensePoseDetector
+from livehead.perception.figure_framing import find_visible_box, square_window
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from livehead.errors import ProtocolError
 from livehead.interfaces import DriverInputs
 from livehead.motion.face.face_basis import load_face_basis
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
-from livehead.protocol.motion_packets import MotionPacketEncoder, MotionHeader
+from livehead.protocol.motion_packets import MotionHeader, MotionPacketEncoder
 from tests.server.test_app import studio, until
 
 

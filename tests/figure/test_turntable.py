@@ -1,7 +1,7 @@
 import numpy as np
 
 from livehead.figure.mesh import TriangleMesh
-from livehead.figure.turntable import render_view_sheet, render_turntable
+from livehead.figure.turntable import render_turntable, render_view_sheet
 from livehead.models.pifuhd import octree
 from livehead.models.pifuhd.marching_cubes import extract_surface
 

@@ -9,17 +9,17 @@ from livehead.errors import ConfigError
 from livehead.models import openvino
 from livehead.models.blocks import Hourglass, ResBlock, SameBlock, UpBlock
 from livehead.models.engine import (
+    ExecutionConfig,
     FusedUpsampleConv,
     PackedConvTranspose,
-    ExecutionConfig,
     choose_execution_config,
+    faster_precisions,
     fold_batch_norm,
     fuse_upsample_convs,
     optimize_for_inference,
-    faster_precisions,
 )
 from livehead.models.openvino import OpenVinoPart
-from livehead.models.quantize import observe_ranges, fake_quantize
+from livehead.models.quantize import fake_quantize, observe_ranges
 
 
 class Network(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from livehead.models.memory_format import to_nhwc, to_nchw, split_to_nchw
+from livehead.models.memory_format import split_to_nchw, to_nchw, to_nhwc
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -5,11 +5,11 @@ from torch import nn
 from livehead.models.blocks import Hourglass
 from livehead.models.quantize import (
     FakeQuantizedConv,
-    observe_ranges,
-    select_ranges,
     fake_quantize,
-    split_ranges,
+    observe_ranges,
     ranges_to_tensors,
+    select_ranges,
+    split_ranges,
 )
 
 

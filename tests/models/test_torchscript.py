@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from livehead.models.dagan.compact import MotionCues, build_compact
-from livehead.models.dagan.prior import TorsoMotion
-from livehead.models.dagan.surface import load_mean_face
+from livehead.models.compact.face_surface import load_mean_face
+from livehead.models.compact.motion_prior import TorsoMotion
+from livehead.models.compact.network import MotionCues, build_compact
 from livehead.models.engine import ExecutionConfig, choose_execution_config, optimize_for_inference
 from livehead.models.torchscript import TracedPart
 

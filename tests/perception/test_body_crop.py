@@ -5,10 +5,10 @@ from livehead.errors import SourceError
 from livehead.perception.body_crop import (
     BodyCrop,
     crop_face,
-    has_visible_feet,
     crop_full_body,
-    find_tallest,
     crop_upper_body,
+    find_tallest,
+    has_visible_feet,
 )
 
 RULES = {"full": crop_full_body, "upper": crop_upper_body, "face": crop_face}

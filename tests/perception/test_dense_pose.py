@@ -6,7 +6,6 @@ import pytest
 
 from livehead.errors import CaptureError, ConfigError
 from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
-from livehead.perception.cutout import square_window
 from livehead.perception.dense_pose import (
     frame_dense_pose,
     is_dense_pose_folder,
@@ -14,6 +13,7 @@ from livehead.perception.dense_pose import (
     quantize_pose,
     read_dense_pose,
 )
+from livehead.perception.figure_framing import square_window
 
 
 def save_exr(path, pose):

@@ -14,7 +14,7 @@ from livehead.models.openpose.decoder import BodyPoseDecoder
 from livehead.models.openpose.skeletons import BODY_25
 from livehead.models.openpose.targets import build_target_maps
 from livehead.motion.body import PersonKeypoints
-from livehead.perception.people import HandFaceFinder, PoseOptions, MediaPipeFinder, PoseNetwork, OpenPoseFinder
+from livehead.perception.people import HandFaceFinder, MediaPipeFinder, OpenPoseFinder, PoseNetwork, PoseOptions
 from livehead.perception.pose_overlay import draw_people, part_colour
 
 EXACT = ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32")

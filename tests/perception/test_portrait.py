@@ -12,8 +12,8 @@ from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import MESH478, to_pixels
-from livehead.perception.hints import projected_face_height
 from livehead.perception.photo import read_photo
+from livehead.perception.photo_hints import projected_face_height
 from livehead.perception.portrait import PortraitCrop, photo_digest, prepare_portrait, propose_crop
 
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from livehead.frames import Samples
-from livehead.perception.sound import read_audio_blocks
+from livehead.perception.audio_blocks import read_audio_blocks
 from livehead.perception.voice_activity import CHUNK_SAMPLES, SAMPLE_RATE, VoiceActivityDetector
 
 

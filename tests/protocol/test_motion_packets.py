@@ -21,9 +21,9 @@ from livehead.protocol.motion_coding import pack_varints, unpack_varints
 from livehead.protocol.motion_packets import (
     MAGIC,
     MAX_PACKET_BYTES,
+    MotionHeader,
     MotionPacketDecoder,
     MotionPacketEncoder,
-    MotionHeader,
 )
 
 DATA = Path(__file__).parents[1] / "data"

@@ -9,7 +9,7 @@ import pytest
 
 from livehead.errors import ProtocolError
 from livehead.motion.body import BODY25, PersonKeypoints
-from livehead.protocol.openpose_json import to_video_document, to_openpose_document, parse_people
+from livehead.protocol.openpose_json import parse_people, to_openpose_document, to_video_document
 
 
 def person() -> PersonKeypoints:

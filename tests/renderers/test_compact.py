@@ -10,8 +10,8 @@ from livehead.avatars.archive import read_archive, write_archive
 from livehead.config import HOME_VARIABLE
 from livehead.errors import SourceError
 from livehead.evaluation.image_metrics import psnr
-from livehead.models.dagan.compact import build_compact
-from livehead.models.dagan.prior import TORSO_CANDIDATE
+from livehead.models.compact.motion_prior import TORSO_CANDIDATE
+from livehead.models.compact.network import build_compact
 from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, to_pixels

@@ -14,9 +14,9 @@ from livehead.models.engine import ExecutionConfig, choose_execution_config
 from livehead.models.quantize import observe_ranges
 from livehead.motion.dense_pose import DensePose
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.cutout import find_visible_box, square_window
+from livehead.perception.character_sheet import build_character_sheet
 from livehead.perception.dense_pose import frame_dense_pose, open_dense_pose_sequence, quantize_pose
-from livehead.perception.sheet import build_character_sheet
+from livehead.perception.figure_framing import find_visible_box, square_window
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
 from livehead.renderers.warp.renderer import WarpRenderer
 

@@ -276,7 +276,7 @@ def test_operations_learn_how_it_goes(server: str) -> None:
 
 
 def test_a_connection_that_asks_nothing_is_closed(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livehead.server.listener._FIRST_REQUEST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("livehead.server.http_listener._FIRST_REQUEST_TIMEOUT_S", 0.3)
     host, port = server.split(":")
     with socket.create_connection((host, int(port)), timeout=5) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: loc")

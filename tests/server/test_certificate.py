@@ -17,7 +17,7 @@ from livehead.errors import ConfigError
 from livehead.server.access import AccessPolicy
 from livehead.server.app import StudioApp
 from livehead.server.certificate import VALIDITY_DAYS, make_certificate
-from livehead.server.listener import HttpListener
+from livehead.server.http_listener import HttpListener
 from tests.fixtures.studio import TOKEN, sessions
 
 NAMES = ("studio.local", "127.0.0.1", "::1")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from livehead.models.compact.face_surface import load_mean_face
 from livehead.models.dagan.build import build_face_depth
-from livehead.models.dagan.surface import load_mean_face
 from livehead.training.cache import ClipEntry, encode_landmarks, write_index
 from livehead.weights.convert import to_official_keys
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.models.dagan.prior import KEYPOINTS
-from livehead.models.dagan.surface import load_mean_face
+from livehead.models.compact.face_surface import load_mean_face
+from livehead.models.compact.motion_prior import KEYPOINTS
 from livehead.training.adversarial import MouthAdversary, crop_mouth
 
 MOUTH = KEYPOINTS.index(14)

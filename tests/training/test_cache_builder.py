@@ -79,4 +79,4 @@ for name in {names}:
 print(*sorted(name for name in sys.modules if name.startswith(("mediapipe", "livehead.perception."))))
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["livehead.perception.torso"]
+    assert run.stdout.split() == ["livehead.perception.torso_tracker"]

@@ -1,6 +1,6 @@
 import torch
 
-from livehead.models.dagan.surface import load_mean_face
+from livehead.models.compact.face_surface import load_mean_face
 from livehead.training.losses import importance_weights, mouth_mask, psnr, pyramid_loss, texture_loss
 
 

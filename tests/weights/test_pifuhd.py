@@ -13,7 +13,7 @@ from livehead.errors import WeightsMismatchError
 from livehead.weights.checkpoint import InertNamespace, read_checkpoint
 from livehead.weights.checkpoint_store import CheckpointStore
 from livehead.weights.convert import load_official, to_official_keys
-from livehead.weights.store import read_safetensors, write_safetensors
+from livehead.weights.safetensors_file import read_safetensors, write_safetensors
 
 NETWORK = 1_548_198_500  # bytes of the published parameters, with the deeper fine hourglass
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from livehead.models.conr.decoder import RgbaDecoder
+from livehead.models.conr.encoders import UP_WIDTHS, DensePoseParser, TargetPoseEncoder
 from livehead.models.conr.network import ConrNetwork
-from livehead.models.conr.pyramid import UP_WIDTHS, TargetPoseEncoder, DensePoseParser
 from livehead.models.conr.shader import ConrShader, ShaderSizes
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.conr.decoder import RgbaDecoder
-from livehead.models.conr.pyramid import TargetPoseEncoder, DensePoseParser
+from livehead.models.conr.encoders import DensePoseParser, TargetPoseEncoder
 from livehead.models.conr.shader import LEVEL_COUNT, ConrShader, EncodedSheet, encode_sheet
 
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from livehead.models.conr.pyramid import resize_bilinear
+from livehead.models.conr.encoders import resize_bilinear
 from livehead.models.grid import warp_pixels
-from livehead.models.memory_format import to_nhwc, to_nchw, split_to_nchw
+from livehead.models.memory_format import split_to_nchw, to_nchw, to_nhwc
 
 LEVEL_COUNT = 6
 _FLOW_PLANES = 32  # planes of a flow that moves sixteen shares of the channels, each its own way

@@ -10,11 +10,11 @@ from livehead.models.dagan.attention import CrossModalAttention
 from livehead.models.dagan.dense_motion import DenseMotion
 from livehead.models.dagan.depth import DepthDecoder, FaceDepthNetwork
 from livehead.models.dagan.discriminator import Discriminator
-from livehead.models.dagan.generator import FeatureEncoder, DaganGenerator, ResidualDecoder
+from livehead.models.dagan.generator import DaganGenerator, FeatureEncoder, ResidualDecoder
 from livehead.models.dagan.keypoint_motion import KeypointMotion
 from livehead.models.dagan.keypoints import KeypointDetector
-from livehead.models.dagan.resnet import LayerCount, ResNet
 from livehead.models.dagan.spade import SpadeDecoder
+from livehead.models.resnet import LayerCount, ResNet
 
 DetectorInput = Literal["rgbd", "rgb", "depth"]
 """What the key-point detector looks at."""

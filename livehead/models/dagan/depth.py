@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.dagan.resnet import ResNet
+from livehead.models.resnet import ResNet
 
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
 _SCALE_COUNT = 4

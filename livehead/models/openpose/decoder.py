@@ -101,7 +101,7 @@ class BodyPoseDecoder:
     def _prune_persons(self, persons: AssembledPersons) -> AssembledPersons:
         """Those with enough parts that are good enough; if only feet were in the way of all, they count."""
         kept = persons[self._has_enough_parts(persons, feet=self.thresholds.reject_feet_only)]
-        return kept if len(kept.count) else persons[self._has_enough_parts(persons, reject_feet_only=False)]
+        return kept if len(kept.count) else persons[self._has_enough_parts(persons, feet=False)]
 
     def _has_enough_parts(self, persons: AssembledPersons, *, feet: bool) -> np.ndarray:
         count = persons.count

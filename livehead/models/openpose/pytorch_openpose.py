@@ -13,10 +13,10 @@ import numpy.typing as npt
 from livehead.frames import Image
 from livehead.models.openpose.affinity import LimbCandidates, pair_peaks
 from livehead.models.openpose.decoder import DecodedPeople
-from livehead.models.openpose.grouping import NO_PEAK, AssembledPersons, match_greedily, append_pairs
+from livehead.models.openpose.grouping import NO_PEAK, AssembledPersons, append_pairs, match_greedily
 from livehead.models.openpose.heatmaps import STRIDE, Array, resize_cubic
+from livehead.models.openpose.network_input import to_network_input
 from livehead.models.openpose.peaks import HeatmapPeaks
-from livehead.models.openpose.picture import to_network_input
 from livehead.models.openpose.skeletons import COCO_18
 
 _INPUT_HEIGHT = 184  # of the picture that the network sees

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from livehead.models.voice.network import VoiceNetwork
-from livehead.weights.store import load_strict_state, read_weights
+from livehead.weights.safetensors_file import load_strict_state, read_weights
 
 WEIGHTS_NAME = "voice"
 """Of the bundled weights."""

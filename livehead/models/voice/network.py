@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from livehead.models.voice.logmel import MEL_BANDS, HOP_SAMPLES, SAMPLE_RATE
+from livehead.models.voice.logmel import HOP_SAMPLES, MEL_BANDS, SAMPLE_RATE
 
 FRAMES_PER_STEP = 2
 """Frames of log-mel between two of motion: 20 ms."""

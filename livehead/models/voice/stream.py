@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from livehead.models.voice.logmel import HOP_SAMPLES, CONTEXT_SAMPLES, LogMelSpectrogram
-from livehead.models.voice.network import LOOK_AHEAD_STEPS, FRAMES_PER_STEP, STEP_S, VoiceNetwork
+from livehead.models.voice.logmel import CONTEXT_SAMPLES, HOP_SAMPLES, LogMelSpectrogram
+from livehead.models.voice.network import FRAMES_PER_STEP, LOOK_AHEAD_STEPS, STEP_S, VoiceNetwork
 
 _FloatArray = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from livehead.motion.easing import smoothstep
 from livehead.motion.face.eyes import EyeDeformer, GazeOffset
-from livehead.motion.face.face_weights import brow_weights, propagation_weights, head_pivot, smooth_ramp
+from livehead.motion.face.face_weights import brow_weights, head_pivot, propagation_weights, smooth_ramp
 from livehead.motion.face.head import HeadMotion, rotation_matrix
 from livehead.motion.face.lips import LipDeformer, lip_gaps, mouth_width
 from livehead.motion.face.mesh import FACE_MESH

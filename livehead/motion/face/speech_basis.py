@@ -14,7 +14,7 @@ import numpy as np
 
 from livehead.motion.face.face_weights import brow_weights, mouth_weights
 from livehead.motion.face.head import fit_head_motion
-from livehead.motion.face.lips import LipDeformer, lip_gaps, mouth_width, lip_thickness, scale_lip_thickness
+from livehead.motion.face.lips import LipDeformer, lip_gaps, lip_thickness, mouth_width, scale_lip_thickness
 from livehead.motion.keypoints import Array
 
 _BROW_FACTOR = 0.6  # share of what brows do that is speech's to move

@@ -15,7 +15,7 @@ import numpy as np
 
 from livehead.errors import ConfigError
 from livehead.motion.easing import smoothstep
-from livehead.motion.face.eyes import eye_aperture, estimate_gaze
+from livehead.motion.face.eyes import estimate_gaze, eye_aperture
 from livehead.motion.face.lips import lip_gaps, mouth_width
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import MESH478, Array, Keypoints

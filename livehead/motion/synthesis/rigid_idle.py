@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from livehead.motion.keypoints import MESH478, Keypoints
-from livehead.motion.synthesis.idle import IdleMotion, IdleControls
+from livehead.motion.synthesis.idle import IdleControls, IdleMotion
 
 
 class TimedMotion(Protocol):

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from livehead.errors import WeightsMissingError
-from livehead.models.dagan.compact import BLEND_PLANES, build_compact
+from livehead.models.compact.network import BLEND_PLANES, build_compact
 from livehead.models.engine import fold_batch_norm
 from livehead.models.quantize import ActivationRanges, observe_ranges, ranges_to_tensors
 from livehead.training.compact.pair_sampler import AugmentationRanges, PairSampler
-from livehead.weights.store import load_strict_state
+from livehead.weights.safetensors_file import load_strict_state
 
 _SIDE = 192  # at which the renderer runs
 _PAIRS = 48

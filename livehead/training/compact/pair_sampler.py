@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livehead.models.dagan.prior import TorsoMotion
-from livehead.models.dagan.surface import load_mean_face
+from livehead.models.compact.face_surface import load_mean_face
+from livehead.models.compact.motion_prior import TorsoMotion
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import mesh_keypoints
-from livehead.perception.torso import TorsoTracker
+from livehead.perception.torso_tracker import TorsoTracker
 from livehead.training.cache import CachedClip, ClipEntry, read_clip, read_index
 
 _STILL_SHARE = 0.04  # of the samples are photos: nothing moves

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from livehead.models.dagan.compact import CompactGenerator, build_compact
+from livehead.models.compact.network import CompactGenerator, build_compact
 from livehead.models.quantize import split_ranges
 from livehead.training.adversarial import MouthAdversary
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.recipe import CompactRecipe
-from livehead.weights.store import load_strict_state, read_safetensors
+from livehead.weights.safetensors_file import load_strict_state, read_safetensors
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from livehead.models.dagan.compact import CompactGenerator, CompactOutput
+from livehead.models.compact.network import CompactGenerator, CompactOutput
 from livehead.training.adversarial import MouthAdversary
 from livehead.training.compact.pair_sampler import AugmentationRanges, PairBatch, PairSampler
 from livehead.training.compact.state import CompactTrainingState, load_state, new_state, save_state, update_ema

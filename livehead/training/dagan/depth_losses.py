@@ -12,12 +12,12 @@ from torch import Tensor
 
 from livehead.models.dagan.projection import (
     back_project_depth,
+    disparity_to_depth,
+    edge_aware_smoothness,
     photometric_error,
     project_points,
     rigid_transform_matrix,
-    edge_aware_smoothness,
     sample_view,
-    disparity_to_depth,
 )
 
 _TIE_BREAK_NOISE = 1e-5  # breaks ties between a neighbour that was moved and one that was not

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from livehead.errors import ConfigError, WeightsMismatchError
 from livehead.models.dagan.build import build_depth_decoder
-from livehead.models.dagan.pose import CameraPoseDecoder, CameraEstimate
-from livehead.models.dagan.resnet import LayerCount, ResNet
+from livehead.models.dagan.camera_pose import CameraEstimate, CameraPoseDecoder
+from livehead.models.resnet import LayerCount, ResNet
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.dagan.recipe import DepthRecipe
 from livehead.weights.checkpoint import read_checkpoint as read_foreign
 from livehead.weights.convert import to_official_keys
-from livehead.weights.store import load_strict_state
+from livehead.weights.safetensors_file import load_strict_state
 
 CHECKPOINT = "latest.pth.tar"
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from livehead.models.dagan import build
 from livehead.models.dagan.discriminator import Discriminator
-from livehead.models.dagan.resnet import LayerCount
+from livehead.models.resnet import LayerCount
 from livehead.training.recipe import EpochSchedule, FrozenSettings
 
 _MOTION_DOWNSCALE = 4  # key points and motion are found at a quarter of the side

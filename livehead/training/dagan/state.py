@@ -25,7 +25,7 @@ from livehead.training.dagan.recipe import DaganRecipe
 from livehead.weights.catalog import find_checkpoint_spec, identify_network
 from livehead.weights.checkpoint import read_checkpoint as read_foreign
 from livehead.weights.convert import load_official, to_official_keys
-from livehead.weights.store import load_strict_state
+from livehead.weights.safetensors_file import load_strict_state
 
 CHECKPOINT = "latest.pth.tar"
 _BETAS = (0.5, 0.999)

@@ -9,9 +9,9 @@ from livehead.models.openpose.hand_face_boxes import (
     REGION_SIDE,
     SquareRegion,
     face_region,
-    merge_with_previous,
-    hand_regions,
     find_highest_points,
+    hand_regions,
+    merge_with_previous,
 )
 from livehead.models.openpose.skeletons import BODY_25, MPI_15
 

@@ -7,7 +7,7 @@ import torch
 
 from livehead.errors import WeightsMismatchError
 from livehead.models.voice.build import BASIS_KEY, build_voice_model, load_voice_model
-from livehead.weights.registry import find_weights
+from livehead.weights.bundled import find_weights
 
 LARGEST = 3_000_000
 

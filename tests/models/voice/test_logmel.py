@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from livehead.models.voice.logmel import (
-    MEL_BANDS,
-    HOP_SAMPLES,
     CONTEXT_SAMPLES,
+    HOP_SAMPLES,
+    MEL_BANDS,
     SAMPLE_RATE,
     LogMelSpectrogram,
     mel_filters,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from livehead.bench.voice_timing import synthesize_babble
-from livehead.models.voice.network import LOOK_AHEAD_STEPS, LOOK_AHEAD_S, STEP_S, VoiceNetwork
+from livehead.models.voice.network import LOOK_AHEAD_S, LOOK_AHEAD_STEPS, STEP_S, VoiceNetwork
 from livehead.models.voice.stream import STEP_SAMPLES, VoiceStream, process_recording
 from livehead.motion.keypoints import Array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livehead.motion.face.eyes import EyeDeformer, GazeOffset, eye_aperture, estimate_gaze, eye_opening
+from livehead.motion.face.eyes import EyeDeformer, GazeOffset, estimate_gaze, eye_aperture, eye_opening
 from livehead.motion.face.mesh import FACE_MESH, EyeIndices
 from livehead.motion.keypoints import Keypoints
 

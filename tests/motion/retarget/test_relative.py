@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.retarget.relative import invert_bounded, hull_area, transfer_relative_motion
+from livehead.motion.retarget.relative import hull_area, invert_bounded, transfer_relative_motion
 from livehead.motion.retarget.transfer import MotionTransfer
 
 

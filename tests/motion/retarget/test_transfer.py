@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import ConfigError
-from livehead.motion.face.eyes import eye_aperture, estimate_gaze
+from livehead.motion.face.eyes import estimate_gaze, eye_aperture
 from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.motion.face.head import fit_head_motion
 from livehead.motion.face.lips import LipDeformer, lip_gaps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.synthesis.idle import IdleMotion, IdleControls
+from livehead.motion.synthesis.idle import IdleControls, IdleMotion
 
 SECONDS = np.arange(0, 120, 1 / 30)
 

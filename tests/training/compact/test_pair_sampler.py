@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.dagan.surface import load_mean_face
+from livehead.models.compact.face_surface import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.training.cache import CachedClip, ClipEntry, encode_landmarks, write_index
 from livehead.training.compact import pair_sampler

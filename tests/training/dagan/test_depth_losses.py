@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.dagan.projection import photometric_error, rigid_transform_matrix, edge_aware_smoothness
+from livehead.models.dagan.projection import edge_aware_smoothness, photometric_error, rigid_transform_matrix
 from livehead.training.dagan.depth_losses import (
     NeighbourView,
     camera_motion,

@@ -31,7 +31,7 @@ from livehead.training.voice.speech_clips import (
     speaker_of,
 )
 from livehead.training.voice.speech_sampler import SpeechSampler
-from livehead.weights.store import read_safetensors
+from livehead.weights.safetensors_file import read_safetensors
 
 FPS, SECONDS = 25, 5.0
 RECIPE = """

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from livehead.perception.cutout import (
+from livehead.perception.figure_framing import (
     FigureWindow,
-    resize_square,
-    resize_coordinates,
-    premultiply_alpha,
     find_visible_box,
-    square_window,
+    premultiply_alpha,
     remove_specks,
+    resize_coordinates,
+    resize_square,
+    square_window,
 )
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from livehead.errors import SourceError
 from livehead.frames import Image
-from livehead.perception.cutout import (
+from livehead.perception.figure_framing import (
     CONR_SIDE,
-    resize_square,
-    premultiply_alpha,
     find_visible_box,
-    square_window,
+    premultiply_alpha,
     remove_specks,
+    resize_square,
+    square_window,
 )
 from livehead.perception.photo import read_cutout
 

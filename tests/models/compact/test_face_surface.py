@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.models.dagan.surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface, load_mean_face
+from livehead.models.compact.face_surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface, load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
 
 

@@ -11,8 +11,8 @@ import pytest
 import livehead
 from livehead.frames import Image
 from livehead.models.openpose.skeletons import BODY_25
+from livehead.perception.mediapipe_pose import BodyPoseTracker, to_person
 from livehead.perception.photo import read_photo
-from livehead.perception.pose import BodyPoseTracker, to_person
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import ConfigError
-from livehead.models.openpose.picture import input_to_image_scale, fit_image, network_input_size, scaled_sizes
+from livehead.models.openpose.network_input import fit_image, input_to_image_scale, network_input_size, scaled_sizes
 
 
 def test_sizes_are_the_published_ones(parity):

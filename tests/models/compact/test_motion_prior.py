@@ -1,7 +1,7 @@
 import torch
 
-from livehead.models.dagan.dense_motion import blend_candidates
-from livehead.models.dagan.prior import (
+from livehead.models.compact.face_surface import load_mean_face
+from livehead.models.compact.motion_prior import (
     CANDIDATE_COUNT,
     TORSO_CANDIDATE,
     HeadMotionPrior,
@@ -10,7 +10,7 @@ from livehead.models.dagan.prior import (
     fit_similarity,
     torso_displacement,
 )
-from livehead.models.dagan.surface import load_mean_face
+from livehead.models.dagan.dense_motion import blend_candidates
 from livehead.motion.face.mesh import FACE_MESH
 
 

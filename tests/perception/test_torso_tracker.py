@@ -14,7 +14,7 @@ from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import Array, Keypoints, to_pixels, to_square
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.torso import TorsoTracker
+from livehead.perception.torso_tracker import TorsoTracker
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from livehead.errors import WeightsChecksumError, WeightsMismatchError, WeightsMissingError
-from livehead.weights.registry import bundled_weights, find_weights
-from livehead.weights.store import load_strict_state, read_entry, read_safetensors, read_weights
+from livehead.weights.bundled import bundled_weights, find_weights
+from livehead.weights.safetensors_file import load_strict_state, read_entry, read_safetensors, read_weights
 
 
 @dataclass

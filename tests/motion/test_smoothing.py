@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from livehead.motion.filters import KeypointSmoother, SmoothingParameters
 from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 
 FRAME_NS = 33_333_333
 SIZE = 0.1

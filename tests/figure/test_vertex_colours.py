@@ -1,6 +1,6 @@
 import numpy as np
 
-from livehead.figure.paint import normals_to_colours, sample_photo_colours
+from livehead.figure.vertex_colours import normals_to_colours, sample_photo_colours
 
 
 def test_normals_are_shown_as_half_of_them_plus_a_half():

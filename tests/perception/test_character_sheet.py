@@ -4,7 +4,7 @@ from PIL import Image
 
 from livehead.errors import SourceError
 from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
-from livehead.perception.sheet import is_character_sheet, read_character_sheet
+from livehead.perception.character_sheet import is_character_sheet, read_character_sheet
 
 
 def save(path, picture):

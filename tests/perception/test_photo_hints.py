@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.perception.hints import projected_face_height, head_angles, photo_hints
 from livehead.perception.photo import read_photo
+from livehead.perception.photo_hints import head_angles, photo_hints, projected_face_height
 from livehead.perception.portrait import Portrait, prepare_portrait
 
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"

@@ -12,7 +12,7 @@ import pytest
 
 from livehead.errors import CaptureError
 from livehead.frames import Samples
-from livehead.perception.sound import read_audio_blocks
+from livehead.perception.audio_blocks import read_audio_blocks
 
 RATE = 16_000
 SECONDS = 2.0

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.dagan.compact import build_compact, stack_sources
+from livehead.models.compact.face_surface import load_mean_face
+from livehead.models.compact.motion_prior import TORSO_CANDIDATE, TorsoMotion
+from livehead.models.compact.network import build_compact, stack_sources
 from livehead.models.dagan.dense_motion import blend_candidates
-from livehead.models.dagan.prior import TORSO_CANDIDATE, TorsoMotion
-from livehead.models.dagan.surface import load_mean_face
 from livehead.models.grid import resize_flow
 
 SIDE = 64

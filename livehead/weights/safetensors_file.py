@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livehead.errors import WeightsChecksumError, WeightsMismatchError, WeightsMissingError
-from livehead.weights.registry import WeightsEntry, find_weights
+from livehead.weights.bundled import WeightsEntry, find_weights
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from livehead.errors import ConfigError
 from livehead.server.access import AccessPolicy
 from livehead.server.app import StudioApp
-from livehead.server.listener import HttpListener
+from livehead.server.http_listener import HttpListener
 from tests.fixtures.studio import TOKEN, sessions
 
 

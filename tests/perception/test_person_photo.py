@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import SourceError
-from livehead.perception.person import PIFUHD_SIDE, prepare_person_photo
+from livehead.perception.person_photo import PIFUHD_SIDE, prepare_person_photo
 
 # BODY_25 of an upright figure of height 1, the feet at 0: x to the picture's right, y down
 FIGURE = np.array(
@@ -113,7 +113,7 @@ def test_a_neighbour_is_not_reconstructed(monkeypatch):
         def segment_person(self, square):
             return (np.abs(square.astype(int) - (220, 150, 120)).sum(axis=2) < 40).astype(np.float32)
 
-    monkeypatch.setattr("livehead.perception.person.SelfieSegmenter", Told)
+    monkeypatch.setattr("livehead.perception.person_photo.SelfieSegmenter", Told)
     found = prepare_person_photo(image, Finder([tall, small]))
     alone = prepare_person_photo(drawn(tall)[0], Finder([tall]))
     assert (alpha > 0).any()

@@ -1,6 +1,6 @@
 import numpy as np
 
-from livehead.figure.rasterize import rasterize
+from livehead.figure.rasterizer import rasterize
 
 SQUARE = np.array([[2, 8, 0], [8, 8, 0], [8, 2, 0], [2, 2, 0]], np.float32)  # pixels, y down
 FRONT = np.array([[0, 1, 2], [0, 2, 3]], np.int32)

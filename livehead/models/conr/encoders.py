@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livehead.models.blocks import relu
-from livehead.models.dagan.resnet import BasicBlock, BottleneckBlock, LayerCount, residual_stage
+from livehead.models.resnet import BasicBlock, BottleneckBlock, LayerCount, residual_stage
 
 _MEAN, _DEVIATION = 0.6, 0.2970  # of every plane, whether it holds a colour, a coordinate or a share
 

@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livehead.models.blocks import Hourglass, ResBlock, SameBlock, relu
+from livehead.models.compact.face_surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface
+from livehead.models.compact.motion_prior import CANDIDATE_COUNT, TORSO_CANDIDATE, HeadMotionPrior, TorsoMotion
 from livehead.models.dagan.attention import CrossModalAttention
 from livehead.models.dagan.dense_motion import DenseMotion, blend_candidates
-from livehead.models.dagan.prior import CANDIDATE_COUNT, TORSO_CANDIDATE, HeadMotionPrior, TorsoMotion
-from livehead.models.dagan.surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface
 from livehead.models.grid import resize_flow, warp
 
 BLEND_PLANES = slice(12, 16)
