@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from livehead.errors import ConfigError
-from livehead.registry import did_you_mean
+from livehead.errors import ConfigError, did_you_mean
 
 HOME_VARIABLE = "LIVEHEAD_HOME"
 """Environment variable: one folder for everything that livehead keeps, in place of the system's own places."""

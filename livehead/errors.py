@@ -19,6 +19,9 @@ Each says in one line what is wrong and what to do about it; the command line pr
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class LiveheadError(Exception):
     """Base of all: ``problem`` says what is wrong, ``remedy`` what the person can do about it."""
@@ -80,3 +83,10 @@ class NoFaceError(SourceError):
 
 class ProtocolError(LiveheadError):
     """A message from a peer or a page is malformed, unknown or too big."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: ``did you mean 'x'?`` for the nearest of ``known``, else the whole list."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.portrait import Portrait
 from livehead.stats import cpu_info
 from livehead.weights.catalog import find_checkpoint_spec
 from livehead.weights.checkpoint_store import CheckpointStore
@@ -51,7 +50,7 @@ def dagan_spade_renderer(size: int, *, alpha: bool, precision: str, threads: int
     return _load_renderer("dagan-spade", size, alpha=alpha, precision=precision, threads=threads)
 
 
-def dagan_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
+def dagan_driver(argument: str) -> Driver[Keypoints]:
     """``dagan``, or ``dagan:MODEL/PRECISION`` for the eyes of that very renderer. Raises: WeightsError, ConfigError."""
     from livehead.drivers.dagan import DaganDriver
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import cv2
 from threadpoolctl import threadpool_limits
@@ -23,7 +23,6 @@ from livehead.config import GainSettings, RunSettings
 from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.interfaces import Driver, Renderer
-from livehead.motion.body import BodyPose
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.retarget.calibration import NeutralCalibration, find_best_neutral
 from livehead.motion.retarget.transfer import MotionGains, MotionTransfer
@@ -33,12 +32,11 @@ from livehead.motion.synthesis.voice_fallback import VoiceFallback
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait
 from livehead.quality import QualityLevel, quality_levels
-from livehead.registry import load_factory
+from livehead.registry import find_driver, find_renderer
 from livehead.stats import cpu_info
 
 if TYPE_CHECKING:
-    from livehead.drivers.voice import VoiceDriver
-    from livehead.models.engine import Precision
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +95,8 @@ def make_renderer(
 
     Raises: ConfigError for an unknown name, WeightsError.
     """
-    factory = load_factory("renderers", DEFAULT_MODEL if name == "auto" else name)
-    renderer: Renderer[Any, Any, Any] = factory(size, alpha=alpha, precision=precision, threads=threads)
-    return renderer
+    factory = find_renderer(DEFAULT_MODEL if name == "auto" else name)
+    return factory.create(size, alpha=alpha, precision=precision, threads=threads)
 
 
 def open_portraits(paths: Sequence[Path], store: AvatarCache, notify: Callable[[str], None]) -> list[Portrait]:
@@ -136,8 +133,7 @@ def make_driver(
 ) -> Driver[Keypoints]:
     """The driver that ``spec`` names, for ``model`` in ``precision``. Raises: ConfigError, WeightsError."""
     name, _, argument = resolve_driver_name(spec, model, precision).partition(":")
-    driver: Driver[Keypoints] = load_factory("drivers", name)(argument, portraits[0])
-    return driver
+    return find_driver(name).create(argument, portraits[0])
 
 
 def initial_calibration(driver: Driver[Keypoints], portraits: Sequence[Portrait]) -> NeutralCalibration:
@@ -242,76 +238,3 @@ def _measure_draw_s(live_avatar: LiveAvatar) -> float:
 def to_gains(settings: GainSettings) -> MotionGains:
     """The transfer's gains as settings name them."""
     return MotionGains(**settings.model_dump())
-
-
-def warp_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
-    """``warp``: no network, so neither precision nor threads to choose."""
-    from livehead.renderers.warp.renderer import WarpRenderer
-
-    return WarpRenderer(size, alpha=alpha)
-
-
-def compact_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
-    """``compact``: the bundled generator. Raises: ConfigError for a precision that cannot be had here."""
-    import torch
-
-    from livehead.renderers.compact import CompactRenderer
-
-    torch.set_num_threads(threads or cpu_info()[1])
-    renderer = CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
-    if renderer.setting.int8:
-        torch.set_num_threads(1)  # the parts that cost have threads of their own by now
-    return renderer
-
-
-def face_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
-    """``face``: the performer's face in the camera."""
-    from livehead.drivers.face import FaceDriver
-
-    return FaceDriver()
-
-
-def body_driver(argument: str, portrait: Portrait) -> Driver[BodyPose]:
-    """``body``: the performer's whole body in the camera."""
-    from livehead.drivers.body import BodyDriver
-
-    return BodyDriver()
-
-
-def idle_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
-    """``idle``: nobody; the avatar blinks and sways."""
-    from livehead.drivers.idle import IdleDriver
-
-    return IdleDriver(portrait.motion)
-
-
-def voice_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
-    """``voice``: the performer's voice; the avatar speaks and idles. Raises: WeightsError."""
-    return build_voice_driver(portrait)
-
-
-def face_voice_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
-    """``face+voice``: the performer's face, and the voice while there is none to be seen. Raises: WeightsError."""
-    from livehead.drivers.face import FaceDriver
-    from livehead.drivers.face_voice import FaceVoiceDriver
-
-    return FaceVoiceDriver(FaceDriver(), build_voice_driver(portrait))
-
-
-def build_voice_driver(portrait: Portrait) -> VoiceDriver:
-    """The voice driver of a portrait, with the bundled model. Raises: WeightsError."""
-    from livehead.drivers.voice import VoiceDriver
-    from livehead.models.voice.build import load_voice_model
-    from livehead.perception.voice_activity import VoiceActivityDetector
-
-    return VoiceDriver(portrait.motion, load_voice_model(), VoiceActivityDetector())
-
-
-def motion_file_driver(argument: str, portrait: Portrait) -> Driver[Keypoints]:
-    """``motion:FILE``: recorded by ``--record-motion FILE``."""
-    from livehead.drivers.replay import ReplayDriver
-    from livehead.protocol.motion_file import load_motion
-
-    if not argument:
-        raise ConfigError("the motion driver needs a file", "write --driver motion:FILE")
-    return ReplayDriver(load_motion(argument))

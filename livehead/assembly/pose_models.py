@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
-from livehead.errors import ConfigError
-from livehead.registry import did_you_mean
+from livehead.errors import ConfigError, did_you_mean
 from livehead.weights.catalog import find_checkpoint_spec
 from livehead.weights.checkpoint_store import CheckpointStore
 

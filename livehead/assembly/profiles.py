@@ -12,8 +12,7 @@ from typing import Any, Literal
 import platformdirs
 
 from livehead.config import HOME_VARIABLE, GainSettings, PictureSettings, StrictSettings, parse_settings
-from livehead.errors import ConfigError
-from livehead.registry import did_you_mean
+from livehead.errors import ConfigError, did_you_mean
 
 _NAME_PATTERN = re.compile(r"[\w][\w .-]{0,63}")
 

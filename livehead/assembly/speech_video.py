@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from livehead.assembly.live_avatar import build_live_avatar, build_voice_driver, initial_calibration, open_portraits
+from livehead.assembly.factories import create_voice_driver
+from livehead.assembly.live_avatar import build_live_avatar, initial_calibration, open_portraits
 from livehead.assembly.video_export import choose_batch_size, export_video, photo_size, read_sound_frames
 from livehead.avatars.cache import AvatarCache
 from livehead.cli_options import print_status, settings_from_args
@@ -45,7 +46,7 @@ def animate_audio(args: argparse.Namespace) -> int:
     if "size" not in vars(args):
         size = photo_size(portrait)
         settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
-    driver = build_voice_driver(portrait)
+    driver = create_voice_driver(portrait)
     calibration = initial_calibration(driver, [portrait])
     company = build_live_avatar(settings, [portrait], driver, store, calibration=calibration, size=size)
     started = time.monotonic()

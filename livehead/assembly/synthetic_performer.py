@@ -64,8 +64,8 @@ def still_head_speech(motion: Keypoints) -> list[Keypoints]:
     return [puppet(FaceControls(jaw=jaw / 10), 0) for jaw in (0, 2, 5, 9, 6, 3, 8, 1)]
 
 
-def synthetic_capture(argument: str, settings: CameraSettings) -> Capture:
-    """``synthetic``: the performer over and over, as a camera of ``settings``."""
+def synthetic_capture(settings: CameraSettings) -> Capture:
+    """A camera of ``settings`` that shows the synthetic performer over and over."""
     return SyntheticCapture(
         continuous_shots(bundled_portrait(ASTRONAUT_PHOTO), settings.size, settings.fps), fps=settings.fps
     )

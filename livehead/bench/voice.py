@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from livehead.assembly.live_avatar import build_voice_driver
+from livehead.assembly.factories import create_voice_driver
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.bench.av_sync import as_results, measure_voice
 from livehead.bench.voice_timing import measure_real_time_factor
@@ -32,7 +32,7 @@ def measure_driver(settings: RunSettings) -> dict[str, Json]:
     torch.set_num_threads(1)
     try:
         return measure_real_time_factor(
-            build_voice_driver(bundled_portrait(ASTRONAUT_PHOTO)), SOUND_SECONDS, settings.stream.fps
+            create_voice_driver(bundled_portrait(ASTRONAUT_PHOTO)), SOUND_SECONDS, settings.stream.fps
         )
     finally:
         torch.set_num_threads(threads)

@@ -32,11 +32,11 @@ from livehead.bench.viewers import measure_viewers_cpu
 from livehead.bench.vowel_bursts import synthesize_vowel_bursts, write_wav
 from livehead.clock import NS
 from livehead.config import RunSettings
-from livehead.errors import ConfigError, DeviceError
+from livehead.errors import ConfigError, DeviceError, did_you_mean
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
 from livehead.quality import QualityLevel
-from livehead.registry import did_you_mean, list_names
+from livehead.registry import list_names
 from livehead.reporting.report import Json
 from livehead.server.avatar_runtime import AvatarRuntime, AvatarSettings
 from livehead.server.session import EndpointWrappers

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from livehead.errors import ConfigError
-from livehead.registry import did_you_mean
+from livehead.errors import ConfigError, did_you_mean
 from livehead.weights import conr, dagan, openpose, pifuhd
 from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
 

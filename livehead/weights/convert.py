@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from livehead.errors import ConfigError, WeightsMismatchError
-from livehead.registry import did_you_mean
+from livehead.errors import ConfigError, WeightsMismatchError, did_you_mean
 from livehead.weights.catalog import SYSTEMS
 from livehead.weights.key_map import CheckpointLayout
 

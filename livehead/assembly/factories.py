@@ -1,0 +1,324 @@
+"""Livehead's own captures, sinks, drivers and renderers as factory records; pyproject.toml names them as entry points.
+
+Each record states what its part needs, and its ``check`` looks at the argument before anything is opened. What a
+factory creates is imported only when it is created.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from livehead.config import CameraSettings, StreamSettings
+from livehead.errors import CaptureError, ConfigError, SinkError
+from livehead.interfaces import Capture, Driver, Renderer, Sink
+from livehead.motion.body import BODY25
+from livehead.motion.dense_pose import DENSE_POSE
+from livehead.motion.keypoints import MESH478
+from livehead.registry import (
+    CaptureFactory,
+    DriverFactory,
+    RendererFactory,
+    SinkFactory,
+    accept_any_argument,
+    reject_argument,
+)
+from livehead.stats import cpu_info
+
+if TYPE_CHECKING:
+    from livehead.drivers.voice import VoiceDriver
+    from livehead.models.engine import Precision
+    from livehead.perception.portrait import Portrait
+
+
+def _create_camera(argument: str, settings: CameraSettings) -> Capture:
+    from livehead.capture.camera import CameraCapture
+
+    device: int | str = int(argument) if argument.isdigit() else argument or 0
+    return CameraCapture(device, size=settings.size, fps=settings.fps)
+
+
+def _check_camera(argument: str) -> None:
+    if argument and not argument.isdigit() and not argument.startswith("/dev/"):
+        raise ConfigError(f"there is no camera {argument!r}", "write camera, camera:1 or camera:/dev/video0")
+
+
+def _create_video_file(argument: str, settings: CameraSettings) -> Capture:
+    from livehead.capture.file import FileCapture
+
+    return FileCapture(Path(argument))
+
+
+def _check_video_file(argument: str) -> None:
+    if not argument:
+        raise ConfigError("a file capture needs a path", "write --capture file:talk.mp4")
+    if not Path(argument).exists():
+        raise CaptureError(f"there is no file {argument}", "give the path of a video", subject=argument)
+    if Path(argument).is_dir():
+        raise CaptureError(f"{argument} is a folder", "give the path of a video", subject=argument)
+
+
+def _create_synthetic(argument: str, settings: CameraSettings) -> Capture:
+    from livehead.assembly.synthetic_performer import synthetic_capture
+
+    return synthetic_capture(settings)
+
+
+CAMERA = CaptureFactory(_create_camera, _check_camera)
+VIDEO_FILE = CaptureFactory(_create_video_file, _check_video_file)
+SYNTHETIC = CaptureFactory(_create_synthetic, reject_argument)
+
+
+def _create_virtual_camera(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.virtual_camera import VirtualCameraSink
+
+    return VirtualCameraSink(size=stream.size, fps=stream.fps, device=argument or None)
+
+
+def _create_pipewire(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.pipewire import PipeWireSink
+
+    return PipeWireSink(stream.size, round(stream.fps), *([argument] if argument else []))
+
+
+def _create_recording(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.file import FileSink
+    from livehead.sinks.provenance import ManifestSigner
+
+    return FileSink(
+        Path(argument), fps=stream.fps, audio_rate=stream.audio_rate, on_finished=ManifestSigner().sign_if_possible
+    )
+
+
+def _check_recording(argument: str) -> None:
+    from livehead.sinks.file import require_mp4
+
+    if not argument:
+        raise ConfigError("a file sink needs a path", "write --sink file:out.mp4")
+    path = Path(argument)
+    require_mp4(path)
+    if not path.parent.is_dir():
+        raise SinkError(f"cannot write {path}: its folder is missing", f"mkdir -p {path.parent}", subject=argument)
+
+
+def _create_whip(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.cli_options import ice_servers_from_settings
+    from livehead.sinks.whip import WhipSink
+    from livehead.webrtc.whip_client import TOKEN_VARIABLE
+
+    token = os.environ.get(TOKEN_VARIABLE, "") or stream.whip_token.get_secret_value()
+    sound = stream.audio_rate is not None
+    ice = ice_servers_from_settings(stream.ice)
+    return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=sound, encoder=stream.encoder, ice=ice)
+
+
+def _check_whip(argument: str) -> None:
+    from livehead.webrtc.whip_client import WhipClient
+
+    WhipClient(argument, "")
+
+
+def _create_rtmp(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.stream import STREAM_KEY_VARIABLE, StreamSink, rtmp_target
+
+    key = os.environ.get(STREAM_KEY_VARIABLE, "") or stream.stream_key.get_secret_value()
+    return StreamSink(
+        rtmp_target(argument, key.strip()),
+        size=stream.size,
+        fps=stream.fps,
+        bitrate=stream.bitrate,
+        audio_rate=stream.audio_rate,
+    )
+
+
+def _check_rtmp(argument: str) -> None:
+    from livehead.sinks.stream import rtmp_target
+
+    rtmp_target(argument)
+
+
+def _create_rtmps(argument: str, stream: StreamSettings) -> Sink:
+    return _create_rtmp(f"rtmps:{argument}", stream)
+
+
+def _check_rtmps(argument: str) -> None:
+    _check_rtmp(f"rtmps:{argument}")
+
+
+def _create_udp(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.stream import StreamSink, udp_target
+
+    return StreamSink(
+        udp_target(argument), size=stream.size, fps=stream.fps, bitrate=stream.bitrate, audio_rate=stream.audio_rate
+    )
+
+
+def _check_udp(argument: str) -> None:
+    from livehead.sinks.stream import udp_target
+
+    udp_target(argument)
+
+
+def _create_window(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.window import WindowSink
+
+    return WindowSink()
+
+
+def _create_null(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.null import NullSink
+
+    return NullSink()
+
+
+VIRTUAL_CAMERA = SinkFactory(_create_virtual_camera)
+PIPEWIRE = SinkFactory(_create_pipewire)
+RECORDING = SinkFactory(_create_recording, _check_recording)
+WHIP = SinkFactory(_create_whip, _check_whip)
+RTMP = SinkFactory(_create_rtmp, _check_rtmp)
+RTMPS = SinkFactory(_create_rtmps, _check_rtmps)
+UDP = SinkFactory(_create_udp, _check_udp)
+WINDOW = SinkFactory(_create_window, reject_argument)
+NULL = SinkFactory(_create_null, reject_argument)
+
+
+def _create_face_driver(argument: str, portrait: Portrait) -> Driver[Any]:
+    from livehead.drivers.face import FaceDriver
+
+    return FaceDriver()
+
+
+def _create_body_driver(argument: str, portrait: Portrait) -> Driver[Any]:
+    from livehead.drivers.body import BodyDriver
+
+    return BodyDriver()
+
+
+def _create_idle_driver(argument: str, portrait: Portrait) -> Driver[Any]:
+    from livehead.drivers.idle import IdleDriver
+
+    return IdleDriver(portrait.motion)
+
+
+def create_voice_driver(portrait: Portrait) -> VoiceDriver:
+    """The voice driver of a portrait, with the bundled model. Raises: WeightsError."""
+    from livehead.drivers.voice import VoiceDriver
+    from livehead.models.voice.build import load_voice_model
+    from livehead.perception.voice_activity import VoiceActivityDetector
+
+    return VoiceDriver(portrait.motion, load_voice_model(), VoiceActivityDetector())
+
+
+def _create_voice_driver(argument: str, portrait: Portrait) -> Driver[Any]:
+    return create_voice_driver(portrait)
+
+
+def _create_face_voice_driver(argument: str, portrait: Portrait) -> Driver[Any]:
+    from livehead.drivers.face import FaceDriver
+    from livehead.drivers.face_voice import FaceVoiceDriver
+
+    return FaceVoiceDriver(FaceDriver(), create_voice_driver(portrait))
+
+
+def _create_motion_file_driver(argument: str, portrait: Portrait) -> Driver[Any]:
+    from livehead.drivers.replay import ReplayDriver
+    from livehead.protocol.motion_file import load_motion
+
+    return ReplayDriver(load_motion(argument))
+
+
+def _check_motion_file(argument: str) -> None:
+    if not argument:
+        raise ConfigError("the motion driver needs a file", "write --driver motion:FILE")
+    if not argument.startswith(("http://", "https://")) and not Path(argument).is_file():
+        raise ConfigError(
+            f"there is no motion file {argument}",
+            "record one with: livehead run --record-motion FILE",
+            subject=argument,
+        )
+
+
+def _create_dagan_driver(argument: str, portrait: Portrait) -> Driver[Any]:
+    from livehead.assembly.dagan import dagan_driver
+
+    return dagan_driver(argument)
+
+
+FACE_DRIVER = DriverFactory(_create_face_driver, motion_set=MESH478)
+BODY_DRIVER = DriverFactory(_create_body_driver, motion_set=BODY25)
+IDLE_DRIVER = DriverFactory(_create_idle_driver, motion_set=MESH478, needs_camera=False, starts_neutral=True)
+VOICE_DRIVER = DriverFactory(
+    _create_voice_driver, motion_set=MESH478, needs_camera=False, needs_audio=True, starts_neutral=True
+)
+FACE_VOICE_DRIVER = DriverFactory(_create_face_voice_driver, motion_set=MESH478, needs_audio=True)
+MOTION_DRIVER = DriverFactory(_create_motion_file_driver, _check_motion_file, needs_camera=False)
+DAGAN_DRIVER = DriverFactory(_create_dagan_driver, accept_any_argument)
+
+
+def _create_warp(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    from livehead.renderers.warp.renderer import WarpRenderer
+
+    return WarpRenderer(size, alpha=alpha)
+
+
+def _create_compact(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    import torch
+
+    from livehead.renderers.compact import CompactRenderer
+
+    torch.set_num_threads(threads or cpu_info()[1])
+    renderer = CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
+    if renderer.setting.int8:
+        torch.set_num_threads(1)  # the parts that cost have threads of their own by now
+    return renderer
+
+
+def _create_dagan(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    from livehead.assembly.dagan import dagan_renderer
+
+    return dagan_renderer(size, alpha=alpha, precision=precision, threads=threads)
+
+
+def _create_dagan_spade(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    from livehead.assembly.dagan import dagan_spade_renderer
+
+    return dagan_spade_renderer(size, alpha=alpha, precision=precision, threads=threads)
+
+
+def _create_conr(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
+    from livehead.assembly.conr import conr_renderer
+
+    return conr_renderer(size, alpha=alpha, precision=precision, threads=threads)
+
+
+def _check_int8(precision: str) -> None:
+    if precision == "int8" and find_spec("openvino") is None:
+        raise ConfigError("int8 needs OpenVINO", "pip install 'livehead[fast-cpu]'", subject=precision)
+
+
+def _require_checkpoint(name: str, precision: str) -> None:
+    from livehead.weights.checkpoint_store import CheckpointStore
+
+    _check_int8(precision)
+    CheckpointStore().read_record(name)
+
+
+def _check_dagan(precision: str) -> None:
+    _require_checkpoint("dagan-vox-256", precision)
+
+
+def _check_dagan_spade(precision: str) -> None:
+    _require_checkpoint("dagan-spade-vox-256", precision)
+
+
+def _check_conr(precision: str) -> None:
+    _require_checkpoint("conr", precision)
+
+
+WARP_MODEL = RendererFactory(_create_warp, motion_sets=frozenset({MESH478}))
+COMPACT_MODEL = RendererFactory(_create_compact, _check_int8, frozenset({MESH478}))
+DAGAN_MODEL = RendererFactory(_create_dagan, _check_dagan, own_driver="dagan")
+DAGAN_SPADE_MODEL = RendererFactory(_create_dagan_spade, _check_dagan_spade, own_driver="dagan")
+CONR_MODEL = RendererFactory(_create_conr, _check_conr, frozenset({DENSE_POSE}), avatar_source="character-sheet")
