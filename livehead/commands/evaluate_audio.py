@@ -12,12 +12,12 @@ from livehead.clock import NS
 from livehead.drivers.voice import VoiceDriver
 from livehead.evaluation.clips import list_clips
 from livehead.evaluation.speech import AUDIO_METRICS, evaluate_speech
-from livehead.evaluation.talking_clip import RATE, TalkingClip
 from livehead.frames import AudioFrame
 from livehead.interfaces import DriverInputs
 from livehead.models.voice.build import load_voice_model
 from livehead.models.voice.network import LOOK_AHEAD_S, STEP_S
 from livehead.motion.keypoints import Array, mesh_keypoints
+from livehead.perception.talking_clip import RATE, TalkingClip
 from livehead.perception.voice_activity import VoiceActivityDetector
 from livehead.reporting.plot import plot_speech
 from livehead.reporting.report import JsonReport, format_table, write_json

@@ -13,10 +13,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from livehead.evaluation.talking_clip import RATE, TalkingClip, read_talking_clip
 from livehead.frames import Samples
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
+from livehead.perception.talking_clip import RATE, TalkingClip, read_talking_clip
 
 AUDIO_METRICS = ("mouth_correlation", "mouth_correlation_envelope", "mouth_lag_ms", "silence_opening")
 """Keys of every clip and mean; NaN where a clip has nothing to tell (no silence, a mouth that never moves)."""

@@ -17,9 +17,9 @@ from livehead.evaluation.speech import (
     mean_figures,
     silence_opening_ratio,
 )
-from livehead.evaluation.talking_clip import RATE, TalkingClip
 from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import Array
+from livehead.perception.talking_clip import RATE, TalkingClip
 from livehead.reporting.plot import plot_speech
 
 FPS = 25

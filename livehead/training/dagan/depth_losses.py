@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from livehead.models.dagan.projection import (
+from livehead.training.dagan.projection import (
     back_project_depth,
     disparity_to_depth,
     edge_aware_smoothness,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from livehead.models.dagan.dense_motion import bounded_inverse
-from livehead.models.dagan.equivariance import EquivarianceTransform
 from livehead.models.dagan.keypoints import LearnedKeypoints
+from livehead.training.dagan.equivariance import EquivarianceTransform
 from livehead.training.dagan.recipe import DaganLossWeights
 from livehead.training.losses import pyramid_loss
 

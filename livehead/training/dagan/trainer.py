@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from livehead.models.dagan.depth import FaceDepthNetwork
-from livehead.models.dagan.equivariance import EquivarianceTransform
 from livehead.training.adversarial import adversarial_losses, critic_loss
 from livehead.training.batches import iterate_batches
+from livehead.training.dagan.equivariance import EquivarianceTransform
 from livehead.training.dagan.frame_sampler import FramePairBatch, FrameSampler
 from livehead.training.dagan.losses import (
     equivariance_losses,

@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 from livehead.errors import LiveheadError
 from livehead.evaluation.clips import list_clips
-from livehead.evaluation.talking_clip import track_meshes
 from livehead.motion.face.eyes import estimate_gaze, eye_aperture
 from livehead.motion.face.head import fit_head_motion
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import Array
+from livehead.perception.talking_clip import track_meshes
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.errors import CaptureError, ConfigError, NoFaceError
-from livehead.evaluation.talking_clip import TalkingClip, read_talking_clip
 from livehead.models.voice.network import STEP_S
 from livehead.motion.face.head import fit_head_motion
 from livehead.motion.face.lips import LipDeformer, lip_gaps
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.speech_basis import load_mean_face, speech_weights
 from livehead.motion.keypoints import Array
+from livehead.perception.talking_clip import TalkingClip, read_talking_clip
 
 _CLOSED_ONE_IN = 8  # one of so many frames, those with the smallest gap between the lips, shows a closed mouth
 _LIP_WEIGHT, _INNER_LIP_WEIGHT = 2.0, 3.0  # weights of the points when the basis is made

@@ -2,7 +2,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.dagan.projection import edge_aware_smoothness, photometric_error, rigid_transform_matrix
 from livehead.training.dagan.depth_losses import (
     NeighbourView,
     camera_motion,
@@ -10,6 +9,7 @@ from livehead.training.dagan.depth_losses import (
     scale_intrinsics,
     warp_to_frame,
 )
+from livehead.training.dagan.projection import edge_aware_smoothness, photometric_error, rigid_transform_matrix
 
 SIDE = 32
 LENS = torch.tensor([[[32.0, 0, 16], [0, 32, 16], [0, 0, 1]]])

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from livehead.models.dagan.equivariance import EquivarianceTransform
 from livehead.models.dagan.keypoints import LearnedKeypoints
+from livehead.training.dagan.equivariance import EquivarianceTransform
 from livehead.training.dagan.losses import (
     equivariance_losses,
     keypoint_separation,

@@ -1,6 +1,6 @@
 import torch
 
-from livehead.models.dagan import projection
+from livehead.training.dagan import projection
 
 
 def close(found, expected, rtol=1e-4):

@@ -3,8 +3,8 @@ import torch.nn.functional as F
 
 from livehead.models.blocks import AntiAliasInterpolation
 from livehead.models.dagan.dense_motion import gaussian_heat_maps
-from livehead.models.dagan.equivariance import EquivarianceTransform
 from livehead.models.grid import corner_grid
+from livehead.training.dagan.equivariance import EquivarianceTransform
 
 
 def test_a_deformation_is_the_published_one(parity):
