@@ -10,6 +10,8 @@ from fractions import Fraction
 from statistics import median_low
 
 NS = 1_000_000_000
+TIME_BASE = Fraction(1, 90_000)
+"""Seconds of one tick of the presentation times that livehead makes: RTP's clock of video."""
 _TRANSIT_WINDOW = 50  # packets that a sender's clock is judged by: a second of sound
 
 

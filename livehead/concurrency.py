@@ -104,8 +104,17 @@ class Worker:
         """``fn(*args)`` on the thread. Raises: what ``fn`` raises."""
         return (await self.submit_and_wait(fn, *args, **kwargs)).result()
 
+    async def run_or_error(
+        self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, None] | tuple[None, Exception]:
+        """As ``run``, but gives the exception that ``fn`` raised beside the result, for callers that count it."""
+        try:
+            return await self.run(fn, *args, **kwargs), None
+        except Exception as error:  # noqa: BLE001  boundary: one bad frame must not end the live pipeline
+            return None, error
+
     async def submit_and_wait(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """As ``run``, but gives the finished call, so that its exception can be looked at instead of caught."""
+        """Wait until ``fn(*args)`` is done or given up on the thread; gives the finished call."""
         call = self._executor.submit(fn, *args, **kwargs)
         done = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -90,3 +90,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def root_cause(failure: BaseException) -> BaseException:
+    """The one exception of a (nested) exception group that a person is told: a LiveheadError if there is any."""
+    if isinstance(failure, BaseExceptionGroup):
+        failure = failure.subgroup(LiveheadError) or failure
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure

@@ -1,10 +1,10 @@
-"""The live pipeline: the only TaskGroup for media.
+"""The live pipeline joins a motion source, a motion consumer and any number of sinks.
 
-    capture -> newest frame -> estimate (thread) -> newest motion -> draw (thread) -> each sink's newest frame -> sink
-    microphone -> ear (what the driver hears) and each sink's line of sound
+    motion source -> newest motion -> motion consumer -> each sink's newest picture -> sink
+    microphone -> the driver's audio buffer and each sink's queue of sound
 
-Estimating and drawing overlap on two threads. The newest frame wins everywhere, what is dropped is counted, and no
-frame travels upstream. A bad frame is counted and skipped; a sink that fails is closed alone.
+Source and consumer overlap, each on a thread of its own. The newest motion wins, what is dropped is counted, and no
+frame travels upstream. A motion that cannot be drawn is counted and skipped; a sink that fails is closed alone.
 """
 
 from __future__ import annotations
@@ -12,78 +12,68 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from livehead.clock import NS, FramePacer, PtsClock, now_ns
-from livehead.concurrency import Fifo, Latest, Worker
-from livehead.errors import LiveheadError
-from livehead.frames import AudioFrame, Image, VideoFrame
-from livehead.interfaces import Capture, DriverInputs, EndOfStream, Motion, Sink
-from livehead.quality import QualityController, QualityLevel
-from livehead.sink_runner import SinkRunner, count_bad_frame
+from livehead.clock import now_ns
+from livehead.concurrency import Latest
+from livehead.errors import root_cause
+from livehead.frames import AudioFrame
+from livehead.interfaces import Capture, EndOfStream, Sink
+from livehead.motion_consumer import AnimatorConsumer, MotionAnimator
+from livehead.motion_source import AudioBuffer, DriverMotionSource, MotionEstimator
+from livehead.motion_stages import MotionConsumer, MotionSource, TimedMotion
+from livehead.quality import QualityController
+from livehead.sink_runner import SinkGroup
 from livehead.stats import StatsCollector
 
-TIME_BASE = Fraction(1, 90_000)
-EARLY_TOLERANCE_PERIODS = 0.6  # periods that a frame may come before its time
-CAMERA_TIMEOUT_NS = NS // 8  # without a picture for so long, a driver that can hear goes on by sound alone
 TRAILING_SILENCE_S = 0.5  # a driver that can hear needs, and shows, a little silence after the last sound
 
 
-MotionT = TypeVar("MotionT", bound=Motion)
-
-
-class AnimatorProtocol(Protocol[MotionT]):
-    """What turns inputs into pictures: an ``Animator``. Each verb is called from one thread of its own.
-
-    ``draw``'s ``moment_ns`` is the picture's; that of the motion is before it where the motion is drawn once more.
-    """
-
-    def estimate(self, inputs: DriverInputs) -> MotionT: ...
-
-    def draw(self, motion: MotionT, moment_ns: int, /) -> Image: ...
-
-    def set_quality(self, quality: QualityLevel) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _EstimatedMotion:
-    motion: Motion
-    inputs: DriverInputs
-    moment_ns: int
-    estimate_ms: float
-    ready_ns: int
-
-    def at_time(self, new_inputs: DriverInputs) -> _EstimatedMotion:
-        """The same motion at the moment of ``inputs``, which nobody looks at."""
-        moment_ns = self.motion.captured_ns + new_inputs.now_ns - self.inputs.now_ns
-        return replace(self, moment_ns=moment_ns, estimate_ms=0.0, ready_ns=now_ns())
-
-
-class AudioBuffer(Protocol):
-    """Keeps the last moments of sound for a driver: ``audio.ring.SoundRing``."""
-
-    def put(self, frame: AudioFrame) -> None: ...
-
-    def read_newest(self, now_ns: int) -> AudioFrame | None: ...
+class AnimatorProtocol(MotionEstimator, MotionAnimator[Any], Protocol):
+    """What turns inputs into pictures, in two halves that run on a thread each: an ``Animator`` with a driver."""
 
 
 class Pipeline:
-    """Runs one capture (or the frame clock alone), one performer and any number of sinks.
+    """Runs one motion source, one motion consumer and any number of sinks.
 
-    ``capture`` None means that the driver needs no camera: it is asked ``fps`` times a second. ``ear``: the driver
-    listens to the microphone; while the camera then gives nothing, the frame clock goes on in its place.
-    ``sound_out``: a sink that gets the microphone's sound and no pictures; when it fails, the run goes on without it.
-    ``attended``: whether anybody takes the pictures; while nobody does, none is made.
+    ``audio_buffer``: where the microphone's sound is kept for the source's driver. ``sound_out``: a sink that gets the
+    microphone's sound and no pictures. ``quality_controller`` is shown the time of each frame, and its level is given
+    to source and consumer.
     """
 
     def __init__(
         self,
+        source: MotionSource,
+        consumer: MotionConsumer,
+        sinks: Sequence[Sink],
+        *,
+        microphone: Capture | None = None,
+        audio_buffer: AudioBuffer | None = None,
+        sound_out: Sink | None = None,
+        quality_controller: QualityController | None = None,
+        stats: StatsCollector | None = None,
+    ) -> None:
+        self.stats = stats or StatsCollector()
+        self._source = source
+        self._consumer = consumer
+        self._sinks = SinkGroup(sinks, sound_out, self.stats)
+        self.first_frame_sent = self._sinks.first_frame_sent
+        """Set when the first picture has reached a sink."""
+        self._microphone = microphone
+        self._audio_buffer = audio_buffer
+        self._quality_controller = quality_controller
+        self._pending_motions: Latest[TimedMotion] = Latest()
+        self._cpu_sample = (time.process_time(), time.monotonic())
+        if quality_controller is not None:
+            source.set_quality(quality_controller.quality)
+
+    @classmethod
+    def from_animator(
+        cls,
         capture: Capture | None,
-        animator: AnimatorProtocol[Any],
+        animator: AnimatorProtocol,
         sinks: Sequence[Sink],
         *,
         fps: float = 30.0,
@@ -93,210 +83,94 @@ class Pipeline:
         quality_controller: QualityController | None = None,
         has_consumers: Callable[[], bool] = lambda: True,
         stats: StatsCollector | None = None,
-    ) -> None:
-        self.stats = stats or StatsCollector()
-        self.first_frame_sent = asyncio.Event()
-        """Set when the first picture has reached a sink."""
-        self._capture = capture
-        self._microphone = microphone
-        self._animator = animator
-        self._audio_buffer = audio_buffer
-        self._sink_runners = [SinkRunner(sink, self.stats, self.first_frame_sent.set) for sink in sinks]
-        self._sound_runner = SinkRunner(sound_out, self.stats, self.first_frame_sent.set) if sound_out else None
-        self._quality_controller = quality_controller
-        self._has_consumers = has_consumers
-        self._fps = fps
-        self._pending_inputs: Latest[DriverInputs] = Latest()
-        self._pending_motions: Latest[_EstimatedMotion] = Latest()
-        self._source_tasks: list[asyncio.Task[None]] = []
-        self._last_camera_ns = -NS  # when the camera gave its last picture
-        self._stopping = False
-        self._cpu_sample = (time.process_time(), time.monotonic())
+    ) -> Pipeline:
+        """The usual pipeline: an animator whose driver looks at ``capture`` (None: at nothing), and which draws.
+
+        ``has_consumers`` tells whether anybody takes the pictures; while nobody does, none is made.
+        """
+        stats = stats or StatsCollector()
+        source = DriverMotionSource(
+            capture, animator, fps=fps, audio_buffer=audio_buffer, has_consumers=has_consumers, stats=stats
+        )
+        return cls(
+            source,
+            AnimatorConsumer(animator, stats),
+            sinks,
+            microphone=microphone,
+            audio_buffer=audio_buffer,
+            sound_out=sound_out,
+            quality_controller=quality_controller,
+            stats=stats,
+        )
 
     async def run(self) -> None:
-        """Until the capture ends, ``stop`` is called or no sink is left.
+        """Run until the source ends, ``stop`` is called or no sink is left.
 
         Raises: CaptureError; SinkError when a sink cannot be opened, or when the last one failed.
         """
         async with AsyncExitStack() as stack:
-            for outlet in self._all_runners():
-                await stack.enter_async_context(outlet.sink)
-            sources: list[tuple[Callable[..., Awaitable[None]], tuple[Capture, ...]]] = []
-            if self._capture is not None:
-                sources.append((self._read_camera, (await stack.enter_async_context(self._capture),)))
-            if self._capture is None or self._audio_buffer is not None:
-                sources.append((self._run_frame_clock, ()))
-            if self._microphone is not None:
-                sources.append((self._read_microphone, (await stack.enter_async_context(self._microphone),)))
-            if self._capture is not None:
-                self._last_camera_ns = now_ns()
-            estimating = await stack.enter_async_context(Worker("estimate"))
-            drawing = await stack.enter_async_context(Worker("draw"))
+            await self._sinks.open(stack)
+            await stack.enter_async_context(self._source)
+            microphone = await stack.enter_async_context(self._microphone) if self._microphone else None
+            await stack.enter_async_context(self._consumer)
             try:
                 async with asyncio.TaskGroup() as group:
-                    for outlet in self._sink_runners:
-                        group.create_task(self._run_sink(outlet, outlet.video))
-                    for outlet in self._all_runners():
-                        group.create_task(self._run_sink(outlet, outlet.audio))
-                    group.create_task(self._run_drawing(drawing))
-                    group.create_task(self._run_estimation(estimating))
-                    self._source_tasks = [group.create_task(self._run_source(fn, *args)) for fn, args in sources]
-                    if self._stopping:
-                        self.stop()
+                    self._sinks.start(group, self.stop)
+                    group.create_task(self._run_consumer())
+                    listening = group.create_task(self._read_microphone(microphone)) if microphone else None
+                    group.create_task(self._run_source(listening))
             except ExceptionGroup as failures:
-                raise _first_error(failures) from failures
-        failed = [outlet.error for outlet in self._sink_runners if outlet.error]
-        if failed and len(failed) == len(self._sink_runners):
-            raise failed[-1]
+                raise root_cause(failures) from failures
+        self._sinks.raise_if_all_failed()
 
     def stop(self) -> None:
-        """End as if the capture had ended: frames under way are delivered, then everything is closed."""
-        self._stopping = True
-        self._pending_inputs.close()  # here, as a source that is cancelled before its first step closes nothing
-        for task in self._source_tasks:
-            task.cancel()
+        """End as if the source had ended: frames under way are delivered, then everything is closed."""
+        self._source.stop()
 
-    async def _run_source(self, fn: Callable[..., Awaitable[None]], *args: Capture) -> None:
-        """Run one source of frames; when the one that leads ends, everything ends: the picture, else what is heard."""
-        leading = (
-            self._read_camera
-            if self._capture
-            else self._read_microphone
-            if self._audio_buffer
-            else self._run_frame_clock
-        )
+    async def _run_source(self, listening: asyncio.Task[None] | None) -> None:
         try:
-            await fn(*args)
-            if fn == leading:
-                self.stop()
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
+            await self._source.run(self._pending_motions)
         finally:
-            if fn != self._read_microphone:
-                self._pending_inputs.close()
-
-    async def _read_camera(self, capture: Capture) -> None:
-        due_ns = 0
-        while True:
-            try:
-                frame = await capture.recv()
-            except EndOfStream:
-                return
-            if not isinstance(frame, VideoFrame):
-                continue
-            period_ns = round(NS / self._target_fps)
-            if frame.captured_ns < due_ns - EARLY_TOLERANCE_PERIODS * period_ns:
-                self.stats.count("capture.over_rate")
-                continue
-            # the mean rate is held, not each distance: frames of a network come early and late in turn
-            due_ns = max(due_ns, frame.captured_ns - period_ns) + period_ns
-            self._last_camera_ns = now_ns()
-            self._submit(DriverInputs(frame=frame, audio=None, now_ns=frame.captured_ns))
-
-    async def _run_frame_clock(self) -> None:
-        """The frame clock; silent while the camera gives pictures."""
-        pacer = FramePacer(self._fps)
-        while True:
-            pacer.period_ns = round(NS / self._target_fps)
-            slot_ns = await pacer.wait_for_slot()
-            if now_ns() - self._last_camera_ns > CAMERA_TIMEOUT_NS:
-                self._submit(DriverInputs(frame=None, audio=None, now_ns=slot_ns))
-
-    def _submit(self, inputs: DriverInputs) -> None:
-        if self._has_consumers():
-            self._pending_inputs.put(inputs)
+            self._pending_motions.close()
+            if listening is not None:
+                listening.cancel()
 
     async def _read_microphone(self, microphone: Capture) -> None:
         while True:
             try:
                 frame = await microphone.recv()
             except EndOfStream:
-                if self._audio_buffer is not None:
-                    await asyncio.sleep(TRAILING_SILENCE_S)
-                return
+                break
             if isinstance(frame, AudioFrame):
                 if self._audio_buffer is not None:
                     self._audio_buffer.put(frame)
-                for outlet in self._all_runners():
-                    outlet.audio.put(frame)
-
-    async def _run_estimation(self, worker: Worker) -> None:
-        last: _EstimatedMotion | None = None
-        again = 0  # times that it was drawn once more
-        try:
-            while True:
-                try:
-                    inputs = await self._pending_inputs.get()
-                except EndOfStream:
-                    return
-                if last is not None and again + 1 < self._track_every:
-                    again += 1
-                    self._pending_motions.put(last.at_time(inputs))
-                    continue
-                start = now_ns()
-                self.stats.record_timing("wait_estimate", (start - inputs.now_ns) / 1e6)
-                if self._audio_buffer is not None:
-                    inputs = replace(inputs, audio=self._audio_buffer.read_newest(start))
-                call = await worker.submit_and_wait(self._animator.estimate, inputs)
-                end = now_ns()
-                error = call.exception()
-                if error is not None:
-                    count_bad_frame(self.stats, "estimate", error)
-                    continue
-                self.stats.record_timing("estimate", (end - start) / 1e6)
-                motion = call.result()
-                last, again = _EstimatedMotion(motion, inputs, motion.captured_ns, (end - start) / 1e6, end), 0
-                self._pending_motions.put(last)
-        finally:
-            self._count_drops("estimate", self._pending_inputs)
-            self._pending_motions.close()
-
-    async def _run_drawing(self, worker: Worker) -> None:
-        timeline = PtsClock(TIME_BASE)
-        try:
-            while True:
-                try:
-                    item = await self._pending_motions.get()
-                except EndOfStream:
-                    return
-                start = now_ns()
-                self.stats.record_timing("wait_draw", (start - item.ready_ns) / 1e6)
-                call = await worker.submit_and_wait(self._animator.draw, item.motion, item.moment_ns)
-                draw_ms = (now_ns() - start) / 1e6
-                error = call.exception()
-                if error is not None:
-                    count_bad_frame(self.stats, "draw", error)
-                    continue
-                self.stats.record_timing("draw", draw_ms)
-                looked_at, captured_ns = item.inputs.frame, item.motion.captured_ns
-                attached = looked_at.attached if looked_at else {}
-                frame = VideoFrame(call.result(), timeline.to_pts(item.moment_ns), TIME_BASE, captured_ns, attached)
-                for outlet in self._sink_runners:
-                    outlet.video.put(frame)
-                self._update_quality(max(item.estimate_ms, draw_ms))
-        finally:
-            self._count_drops("draw", self._pending_motions)
-            for outlet in self._all_runners():
-                outlet.close()
-
-    async def _run_sink(self, runner: SinkRunner, queue: Latest[VideoFrame] | Fifo[AudioFrame]) -> None:
-        await runner.deliver_frames(queue)
-        if all(other.error for other in self._sink_runners):
+                self._sinks.put_audio(frame)
+        if self._source.ends_with_microphone:
+            await asyncio.sleep(TRAILING_SILENCE_S)
             self.stop()
 
-    @property
-    def _target_fps(self) -> float:
-        """Frames a second that are wished for now."""
-        return self._quality_controller.quality.fps if self._quality_controller else self._fps
+    async def _run_consumer(self) -> None:
+        try:
+            while True:
+                try:
+                    motion = await self._pending_motions.get()
+                except EndOfStream:
+                    return
+                await self._consume(motion)
+        finally:
+            self.stats.count("draw.dropped", self._pending_motions.dropped)
+            self._sinks.close()
 
-    @property
-    def _track_every(self) -> int:
-        """Every how manieth frame the performer is looked at."""
-        return self._quality_controller.quality.track_every if self._quality_controller else 1
-
-    def _all_runners(self) -> list[SinkRunner]:
-        return self._sink_runners if self._sound_runner is None else [*self._sink_runners, self._sound_runner]
+    async def _consume(self, motion: TimedMotion) -> None:
+        start = now_ns()
+        self.stats.record_timing("wait_draw", (start - motion.ready_ns) / 1e6)
+        frame = await self._consumer.consume(motion)
+        if frame is None:
+            return
+        draw_ms = (now_ns() - start) / 1e6
+        self.stats.record_timing("draw", draw_ms)
+        self._sinks.put_video(frame)
+        self._update_quality(max(motion.estimate_ms, draw_ms))
 
     def _update_quality(self, busy_ms: float) -> None:
         if self._quality_controller is None:
@@ -309,16 +183,5 @@ class Pipeline:
         quality = self._quality_controller.observe_frame(busy_ms, share if elapsed > 0.5 else 0.0, now_ns())
         if quality is not None:
             self.stats.count("quality.changes")
-            self._animator.set_quality(quality)
-
-    def _count_drops(self, stage: str, queue: Latest[DriverInputs] | Latest[_EstimatedMotion]) -> None:
-        self.stats.count(f"{stage}.dropped", queue.dropped)
-
-
-def _first_error(failures: ExceptionGroup[Exception]) -> Exception:
-    """The one failure that a person is told: a LiveheadError if there is any."""
-    told = failures.subgroup(LiveheadError) or failures
-    error: Exception = told
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
+            self._source.set_quality(quality)
+            self._consumer.set_quality(quality)

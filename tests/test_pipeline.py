@@ -144,7 +144,7 @@ class Keeping(End):
 
 def test_frames_arrive_in_order_with_their_time_and_what_hangs_on_them() -> None:
     capture, sink = Counting(20), Keeping()
-    asyncio.run(Pipeline(capture, Echo(), [sink], fps=100).run())
+    asyncio.run(Pipeline.from_animator(capture, Echo(), [sink], fps=100).run())
     assert sink.numbers == sorted(sink.numbers)
     assert len(sink.numbers) >= 15
     assert [frame.attached["code"] for frame in sink.video] == sink.numbers
@@ -156,14 +156,14 @@ def test_frames_arrive_in_order_with_their_time_and_what_hangs_on_them() -> None
 
 def test_estimating_and_drawing_have_a_thread_each_and_both_are_joined() -> None:
     performer = Echo()
-    asyncio.run(Pipeline(Counting(5), performer, [Keeping()], fps=100).run())
+    asyncio.run(Pipeline.from_animator(Counting(5), performer, [Keeping()], fps=100).run())
     assert len(performer.threads) == 2
     assert not [t for t in threading.enumerate() if t.name.startswith("livehead-")]
 
 
 def test_a_bad_frame_is_counted_and_skipped() -> None:
     sink = Keeping()
-    pipeline = Pipeline(Counting(20), Echo(bad_estimate={3}, bad_draw={8, 9}), [sink], fps=100)
+    pipeline = Pipeline.from_animator(Counting(20), Echo(bad_estimate={3}, bad_draw={8, 9}), [sink], fps=100)
     asyncio.run(pipeline.run())
     assert not {3, 8, 9} & set(sink.numbers)
     assert max(sink.numbers) >= 18
@@ -173,14 +173,14 @@ def test_a_bad_frame_is_counted_and_skipped() -> None:
 
 def test_a_slow_sink_loses_only_its_own_frames() -> None:
     slow, quick = Keeping(delay_s=0.1), Keeping()
-    asyncio.run(Pipeline(Counting(40), Echo(), [slow, quick], fps=100).run())
+    asyncio.run(Pipeline.from_animator(Counting(40), Echo(), [slow, quick], fps=100).run())
     assert len(quick.video) >= 30
     assert 2 <= len(slow.video) <= 15
 
 
 def test_a_failing_sink_is_closed_alone() -> None:
     failing, well = Keeping(fails_at=3), Keeping()
-    asyncio.run(Pipeline(Counting(20), Echo(), [failing, well], fps=100).run())
+    asyncio.run(Pipeline.from_animator(Counting(20), Echo(), [failing, well], fps=100).run())
     assert len(failing.video) == 3
     assert max(well.numbers) == 19
 
@@ -188,7 +188,7 @@ def test_a_failing_sink_is_closed_alone() -> None:
 def test_a_sink_that_fails_without_saying_why_gets_some_patience() -> None:
     clumsy = Keeping(fails_at=2, error=RuntimeError("plugin bug"))
     well = Keeping()
-    pipeline = Pipeline(Counting(20), Echo(), [clumsy, well], fps=100)
+    pipeline = Pipeline.from_animator(Counting(20), Echo(), [clumsy, well], fps=100)
     asyncio.run(pipeline.run())
     assert pipeline.stats.read_counters()["Keeping.bad"] >= 10
     assert max(well.numbers) == 19
@@ -197,14 +197,14 @@ def test_a_sink_that_fails_without_saying_why_gets_some_patience() -> None:
 def test_when_the_last_sink_fails_the_run_ends_with_its_error() -> None:
     capture = Counting(100_000)
     with pytest.raises(SinkError, match="plug it in"):
-        asyncio.run(asyncio.wait_for(Pipeline(capture, Echo(), [Keeping(fails_at=3)], fps=100).run(), 5))
+        asyncio.run(asyncio.wait_for(Pipeline.from_animator(capture, Echo(), [Keeping(fails_at=3)], fps=100).run(), 5))
     assert capture.closed
 
 
 def test_a_capture_that_breaks_ends_the_run_with_its_own_error() -> None:
     sink = Keeping()
     with pytest.raises(CaptureError, match="unplugged"):
-        asyncio.run(Pipeline(Counting(3, CaptureError("unplugged")), Echo(), [sink], fps=100).run())
+        asyncio.run(Pipeline.from_animator(Counting(3, CaptureError("unplugged")), Echo(), [sink], fps=100).run())
     assert sink.closed
 
 
@@ -215,14 +215,14 @@ def test_a_sink_that_cannot_be_opened_is_told_before_anything_runs() -> None:
 
     capture, first = Counting(3), Keeping()
     with pytest.raises(SinkError, match="install it"):
-        asyncio.run(Pipeline(capture, Echo(), [first, Absent()], fps=100).run())
+        asyncio.run(Pipeline.from_animator(capture, Echo(), [first, Absent()], fps=100).run())
     assert capture.given == 0
     assert first.closed
 
 
 async def test_stop_delivers_what_is_under_way_and_closes_everything() -> None:
     capture, sink = Counting(100_000), Keeping()
-    pipeline = Pipeline(capture, Echo(), [sink], fps=100, microphone=Beeping())
+    pipeline = Pipeline.from_animator(capture, Echo(), [sink], fps=100, microphone=Beeping())
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(0.3)
     pipeline.stop()
@@ -237,7 +237,9 @@ async def test_stop_delivers_what_is_under_way_and_closes_everything() -> None:
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
 async def test_a_run_that_is_stopped_as_it_begins_ends(steps: int) -> None:
     capture, sink = Counting(100_000), Keeping()
-    pipeline = Pipeline(capture, Echo(), [sink], fps=100, microphone=Beeping(), audio_buffer=CountingEar())
+    pipeline = Pipeline.from_animator(
+        capture, Echo(), [sink], fps=100, microphone=Beeping(), audio_buffer=CountingEar()
+    )
     running = asyncio.create_task(pipeline.run())
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -249,7 +251,7 @@ async def test_a_run_that_is_stopped_as_it_begins_ends(steps: int) -> None:
 
 async def test_without_a_capture_the_frame_clock_drives() -> None:
     sink = Keeping()
-    pipeline = Pipeline(None, Echo(), [sink], fps=50)
+    pipeline = Pipeline.from_animator(None, Echo(), [sink], fps=50)
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(0.5)
     pipeline.stop()
@@ -259,7 +261,7 @@ async def test_without_a_capture_the_frame_clock_drives() -> None:
 
 def test_a_capture_quicker_than_asked_is_thinned_out() -> None:
     sink = Keeping()
-    pipeline = Pipeline(Counting(60), Echo(), [sink], fps=25)
+    pipeline = Pipeline.from_animator(Counting(60), Echo(), [sink], fps=25)
     asyncio.run(pipeline.run())
     assert len(sink.video) < 35
     assert pipeline.stats.read_counters()["capture.over_rate"] > 20
@@ -268,7 +270,9 @@ def test_a_capture_quicker_than_asked_is_thinned_out() -> None:
 def test_a_missed_budget_reaches_the_performer() -> None:
     performer = Echo(cost_s=0.012)
     governor = QualityController(QualityLevel(512, 1, 100), budget_ms=5)
-    asyncio.run(Pipeline(Counting(80), performer, [Keeping()], fps=100, quality_controller=governor).run())
+    asyncio.run(
+        Pipeline.from_animator(Counting(80), performer, [Keeping()], fps=100, quality_controller=governor).run()
+    )
     assert performer.qualities
     assert performer.qualities[0].size < 512
 
@@ -276,7 +280,7 @@ def test_a_missed_budget_reaches_the_performer() -> None:
 def test_a_motion_that_is_drawn_once_more_keeps_the_time_and_the_code_of_what_was_looked_at() -> None:
     performer, sink = Echo(), Keeping()
     governor = QualityController(QualityLevel(512, 2, 100), budget_ms=1000)
-    asyncio.run(Pipeline(Counting(60), performer, [sink], fps=100, quality_controller=governor).run())
+    asyncio.run(Pipeline.from_animator(Counting(60), performer, [sink], fps=100, quality_controller=governor).run())
     codes = [frame.attached["code"] for frame in sink.video]
     assert codes == sink.numbers, "that of the picture which the motion is of"
     assert 20 <= performer.looked <= 30
@@ -289,7 +293,7 @@ def test_a_motion_that_is_drawn_once_more_keeps_the_time_and_the_code_of_what_wa
 @pytest.mark.parametrize("capture", [None, Counting(300)], ids=["frame clock", "camera"])
 async def test_while_nobody_takes_the_pictures_none_is_made(capture: Counting | None) -> None:
     performer, there = Echo(), asyncio.Event()
-    pipeline = Pipeline(capture, performer, [Keeping()], fps=100, has_consumers=there.is_set)
+    pipeline = Pipeline.from_animator(capture, performer, [Keeping()], fps=100, has_consumers=there.is_set)
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(0.3)
     assert performer.looked == 0
@@ -308,7 +312,9 @@ async def run_for(pipeline: Pipeline, seconds: float) -> None:
 
 async def test_a_driver_that_hears_gets_the_newest_sound_and_its_motion_tells_the_time() -> None:
     sink = Keeping()
-    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(), audio_buffer=CountingEar())
+    pipeline = Pipeline.from_animator(
+        None, Listening(), [sink], fps=50, microphone=Beeping(), audio_buffer=CountingEar()
+    )
     await run_for(pipeline, 0.6)
     assert sink.numbers == sorted(sink.numbers)
     assert sink.numbers[-1] > 20, "the newest sound, not that of the tick before"
@@ -324,7 +330,9 @@ async def test_a_driver_that_hears_goes_on_when_the_camera_gives_nothing() -> No
             return await super().recv()
 
     performer = Listening()
-    pipeline = Pipeline(Stalling(20), performer, [Keeping()], fps=100, microphone=Beeping(), audio_buffer=CountingEar())
+    pipeline = Pipeline.from_animator(
+        Stalling(20), performer, [Keeping()], fps=100, microphone=Beeping(), audio_buffer=CountingEar()
+    )
     await run_for(pipeline, 0.8)
     assert sum(performer.seen) >= 8
     assert not any(performer.seen[-10:])
@@ -334,7 +342,7 @@ async def test_a_driver_that_hears_goes_on_when_the_camera_gives_nothing() -> No
 
 
 def test_the_end_of_the_camera_ends_a_run_whose_microphone_never_does() -> None:
-    pipeline = Pipeline(
+    pipeline = Pipeline.from_animator(
         Counting(5), Listening(), [Keeping()], fps=100, microphone=Beeping(), audio_buffer=CountingEar()
     )
     asyncio.run(asyncio.wait_for(pipeline.run(), 3))
@@ -342,7 +350,9 @@ def test_the_end_of_the_camera_ends_a_run_whose_microphone_never_does() -> None:
 
 def test_the_end_of_what_is_heard_ends_a_run_without_camera() -> None:
     sink = Keeping()
-    pipeline = Pipeline(None, Listening(), [sink], fps=50, microphone=Beeping(20), audio_buffer=CountingEar())
+    pipeline = Pipeline.from_animator(
+        None, Listening(), [sink], fps=50, microphone=Beeping(20), audio_buffer=CountingEar()
+    )
     asyncio.run(asyncio.wait_for(pipeline.run(), 3))
     assert len(sink.sound) == 20
     assert sink.numbers[-1] == 20
@@ -356,7 +366,7 @@ async def test_sound_out_gets_sound_alone_and_the_run_goes_on_without_it() -> No
                 raise SinkError("gone", "plug it in")
 
     speaker, sink = Broken(), Keeping()
-    pipeline = Pipeline(None, Echo(), [sink], fps=50, microphone=Beeping(), sound_out=speaker)
+    pipeline = Pipeline.from_animator(None, Echo(), [sink], fps=50, microphone=Beeping(), sound_out=speaker)
     await run_for(pipeline, 0.5)
     assert not speaker.video
     assert 5 <= len(speaker.sound) <= 6

@@ -17,7 +17,7 @@ from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import Motion
 from livehead.perception.audio_blocks import read_audio_blocks
 from livehead.perception.portrait import Portrait
-from livehead.pipeline import TIME_BASE
+from livehead.clock import TIME_BASE
 from livehead.sinks.file import FileSink
 from livehead.sinks.provenance import ManifestSigner
 

@@ -160,7 +160,7 @@ class _PipelineTrial:
         settings = settings.model_copy(update={"stream": stream})
         company = build_live_avatar(settings, [portrait], driver, AvatarCache(), calibration=calibration)
         self.fps = fps = stream.fps
-        self.pipeline = Pipeline(
+        self.pipeline = Pipeline.from_animator(
             None,
             company.animator,
             [self.sink, FileSink(recording, fps=fps, audio_rate=RATE)],

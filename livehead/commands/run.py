@@ -190,7 +190,7 @@ class LiveRun:
             can_skip_tracking=self.needs_camera,
         )
         live_avatar.warm_up(self.quality_controller.levels)
-        self.pipeline = Pipeline(
+        self.pipeline = Pipeline.from_animator(
             open_capture(settings.capture, settings.camera) if self.needs_camera else remote_motion,
             live_avatar.animator,
             [self._open_sink(spec, stream) for spec in settings.sinks],

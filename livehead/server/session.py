@@ -118,7 +118,7 @@ class Session:
             Path(self._recordings_folder.name), defaults.fps, self._on_recording_ended, self._sign_recording
         )
         self.quality_controller = QualityController(QualityLevel(defaults.size, 1, defaults.fps), 1000 / defaults.fps)
-        self._pipeline = Pipeline(
+        self._pipeline = Pipeline.from_animator(
             defaults.endpoint_wrappers.capture(self.camera),
             self._animator,
             [defaults.endpoint_wrappers.sink(self.broadcast), self.recorder],

@@ -85,7 +85,7 @@ async def test_the_detector_sees_each_jump_in_the_frame_that_its_time_code_names
         receiver.register()
         capture = SyntheticCapture(shots(), fps=30, schedule=jumps)
         sink = TimeCoded(VirtualCameraSink(size=SIZE, fps=30, backend=BACKEND_NAME))
-        pipeline = Pipeline(capture, PassThrough(), [sink], fps=30)
+        pipeline = Pipeline.from_animator(capture, PassThrough(), [sink], fps=30)
         await pipeline.run()
         runs.append((jumps, capture.start_ns, sink.sent))
         return PipelineRun(capture.start_ns, capture.skipped, pipeline.stats)
