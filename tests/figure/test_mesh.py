@@ -21,8 +21,8 @@ def mesh():
 
 
 def test_clean_up_keeps_what_encloses_most_not_what_is_longest(mesh):
-    assert mesh.parts().max() == 2
-    kept = mesh.largest_part()
+    assert mesh.label_components().max() == 2
+    kept = mesh.largest_component()
     assert kept.vertices[:, 0].max() < 0.6, "the rod is gone"
     assert kept.volume() == pytest.approx(4 / 3 * np.pi * 0.5**3, rel=0.05), "and so is the hollow"
     solid = trimesh.Trimesh(kept.vertices, kept.faces, process=False)
@@ -33,16 +33,16 @@ def test_clean_up_keeps_what_encloses_most_not_what_is_longest(mesh):
 
 
 def test_normals_point_outwards(mesh):
-    ball = mesh.largest_part()
+    ball = mesh.largest_component()
     outwards = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)
-    cosine = (ball.normals() * outwards).sum(axis=1)
+    cosine = (ball.vertex_normals() * outwards).sum(axis=1)
     assert cosine.min() > 0.5
     assert cosine.mean() > 0.95
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply"])
 def test_a_saved_mesh_is_read_back_with_its_colours(mesh, tmp_path, suffix):
-    ball = mesh.largest_part()
+    ball = mesh.largest_component()
     colours = np.random.default_rng(0).integers(0, 255, ball.vertices.shape, np.uint8)
     path = tmp_path / f"ball{suffix}"
     TriangleMesh(ball.vertices, ball.faces, colours).save(path)

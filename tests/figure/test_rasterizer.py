@@ -8,7 +8,7 @@ FRONT = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
 def picture(fragments, width, height):
     drawn = np.full((height, width), -1)
-    drawn[fragments.rows, fragments.columns] = fragments.face
+    drawn[fragments.rows, fragments.columns] = fragments.face_indices
     return drawn
 
 

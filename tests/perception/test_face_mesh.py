@@ -114,11 +114,11 @@ def test_a_lost_face_is_found_again(portrait: Image) -> None:
 
 def test_starting_up_says_nothing_and_leaves_pyplot_alone() -> None:
     code = (
-        "import numpy as np, sys; from livehead.perception.face_mesh import FaceMesh\n"
+        "import numpy as np, sys; from livehead.perception.face_mesh import FaceMeshTracker\n"
         "from pathlib import Path; import cv2, livehead\n"
         "picture = cv2.imread(str(Path(livehead.__file__).parent / 'assets' / 'astronaut.png'))[..., ::-1]\n"
         "for static in (True, False):\n"
-        "    with FaceMesh(static=static) as mesh: assert mesh.detect(np.ascontiguousarray(picture))\n"
+        "    with FaceMeshTracker(static=static) as mesh: assert mesh.detect(np.ascontiguousarray(picture))\n"
         "assert 'matplotlib' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
