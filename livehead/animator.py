@@ -16,7 +16,7 @@ from livehead.clock import now_ns
 from livehead.compositing.cross_fade import CrossFade
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.interfaces import Avatar, Driver, DriverInputs, Motion, Renderer
+from livehead.interfaces import Avatar, Driver, DriverInputs, Motion, Renderer, RenderRequest
 from livehead.motion.keypoints import Keypoints
 from livehead.quality import QualityLevel
 
@@ -61,7 +61,7 @@ class AvatarScene(Generic[MotionT]):
 
 
 class Animator(Generic[MotionT]):
-    """Animates one of ``scenes`` at a time.
+    """Animates one of ``scenes`` at a time, rendered ``size`` pixels wide and high until ``set_quality`` says otherwise.
 
     ``watch``: called with each motion as the driver estimates it, on the driver's thread (a recorder, say).
     Raises: ConfigError when the renderer does not take the driver's set of points; both are named.
@@ -73,6 +73,7 @@ class Animator(Generic[MotionT]):
         renderer: Renderer[Any, Any, MotionT],
         scenes: Sequence[AvatarScene[MotionT]],
         *,
+        size: int,
         fade_s: float = 0.3,
         on_motion: Callable[[MotionT], None] | None = None,
     ) -> None:
@@ -91,7 +92,7 @@ class Animator(Generic[MotionT]):
         self._fade = CrossFade(fade_s)
         self._current_index = 0
         self._selected_index = 0
-        self._size = renderer.size
+        self._size = size
         self._last_image: Image | None = None
         self._requests: deque[Callable[[], None]] = deque()
         self.frozen = False
@@ -120,7 +121,7 @@ class Animator(Generic[MotionT]):
         if self.frozen and self._last_image is not None:
             return self._last_image
         moved = self._retarget_motion(motion, motion.captured_ns if moment_ns is None else moment_ns)
-        return self._compose_frame(self._renderer.render(self._scenes[self._current_index].avatar, moved))
+        return self._compose_frame(self._renderer.render(self._scenes[self._current_index].avatar, moved, self._size))
 
     def draw_many(self, motions: Sequence[MotionT]) -> list[Image]:
         """As ``draw`` of one after the other, but the renderer draws all at once: quicker, where none is waited for."""
@@ -128,8 +129,10 @@ class Animator(Generic[MotionT]):
         if self.frozen and self._last_image is not None:
             return [self._last_image] * len(motions)
         avatar = self._scenes[self._current_index].avatar
-        pairs = [(avatar, self._retarget_motion(motion, motion.captured_ns)) for motion in motions]
-        return [self._compose_frame(rendered) for rendered in self._renderer.render_many(pairs)]
+        requests = [
+            RenderRequest(avatar, self._retarget_motion(motion, motion.captured_ns), self._size) for motion in motions
+        ]
+        return [self._compose_frame(rendered) for rendered in self._renderer.render_many(requests)]
 
     def _apply_requests(self) -> None:
         """Do what was asked for since the last picture."""
@@ -141,8 +144,6 @@ class Animator(Generic[MotionT]):
             self._current_index = self._selected_index
             if self._last_image is not None:
                 self._fade.start(self._last_image, now_ns())
-        if self._renderer.size != self._size:
-            self._renderer.size = self._size
 
     def _retarget_motion(self, motion: MotionT, moment_ns: int) -> MotionT:
         scene = self._scenes[self._current_index]

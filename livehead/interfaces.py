@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from livehead.frames import AudioFrame, Frame, Image, VideoFrame
 
@@ -65,6 +65,7 @@ MotionT_co = TypeVar("MotionT_co", bound=Motion, covariant=True)
 MotionT_contra = TypeVar("MotionT_contra", bound=Motion, contravariant=True)
 SourceT_contra = TypeVar("SourceT_contra", contravariant=True)
 AvatarT = TypeVar("AvatarT", bound="Avatar")
+AvatarT_co = TypeVar("AvatarT_co", bound="Avatar", covariant=True)
 
 
 class Driver(Protocol[MotionT_co]):
@@ -93,11 +94,22 @@ class Avatar(Protocol):
         ...
 
 
-class Renderer(Protocol[SourceT_contra, AvatarT, MotionT_contra]):
-    """Draws avatars. Holds none of its own; synchronous, no I/O, no gradients."""
+@dataclass(frozen=True, slots=True, eq=False)
+class RenderRequest(Generic[AvatarT_co, MotionT_co]):
+    """One picture that a renderer is asked for: ``avatar`` in ``motion``, ``size`` pixels wide and high."""
 
+    avatar: AvatarT_co
+    motion: MotionT_co
     size: int
-    """Side of the square output in pixels; may be changed between two frames."""
+
+
+class Renderer(Protocol[SourceT_contra, AvatarT, MotionT_contra]):
+    """A renderer draws avatars. It holds no avatar and no size of its own; synchronous, no I/O, no gradients."""
+
+    @property
+    def avatar_type(self) -> type[AvatarT]:
+        """The class of the avatars that ``prepare`` returns: a frozen dataclass, which the avatar cache can store."""
+        ...
 
     @property
     def motion_sets(self) -> frozenset[str]:
@@ -113,10 +125,10 @@ class Renderer(Protocol[SourceT_contra, AvatarT, MotionT_contra]):
         """Everything that depends on the source alone. Raises: SourceError."""
         ...
 
-    def render(self, avatar: AvatarT, motion: MotionT_contra) -> Image:
+    def render(self, avatar: AvatarT, motion: MotionT_contra, size: int) -> Image:
         """The avatar in that motion: uint8 [size, size, 3] RGB, or RGBA straight alpha."""
         ...
 
-    def render_many(self, pairs: Sequence[tuple[AvatarT, MotionT_contra]]) -> list[Image]:
-        """As ``render``, batched over sessions."""
+    def render_many(self, requests: Sequence[RenderRequest[AvatarT, MotionT_contra]]) -> list[Image]:
+        """The pictures of all ``requests``, in their order; the network draws as many at once as it can."""
         ...

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -7,7 +8,7 @@ import pytest
 from livehead.animator import Animator, AvatarScene
 from livehead.errors import ConfigError
 from livehead.frames import Image, VideoFrame
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import DriverInputs, RenderRequest
 from livehead.motion.keypoints import MESH478, Keypoints, mesh_keypoints
 from livehead.motion.retarget.transfer import MotionTransfer
 from livehead.motion.synthesis.idle import IdleMotion
@@ -40,22 +41,22 @@ class Plain:
 class Shading:
     """A renderer that paints the avatar's shade, and keeps the motion that it was given."""
 
+    avatar_type = Plain
     motion_sets = frozenset({MESH478})
     hardware = "none"
 
     def __init__(self) -> None:
-        self.size = 32
         self.given: Keypoints | None = None
 
     def prepare(self, source: int) -> Plain:
         return Plain(mesh_keypoints(FACE, 1.0, 0), source)
 
-    def render(self, avatar: Plain, motion: Keypoints) -> Image:
+    def render(self, avatar: Plain, motion: Keypoints, size: int) -> Image:
         self.given = motion
-        return np.full((self.size, self.size, 3), avatar.shade, np.uint8)
+        return np.full((size, size, 3), avatar.shade, np.uint8)
 
-    def render_many(self, pairs):  # type: ignore[no-untyped-def]
-        return [self.render(*pair) for pair in pairs]
+    def render_many(self, requests: Sequence[RenderRequest[Plain, Keypoints]]) -> list[Image]:
+        return [self.render(request.avatar, request.motion, request.size) for request in requests]
 
 
 class AsIs:
@@ -76,7 +77,7 @@ def build(*shades: int, **options: float) -> tuple[Animator, Showing, Shading]:
         scenes.append(
             AvatarScene(str(shade), avatar, MotionTransfer(avatar.motion), IdleBlend(IdleMotion(avatar.motion)), AsIs())
         )
-    return Animator(driver, renderer, scenes, **options), driver, renderer  # type: ignore[arg-type]
+    return Animator(driver, renderer, scenes, size=32, **options), driver, renderer  # type: ignore[arg-type]
 
 
 def test_inputs_become_a_picture_of_the_first_avatar() -> None:
@@ -133,10 +134,9 @@ def test_idle_motion_goes_on_where_a_motion_is_drawn_once_more() -> None:
 
 
 def test_quality_changes_the_size_from_the_next_picture_on() -> None:
-    animator, _, renderer = build(50)
+    animator, _, _ = build(50)
     animator.set_quality(QualityLevel(size=16, track_every=1, fps=30))
     assert animator.animate(at(0)).shape == (16, 16, 3)
-    assert renderer.size == 16
 
 
 def test_requests_are_done_between_frames() -> None:
@@ -153,7 +153,7 @@ def test_every_motion_can_be_watched() -> None:
     avatar = renderer.prepare(1)
     watched: list[Keypoints] = []
     scene = AvatarScene("one", avatar, MotionTransfer(avatar.motion), IdleBlend(IdleMotion(avatar.motion)), AsIs())
-    animator = Animator(driver, renderer, [scene], on_motion=watched.append)
+    animator = Animator(driver, renderer, [scene], size=32, on_motion=watched.append)
     animator.estimate(at(0))
     assert len(watched) == 1
 
@@ -162,12 +162,12 @@ def test_a_driver_and_a_renderer_of_other_points_are_refused_by_name() -> None:
     driver, renderer = Showing(), Shading()
     renderer.motion_sets = frozenset({"dagan15"})
     with pytest.raises(ConfigError, match=r"mesh478.*dagan15"):
-        Animator(driver, renderer, [])
+        Animator(driver, renderer, [], size=32)
 
 
 def test_no_avatar_is_told() -> None:
     with pytest.raises(ConfigError, match="--avatar"):
-        Animator(Showing(), Shading(), [])
+        Animator(Showing(), Shading(), [], size=32)
 
 
 def test_drawing_several_is_drawing_one_after_the_other() -> None:

@@ -71,14 +71,16 @@ def animate_figure(args: argparse.Namespace) -> int:
         print_status(hint)
     renderer = cast(ConrRenderer, make_renderer(CONR_MODEL, settings.render_size, precision=settings.precision))
     started = time.monotonic()
-    avatar = AvatarCache().get_figure_avatar(sheet, renderer, ConrAvatar, weights_version())
+    avatar = AvatarCache().get_figure_avatar(sheet, renderer, weights_version())
     performance = _open_pose_input(args, renderer.detector, settings.stream.fps)
     size = settings.stream.size if "size" in vars(args) else _limit_size(performance.frame_size)
     stage = FigureCompositor(
         performance.window, performance.frame_size, size, settings.picture.background, settings.picture.badge
     )
     scene: AvatarScene[DensePose] = AvatarScene(sheet.name, avatar, _IdentityTransfer(), _IdentityTransfer(), stage)
-    animator: Animator[DensePose] = Animator(performance.driver, renderer, [scene], fade_s=0)
+    animator: Animator[DensePose] = Animator(
+        performance.driver, renderer, [scene], size=settings.render_size, fade_s=0
+    )
     seen = _DetectedPoseCounter()
 
     def draw(motion: DensePose) -> Image:

@@ -78,7 +78,7 @@ def conr_renderer(size: int, *, alpha: bool, precision: str, threads: int | None
             subject=precision,
         )
     torch.set_num_threads(threads or cpu_info()[1])
-    return ConrRenderer(network, setting, size, ranges=ranges)
+    return ConrRenderer(network, setting, ranges=ranges)
 
 
 def load_ranges() -> ActivationRanges:
@@ -95,13 +95,14 @@ def measure_ranges(fp32_renderer: ConrRenderer) -> ActivationRanges:
     """The same of the networks of a renderer in fp32, measured on the doll, seen from one side and from two."""
     from livehead.assembly.conr_sample import sample_poses, sample_sheet
     from livehead.models.quantize import observe_ranges
+    from livehead.perception.figure_framing import CONR_SIDE
 
     avatars = [fp32_renderer.prepare(sample_sheet(turns)) for turns in _CALIBRATION_TURNS]
 
     def render_samples() -> None:
         for avatar in avatars:
             for pose in sample_poses()[::2]:
-                fp32_renderer.render(avatar, pose)
+                fp32_renderer.render(avatar, pose, CONR_SIDE)
 
     return observe_ranges(fp32_renderer.network, render_samples)
 
@@ -120,11 +121,14 @@ def calibrate_int8(notify: Callable[[str], None]) -> bool:
         return False
     notify(f"measuring what {CONR_MODEL} needs for int8")
     network = load_conr()
-    exact = ConrRenderer(network, choose_execution_config("fp32"), CONR_SIDE)
+    exact = ConrRenderer(network, choose_execution_config("fp32"))
     ranges = measure_ranges(exact)
-    rounded = ConrRenderer(network, choose_execution_config("int8"), CONR_SIDE, ranges=ranges)
+    rounded = ConrRenderer(network, choose_execution_config("int8"), ranges=ranges)
     avatar = exact.prepare(sample_sheet())
-    likeness = min(psnr(rounded.render(avatar, pose), exact.render(avatar, pose)) for pose in sample_poses()[1::2])
+    likeness = min(
+        psnr(rounded.render(avatar, pose, CONR_SIDE), exact.render(avatar, pose, CONR_SIDE))
+        for pose in sample_poses()[1::2]
+    )
     kept = likeness >= _MIN_PSNR_DB
     notify(f"int8 is {likeness:.0f} dB from fp32: " + ("it is used where it is quicker" if kept else "it is not used"))
     CheckpointStore().save_ranges(CONR_MODEL, (CONR_CHECKPOINT,), {CONR_MODEL: ranges} if kept else {})

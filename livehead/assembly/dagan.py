@@ -80,7 +80,7 @@ def _load_renderer(
     library = CheckpointStore()
     network = cast("DaganGenerator", library.load(CHECKPOINTS[model], ["generator"])["generator"])
     ranges = library.load_ranges(model, _checkpoint_names(library, model)).get("generator")
-    renderer = DaganRenderer(network, eyes, size, alpha=alpha, ranges=ranges)
+    renderer = DaganRenderer(network, eyes, alpha=alpha, ranges=ranges)
     if renderer.setting.int8:
         torch.set_num_threads(1)  # the parts that cost have threads of their own by now
     return renderer
@@ -113,7 +113,7 @@ def calibrate_int8(model: str, notify: Callable[[str], None]) -> bool:
     from torch.nn import ModuleDict
 
     from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait
-    from livehead.bench.live_models import record_driving
+    from livehead.assembly.driving_clip import record_driving
     from livehead.models.quantize import observe_ranges, select_ranges
     from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
     from livehead.perception.rgbd import DAGAN_SIDE
@@ -137,7 +137,7 @@ def calibrate_int8(model: str, notify: Callable[[str], None]) -> bool:
             film = record_driving(portrait, [puppet(script.controls_at(moment), 0) for moment in moments])
             avatar = renderer.prepare(portrait)
             for picture in film.pictures:
-                renderer.render(avatar, renderer.detector.detect(picture))
+                renderer.render(avatar, renderer.detector.detect(picture), DAGAN_SIDE)
 
     found = observe_ranges(ModuleDict(dict(networks)), render_samples)
     library.save_ranges(

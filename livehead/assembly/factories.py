@@ -260,7 +260,7 @@ DAGAN_DRIVER = DriverFactory(_create_dagan_driver, accept_any_argument)
 def _create_warp(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
     from livehead.renderers.warp.renderer import WarpRenderer
 
-    return WarpRenderer(size, alpha=alpha)
+    return WarpRenderer(alpha=alpha)
 
 
 def _create_compact(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:

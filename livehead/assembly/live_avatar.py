@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import cv2
 from threadpoolctl import threadpool_limits
@@ -60,6 +60,8 @@ class LiveAvatar:
     avatars: tuple[Any, ...]
     transfers: tuple[MotionTransfer, ...]
     calibration: NeutralCalibration
+    render_size: int
+    """Side in pixels of the rendered square at full quality."""
 
     @property
     def hardware(self) -> str:
@@ -67,12 +69,9 @@ class LiveAvatar:
         return self.renderer.hardware
 
     def warm_up(self, quality_levels: Iterable[QualityLevel]) -> None:
-        """Draw once at each size of ``steps``, so that no fall of quality has to wait for what it compiles."""
-        full = self.renderer.size
-        for size in {step.size for step in quality_levels}:
-            self.renderer.size = size
-            self.renderer.render(self.avatars[0], self.avatars[0].motion)
-        self.renderer.size = full
+        """Draw once at each size of ``quality_levels``, so that no fall of quality has to wait for what it compiles."""
+        for size in {level.size for level in quality_levels}:
+            self.renderer.render(self.avatars[0], self.avatars[0].motion, size)
 
     def recalibrate(self) -> None:
         """Look for the performer's neutral face anew."""
@@ -187,12 +186,11 @@ def build_live_avatar(
     renderer = make_renderer(
         settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
     )
-    kind = get_type_hints(type(renderer).prepare)["return"]
     calibration = calibration or NeutralCalibration()
     version = weights_version(settings.model)
     scenes, transfers = [], []
     for portrait in portraits:
-        avatar = store.get_avatar(portrait, renderer, kind, version)
+        avatar = store.get_avatar(portrait, renderer, version)
         transfer = MotionTransfer(
             avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
         )
@@ -207,30 +205,25 @@ def build_live_avatar(
             alone = VoiceFallback(driver.latest_voice_motion, speaking, alone)
         scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(alone), stage))
     first = scenes[0].avatar
-    renderer.render(first, first.motion)  # what a first frame compiles is ready before a camera is opened
-    animator = Animator(driver, renderer, scenes, on_motion=on_motion)
+    renderer.render(first, first.motion, settings.render_size)  # what a first frame compiles is ready before a camera is opened
+    animator = Animator(driver, renderer, scenes, size=settings.render_size, on_motion=on_motion)
     avatars = tuple(scene.avatar for scene in scenes)
-    return LiveAvatar(animator, renderer, avatars, tuple(transfers), calibration)
+    return LiveAvatar(animator, renderer, avatars, tuple(transfers), calibration, settings.render_size)
 
 
 def is_realtime(live_avatar: LiveAvatar, fps: float) -> bool:
     """Whether the renderer draws in time for live pictures, at its size or at what the governor makes of it first; a
     quarter of each is left to all that follows it."""
-    full = live_avatar.renderer.size
-    quick = False
-    for quality in quality_levels(QualityLevel(full, 1, fps))[:2]:
-        live_avatar.renderer.size = quality.size
-        quick = quick or _measure_draw_s(live_avatar) * fps < 1 - _HEADROOM
-    live_avatar.renderer.size = full
-    return quick
+    best_levels = quality_levels(QualityLevel(live_avatar.render_size, 1, fps))[:2]
+    return any(_measure_draw_s(live_avatar, level.size) * fps < 1 - _HEADROOM for level in best_levels)
 
 
-def _measure_draw_s(live_avatar: LiveAvatar) -> float:
-    """Seconds for a picture, once what a first one compiles is there."""
+def _measure_draw_s(live_avatar: LiveAvatar, size: int) -> float:
+    """Seconds for a picture of ``size`` pixels, once what a first one compiles is there."""
     times = []
     for _ in range(1 + _TIMING_RUNS):
         start = now_ns()
-        live_avatar.renderer.render(live_avatar.avatars[0], live_avatar.avatars[0].motion)
+        live_avatar.renderer.render(live_avatar.avatars[0], live_avatar.avatars[0].motion, size)
         times.append((now_ns() - start) / 1e9)
     return median(times[1:])
 

@@ -32,10 +32,11 @@ JUMP_SHOTS = 8
 def render_driving(portrait: Portrait, size: tuple[int, int], motions: list[Keypoints]) -> list[Image]:
     """Camera pictures uint8 [H, W, 3] of ``portrait`` in ``motions``, filmed at ``size`` (width, height)."""
     # No finer than the photo itself: filming is what one waits for before the first frame.
-    renderer = WarpRenderer(min(max(portrait.crop.side, 256), 512))
+    side = min(max(portrait.crop.side, 256), 512)
+    renderer = WarpRenderer()
     avatar = renderer.prepare(portrait)
     stage = PortraitCompositor(portrait, size, fit="crop")
-    return [stage.compose(renderer.render(avatar, motion)) for motion in motions]
+    return [stage.compose(renderer.render(avatar, motion, side)) for motion in motions]
 
 
 def bundled_portrait(path: Path) -> Portrait:

@@ -45,21 +45,21 @@ class AvatarCache:
         path = self._archive_path(photo_digest(photo), "portrait", crop)
         return replace(self._get_or_make(path, Portrait, lambda: prepare_portrait(photo, name, crop)), name=name)
 
-    def get_avatar(
-        self, portrait: Portrait, renderer: Renderer[Portrait, AvatarT, Any], kind: type[AvatarT], version: str
-    ) -> AvatarT:
-        """``renderer.prepare(portrait)``, an instance of the dataclass ``kind``, kept for the next time.
+    def get_avatar(self, portrait: Portrait, renderer: Renderer[Portrait, AvatarT, Any], version: str) -> AvatarT:
+        """``renderer.prepare(portrait)``, kept on disk for the next time.
 
         ``version`` names whatever decides the avatars beside the code: a checkpoint, a precision. Raises: SourceError.
         """
+        kind = renderer.avatar_type
         details = f"{kind.__module__} {version} {portrait.crop} {portrait.image.shape}"
         path = self._archive_path(portrait.digest, kind.__name__, details)
         return self._get_or_make(path, kind, lambda: renderer.prepare(portrait))
 
     def get_figure_avatar(
-        self, sheet: CharacterSheet, renderer: Renderer[CharacterSheet, AvatarT, Any], kind: type[AvatarT], version: str
+        self, sheet: CharacterSheet, renderer: Renderer[CharacterSheet, AvatarT, Any], version: str
     ) -> AvatarT:
-        """As ``avatar``, of a character sheet. Raises: SourceError."""
+        """As ``get_avatar``, of a character sheet. Raises: SourceError."""
+        kind = renderer.avatar_type
         path = self._archive_path(sheet.digest, kind.__name__, f"{kind.__module__} {version}")
         return self._get_or_make(path, kind, lambda: renderer.prepare(sheet))
 

@@ -13,6 +13,7 @@ from livehead.bench.module_timing import count_gflops, time_modules
 from livehead.cli_options import print_status
 from livehead.config import RunSettings
 from livehead.errors import WeightsMissingError
+from livehead.interfaces import RenderRequest
 from livehead.models.conr.build import build_conr
 from livehead.models.conr.network import ConrNetwork
 from livehead.models.engine import Precision, choose_execution_config, faster_precisions
@@ -50,14 +51,16 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
     for renderer in renderers.values():
         renderer.encode(avatar)
     subject = BenchmarkSubject(
-        render_by_precision={name: partial(renderer.render, avatar) for name, renderer in renderers.items()},
+        render_by_precision={
+            name: partial(renderer.render, avatar, size=CONR_SIDE) for name, renderer in renderers.items()
+        },
         used_precision=wanted,
-        render_uncached=lambda motion: exact.render_uncached(avatar, motion),
-        render_batch=lambda poses: used.render_many([(avatar, pose) for pose in poses]),
+        render_uncached=lambda motion: exact.render_uncached(avatar, motion, CONR_SIDE),
+        render_batch=lambda poses: used.render_many([RenderRequest(avatar, pose, CONR_SIDE) for pose in poses]),
         batch_size=_BATCH_SIZE,
         gflops={
-            "cached": count_gflops(lambda: exact.render(avatar, motions[0])),
-            "uncached": count_gflops(lambda: exact.render_uncached(avatar, motions[0])),
+            "cached": count_gflops(lambda: exact.render(avatar, motions[0], CONR_SIDE)),
+            "uncached": count_gflops(lambda: exact.render_uncached(avatar, motions[0], CONR_SIDE)),
         },
         stats=stats,
         warm_up=_WARM_UP_FRAMES,
@@ -66,7 +69,7 @@ def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
 
 
 def _make_renderer(network: ConrNetwork, precision: Precision, ranges: ActivationRanges | None = None) -> ConrRenderer:
-    return ConrRenderer(network, choose_execution_config(precision, has_ranges=bool(ranges)), CONR_SIDE, ranges=ranges)
+    return ConrRenderer(network, choose_execution_config(precision, has_ranges=bool(ranges)), ranges=ranges)
 
 
 def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
@@ -76,7 +79,7 @@ def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable
         network, cast(Precision, precision), _placeholder_ranges(network) if precision == "int8" else None
     )
     avatar, motions = renderer.prepare(sample_sheet()), sample_poses()
-    return lambda number: renderer.render(avatar, motions[number % len(motions)])
+    return lambda number: renderer.render(avatar, motions[number % len(motions)], CONR_SIDE)
 
 
 def _placeholder_ranges(network: ConrNetwork) -> ActivationRanges:

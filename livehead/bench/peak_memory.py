@@ -55,10 +55,11 @@ def _make_portrait_draw(settings: RunSettings, name: str, precision: str) -> Cal
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     puppet, script = FaceRig(portrait.motion), build_demo_timeline()
     motions = [puppet(script.controls_at(script.duration_s * number / _FRAMES), 0) for number in range(_FRAMES)]
-    renderer = make_renderer(name, settings.render_size, precision=precision)
+    size = settings.render_size
+    renderer = make_renderer(name, size, precision=precision)
     avatar = renderer.prepare(portrait)
     if name not in CHECKPOINTS:
-        return lambda number: renderer.render(avatar, motions[number])
+        return lambda number: renderer.render(avatar, motions[number], size)
     film = record_driving(portrait, motions)
     detector = cast(DaganRenderer, renderer).detector
-    return lambda number: renderer.render(avatar, detector.detect(film.pictures[number]))
+    return lambda number: renderer.render(avatar, detector.detect(film.pictures[number]), size)

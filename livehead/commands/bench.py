@@ -37,7 +37,7 @@ from livehead.capture.synthetic import SyntheticCapture
 from livehead.cli_options import add_picture_arguments, settings_from_args
 from livehead.config import RunSettings
 from livehead.frames import VideoFrame
-from livehead.interfaces import DriverInputs, Sink
+from livehead.interfaces import DriverInputs, RenderRequest, Sink
 from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
 from livehead.perception.segmentation import SelfieSegmenter
 from livehead.pipeline import Pipeline
@@ -214,7 +214,7 @@ def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = 
             sink = VirtualCameraSink(size=settings.stream.size, fps=fps, backend=BACKEND_NAME)
         governor = QualityController(QualityLevel(settings.render_size, 1, fps), settings.budget.frame_ms or 1000 / fps)
         company.warm_up(governor.levels)
-        pipeline = Pipeline(capture, company.animator, [sink], fps=fps, quality_controller=governor)
+        pipeline = Pipeline.from_animator(capture, company.animator, [sink], fps=fps, quality_controller=governor)
         await pipeline.run()
         return PipelineRun(capture.start_ns, capture.skipped, pipeline.stats)
 
@@ -263,12 +263,15 @@ def _bench_named_model(settings: RunSettings, name: str, rounds: int) -> dict[st
     if name in CHECKPOINTS:
         film = record_driving(portrait, motions[:: max(len(motions) // CLIP_FRAMES, 1)])
         return bench_model(make_dagan_subject(settings, name, portrait, film), film.motions, rounds)
-    used = make_renderer(name, settings.render_size, precision=settings.precision)
+    size = settings.render_size
+    used = make_renderer(name, size, precision=settings.precision)
     avatar = used.prepare(portrait)
     with SelfieSegmenter() as segmentation:
-        person = segmentation.segment_person(used.render(avatar, avatar.motion))
+        person = segmentation.segment_person(used.render(avatar, avatar.motion, size))
     speech = StillHeadSpeech(still_head_speech(avatar.motion), person)
-    subject = BenchmarkSubject(render_by_precision={"fp32": lambda motion: used.render(avatar, motion)}, speech=speech)
+    subject = BenchmarkSubject(
+        render_by_precision={"fp32": lambda motion: used.render(avatar, motion, size)}, speech=speech
+    )
     if name == "compact":
         subject = _make_compact_subject(settings, cast("CompactRenderer", used), avatar, speech)
     return bench_model(subject, motions, rounds)
@@ -285,26 +288,29 @@ def _make_compact_subject(
     def uncached_avatar() -> CompactAvatar:
         return CompactAvatar(avatar.motion, avatar.image, avatar.person)
 
-    exact = cast("CompactRenderer", make_renderer("compact", settings.render_size, precision="fp32"))
+    size = settings.render_size
+    exact = cast("CompactRenderer", make_renderer("compact", size, precision="fp32"))
     renderers = {"fp32": exact, used_renderer.setting.precision: used_renderer}
     for precision in faster_precisions():
         if precision not in renderers:
-            other = make_renderer("compact", settings.render_size, precision=precision)
+            other = make_renderer("compact", size, precision=precision)
             renderers[precision] = cast("CompactRenderer", other)
     stats = StatsCollector()
     time_modules(used_renderer.parts, stats)
-    exact.render(avatar, avatar.motion)
+    exact.render(avatar, avatar.motion, size)
     return BenchmarkSubject(
         render_by_precision={
-            name: with_own_threads(renderer.setting, partial(renderer.render, avatar))
+            name: with_own_threads(renderer.setting, partial(renderer.render, avatar, size=size))
             for name, renderer in renderers.items()
         },
         used_precision=used_renderer.setting.precision,
-        render_uncached=with_own_threads(exact.setting, lambda motion: exact.render(uncached_avatar(), motion)),
-        render_batch=lambda motions: used_renderer.render_many([(avatar, motion) for motion in motions]),
+        render_uncached=with_own_threads(exact.setting, lambda motion: exact.render(uncached_avatar(), motion, size)),
+        render_batch=lambda motions: used_renderer.render_many(
+            [RenderRequest(avatar, motion, size) for motion in motions]
+        ),
         gflops={
-            "cached": count_gflops(lambda: exact.render(avatar, avatar.motion)),
-            "uncached": count_gflops(lambda: exact.render(uncached_avatar(), avatar.motion)),
+            "cached": count_gflops(lambda: exact.render(avatar, avatar.motion, size)),
+            "uncached": count_gflops(lambda: exact.render(uncached_avatar(), avatar.motion, size)),
         },
         stats=stats,
         speech=speech,

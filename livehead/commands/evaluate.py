@@ -99,7 +99,7 @@ def make_prepare_source(name: str) -> PrepareSource:
         portrait = Portrait("clip", source.image, PortraitCrop(0, 0, FRAME_SIDE), source.image, source.mesh, (), "")
         avatar = renderer.prepare(portrait)
         if eyes is not None:
-            return lambda driving: renderer.render(avatar, eyes.detect(driving.image))
-        return lambda driving: renderer.render(avatar, driving.mesh)
+            return lambda driving: renderer.render(avatar, eyes.detect(driving.image), FRAME_SIDE)
+        return lambda driving: renderer.render(avatar, driving.mesh, FRAME_SIDE)
 
     return prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -14,6 +14,7 @@ import torch
 
 from livehead.errors import SourceError
 from livehead.frames import Image
+from livehead.interfaces import RenderRequest
 from livehead.models.compact.motion_prior import TorsoMotion
 from livehead.models.compact.network import (
     CompactEncodedSource,
@@ -91,30 +92,33 @@ class CompactAvatar:
         return self._upsampled_photos[side]
 
 
+CompactRequest: TypeAlias = RenderRequest[CompactAvatar, Keypoints]
+"""One picture that ``CompactRenderer`` is asked for."""
+
+
 class CompactRenderer:
     """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
 
     Where a motion tells of the torso, the torso follows it, else the network guesses from the head.
 
-    ``size``: side of the output in pixels; set below what it was at first, the network draws a smaller picture too, in
-    half the time. ``alpha``: give RGBA, straight alpha of the person alone. ``precision``: ``auto`` takes the fastest
-    that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the bundled ones, for int8 with
-    their ``ranges``.
+    ``full_size``: side in pixels of an output at full quality; for a smaller one the network draws a smaller picture
+    too, in half the time. ``alpha``: the pictures are RGBA, with straight alpha of the person alone. ``precision``:
+    ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the
+    bundled ones, for int8 with their ``ranges``.
 
     Raises: WeightsError, ConfigError.
     """
 
     def __init__(
         self,
-        size: int = 512,
+        full_size: int = 512,
         *,
         alpha: bool = False,
         precision: Precision = "auto",
         network: CompactGenerator | None = None,
         ranges: ActivationRanges | None = None,
     ) -> None:
-        self.size = size
-        self._initial_size = size
+        self._full_size = full_size
         self.alpha = alpha
         self.setting: ExecutionConfig = choose_execution_config(precision)
         if network is None:
@@ -122,6 +126,11 @@ class CompactRenderer:
         self._network = optimize_for_inference(
             network, self.setting, _EXACT_PARTS, _PARTS, ranges, traced_parts=_TRACED_PARTS
         )
+
+    @property
+    def avatar_type(self) -> type[CompactAvatar]:
+        """The class of the avatars that this renderer prepares."""
+        return CompactAvatar
 
     @property
     def motion_sets(self) -> frozenset[str]:
@@ -145,30 +154,38 @@ class CompactRenderer:
         with SelfieSegmenter(refine=False) as segmentation:
             person = cv2.resize(segmentation.segment_person(source.image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         avatar = CompactAvatar(source.motion, source.image, np.asarray(person, np.float32))
-        self._encode_source(avatar)
-        avatar.upsampled_photo(self.size)
+        self._encode_source(avatar, _SIDE)
+        avatar.upsampled_photo(self._full_size)
         return avatar
 
-    def render(self, avatar: CompactAvatar, motion: Keypoints) -> Image:
-        """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
-        return self.render_many([(avatar, motion)])[0]
+    def render(self, avatar: CompactAvatar, motion: Keypoints, size: int) -> Image:
+        """The portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        return self.render_many([RenderRequest(avatar, motion, size)])[0]
+
+    def render_many(self, requests: Sequence[CompactRequest]) -> list[Image]:
+        """As ``render`` of each; the network draws all for which it makes a picture of the same side at once."""
+        groups: dict[int, list[int]] = {}
+        for number, request in enumerate(requests):
+            side = _SIDE if request.size >= self._full_size else _REDUCED_SIDE
+            groups.setdefault(side, []).append(number)
+        pictures: dict[int, Image] = {}
+        for side, numbers in groups.items():
+            pictures |= zip(numbers, self._draw_batch([requests[number] for number in numbers], side), strict=True)
+        return [pictures[number] for number in range(len(requests))]
 
     @torch.inference_mode()
-    def render_many(self, pairs: Sequence[tuple[CompactAvatar, Keypoints]]) -> list[Image]:
-        """As ``render``; the network draws all at once."""
-        if not pairs:
-            return []
-        code = stack_sources([self._encode_source(avatar) for avatar, _ in pairs])
-        driving = torch.from_numpy(np.concatenate([motion.points3d() for _, motion in pairs]))
-        torso = _collect_torso_motion(pairs, self.setting.device)
+    def _draw_batch(self, requests: Sequence[CompactRequest], side: int) -> list[Image]:
+        """The pictures of ``requests``, for which the network sees and generates ``side`` pixels."""
+        code = stack_sources([self._encode_source(request.avatar, side) for request in requests])
+        driving = torch.from_numpy(np.concatenate([request.motion.points3d() for request in requests]))
+        torso = _collect_torso_motion(requests, self.setting.device)
         field = self._network.predict_motion(code, driving.to(self.setting.device), torso)
         drawn = _to_host(self._network.decode(code, field))
-        return [self._blend_photo(avatar, motion, *parts) for (avatar, motion), parts in zip(pairs, drawn, strict=True)]
+        return [self._blend_photo(request, *parts) for request, parts in zip(requests, drawn, strict=True)]
 
     @torch.inference_mode()
-    def _encode_source(self, avatar: CompactAvatar) -> CompactEncodedSource:
+    def _encode_source(self, avatar: CompactAvatar, side: int) -> CompactEncodedSource:
         known = avatar._encoded_sources.setdefault(self._network, {})
-        side = _SIDE if self.size >= self._initial_size else _REDUCED_SIDE
         if side not in known:
             image = torch.from_numpy(_resize_image(avatar.image, side)).permute(2, 0, 1)[None].float() / 255
             person = torch.from_numpy(_resize_image(avatar.person, side))[None, None]
@@ -176,49 +193,49 @@ class CompactRenderer:
             known[side] = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
         return known[side]
 
-    def _blend_photo(
-        self, avatar: CompactAvatar, motion: Keypoints, generated: Image, blend: Array, flow: Array
-    ) -> Image:
+    def _blend_photo(self, request: CompactRequest, generated: Image, blend: Array, flow: Array) -> Image:
         """The photo at full size along ``flow`` [G, G, 2], ``blend`` [S, S] of it, the rest ``generated`` [S, S, 3]."""
-        whole = (self.size, self.size)
+        avatar, size = request.avatar, request.size
+        whole = (size, size)
         shift = cv2.resize(flow, whole, interpolation=cv2.INTER_LINEAR)
-        places = np.asarray(cv2.scaleAdd(shift, _DENSITY * self.size / 2, _pixel_grid(self.size, _DENSITY)), np.float32)
-        photo = _remap_image(avatar.upsampled_photo(self.size), places)
+        places = np.asarray(cv2.scaleAdd(shift, _DENSITY * size / 2, _pixel_grid(size, _DENSITY)), np.float32)
+        photo = _remap_image(avatar.upsampled_photo(size), places)
         drawn = cv2.resize(generated, whole, interpolation=cv2.INTER_LINEAR)
         share = cv2.resize(blend, whole, interpolation=cv2.INTER_LINEAR)
         picture: Image = cv2.blendLinear(photo, drawn, share, 1 - share).astype(np.uint8, copy=False)
-        self._draw_mouth(picture, avatar, motion.points3d()[0])
-        return np.dstack([picture, self._warp_matte(avatar, flow)]) if self.alpha else picture
-
-    def _draw_mouth(self, picture: Image, avatar: CompactAvatar, face: Array) -> None:
-        """Darken, in place, a mouth that the photo shows closed: what is inside the network can only guess, palely."""
-        mouth = avatar.mouth
-        if mouth.toothless == 0:
-            return
-        scale = fit_head_motion(avatar.motion.points3d()[0], face).scale
-        places, inside = (
-            to_pixels(points[:, :2], self.size, self.size) for points in (face, mouth.interior_points(face, scale))
-        )
-        draw_cavity(picture, mouth, places, inside, scale * self.size / 2, _CAVITY_OPACITY * mouth.toothless)
-
-    def _warp_matte(self, avatar: CompactAvatar, flow: Array) -> Image:
-        """The person's share of each pixel, carried along ``flow``: uint8 [size, size]."""
-        shift = cv2.resize(flow, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
-        places = np.asarray(cv2.scaleAdd(shift, _SIDE / 2, _pixel_grid(_SIDE, 1)), np.float32)
-        moved = _remap_image(avatar.person, places)
-        share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
-        matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
-        return matte
+        _draw_mouth(picture, avatar, request.motion.points3d()[0])
+        return np.dstack([picture, _warp_matte(avatar.person, flow, size)]) if self.alpha else picture
 
 
-def _collect_torso_motion(pairs: Sequence[tuple[CompactAvatar, Keypoints]], device: torch.device) -> TorsoMotion:
+def _draw_mouth(picture: Image, avatar: CompactAvatar, face: Array) -> None:
+    """Darken, in place, a mouth that the photo shows closed: what is inside the network can only guess, palely."""
+    mouth = avatar.mouth
+    if mouth.toothless == 0:
+        return
+    size = picture.shape[0]
+    scale = fit_head_motion(avatar.motion.points3d()[0], face).scale
+    places, inside = (to_pixels(points[:, :2], size, size) for points in (face, mouth.interior_points(face, scale)))
+    draw_cavity(picture, mouth, places, inside, scale * size / 2, _CAVITY_OPACITY * mouth.toothless)
+
+
+def _warp_matte(person: Array, flow: Array, size: int) -> Image:
+    """The person's share of each pixel, carried along ``flow``: uint8 [size, size]."""
+    shift = cv2.resize(flow, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
+    places = np.asarray(cv2.scaleAdd(shift, _SIDE / 2, _pixel_grid(_SIDE, 1)), np.float32)
+    share = np.asarray(cv2.resize(_remap_image(person, places), (size, size)), np.float32)
+    matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+    return matte
+
+
+def _collect_torso_motion(requests: Sequence[CompactRequest], device: torch.device) -> TorsoMotion:
     """The torsos of avatars and motions, as far as the motions know them."""
     driving, source = [], []
-    for avatar, motion in pairs:
+    for request in requests:
+        avatar, motion = request.avatar, request.motion
         own = rest_torso_points(avatar.motion.value[0])[None] if avatar.motion.torso is None else avatar.motion.torso
         driving.append(own if motion.torso is None else motion.torso)
         source.append(own)
-    known = torch.tensor([float(motion.torso is not None) for _, motion in pairs])
+    known = torch.tensor([float(request.motion.torso is not None) for request in requests])
     there, here = (torch.from_numpy(np.concatenate(points)) for points in (driving, source))
     return TorsoMotion(there.to(device), here.to(device), known.to(device))
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from livehead.frames import Image
+from livehead.interfaces import RenderRequest
 from livehead.models.conr.network import ConrNetwork, stack_sheets
 from livehead.models.conr.shader import LEVEL_COUNT, EncodedSheet
 from livehead.models.engine import CompilableParts, ExecutionConfig, optimize_for_inference
@@ -52,19 +53,23 @@ class ConrAvatar:
 class ConrRenderer:
     """Draws characters in ultra-dense poses: always RGBA with straight alpha, empty where a pose is.
 
-    ``size``: side of the output in pixels; the network's own is 256. ``ranges``: for int8.
+    The network's own pictures are 256 pixels wide and high; others are resampled. ``ranges`` are needed for int8.
     """
 
     def __init__(
-        self, network: ConrNetwork, setting: ExecutionConfig, size: int = 512, *, ranges: ActivationRanges | None = None
+        self, network: ConrNetwork, setting: ExecutionConfig, *, ranges: ActivationRanges | None = None
     ) -> None:
-        self.size = size
         self.setting = setting
         coarse = {name: span for name, span in (ranges or {}).items() if not name.endswith(_FULL_PRECISION_LAYERS)}
         self._network = optimize_for_inference(
             network, setting, _EXACT_PARTS, _WHOLE_PARTS if setting.int8 else _BLOCK_PARTS, coarse
         )
         self.detector = DensePoseDetector(self._network.parser, setting)
+
+    @property
+    def avatar_type(self) -> type[ConrAvatar]:
+        """The class of the avatars that this renderer prepares."""
+        return ConrAvatar
 
     @property
     def network(self) -> ConrNetwork:
@@ -97,17 +102,17 @@ class ConrRenderer:
         self.encode(avatar)
         return avatar
 
-    def render(self, avatar: ConrAvatar, motion: DensePose) -> Image:
-        """uint8 [size, size, 4]."""
-        return self.render_many([(avatar, motion)])[0]
+    def render(self, avatar: ConrAvatar, motion: DensePose, size: int) -> Image:
+        """The character in that pose: uint8 [size, size, 4] RGBA, straight alpha."""
+        return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
-    def render_many(self, pairs: Sequence[tuple[ConrAvatar, DensePose]]) -> list[Image]:
-        """As ``render``; characters with equally many views are drawn together."""
-        pictures = [np.zeros((self.size, self.size, 4), np.uint8) for _ in pairs]
-        for numbers in _group_by_view_count(pairs):
-            drawn = self._draw_batch([pairs[number] for number in numbers])
+    def render_many(self, requests: Sequence[RenderRequest[ConrAvatar, DensePose]]) -> list[Image]:
+        """As ``render`` of each; the network draws characters with equally many views together."""
+        pictures = [np.zeros((request.size, request.size, 4), np.uint8) for request in requests]
+        for numbers in _group_by_view_count(requests):
+            drawn = self._draw_batch([requests[number] for number in numbers])
             for number, picture in zip(numbers, drawn, strict=True):
-                pictures[number] = _to_output_image(picture, self.size)
+                pictures[number] = _to_output_image(picture, requests[number].size)
         return pictures
 
     @torch.inference_mode()
@@ -120,19 +125,18 @@ class ConrRenderer:
         return known
 
     @torch.inference_mode()
-    def render_uncached(self, avatar: ConrAvatar, motion: DensePose) -> Image:
+    def render_uncached(self, avatar: ConrAvatar, motion: DensePose, size: int) -> Image:
         """As ``render``, by the published call, which keeps nothing: what keeping is measured against."""
         views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
         drawn = self._network(views.float() / 255, self._to_pose_batch([motion]))
-        return _to_output_image(drawn[0].permute(1, 2, 0).cpu().numpy(), self.size)
+        return _to_output_image(drawn[0].permute(1, 2, 0).cpu().numpy(), size)
 
     @torch.inference_mode()
-    def _draw_batch(self, pairs: Sequence[tuple[ConrAvatar, DensePose]]) -> Array:
+    def _draw_batch(self, requests: Sequence[RenderRequest[ConrAvatar, DensePose]]) -> Array:
         """float32 [B, 256, 256, 4], straight alpha."""
-        code = stack_sheets([self.encode(avatar) for avatar, _ in pairs])
-        drawn = self._network.render(
-            code, self._network.encode_pose(self._to_pose_batch([motion for _, motion in pairs]))
-        )
+        code = stack_sheets([self.encode(request.avatar) for request in requests])
+        poses = self._to_pose_batch([request.motion for request in requests])
+        drawn = self._network.render(code, self._network.encode_pose(poses))
         return np.asarray(drawn.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
 
     def _to_pose_batch(self, motions: Sequence[DensePose]) -> torch.Tensor:
@@ -140,12 +144,12 @@ class ConrRenderer:
         return batch.to(self.setting.device).permute(0, 3, 1, 2)
 
 
-def _group_by_view_count(pairs: Sequence[tuple[ConrAvatar, DensePose]]) -> Iterator[list[int]]:
-    """Numbers of those that show anything, by how many views there are of them."""
+def _group_by_view_count(requests: Sequence[RenderRequest[ConrAvatar, DensePose]]) -> Iterator[list[int]]:
+    """The numbers of the requests whose pose shows anything, in groups of equally many views."""
     groups: dict[int, list[int]] = {}
-    for number, (avatar, motion) in enumerate(pairs):
-        if motion.seen:
-            groups.setdefault(len(avatar.views), []).append(number)
+    for number, request in enumerate(requests):
+        if request.motion.seen:
+            groups.setdefault(len(request.avatar.views), []).append(number)
     yield from groups.values()
 
 

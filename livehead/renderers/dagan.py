@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from livehead.frames import Image
+from livehead.interfaces import RenderRequest
 from livehead.models.dagan.dense_motion import MotionMasks
 from livehead.models.dagan.generator import DaganEncodedSource, DaganGenerator, stack_sources
 from livehead.models.dagan.keypoint_motion import KeypointMotionField
@@ -52,24 +53,27 @@ class DaganAvatar:
 class DaganRenderer:
     """Draws portraits in the motion of ``detector``'s own key points.
 
-    ``size``: side of the output in pixels; the network's own is 256. ``alpha``: give RGBA, straight alpha of the person
-    alone. ``network`` and ``detector`` come from the same training; both run under the detector's setting, for int8
-    with the network's ``ranges``.
+    The network's own pictures are 256 pixels wide and high; others are resampled. ``alpha``: the pictures are RGBA, with
+    straight alpha of the person alone. ``network`` and ``detector`` come from the same training; both run under the
+    detector's setting, for int8 with the network's ``ranges``.
     """
 
     def __init__(
         self,
         network: DaganGenerator,
         detector: RgbdDetector,
-        size: int = 512,
         *,
         alpha: bool = False,
         ranges: ActivationRanges | None = None,
     ) -> None:
-        self.size = size
         self.alpha = alpha
         self.detector = detector
         self._network = optimize_for_inference(network, detector.setting, ("down",), _PARTS, ranges, _PART_PRECISION)
+
+    @property
+    def avatar_type(self) -> type[DaganAvatar]:
+        """The class of the avatars that this renderer prepares."""
+        return DaganAvatar
 
     @property
     def setting(self) -> ExecutionConfig:
@@ -107,27 +111,26 @@ class DaganRenderer:
         self.encode(avatar)
         return avatar
 
-    def render(self, avatar: DaganAvatar, motion: Keypoints) -> Image:
-        """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
-        return self.render_many([(avatar, motion)])[0]
+    def render(self, avatar: DaganAvatar, motion: Keypoints, size: int) -> Image:
+        """The portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     @torch.inference_mode()
-    def render_many(self, pairs: Sequence[tuple[DaganAvatar, Keypoints]]) -> list[Image]:
-        """As ``render``; the network draws all at once."""
-        if not pairs:
+    def render_many(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[Image]:
+        """As ``render`` of each; the network draws all at once."""
+        if not requests:
             return []
-        code = stack_sources([self.encode(avatar) for avatar, _ in pairs])
-        moved = self._network.predict_motion(
-            code, to_learned_points([motion for _, motion in pairs], self.setting.device)
-        )
+        code = stack_sources([self.encode(request.avatar) for request in requests])
+        points = to_learned_points([request.motion for request in requests], self.setting.device)
+        moved = self._network.predict_motion(code, points)
         drawn = self._network.decode(code, moved)
         pictures = (drawn * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
         places = (
             resize_sampling_grid(moved.places, DAGAN_SIDE, DAGAN_SIDE).float().cpu().numpy() if self.alpha else pictures
         )
         return [
-            self._to_output_image(avatar, picture, place)
-            for (avatar, _), picture, place in zip(pairs, pictures, places, strict=True)
+            self._to_output_image(request, picture, place)
+            for request, picture, place in zip(requests, pictures, places, strict=True)
         ]
 
     @torch.inference_mode()
@@ -166,12 +169,12 @@ class DaganRenderer:
             query_cell=(row, column),
         )
 
-    def _to_output_image(self, avatar: DaganAvatar, picture: Image, grid: Array) -> Image:
-        drawn = resize_image(picture, self.size)
+    def _to_output_image(self, request: RenderRequest[DaganAvatar, Keypoints], picture: Image, grid: Array) -> Image:
+        drawn = resize_image(picture, request.size)
         if not self.alpha:
             return drawn
         pixels = ((grid + 1) * DAGAN_SIDE - 1) / 2
-        moved = cv2.remap(avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        share = np.asarray(cv2.resize(moved, (self.size, self.size)), np.float32)
+        moved = cv2.remap(request.avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        share = np.asarray(cv2.resize(moved, (request.size, request.size)), np.float32)
         matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
         return np.dstack([drawn, matte])

@@ -39,7 +39,7 @@ def drawn_tiny(monkeypatch, tiny_conr):
     monkeypatch.setattr(
         command,
         "make_renderer",
-        lambda name, size, precision: ConrRenderer(tiny_conr, choose_execution_config("fp32"), size),
+        lambda name, size, precision: ConrRenderer(tiny_conr, choose_execution_config("fp32")),
     )
 
 

@@ -51,7 +51,7 @@ def test_eyes_and_renderer_share_a_precision():
 
 
 def test_a_model_that_sees_by_itself_is_timed_from_picture_to_picture(monkeypatch, tiny_dagan):
-    monkeypatch.setattr("livehead.bench.live_models.make_renderer", lambda *_, **__: DaganRenderer(*tiny_dagan, 64))
+    monkeypatch.setattr("livehead.bench.live_models.make_renderer", lambda *_, **__: DaganRenderer(*tiny_dagan))
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     film = record_driving(portrait, [FaceRig(portrait.motion)(FaceControls(yaw=yaw), 0) for yaw in (0, 8)])
     subject = replace(make_dagan_subject(RunSettings(render_size=64), "dagan", portrait, film), warm_up=2)

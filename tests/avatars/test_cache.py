@@ -16,10 +16,11 @@ from livehead.avatars import cache as storing
 from livehead.avatars.archive import ArchiveError, read_archive, write_archive
 from livehead.avatars.cache import AvatarCache
 from livehead.frames import Image
+from livehead.interfaces import RenderRequest
 from livehead.motion.keypoints import MESH478, Array, Keypoints
 from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait, prepare_portrait
-from livehead.renderers.warp.renderer import WarpAvatar, WarpRenderer
+from livehead.renderers.warp.renderer import WarpRenderer
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 
@@ -47,7 +48,7 @@ class Sketch:
 class SketchRenderer:
     """Prepares sketches and counts them."""
 
-    size = 64
+    avatar_type = Sketch
     motion_sets = frozenset({MESH478})
 
     def __init__(self) -> None:
@@ -57,11 +58,11 @@ class SketchRenderer:
         self.prepared += 1
         return a_sketch(source.name)
 
-    def render(self, avatar: Sketch, motion: Keypoints) -> Image:
+    def render(self, avatar: Sketch, motion: Keypoints, size: int) -> Image:
         return avatar.layers[0].pixels
 
-    def render_many(self, pairs: Sequence[tuple[Sketch, Keypoints]]) -> list[Image]:
-        return [self.render(*pair) for pair in pairs]
+    def render_many(self, requests: Sequence[RenderRequest[Sketch, Keypoints]]) -> list[Image]:
+        return [self.render(request.avatar, request.motion, request.size) for request in requests]
 
 
 def a_sketch(title: str = "ada") -> Sketch:
@@ -163,19 +164,19 @@ def test_another_crop_or_another_photo_is_another_portrait(photo: Image, tmp_pat
 
 
 def test_a_real_avatar_renders_the_same_from_disk(portrait: Portrait, tmp_path: Path) -> None:
-    renderer = WarpRenderer(128)
-    made = AvatarCache(tmp_path).get_avatar(portrait, renderer, WarpAvatar, "1")
-    read = AvatarCache(tmp_path).get_avatar(portrait, renderer, WarpAvatar, "1")
+    renderer = WarpRenderer()
+    made = AvatarCache(tmp_path).get_avatar(portrait, renderer, "1")
+    read = AvatarCache(tmp_path).get_avatar(portrait, renderer, "1")
     assert read is not made
     value = portrait.motion.value + np.float32(0.03)
     moved = portrait.motion.with_points(value)
-    assert np.array_equal(renderer.render(made, moved), renderer.render(read, moved))
+    assert np.array_equal(renderer.render(made, moved, 128), renderer.render(read, moved, 128))
 
 
 def test_an_avatar_is_made_again_for_another_version_only(portrait: Portrait, tmp_path: Path) -> None:
     renderer, store = SketchRenderer(), AvatarCache(tmp_path)
     for version in ("weights-1", "weights-1", "weights-2", "weights-1"):
-        assert store.get_avatar(portrait, renderer, Sketch, version).title == "astronaut"
+        assert store.get_avatar(portrait, renderer, version).title == "astronaut"
     assert renderer.prepared == 2
 
 
@@ -183,14 +184,14 @@ def test_a_damaged_file_is_made_again_with_a_line_in_the_log(
     portrait: Portrait, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     renderer, store = SketchRenderer(), AvatarCache(tmp_path)
-    store.get_avatar(portrait, renderer, Sketch, "1")
+    store.get_avatar(portrait, renderer, "1")
     (path,) = tmp_path.glob("*.npz")
     path.write_bytes(b"not an archive")
     with caplog.at_level(logging.WARNING):
-        store.get_avatar(portrait, renderer, Sketch, "1")
+        store.get_avatar(portrait, renderer, "1")
     assert renderer.prepared == 2
     assert "damaged" in caplog.text
-    store.get_avatar(portrait, renderer, Sketch, "1")
+    store.get_avatar(portrait, renderer, "1")
     assert renderer.prepared == 2
 
 
@@ -200,7 +201,7 @@ def test_a_folder_that_cannot_be_written_costs_a_log_line_only(
     (tmp_path / "file").write_text("in the way")
     renderer, store = SketchRenderer(), AvatarCache(tmp_path / "file" / "avatars")
     with caplog.at_level(logging.WARNING):
-        assert store.get_avatar(portrait, renderer, Sketch, "1").title == "astronaut"
+        assert store.get_avatar(portrait, renderer, "1").title == "astronaut"
         store.record_consent_shown(portrait.digest)
     assert not store.was_consent_shown(portrait.digest)
     assert "cannot" in caplog.text
@@ -212,16 +213,16 @@ def test_the_files_used_longest_ago_go_first(
     monkeypatch.setattr(storing, "_MAX_FILES", 2)
     renderer, store = SketchRenderer(), AvatarCache(tmp_path)
     for second, version in enumerate(("1", "2")):
-        store.get_avatar(portrait, renderer, Sketch, version)
+        store.get_avatar(portrait, renderer, version)
         for path in tmp_path.glob("*.npz"):
             if path.stat().st_mtime > 1e9:
                 os.utime(path, (second + 1, second + 1))
-    store.get_avatar(portrait, renderer, Sketch, "1")  # used again, so now the younger of the two
-    store.get_avatar(portrait, renderer, Sketch, "3")
+    store.get_avatar(portrait, renderer, "1")  # used again, so now the younger of the two
+    store.get_avatar(portrait, renderer, "3")
     assert renderer.prepared == 3
-    store.get_avatar(portrait, renderer, Sketch, "1")
+    store.get_avatar(portrait, renderer, "1")
     assert renderer.prepared == 3
-    store.get_avatar(portrait, renderer, Sketch, "2")
+    store.get_avatar(portrait, renderer, "2")
     assert renderer.prepared == 4
 
 
@@ -229,8 +230,7 @@ def test_two_processes_may_store_the_same_avatar_at_once(portrait: Portrait, tmp
     stores = [AvatarCache(tmp_path) for _ in range(4)]
     found: list[Sketch] = []
     threads = [
-        threading.Thread(target=lambda s=s: found.append(s.avatar(portrait, SketchRenderer(), Sketch, "1")))
-        for s in stores
+        threading.Thread(target=lambda s=s: found.append(s.get_avatar(portrait, SketchRenderer(), "1"))) for s in stores
     ]
     for thread in threads:
         thread.start()

@@ -180,11 +180,8 @@ def test_a_renderer_keeps_up_when_it_leaves_time_for_the_rest_at_its_size_or_the
     seconds_at: dict[int, float], enough: bool
 ) -> None:
     class Renderer:
-        size = 512
+        def render(self, avatar: object, motion: object, size: int) -> None:
+            time.sleep(seconds_at[size])
 
-        def render(self, avatar: object, motion: object) -> None:
-            time.sleep(seconds_at[self.size])
-
-    company = SimpleNamespace(renderer=Renderer(), avatars=(SimpleNamespace(motion=None),))
+    company = SimpleNamespace(renderer=Renderer(), avatars=(SimpleNamespace(motion=None),), render_size=512)
     assert is_realtime(company, 30) is enough  # type: ignore[arg-type]
-    assert company.renderer.size == 512

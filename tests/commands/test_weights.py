@@ -143,10 +143,10 @@ def test_integers_stay_near_the_exact_path(imported, photo):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
     portrait = bundled_portrait(photo)
     exact, integer = (make_renderer("dagan", 256, precision=precision) for precision in ("fp32", "int8"))
-    assert integer.setting.integer
+    assert integer.setting.int8
     avatar = exact.prepare(portrait)
     motion = avatar.motion.moved(avatar.motion.value + 0.05)
-    assert psnr(integer.render(avatar, motion), exact.render(avatar, motion)) > 33
+    assert psnr(integer.render(avatar, motion, 256), exact.render(avatar, motion, 256)) > 33
 
 
 def test_panels_of_a_model_that_has_none_are_refused(photo, talk, tmp_path, capsys):

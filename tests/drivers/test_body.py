@@ -79,4 +79,4 @@ def test_reset_forgets_the_person(driver: BodyDriver, picture: Image) -> None:
 
 def test_a_renderer_of_faces_does_not_take_it_and_both_are_named(driver: BodyDriver) -> None:
     with pytest.raises(ConfigError, match="gives body25 and the renderer takes .*mesh478"):
-        Animator(driver, WarpRenderer(64), [])  # type: ignore[arg-type]
+        Animator(driver, WarpRenderer(), [], size=64)  # type: ignore[arg-type]

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from livehead.avatars.archive import read_archive, write_archive
+from livehead.interfaces import RenderRequest
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.dagan import DaganAvatar, DaganRenderer
 from livehead.renderers.debug_panels import DebugPanelRenderer
+
+SIZE = 128
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def portrait():
 
 @pytest.fixture(scope="module")
 def renderer(tiny_dagan):
-    return DaganRenderer(*tiny_dagan, size=128)
+    return DaganRenderer(*tiny_dagan)
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +42,17 @@ def test_an_avatar_has_its_own_points_depth_and_outline(renderer, avatar):
 
 
 def test_a_motion_changes_the_picture_and_its_own_one_repeats_it(renderer, avatar):
-    still, again = (renderer.render(avatar, avatar.motion) for _ in range(2))
+    still, again = (renderer.render(avatar, avatar.motion, SIZE) for _ in range(2))
     assert still.shape == (128, 128, 3)
     assert np.array_equal(still, again)
-    assert np.abs(renderer.render(avatar, shifted(avatar.motion, 0.2)).astype(int) - still).max() > 2
+    assert np.abs(renderer.render(avatar, shifted(avatar.motion, 0.2), SIZE).astype(int) - still).max() > 2
 
 
 def test_rendering_many_equals_rendering_each(renderer, avatar):
     motions = [avatar.motion, shifted(avatar.motion, 0.05)]
-    together = renderer.render_many([(avatar, motion) for motion in motions])
+    together = renderer.render_many([RenderRequest(avatar, motion, SIZE) for motion in motions])
     for image, motion in zip(together, motions, strict=True):
-        assert np.abs(image.astype(int) - renderer.render(avatar, motion)).max() <= 1
+        assert np.abs(image.astype(int) - renderer.render(avatar, motion, SIZE)).max() <= 1
     assert renderer.render_many([]) == []
 
 
@@ -57,12 +60,12 @@ def test_an_avatar_that_was_kept_on_disk_renders_the_same(renderer, avatar, tmp_
     write_archive(tmp_path / "avatar.npz", avatar)
     kept = read_archive(DaganAvatar, tmp_path / "avatar.npz")
     motion = shifted(avatar.motion, 0.05)
-    assert np.array_equal(renderer.render(kept, motion), renderer.render(avatar, motion))
+    assert np.array_equal(renderer.render(kept, motion, SIZE), renderer.render(avatar, motion, SIZE))
 
 
 def test_alpha_is_the_persons(tiny_dagan, avatar):
-    renderer = DaganRenderer(*tiny_dagan, size=64, alpha=True)
-    image = renderer.render(avatar, avatar.motion)
+    renderer = DaganRenderer(*tiny_dagan, alpha=True)
+    image = renderer.render(avatar, avatar.motion, 64)
     assert image.shape == (64, 64, 4)
     assert image[32, 32, 3] > 150
 
@@ -70,8 +73,8 @@ def test_alpha_is_the_persons(tiny_dagan, avatar):
 def test_points_without_jacobians_are_taken_as_undeformed(renderer, avatar):
     plain = replace(avatar.motion, jacobian=None)
     eyes = np.tile(np.eye(2, dtype=np.float32), (1, 15, 1, 1))
-    expected = renderer.render(avatar, replace(plain, jacobian=eyes))
-    assert np.array_equal(renderer.render(avatar, plain), expected)
+    expected = renderer.render(avatar, replace(plain, jacobian=eyes), SIZE)
+    assert np.array_equal(renderer.render(avatar, plain, SIZE), expected)
 
 
 def test_panels_stand_beside_the_picture(renderer, avatar):

@@ -10,6 +10,7 @@ import numpy as np
 
 from livehead.errors import SourceError
 from livehead.frames import Image
+from livehead.interfaces import RenderRequest
 from livehead.motion.face.head import fit_head_motion
 from livehead.motion.face.mesh import FACE_MESH, EyeIndices, Indices
 from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
@@ -72,12 +73,16 @@ def _make_textures(layers: PortraitLayers, motion: Keypoints, tight_mask: bool) 
 class WarpRenderer:
     """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
 
-    ``size``: side of the output in pixels. ``alpha``: give RGBA, straight alpha of the person alone.
+    ``alpha``: the pictures are RGBA, with straight alpha of the person alone.
     """
 
-    def __init__(self, size: int = 512, *, alpha: bool = False) -> None:
-        self.size = size
+    def __init__(self, *, alpha: bool = False) -> None:
         self.alpha = alpha
+
+    @property
+    def avatar_type(self) -> type[WarpAvatar]:
+        """The class of the avatars that this renderer prepares."""
+        return WarpAvatar
 
     @property
     def motion_sets(self) -> frozenset[str]:
@@ -97,34 +102,30 @@ class WarpRenderer:
         with SelfieSegmenter() as segmentation:
             layers = split_layers(source, segmentation)
         shell = build_hair_body_mesh(face, layers, _SHELL_START)
-        avatar = WarpAvatar(source.motion, layers, shell, analyse_mouth(source.image, face))
-        avatar.get_textures(self.size, self.alpha)
-        return avatar
+        return WarpAvatar(source.motion, layers, shell, analyse_mouth(source.image, face))
 
-    def render(self, avatar: WarpAvatar, motion: Keypoints) -> Image:
+    def render(self, avatar: WarpAvatar, motion: Keypoints, size: int) -> Image:
         """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
-        textures = avatar.get_textures(self.size, self.alpha)
+        textures = avatar.get_textures(size, self.alpha)
         pose = _pose_mesh(avatar, motion.points3d()[0])
-        flow = compute_backward_flow(pose.source_points, pose.target_points, pose.triangles, pose.two_sided, self.size)
+        flow = compute_backward_flow(pose.source_points, pose.target_points, pose.triangles, pose.two_sided, size)
         person = sample_image(textures.person, flow.sampling_grid(_DENSITY, textures.border))
-        self._draw_eyes_and_mouth(person[..., :3], avatar, textures, pose)
+        _draw_eyes_and_mouth(person[..., :3], avatar, textures, pose)
         person[..., 3] *= flow.coverage_mask()
         return person if self.alpha else _composite_over(person, textures.background)
 
-    def render_many(self, pairs: Sequence[tuple[WarpAvatar, Keypoints]]) -> list[Image]:
-        """One after the other: there is nothing to gain from a batch on a CPU."""
-        return [self.render(avatar, motion) for avatar, motion in pairs]
+    def render_many(self, requests: Sequence[RenderRequest[WarpAvatar, Keypoints]]) -> list[Image]:
+        """The pictures are drawn one after the other: without a network, a batch gains nothing."""
+        return [self.render(request.avatar, request.motion, request.size) for request in requests]
 
-    def _draw_eyes_and_mouth(
-        self, person: Image, avatar: WarpAvatar, textures: _WarpTextures, pose: _PosedMesh
-    ) -> None:
-        """Eyeballs and the mouth's cavity over the picture that the flow gave."""
-        target = to_pixels(pose.target_points[:, :2], self.size, self.size)
-        for eye, eyeball in zip(_EYES, textures.eyeballs, strict=True):
-            draw_eye(person, eyeball, target[:_FACE_POINTS], eye)
-        draw_cavity(
-            person, avatar.mouth, target[:_FACE_POINTS], target[_FACE_POINTS:_LASH_START], pose.scale * self.size / 2
-        )
+
+def _draw_eyes_and_mouth(person: Image, avatar: WarpAvatar, textures: _WarpTextures, pose: _PosedMesh) -> None:
+    """Draw, in place, the eyeballs and the mouth's cavity over the picture that the flow gave."""
+    size = person.shape[0]
+    target = to_pixels(pose.target_points[:, :2], size, size)
+    for eye, eyeball in zip(_EYES, textures.eyeballs, strict=True):
+        draw_eye(person, eyeball, target[:_FACE_POINTS], eye)
+    draw_cavity(person, avatar.mouth, target[:_FACE_POINTS], target[_FACE_POINTS:_LASH_START], pose.scale * size / 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ import pytest
 
 from livehead.errors import SourceError
 from livehead.frames import Image
+from livehead.interfaces import RenderRequest
 from livehead.motion.face.head import HeadMotion
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Keypoints
@@ -26,7 +27,7 @@ def portrait() -> Portrait:
 
 @pytest.fixture(scope="module")
 def avatar(portrait) -> WarpAvatar:
-    return WarpRenderer(SIZE).prepare(portrait)
+    return WarpRenderer().prepare(portrait)
 
 
 def moved(motion: Keypoints, points: np.ndarray) -> Keypoints:
@@ -72,16 +73,16 @@ def faces_in(picture: Image) -> int:
 
 def test_its_own_motion_gives_the_portrait_back_exactly(portrait):
     size = portrait.image.shape[0]
-    renderer = WarpRenderer(size)
+    renderer = WarpRenderer()
     avatar = renderer.prepare(portrait)
-    np.testing.assert_array_equal(renderer.render(avatar, avatar.motion), portrait.image)
+    np.testing.assert_array_equal(renderer.render(avatar, avatar.motion, size), portrait.image)
 
 
 @pytest.mark.parametrize("size", [160, 300, 512])
 def test_any_size_may_be_asked_for_between_two_frames(avatar, portrait, size):
-    renderer = WarpRenderer(SIZE)
+    renderer = WarpRenderer()
     renderer.size = size
-    picture = renderer.render(avatar, avatar.motion)
+    picture = renderer.render(avatar, avatar.motion, SIZE)
     assert picture.shape == (size, size, 3)
     wanted = cv2.resize(portrait.image, (size, size), interpolation=cv2.INTER_AREA)
     assert np.abs(picture.astype(int) - wanted).mean() < 4
@@ -90,7 +91,7 @@ def test_any_size_may_be_asked_for_between_two_frames(avatar, portrait, size):
 @pytest.mark.parametrize("yaw", [-20, 20])
 def test_a_turned_head_is_found_where_the_motion_put_it(avatar, yaw):
     motion = turned(avatar.motion, yaw)
-    picture = WarpRenderer(SIZE).render(avatar, motion)
+    picture = WarpRenderer().render(avatar, motion, SIZE)
     with FaceMeshTracker(static=True) as face_mesh:
         (found,) = face_mesh.detect(picture)
     off = np.linalg.norm(found.value[0] - motion.value[0], axis=-1).mean() * SIZE / 2
@@ -99,9 +100,9 @@ def test_a_turned_head_is_found_where_the_motion_put_it(avatar, yaw):
 
 
 def test_the_background_stands_still_when_only_the_mouth_moves(avatar):
-    renderer = WarpRenderer(SIZE)
-    before = renderer.render(avatar, avatar.motion).astype(int)
-    after = renderer.render(avatar, opened(avatar.motion, 0.15)).astype(int)
+    renderer = WarpRenderer()
+    before = renderer.render(avatar, avatar.motion, SIZE).astype(int)
+    after = renderer.render(avatar, opened(avatar.motion, 0.15), SIZE).astype(int)
     outside = avatar.layers.scaled(SIZE)
     outside = outside.alpha[outside.around : outside.around + SIZE, outside.around : outside.around + SIZE] == 0
     assert np.abs(after - before)[box(avatar.motion, FACE_MESH.mouth.lips)].mean() > 3
@@ -110,12 +111,12 @@ def test_the_background_stands_still_when_only_the_mouth_moves(avatar):
 
 def test_what_the_head_uncovers_is_filled_without_a_second_head(avatar):
     points = avatar.motion.points3d()[0] + np.array([0.5, 0, 0], np.float32)
-    renderer = WarpRenderer(SIZE)
-    assert faces_in(renderer.render(avatar, moved(avatar.motion, points))) == 1
+    renderer = WarpRenderer()
+    assert faces_in(renderer.render(avatar, moved(avatar.motion, points), SIZE)) == 1
 
 
 def test_alpha_is_the_person(avatar):
-    picture = WarpRenderer(SIZE, alpha=True).render(avatar, avatar.motion)
+    picture = WarpRenderer(alpha=True).render(avatar, avatar.motion, SIZE)
     assert picture.shape == (SIZE, SIZE, 4)
     assert picture[box(avatar.motion, FACE_MESH.mouth.lips)][..., 3].min() == 255
     assert picture[:20, :20, 3].max() == 0
@@ -123,7 +124,7 @@ def test_alpha_is_the_person(avatar):
 
 def test_a_mouth_that_opens_wider_shows_a_dark_inside(avatar):
     motion = opened(avatar.motion, 0.25)
-    picture = WarpRenderer(SIZE).render(avatar, motion)
+    picture = WarpRenderer().render(avatar, motion, SIZE)
     inside = picture[
         box(motion, FACE_MESH.mouth.lower[[5]], 2)[0].start - 8 : box(motion, FACE_MESH.mouth.lower[[5]])[0].start - 3
     ]
@@ -137,11 +138,11 @@ def test_shut_lids_leave_no_slit(avatar):
     for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         points[eye.upper] = points[eye.lower] + 0.25 * (points[eye.upper] - points[eye.lower])
     motion = moved(avatar.motion, points)
-    renderer = WarpRenderer(SIZE)
+    renderer = WarpRenderer()
     for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         slit = box(motion, eye.opening[[3, 4, 5, 11, 12, 13]])
-        before = np.percentile(renderer.render(avatar, avatar.motion)[slit], 5)
-        after = renderer.render(avatar, motion)
+        before = np.percentile(renderer.render(avatar, avatar.motion, SIZE)[slit], 5)
+        after = renderer.render(avatar, motion, SIZE)
         skin = np.median(after[box(motion, eye.brow)])
         assert after[slit].max() < 1.6 * skin
         assert np.percentile(after[slit], 5) > before - 40
@@ -153,10 +154,10 @@ def test_the_iris_goes_where_the_performer_looks(avatar, shift):
     eye = FACE_MESH.right_eye
     width = np.linalg.norm(points[eye.upper[0]] - points[eye.upper[-1]])
     points[eye.iris, 0] += shift * width
-    renderer = WarpRenderer(512)
+    renderer = WarpRenderer()
     centres = []
     for motion in (avatar.motion, moved(avatar.motion, points)):
-        picture = renderer.render(avatar, motion)
+        picture = renderer.render(avatar, motion, 512)
         pixels = ((avatar.motion.value[0, eye.opening] + 1) * 512 - 1) / 2
         mask = np.zeros((512, 512), np.uint8)
         cv2.fillPoly(mask, [np.rint(pixels).astype(np.int32)], (1,))
@@ -169,20 +170,20 @@ def test_the_iris_goes_where_the_performer_looks(avatar, shift):
 
 
 def test_rendering_many_is_rendering_each(avatar):
-    renderer = WarpRenderer(SIZE)
+    renderer = WarpRenderer()
     motions = [avatar.motion, turned(avatar.motion, 10)]
-    pictures = renderer.render_many([(avatar, motion) for motion in motions])
+    pictures = renderer.render_many([RenderRequest(avatar, motion, SIZE) for motion in motions])
     for picture, motion in zip(pictures, motions, strict=True):
-        np.testing.assert_array_equal(picture, renderer.render(avatar, motion))
+        np.testing.assert_array_equal(picture, renderer.render(avatar, motion, SIZE))
 
 
 def test_other_points_than_its_own_are_refused(portrait):
     foreign = Keypoints("dagan15", np.zeros((1, 15, 2), np.float32), None, None, np.ones(1, np.float32), 0)
     strange = Portrait("x", portrait.photo, portrait.crop, portrait.image, foreign, (), "")
     with pytest.raises(SourceError, match="dagan15"):
-        WarpRenderer(SIZE).prepare(strange)
+        WarpRenderer().prepare(strange)
 
 
 @pytest.mark.parametrize("yaw", [-40, 40])
 def test_a_large_turn_still_shows_one_face(avatar, yaw):
-    assert faces_in(WarpRenderer(SIZE).render(avatar, turned(avatar.motion, yaw))) == 1
+    assert faces_in(WarpRenderer().render(avatar, turned(avatar.motion, yaw), SIZE)) == 1
