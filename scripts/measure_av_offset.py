@@ -10,4 +10,4 @@ import sys
 from bootstrap import ensure_environment, run_python
 
 if __name__ == "__main__":
-    sys.exit(run_python(ensure_environment(test=True), "-m", "livehead.bench.av_sync", *sys.argv[1:]))
+    sys.exit(run_python(ensure_environment(test=True), "scripts/devices/av_offset.py", *sys.argv[1:]))

@@ -6,10 +6,8 @@ camera and of a virtual cable. Without devices named, both are null sinks of a p
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -38,34 +36,32 @@ from livehead.bench.harness.pulseaudio_server import CABLE, CABLE_END, MICROPHON
 from livehead.bench.harness.virtual_camera_probe import VirtualCameraProbe, VirtualCameraProbeSink
 from livehead.bench.vowel_bursts import RATE, synthesize_vowel_bursts, write_wav
 from livehead.capture.microphone import MicrophoneCapture
-from livehead.cli_options import add_picture_arguments, print_status, settings_from_args
 from livehead.clock import NS
 from livehead.config import RunSettings
-from livehead.errors import LiveheadError
 from livehead.frames import AudioFrame
 from livehead.pipeline import Pipeline
 from livehead.quality import QualityController, QualityLevel
-from livehead.reporting.report import Json, JsonReport, format_table, write_json
+from livehead.reporting.report import Json
 from livehead.sinks.file import FileSink
 from livehead.stats import StatsCollector, summarize_ms
 
 MODELS = ("warp", "compact")
-TIMING_COLUMNS = ("median", "p95", "p99", "n")
-OFFSET_COLUMNS = ("file", "live", "mic to photon by pixels")
-_WARM_UP_S = 4.0  # the sound cards' clocks settle, and the delay of the pictures becomes known
+_WARM_UP_S = 4.0  # while the sound cards' clocks settle, and the delay of the pictures becomes known
 _TAIL_S = 1.5
-_THUMBNAIL_SIDE = 256  # of the pictures that are kept
+_THUMBNAIL_SIDE = 256  # pixels of the kept pictures' sides
 
 StartPlayback = Callable[[Path], Popen[bytes]]
-"""Starts to speak a sound file into the microphone."""
+"""Starts to play a sound file into the microphone."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceLatencyFigures:
-    """``microphone_to_photon``: ms from a sound's ADC time to its picture at the far end of the virtual camera.
+    """Figures of one run that a voice drove.
 
-    ``seen_ms``: the same by pixels alone, as the shift of the pictures to the microphone's sound; ``file`` and
-    ``live``: the sound's offset to the picture; ``counts``: the pipeline's.
+    ``microphone_to_photon`` summarises the ms from a sound's ADC time to its picture at the far end of the virtual
+    camera; ``latency_by_pixels_ms`` is the same by pixels alone, as the shift of the pictures to the microphone's
+    sound. ``file_offset`` and ``live_offset`` are the sound's offsets to the picture in the recording and at the live
+    outputs, ``counts`` the pipeline's counters.
     """
 
     microphone_to_photon: dict[str, float]
@@ -75,38 +71,8 @@ class VoiceLatencyFigures:
     counts: dict[str, int]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--driver", default="voice", metavar="NAME", help="voice, or another driver that hears")
-    parser.add_argument("--seconds", type=float, default=20.0, metavar="N", help="length of the test signal")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    add_picture_arguments(parser)
-
-
-def main(args: argparse.Namespace) -> int:
-    """Measure, print a table, write what was asked for."""
-    settings = settings_from_args(args)
-    models = MODELS if settings.model == "auto" else tuple(settings.model.split(","))
-    report = JsonReport("av_offset", settings.model_dump(mode="json"))
-    figures = measure_voice(settings, models, args.seconds)
-    print(
-        format_table(
-            {model: found.microphone_to_photon for model, found in figures.items()}, TIMING_COLUMNS, "mic to photon, ms"
-        )
-    )
-    print(
-        format_table(
-            {model: _to_offset_row(found) for model, found in figures.items()},
-            OFFSET_COLUMNS,
-            "sound after picture, ms",
-        )
-    )
-    if args.json:
-        write_json(report.finish(as_results(figures)), args.json)
-    return 0
-
-
 def as_results(figures: Mapping[str, VoiceLatencyFigures]) -> dict[str, Json]:
-    """Figures by model, as the design names them for ``bench voice``."""
+    """The figures by model, with the keys of ``bench voice``'s JSON."""
     return {
         "microphone_to_photon": {model: found.microphone_to_photon for model, found in figures.items()},
         "microphone_to_photon_seen_ms": {model: found.latency_by_pixels_ms for model, found in figures.items()},
@@ -124,9 +90,9 @@ def as_results(figures: Mapping[str, VoiceLatencyFigures]) -> dict[str, Json]:
 def measure_voice(
     settings: RunSettings, models: Sequence[str] = MODELS, seconds: float = 20.0
 ) -> dict[str, VoiceLatencyFigures]:
-    """Run the pipeline of ``run`` with each of ``models`` for a test signal of ``seconds``; judge what came out.
+    """Run the pipeline of ``run`` with each of ``models`` for a test signal of ``seconds``, and judge what came out.
 
-    It makes this process's PortAudio use a private PulseAudio server from now on; no stream may be open.
+    The process's PortAudio uses a private PulseAudio server from then on; no stream may be open.
     Raises: DeviceError where PulseAudio or PortAudio is missing, or when nothing usable arrives.
     """
     figures = {}
@@ -145,24 +111,24 @@ def measure_voice(
 
 
 class _PipelineTrial:
-    """One run of the pipeline, with what arrived at all its far ends."""
+    """One run of the pipeline, with all that arrived at its outputs."""
 
     def __init__(self, settings: RunSettings, recording: Path) -> None:
         self.stats = StatsCollector()
         self.recording = recording
-        self.receiver = VirtualCameraProbe((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-        self.sink = VirtualCameraProbeSink(self.receiver)
+        self.probe = VirtualCameraProbe((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+        self.sink = VirtualCameraProbeSink(self.probe)
         self.cable_frames: list[AudioFrame] = []
         portrait = bundled_portrait(DRAWN_PORTRAIT)
         driver = make_driver(settings.driver, [portrait], settings.model)
         calibration = initial_calibration(driver, [portrait])
         stream = settings.stream.model_copy(update={"size": (2 * _THUMBNAIL_SIDE, 2 * _THUMBNAIL_SIDE)})
         settings = settings.model_copy(update={"stream": stream})
-        company = build_live_avatar(settings, [portrait], driver, AvatarCache(), calibration=calibration)
+        live_avatar = build_live_avatar(settings, [portrait], driver, AvatarCache(), calibration=calibration)
         self.fps = fps = stream.fps
         self.pipeline = Pipeline.from_animator(
             None,
-            company.animator,
+            live_avatar.animator,
             [self.sink, FileSink(recording, fps=fps, audio_rate=RATE)],
             fps=fps,
             microphone=open_microphone(settings.microphone or "default", RATE, self.stats),
@@ -197,12 +163,12 @@ class _PipelineTrial:
             await recording
 
     async def _record_cable(self) -> None:
-        async with MicrophoneCapture(CABLE_END, rate=RATE, block_ms=10, stats=StatsCollector()) as ear:
+        async with MicrophoneCapture(CABLE_END, rate=RATE, block_ms=10, stats=StatsCollector()) as cable_end:
             while True:
-                self.cable_frames.append(await ear.recv())
+                self.cable_frames.append(await cable_end.recv())
 
     def evaluate_recording(self) -> VoiceLatencyFigures:
-        received = self.receiver.received_frames
+        received = self.probe.received_frames
         mouth = track_mouth_opening(
             (at_ns / NS, np.repeat(luma[..., None], 3, axis=2))
             for at_ns, luma in zip(received.received_ns, received.thumbnails, strict=True)
@@ -220,26 +186,6 @@ class _PipelineTrial:
 
 
 def _trim_warm_up(mouth: SampledCurve, sound: SampledCurve) -> SampledCurve:
-    """What the mouth did while sound was recorded and the delay was known."""
+    """The part of ``mouth`` during which sound was recorded and the delay was known."""
     kept = mouth.times > max(mouth.times[0], sound.times[0]) + _WARM_UP_S / 2
     return SampledCurve(mouth.times[kept], mouth.values[kept])
-
-
-def _to_offset_row(figures: VoiceLatencyFigures) -> dict[str, float]:
-    return dict(
-        zip(OFFSET_COLUMNS, (figures.file_offset.ms, figures.live_offset.ms, figures.latency_by_pixels_ms), strict=True)
-    )
-
-
-def _main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="measure_av_offset", description=__doc__)
-    add_arguments(parser)
-    try:
-        return main(parser.parse_args(argv))
-    except LiveheadError as error:
-        print_status(f"measure_av_offset: {error}")
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

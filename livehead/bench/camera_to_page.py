@@ -133,7 +133,7 @@ def compare_detection(page_log: Mapping[str, Any], poses: Sequence[int]) -> dict
 
 def join_call(tab: BrowserTab) -> None:
     """Join a call on a studio page, its pictures and sound noted from then on. Raises: DeviceError."""
-    folder = resources.files("livehead.evaluation")
+    folder = resources.files("livehead.bench")
     tab.evaluate((folder / "camera_to_page.js").read_text(encoding="utf-8"))
     tab.wait_until("liveheadSeen.avatar.length > 0", _FIRST_FRAME_TIMEOUT_S)
     tab.wait_until("document.getElementById('avatar').srcObject.getAudioTracks().length", _FIRST_FRAME_TIMEOUT_S)

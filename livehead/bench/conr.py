@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -10,7 +11,6 @@ from livehead.assembly.conr import load_conr, load_ranges, measure_ranges
 from livehead.assembly.conr_sample import sample_poses, sample_sheet
 from livehead.bench.model import BenchmarkSubject, bench_model
 from livehead.bench.module_timing import count_gflops, time_modules
-from livehead.cli_options import print_status
 from livehead.config import RunSettings
 from livehead.errors import WeightsMissingError
 from livehead.interfaces import RenderRequest
@@ -25,6 +25,8 @@ from livehead.stats import StatsCollector, cpu_info
 
 _WARM_UP_FRAMES = 3  # a frame takes long enough to be hot after few
 _BATCH_SIZE = 2
+
+log = logging.getLogger(__name__)
 
 
 def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
@@ -94,7 +96,7 @@ def _load_network() -> tuple[ConrNetwork, str]:
     try:
         return load_conr(), "imported"
     except WeightsMissingError as error:
-        print_status(f"{error.problem}: measuring untrained ones of the published sizes")
+        log.warning("%s: measuring untrained ones of the published sizes", error.problem)
         return build_untrained_conr(), "untrained"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from livehead.bench.timing import cycle_inputs, time_round_robin
 from livehead.evaluation.image_metrics import psnr
 from livehead.frames import Image
 from livehead.motion.keypoints import Array
@@ -21,13 +22,14 @@ RenderFrame: TypeAlias = Callable[[Any], Image]
 _BACKGROUND_SHARE = 0.02  # share of person in a pixel below which it is background
 _REFERENCE = "fp32"
 _UNCACHED = "fp32, uncached"
-_ROUND_ROBIN_TURNS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StillHeadSpeech:
-    """``motions`` of a head that is still and a mouth that moves; ``person`` float32 [size, size] in [0, 1]: where the
-    person is in the renderer's pictures. Nothing else may move then."""
+    """``motions`` of a head that is still and a mouth that moves, during which nothing but the person may move.
+
+    ``person_mask``: float32 [size, size] in [0, 1], where the person is in the renderer's pictures.
+    """
 
     motions: Sequence[Any]
     person_mask: Array
@@ -37,11 +39,11 @@ class StillHeadSpeech:
 class BenchmarkSubject:
     """A renderer in all the ways in which it can be run; what a renderer does not have stays empty.
 
-    ``frames``: by precision, ``fp32`` always among them. ``uses``: the precision that ``run`` would use here.
-    ``uncached``: fp32 with the source's own work done anew for each frame. ``batched``: several motions at once.
-    ``gflops``: of one frame, ``cached`` and ``uncached``. ``stats``: where the renderer records its stages, if it does.
-    ``speech``: to see whether the background stands still. ``warm_up``: frames before those that are timed, and those
-    that are compared.
+    ``render_by_precision`` always has ``fp32``; ``used_precision`` is the one that ``run`` would use here.
+    ``render_uncached`` is fp32 with the source's own work done anew for each frame, ``render_batch`` draws
+    ``batch_size`` motions at once. ``gflops`` of one frame has the keys ``cached`` and ``uncached``. The renderer
+    records its stages in ``stats``, if it does. ``speech`` shows whether the background stands still. ``warm_up`` is
+    the number of frames before those that are timed, and of those that are compared.
     """
 
     render_by_precision: Mapping[str, RenderFrame]
@@ -56,9 +58,9 @@ class BenchmarkSubject:
 
 
 def bench_model(subject: BenchmarkSubject, motions: Sequence[Any], rounds: int = 300) -> dict[str, Json]:
-    """Time ``rounds`` frames of each way, after a warm-up, playing ``motions`` over and over.
+    """Time ``rounds`` frames of each way to draw, after a warm-up, playing ``motions`` over and over.
 
-    Keys as the design names them; those that do not apply to this renderer are left out.
+    The result has the keys of ``bench model``'s JSON; those that do not apply to this renderer are left out.
     """
     plans = {name: (render, rounds) for name, render in subject.render_by_precision.items()}
     if subject.render_uncached is not None:
@@ -102,38 +104,8 @@ def bench_model(subject: BenchmarkSubject, motions: Sequence[Any], rounds: int =
     return results
 
 
-def time_round_robin(
-    plans: Mapping[str, tuple[RenderFrame, int]], motions: Sequence[Any], warm_up: int
-) -> dict[str, list[float]]:
-    """Milliseconds of each frame of each of ``plans``, which are a way to draw and how many frames.
-
-    All take turns, so that a machine that is busy for a while is busy for all; each draws some frames in a row, as
-    it would alone, and the one before them is not told.
-    """
-    turns = max(1, min(_ROUND_ROBIN_TURNS, *(rounds for _, rounds in plans.values())))
-    times: dict[str, list[float]] = {name: [] for name in plans}
-    for turn in range(turns):
-        for name, (render, rounds) in plans.items():
-            first, end = rounds * turn // turns, rounds * (turn + 1) // turns
-            played = [motions[number % len(motions)] for number in range(first, end)]
-            times[name] += time_frames(render, played, end - first, 1 if turn else warm_up)
-    return times
-
-
-def time_frames(render: RenderFrame, motions: Sequence[Any], rounds: int, warm_up: int = 10) -> list[float]:
-    """Milliseconds of each of ``rounds`` frames; the warm-up before them is not told."""
-    for motion in _cycle_motions(motions, warm_up):
-        render(motion)
-    times = []
-    for motion in _cycle_motions(motions, rounds):
-        start = time.perf_counter_ns()
-        render(motion)
-        times.append((time.perf_counter_ns() - start) / 1e6)
-    return times
-
-
 def measure_background_change(render: RenderFrame, speech: StillHeadSpeech) -> dict[str, float]:
-    """Mean and largest change of a pixel outside the person from the first motion on, in the 0-1 range."""
+    """The mean and the largest change of a pixel outside the person from the first motion on, in the 0-1 range."""
     outside = speech.person_mask < _BACKGROUND_SHARE
     first, *others = (render(motion)[..., :3][outside].astype(np.int16) for motion in speech.motions)
     changes = [np.abs(other - first) for other in others]
@@ -144,17 +116,13 @@ def measure_background_change(render: RenderFrame, speech: StillHeadSpeech) -> d
 def _measure_batched_fps(
     render: Callable[[Sequence[Any]], list[Image]], motions: Sequence[Any], batch: int, rounds: int
 ) -> float:
-    """Frames a second of ``batch`` sessions drawn together."""
-    together = list(_cycle_motions(motions, batch))
+    """Frames a second when ``batch`` sessions are drawn together."""
+    together = list(cycle_inputs(motions, batch))
     render(together)
     start = time.perf_counter()
     for _ in range(rounds):
         render(together)
     return rounds * batch / (time.perf_counter() - start)
-
-
-def _cycle_motions(motions: Sequence[Any], count: int) -> Iterable[Any]:
-    return (motions[i % len(motions)] for i in range(count))
 
 
 def _mean_psnr(images: Sequence[Image], exact: Sequence[Image]) -> float:

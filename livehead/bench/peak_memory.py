@@ -1,6 +1,6 @@
 """``livehead bench model``: the memory that drawing takes, each precision in a process of its own.
 
-The process that times the precisions side by side holds all of them at once, which nobody who draws has to.
+The process that times the precisions side by side holds all of them at once, which a process that draws need not.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import cast
 
 from livehead.assembly.conr import CONR_MODEL as CONR
 from livehead.assembly.dagan import CHECKPOINTS
+from livehead.assembly.driving_clip import record_driving
 from livehead.assembly.live_avatar import make_renderer
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.bench.conr import make_conr_draw
-from livehead.bench.live_models import record_driving
 from livehead.config import RunSettings
 from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
 from livehead.renderers.dagan import DaganRenderer
@@ -51,15 +51,15 @@ def _measure_peak_mb(settings: RunSettings, name: str, precision: str) -> float:
 
 
 def _make_portrait_draw(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
-    """Draws a frame, given its number."""
+    """A function that draws a frame, given its number."""
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    puppet, script = FaceRig(portrait.motion), build_demo_timeline()
-    motions = [puppet(script.controls_at(script.duration_s * number / _FRAMES), 0) for number in range(_FRAMES)]
+    rig, timeline = FaceRig(portrait.motion), build_demo_timeline()
+    motions = [rig(timeline.controls_at(timeline.duration_s * number / _FRAMES), 0) for number in range(_FRAMES)]
     size = settings.render_size
     renderer = make_renderer(name, size, precision=precision)
     avatar = renderer.prepare(portrait)
     if name not in CHECKPOINTS:
         return lambda number: renderer.render(avatar, motions[number], size)
-    film = record_driving(portrait, motions)
+    clip = record_driving(portrait, motions)
     detector = cast(DaganRenderer, renderer).detector
-    return lambda number: renderer.render(avatar, detector.detect(film.pictures[number]), size)
+    return lambda number: renderer.render(avatar, detector.detect(clip.pictures[number]), size)

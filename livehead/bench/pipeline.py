@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -22,12 +21,12 @@ from livehead.bench.latency import (
     latency_shares,
     plan_jumps,
 )
+from livehead.bench.process_usage import read_process_usage
 from livehead.clock import NS
 from livehead.errors import DeviceError
 from livehead.reporting.report import Json
 from livehead.stats import StatsCollector, peak_memory_mb, summarize_ms
 
-_STATM = Path("/proc/self/statm")
 _LATENCY_STAGE = "capture_to_sink"
 _FRAME_STAGES = ("wait_estimate", "estimate", "wait_draw", "draw", "send")
 """The pipeline's stages in the order in which a frame passes them."""
@@ -35,10 +34,10 @@ _FRAME_STAGES = ("wait_estimate", "estimate", "wait_draw", "draw", "send")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PipelineRun:
-    """What the roof tells of a run that has ended.
+    """What a run of the pipeline left behind.
 
-    ``camera_start_ns``: moment 0 of the scene on the monotonic clock. ``skipped``: exposures for which nobody came.
-    ``stats``: the pipeline's own figures.
+    ``camera_start_ns`` is moment 0 of the scene on the monotonic clock, ``missed_exposures`` the number of camera
+    pictures that the pipeline came too late for, ``stats`` the pipeline's own figures.
     """
 
     camera_start_ns: int
@@ -47,13 +46,13 @@ class PipelineRun:
 
 
 RunPipeline: TypeAlias = Callable[[JumpSchedule, VirtualCameraProbe], Awaitable[PipelineRun]]
-"""Runs the pipeline, composed at the roof, with a synthetic camera whose scene are the jumps, into a virtual camera
-behind which the receiver is registered (or into a ``ReceiverSink``), until the scene is over."""
+"""Runs a pipeline until its scene is over: from a synthetic camera that shows the jumps into a virtual camera whose
+backend is the probe (or into a ``VirtualCameraProbeSink``)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PipelineFigures:
-    """``results`` as the design names them, and each jump's latency for the histogram."""
+    """``results`` with the keys of ``bench pipeline``'s JSON, and each jump's latency in ms for the histogram."""
 
     results: dict[str, Json]
     latency_ms: list[float]
@@ -70,17 +69,17 @@ async def bench_pipeline(
 ) -> PipelineFigures:
     """Play ``jumps`` sudden motions (about 0.75 s each) and measure everything on the way.
 
-    ``shots``: prepared camera pictures of each of the two poses. ``start_s``: as ``livehead run`` needs to its first
-    avatar frame, measured by the caller in a process of its own.
+    ``shots`` is the number of prepared camera pictures of each of the two poses. ``start_s``, the seconds that
+    ``livehead run`` needs until its first avatar frame, is measured by the caller and taken over into the results.
 
-    Raises: DeviceError when the jumps do not arrive; what ``play`` raises.
+    Raises: DeviceError when the jumps do not arrive; what ``run_pipeline`` raises.
     """
     plan = plan_jumps(jumps, fps, shots, seed)
-    receiver = VirtualCameraProbe()
+    probe = VirtualCameraProbe()
     cpu = time.process_time()
-    played, memory = await _sample_memory_during(run_pipeline(plan, receiver))
+    played, memory = await _sample_memory_during(run_pipeline(plan, probe))
     cpu, peak = time.process_time() - cpu, peak_memory_mb()  # before the analysis, which needs both itself
-    received = receiver.received_frames
+    received = probe.received_frames
     if len(received.received_ns) < 2:
         raise DeviceError("no picture came out of the pipeline", "run with --debug to see why")
     seen = detect_jumps(received, plan, played.camera_start_ns)
@@ -103,7 +102,7 @@ async def bench_pipeline(
 
 
 def late_share(stats: StatsCollector, fps: float) -> float:
-    """Share of frames sent more than one frame period after their slot.
+    """The share of frames that were sent more than one frame period after their slot.
 
     The slots follow the camera's exposures by the pipeline's median delay, as a viewer's clock would settle.
     """
@@ -112,23 +111,24 @@ def late_share(stats: StatsCollector, fps: float) -> float:
 
 
 async def _sample_memory_during(run: Awaitable[PipelineRun]) -> tuple[PipelineRun, dict[str, float] | None]:
-    """Await ``run``; beside its result the median memory in the first and the last third of it, to see that it is flat.
+    """Await ``run``; beside its result, the median memory in its first and in its last third, to see that it is flat.
 
-    In MB (10^6 bytes), looked at once a second; None where the system has no /proc or the run is too short.
+    Memory is in MB (10^6 bytes), read once a second; None where the system has no /proc or the run is too short.
     """
     samples: list[float] = []
 
     async def sample_memory() -> None:
-        while (held := _resident_mb()) is not None:
-            samples.append(held)
-            await asyncio.sleep(1)
+        with contextlib.suppress(DeviceError):
+            while True:
+                samples.append(read_process_usage().resident_mb)
+                await asyncio.sleep(1)
 
-    watching = asyncio.create_task(sample_memory())
+    sampling = asyncio.create_task(sample_memory())
     try:
         played = await run
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        sampling.cancel()
+        await asyncio.wait([sampling])
     third = len(samples) // 3
     if not third:
         return played, None
@@ -136,16 +136,8 @@ async def _sample_memory_during(run: Awaitable[PipelineRun]) -> tuple[PipelineRu
     return played, {"first_third": round(first, 1), "last_third": round(last, 1)}
 
 
-def _resident_mb() -> float | None:
-    try:
-        pages = int(_STATM.read_text(encoding="ascii").split()[1])
-    except OSError:
-        return None
-    return pages * mmap.PAGESIZE / 1e6
-
-
 def _median_shares(seen: DetectedJumps, plan: JumpSchedule, stats: StatsCollector) -> dict[str, float]:
-    """Where the median goes, from the medians of the steps."""
+    """The share of the median latency that each step takes, from the medians of the steps."""
     medians = {name: figures["median"] for name, figures in stats.summarize_stages().items()}
     stages = {name: medians[name] for name in _FRAME_STAGES if name in medians}
     whole = float(np.median(seen.latency_ms))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from livehead.assembly.pose_models import calibrate_int8
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait, render_driving
-from livehead.bench.pose_timing import bench_decoder, bench_network, time_paced_frames
+from livehead.bench.pose_timing import bench_decoder, bench_network
+from livehead.bench.timing import time_paced_frames
 from livehead.config import RunSettings
 from livehead.frames import VideoFrame
 from livehead.interfaces import DriverInputs
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 BODY_NETWORK = "openpose-body25"
 INPUT_SIDE = 368
-"""Of the network's input."""
+"""Width and height of the network's input in pixels."""
 
-_CLIP_FRAMES, _DRIVER_FRAMES, _WARM_UP_FRAMES = (
-    60,
-    180,
-    15,
-)  # pictures made ahead, pictures that the driver looks at, those not counted
+_CLIP_FRAMES = 60  # pictures that are drawn ahead
+_DRIVER_FRAMES, _WARM_UP_FRAMES = 180, 15  # pictures that the driver looks at, and how many of them are not counted
 _SEED = 0
 
 
 def measure_pose(settings: RunSettings, rounds: int) -> dict[str, Json]:
-    """``network``, ``decoder``, ``decoder_by_people``, ``driver``. ``rounds``: the decoder's; the network has fewer."""
+    """Figures of ``network``, ``decoder``, ``decoder_by_people`` and ``driver``, the keys of ``bench pose``'s JSON.
+
+    The decoder is timed ``rounds`` times, the network a tenth of that.
+    """
     decoder, by_people = bench_decoder(rounds)
     network = _bench_body_network(max(rounds // 10, 3))
     return {
@@ -49,15 +50,15 @@ def measure_pose(settings: RunSettings, rounds: int) -> dict[str, Json]:
 
 
 def _bench_body_network(rounds: int) -> dict[str, Json]:
-    """BODY_25 at 368 x 368: imported weights, or random ones, which take as long."""
+    """Time BODY_25 at 368 x 368 with imported weights, or with random ones, which take as long."""
     import torch
 
     from livehead.models.engine import choose_execution_config, faster_precisions
     from livehead.models.openpose.network_input import fit_image
 
-    library = CheckpointStore()
-    imported = BODY_NETWORK in library.list_names()
-    network = library.load(BODY_NETWORK, ["network"])["network"] if imported else _random_network()
+    store = CheckpointStore()
+    imported = BODY_NETWORK in store.list_names()
+    network = store.load(BODY_NETWORK, ["network"])["network"] if imported else _random_network()
     torch.set_num_threads(cpu_info()[1])
     settings: dict[str, tuple[ExecutionConfig, ActivationRanges | None]] = {
         "fp32": (choose_execution_config("fp32"), None)
@@ -71,7 +72,7 @@ def _bench_body_network(rounds: int) -> dict[str, Json]:
 
 
 def _random_network() -> nn.Module:
-    """BODY_25 as lively as a trained one: signals keep their size from layer to layer."""
+    """BODY_25 with random weights under which signals keep their size from layer to layer, as in a trained one."""
     import torch
 
     from livehead.models.openpose.build import build_dense_network
@@ -85,14 +86,14 @@ def _random_network() -> nn.Module:
 
 
 def _bench_body_driver(settings: RunSettings) -> dict[str, Json]:
-    """The body driver at the camera's rate, on pictures of the synthetic performer."""
+    """Time the body driver at the camera's rate on pictures of the synthetic performer."""
     from livehead.drivers.body import BodyDriver
 
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    puppet, script = FaceRig(portrait.motion), build_demo_timeline()
-    moments = [script.duration_s * number / _CLIP_FRAMES for number in range(_CLIP_FRAMES)]
+    rig, timeline = FaceRig(portrait.motion), build_demo_timeline()
+    moments = [timeline.duration_s * number / _CLIP_FRAMES for number in range(_CLIP_FRAMES)]
     scenes = render_driving(
-        portrait, settings.camera.size, [puppet(script.controls_at(moment), 0) for moment in moments]
+        portrait, settings.camera.size, [rig(timeline.controls_at(moment), 0) for moment in moments]
     )
     fps = settings.camera.fps
     driver = BodyDriver()

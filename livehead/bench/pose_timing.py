@@ -1,11 +1,9 @@
-"""``livehead bench pose``: how long OpenPose's network takes for a picture, how its decoder grows with the people, and
-what the body driver costs a frame."""
+"""How long OpenPose's network takes for a picture, and how the time of its decoder grows with the people in it."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from livehead.bench.module_timing import count_gflops
+from livehead.bench.timing import time_round_robin
 from livehead.models.engine import ExecutionConfig, optimize_for_inference
 from livehead.models.openpose.decoder import BodyPoseDecoder
 from livehead.models.openpose.heatmaps import Array
@@ -24,15 +23,15 @@ from livehead.reporting.report import Json
 from livehead.stats import summarize_ms
 
 INPUT_SIZE = (656, 368)
-"""Of the input whose maps are decoded: a wide picture's, by default."""
+"""Width and height of the network input whose maps are decoded: that of a wide picture."""
 
 PEOPLE_COUNTS = (1, 2, 5, 10, 15, 20)
 FEW_PEOPLE, MANY_PEOPLE = 5, 20
 
-_PERSON_HEIGHT, _PERSON_WIDTH = 168, 62  # pixels of a drawn person's place
+_PERSON_HEIGHT, _PERSON_WIDTH = 168, 62  # pixels for one drawn person
 _NOISE_STD = 0.01  # of the drawn maps, standard deviation
 
-# a standing person by BODY_25's parts, across and down, in shares of its place
+# a standing person by BODY_25's parts, x and y as shares of the width and height of its box
 _STANDING_POSE = (
     *((0.5, 0.06), (0.5, 0.17), (0.36, 0.18), (0.24, 0.32), (0.2, 0.46), (0.64, 0.18), (0.76, 0.32), (0.8, 0.46)),
     *((0.5, 0.5), (0.41, 0.5), (0.39, 0.72), (0.38, 0.92), (0.59, 0.5), (0.61, 0.72), (0.62, 0.92)),
@@ -43,10 +42,10 @@ _STANDING_POSE = (
 
 def synthesize_people(count: int, seed: int = 0) -> Array:
     """[count, 25, 3]: standing people of one size, side by side in two rows, each a little different."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     columns = INPUT_SIZE[0] // _PERSON_WIDTH
     places = np.arange(2 * columns)[:count]
-    shape = np.array(_STANDING_POSE, np.float32) + chance.normal(0, 0.012, (count, len(_STANDING_POSE), 2))
+    shape = np.array(_STANDING_POSE, np.float32) + rng.normal(0, 0.012, (count, len(_STANDING_POSE), 2))
     points = shape * (_PERSON_WIDTH, _PERSON_HEIGHT)
     points[..., 0] += (places % columns)[:, None] * _PERSON_WIDTH + 4
     points[..., 1] += (places // columns)[:, None] * (INPUT_SIZE[1] // 2) + 6
@@ -55,7 +54,7 @@ def synthesize_people(count: int, seed: int = 0) -> Array:
 
 
 def synthesize_maps(count: int, seed: int = 0) -> Array:
-    """The maps [78, 46, 82] that a network should give for ``drawn_people``, with a little noise."""
+    """The maps [78, 46, 82] that a network should give for ``synthesize_people``, with a little noise."""
     maps = build_target_maps(synthesize_people(count, seed), BODY_25, INPUT_SIZE)
     noisy: Array = (maps + np.random.default_rng(seed).normal(0, _NOISE_STD, maps.shape)).astype(np.float32)
     return noisy
@@ -67,9 +66,10 @@ def bench_network(
     picture: Tensor,
     rounds: int,
 ) -> dict[str, Json]:
-    """One picture [1, 3, H, W] through ``network`` by each of ``settings``, and through it as it stands, in turns.
+    """Time one picture [1, 3, H, W] through ``network`` by each of ``settings`` and as it stands, in turns.
 
-    ``network``: float32, in evaluation mode. Errors are of the maps, against the plain ones' largest value.
+    ``network`` is float32 and in evaluation mode. ``map_error`` is each way's error in the maps over the largest value
+    of the plain ones.
     """
     with torch.inference_mode():
         plain = network(picture)
@@ -84,7 +84,7 @@ def bench_network(
         span = float(plain.abs().max())
         errors[name] = {"largest": float(difference.max()) / span, "mean": float(difference.mean()) / span}
         runs[name] = partial(ready, x)
-    times = _time_round_robin(runs, rounds)
+    times = _time_in_turns(runs, rounds)
     plain_ms = times.pop("plain")
     return {
         "frames": {name: summarize_ms(samples) for name, samples in times.items()},
@@ -96,10 +96,13 @@ def bench_network(
     }
 
 
-def bench_decoder(rounds: int) -> tuple[dict[str, Json], dict[str, Json]]:
-    """``decoder`` for ``FEW`` people, the plain way beside it, and ``decoder_by_people``; on one core."""
+def bench_decoder(rounds: int, people_counts: Sequence[int] = PEOPLE_COUNTS) -> tuple[dict[str, Json], dict[str, Json]]:
+    """The decoder's time on one core: for ``FEW_PEOPLE`` beside the plain way, and for each of ``people_counts``.
+
+    Raises: AssertionError when the decoder does not find the drawn people.
+    """
     decoder = BodyPoseDecoder(BODY_25)
-    maps = {count: synthesize_maps(count) for count in PEOPLE_COUNTS}
+    maps = {count: synthesize_maps(count) for count in people_counts}
     runs: dict[str, Callable[[], object]] = {}
     for count, each in maps.items():
         found = len(decoder.decode(each).score)
@@ -108,7 +111,7 @@ def bench_decoder(rounds: int) -> tuple[dict[str, Json], dict[str, Json]]:
         runs[str(count)] = partial(decoder.decode, each)
     runs["plain"] = partial(decoder.decode_upsampled, maps[FEW_PEOPLE])
     with pin_to_one_core():
-        times = _time_round_robin(runs, rounds)
+        times = _time_in_turns(runs, rounds)
     plain = times.pop("plain")
     many_to_few = float(np.median(times[str(MANY_PEOPLE)]) / np.median(times[str(FEW_PEOPLE)]))
     results: dict[str, Json] = {
@@ -123,7 +126,7 @@ def bench_decoder(rounds: int) -> tuple[dict[str, Json], dict[str, Json]]:
 
 @contextmanager
 def pin_to_one_core() -> Iterator[None]:
-    """This process, with all of its threads to come, on one core, where the system lets it be bound."""
+    """Keep this process, with all of its threads to come, on one core, where the system can do so."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -140,30 +143,8 @@ def pin_to_one_core() -> Iterator[None]:
                 os.sched_setaffinity(thread, cores)
 
 
-def time_paced_frames(
-    estimate: Callable[[int], object], frames: int, fps: float, sleep: Callable[[float], None]
-) -> list[float]:
-    """Milliseconds of each call of ``estimate`` (with the frame's number), called ``fps`` times a second at most."""
-    samples = []
-    start = time.perf_counter()
-    for number in range(frames):
-        due = start + number / fps
-        sleep(max(due - time.perf_counter(), 0.0))
-        before = time.perf_counter_ns()
-        estimate(number)
-        samples.append((time.perf_counter_ns() - before) / 1e6)
-    return samples
-
-
 @torch.inference_mode()
-def _time_round_robin(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each of ``runs``, one after the other in every round, so that a busy machine is busy for all."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(rounds):
-        for name, run in runs.items():
-            before = time.perf_counter_ns()
-            run()
-            times[name].append((time.perf_counter_ns() - before) / 1e6)
-    return times
+def _time_in_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each of ``runs``, each once in every round, after one call of each that is left out."""
+    plans = {name: (lambda _, run=run: run(), rounds) for name, run in runs.items()}
+    return time_round_robin(plans, [None], warm_up=1, turns=rounds, later_warm_up=0)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
-from typing import cast
 
 from livehead.assembly.live_avatar import FALLBACK_MODEL
 from livehead.bench.soak_windows import SoakWindow, assess_soak, run_soak
 from livehead.bench.vowel_bursts import synthesize_vowel_bursts, write_wav
 from livehead.bench.webrtc import TEST_SOUND_S, run_server, write_time_code_video
-from livehead.cli_options import print_status
 from livehead.config import RunSettings
 from livehead.reporting.plot import plot_soak
-from livehead.reporting.report import Json, format_table
+from livehead.reporting.report import Json
+
+log = logging.getLogger(__name__)
 
 
 def measure_soak(settings: RunSettings, minutes: float, plot: Path | None) -> dict[str, Json]:
-    """Figures of a call of ``minutes``; ``warp`` draws unless the settings name a model. Raises: DeviceError."""
+    """Measure a call of ``minutes``; the model is ``warp`` unless the settings name one. Raises: DeviceError."""
     model = FALLBACK_MODEL if settings.model == "auto" else settings.model
     windows: list[SoakWindow] = []
 
     def on_window(window: SoakWindow) -> None:
         windows.append(window)
-        print_status(
-            f"{window.at_s / 60:6.2f} min: picture {window.picture_ms} ms, sound {window.offset_ms} ms after it, "
-            f"{window.fps} fps, {window.resident_mb} MB, {window.threads} threads"
+        log.info(
+            "%6.2f min: picture %s ms, sound %s ms after it, %s fps, %s MB, %s threads",
+            *(window.at_s / 60, window.picture_ms, window.offset_ms, window.fps, window.resident_mb, window.threads),
         )
 
     with tempfile.TemporaryDirectory(prefix="livehead-soak-") as folder:
@@ -39,10 +40,3 @@ def measure_soak(settings: RunSettings, minutes: float, plot: Path | None) -> di
     if plot:
         plot_soak(windows, plot, f"{model}, {results['minutes']} minutes")
     return results
-
-
-def format_results(results: dict[str, Json]) -> str:
-    """As a table."""
-    columns = ("memory_mb", "offset_ms", "picture_ms")
-    rows = {name: cast("dict[str, float]", results[name]) for name in ("change", "limits", "holds")}
-    return format_table(rows, columns, f"{results['minutes']} minutes")

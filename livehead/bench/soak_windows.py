@@ -1,8 +1,8 @@
 """A call that goes on for long: does memory grow, do sound and picture drift apart, does the avatar become later?
 
-One page, its figures taken in windows of some seconds; a window's latency is that of the picture (by time code) and of
-the sound (by the loudness of the microphone against that of what comes back), and their difference is the A/V offset:
-what a performer does and says at one moment is seen and heard so far apart.
+One page is watched, in windows of some seconds. A window has the latency of the picture (by time code) and that of the
+sound (by the loudness of the microphone against that of what comes back). Their difference is the A/V offset: how far
+apart one sees and hears what a performer does and says at one moment.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ import numpy as np
 
 from livehead.bench.camera_to_page import estimate_sound_delay_ms, join_call, match_latencies
 from livehead.bench.harness.chromium import HeadlessChromium, fake_device_flags
+from livehead.bench.process_usage import read_process_usage
 from livehead.errors import DeviceError
 from livehead.reporting.report import Json
 from livehead.stats import summarize_ms
 
 WINDOW_S = 15.0
 MAX_GROWTH_MB, MAX_OFFSET_CHANGE_MS, MAX_DRIFT_MS = 20.0, 20.0, 10.0
-"""At most: growth of the server's memory, change of the A/V offset, drift of the latency."""
+"""Limits of a call that holds: growth of the server's memory, change of the A/V offset, drift of the latency."""
 
 _HISTORY_MS = 6000.0
-_MIN_END_WINDOWS = (
-    5  # windows at least at either end of the call, whose medians are compared; a tenth of all when that is more
-)
+_MIN_END_WINDOWS = 5  # at either end of the call, whose medians are compared; a tenth of all windows when that is more
 _DRAIN_SCRIPT = """(() => {
     const seen = { self: liveheadSeen.self.splice(0), avatar: liveheadSeen.avatar.splice(0), sound: liveheadSound() };
     liveheadSeen.figures.length = 0;
@@ -38,10 +37,11 @@ _DRAIN_SCRIPT = """(() => {
 
 @dataclass(frozen=True, slots=True)
 class SoakWindow:
-    """``at_s`` after joining: medians of ``picture_ms`` and ``sound_ms`` (later than in the page's own devices),
-    ``offset_ms`` of sound to picture, ``resident_mb`` and ``threads`` of the server, ``fps`` in the page.
+    """Figures of the window that ends ``at_s`` after joining.
 
-    What could not be told (too little came) is None.
+    ``picture_ms`` and ``sound_ms`` are medians of how much later they come than from the page's own devices;
+    ``offset_ms`` is the sound's offset to the picture, ``fps`` the page's frame rate, ``resident_mb`` and ``threads``
+    are the server's. A figure for which too little came is None.
     """
 
     at_s: float
@@ -93,20 +93,16 @@ def _evaluate_window(
     except DeviceError:
         heard = None
     offset = None if picture is None or heard is None else round(heard - picture, 1)
-    resident, threads = resident_mb_and_threads(pid)
+    usage = read_process_usage(pid)
     return SoakWindow(
-        round(at_s, 1), picture, heard, offset, round(len(page_log["avatar"]) / length_s, 1), resident, threads
+        at_s=round(at_s, 1),
+        picture_ms=picture,
+        sound_ms=heard,
+        offset_ms=offset,
+        fps=round(len(page_log["avatar"]) / length_s, 1),
+        resident_mb=round(usage.resident_mb, 1),
+        threads=usage.threads,
     )
-
-
-def resident_mb_and_threads(pid: int) -> tuple[float, int]:
-    """Resident memory in MB and threads of a process, on Linux. Raises: DeviceError."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError as error:
-        raise DeviceError("this system does not tell what another process holds", "measure on Linux") from error
-    told = dict(line.split(":", 1) for line in lines if ":" in line)
-    return round(int(told["VmRSS"].split()[0]) * 1024 / 1e6, 1), int(told["Threads"])
 
 
 def assess_soak(windows: Sequence[SoakWindow]) -> dict[str, Json]:

@@ -1,17 +1,16 @@
 """What viewers cost the server: a camera by WHIP, viewers by WHEP, and the processor time of the server's process.
 
-The viewers are this process's; they take the packets and throw them away, so that the machine is not busy decoding.
+The viewers live in the measuring process; they take the packets and throw them away, so that the machine is not busy
+decoding.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -20,23 +19,25 @@ import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
+from livehead.bench.process_usage import read_process_usage
 from livehead.clock import FramePacer
 from livehead.errors import DeviceError
 from livehead.frames import Image
 from livehead.reporting.report import Json
+from livehead.webrtc.receiver_patches import discard_received_media
 
 _STREAM_NAME = "bench"
-_SETTLE_S = 4.0
 _CONNECT_TIMEOUT_S = 15.0
 
 
 async def measure_viewers_cpu(
-    url: str, pid: int, pictures: Sequence[Image], count: int, seconds: float
+    url: str, pid: int, pictures: Sequence[Image], count: int, seconds: float, settle_s: float = 4.0
 ) -> dict[str, Json]:
     """Cores that process ``pid``, which serves at ``url``, keeps busy with one viewer and with ``count``.
 
-    ``pictures``: uint8 [H, W, 3] RGB that the camera plays at 30 a second. The ``ratio`` is of processor time for each
-    picture sent, as a busy machine may send fewer in one of the two. Raises: DeviceError.
+    ``pictures`` are uint8 [H, W, 3] RGB, which the camera plays at 30 a second. ``settle_s`` passes after the viewers
+    have joined and before anything is measured. The ``ratio`` compares the processor time for each picture sent, as a
+    busy machine may send fewer in one of the two runs. Raises: DeviceError.
     """
     async with AsyncExitStack() as stack:
         camera = await _connect(url, "whip", _LoopingVideoTrack(pictures))
@@ -48,10 +49,10 @@ async def measure_viewers_cpu(
                 viewer = await _connect(url, "whep", None)
                 stack.push_async_callback(viewer.close)
             viewers = wanted
-            await asyncio.sleep(_SETTLE_S)
-            before, sent = process_cpu_s(pid), await asyncio.to_thread(_read_sent_frames, url)
+            await asyncio.sleep(settle_s)
+            before, sent = read_process_usage(pid).cpu_s, await asyncio.to_thread(_read_sent_frames, url)
             await asyncio.sleep(seconds)
-            cores[wanted] = (process_cpu_s(pid) - before) / seconds
+            cores[wanted] = (read_process_usage(pid).cpu_s - before) / seconds
             rates[wanted] = (await asyncio.to_thread(_read_sent_frames, url) - sent) / seconds
     if not min(rates.values()):
         raise DeviceError("the server sent no pictures", "is the machine overloaded?")
@@ -65,17 +66,8 @@ async def measure_viewers_cpu(
     }
 
 
-def process_cpu_s(pid: int) -> float:
-    """Seconds of processor time that process ``pid`` has used. Raises: DeviceError where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    except OSError as error:
-        raise DeviceError("this system does not tell what another process uses", "measure on Linux") from error
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _read_sent_frames(url: str) -> float:
-    """Pictures that the server has sent so far, by its own figures."""
+    """The number of pictures that the server says it has sent so far."""
     lines = _fetch_text(Request(f"{url}metrics")).splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith("livehead_frames_sent ")))
 
@@ -103,7 +95,7 @@ async def _connect(url: str, protocol: str, camera: MediaStreamTrack | None) -> 
     """A connection by WHIP (with a camera) or WHEP (without). Raises: DeviceError."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = peer.addTransceiver(camera or "video", "sendonly" if camera else "recvonly")
-    transceiver.receiver._enabled = False  # what arrives is counted by nobody, so it is not decoded
+    discard_received_media(transceiver.receiver)
     connected = asyncio.Event()
     peer.on("connectionstatechange", lambda: connected.set() if peer.connectionState == "connected" else None)
     await peer.setLocalDescription(await peer.createOffer())

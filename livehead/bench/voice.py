@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
 from livehead.assembly.factories import create_voice_driver
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.bench.av_sync import as_results, measure_voice
 from livehead.bench.voice_timing import measure_real_time_factor
-from livehead.cli_options import print_status
 from livehead.config import RunSettings
 from livehead.errors import DeviceError
 from livehead.reporting.report import Json
 
 SOUND_SECONDS = 30.0
 
+log = logging.getLogger(__name__)
+
 
 def bench_voice(settings: RunSettings) -> dict[str, Json]:
-    """All figures, by the names that the report has them under; the live ones where PulseAudio is installed."""
+    """All figures of ``bench voice``'s JSON; those of the live pipeline only where PulseAudio is installed."""
     figures = measure_driver(settings)
     try:
         return figures | as_results(measure_voice(settings.model_copy(update={"driver": "voice"})))
     except DeviceError as error:
-        print_status(f"nothing was measured live: {error}")
+        log.warning("nothing was measured live: %s", error)
         return figures
 
 
 def measure_driver(settings: RunSettings) -> dict[str, Json]:
-    """``real_time_factor`` and ``estimate`` of the driver alone, on one thread."""
+    """Measure ``real_time_factor`` and ``estimate`` of the driver alone, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -15,9 +15,9 @@ from livehead.animator import Animator
 from livehead.assembly.live_avatar import build_live_avatar, make_driver
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, continuous_shots
 from livehead.avatars.cache import AvatarCache
+from livehead.bench.live_pipeline import measure_pipeline
 from livehead.capture.synthetic import PreparedFrame
 from livehead.cli_options import print_status
-from livehead.commands.bench import measure_pipeline
 from livehead.concurrency import Worker
 from livehead.config import RunSettings
 from livehead.errors import SinkError

@@ -11,6 +11,10 @@ from typing import TypeAlias
 from livehead import __version__
 from livehead.errors import ConfigError
 from livehead.stats import machine_info, time_yardstick
+from livehead.storage import write_atomically
+
+TIMING_COLUMNS = ("median", "p95", "p99", "n")
+"""Columns of a table of times: the keys of every summary in ms."""
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | float | int | bool | None"
 
@@ -47,7 +51,7 @@ def write_json(report: Mapping[str, Json], path: Path) -> None:
     """
     text = json.dumps(_to_plain_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
     except OSError as error:
         raise ConfigError(
             f"cannot write {path} ({error.strerror})", "give --json a file in a folder that exists", subject=str(path)

@@ -122,3 +122,8 @@ def hint_start_bitrate(transceiver: RTCRtpTransceiver) -> None:
     for codec in transceiver._codecs:
         if not is_rtx(codec):
             codec.parameters["x-google-start-bitrate"] = START_BITRATE_KBIT
+
+
+def discard_received_media(receiver: RTCRtpReceiver) -> None:
+    """Have ``receiver`` throw its packets away undecoded, for measurements that are about the sender."""
+    receiver._enabled = False

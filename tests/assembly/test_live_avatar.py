@@ -1,4 +1,3 @@
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,8 +12,6 @@ from livehead.assembly.live_avatar import (
 )
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.avatars.cache import AvatarCache
-from livehead.bench import model as bench_model
-from livehead.bench.live_models import make_dagan_subject, record_driving
 from livehead.bench.voice_timing import synthesize_babble
 from livehead.config import RunSettings
 from livehead.drivers.face import FaceDriver
@@ -23,8 +20,6 @@ from livehead.drivers.voice import VoiceDriver
 from livehead.frames import AudioFrame
 from livehead.interfaces import DriverInputs
 from livehead.models.voice.build import load_voice_model
-from livehead.motion.face.face_rig import FaceControls, FaceRig
-from livehead.renderers.dagan import DaganRenderer
 
 
 @pytest.mark.parametrize(
@@ -48,18 +43,6 @@ def test_a_model_gets_the_driver_of_its_own_points_unless_another_is_named(spec,
 def test_eyes_and_renderer_share_a_precision():
     assert resolve_driver_name("auto", "dagan", "fp32") == "dagan:dagan/fp32"
     assert resolve_driver_name("auto", "warp", "fp32") == "face"
-
-
-def test_a_model_that_sees_by_itself_is_timed_from_picture_to_picture(monkeypatch, tiny_dagan):
-    monkeypatch.setattr("livehead.bench.live_models.make_renderer", lambda *_, **__: DaganRenderer(*tiny_dagan))
-    portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    film = record_driving(portrait, [FaceRig(portrait.motion)(FaceControls(yaw=yaw), 0) for yaw in (0, 8)])
-    subject = replace(make_dagan_subject(RunSettings(render_size=64), "dagan", portrait, film), warm_up=2)
-    results = bench_model.bench_model(subject, film.motions, rounds=3)
-    assert set(results["stages"]) == {"depth", "keypoints", "motion", "attention", "decoder"}
-    assert 0 < results["gflops_cached"] < results["gflops_uncached"]
-    assert results["batched_fps"] > 0
-    assert results["frame"]["n"] == 3
 
 
 def test_a_voice_is_transferred_against_the_avatar_s_own_face():

@@ -30,21 +30,23 @@ def simulate(jumps, delay_ms, *, follow=1.0, noise=2.0, drop=0.0, seed=1):
     state = 0.0
     for k in range(int(jumps.end_ns * FPS / NS)):
         exposed_ns = round(k * NS / FPS)
-        pose = jumps.pose(exposed_ns)
+        pose = jumps.pose_at(exposed_ns)
         state += follow * (pose - state)
         if random.random() < drop:
             continue
         at_ns.append(START_NS + exposed_ns + round(delay_ms(random) * 1e6))
         picture = first + state * (second - first) + random.normal(0, noise, first.shape)
         pictures.append(np.clip(picture, 0, 255).astype(np.uint8))
-        number = int(np.searchsorted(jumps.at_ns, exposed_ns, side="right")) - 1
+        number = int(np.searchsorted(jumps.jump_times_ns, exposed_ns, side="right")) - 1
         if number >= 0 and round(state) == pose:
             half_shown.setdefault(number, len(pictures) - 1)
     return ReceivedFrames(np.array(at_ns, np.int64), np.array(pictures)), list(half_shown.values())
 
 
 def true_latency(received, pictures, jumps):
-    return [(received.at_ns[n] - START_NS - at) / 1e6 for n, at in zip(pictures, jumps.at_ns, strict=True)]
+    return [
+        (received.received_ns[n] - START_NS - at) / 1e6 for n, at in zip(pictures, jumps.jump_times_ns, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("follow", "drop"), [(1.0, 0.0), (0.35, 0.0), (0.6, 0.1)])

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from livehead.bench.model import BenchmarkSubject, StillHeadSpeech, bench_model, time_frames, time_round_robin
+from livehead.bench.model import BenchmarkSubject, StillHeadSpeech, bench_model
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.stats import StatsCollector
 
@@ -55,27 +55,6 @@ def test_a_faster_way_is_set_against_the_plain_one():
     assert results["stages"]["network"]["median"] == 1.5
     assert results["gflops_cached"] == 3.0
     assert results["gflops_uncached"] == 5.0
-
-
-def test_motions_are_played_in_turn_after_a_warm_up():
-    seen = []
-    times = time_frames(lambda motion: seen.append(motion.captured_ns), MOTIONS, rounds=7)
-    assert len(times) == 7
-    assert seen[-7:] == [0, 1, 2, 3, 4, 0, 1]
-    assert len(seen) > 7
-
-
-def test_ways_take_turns_and_each_draws_all_of_its_frames():
-    drawn = []
-    plans = {
-        "fp32": (lambda motion: drawn.append("fp32"), 40),
-        "bf16": (lambda motion: drawn.append(motion.captured_ns), 20),
-    }
-    times = time_round_robin(plans, MOTIONS, warm_up=1)
-    assert {name: len(samples) for name, samples in times.items()} == {"fp32": 40, "bf16": 20}
-    assert drawn[:8] == ["fp32"] * 5 + [0, 0, 1]  # each first warms up
-    assert drawn[8] == "fp32"
-    assert drawn[-2:] == [3, 4]
 
 
 def test_a_background_that_moves_with_the_mouth_is_told():

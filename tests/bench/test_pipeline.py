@@ -94,7 +94,7 @@ async def test_the_detector_sees_each_jump_in_the_frame_that_its_time_code_names
 
     ((jumps, start_ns, sent),) = runs
     coded = []
-    for number, at_ns in enumerate(jumps.at_ns):
+    for number, at_ns in enumerate(jumps.jump_times_ns):
         new = (number + 1) % 2
         coded.append(next(t for t, pose in sent if t > start_ns + at_ns and pose == new) - start_ns - at_ns)
     # the same frame to within the moments between the backend and the end of ``send``, far less than a period

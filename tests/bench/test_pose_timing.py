@@ -1,18 +1,10 @@
 """Figures of poses: shapes and sense, not speed."""
 
 import os
-from fractions import Fraction
 
 import torch
 
-from livehead.bench import pose_timing
-from livehead.bench.pose_timing import (
-    bench_decoder,
-    bench_network,
-    pin_to_one_core,
-    synthesize_people,
-    time_paced_frames,
-)
+from livehead.bench.pose_timing import INPUT_SIZE, bench_decoder, bench_network, pin_to_one_core, synthesize_people
 from livehead.models.engine import ExecutionConfig
 from livehead.models.openpose.build import DenseSizes, build_dense_network
 from livehead.models.openpose.skeletons import BODY_25
@@ -34,9 +26,8 @@ def test_the_network_is_timed_beside_its_plain_self_and_its_error_told():
     assert results["gflops"] > 0
 
 
-def test_the_decoder_is_timed_by_people(monkeypatch):
-    monkeypatch.setattr(pose_timing, "PEOPLE_COUNTS", (5, 20))
-    decoder, by_people = bench_decoder(1)
+def test_the_decoder_is_timed_by_people():
+    decoder, by_people = bench_decoder(1, people_counts=(5, 20))
     assert by_people.keys() == {"5", "20"}
     assert decoder["people"] == 5
     assert decoder["plain"]["n"] == by_people["20"]["n"] == 1
@@ -46,7 +37,7 @@ def test_the_decoder_is_timed_by_people(monkeypatch):
 def test_drawn_people_lie_in_the_picture_and_apart():
     people = synthesize_people(20)
     assert people[..., :2].min() > 0
-    assert (people[..., :2] < pose_timing.INPUT_SIZE).all()
+    assert (people[..., :2] < INPUT_SIZE).all()
 
 
 def test_one_core_is_given_back():
@@ -55,11 +46,3 @@ def test_one_core_is_given_back():
         if before:
             assert len(os.sched_getaffinity(0)) == 1
     assert not before or os.sched_getaffinity(0) == before
-
-
-def test_frames_are_asked_for_at_their_rate():
-    slept, asked = [], []
-    samples = time_paced_frames(asked.append, 3, float(Fraction(10)), slept.append)
-    assert asked == [0, 1, 2]
-    assert len(samples) == 3
-    assert 0.05 < slept[1] <= 0.1

@@ -38,6 +38,7 @@ from livehead.interfaces import DriverInputs
 
 needs_pulse = pytest.mark.skipif(find_missing_package() is not None, reason=f"needs {INSTALL_REMEDY}")
 IN_STEP_MS = 66  # two frames, for a busy machine; scripts/measure_av_offset.py measures it
+AV_OFFSET_SCRIPT = Path(__file__).parents[2] / "scripts" / "devices" / "av_offset.py"
 TEXT = "Hello there. My papa bought a big apple. One photo and a voice are enough. Bye bye for now, Barbara."
 
 
@@ -210,7 +211,7 @@ def test_bad_sound_is_answered_with_one_line(
 @needs_pulse
 def test_the_offset_of_sound_and_picture_is_measured_at_all_ends(tmp_path: Path, home: Path) -> None:
     figures = tmp_path / "offset.json"
-    command = [sys.executable, "-m", "livehead.bench.av_sync", "--model", "warp", "--render-size", "128"]
+    command = [sys.executable, str(AV_OFFSET_SCRIPT), "--model", "warp", "--render-size", "128"]
     environment = {**os.environ, "LIVEHEAD_HOME": str(home)}
     done = subprocess.run(
         [*command, "--seconds", "8", "--json", str(figures)],

@@ -45,5 +45,5 @@ def test_shape_ignores_place_size_and_attitude_and_the_mouth(looks, astronaut):
 
 def test_hair_outside_the_picture_is_left_out(looks, astronaut):
     cut = astronaut(shift=(0, -78))
-    assert looks(cut).hair is None
+    assert looks(cut).hair_lab is None
     assert identity_distance(looks(cut), looks(astronaut())) < 0.5

@@ -28,8 +28,8 @@ def test_it_notes_the_luma_and_the_moment_of_each_picture(receiver):
         assert camera.native_fmt == pyvirtualcam.PixelFormat.I420
         camera.send(cv2.cvtColor(bright, cv2.COLOR_RGB2YUV_I420))
         camera.send(cv2.cvtColor(255 - bright, cv2.COLOR_RGB2YUV_I420))
-    received = receiver.received
-    assert before < received.at_ns[0] < received.at_ns[1] < now_ns()
+    received = receiver.received_frames
+    assert before < received.received_ns[0] < received.received_ns[1] < now_ns()
     assert received.thumbnails.shape == (2, 36, 64)
     assert received.thumbnails[0, :, 0].mean() < 60 < 150 < received.thumbnails[0, :, -1].mean()
     assert received.thumbnails[1, :, -1].mean() < 80
@@ -42,7 +42,7 @@ async def test_without_pyvirtualcam_a_sink_of_its_own_sees_the_same(receiver):
         camera.send(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420))
     async with VirtualCameraProbeSink(receiver) as sink:
         await sink.send(VideoFrame(picture, 0, Fraction(1, 30), now_ns()))
-    first, second = receiver.received.thumbnails
+    first, second = receiver.received_frames.thumbnails
     assert np.array_equal(first, second)
 
 
@@ -52,4 +52,4 @@ def test_pictures_that_were_not_converted_are_refused(receiver):
         pytest.raises(RuntimeError, match="I420"),
     ):
         camera.send(np.zeros((36, 64, 3), np.uint8))
-    assert len(receiver.received.at_ns) == 0
+    assert len(receiver.received_frames.received_ns) == 0
