@@ -11,18 +11,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import platformdirs
-
 import livehead
 from livehead.avatars.archive import ArchiveError, read_archive, write_archive
-from livehead.config import HOME_VARIABLE
 from livehead.frames import Image
 from livehead.interfaces import AvatarT, Renderer
 from livehead.perception.character_sheet import CharacterSheet
 from livehead.perception.portrait import Portrait, photo_digest, prepare_portrait
+from livehead.storage import evict_oldest, storage_folder
 
 _MAX_FILES = 100  # of one to thirty megabytes each; those used longest ago go first
-_STAMPED_PACKAGES = ("motion", "perception", "renderers")  # rooms of the package whose code decides what is stored
+# packages whose code decides what is stored; `models` because DaGAN and CoNR keep what their networks find in a source
+_STAMPED_PACKAGES = ("avatars", "models", "motion", "perception", "renderers")
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +36,7 @@ class AvatarCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME_VARIABLE)
-        self.folder = folder or (Path(home) if home else platformdirs.user_cache_path("livehead")) / "avatars"
+        self.folder = folder or storage_folder("cache", "avatars")
 
     def get_portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
         """As ``prepare_portrait``, which is asked only about new photos. Raises: NoFaceError, SourceError."""
@@ -96,26 +94,10 @@ class AvatarCache:
         made = make()
         try:
             write_archive(path, made)
-            self._prune()
+            evict_oldest(self.folder, "*.npz", max_files=_MAX_FILES)
         except OSError as error:
             _log.warning("prepared avatars cannot be stored in %s (%s)", self.folder, error)
         return made
-
-    def _prune(self) -> None:
-        """Drop the files used longest ago, and what a crash left half written more than an hour before."""
-        files = sorted(self.folder.glob("*.npz"), key=_last_used_s, reverse=True)
-        newest = _last_used_s(files[0]) if files else 0.0
-        partial = [path for path in self.folder.glob(".partial-*") if _last_used_s(path) < newest - 3600]
-        for path in [*files[_MAX_FILES:], *partial]:
-            path.unlink(missing_ok=True)
-
-
-def _last_used_s(path: Path) -> float:
-    """Seconds; 0 for a file that another process has just removed."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _mark_used(path: Path) -> None:

@@ -53,9 +53,9 @@ class DaganAvatar:
 class DaganRenderer:
     """Draws portraits in the motion of ``detector``'s own key points.
 
-    The network's own pictures are 256 pixels wide and high; others are resampled. ``alpha``: the pictures are RGBA, with
-    straight alpha of the person alone. ``network`` and ``detector`` come from the same training; both run under the
-    detector's setting, for int8 with the network's ``ranges``.
+    The network's own pictures are 256 pixels wide and high; others are resampled. ``alpha``: the pictures are RGBA,
+    with straight alpha of the person alone. ``network`` and ``detector`` come from the same training; both run under
+    the detector's setting, for int8 with the network's ``ranges``.
     """
 
     def __init__(

@@ -145,7 +145,7 @@ def test_integers_stay_near_the_exact_path(imported, photo):
     exact, integer = (make_renderer("dagan", 256, precision=precision) for precision in ("fp32", "int8"))
     assert integer.setting.int8
     avatar = exact.prepare(portrait)
-    motion = avatar.motion.moved(avatar.motion.value + 0.05)
+    motion = avatar.motion.with_points(avatar.motion.value + 0.05)
     assert psnr(integer.render(avatar, motion, 256), exact.render(avatar, motion, 256)) > 33
 
 

@@ -18,13 +18,13 @@ def figure():
 def test_a_figure_that_was_cut_comes_back_to_its_place(figure):
     picture, window = figure
     stage = FigureCompositor(window, (256, 256), (256, 256), "#000000")
-    canvas = stage.compose(resize_square(window.cut(picture), window.side))
+    canvas = stage.compose(resize_square(window.extract(picture), window.side))
     assert np.abs(canvas.astype(int) - picture[..., :3]).max() <= 1
 
 
 def test_the_whole_frame_is_shown_in_the_middle_of_another_canvas(figure):
     picture, window = figure
-    canvas = FigureCompositor(window, (256, 256), (640, 512), "#00ff00").compose(window.cut(picture))
+    canvas = FigureCompositor(window, (256, 256), (640, 512), "#00ff00").compose(window.extract(picture))
     seen = (canvas != (0, 255, 0)).any(axis=2)
     rows, columns = np.nonzero(seen)
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from livehead.avatars.archive import read_archive, write_archive
-from livehead.config import HOME_VARIABLE
 from livehead.errors import SourceError
 from livehead.evaluation.image_metrics import psnr
 from livehead.interfaces import RenderRequest
@@ -18,6 +17,7 @@ from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, to_pixels
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.compact import CompactAvatar, CompactRenderer
+from livehead.storage import HOME_VARIABLE
 
 SIZE = 256
 
@@ -40,7 +40,7 @@ def avatar(renderer, portrait):
 
 
 def shifted(motion, x):
-    return motion.moved(motion.value + np.array([x, 0], np.float32))
+    return motion.with_points(motion.value + np.array([x, 0], np.float32))
 
 
 def test_the_sources_own_motion_gives_the_photo_back(renderer, avatar):

@@ -4,7 +4,6 @@ import torch
 
 from livehead.animator import Animator, AvatarScene
 from livehead.avatars.archive import read_archive, write_archive
-from livehead.config import HOME_VARIABLE
 from livehead.drivers.dense_pose import DensePoseSequenceDriver
 from livehead.drivers.replay import ReplayDriver
 from livehead.errors import ConfigError
@@ -19,6 +18,7 @@ from livehead.perception.dense_pose import frame_dense_pose, open_dense_pose_seq
 from livehead.perception.figure_framing import find_visible_box, square_window
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
 from livehead.renderers.warp.renderer import WarpRenderer
+from livehead.storage import HOME_VARIABLE
 
 SIZE = 256
 FP32 = ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32")

@@ -31,7 +31,7 @@ def avatar(renderer, portrait):
 
 
 def shifted(motion, x):
-    return motion.moved(motion.value + np.array([x, 0], np.float32))
+    return motion.with_points(motion.value + np.array([x, 0], np.float32))
 
 
 def test_an_avatar_has_its_own_points_depth_and_outline(renderer, avatar):

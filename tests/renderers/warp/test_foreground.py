@@ -45,20 +45,20 @@ def test_the_person_lies_within_the_matte(layers):
 
 
 def test_what_the_photo_has_beyond_the_crop_is_there_to_move_in(layers, portrait):
-    assert layers.around > 0
+    assert layers.border > 0
     crop = portrait.crop
     scale = layers.side / crop.side
     assert crop.top + crop.side < portrait.photo.shape[0]  # there is more of the photo below
-    row = layers.around + layers.side + 4
+    row = layers.border + layers.side + 4
     beyond = portrait.photo[int(crop.top + crop.side + 4 / scale), crop.left : crop.left + crop.side].astype(int)
     strip = cv2.resize(beyond[None].astype(np.uint8), (layers.side, 1)).astype(int)
-    moved_in = layers.image[row : row + 1, layers.around : layers.around + layers.side]
+    moved_in = layers.image[row : row + 1, layers.border : layers.border + layers.side]
     assert np.abs(moved_in - strip).mean() < 15
 
 
 @pytest.mark.parametrize("side", [100, 256, 512])
 def test_layers_scale_to_any_side(layers, side):
-    scaled = layers.scaled(side)
+    scaled = layers.resize(side)
     assert scaled.background.shape == (side, side, 3)
     assert scaled.side == side
     assert scaled.image.shape[:2] == scaled.matte.shape == scaled.alpha.shape

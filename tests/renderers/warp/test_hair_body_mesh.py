@@ -41,13 +41,13 @@ def shifted(x: float = 0, y: float = 0) -> HeadMotion:
 
 
 def test_without_motion_nothing_moves(shell, face):
-    np.testing.assert_allclose(shell.moved(STILL, face[FACE_MESH.oval]), shell.points, atol=1e-5)
+    np.testing.assert_allclose(shell.deform(STILL, face[FACE_MESH.oval]), shell.points, atol=1e-5)
 
 
 def test_the_face_goes_over_into_the_shell_without_a_step(shell, face):
     """Next to an outline that bends, the shell bends with it; far off it does not."""
     outline = face[FACE_MESH.oval] + np.array([0, 0.1, 0], np.float32)
-    shift = (shell.moved(STILL, outline) - shell.points)[:, 1]
+    shift = (shell.deform(STILL, outline) - shell.points)[:, 1]
     distance = np.linalg.norm(shell.points[:, None, :2] - face[FACE_MESH.oval][None, :, :2], axis=-1).min(axis=1)
     assert shift[distance < 0.01].min() > 0.08
     assert shift[distance > 0.6].max() < 0.005
@@ -57,7 +57,7 @@ def test_the_face_goes_over_into_the_shell_without_a_step(shell, face):
 
 def test_hair_goes_with_the_head_and_shoulders_hardly(shell, face):
     motion = shifted(x=0.05)
-    shift = (shell.moved(motion, motion.apply(face[FACE_MESH.oval])) - shell.points)[:, 0]
+    shift = (shell.deform(motion, motion.apply(face[FACE_MESH.oval])) - shell.points)[:, 0]
     hair = (np.abs(shell.points[:, 0]) < 0.2) & (shell.points[:, 1] < -0.55) & (shell.points[:, 1] > -0.7)
     shoulders = (np.abs(shell.points[:, 0]) < 0.6) & (shell.points[:, 1] > 0.9) & (shell.points[:, 1] < 1.1)
     assert shift[hair].min() > 0.03
@@ -66,7 +66,7 @@ def test_hair_goes_with_the_head_and_shoulders_hardly(shell, face):
 
 def test_the_body_comes_along_when_the_head_goes_far(shell, face):
     motion = shifted(x=0.6)
-    shift = (shell.moved(motion, motion.apply(face[FACE_MESH.oval])) - shell.points)[:, 0]
+    shift = (shell.deform(motion, motion.apply(face[FACE_MESH.oval])) - shell.points)[:, 0]
     shoulders = (np.abs(shell.points[:, 0]) < 0.2) & (shell.points[:, 1] > 0.9) & (shell.points[:, 1] < 1.1)
     assert shift[shoulders].min() > 0.35
 

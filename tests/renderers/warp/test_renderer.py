@@ -80,9 +80,7 @@ def test_its_own_motion_gives_the_portrait_back_exactly(portrait):
 
 @pytest.mark.parametrize("size", [160, 300, 512])
 def test_any_size_may_be_asked_for_between_two_frames(avatar, portrait, size):
-    renderer = WarpRenderer()
-    renderer.size = size
-    picture = renderer.render(avatar, avatar.motion, SIZE)
+    picture = WarpRenderer().render(avatar, avatar.motion, size)
     assert picture.shape == (size, size, 3)
     wanted = cv2.resize(portrait.image, (size, size), interpolation=cv2.INTER_AREA)
     assert np.abs(picture.astype(int) - wanted).mean() < 4
@@ -103,8 +101,8 @@ def test_the_background_stands_still_when_only_the_mouth_moves(avatar):
     renderer = WarpRenderer()
     before = renderer.render(avatar, avatar.motion, SIZE).astype(int)
     after = renderer.render(avatar, opened(avatar.motion, 0.15), SIZE).astype(int)
-    outside = avatar.layers.scaled(SIZE)
-    outside = outside.alpha[outside.around : outside.around + SIZE, outside.around : outside.around + SIZE] == 0
+    outside = avatar.layers.resize(SIZE)
+    outside = outside.alpha[outside.border : outside.border + SIZE, outside.border : outside.border + SIZE] == 0
     assert np.abs(after - before)[box(avatar.motion, FACE_MESH.mouth.lips)].mean() > 3
     assert np.abs(after - before)[outside].mean() < 1
 
