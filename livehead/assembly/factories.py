@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from livehead.config import CameraSettings, StreamSettings
+from livehead.environment import STREAM_KEY_VARIABLE, WHIP_TOKEN_VARIABLE
 from livehead.errors import CaptureError, ConfigError, SinkError
 from livehead.interfaces import Capture, Driver, Renderer, Sink
 from livehead.motion.body import BODY25
@@ -104,11 +105,10 @@ def _check_recording(argument: str) -> None:
 
 
 def _create_whip(argument: str, stream: StreamSettings) -> Sink:
-    from livehead.cli_options import ice_servers_from_settings
+    from livehead.assembly.settings import ice_servers_from_settings
     from livehead.sinks.whip import WhipSink
-    from livehead.webrtc.whip_client import TOKEN_VARIABLE
 
-    token = os.environ.get(TOKEN_VARIABLE, "") or stream.whip_token.get_secret_value()
+    token = os.environ.get(WHIP_TOKEN_VARIABLE, "") or stream.whip_token.get_secret_value()
     sound = stream.audio_rate is not None
     ice = ice_servers_from_settings(stream.ice)
     return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=sound, encoder=stream.encoder, ice=ice)
@@ -121,7 +121,7 @@ def _check_whip(argument: str) -> None:
 
 
 def _create_rtmp(argument: str, stream: StreamSettings) -> Sink:
-    from livehead.sinks.stream import STREAM_KEY_VARIABLE, StreamSink, rtmp_target
+    from livehead.sinks.stream import StreamSink, rtmp_target
 
     key = os.environ.get(STREAM_KEY_VARIABLE, "") or stream.stream_key.get_secret_value()
     return StreamSink(

@@ -18,12 +18,13 @@ from livehead.assembly.live_avatar import make_driver, open_portraits, resolve_d
 from livehead.assembly.media_endpoints import open_capture, open_microphone, open_sink, open_sound_output
 from livehead.audio.ring import AudioRingBuffer
 from livehead.avatars.cache import AvatarCache
-from livehead.cli_options import TOKEN_VARIABLE, print_status, settings_from_args
+from livehead.cli_options import print_status, settings_from_args
 from livehead.client.connection import ServerAddress
 from livehead.client.remote_renderer import RemoteRenderer, SessionRequest
 from livehead.commands.run import CAMERALESS_DRIVERS, SOUND_RATE, VOICE_DRIVERS
 from livehead.concurrency import Fifo
 from livehead.config import RunSettings
+from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import Capture, Driver, DriverInputs
@@ -224,7 +225,7 @@ class RemoteRenderRun:
             heard = open_microphone(settings.microphone or "default", SOUND_RATE, stats)
             stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
         ear = _AudioTee(AudioRingBuffer(on_gap=lambda: stats.count("sound.gaps"))) if listens else None
-        self.tracking_pipeline = Pipeline(
+        self.tracking_pipeline = Pipeline.from_animator(
             open_capture(settings.capture, settings.camera) if needs_camera else None,
             _MotionUplink(driver, self.remote_renderer.submit_motion, on_motion),
             [],
@@ -233,7 +234,7 @@ class RemoteRenderRun:
             audio_buffer=ear,
             stats=stats,
         )
-        self.display_pipeline = Pipeline(
+        self.display_pipeline = Pipeline.from_animator(
             self.remote_renderer.camera,
             _FrameDisplay(stream.size),
             [open_sink(sink, stream) for sink in settings.sinks],

@@ -27,8 +27,9 @@ from livehead.assembly.media_endpoints import open_capture, open_microphone, ope
 from livehead.assembly.profiles import CallProfile, ProfileStore
 from livehead.audio.ring import AudioRingBuffer
 from livehead.avatars.cache import AvatarCache
-from livehead.cli_options import TOKEN_VARIABLE, add_picture_arguments, print_status, settings_from_args
+from livehead.cli_options import add_picture_arguments, add_webrtc_arguments, print_status, settings_from_args
 from livehead.config import GainSettings, RunSettings, StreamSettings
+from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
 from livehead.interfaces import Sink
 from livehead.motion.retarget.calibration import NeutralCalibration
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, metavar="N", help="end after so long")
     add("--json", type=Path, metavar="FILE", help="write figures of the run")
     add_picture_arguments(parser)
+    add_webrtc_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:

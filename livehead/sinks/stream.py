@@ -21,14 +21,12 @@ from livehead.clock import NS, ExponentialBackoff, now_ns
 from livehead.codecs.h264 import live_x264_options
 from livehead.codecs.muxer import MediaMuxer, MuxerOptions
 from livehead.concurrency import Worker
+from livehead.environment import STREAM_KEY_VARIABLE
 from livehead.errors import ConfigError, SinkError
 from livehead.frames import Frame, VideoFrame
 from livehead.stats import StatsCollector
 
 log = logging.getLogger(__name__)
-
-STREAM_KEY_VARIABLE = "LIVEHEAD_STREAM_KEY"
-"""Environment variable: the stream key of an RTMP service, which is then left out of the address."""
 
 _IO_TIMEOUT_S = 3.0  # a receiver that takes nothing for so long is given up
 _PROOF_NS = 4 * NS  # a first connection that fails within so long never worked: the address or the key is wrong

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from livehead.environment import WHIP_TOKEN_VARIABLE
 from livehead.errors import ConfigError, RejectedError, SinkError
 from livehead.webrtc.ice import LOOPBACK
-
-TOKEN_VARIABLE = "LIVEHEAD_WHIP_TOKEN"
-"""Environment variable: the bearer token."""
 
 _REQUEST_TIMEOUT_S = 5.0
 _DELETE_TIMEOUT_S = 2.0
@@ -48,11 +46,11 @@ class WhipClient:
             raise ConfigError("a WHIP endpoint is an http or https address", "write --sink whip:https://HOST/PATH")
         if parts.username or parts.password:
             raise ConfigError(
-                "a WHIP address holds no password", f"put the token into {TOKEN_VARIABLE}, not into the address"
+                "a WHIP address holds no password", f"put the token into {WHIP_TOKEN_VARIABLE}, not into the address"
             )
         if not token.isprintable() or not token.isascii():
             raise ConfigError(
-                f"{TOKEN_VARIABLE} holds what is no token", "copy it again: letters, digits and signs in one line"
+                f"{WHIP_TOKEN_VARIABLE} holds what is no token", "copy it again: letters, digits and signs in one line"
             )
         self.name = f"{parts.scheme}://{parts.netloc}"
         """What may be shown of the address."""
@@ -108,9 +106,9 @@ class WhipClient:
 
     def _rejection_error(self, status: int) -> SinkError:
         if status in (401, 403) and not self._token:
-            problem, remedy = "wants a token", f"put the server's bearer token into {TOKEN_VARIABLE}"
+            problem, remedy = "wants a token", f"put the server's bearer token into {WHIP_TOKEN_VARIABLE}"
         elif status in (401, 403):
-            problem, remedy = "refuses the token", f"renew {TOKEN_VARIABLE}; or another publisher is there already"
+            problem, remedy = "refuses the token", f"renew {WHIP_TOKEN_VARIABLE}; or another publisher is there already"
         elif status in (404, 410):
             problem, remedy = "knows no such stream", "check the address after whip:, or make the stream there first"
         elif status == 409:

@@ -5,8 +5,7 @@ import pytest
 from livehead.assembly import media_endpoints
 from livehead.assembly.media_endpoints import redacted
 from livehead.config import RunSettings, StreamSettings, parse_settings
-from livehead.sinks.stream import STREAM_KEY_VARIABLE
-from livehead.webrtc.whip_client import TOKEN_VARIABLE
+from livehead.environment import STREAM_KEY_VARIABLE, WHIP_TOKEN_VARIABLE
 
 
 @pytest.mark.parametrize(
@@ -39,9 +38,9 @@ def test_secrets_of_the_settings_are_masked_where_settings_are_written() -> None
 
 @pytest.mark.parametrize("where", ["environment", "settings"])
 def test_a_token_comes_from_the_environment_or_the_settings(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(WHIP_TOKEN_VARIABLE, raising=False)
     if where == "environment":
-        monkeypatch.setenv(TOKEN_VARIABLE, "secret")
+        monkeypatch.setenv(WHIP_TOKEN_VARIABLE, "secret")
     stream = parse_settings(StreamSettings, {} if where == "environment" else {"whip_token": "secret"})
     sink = media_endpoints.whip_sink("https://sfu.example/x", stream)
     assert sink._endpoint._token == "secret"

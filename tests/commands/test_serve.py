@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from livehead.assembly.server_avatars import ServerAvatarFactory
+from livehead.assembly.settings import ice_servers_from_settings
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
-from livehead.bench.webrtc import PassthroughAvatar, run_server
+from livehead.bench.webrtc import run_server
 from livehead.cli import main
-from livehead.cli_options import ice_servers_from_settings
 from livehead.commands.serve import (
     DEFAULT_SIZE,
     add_arguments,
@@ -226,7 +226,7 @@ class TestPlayers:
     @pytest.fixture(scope="class")
     def players(self, tmp_path_factory: pytest.TempPathFactory) -> ServerAvatarFactory:
         settings = RunSettings(model="warp", render_size=128)
-        return ServerAvatarFactory(settings, DRAWN_PORTRAIT, tmp_path_factory.mktemp("guests"), with_passthrough=True)
+        return ServerAvatarFactory(settings, DRAWN_PORTRAIT, tmp_path_factory.mktemp("guests"))
 
     def test_they_offer_what_is_installed(self, players: ServerAvatarFactory) -> None:
         assert {"face", "idle"} <= set(players.drivers)
@@ -262,8 +262,3 @@ class TestPlayers:
         players.prepare_portrait(read_photo(ASTRONAUT_PHOTO))
         assert list(folder.glob("*-portrait-*"))
         assert folder != players._own_store.folder
-
-    def test_without_a_renderer_the_camera_s_picture_is_sent(self, players: ServerAvatarFactory) -> None:
-        choice = players.default_settings()
-        plain = AvatarSettings(choice.portrait, "face", "passthrough", "relative", choice.gains, "keep", False)
-        assert isinstance(players.create_runtime(plain, None), PassthroughAvatar)
