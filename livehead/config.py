@@ -13,9 +13,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from livehead.errors import ConfigError, did_you_mean
 
-HOME_VARIABLE = "LIVEHEAD_HOME"
-"""Environment variable: one folder for everything that livehead keeps, in place of the system's own places."""
-
 
 def _parse_size(value: Any) -> Any:
     if isinstance(value, str):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
-
-from livehead.config import HOME_VARIABLE, GainSettings, PictureSettings, StrictSettings, parse_settings
+from livehead.config import GainSettings, PictureSettings, StrictSettings, parse_settings
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError, did_you_mean
+from livehead.storage import OWNER_ONLY, storage_folder, write_atomically
 
 _NAME_PATTERN = re.compile(r"[\w][\w .-]{0,63}")
 
@@ -31,8 +29,7 @@ class ProfileStore:
     """The profiles in ``folder``; by default ``$LIVEHEAD_HOME/profiles``, else where the system keeps settings."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME_VARIABLE)
-        self.folder = folder or (Path(home) if home else platformdirs.user_config_path("livehead")) / "profiles"
+        self.folder = folder or storage_folder("config", "profiles")
 
     def list_names(self) -> list[str]:
         """Of all profiles, sorted."""
@@ -66,15 +63,7 @@ class ProfileStore:
         text = profile.model_dump_json(indent=1)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(prefix=".partial-", dir=self.folder)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())  # or a power cut may leave a new name on empty content
-                os.replace(partial, path)
-            finally:
-                Path(partial).unlink(missing_ok=True)
+            write_atomically(path, text, mode=OWNER_ONLY)
         except OSError as error:
             remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise ConfigError(f"cannot save {path} ({error.strerror})", remedy, subject=name) from error

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 import types
 import typing
 import zipfile
@@ -18,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
+from livehead.storage import OWNER_ONLY, replace_file
 
 _TREE_KEY = "tree"
 
@@ -33,13 +33,8 @@ def write_archive(path: Path, content: object) -> None:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     tree = json.dumps(_serialize(content, arrays))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_TREE_KEY: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with replace_file(path, mode=OWNER_ONLY) as partial, partial.open("wb") as file:
+        np.savez(file, **{_TREE_KEY: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
 
 
 def read_archive(kind: type[T], path: Path) -> T:

@@ -35,8 +35,9 @@ class AvatarCache:
     costs a log line, nothing else.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, max_files: int = _MAX_FILES) -> None:
         self.folder = folder or storage_folder("cache", "avatars")
+        self._max_files = max_files
 
     def get_portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
         """As ``prepare_portrait``, which is asked only about new photos. Raises: NoFaceError, SourceError."""
@@ -94,7 +95,7 @@ class AvatarCache:
         made = make()
         try:
             write_archive(path, made)
-            evict_oldest(self.folder, "*.npz", max_files=_MAX_FILES)
+            evict_oldest(self.folder, "*.npz", max_files=self._max_files)
         except OSError as error:
             _log.warning("prepared avatars cannot be stored in %s (%s)", self.folder, error)
         return made

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from livehead import __version__
 from livehead.errors import LiveheadError
+from livehead.storage import write_atomically
 
 REQUIRED_PACKAGES = (
     "torch",
@@ -62,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         print("\nlivehead run would work.")
     if args.json:
         report = {"command": "doctor", "version": __version__, "results": [asdict(finding) for finding in findings]}
-        args.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_atomically(args.json, json.dumps(report, indent=2))
     return 1 if missing else 0
 
 

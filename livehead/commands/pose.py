@@ -27,6 +27,7 @@ from livehead.perception.photo import is_photo, read_photo, read_upright_size
 from livehead.perception.pose_overlay import draw_people
 from livehead.protocol.openpose_json import to_openpose_document, to_video_document
 from livehead.sinks.file import FileSink
+from livehead.storage import write_atomically
 from livehead.weights.checkpoint_store import CheckpointStore
 
 _PICTURE_SUFFIXES, _VIDEO_SUFFIXES, _TEXT_SUFFIXES = (".png",), (".mp4",), (".json",)
@@ -165,7 +166,7 @@ def _describe_count(people: int) -> str:
 def _write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        write_atomically(path, text + "\n")
     except OSError as error:
         raise _write_error(path, error) from error
 

@@ -26,6 +26,7 @@ from livehead.perception.person_photo import CROP_RULES, BodyFinder, PersonPhoto
 from livehead.perception.photo import read_cutout
 from livehead.sinks.file import FileSink
 from livehead.stats import StatsCollector, cpu_info, peak_memory_mb
+from livehead.storage import write_atomically
 from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ async def _write_turntable(mesh: TriangleMesh, path: Path) -> None:
 def _write_sheet(mesh: TriangleMesh, path: Path) -> None:
     picture = turntable.render_view_sheet(mesh, _SHEET_VIEW_SIDE)
     try:
-        path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes())
+        write_atomically(path, cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes())
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({error.strerror})", "free some space", subject=str(path)) from error
 

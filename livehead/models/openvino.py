@@ -16,17 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from torch import Tensor, nn
 
-from livehead.config import HOME_VARIABLE
 from livehead.models.compiled_part import CompiledPart, to_tensor_tuple
 from livehead.models.quantize import ROUNDING_VERSION, ActivationRanges, fake_quantize
+from livehead.storage import evict_oldest, replace_file, storage_folder
 
 log = logging.getLogger(__name__)
 
-_MAX_FILES, _MAX_BYTES = 32, 2**30  # those used longest ago go first
+MAX_CACHED_NETWORKS, MAX_CACHE_BYTES = 32, 2**30  # those used longest ago go first
 
 
 def is_available() -> bool:
@@ -93,7 +92,7 @@ class OpenVinoPart(CompiledPart):
         )
         circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, made_from]
         key = repr([*circumstances, [tuple(x.shape) for x in inputs]])
-        kept = _cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
+        kept = storage_folder("cache", "compiled") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
         compiled = _load_compiled(core, kept, hints)
         if compiled is None:
             # rounded only here, and anew for every set of shapes: it is a second copy of all weights
@@ -133,11 +132,6 @@ def _get_core() -> Any:
     return openvino.Core()
 
 
-def _cache_folder() -> Path:
-    home = os.environ.get(HOME_VARIABLE)
-    return (Path(home) if home else platformdirs.user_cache_path("livehead")) / "compiled"
-
-
 def _load_compiled(core: Any, path: Path, hints: dict[str, Any]) -> Any:
     """The compiled network in the file ``path``; None where there is none, or what is there cannot be used."""
     try:
@@ -153,16 +147,10 @@ def _load_compiled(core: Any, path: Path, hints: dict[str, Any]) -> Any:
 
 def _store_compiled(path: Path, blob: bytes) -> None:
     """Write ``blob`` so that no reader sees half of it, and drop the oldest files beyond what is kept at most."""
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(blob)
-        os.replace(unfinished, path)
-        by_age = sorted(path.parent.glob("*.blob"), key=lambda file: file.stat().st_mtime, reverse=True)
-        taken = 0
-        for number, file in enumerate(by_age):
-            taken += file.stat().st_size
-            if number >= _MAX_FILES or (taken > _MAX_BYTES and file != path):
-                file.unlink(missing_ok=True)
+        with replace_file(path) as partial:
+            partial.write_bytes(blob)
+        evict_oldest(path.parent, "*.blob", max_files=MAX_CACHED_NETWORKS, max_bytes=MAX_CACHE_BYTES)
     except OSError as error:
         log.warning("compiled networks cannot be kept in %s (%s)", path.parent, error)

@@ -14,21 +14,20 @@ import importlib
 import importlib.util
 import json
 import logging
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from livehead import __version__
-from livehead.config import HOME_VARIABLE
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError, SourceError
+from livehead.storage import OWNER_ONLY, replace_file, storage_folder, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +65,7 @@ class ManifestSigner:
     """This installation's. ``folder``: where its key is kept; by default with livehead's other data."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME_VARIABLE)
-        self.folder = folder or (Path(home) if home else platformdirs.user_data_path("livehead")) / "provenance"
+        self.folder = folder or storage_folder("data", "provenance")
 
     def sign(self, video: Path, model: str = "") -> None:
         """Write the manifest into ``film`` (MP4), whose pictures ``model`` drew.
@@ -77,11 +75,14 @@ class ManifestSigner:
         c2pa = _load_c2pa()
         key, chain = self._load_or_create_credentials()
         info = c2pa.C2paSignerInfo(alg=b"ed25519", sign_cert=chain, private_key=key, ta_url=None)
-        signed = video.with_name(f".{video.name}.signed.mp4")
+        manifest = _build_manifest(video.name, model)
         try:
-            with c2pa.Signer.from_info(info) as signer, c2pa.Builder(_build_manifest(video.name, model)) as builder:
+            with (
+                replace_file(video, suffix=".mp4") as signed,
+                c2pa.Signer.from_info(info) as signer,
+                c2pa.Builder(manifest) as builder,
+            ):
                 builder.sign_file(str(video), str(signed), signer)
-            os.replace(signed, video)
         except (c2pa.C2paError, OSError) as error:
             raise ConfigError(
                 f"{video} could not be signed ({error})", "free some space", subject=str(video)
@@ -137,9 +138,7 @@ class ManifestSigner:
             if not all(path.is_file() for path in paths):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for path, data in zip(paths, _create_credentials(), strict=True):
-                    path.unlink(missing_ok=True)
-                    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                        file.write(data)
+                    write_atomically(path, data, mode=OWNER_ONLY)
             return paths[0].read_bytes(), paths[1].read_bytes()
         except OSError as error:
             raise ConfigError(

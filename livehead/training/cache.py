@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.errors import ConfigError
+from livehead.storage import write_atomically
 
 CACHE_FORMAT = 1
 LANDMARK_STEPS = 2048  # of a landmark's unit
@@ -69,7 +70,7 @@ def decode_landmarks(stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 def write_index(folder: Path, side: int, entries: list[ClipEntry]) -> None:
     """Write ``index.json`` last: a cache without it is unfinished."""
     document = {"format": CACHE_FORMAT, "side": side, "clips": [asdict(entry) for entry in entries]}
-    (folder / "index.json").write_text(json.dumps(document, indent=1))
+    write_atomically(folder / "index.json", json.dumps(document, indent=1))
 
 
 def read_index(folder: Path) -> list[ClipEntry]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,22 +10,23 @@ from typing import Any
 import torch
 
 from livehead.errors import ConfigError
+from livehead.storage import replace_file
 
 
 def write_checkpoint(document: Mapping[str, Any], path: Path) -> None:
-    """Replace ``path``; a reader never sees half of one."""
-    unfinished = path.with_suffix(".part")
-    torch.save(document, unfinished)
-    os.replace(unfinished, path)
+    """Replace the file ``path`` by ``document``; a reader never sees half of one."""
+    with replace_file(path) as partial, partial.open("wb") as file:
+        torch.save(document, file)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Raises: ConfigError when there is none, or when it is damaged."""
+    """Read a checkpoint onto the CPU. Raises: ConfigError when there is none, or when it is damaged."""
     if not path.is_file():
         raise ConfigError(f"there is no checkpoint {path}", "leave out --resume to start anew", subject=str(path))
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ConfigError(
             f"{path} is no checkpoint of a run", "start anew without --resume", subject=str(path)
         ) from error
+    return document

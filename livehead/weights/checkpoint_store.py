@@ -5,18 +5,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
-from livehead.config import HOME_VARIABLE
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import WeightsChecksumError, WeightsError, WeightsMismatchError
+from livehead.storage import OWNER_ONLY, replace_file, storage_folder, write_atomically
 from livehead.weights.catalog import (
     UNSUPPORTED_NETWORKS,
     find_checkpoint_spec,
@@ -58,8 +55,7 @@ class CheckpointStore:
     """The checkpoints in ``folder``; by default ``$LIVEHEAD_HOME/weights``, else in the user's data."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        home = os.environ.get(HOME_VARIABLE)
-        self.folder = folder or (Path(home) if home else platformdirs.user_data_path("livehead")) / "weights"
+        self.folder = folder or storage_folder("data", "weights")
 
     def list_names(self) -> list[str]:
         """Of all that was imported, sorted."""
@@ -127,9 +123,7 @@ class CheckpointStore:
         path = self._ranges_path(model)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._create_partial_file(".json")
-            partial.write_text(json.dumps(document, indent=1), encoding="utf-8")
-            os.replace(partial, path)
+            write_atomically(path, json.dumps(document, indent=1), mode=OWNER_ONLY)
         except OSError as error:
             remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=model) from error
@@ -163,33 +157,26 @@ class CheckpointStore:
         chosen = _match_parts(publication, files)
         tensors = {f"{part}/{key}": value for part, (_, each) in chosen.items() for key, value in each.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self._create_partial_file(".safetensors")
         try:
-            write_safetensors(tensors, partial, store_float16=publication.store_float16)
-            entry = ImportedCheckpoint(
-                name=name,
-                sha256=file_sha256(partial),
-                licence=licence or publication.licence,
-                source=OWNER_TRAINED if licence else publication.source,
-                networks={part: network for part, (network, _) in chosen.items()},
-                origin={path.name: file_sha256(path) for path in files},
-                imported=datetime.now(UTC).isoformat(timespec="seconds"),
-            )
-            about = self._create_partial_file(".json")
-            about.write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
-            os.replace(partial, self.tensors_path(name))
-            os.replace(about, self.folder / f"{name}.json")
+            with (
+                replace_file(self.folder / f"{name}.json", mode=OWNER_ONLY) as about,  # only beside its tensors
+                replace_file(self.tensors_path(name), mode=OWNER_ONLY) as partial,
+            ):
+                write_safetensors(tensors, partial, store_float16=publication.store_float16)
+                entry = ImportedCheckpoint(
+                    name=name,
+                    sha256=file_sha256(partial),
+                    licence=licence or publication.licence,
+                    source=OWNER_TRAINED if licence else publication.source,
+                    networks={part: network for part, (network, _) in chosen.items()},
+                    origin={path.name: file_sha256(path) for path in files},
+                    imported=datetime.now(UTC).isoformat(timespec="seconds"),
+                )
+                about.write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
         except OSError as error:
             remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=name) from error
-        finally:
-            partial.unlink(missing_ok=True)
         return entry
-
-    def _create_partial_file(self, suffix: str) -> Path:
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=self.folder)
-        os.close(handle)
-        return Path(name)
 
 
 _MatchedNetworks = dict[str, tuple[str, dict[str, "Tensor"]]]

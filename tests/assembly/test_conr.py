@@ -3,7 +3,7 @@
 import pytest
 
 from livehead.assembly import conr as command
-from livehead.config import HOME_VARIABLE
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError
 from livehead.renderers.conr import ConrRenderer
 from livehead.weights.checkpoint_store import CheckpointStore, ImportedCheckpoint

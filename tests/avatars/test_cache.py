@@ -207,11 +207,8 @@ def test_a_folder_that_cannot_be_written_costs_a_log_line_only(
     assert "cannot" in caplog.text
 
 
-def test_the_files_used_longest_ago_go_first(
-    portrait: Portrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storing, "_MAX_FILES", 2)
-    renderer, store = SketchRenderer(), AvatarCache(tmp_path)
+def test_the_files_used_longest_ago_go_first(portrait: Portrait, tmp_path: Path) -> None:
+    renderer, store = SketchRenderer(), AvatarCache(tmp_path, max_files=2)
     for second, version in enumerate(("1", "2")):
         store.get_avatar(portrait, renderer, version)
         for path in tmp_path.glob("*.npz"):

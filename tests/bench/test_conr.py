@@ -2,7 +2,7 @@ import pytest
 
 from livehead.bench import conr as command
 from livehead.config import RunSettings
-from livehead.storage import HOME_VARIABLE
+from livehead.environment import HOME_VARIABLE
 
 
 def test_eight_bits_are_measured_with_ranges_of_the_networks_own(monkeypatch, tiny_conr, tmp_path):

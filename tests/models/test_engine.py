@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from livehead.config import HOME_VARIABLE
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError
 from livehead.models import openvino
 from livehead.models.blocks import Hourglass, ResBlock, SameBlock, UpBlock

@@ -9,7 +9,7 @@ from livehead.models.quantize import observe_ranges
 
 pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
 
-from livehead.config import HOME_VARIABLE
+from livehead.environment import HOME_VARIABLE
 from livehead.models import openvino
 from livehead.models.openvino import OpenVinoPart
 
@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written_costs_a_log_line(network, inputs, home,
     assert "cannot be kept" in caplog.text
 
 
-@pytest.mark.parametrize(("limit", "most", "left"), [("_FILES_AT_MOST", 2, 2), ("_BYTES_AT_MOST", 1, 1)])
+@pytest.mark.parametrize(("limit", "most", "left"), [("MAX_CACHED_NETWORKS", 2, 2), ("MAX_CACHE_BYTES", 1, 1)])
 def test_old_files_go(network, inputs, home, monkeypatch, limit, most, left):
     monkeypatch.setattr(openvino, limit, most)
     compiled = OpenVinoPart(network, rebuild=Pair)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from livehead.avatars.archive import read_archive, write_archive
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import SourceError
 from livehead.evaluation.image_metrics import psnr
 from livehead.interfaces import RenderRequest
@@ -17,7 +18,6 @@ from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, to_pixels
 from livehead.perception.portrait import prepare_portrait
 from livehead.renderers.compact import CompactAvatar, CompactRenderer
-from livehead.storage import HOME_VARIABLE
 
 SIZE = 256
 

@@ -6,6 +6,7 @@ from livehead.animator import Animator, AvatarScene
 from livehead.avatars.archive import read_archive, write_archive
 from livehead.drivers.dense_pose import DensePoseSequenceDriver
 from livehead.drivers.replay import ReplayDriver
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError
 from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
 from livehead.interfaces import DriverInputs, RenderRequest
@@ -18,7 +19,6 @@ from livehead.perception.dense_pose import frame_dense_pose, open_dense_pose_seq
 from livehead.perception.figure_framing import find_visible_box, square_window
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
 from livehead.renderers.warp.renderer import WarpRenderer
-from livehead.storage import HOME_VARIABLE
 
 SIZE = 256
 FP32 = ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32")

@@ -1,10 +1,11 @@
-"""From a run's checkpoint to the weights that ship: half precision, ranges for int8, checksum, model card."""
+"""Export of a run's checkpoint to the weights that ship: half precision, ranges for int8, checksum.
+
+    python -m livehead.training.compact.export runs/compact/latest.pt --data CACHE
+"""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 
 import torch
@@ -14,21 +15,24 @@ from livehead.errors import WeightsMissingError
 from livehead.models.compact.network import BLEND_PLANES, build_compact
 from livehead.models.engine import fold_batch_norm
 from livehead.models.quantize import ActivationRanges, observe_ranges, ranges_to_tensors
+from livehead.storage import write_atomically
+from livehead.training.bundled_weights import ASSETS, register_weights
 from livehead.training.compact.pair_sampler import AugmentationRanges, PairSampler
 from livehead.weights.safetensors_file import load_strict_state
 
-_SIDE = 192  # at which the renderer runs
+_SIDE = 192  # pixels at which the renderer runs
 _PAIRS = 48
-_CLIP_STRIDE = 8  # of the clips one is read: enough to know ranges
+_CLIP_STRIDE = 8  # every eighth clip is enough to know the ranges
 
 
 def averaged_half_weights(checkpoint: Path, blend_bias: float = 0.0) -> tuple[dict[str, torch.Tensor], int]:
-    """The averaged weights of a run, and the samples it has seen.
+    """The averaged weights of a run, and the number of samples it has seen.
 
-    ``sharper`` raises the blend map's logits: more of the warped photo, less of what is generated. L1 makes a network
-    hedge with blur; 0.6 more cost 0.05 dB and gave 0.024 of sharpness (val).
+    ``blend_bias`` is added to the blend map's logits: more of the warped photo, less of what is generated. L1 makes a
+    network hedge with blur; 0.6 more cost 0.05 dB and gave 0.024 of sharpness on held-out clips.
 
-    Convolutions in half precision; vectors (biases, norms) in single: they are small, and variances can be tiny.
+    Convolutions are in half precision, vectors (biases, norms) in single: they are small, and variances can be tiny.
+
     Raises: WeightsMissingError.
     """
     if not checkpoint.is_file():
@@ -36,7 +40,8 @@ def averaged_half_weights(checkpoint: Path, blend_bias: float = 0.0) -> tuple[di
     document = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = build_compact()
     network.load_state_dict(document["average"])
-    network.decoder.final.bias.data[BLEND_PLANES] += blend_bias
+    with torch.no_grad():
+        network.decoder.final.get_parameter("bias")[BLEND_PLANES] += blend_bias
     tensors = {
         name: (value.half() if value.ndim > 1 else value.float()).contiguous()
         for name, value in network.state_dict().items()
@@ -47,25 +52,25 @@ def averaged_half_weights(checkpoint: Path, blend_bias: float = 0.0) -> tuple[di
 
 
 def measure_int8_ranges(tensors: dict[str, torch.Tensor], data: Path) -> ActivationRanges:
-    """What the convolutions of these weights get from training pairs of the cache ``data``. Raises: ConfigError."""
+    """The ranges of the convolutions' inputs on training pairs of the cache ``data``. Raises: ConfigError."""
     network = build_compact()
     load_strict_state(network, tensors, "the exported weights")
     network = fold_batch_norm(network.eval())
-    source = PairSampler(data, "train", _SIDE, 0, _CLIP_STRIDE)
+    sampler = PairSampler(data, "train", _SIDE, 0, _CLIP_STRIDE)
 
     @torch.inference_mode()
-    def look() -> None:
+    def run_samples() -> None:
         for number in range(_PAIRS):
-            batch = source.sample_batch(1, AugmentationRanges(), (number,))
+            batch = sampler.sample_batch(1, AugmentationRanges(), (number,))
             network(batch.source, batch.mask, batch.source_points, batch.target_points, batch.torso)
 
-    return observe_ranges(network, look)
+    return observe_ranges(network, run_samples)
 
 
 def export_compact(checkpoint: Path, assets: Path, data: Path, summary: str, blend_bias: float = 0.0) -> Path:
-    """Write ``compact.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path.
+    """Write ``compact.safetensors`` and its entry of ``weights.json`` into ``assets``; returns the weights' path.
 
-    ``data``: the training cache, to measure the ranges for int8 on.
+    ``data`` is the training cache on which the ranges for int8 are measured. ``summary`` may name ``{samples}``.
     """
     tensors, samples = averaged_half_weights(checkpoint, blend_bias)
     tensors |= ranges_to_tensors(measure_int8_ranges(tensors, data))
@@ -75,27 +80,20 @@ def export_compact(checkpoint: Path, assets: Path, data: Path, summary: str, ble
     return path
 
 
-def register_weights(path: Path, assets: Path, name: str, summary: str) -> None:
-    """Write the line of the bundled weights ``name``, which lie at ``path``, into ``weights.json`` of ``assets``."""
-    listing = assets / "weights.json"
-    entries = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else {}
-    entries[name] = {
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "licence": f"research and evaluation only, see {name}.card.md",
-        "card": f"{name}.card.md",
-        "summary": summary,
-    }
-    listing.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="export a run's averaged weights into the package")
-    parser.add_argument("checkpoint", type=Path, help="latest.pt of a run")
-    parser.add_argument("--data", type=Path, required=True, help="the training cache")
-    parser.add_argument("--assets", type=Path, default=Path(__file__).parents[1] / "assets")
-    parser.add_argument("--summary", default="compact generator, {samples} training samples")
-    parser.add_argument("--sharper", type=float, default=1.2, help="raise the blend's logits: more photo, less paint")
+    """The command line of ``python -m livehead.training.compact.export``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m livehead.training.compact.export",
+        description="Export a run's averaged weights into the package.",
+    )
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="the latest.pt of a run")
+    add("--data", type=Path, required=True, help="the training cache on which the ranges for int8 are measured")
+    add("--assets", type=Path, default=ASSETS, help="the folder to write to (default: the package's livehead/assets)")
+    summary = "compact generator, {samples} training samples"
+    add("--summary", default=summary, help="the text of the entry in weights.json (default: %(default)s)")
+    sharper = "how far to raise the blend map's logits: more photo, less generated (default: %(default)s)"
+    add("--sharper", type=float, default=1.2, help=sharper)
     given = parser.parse_args()
     export_compact(given.checkpoint, given.assets, given.data, given.summary, given.sharper)
 

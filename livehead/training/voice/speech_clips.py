@@ -22,6 +22,7 @@ from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.speech_basis import load_mean_face, speech_weights
 from livehead.motion.keypoints import Array
 from livehead.perception.talking_clip import TalkingClip, read_talking_clip
+from livehead.storage import replace_file
 
 _CLOSED_ONE_IN = 8  # one of so many frames, those with the smallest gap between the lips, shows a closed mouth
 _LIP_WEIGHT, _INNER_LIP_WEIGHT = 2.0, 3.0  # weights of the points when the basis is made
@@ -81,9 +82,8 @@ def _read_or_track(path: Path, cache_file: Path) -> TalkingClip | None:
     except (CaptureError, NoFaceError):
         cache_file.touch()
         return None
-    unfinished = cache_file.with_suffix(".part.npz")
-    np.savez(unfinished, times=talk.times, meshes=talk.meshes, seen=talk.face_seen, sound=talk.sound)
-    unfinished.replace(cache_file)
+    with replace_file(cache_file, suffix=".npz") as partial:
+        np.savez(partial, times=talk.times, meshes=talk.meshes, seen=talk.face_seen, sound=talk.sound)
     return talk
 
 

@@ -1,0 +1,104 @@
+"""Where livehead keeps its files, and how it writes them: whole or not at all, and no more than a cache may hold."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from livehead.environment import HOME_VARIABLE
+
+OWNER_ONLY = 0o600
+"""Mode of files that only their owner may read: keys, and pictures of faces."""
+
+_PARTIAL_PREFIX = ".partial-"
+_ABANDONED_AFTER_S = 3600  # an unfinished file this much older than the newest finished one is a crash's
+
+_SYSTEM_FOLDERS = {
+    "cache": platformdirs.user_cache_path,
+    "config": platformdirs.user_config_path,
+    "data": platformdirs.user_data_path,
+}
+
+
+def storage_folder(kind: Literal["cache", "config", "data"], name: str) -> Path:
+    """The folder ``name`` below ``$LIVEHEAD_HOME``, else below where the system keeps files of this ``kind``.
+
+    The folder need not exist yet.
+    """
+    home = os.environ.get(HOME_VARIABLE)
+    return (Path(home) if home else _SYSTEM_FOLDERS[kind]("livehead")) / name
+
+
+@contextmanager
+def replace_file(path: Path, *, suffix: str = "", mode: int = 0o666) -> Iterator[Path]:
+    """Give an empty file to write to, which takes the place of ``path`` when the block ends without an error.
+
+    It lies in the folder of ``path``, so that the change is one step: readers meet the old content or the new one,
+    whole. After an error it is gone and ``path`` as it was. A symbolic link stays one; a device or a pipe
+    (``/dev/stdout``) is written to itself. ``suffix``: for writers that go by the end of the name. ``mode``: of the
+    new file, before the process's umask. Raises: OSError.
+    """
+    if _is_stream(path):
+        yield path
+        return
+    target = path.resolve()
+    partial = target.with_name(f"{_PARTIAL_PREFIX}{secrets.token_hex(6)}{suffix}")
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o666) -> None:
+    """Make ``content`` (text as UTF-8) the whole content of ``path``, as ``replace_file`` does. Raises: OSError."""
+    with replace_file(path, mode=mode) as partial, partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        if partial != path:
+            os.fsync(file.fileno())  # or a power cut may leave a new name on empty content
+
+
+def evict_oldest(folder: Path, pattern: str, *, max_files: int, max_bytes: float = float("inf")) -> None:
+    """Remove the files of ``folder`` that were used longest ago, until the rest is within both limits.
+
+    ``pattern`` names the files, as ``Path.glob`` takes it. The newest file stays however large it is. Unfinished files
+    that a crash left an hour before the newest one go too. Raises: OSError.
+    """
+    files = sorted(folder.glob(pattern), key=_last_used_s, reverse=True)
+    newest_s = _last_used_s(files[0]) if files else 0.0
+    total = 0
+    for number, file in enumerate(files):
+        total += _size_in_bytes(file)
+        if number >= max_files or (number and total > max_bytes):
+            file.unlink(missing_ok=True)
+    for partial in folder.glob(f"{_PARTIAL_PREFIX}*"):
+        if _last_used_s(partial) < newest_s - _ABANDONED_AFTER_S:
+            partial.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether ``path`` is a device, a pipe or another name of an open file (``/dev/fd/3``)."""
+    return (path.exists() and not path.is_file()) or path.parts[:2] == ("/", "dev")
+
+
+def _last_used_s(path: Path) -> float:
+    """Seconds; 0 for a file that another process has just removed."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size_in_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
