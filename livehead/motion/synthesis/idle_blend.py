@@ -8,7 +8,7 @@ import numpy as np
 
 from livehead.motion.easing import smoothstep
 from livehead.motion.keypoints import Array, Keypoints
-from livehead.motion.synthesis.rigid_idle import TimedMotion
+from livehead.motion.synthesis.rigid_idle import SynthesizedMotion
 
 _LOST_FACE_DELAY_S = 0.12  # a face missed for so long is most likely still there
 _EASE_S = 0.35  # patience and ease together: idle within half a second
@@ -21,7 +21,7 @@ class IdleBlend:
     avatar's path has no jump even if the performer comes and goes in the middle of a fade.
     """
 
-    def __init__(self, idle: TimedMotion) -> None:
+    def __init__(self, idle: SynthesizedMotion) -> None:
         self._idle = idle
         self._live: Keypoints | None = None
         self._last_output: Keypoints | None = None

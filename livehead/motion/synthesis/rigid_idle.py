@@ -12,7 +12,7 @@ from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.motion.synthesis.idle import IdleControls, IdleMotion
 
 
-class TimedMotion(Protocol):
+class SynthesizedMotion(Protocol):
     """Motion as a function of time."""
 
     def motion_at(self, now_ns: int) -> Keypoints:
@@ -44,6 +44,6 @@ class RigidIdleMotion:
         )
 
 
-def make_idle_motion(source: Keypoints) -> TimedMotion:
+def make_idle_motion(source: Keypoints) -> SynthesizedMotion:
     """What suits the source's set: a face that blinks and glances, or points that sway."""
     return IdleMotion(source) if source.set == MESH478 else RigidIdleMotion(source)

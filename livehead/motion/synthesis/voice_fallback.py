@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.retarget.transfer import MotionTransfer
-from livehead.motion.synthesis.rigid_idle import TimedMotion
+from livehead.motion.synthesis.rigid_idle import SynthesizedMotion
 
 
 class VoiceFallback:
     """An ``Idle`` for ``Presence``: the motion that a voice makes, and ``idle`` as long as there is none."""
 
     def __init__(
-        self, latest_motion: Callable[[], Keypoints | None], transfer: MotionTransfer, idle: TimedMotion
+        self, latest_motion: Callable[[], Keypoints | None], transfer: MotionTransfer, idle: SynthesizedMotion
     ) -> None:
         """``newest`` gives the voice's motion, which ``transfer`` brings to the avatar."""
         self._latest_motion = latest_motion
