@@ -121,7 +121,7 @@ class _PipelineTrial:
         self.cable_frames: list[AudioFrame] = []
         portrait = bundled_portrait(DRAWN_PORTRAIT)
         driver = make_driver(settings.driver, [portrait], settings.model)
-        calibration = initial_calibration(driver, [portrait])
+        calibration = initial_calibration(driver)
         stream = settings.stream.model_copy(update={"size": (2 * _THUMBNAIL_SIDE, 2 * _THUMBNAIL_SIDE)})
         settings = settings.model_copy(update={"stream": stream})
         live_avatar = build_live_avatar(settings, [portrait], driver, AvatarCache(), calibration=calibration)

@@ -1,4 +1,4 @@
-"""``livehead evaluate``: how true the pictures are, by the design's protocol."""
+"""``livehead evaluate``: how true the models' pictures are, or the mouth that a voice moves, on clips of people."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from livehead.evaluation.self_reenactment import (
     evaluate_clips,
     evaluate_pairs,
 )
+from livehead.interfaces import Driver
+from livehead.motion.keypoints import Keypoints
 from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.portrait import Portrait, PortraitCrop
 from livehead.reporting.plot import plot_evaluation
 from livehead.reporting.report import JsonReport, format_table, write_json
 
 BASELINES = ("copy", "warp")
+VOICE = "voice"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,23 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list",
         type=Path,
         metavar="FILE",
-        help="names of clips, one a line, all of the folder if absent; or .csv: pairs of frames, as for VoxCeleb",
+        help="names of clips, one a line, in place of all in the folder; or .csv: pairs of frames, as for VoxCeleb",
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="names, comma between; copy and warp are always added")
     parser.add_argument(
-        "--audio", action="store_true", help="judge the driver voice by the clips' sound and mouths, and no model"
+        "--model", default=DEFAULT_MODEL, help="names with commas between; copy and warp are always added"
+    )
+    parser.add_argument(
+        "--audio", action="store_true", help="judge the driver voice by the clips' sound and mouths, in place of models"
     )
     parser.add_argument("--frames", type=int, default=40, help="driving frames of each clip")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot the figures")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measure, print the table, write what was asked for."""
-    if args.audio:
-        from livehead.commands.evaluate_audio import evaluate_audio
+    """Measure, print the table and write the files that were asked for."""
+    return _evaluate_voice(args) if args.audio else _evaluate_models(args)
 
-        return evaluate_audio(args)
+
+def _evaluate_models(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys([*BASELINES, *(name.strip() for name in args.model.split(",") if name.strip())]))
     models = {name: copy_baseline if name == "copy" else make_prepare_source(name) for name in names}
     settings = {"clips": str(args.clips), "list": str(args.list or ""), "frames": args.frames, "models": names}
@@ -69,6 +74,31 @@ def main(args: argparse.Namespace) -> int:
     if args.plot:
         plot_evaluation(results, args.plot)
     return 0
+
+
+def _evaluate_voice(args: argparse.Namespace) -> int:
+    """Judge the mouth that the driver ``voice`` makes of the clips' sound. Raises: CaptureError, NoFaceError."""
+    from livehead.evaluation.speech import AUDIO_METRICS, evaluate_speech
+    from livehead.reporting.plot import plot_speech
+
+    clips = list_clips(args.clips, args.list)
+    report = JsonReport("evaluate", {"clips": str(args.clips), "list": str(args.list or ""), "driver": VOICE})
+    with tqdm(total=len(clips), unit="clip", disable=None) as bar:
+        figures = evaluate_speech(clips, _make_voice_driver, lambda clip: (bar.set_postfix_str(clip), bar.update())[0])
+    print(format_table({**figures.clips, "mean": figures.mean}, AUDIO_METRICS, "clip"))
+    if args.json:
+        write_json(report.finish({VOICE: {"mean": figures.mean, "clips": figures.clips}}), args.json)
+    if args.plot:
+        plot_speech(figures, args.plot)
+    return 0
+
+
+def _make_voice_driver(source: Keypoints) -> Driver[Keypoints]:
+    from livehead.drivers.voice import VoiceDriver
+    from livehead.models.voice.build import load_voice_model
+    from livehead.perception.voice_activity import VoiceActivityDetector
+
+    return VoiceDriver(source, load_voice_model(), VoiceActivityDetector())
 
 
 def _evaluate_clips(
@@ -90,16 +120,16 @@ def _evaluate_pairs(
 
 
 def make_prepare_source(name: str) -> PrepareSource:
-    """The protocol's view of a renderer: the whole frame is the source, its mesh (or learned points) the motion."""
+    """A renderer as the protocol sees it: the whole frame is the source, its mesh (or learned points) the motion."""
     require_face_model(name)
     renderer = make_renderer(name, FRAME_SIDE)
-    eyes = load_detector(name, "auto") if name in CHECKPOINTS else None
+    detector = load_detector(name, "auto") if name in CHECKPOINTS else None
 
     def prepare(source: EvaluationFrame) -> DrawFrame:
         portrait = Portrait("clip", source.image, PortraitCrop(0, 0, FRAME_SIDE), source.image, source.mesh, (), "")
         avatar = renderer.prepare(portrait)
-        if eyes is not None:
-            return lambda driving: renderer.render(avatar, eyes.detect(driving.image), FRAME_SIDE)
+        if detector is not None:
+            return lambda driving: renderer.render(avatar, detector.detect(driving.image), FRAME_SIDE)
         return lambda driving: renderer.render(avatar, driving.mesh, FRAME_SIDE)
 
     return prepare

@@ -1,4 +1,4 @@
-"""A clip of somebody who talks: the face mesh of every picture, when it was, and the sound."""
+"""Clips of people who talk: the face mesh and the time of every picture, and the sound."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from livehead.perception.av_files import decode_frames, open_media
 from livehead.perception.face_mesh import FaceMeshTracker
 
 RATE = 16_000
-"""Samples a second of the sound."""
+"""Sample rate of the sound in Hz."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TalkingClip:
-    """``times`` [T] s of the pictures, from the first; ``meshes`` [T, 478, 3] and whether a face was ``seen`` [T].
+    """A clip: the ``times`` [T] s of its pictures, counted from the first one, and the ``meshes`` [T, 478, 3] in them.
 
-    A mesh that was not seen repeats the one before. ``sound``: float32 [N] mono at ``RATE``, sample 0 at time 0.
+    Where no face was seen (``face_seen`` [T]), the mesh repeats the one before. ``sound`` is float32 [N], mono at
+    ``RATE``, with sample 0 at time 0.
     """
 
     name: str
@@ -35,14 +36,14 @@ class TalkingClip:
 
 
 def read_talking_clip(path: Path) -> TalkingClip:
-    """Decode and watch a clip. Raises: CaptureError where picture or sound is lacking, NoFaceError where a face is."""
+    """Decode a clip and track its face. Raises: CaptureError without picture or sound, NoFaceError without a face."""
     sound = np.concatenate(list(read_audio_blocks(path, RATE)), axis=1)[0]
-    times, meshes, seen = track_meshes(path)
-    return TalkingClip(path.stem, times, meshes, seen, sound)
+    times, meshes, face_seen = track_meshes(path)
+    return TalkingClip(path.stem, times, meshes, face_seen, sound)
 
 
 def track_meshes(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArray[np.bool_]]:
-    """``times``, ``meshes`` and ``seen`` of a clip, as in ``Talk``. Raises: CaptureError, NoFaceError."""
+    """``times``, ``meshes`` and ``face_seen`` of a clip, as in ``TalkingClip``. Raises: CaptureError, NoFaceError."""
     times: list[float] = []
     found: list[Array | None] = []
     with FaceMeshTracker() as mesh, open_media(path) as container:
@@ -56,15 +57,15 @@ def track_meshes(path: Path) -> tuple[npt.NDArray[np.float64], Array, npt.NDArra
                 faces = mesh.detect(_to_rgb(frame))
                 times.append(frame.time if frame.time is not None else (times[-1] + step if times else 0.0))
                 found.append(faces[0].points3d()[0] if faces else None)
-    seen = np.array([each is not None for each in found], bool)
-    if not seen.any():
+    face_seen = np.array([each is not None for each in found], bool)
+    if not face_seen.any():
         raise NoFaceError(f"no face in {path}", "leave the clip out of the list", subject=str(path))
     last = next(each for each in found if each is not None)
     meshes = []
     for each in found:
         last = last if each is None else each
         meshes.append(last)
-    return np.array(times) - times[0], np.stack(meshes).astype(np.float32), seen
+    return np.array(times) - times[0], np.stack(meshes).astype(np.float32), face_seen
 
 
 def _to_rgb(frame: Any) -> npt.NDArray[np.uint8]:
