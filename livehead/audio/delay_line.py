@@ -88,7 +88,7 @@ class DelayLine:
             if abs(off_s) > _CROSS_FADE_ERROR_S:
                 return self._cross_fade(count, step, wanted, self._read_position)
             bend = float(np.clip(off_s / _CORRECTION_S, -_MAX_SPEED_CHANGE, _MAX_SPEED_CHANGE))
-            sound = self._interpolate_block(count, step * (1 + bend), self._read_position)
+            sound = self._interpolate_block(count, step, self._read_position, bend)
             if abs(off_s) > _PAUSE_ERROR_S and np.abs(sound).max(initial=0) < _SILENCE_PEAK:
                 return self._cross_fade(count, step, wanted, self._read_position)
             self._read_position += count * step * (1 + bend)
@@ -105,9 +105,11 @@ class DelayLine:
             self._min_delay_s = max(self._min_delay_s - (self._min_margin_s - _MARGIN_S), 0.0)
         self._margin_since_ns, self._min_margin_s = heard_ns, _MAX_DELAY_S
 
-    def _interpolate_block(self, count: int, step: float, start: float) -> Signal:
+    def _interpolate_block(self, count: int, step: float, start: float, bend: float = 0.0) -> Signal:
+        """``count`` samples from ``start`` on, ``step`` apart and by ``bend`` more."""
         first = self._end - len(self._samples)
-        return interpolate(self._samples, start - first + np.arange(count) * step, 1 / step)
+        # The kernel of the unbent step serves: its slope is wider than any bend, and a new kernel costs milliseconds.
+        return interpolate(self._samples, start - first + np.arange(count) * step * (1 + bend), 1 / step)
 
     def _fade_in(self, count: int, step: float, target: float) -> Signal:
         """Fade in, once what is wanted is there."""
