@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,12 @@ import numpy.typing as npt
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
-from livehead.perception.mediapipe_runtime import import_solutions, run_in_calling_thread, suppress_native_logs
+from livehead.perception.mediapipe_runtime import (
+    MediaPipeGraph,
+    MediaPipeTracker,
+    import_solutions,
+    run_in_calling_thread,
+)
 
 _POINT_COUNT = 478
 _SURVEY_INTERVAL = 30  # frames between two looks at whether somebody else has come to the fore
@@ -34,7 +38,7 @@ class FaceBox:
         return max(self.right - self.left, 0.0) * max(self.bottom - self.top, 0.0)
 
 
-class FaceMeshTracker:
+class FaceMeshTracker(MediaPipeTracker):
     """Finds faces and their 478 points (468 and ten of the irises), with depth.
 
     ``static=True``: every picture stands alone; up to ``max_faces`` faces, the largest first.
@@ -47,49 +51,35 @@ class FaceMeshTracker:
     def __init__(self, *, static: bool = False, max_faces: int = 1, confidence: float = 0.5) -> None:
         solutions = import_solutions()
         self.static = static
-        self._mutes_native_logs = True  # native code still has first words to say
         self._following = False
         self._followed_area = 0.0
         self._rival_surveys = 0
         self._frames_since_survey = 0
-        with suppress_native_logs():
-            self._mesh_graph = run_in_calling_thread(solutions.face_mesh.FaceMesh)(
-                static_image_mode=static,
-                max_num_faces=max_faces if static else 1,
-                refine_landmarks=True,
+        self._mesh_graph = MediaPipeGraph(
+            run_in_calling_thread(solutions.face_mesh.FaceMesh),
+            "multi_face_landmarks",
+            static_image_mode=static,
+            max_num_faces=max_faces if static else 1,
+            refine_landmarks=True,
+            min_detection_confidence=confidence,
+            min_tracking_confidence=confidence,
+        )
+        self._face_detector: MediaPipeGraph | None = None
+        if not static:
+            self._face_detector = MediaPipeGraph(
+                run_in_calling_thread(solutions.face_detection.FaceDetection),
+                "detections",
+                model_selection=0,
                 min_detection_confidence=confidence,
-                min_tracking_confidence=confidence,
             )
-            detection = run_in_calling_thread(solutions.face_detection.FaceDetection)
-            self._face_detector = None if static else detection(0, confidence)
-            # The graphs open when they are first called, and talk then: inside the quiet block.
-            for graph in (self._mesh_graph, self._face_detector):
-                if graph is not None:
-                    graph.process(np.zeros((64, 64, 3), np.uint8))
-
-    def __enter__(self) -> FaceMeshTracker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the graphs; the instance is of no further use."""
-        for graph in (self._mesh_graph, self._face_detector):
-            if graph is not None:
-                graph.close()
-        self._mesh_graph = self._face_detector = None
+        super().__init__(*(graph for graph in (self._mesh_graph, self._face_detector) if graph is not None))
 
     def reset(self) -> None:
         """Forget the face that was followed."""
         self._following = False
         self._rival_surveys = self._frames_since_survey = 0
         if not self.static:
-            with suppress_native_logs():
-                self._mesh_graph.reset()
-            self._mutes_native_logs = True
+            self._mesh_graph.reset()
 
     def detect(self, image: Image, captured_ns: int = 0) -> list[Keypoints]:
         """Faces of ``image``, uint8 [H, W, 3] RGB, each as ``mesh478`` with B = 1; the one to use comes first.
@@ -135,10 +125,11 @@ class FaceMeshTracker:
 
     def _detect_boxes(self, image: Image) -> list[FaceBox]:
         """Boxes of all faces, the largest first (about 1 ms)."""
+        if self._face_detector is None:
+            return []
         height, width = image.shape[:2]
-        found = self._run_graph(self._face_detector, image).detections or []
         boxes = []
-        for detection in found:
+        for detection in self._face_detector.run(image) or ():
             box = detection.location_data.relative_bounding_box
             boxes.append(
                 FaceBox(
@@ -153,25 +144,15 @@ class FaceMeshTracker:
     def _detect_meshes(self, image: Image) -> list[Array]:
         """Each face of the graph's answer as [478, 3] in coordinates of the picture's square."""
         height, width = image.shape[:2]
-        found = self._run_graph(self._mesh_graph, image).multi_face_landmarks or []
-        if found:
-            self._mutes_native_logs = False  # every calculator has now run once
-        return [_landmarks_to_mesh(face, width, height) for face in found]
+        return [_landmarks_to_mesh(face, width, height) for face in self._mesh_graph.run(image) or ()]
 
     def _detect_meshes_padded(self, image: Image) -> list[Array]:
-        """As ``_run`` with a margin around the picture, without which a face that fills it is easily missed."""
+        """As ``_detect_meshes``, with a margin, without which a face that fills the picture is easily missed."""
         side = max(image.shape[:2])
         margin = side // 4
         padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), constant_values=127)
         growth = np.float32((side + 2 * margin) / side)  # the centre of the square stays
         return [face * growth for face in self._detect_meshes(padded)]
-
-    def _run_graph(self, graph: Any, image: Image) -> Any:
-        image = np.ascontiguousarray(image)
-        if not self._mutes_native_logs:
-            return graph.process(image)
-        with suppress_native_logs():
-            return graph.process(image)
 
 
 def _landmarks_to_mesh(face: Any, width: int, height: int) -> Array:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any
-
 import cv2
 import numpy as np
 
 from livehead.frames import Image
 from livehead.motion.body import BODY25, BODY25_POINTS, BodyPose, PersonKeypoints
 from livehead.motion.keypoints import Array, to_pixels
-from livehead.perception.mediapipe_runtime import import_solutions, run_in_calling_thread, suppress_native_logs
+from livehead.perception.mediapipe_runtime import (
+    MediaPipeGraph,
+    MediaPipeTracker,
+    import_solutions,
+    run_in_calling_thread,
+)
 
 _MODEL_COMPLEXITY = 1  # the one of MediaPipe's three networks that its package contains
 _MAX_INPUT_SIDE = 640  # pixels: the networks see 224 and 256
@@ -59,7 +61,7 @@ _PART_WEIGHTS = _build_part_weights()
 _KNOWN_PARTS = _PART_WEIGHTS.sum(axis=1) > 0
 
 
-class BodyPoseTracker:
+class BodyPoseTracker(MediaPipeTracker):
     """Finds one person, the most evident, as ``body25`` with depth.
 
     ``static=True``: every picture stands alone. ``static=False``: pictures are successive frames, and the person is
@@ -67,40 +69,22 @@ class BodyPoseTracker:
     """
 
     def __init__(self, *, static: bool = False, confidence: float = 0.5) -> None:
-        solutions = import_solutions()
         self._static = static
-        self._mutes_native_logs = True  # native code still has first words to say
-        with suppress_native_logs():
-            self._graph = run_in_calling_thread(solutions.pose.Pose)(
-                static_image_mode=static,
-                model_complexity=_MODEL_COMPLEXITY,
-                smooth_landmarks=False,  # what is smoothed here is not delayed twice
-                min_detection_confidence=confidence,
-                min_tracking_confidence=confidence,
-            )
-            # The graph opens when it is first called, and talks then: inside the quiet block.
-            self._graph.process(np.zeros((64, 64, 3), np.uint8))
-
-    def __enter__(self) -> BodyPoseTracker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the graph; the instance is of no further use."""
-        if self._graph is not None:
-            self._graph.close()
-        self._graph = None
+        self._graph = MediaPipeGraph(
+            run_in_calling_thread(import_solutions().pose.Pose),
+            "pose_landmarks",
+            static_image_mode=static,
+            model_complexity=_MODEL_COMPLEXITY,
+            smooth_landmarks=False,  # what is smoothed here is not delayed twice
+            min_detection_confidence=confidence,
+            min_tracking_confidence=confidence,
+        )
+        super().__init__(self._graph)
 
     def reset(self) -> None:
-        """Forget whom it followed."""
+        """Forget the person that was followed."""
         if not self._static:
-            with suppress_native_logs():
-                self._graph.reset()
-            self._mutes_native_logs = True
+            self._graph.reset()
 
     def detect(self, image: Image, captured_ns: int = 0) -> BodyPose | None:
         """The person in ``image``, uint8 [H, W, 3] RGB or [H, W, 4] with straight alpha, B = 1; None without one.
@@ -108,10 +92,9 @@ class BodyPoseTracker:
         Points may lie outside [-1, 1] where the person is cut off; far outside, their confidence is 0.
         """
         height, width = image.shape[:2]
-        found = self._run_graph(_to_network_input(image)).pose_landmarks
+        found = self._graph.run(_to_network_input(image))
         if found is None:
             return None
-        self._mutes_native_logs = False
         marks = np.array([(p.x, p.y, p.z, p.visibility) for p in found.landmark], np.float32)
         side = max(width, height)
         marks[:, :3] *= np.array([2 * width / side, 2 * height / side, 2 * width / side], np.float32)
@@ -120,12 +103,6 @@ class BodyPoseTracker:
         outside = np.abs(parts[:, :2]) > _MAX_OUTSIDE * np.array([width / side, height / side], np.float32)
         confidence = np.where(_KNOWN_PARTS & ~outside.any(axis=1), _min_visibility(marks[:, 3]), 0).clip(0, 1)
         return BodyPose(BODY25, parts[None, :, :2], parts[None, :, 2], confidence[None].astype(np.float32), captured_ns)
-
-    def _run_graph(self, image: Image) -> Any:
-        if not self._mutes_native_logs:
-            return self._graph.process(image)
-        with suppress_native_logs():
-            return self._graph.process(image)
 
 
 def to_person(pose: BodyPose, width: int, height: int, min_confidence: float = 0.0) -> PersonKeypoints:

@@ -11,10 +11,14 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
+
+from livehead.frames import Image
 
 _NATIVE_LOG_LINE = re.compile(
     rb"^(INFO: Created TensorFlow Lite|WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d|[IWE]0000 )"
@@ -66,6 +70,60 @@ def import_solutions() -> Any:
             import mediapipe
 
         return mediapipe.solutions
+
+
+class MediaPipeGraph:
+    """One open graph of MediaPipe's, whose chatter is dropped until every calculator in it has run once."""
+
+    def __init__(self, solution: Callable[..., Any], output: str, **options: Any) -> None:
+        """``solution``: the class in ``import_solutions()``, made with ``options``; ``output``: the field of its
+        results that is None while nothing is found."""
+        self._output = output
+        self._mutes_native_logs = True
+        with suppress_native_logs():
+            self._solution = solution(**options)
+            # The graph opens when it is first called, and talks then: inside the quiet block.
+            self._solution.process(np.zeros((64, 64, 3), np.uint8))
+
+    def run(self, image: Image) -> Any:
+        """What the graph finds in ``image``, uint8 [H, W, 3] RGB: MediaPipe's own (untyped) result, or None."""
+        image = np.ascontiguousarray(image)
+        if not self._mutes_native_logs:
+            return getattr(self._solution.process(image), self._output)
+        with suppress_native_logs():
+            found = getattr(self._solution.process(image), self._output)
+        self._mutes_native_logs = found is None  # without a find, not every calculator has run
+        return found
+
+    def reset(self) -> None:
+        """Forget the frames before: the next image is looked at afresh."""
+        with suppress_native_logs():
+            self._solution.reset()
+        self._mutes_native_logs = True
+
+    def close(self) -> None:
+        """Free the graph, once."""
+        if self._solution is not None:
+            self._solution.close()
+        self._solution = None
+
+
+class MediaPipeTracker:
+    """What the trackers share: graphs that ``close``, or the end of a ``with`` block, frees."""
+
+    def __init__(self, *graphs: MediaPipeGraph) -> None:
+        self._graphs = graphs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the graphs; the instance is of no further use."""
+        for graph in self._graphs:
+            graph.close()
 
 
 def run_in_calling_thread(solution: type[Any]) -> type[Any]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any
-
 import cv2
 import numpy as np
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array
-from livehead.perception.mediapipe_runtime import import_solutions, suppress_native_logs
+from livehead.perception.mediapipe_runtime import MediaPipeGraph, MediaPipeTracker, import_solutions
 
-_EDGE_RADIUS_RATIO = (
-    1 / 32
-)  # of the longer side: how far an edge of the coarse mask is moved to meet an edge of the picture
+# Of the longer side: how far an edge of the coarse mask is moved to meet an edge of the picture.
+_EDGE_RADIUS_RATIO = 1 / 32
 _MIN_EDGE_VARIANCE = 1e-4  # variance of intensity, in [0, 1] units squared, below which the picture has no edge to meet
 
 
-class SelfieSegmenter:
+class SelfieSegmenter(MediaPipeTracker):
     """Tells persons from background.
 
     ``refine=True`` lets the network's coarse edge (it sees 256 x 256) follow the picture's own, at about 10 ms for
@@ -29,39 +25,15 @@ class SelfieSegmenter:
 
     def __init__(self, *, refine: bool = True) -> None:
         self.refine = refine
-        self._mutes_native_logs = True  # native code still has first words to say
-        solutions = import_solutions()
-        with suppress_native_logs():
-            self._graph = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
-            # The graph opens on a thread of its own, and talks there: wait for it inside the quiet block.
-            self._graph.process(np.zeros((64, 64, 3), np.uint8))
-
-    def __enter__(self) -> SelfieSegmenter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the graph; the instance is of no further use."""
-        if self._graph is not None:
-            self._graph.close()
-        self._graph = None
+        solution = import_solutions().selfie_segmentation.SelfieSegmentation
+        self._graph = MediaPipeGraph(solution, "segmentation_mask", model_selection=0)
+        super().__init__(self._graph)
 
     def segment_person(self, image: Image) -> Array:
         """Share of person in each pixel of ``image`` (uint8 [H, W, 3] RGB): float32 [H, W] in [0, 1]."""
         image = np.ascontiguousarray(image)
-        coarse: Array = np.asarray(self._run_graph(image).segmentation_mask, np.float32)
+        coarse: Array = np.asarray(self._graph.run(image), np.float32)
         return _refine_edges(image, coarse) if self.refine else np.clip(coarse, 0, 1)
-
-    def _run_graph(self, image: Image) -> Any:
-        if not self._mutes_native_logs:
-            return self._graph.process(image)
-        self._mutes_native_logs = False
-        with suppress_native_logs():
-            return self._graph.process(image)
 
 
 def _refine_edges(image: Image, coarse: Array) -> Array:
