@@ -74,6 +74,7 @@ class RendererFactory:
     ``create(size, alpha=, precision=, threads=)`` gives the renderer. ``motion_sets`` names the sets of points that it
     takes. ``avatar_source`` says what becomes an avatar: a photo of a face, or a folder with a character sheet.
     ``own_driver``: the driver that estimates the points of this very model, "" where any driver of its sets will do.
+    ``has_debug_panels``: it can show what led to a picture (``DebugPanelRenderer``).
     ``check(precision)`` raises ConfigError or WeightsError for what this machine lacks, without loading a network.
     """
 
@@ -82,6 +83,7 @@ class RendererFactory:
     motion_sets: frozenset[str] = frozenset()
     avatar_source: Literal["photo", "character-sheet"] = "photo"
     own_driver: str = ""
+    has_debug_panels: bool = False
 
 
 FactoryT = TypeVar("FactoryT", CaptureFactory, SinkFactory, DriverFactory, RendererFactory)

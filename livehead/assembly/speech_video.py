@@ -1,22 +1,21 @@
-"""``livehead animate --audio`` without a video: a photo and a recording of speech become a video."""
+"""A photo and a recording of speech become a video, without a performer's video."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
+from livehead.assembly.animation import AnimationRequest
 from livehead.assembly.factories import create_voice_driver
 from livehead.assembly.live_avatar import build_live_avatar, initial_calibration, open_portraits
-from livehead.assembly.video_export import choose_batch_size, export_video, photo_size, read_sound_frames
+from livehead.assembly.video_export import choose_batch_size, export_video, read_sound_frames
 from livehead.avatars.cache import AvatarCache
-from livehead.cli_options import print_status, settings_from_args
 from livehead.clock import NS
 from livehead.drivers.voice import VoiceDriver
 from livehead.errors import ConfigError
@@ -27,40 +26,40 @@ from livehead.models.voice.network import LOOK_AHEAD_S
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.audio_blocks import read_audio_blocks
 
-_MIN_FPS, _MAX_FPS = 1.0, 120.0  # pictures a second
+
+@dataclass(frozen=True, slots=True)
+class SpeechVideoFigures:
+    """How many pictures were drawn, how long they last, and the time taken."""
+
+    frames: int
+    duration_s: float
+    taken_s: float
 
 
-def animate_audio(args: argparse.Namespace) -> int:
-    """One pass: sound in, pictures and sound out. Raises: ConfigError, SourceError, CaptureError, SinkError."""
-    settings = settings_from_args(args)
-    if args.debug_panels:
-        raise ConfigError("--debug-panels need a performer to be seen", "add --driving VIDEO")
-    fps = settings.stream.fps
-    if not _MIN_FPS <= fps <= _MAX_FPS:
-        raise ConfigError(f"{fps} pictures a second cannot be made", f"give --fps {_MIN_FPS:.0f} to {_MAX_FPS:.0f}")
-    heard = read_audio_blocks(args.audio, SAMPLE_RATE)
-    first = next(heard)  # a file without sound is told before a photo is prepared for it
+def animate_by_speech(request: AnimationRequest) -> SpeechVideoFigures:
+    """Let a photo speak ``request.audio``, in one pass. Raises: ConfigError, SourceError, CaptureError, SinkError."""
+    if request.audio is None:
+        raise ConfigError("there is nothing for the avatar to say", "add --audio SPEECH")
+    heard = read_audio_blocks(request.audio, SAMPLE_RATE)
+    first = next(heard)  # sound that cannot be decoded is told before a photo is prepared for it
     store = AvatarCache()
-    (portrait,) = open_portraits([args.avatar], store, print_status)
-    size = settings.stream.size
-    if "size" not in vars(args):
-        size = photo_size(portrait)
-        settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "fit"})})
+    (portrait,) = open_portraits([request.avatar], store, request.notify)
+    settings, size = request.face_picture(portrait)
     driver = create_voice_driver(portrait)
-    calibration = initial_calibration(driver, [portrait])
-    company = build_live_avatar(settings, [portrait], driver, store, calibration=calibration, size=size)
+    calibration = initial_calibration(driver)
+    live_avatar = build_live_avatar(settings, [portrait], driver, store, calibration=calibration, size=size)
     started = time.monotonic()
-    motions = estimate_voice_motion(driver, _prepend_block(first, heard), fps)
-    together = choose_batch_size(settings.model)
+    fps = settings.stream.fps
+    motions = estimate_voice_motion(driver, chain([first], heard), fps)
+    sound, batch_size = read_sound_frames(request.audio), choose_batch_size(settings.model)
     frames = asyncio.run(
-        export_video(company.animator.draw_many, motions, read_sound_frames(args.audio), args.out, batch_size=together)
+        export_video(live_avatar.animator.draw_many, motions, sound, request.out, batch_size=batch_size)
     )
-    _report_results(args, settings.model, frames, frames / fps, time.monotonic() - started)
-    return 0
+    return SpeechVideoFigures(frames, frames / fps, time.monotonic() - started)
 
 
 def estimate_voice_motion(driver: VoiceDriver, sound: Iterator[Samples], fps: float) -> Iterator[Keypoints]:
-    """The motion of each picture, at 0, 1 / ``fps``, ... up to the end of ``sound`` (blocks [1, N] at ``RATE``).
+    """The motion of each picture, at 0, 1 / ``fps``, ... up to the end of ``sound`` (blocks [1, N] at ``SAMPLE_RATE``).
 
     Each is made of the sound up to the driver's look-ahead behind it, as live; ``captured_ns`` is the picture's time.
     """
@@ -83,25 +82,3 @@ def estimate_voice_motion(driver: VoiceDriver, sound: Iterator[Samples], fps: fl
         now_ns = round(seconds * NS)
         yield replace(driver.estimate(DriverInputs(None, audio, now_ns)), captured_ns=now_ns)
         number += 1
-
-
-def _prepend_block(first: Samples, rest: Iterator[Samples]) -> Iterator[Samples]:
-    yield first
-    yield from rest
-
-
-def _report_results(args: argparse.Namespace, model: str, frames: int, seconds: float, taken_s: float) -> None:
-    print_status(f"{args.out}: {frames} frames, {seconds:.1f} s of video in {taken_s:.1f} s")
-    if args.json is None:
-        return
-    from livehead.reporting.report import Json, JsonReport, write_json
-
-    report = JsonReport("animate", {"avatar": str(args.avatar), "audio": str(args.audio), "model": model})
-    results: dict[str, Json] = {
-        "out": str(Path(args.out)),
-        "frames": frames,
-        "clip_s": round(seconds, 3),
-        "taken_s": round(taken_s, 3),
-        "real_time_factor": round(taken_s / max(seconds, 1e-9), 4),
-    }
-    write_json(report.finish(results), args.json)

@@ -23,7 +23,7 @@ from livehead.errors import CaptureError
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import EndOfStream
 from livehead.perception.audio_blocks import read_audio_blocks
-from livehead.perception.av_files import decode_frames, open_media
+from livehead.perception.av_files import decode_frames, no_video_error, open_media
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +112,7 @@ class FileCapture:
         """Seconds from the first frame, and the picture; leaves the length in ``_end_s``."""
         with open_media(self.path) as container:
             if not container.streams.video:
-                raise CaptureError(
-                    f"{self.path} has no video stream", "give a video, or use it for its sound", subject=str(self.path)
-                )
+                raise no_video_error(self.path)
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             step = 1.0 / float(stream.average_rate or 25)

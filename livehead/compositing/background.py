@@ -11,7 +11,7 @@ from PIL import ImageColor
 
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.perception.photo import read_photo
+from livehead.perception.photo import check_photo, read_photo
 
 KEEP, BLUR, NONE = "keep", "blur", "none"
 
@@ -20,6 +20,21 @@ _DOWNSCALE = 4  # the blur is computed at a quarter of the resolution, which nob
 _PERSON_MARGIN = (
     1 / 160
 )  # of the canvas' width: what is blurred keeps this distance from the person, whose colours would bleed
+
+
+def check_background(spec: str, *, allow_transparent: bool = False) -> None:
+    """Look at a background's spec, and at an image's header, before anything is drawn.
+
+    ``allow_transparent``: the sinks show a picture without a background, too.
+    Raises: ConfigError for a word that is no background, SourceError for an image that cannot be read.
+    """
+    if spec == NONE and not allow_transparent:
+        raise ConfigError(
+            "no background at all is for livehead serve, whose pages can show it",
+            "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
+        )
+    if spec not in (KEEP, BLUR, NONE) and _parse_colour(spec) is None:
+        check_photo(spec)
 
 
 class BackgroundPainter:
@@ -36,13 +51,8 @@ class BackgroundPainter:
             return
         if spec == BLUR:
             return
-        try:
-            self._colour = ImageColor.getrgb(spec)[:3]
-        except ValueError as error:
-            if not Path(spec).suffix and not Path(spec).exists():
-                raise ConfigError(
-                    f"There is no background {spec!r}", _suggest_background(spec), subject=spec
-                ) from error
+        self._colour = _parse_colour(spec)
+        if self._colour is None:
             self._image = read_photo(spec)
 
     def paint(self, canvas: Image, person: Image, photo_area: tuple[slice, slice]) -> Image:
@@ -57,6 +67,16 @@ class BackgroundPainter:
         ground = canvas.copy()
         ground[photo_area] = _blur_background(canvas[photo_area], person[photo_area], canvas.shape[1])
         return ground
+
+
+def _parse_colour(spec: str) -> tuple[int, ...] | None:
+    """Red, green and blue of a colour; None for what can only be an image's path. Raises: ConfigError."""
+    try:
+        return ImageColor.getrgb(spec)[:3]
+    except ValueError as error:
+        if not Path(spec).suffix and not Path(spec).exists():
+            raise ConfigError(f"There is no background {spec!r}", _suggest_background(spec), subject=spec) from error
+        return None
 
 
 def _suggest_background(spec: str) -> str:

@@ -15,6 +15,12 @@ DEFAULT_BACKGROUND = "white"
 """What stands behind a figure that brings no background of its own."""
 
 
+def require_figure_background(background: str) -> None:
+    """Raises: ConfigError for a background that only a photo has."""
+    if background == BLUR:
+        raise ConfigError("a character sheet has no background to blur", "give a colour or an image", subject=BLUR)
+
+
 class FigureCompositor:
     """Puts what a renderer makes of a pose's ``window`` back where the pose's frame has it.
 
@@ -32,8 +38,8 @@ class FigureCompositor:
         background: str | Image = KEEP,
         badge: bool = False,
     ) -> None:
-        if isinstance(background, str) and background == BLUR:
-            raise ConfigError("a character sheet has no background to blur", "give a colour or an image", subject=BLUR)
+        if isinstance(background, str):
+            require_figure_background(background)
         chosen = DEFAULT_BACKGROUND if isinstance(background, str) and background == KEEP else background
         width, height = size
         nothing = np.zeros((height, width), np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 
 from livehead.errors import CaptureError
 from livehead.frames import Samples
-from livehead.perception.av_files import decode_frames, open_media
+from livehead.perception.av_files import decode_frames, no_sound_error, open_media
 
 _SILENCE_SAMPLES = 16_000  # samples of leading silence that are made at a time
 
@@ -25,7 +25,7 @@ def read_audio_blocks(path: str | Path, rate: int) -> Iterator[Samples]:
     path = Path(path)
     with open_media(path) as container:
         if not container.streams.audio:
-            raise CaptureError(f"{path} has no sound", "give a file with an audio track", subject=str(path))
+            raise no_sound_error(path)
         parts = _resample_frames(decode_frames(container, container.streams.audio[0]), rate)
         first = next(parts, None)
         if first is None:

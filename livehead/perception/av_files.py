@@ -31,6 +31,30 @@ def open_media(path: Path) -> Any:
         raise CaptureError(f"{path} {problem}", remedy, subject=str(path)) from error
 
 
+def require_video_stream(path: Path) -> None:
+    """Look whether a file can be opened and has pictures, without decoding any. Raises: CaptureError."""
+    with open_media(path) as container:
+        if not container.streams.video:
+            raise no_video_error(path)
+
+
+def require_sound_stream(path: Path) -> None:
+    """Look whether a file can be opened and has sound, without decoding any. Raises: CaptureError."""
+    with open_media(path) as container:
+        if not container.streams.audio:
+            raise no_sound_error(path)
+
+
+def no_video_error(path: Path) -> CaptureError:
+    """The error for a media file without pictures."""
+    return CaptureError(f"{path} has no video stream", "give a video, or use it for its sound", subject=str(path))
+
+
+def no_sound_error(path: Path) -> CaptureError:
+    """The error for a media file without sound."""
+    return CaptureError(f"{path} has no sound", "give a file with an audio track", subject=str(path))
+
+
 def decode_frames(container: Any, stream: Any) -> Iterator[Any]:
     """Frames of PyAV's, None for each damaged packet; ends early where the file breaks off."""
     packets = container.demux(stream)

@@ -7,6 +7,8 @@ import os
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,17 @@ def read_cutout(path: str | os.PathLike[str]) -> Image:
     return _decode_image(file, str(file), None, keep_alpha=True)
 
 
+def check_photo(path: str | os.PathLike[str]) -> None:
+    """Look at a photo's header alone, so that a file that cannot be one is told before anything is spent on it.
+
+    Raises: SourceError.
+    """
+    file = Path(path)
+    _require_file(file)
+    with _named_errors(str(file)), Pillow.open(file, formats=_available_formats()):
+        pass
+
+
 def read_upright_size(path: Path) -> tuple[int, int]:
     """Width and height of a photo that ``read_photo`` read, before it was reduced, upright. Raises: SourceError."""
     try:
@@ -94,23 +107,11 @@ def decode_photo(data: bytes, name: str, max_pixels: int) -> Image:
 
 
 def _decode_image(file: Path | io.BytesIO, name: str, max_pixels: int | None, *, keep_alpha: bool = False) -> Image:
-    too_large = SourceError(
-        f"{name} has far more pixels than a photo needs", "save a copy with a long side of 4000 or less", subject=name
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            with Pillow.open(file, formats=_available_formats()) as opened:
-                if max_pixels is not None and opened.width * opened.height > max_pixels:
-                    raise too_large
-                reduced = _load_reduced(opened)
-                picture = _to_rgba(reduced) if keep_alpha else _to_rgb(reduced)
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise too_large from error
-    except UnidentifiedImageError as error:
-        raise SourceError(f"{name} is not an image that can be read", _REMEDY, subject=name) from error
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error) as error:
-        raise SourceError(f"{name} is damaged or cut off ({error})", _REMEDY, subject=name) from error
+    with _named_errors(name), Pillow.open(file, formats=_available_formats()) as opened:
+        if max_pixels is not None and opened.width * opened.height > max_pixels:
+            raise _too_large_error(name)
+        reduced = _load_reduced(opened)
+        picture = _to_rgba(reduced) if keep_alpha else _to_rgb(reduced)
     pixels = np.array(picture, np.uint8)
     height, width = pixels.shape[:2]
     if min(height, width) < _MIN_SHORT_SIDE:
@@ -118,6 +119,27 @@ def _decode_image(file: Path | io.BytesIO, name: str, max_pixels: int | None, *,
             f"{name} is only {width}x{height} pixels", f"use a photo of at least {4 * _MIN_SHORT_SIDE}", subject=name
         )
     return pixels
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Tell what Pillow raises for the picture ``name`` as a SourceError with its remedy."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            yield
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+        raise _too_large_error(name) from error
+    except UnidentifiedImageError as error:
+        raise SourceError(f"{name} is not an image that can be read", _REMEDY, subject=name) from error
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error) as error:
+        raise SourceError(f"{name} is damaged or cut off ({error})", _REMEDY, subject=name) from error
+
+
+def _too_large_error(name: str) -> SourceError:
+    return SourceError(
+        f"{name} has far more pixels than a photo needs", "save a copy with a long side of 4000 or less", subject=name
+    )
 
 
 def _require_file(file: Path) -> None:

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livehead.assembly import character_video as command
+from livehead.assembly import character_video
 from livehead.cli import main
 from livehead.figure.mannequin import RELAXED_POSE, MannequinPose, draw_mannequin
 from livehead.models.engine import choose_execution_config
 from livehead.renderers.conr import ConrRenderer
+from livehead.weights.checkpoint_store import CheckpointStore
 
 FRAMES = 3
 
@@ -35,9 +36,10 @@ def poses(tmp_path):
 
 @pytest.fixture
 def drawn_tiny(monkeypatch, tiny_conr):
-    monkeypatch.setattr(command, "weights_version", lambda: "tiny")
+    monkeypatch.setattr(CheckpointStore, "read_record", lambda self, name: None)
+    monkeypatch.setattr(character_video, "weights_version", lambda: "tiny")
     monkeypatch.setattr(
-        command,
+        character_video,
         "make_renderer",
         lambda name, size, precision: ConrRenderer(tiny_conr, choose_execution_config("fp32")),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import livehead
-from livehead.commands.animate import _crop_to_head, _TrackedVideo
+from livehead.assembly.face_video import TrackedVideo, crop_to_head
 from livehead.drivers.idle import IdleDriver
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.face_mesh import FaceMeshTracker
@@ -32,13 +32,13 @@ def seen() -> Keypoints:
 
 
 def test_face_and_torso_are_framed_alike(seen: Keypoints) -> None:
-    watched = _TrackedVideo(IdleDriver(seen), [seen], [], (912, 512), 1.0)
-    framed = _crop_to_head(watched, seen).motions[0]
+    tracked = TrackedVideo(IdleDriver(seen), [seen], [], (912, 512), 1.0)
+    framed = crop_to_head(tracked, seen).motions[0]
     assert framed.torso is not None
     np.testing.assert_allclose(framed.torso, framed.value[:, CHOSEN], atol=1e-6)
     assert np.abs(framed.value - seen.value).max() > 0.05
 
 
 def test_motion_without_a_torso_is_framed_without(seen: Keypoints) -> None:
-    watched = _TrackedVideo(IdleDriver(seen), [replace(seen, torso=None)], [], (912, 512), 1.0)
-    assert _crop_to_head(watched, seen).motions[0].torso is None
+    tracked = TrackedVideo(IdleDriver(seen), [replace(seen, torso=None)], [], (912, 512), 1.0)
+    assert crop_to_head(tracked, seen).motions[0].torso is None
