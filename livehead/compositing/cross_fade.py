@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from livehead.frames import Image
+from livehead.motion.easing import smoothstep
 
 
 class CrossFade:
@@ -35,6 +36,5 @@ class CrossFade:
         if done >= 1 or last.shape != image.shape:
             self._last = None
             return image
-        t = max(done, 0.0)
-        weight = t * t * (3 - 2 * t)
+        weight = smoothstep(done)
         return cv2.addWeighted(image, weight, last, 1 - weight, 0).astype(np.uint8, copy=False)

@@ -15,6 +15,7 @@ from livehead.compositing.background import KEEP, NONE, BackgroundPainter
 from livehead.compositing.badge import AvatarBadge
 from livehead.compositing.placement import Fit, PhotoPlacement, PixelRect, place_photo
 from livehead.frames import Image
+from livehead.motion.easing import smoothstep
 from livehead.perception.portrait import Portrait, PortraitCrop
 from livehead.perception.segmentation import SelfieSegmenter
 
@@ -212,8 +213,7 @@ def _feather_weights(
         weight = np.ones(count)
         for distance, is_open in ((at, low_open), (head.width - at, high_open)):
             if not is_open:
-                t = np.clip(distance / feather, 0, 1)
-                weight *= t * t * (3 - 2 * t)
+                weight *= smoothstep(distance / feather)
         return weight.astype(np.float32)
 
     rows = ramp(part.top - head.top, part.height, crop.top <= 0, crop.top + crop.side >= height)

@@ -10,48 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
+from livehead.motion.face.head import face_height, measure_head_angles
 from livehead.motion.face.mesh import FACE_MESH, EyeIndices
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 
 _MIN_FACE_PIXELS = 128  # from forehead to chin
-_MAX_YAW, _MAX_ROLL, _PITCH_RANGE = 20.0, 12.0, (-27.0, 13.0)  # degrees
+_MAX_YAW, _MAX_ROLL, _PITCH_RANGE = 20.0, 12.0, (-13.0, 27.0)  # degrees
 _MAX_LIP_GAP = 0.12  # gap of the lips over the width of the mouth
 _MIN_LID_GAP = 0.16  # gap of the lids over the width of the eye
 _MIN_SHARPNESS = 0.2  # detail over contrast about the eyes
-_MIN_BRIGHTNESS = (
-    105  # brightness of the face's lit parts, of 255; skin of every colour has some brighter ones in good light
-)
+_MIN_BRIGHTNESS = 105  # of 255, of the face's lit parts; skin of every colour has some brighter ones in good light
 _MAX_GLARE_AREA = 0.02  # of the area about the eyes
-_JUDGED_FACE_PIXELS = (
-    192  # pixels from forehead to chin at which the picture is judged, so that limits do not depend on its size
-)
-
-
-def head_angles(points: Array) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of a mesh [478, 3] (any unit; x right, y down, depth away from the camera).
-
-    Read off the mesh alone. Yaw grows as the nose turns to the picture's left, pitch as it rises, roll as the head
-    leans clockwise. A face that looks straight into the camera has a pitch of about -10.
-    """
-    across = points[FACE_MESH.left_eye.upper[0]] - points[FACE_MESH.right_eye.upper[0]]
-    down = points[FACE_MESH.chin] - points[FACE_MESH.forehead]
-    normal = np.cross(across, down)
-    normal = normal / max(float(np.linalg.norm(normal)), 1e-9)
-    yaw = np.degrees(np.arctan2(normal[0], normal[2]))
-    pitch = np.degrees(np.arcsin(np.clip(normal[1], -1, 1)))
-    roll = np.degrees(np.arctan2(across[1], across[0]))
-    return float(yaw), float(pitch), float(roll)
-
-
-def projected_face_height(points: Array) -> float:
-    """From forehead to chin, in the unit of the mesh [478, 3], as the camera sees it."""
-    return float(np.linalg.norm(points[FACE_MESH.chin, :2] - points[FACE_MESH.forehead, :2]))
+_JUDGED_FACE_PIXELS = 192  # from forehead to chin: pictures are judged at one size, so that limits fit them all
 
 
 def photo_hints(image: Image, motion: Keypoints, photo_side: int) -> tuple[str, ...]:
-    """Hints on a crop ``image`` uint8 [S, S, 3] RGB with its mesh; ``own_side``: the crop's side in photo pixels."""
+    """Hints on a crop ``image`` uint8 [S, S, 3] RGB with its mesh; ``photo_side``: the crop's side in photo pixels."""
     points = motion.points3d()[0]
-    height = projected_face_height(points) / 2 * photo_side
+    height = face_height(points) / 2 * photo_side
     hints = []
     if height < _MIN_FACE_PIXELS:
         hints.append(f"The face is only {height:.0f} pixels high; a larger photo gives a sharper avatar.")
@@ -59,12 +35,12 @@ def photo_hints(image: Image, motion: Keypoints, photo_side: int) -> tuple[str, 
 
 
 def _pose_hints(points: Array) -> list[str]:
-    yaw, pitch, roll = head_angles(points)
+    yaw, pitch, roll = measure_head_angles(points)
     hints = []
     if abs(yaw) > _MAX_YAW:
         hints.append("The head is turned to the side; a photo that looks into the camera animates better.")
     if not _PITCH_RANGE[0] < pitch < _PITCH_RANGE[1]:
-        way = "raised" if pitch > 0 else "lowered"
+        way = "raised" if pitch < 0 else "lowered"
         hints.append(f"The chin is {way}; a photo at eye level animates better.")
     if abs(roll) > _MAX_ROLL:
         hints.append("The head is tilted; a photo with level eyes animates better.")
@@ -86,7 +62,7 @@ def _expression_hints(points: Array) -> list[str]:
 
 def _image_hints(image: Image, motion: Keypoints, photo_face_height: float) -> list[str]:
     """Sharpness, light and reflections, judged at one size of face."""
-    side = max(round(min(_JUDGED_FACE_PIXELS, photo_face_height) * 2 / projected_face_height(motion.points3d()[0])), 8)
+    side = max(round(min(_JUDGED_FACE_PIXELS, photo_face_height) * 2 / face_height(motion.points3d()[0])), 8)
     how = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
     small = cv2.resize(image, (side, side), interpolation=how)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

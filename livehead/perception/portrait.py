@@ -11,9 +11,10 @@ import numpy as np
 
 from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
+from livehead.motion.face.head import face_height, measure_head_angles
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
 from livehead.perception.face_detection import find_faces, fit_mesh
-from livehead.perception.photo_hints import head_angles, photo_hints, projected_face_height
+from livehead.perception.photo_hints import photo_hints
 
 _MAX_SIDE, _MIN_SIDE = 1024, 256  # side of the crop picture in pixels
 _FACE_SHARE = 0.49  # forehead to chin over the side of the crop: a little wider than the clips that models learn from
@@ -103,7 +104,7 @@ def propose_crop(points: Array, width: int, height: int) -> PortraitCrop:
     """Head and shoulders about a mesh [478, 3] in pixels of a ``width`` x ``height`` photo; inside it if possible."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     tightest = _MIN_CROP_RATIO * float((high - low).max())
-    wanted = max(projected_face_height(points) / _FACE_SHARE, 1.35 * float((high - low).max()))
+    wanted = max(face_height(points) / _FACE_SHARE, 1.35 * float((high - low).max()))
     side = int(round(max(tightest, min(wanted, width, height))))
     centre = (low + high) / 2 - np.array([0, _HAIR_MARGIN * side], np.float32)
     left, top = (int(round(float(c) + 0.5 - side / 2)) for c in centre)
@@ -134,7 +135,7 @@ def _find_upright_face(photo: Image, name: str) -> tuple[Image, Array, tuple[str
         turned = np.ascontiguousarray(np.rot90(photo, turns))
         faces = find_faces(turned)
         fits = (fit_mesh(turned, face) for face in faces)
-        fit = next((fit for fit in fits if fit and abs(head_angles(fit.points)[2]) < _SIDEWAYS_ROLL), None)
+        fit = next((fit for fit in fits if fit and abs(measure_head_angles(fit.points)[2]) < _SIDEWAYS_ROLL), None)
         # Networks read faces into photos held wrong, with some doubt: only a certain face turns a photo.
         if fit is not None and (turns == 0 or fit.confidence > _HIGH_CONFIDENCE):
             found.append((fit.confidence, turns, fit.points, len(faces)))
@@ -156,14 +157,14 @@ def _find_upright_face(photo: Image, name: str) -> tuple[Image, Array, tuple[str
 
 
 def _require_usable_face(points: Array, name: str) -> None:
-    face = projected_face_height(points)
+    face = face_height(points)
     if face < _MIN_FACE_PIXELS:
         raise SourceError(
             f"The face in {name} is only {face:.0f} pixels high",
             "use a closer or larger photo; 250 pixels from forehead to chin are good",
             subject=name,
         )
-    yaw = head_angles(points)[0]
+    yaw = measure_head_angles(points)[0]
     if abs(yaw) > _MAX_YAW:
         raise SourceError(
             f"The face in {name} is seen from the side ({abs(yaw):.0f} degrees)",

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
+from livehead.motion.face.head import face_height
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.torso import face_height, rest_torso_points
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import Array, Keypoints, to_pixels, to_square
 
 _AffineMap: TypeAlias = npt.NDArray[np.float64]

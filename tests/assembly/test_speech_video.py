@@ -18,7 +18,7 @@ from livehead.drivers.voice import VoiceDriver
 from livehead.evaluation.speech import lip_opening
 from livehead.frames import Samples
 from livehead.models.voice.build import load_voice_model
-from livehead.motion.face.speech_basis import load_mean_face
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
 from livehead.perception.audio_blocks import read_audio_blocks
 

@@ -17,7 +17,7 @@ from livehead.evaluation.speech import (
     mean_figures,
     silence_opening_ratio,
 )
-from livehead.motion.face.speech_basis import load_mean_face
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.keypoints import Array
 from livehead.perception.talking_clip import RATE, TalkingClip
 from livehead.reporting.plot import plot_speech

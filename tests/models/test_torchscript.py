@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from livehead.models.compact.face_surface import load_mean_face
 from livehead.models.compact.motion_prior import TorsoMotion
 from livehead.models.compact.network import MotionCues, build_compact
 from livehead.models.engine import ExecutionConfig, choose_execution_config, optimize_for_inference
 from livehead.models.torchscript import TracedPart
+from livehead.motion.face.mean_face import load_mean_face
 
 QUICK = ExecutionConfig(torch.device("cpu"), torch.bfloat16, "processor")
 
@@ -19,7 +19,7 @@ def geometry():
 
 
 def told(side, *scales):
-    points = torch.cat([torch.from_numpy(load_mean_face()[0])[None] * scale for scale in scales])
+    points = torch.cat([torch.from_numpy(load_mean_face())[None] * scale for scale in scales])
     torch.manual_seed(side)
     card = torch.rand(len(scales), 24, side // 4, side // 4)
     return card, points * 0.9, points, *TorsoMotion.unknown(points)
@@ -35,7 +35,7 @@ def test_a_traced_part_computes_the_same_for_every_set_of_shapes(geometry):
 
 
 def test_what_else_a_traced_part_has_is_there_as_before(geometry):
-    card = TracedPart(geometry, MotionCues).surface.card(told(64, 0.5)[1], 16)
+    card = TracedPart(geometry, MotionCues).surface.source_map(told(64, 0.5)[1], 16)
     assert card.shape == (1, 8, 16, 16)
 
 

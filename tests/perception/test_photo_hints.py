@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from livehead.motion.face.head import HeadMotion, face_height, fit_head_motion, measure_head_angles, rotation_matrix
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.perception.photo import read_photo
-from livehead.perception.photo_hints import head_angles, photo_hints, projected_face_height
+from livehead.perception.photo_hints import photo_hints
 from livehead.perception.portrait import Portrait, prepare_portrait
 
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"
@@ -38,18 +39,29 @@ def test_a_good_photo_gets_no_hint(drawn: Portrait) -> None:
 
 
 def test_the_head_angles_follow_the_turns_of_a_mesh(drawn: Portrait) -> None:
-    yaw, pitch, roll = head_angles(drawn.motion.points3d()[0])
+    yaw, pitch, roll = measure_head_angles(drawn.motion.points3d()[0])
     assert abs(yaw) < 3
-    assert -16 < pitch < -4
+    assert 4 < pitch < 16
     assert abs(roll) < 2
-    assert head_angles(turned(drawn, 25, 1))[0] == pytest.approx(yaw + 25, abs=3)
-    assert head_angles(turned(drawn, -20, 0))[1] == pytest.approx(pitch + 20, abs=3)
-    assert head_angles(turned(drawn, 15, 2))[2] == pytest.approx(roll + 15, abs=1)
+    assert measure_head_angles(turned(drawn, -25, 1))[0] == pytest.approx(yaw + 25, abs=3)
+    assert measure_head_angles(turned(drawn, 20, 0))[1] == pytest.approx(pitch + 20, abs=3)
+    assert measure_head_angles(turned(drawn, 15, 2))[2] == pytest.approx(roll + 15, abs=1)
 
 
-def test_yaw_is_positive_when_the_nose_points_to_the_pictures_left(drawn: Portrait) -> None:
-    points = turned(drawn, 25, 1)
-    assert points[FACE_MESH.nose, 0] < points[FACE_MESH.rigid, 0].mean() - 0.05
+def test_yaw_is_positive_when_the_nose_points_to_the_pictures_right(drawn: Portrait) -> None:
+    points = turned(drawn, -25, 1)
+    assert points[FACE_MESH.nose, 0] > points[FACE_MESH.rigid, 0].mean() + 0.05
+
+
+@pytest.mark.parametrize(("angle", "index"), [(25, 0), (20, 1), (15, 2)])
+def test_measured_and_fitted_angles_have_the_same_signs(drawn: Portrait, angle: float, index: int) -> None:
+    points = drawn.motion.points3d()[0]
+    angles = [0.0, 0.0, 0.0]
+    angles[index] = angle
+    moved = HeadMotion(1.0, rotation_matrix(*angles), np.zeros(3, np.float32)).apply(points)
+    fitted = fit_head_motion(points, moved).euler_angles()[index]
+    measured = measure_head_angles(moved)[index] - measure_head_angles(points)[index]
+    assert (fitted, measured) == (pytest.approx(angle, abs=0.1), pytest.approx(angle, abs=3))
 
 
 @pytest.mark.parametrize(
@@ -112,5 +124,5 @@ def test_reflections_before_the_eyes_are_named(drawn: Portrait) -> None:
 
 def test_a_small_face_is_named_with_its_height(drawn: Portrait) -> None:
     small = photo_hints(drawn.image, drawn.motion, 150)
-    height = projected_face_height(drawn.motion.points3d()[0]) / 2 * 150
+    height = face_height(drawn.motion.points3d()[0]) / 2 * 150
     assert any(f"only {height:.0f} pixels high" in hint for hint in small)

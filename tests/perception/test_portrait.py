@@ -10,10 +10,10 @@ import pytest
 
 from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
+from livehead.motion.face.head import face_height
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import MESH478, to_pixels
 from livehead.perception.photo import read_photo
-from livehead.perception.photo_hints import projected_face_height
 from livehead.perception.portrait import PortraitCrop, photo_digest, prepare_portrait, propose_crop
 
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"
@@ -34,7 +34,7 @@ def test_the_portrait_is_head_and_shoulders_with_the_mesh_on_the_face(drawn: Ima
     points = portrait.motion.points3d()[0]
     assert portrait.motion.set == MESH478
     assert portrait.motion.value.shape == (1, 478, 2)
-    assert 0.42 < projected_face_height(points) / 2 < 0.62
+    assert 0.42 < face_height(points) / 2 < 0.62
     assert portrait.image.shape == (portrait.crop.side, portrait.crop.side, 3)
     irises = to_pixels(points[[468, 473], :2], *portrait.image.shape[1::-1])
     for x, y in np.rint(irises).astype(int):

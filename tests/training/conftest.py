@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.models.compact.face_surface import load_mean_face
 from livehead.models.dagan.build import build_face_depth
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.training.cache import ClipEntry, encode_landmarks, write_index
 from livehead.weights.convert import to_official_keys
 
@@ -20,7 +20,7 @@ SIDE = 64
 
 
 def drawn_clip(rng, frames):
-    mesh = np.repeat(load_mean_face()[0][None] * 0.5, frames, axis=0)
+    mesh = np.repeat(load_mean_face()[None] * 0.5, frames, axis=0)
     mesh[..., :2] += np.cumsum(rng.normal(0, 0.02, (frames, 1, 2)), axis=0)
     colour = rng.uniform(0, 255, 3)
     pictures = []

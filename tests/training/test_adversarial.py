@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.models.compact.face_surface import load_mean_face
 from livehead.models.compact.motion_prior import KEYPOINTS
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.training.adversarial import MouthAdversary, crop_mouth
 
 MOUTH = KEYPOINTS.index(14)
@@ -11,7 +11,7 @@ MOUTH = KEYPOINTS.index(14)
 
 @pytest.fixture
 def mesh():
-    moved = load_mean_face()[0] * 0.4 + np.array([0.1, -0.05, 0], np.float32)
+    moved = load_mean_face() * 0.4 + np.array([0.1, -0.05, 0], np.float32)
     return torch.from_numpy(moved)[None].expand(2, -1, -1).contiguous()
 
 

@@ -1,11 +1,11 @@
 import torch
 
-from livehead.models.compact.face_surface import load_mean_face
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.training.losses import importance_weights, mouth_mask, psnr, pyramid_loss, texture_loss
 
 
 def face():
-    return torch.from_numpy(load_mean_face()[0])[None] * 0.5
+    return torch.from_numpy(load_mean_face())[None] * 0.5
 
 
 def test_a_perfect_picture_costs_nothing():

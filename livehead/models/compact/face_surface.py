@@ -9,7 +9,6 @@ nothing are filled from coarser grids.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH, EyeIndices
 
 SURFACE_PLANES = 12
@@ -45,12 +45,6 @@ class _SurfaceSamples:
     corners: np.ndarray
     barycentric: np.ndarray
     labels: np.ndarray
-
-
-def load_mean_face() -> tuple[np.ndarray, np.ndarray]:
-    """The mean face [478, 3] (chin to forehead spans 2, looking at the camera) and each point's mirror image [478]."""
-    with (files("livehead.assets") / "face_mean.npz").open("rb") as stored, np.load(stored) as arrays:
-        return arrays["mean"].astype(np.float32), arrays["mirror"].astype(np.int64)
 
 
 def _triangulate_strip(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
@@ -86,7 +80,7 @@ def _sample_triangles(triangles: np.ndarray, mean: np.ndarray, spacing: float) -
 
 
 def _sample_mesh(spacing: float) -> _SurfaceSamples:
-    mean, _ = load_mean_face()
+    mean = load_mean_face()
     eyes = (FACE_MESH.right_eye, FACE_MESH.left_eye)
     parts = [
         (FACE_MESH.triangles, (0, 0, 0), spacing),

@@ -10,7 +10,7 @@ import numpy as np
 
 from livehead.motion.easing import smoothstep
 from livehead.motion.face.eyes import EyeDeformer, GazeOffset
-from livehead.motion.face.face_weights import brow_weights, head_pivot, propagation_weights, smooth_ramp
+from livehead.motion.face.face_weights import brow_weights, head_pivot, propagation_weights
 from livehead.motion.face.head import HeadMotion, rotation_matrix
 from livehead.motion.face.lips import LipDeformer, lip_gaps, mouth_width
 from livehead.motion.face.mesh import FACE_MESH
@@ -74,7 +74,7 @@ class FaceRig:
         self._corner_weights = propagation_weights(self._rest, self._corners, skin, 0.45 * self._mouth_width)
         self._across, self._down = self._mouth_axes()
         below = (self._rest - self._rest[self._corners].mean(axis=0)) @ self._down / self._mouth_width
-        self._jaw_weights = smooth_ramp(below, 0.0, 0.9)
+        self._jaw_weights = smoothstep(below, 0.0, 0.9)
 
     def __call__(self, controls: FaceControls, now_ns: int, face: Array | None = None) -> Keypoints:
         """The face in ``pose``; ``face`` [478, 3] is the one at rest with another expression, that of speech, say."""

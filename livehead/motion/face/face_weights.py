@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from livehead.motion.easing import smoothstep
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 
@@ -22,7 +23,7 @@ def mouth_weights(rest: Array) -> Array:
     """
     height = _height_below_nose(rest)
     eye_line = float(height[_EYE_CORNERS].mean())
-    share = smooth_ramp((height - eye_line) / max(-eye_line, 1e-6), 0.2, 0.8)
+    share = smoothstep((height - eye_line) / max(-eye_line, 1e-6), 0.2, 0.8)
     return _suppress_eyes(share, lid_factor=0.5)
 
 
@@ -30,7 +31,7 @@ def brow_weights(rest: Array) -> Array:
     """How far each point [478] of mesh ``rest`` [478, 3] takes part in what the brows do."""
     height = _height_below_nose(rest)
     above = float(height[_EYE_CORNERS].mean()) - height
-    return _suppress_eyes(smooth_ramp(above, 0.02, 0.08) * (1 - smooth_ramp(above, 0.22, 0.4)), lid_factor=1.0)
+    return _suppress_eyes(smoothstep(above, 0.02, 0.08) * (1 - smoothstep(above, 0.22, 0.4)), lid_factor=1.0)
 
 
 def head_pivot(points: Array) -> Array:
@@ -40,12 +41,6 @@ def head_pivot(points: Array) -> Array:
     inwards /= max(float(np.linalg.norm(inwards)), 1e-9)
     middle = points[FACE_MESH.rigid].mean(axis=0) + 0.6 * float(np.linalg.norm(across)) * inwards
     return np.asarray(middle, np.float32)
-
-
-def smooth_ramp(value: Array, start: float, end: float) -> Array:
-    """0 up to ``start``, 1 from ``end`` on, smooth between."""
-    share = np.clip((value - start) / (end - start), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
 def propagation_weights(

@@ -1,4 +1,8 @@
-"""The rigid motion of a head between two meshes of the same face."""
+"""A head: how high its face is, which way it looks, and its rigid motion between two meshes of the same face.
+
+Angles are in degrees everywhere: positive yaw turns the nose to the right of the picture, positive pitch turns it down,
+positive roll leans the crown to the right (clockwise on the screen).
+"""
 
 from __future__ import annotations
 
@@ -35,11 +39,7 @@ class HeadMotion:
         return HeadMotion(1 / self.scale, back, (-(back @ self.shift) / self.scale).astype(np.float32))
 
     def euler_angles(self) -> tuple[float, float, float]:
-        """Yaw, pitch and roll in degrees (0 for no turn); the roll comes first, the yaw last.
-
-        Positive yaw turns the nose to the right of the picture, positive pitch down, positive roll the crown to the
-        right (clockwise on the screen).
-        """
+        """Yaw, pitch and roll in degrees (0 for no turn); the roll comes first, the yaw last."""
         r = self.rotation.astype(np.float64)
         yaw = -np.arctan2(r[0, 2], r[2, 2])
         pitch = np.arcsin(np.clip(-r[1, 2], -1, 1))
@@ -48,12 +48,33 @@ class HeadMotion:
 
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> Array:
-    """[3, 3]: the rotation whose ``angles`` these are, in degrees."""
+    """The rotation [3, 3] whose ``HeadMotion.euler_angles`` these are, in degrees."""
     y, p, r = np.radians(yaw), -np.radians(pitch), np.radians(roll)
     about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
     about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     return np.asarray(about_y @ about_x @ about_z, np.float32)
+
+
+def face_height(points: npt.ArrayLike) -> float:
+    """Chin to forehead of a mesh [478, 2 or 3] in the picture's plane, in the unit of its points."""
+    places = np.asarray(points, np.float32)[:, :2]
+    return max(float(np.linalg.norm(places[FACE_MESH.chin] - places[FACE_MESH.forehead])), 1e-6)
+
+
+def measure_head_angles(points: Array) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees of a mesh [478, 3] (any unit; x right, y down, depth away from the camera).
+
+    They are read off the mesh alone: a face that looks straight into the camera has a pitch of about 10.
+    """
+    across = points[FACE_MESH.left_eye.upper[0]] - points[FACE_MESH.right_eye.upper[0]]
+    down = points[FACE_MESH.chin] - points[FACE_MESH.forehead]
+    normal = np.cross(across, down)
+    normal = normal / max(float(np.linalg.norm(normal)), 1e-9)
+    yaw = np.degrees(np.arctan2(-normal[0], normal[2]))
+    pitch = np.degrees(np.arcsin(np.clip(-normal[1], -1, 1)))
+    roll = np.degrees(np.arctan2(across[1], across[0]))
+    return float(yaw), float(pitch), float(roll)
 
 
 def fit_head_motion(source: Array, target: Array) -> HeadMotion:

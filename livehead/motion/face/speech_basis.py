@@ -7,24 +7,15 @@ others leave that distance as it is.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 import numpy as np
 
 from livehead.motion.face.face_weights import brow_weights, mouth_weights
 from livehead.motion.face.head import fit_head_motion
 from livehead.motion.face.lips import LipDeformer, lip_gaps, lip_thickness, mouth_width, scale_lip_thickness
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.keypoints import Array
 
 _BROW_FACTOR = 0.6  # share of what brows do that is speech's to move
-
-
-@cache
-def load_mean_face() -> Array:
-    """[478, 3]: the mean of many neutral faces, upright, looking ahead."""
-    with (files("livehead.assets") / "face_mean.npz").open("rb") as stored, np.load(stored) as arrays:
-        return np.asarray(arrays["mean"], np.float32)
 
 
 def speech_weights() -> Array:

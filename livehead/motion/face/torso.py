@@ -9,20 +9,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from livehead.motion.face.head import face_height
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 
-_NECK_DROP, _SHOULDER_OFFSET, _SHOULDER_DROP = (
-    1.0,
-    1.0,
-    0.5,
-)  # in heights of the face: neck under the face's middle; shoulders from the neck
-
-
-def face_height(points: npt.ArrayLike) -> float:
-    """Chin to forehead of a mesh [478, 2 or 3] in the picture's plane, in the unit of its points."""
-    places = np.asarray(points, np.float32)[:, :2]
-    return max(float(np.linalg.norm(places[FACE_MESH.chin] - places[FACE_MESH.forehead])), 1e-6)
+# In heights of the face: the neck under the face's middle, the shoulders from the neck.
+_NECK_DROP, _SHOULDER_OFFSET, _SHOULDER_DROP = 1.0, 1.0, 0.5
 
 
 def rest_torso_points(points: npt.ArrayLike) -> Array:

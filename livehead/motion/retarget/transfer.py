@@ -18,10 +18,10 @@ from livehead.errors import ConfigError
 from livehead.motion.easing import smoothstep
 from livehead.motion.face.eyes import EyeDeformer, GazeOffset, estimate_gaze, eye_aperture, eye_opening
 from livehead.motion.face.face_weights import brow_weights, head_pivot, mouth_weights
-from livehead.motion.face.head import HeadMotion, fit_head_motion, rotation_matrix
+from livehead.motion.face.head import HeadMotion, face_height, fit_head_motion, rotation_matrix
 from livehead.motion.face.lips import LipDeformer, lip_gaps, lip_thickness, mouth_width, scale_lip_thickness
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.torso import face_height, rest_torso_points
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, Array, Keypoints
 from livehead.motion.retarget.calibration import NeutralCalibration
 from livehead.motion.retarget.relative import transfer_relative_motion

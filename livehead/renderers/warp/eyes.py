@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
+from livehead.motion.easing import smoothstep
 from livehead.motion.face.mesh import FACE_MESH, EyeIndices, Indices
 from livehead.motion.keypoints import Array
 from livehead.renderers.warp.backward_flow import sample_image
@@ -57,10 +58,10 @@ def close_lids(source: Array, target: Array, eye: EyeIndices) -> None:
     """
     rest = _eye_openness(source, eye)
     closed, opened = min(_CLOSED, 0.5 * rest), min(_OPEN, 0.9 * rest)
-    x = np.clip((_eye_openness(target, eye) - closed) / max(opened - closed, 1e-6), 0, 1)
-    if x < 1:
+    share = smoothstep(_eye_openness(target, eye), closed, max(opened, closed + 1e-6))
+    if share < 1:
         upper, lower = eye.upper[1:-1], eye.lower[1:-1]
-        target[upper] = target[lower] + x * x * (3 - 2 * x) * (target[upper] - target[lower])
+        target[upper] = target[lower] + share * (target[upper] - target[lower])
 
 
 def lash_points(source: Array, target: Array, scale: float) -> Array:

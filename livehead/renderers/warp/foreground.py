@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.frames import Image
+from livehead.motion.easing import smoothstep
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 from livehead.perception.portrait import Portrait
@@ -134,8 +135,8 @@ def _keep_face_component(person: Array, outline: Array) -> Array:
 def _feather_matte(alpha: Array, side: int) -> Mask:
     """255 over the person and a margin, fading out; 0 farther off."""
     distance = cv2.distanceTransform((alpha < _PERSON_THRESHOLD).astype(np.uint8), cv2.DIST_L2, 3)
-    x = np.clip((distance - _MARGIN * side) / max(_FEATHER * side, 1), 0, 1)
-    matte: Mask = np.rint(255 * (1 - x * x * (3 - 2 * x))).astype(np.uint8)
+    beyond = (distance - _MARGIN * side) / max(_FEATHER * side, 1)
+    matte: Mask = np.rint(255 * (1 - smoothstep(beyond))).astype(np.uint8)
     return matte
 
 

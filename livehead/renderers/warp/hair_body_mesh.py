@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from livehead.motion.easing import smoothstep
 from livehead.motion.face.head import HeadMotion
 from livehead.motion.face.mesh import FACE_MESH, Indices
 from livehead.motion.keypoints import Array
@@ -111,8 +112,7 @@ def _head_weights(points: Array, face: Array, height: float) -> Array:
     """[M] in [0, 1]: 1 beside and above the face, falling to 0 from the chin down."""
     down = (face[FACE_MESH.chin, :2] - face[FACE_MESH.forehead, :2]) / height
     below = (points - face[FACE_MESH.chin, :2]) @ down / height
-    x = np.clip((below - _NECK_TOP) / (_NECK_BOTTOM - _NECK_TOP), 0, 1)
-    weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
+    weight: Array = (1 - smoothstep(below, _NECK_TOP, _NECK_BOTTOM)).astype(np.float32)
     return weight
 
 
@@ -131,8 +131,7 @@ def _neck_pivot(face: Array, height: float) -> Array:
 
 def _proximity_weights(distance: Array) -> Array:
     """[M] in [0, 1]: what is far from the face is hardly its hair, whatever the segmentation says."""
-    x = np.clip((distance - _HAIR_ENDS[0]) / (_HAIR_ENDS[1] - _HAIR_ENDS[0]), 0, 1)
-    weight: Array = (1 - x * x * (3 - 2 * x)).astype(np.float32)
+    weight: Array = (1 - smoothstep(distance, *_HAIR_ENDS)).astype(np.float32)
     return weight
 
 
@@ -147,7 +146,7 @@ def _edge_freedom(points: Array, layers: PortraitLayers) -> Array:
             cut = _person_along_edge(layers, end, axis)
             along = ((points[:, 1 - axis] + 1) * layers.side - 1) / 2 + layers.border
             x[end, :, axis] = 1 - (1 - x[end, :, axis]) * np.interp(along, np.arange(len(cut)), cut)
-    free: Array = (x * x * (3 - 2 * x)).astype(np.float32)
+    free: Array = smoothstep(x).astype(np.float32)
     return free
 
 

@@ -1,6 +1,6 @@
-"""Training samples: two pictures of one person, the first to be moved to look like the second.
+"""Training samples of ``compact``: two pictures of one person, of which the first is moved to look like the second.
 
-Every batch is a function of (seed, rank, step) alone, so a resumed run sees exactly what an unbroken one would.
+A batch depends on its seed (seed, rank, step) alone, so that a resumed run sees exactly what an unbroken one would.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livehead.models.compact.face_surface import load_mean_face
+from livehead.frames import Image
 from livehead.models.compact.motion_prior import TorsoMotion
+from livehead.motion.face.mean_face import load_mirror_indices
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.torso import rest_torso_points
-from livehead.motion.keypoints import mesh_keypoints
+from livehead.motion.keypoints import Array, mesh_keypoints
 from livehead.perception.torso_tracker import TorsoTracker
 from livehead.training.cache import CachedClip, ClipEntry, read_clip, read_index
 
@@ -32,10 +33,8 @@ _INNER_LIP_POINTS = (13, 14)  # the inner lips' middles
 
 
 class PairBatch(NamedTuple):
-    """Pictures [B, 3, S, S] RGB in [0, 1], person mask [B, 1, S, S] of the source, meshes [B, 478, 3].
-
-    Points of the torso [B, 3, 2], and whether they are known [B].
-    """
+    """A batch of pairs: pictures [B, 3, S, S] RGB in [0, 1], the source's person mask [B, 1, S, S] in [0, 1], meshes
+    [B, 478, 3] and torso points [B, 3, 2] in [-1, 1] of the picture, and whether the torso is known [B]."""
 
     source: Tensor
     mask: Tensor
@@ -48,13 +47,30 @@ class PairBatch(NamedTuple):
 
     @property
     def torso(self) -> TorsoMotion:
-        """What a driver would know of it."""
+        """The torso's motion from source to target as a driver would tell it."""
         return TorsoMotion(self.target_torso, self.source_torso, self.torso_known)
+
+    def to(self, device: torch.device) -> PairBatch:
+        """The same batch on ``device``."""
+        return PairBatch(*(part.to(device) for part in self))
+
+
+class _FramePair(NamedTuple):
+    """One pair before it becomes part of a batch: pictures uint8 [S, S, 3], mask uint8 [S, S], points as above."""
+
+    source: Image
+    mask: Image
+    source_points: Array
+    target: Image
+    target_points: Array
+    source_torso: Array
+    target_torso: Array
+    torso_known: np.float32
 
 
 @dataclass(frozen=True)
 class AugmentationRanges:
-    """Ranges: zoom, turn in degrees, shift as a share of the side, and how far gain, bias, gamma and tint may stray."""
+    """Ranges of ``zoom``, ``turn`` in degrees, ``shift`` as a share of the side, and ``colour`` (gain, bias, tint)."""
 
     zoom: tuple[float, float] = (0.9, 1.25)
     turn: float = 8.0
@@ -63,7 +79,10 @@ class AugmentationRanges:
 
 
 class PairSampler:
-    """Decoded clips of one split at ``side``; with several processes each holds every ``world``-th clip."""
+    """Samples pairs from the decoded clips of one split at ``side`` pixels.
+
+    Of ``world_size`` processes each holds every ``world_size``-th clip.
+    """
 
     def __init__(self, folder: Path, split: str, side: int, rank: int = 0, world_size: int = 1) -> None:
         chosen = [entry for entry in read_index(folder) if entry.split == split]
@@ -76,22 +95,25 @@ class PairSampler:
         ]
         weights = np.sqrt([len(clip.frames) for clip in self._video_clips])
         self._clip_probabilities = weights / weights.sum()
-        self._mirrored_indices = load_mean_face()[1]
+        self._mirrored_indices = load_mirror_indices()
 
     def sample_batch(self, size: int, augmentation: AugmentationRanges, seed: tuple[int, ...]) -> PairBatch:
-        """``size`` pairs, the same ones for the same ``seed``."""
+        """Draw ``size`` pairs, the same ones for the same ``seed``."""
         rng = np.random.default_rng(seed)
         return _collate_pairs([self._draw_pair(augmentation, rng) for _ in range(size)])
 
     def held_out_batches(self, frames: int) -> list[tuple[str, PairBatch]]:
-        """Per clip its first frame and ``frames`` targets evenly spread over the rest: the protocol of ``evaluate``."""
+        """For each clip its name, and its first frame with ``frames`` targets evenly spread over the rest.
+
+        This is the protocol of ``livehead evaluate``.
+        """
         batches = []
         for clip in self._video_clips:
             where = np.linspace(1, len(clip.frames) - 1, frames).round().astype(int)
             batches.append((clip.entry.name, _collate_pairs([_make_pair(clip, 0, i) for i in where])))
         return batches
 
-    def _draw_pair(self, augmentation: AugmentationRanges, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    def _draw_pair(self, augmentation: AugmentationRanges, rng: np.random.Generator) -> _FramePair:
         if self._still_clips and rng.random() < _STILL_SHARE:
             clip, first, second = self._still_clips[rng.integers(len(self._still_clips))], 0, 0
         else:
@@ -99,8 +121,8 @@ class PairSampler:
             first, second = _choose_frames(clip.landmarks, rng)
         return self._augment_pair(_make_pair(clip, first, second, rng.random() >= _NO_TORSO_SHARE), augmentation, rng)
 
-    def _augment_pair(self, pair: tuple[np.ndarray, ...], ranges: AugmentationRanges, rng: np.random.Generator):
-        source, mask, source_points, target, target_points, *torsos, known = pair
+    def _augment_pair(self, pair: _FramePair, ranges: AugmentationRanges, rng: np.random.Generator) -> _FramePair:
+        """Zoom, turn, shift, perhaps mirror and recolour both pictures of a pair alike, and their points with them."""
         flip = rng.random() < 0.5
         zoom, turn = rng.uniform(*ranges.zoom), np.deg2rad(rng.uniform(-ranges.turn, ranges.turn))
         shift = rng.uniform(-1, 1, 2) * 2 * ranges.shift
@@ -112,26 +134,35 @@ class PairSampler:
         matrix = np.column_stack([linear, middle + shift * self.side / 2 - linear @ np.array([middle, middle])])
         colour = _colour_table(ranges.colour, rng)
 
-        def picture(image: np.ndarray) -> np.ndarray:
-            moved = cv2.warpAffine(
-                image, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            return cv2.LUT(moved, colour)
+        def warp(image: Image) -> Image:
+            size = (self.side, self.side)
+            moved = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            return np.asarray(moved, np.uint8)
 
-        def points(mesh: np.ndarray) -> np.ndarray:
+        def recolour(image: Image) -> Image:
+            return np.asarray(cv2.LUT(warp(image), colour), np.uint8)
+
+        def move_mesh(mesh: Array) -> Array:
             moved = np.column_stack([mesh[:, :2] @ linear.T + shift, mesh[:, 2] * zoom]).astype(np.float32)
             return moved[self._mirrored_indices] if flip else moved
 
-        def plane(torso: np.ndarray) -> np.ndarray:
-            moved = (torso @ linear.T + shift).astype(np.float32)
+        def move_torso(torso: Array) -> Array:
+            moved = np.asarray(torso @ linear.T + shift, np.float32)
             return moved[_MIRRORED_TORSO] if flip else moved
 
-        mask = cv2.warpAffine(mask, matrix, (self.side,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        faces = picture(source), mask, points(source_points), picture(target), points(target_points)
-        return *faces, *map(plane, torsos), known
+        return _FramePair(
+            source=recolour(pair.source),
+            mask=warp(pair.mask),
+            source_points=move_mesh(pair.source_points),
+            target=recolour(pair.target),
+            target_points=move_mesh(pair.target_points),
+            source_torso=move_torso(pair.source_torso),
+            target_torso=move_torso(pair.target_torso),
+            torso_known=pair.torso_known,
+        )
 
 
-def _choose_frames(landmarks: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+def _choose_frames(landmarks: Array, rng: np.random.Generator) -> tuple[int, int]:
     """Two frames of a clip: often far apart in pose or in how far the mouth is open, else any two."""
     first = int(rng.integers(len(landmarks)))
     kind = rng.random()
@@ -145,10 +176,11 @@ def _choose_frames(landmarks: np.ndarray, rng: np.random.Generator) -> tuple[int
     return first, int(others[apart.argmax()])
 
 
-def _mouth_opening(landmarks: np.ndarray) -> np.ndarray:
-    """How far mouths of meshes [T, 478, 3] are open, in units of the face's height: [T]."""
+def _mouth_opening(landmarks: Array) -> Array:
+    """How far the mouths of meshes [T, 478, 3] are open, in heights of the face: [T]."""
     inner = np.linalg.norm(landmarks[:, _INNER_LIP_POINTS[0], :2] - landmarks[:, _INNER_LIP_POINTS[1], :2], axis=1)
-    return inner / np.linalg.norm(landmarks[:, FACE_MESH.chin, :2] - landmarks[:, FACE_MESH.forehead, :2], axis=1)
+    height = np.linalg.norm(landmarks[:, FACE_MESH.chin, :2] - landmarks[:, FACE_MESH.forehead, :2], axis=1)
+    return np.asarray(inner / height, np.float32)
 
 
 def _load_clip(folder: Path, entry: ClipEntry, side: int) -> CachedClip:
@@ -157,11 +189,11 @@ def _load_clip(folder: Path, entry: ClipEntry, side: int) -> CachedClip:
     if clip.frames.shape[1] == side:
         return clip
     frames = np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in clip.frames])
-    return replace(clip, frames=frames)
+    return replace(clip, frames=frames.astype(np.uint8, copy=False))
 
 
-def track_torso(clip: CachedClip) -> np.ndarray | None:
-    """The torso's points [T, 3, 2] as a driver would have followed them; None where it cannot be."""
+def track_torso(clip: CachedClip) -> Array | None:
+    """The torso's points [T, 3, 2] as a driver would have tracked them; None when a frame of the clip shows none."""
     tracker = TorsoTracker()
     followed = [
         tracker.track(frame, mesh_keypoints(mesh, 1.0, 0))
@@ -171,32 +203,43 @@ def track_torso(clip: CachedClip) -> np.ndarray | None:
     return np.concatenate(known) if len(known) == len(followed) else None
 
 
-def _make_pair(clip: CachedClip, first: int, second: int, with_torso: bool = True) -> tuple[np.ndarray, ...]:
-    """Two frames of a clip, and the torso's two places, if it is ``told`` and was followed."""
+def _make_pair(clip: CachedClip, first: int, second: int, with_torso: bool = True) -> _FramePair:
+    """Two frames of a clip. Without a known torso its points rest in the first frame and do not move."""
     side = clip.frames.shape[1]
-    mask = cv2.resize(clip.masks[first], (side, side), interpolation=cv2.INTER_LINEAR)
+    mask = np.asarray(cv2.resize(clip.masks[first], (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
     faces = clip.frames[first], mask, clip.landmarks[first], clip.frames[second], clip.landmarks[second]
     if not with_torso or clip.torso is None:
         rest = rest_torso_points(clip.landmarks[first])
-        return *faces, rest, rest, np.float32(0)
-    return *faces, clip.torso[first], clip.torso[second], np.float32(1)
+        return _FramePair(*faces, rest, rest, np.float32(0))
+    return _FramePair(*faces, clip.torso[first], clip.torso[second], np.float32(1))
 
 
-def _colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
+def _colour_table(strength: float, rng: np.random.Generator) -> Image:
     """One look-up table [256, 1, 3] uint8 for both pictures of a pair: gain, bias, gamma, and a tint."""
     gain, gamma = 1 + strength * rng.uniform(-1, 1), np.exp(strength * rng.uniform(-1, 1))
     bias, tint = strength / 2 * rng.uniform(-1, 1), 1 + strength / 3 * rng.uniform(-1, 1, 3)
     level = (np.arange(256) / 255.0)[:, None] ** gamma
-    return np.rint(((level - 0.5) * gain + 0.5 + bias) * tint * 255).clip(0, 255).astype(np.uint8)[:, None]
+    levels = np.rint(((level - 0.5) * gain + 0.5 + bias) * tint * 255).clip(0, 255)
+    return np.asarray(levels, np.uint8)[:, None]
 
 
-def _collate_pairs(pairs: list[tuple[np.ndarray, ...]]) -> PairBatch:
-    def pictures(column: int) -> Tensor:
-        stacked = torch.from_numpy(np.stack([pair[column] for pair in pairs]))
-        stacked = stacked[..., None] if stacked.ndim == 3 else stacked
-        return stacked.permute(0, 3, 1, 2).contiguous().float() / 255
+def _collate_pairs(pairs: list[_FramePair]) -> PairBatch:
+    return PairBatch(
+        source=_stack_images([pair.source for pair in pairs]),
+        mask=_stack_images([pair.mask[..., None] for pair in pairs]),
+        source_points=_stack_points([pair.source_points for pair in pairs]),
+        target=_stack_images([pair.target for pair in pairs]),
+        target_points=_stack_points([pair.target_points for pair in pairs]),
+        source_torso=_stack_points([pair.source_torso for pair in pairs]),
+        target_torso=_stack_points([pair.target_torso for pair in pairs]),
+        torso_known=torch.tensor([float(pair.torso_known) for pair in pairs]),
+    )
 
-    def numbers(column: int) -> Tensor:
-        return torch.from_numpy(np.stack([pair[column] for pair in pairs])).float()
 
-    return PairBatch(pictures(0), pictures(1), numbers(2), pictures(3), numbers(4), numbers(5), numbers(6), numbers(7))
+def _stack_images(images: list[Image]) -> Tensor:
+    """[B, C, S, S] in [0, 1] of uint8 images [S, S, C]."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float() / 255
+
+
+def _stack_points(points: list[Array]) -> Tensor:
+    return torch.from_numpy(np.stack(points)).float()

@@ -1,8 +1,8 @@
-"""How people blink, look about and sway: the figures in ``motion.idle``, measured on clips.
+"""Statistics of how people blink, look about and sway: the figures of the idle motion, measured on clips.
 
     python -m livehead.training.fits.idle_statistics --clips DIR --list FILE --json idle.json
 
-Angles and places are of the head against its mean in the clip, gaze is in widths of the eye, in the head's own frame.
+Angles and positions are the head's against its mean in the clip; gaze is in widths of the eye, in the head's own frame.
 """
 
 from __future__ import annotations
@@ -22,27 +22,31 @@ from livehead.errors import LiveheadError
 from livehead.evaluation.clips import list_clips
 from livehead.motion.face.eyes import estimate_gaze, eye_aperture
 from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.speech_basis import load_mean_face
 from livehead.motion.keypoints import Array
 from livehead.perception.talking_clip import track_meshes
 
 log = logging.getLogger(__name__)
 
 BANDS_HZ = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""Edges of the octaves in which sway is told."""
+"""Edges of the octaves for which sway is measured."""
 
 _SHUT, _OPEN = 0.45, 0.8  # shares of the eye's usual opening: a blink goes below the first, and lasts up to the second
-_MAX_BLINK_S = 0.6  # what is longer is a look down, or sleep
-_MIN_GLANCE_STEP = 0.025  # widths of the eye between two frames that are a glance and not noise
-_MIN_CLIP_S = 4.0  # of a clip that tells of sway
+_MAX_BLINK_S = 0.6  # anything longer is a look down, or sleep
+_MIN_GLANCE_STEP = 0.025  # widths of the eye between two frames; less is noise and no glance
+_MIN_CLIP_S = 4.0  # a shorter clip has too few periods of sway
 
 _FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ClipIdleMotion:
-    """One clip: ``seconds``; each blink's beginning, deepest moment and end in s; glances; ``sway`` [axes, bands]."""
+    """The idle motion of one clip of so many ``seconds``.
+
+    ``blinks`` are the beginning, deepest moment and end of each in seconds; ``glances`` the moment of each and how far
+    it goes to the right and down; ``sway`` is [axes, bands], None for a clip that is too short.
+    """
 
     seconds: float
     blinks: list[tuple[float, float, float]]
@@ -55,7 +59,7 @@ SWAY_AXES = ("yaw", "pitch", "roll", "right", "down")
 
 
 def measure_idle_motion(times: _FloatArray, meshes: Array) -> ClipIdleMotion:
-    """What the person of ``meshes`` [T, 478, 3] at ``times`` [T] s does beside speaking."""
+    """Measure the idle motion of one person's ``meshes`` [T, 478, 3] at ``times`` [T] in seconds."""
     mean = load_mean_face()
     heads = [fit_head_motion(mean, mesh) for mesh in meshes]
     shapes = np.stack([head.inverse().apply(mesh) for head, mesh in zip(heads, meshes, strict=True)])
@@ -83,7 +87,10 @@ def measure_idle_motion(times: _FloatArray, meshes: Array) -> ClipIdleMotion:
 
 
 def find_blinks(times: _FloatArray, opened: _FloatArray) -> list[tuple[float, float, float]]:
-    """Beginning, deepest moment and end of each blink, between frames where need be."""
+    """The beginning, deepest moment and end in seconds of each blink; beginning and end are interpolated.
+
+    ``opened`` [T] is the eyes' opening as a share of the usual one.
+    """
     found = []
     last_end = 0
     for start in np.flatnonzero((opened[1:] < _SHUT) & (opened[:-1] >= _SHUT)) + 1:
@@ -109,7 +116,7 @@ def find_blinks(times: _FloatArray, opened: _FloatArray) -> list[tuple[float, fl
 
 
 def _opening_crossing_s(times: _FloatArray, opened: _FloatArray, index: int) -> float:
-    """When the lids pass ``_OPEN`` between frame ``index`` and the next."""
+    """The moment in seconds at which the lids pass ``_OPEN`` between frame ``index`` and the next."""
     one, other = opened[index], opened[index + 1]
     share = (one - _OPEN) / (one - other) if one != other else 0.5
     return float(times[index] + np.clip(share, 0, 1) * (times[index + 1] - times[index]))
@@ -118,7 +125,10 @@ def _opening_crossing_s(times: _FloatArray, opened: _FloatArray, index: int) -> 
 def find_glances(
     times: _FloatArray, look: _FloatArray, still: npt.NDArray[np.bool_]
 ) -> list[tuple[float, float, float]]:
-    """When the gaze jumps, and how far to the right and down; jumps of neighbouring frames are one."""
+    """The moment of each jump of the gaze, and how far it goes to the right and down.
+
+    ``look`` [T, 2] is the gaze, ``still`` [T] tells where the eyes are open. Jumps of neighbouring frames are one.
+    """
     step = np.diff(look, axis=0)
     quick = (np.abs(step[:, 0]) > _MIN_GLANCE_STEP) & still[1:] & still[:-1]
     found: list[tuple[float, float, float]] = []
@@ -137,7 +147,7 @@ def find_glances(
 
 
 def measure_sway(times: _FloatArray, places: _FloatArray) -> Array:
-    """[axes, bands]: standard deviation of each of ``places`` [T, axes] in the octaves of ``BANDS_HZ``."""
+    """The standard deviation of each of ``places`` [T, axes] in the octaves of ``BANDS_HZ``: [axes, bands]."""
     rate = (len(times) - 1) / times[-1]
     window = np.hanning(len(places))[:, None]
     line = np.linspace(0, 1, len(places))[:, None]
@@ -149,11 +159,11 @@ def measure_sway(times: _FloatArray, places: _FloatArray) -> Array:
     for low, high in zip(BANDS_HZ[:-1], BANDS_HZ[1:], strict=True):
         inside = (at >= low) & (at < high)
         rows.append(np.sqrt(power[inside].sum(axis=0)) if inside.any() else np.full(places.shape[1], np.nan))
-    return np.stack(rows, axis=1).astype(np.float32)
+    return np.asarray(np.stack(rows, axis=1), np.float32)
 
 
 def summarize_clips(clips: Sequence[ClipIdleMotion]) -> dict[str, object]:
-    """The figures of all clips together."""
+    """The figures of all clips together, as they are written to JSON."""
     seconds = sum(clip.seconds for clip in clips)
     events = [blink for clip in clips for blink in clip.blinks]
     closing = [deepest - start for start, deepest, _ in events]
@@ -161,8 +171,8 @@ def summarize_clips(clips: Sequence[ClipIdleMotion]) -> dict[str, object]:
     intervals = np.concatenate([np.diff([b[0] for b in clip.blinks]) for clip in clips if len(clip.blinks) > 1])
     jumps = np.array([(right, down) for clip in clips for _, right, down in clip.glances])
     pauses = np.concatenate([np.diff([g[0] for g in clip.glances]) for clip in clips if len(clip.glances) > 1])
-    swayed = np.stack([clip.sway for clip in clips if clip.sway is not None])
-    quartiles = np.nanpercentile(swayed, [25, 50, 75], axis=0)
+    sways = np.stack([clip.sway for clip in clips if clip.sway is not None])
+    quartiles = np.nanpercentile(sways, [25, 50, 75], axis=0)
     return {
         "clips": len(clips),
         "minutes": round(seconds / 60, 2),
@@ -189,10 +199,14 @@ def _percentile_row(values: Sequence[float] | npt.NDArray[np.float64]) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="measure how people blink, look about and sway")
-    parser.add_argument("--clips", type=Path, required=True, help="folder of clips of one face each")
-    parser.add_argument("--list", type=Path, help="names of the clips, one a line; all if absent")
-    parser.add_argument("--json", type=Path, required=True, help="where to write the figures")
+    """The command line of ``python -m livehead.training.fits.idle_statistics``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m livehead.training.fits.idle_statistics",
+        description="Measure how people blink, look about and sway.",
+    )
+    parser.add_argument("--clips", type=Path, required=True, help="a folder of clips of one face each")
+    parser.add_argument("--list", type=Path, help="a file with names of clips, one a line; without it all are measured")
+    parser.add_argument("--json", type=Path, required=True, help="the file to write the figures to")
     given = parser.parse_args()
     clips = []
     for path in tqdm(list_clips(given.clips, given.list), unit="clip", disable=None):

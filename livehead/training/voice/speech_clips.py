@@ -1,7 +1,7 @@
-"""Clips of people who speak, as the voice model is trained on them: sound, and what the face does in a basis.
+"""Clips of people who speak, as the voice model is trained on them: their sound and the motion of the face.
 
-Targets are person-normalised: displacements in the frame of the mean face, from that person's own closed mouth, and of
-the same spread of the mouth's opening for everybody (within limits).
+The motion is normalised by person: displacements in the frame of the mean face, from that person's own closed mouth,
+and with the same spread of the mouth's opening for everybody (within limits).
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from livehead.errors import CaptureError, ConfigError, NoFaceError
 from livehead.models.voice.network import STEP_S
 from livehead.motion.face.head import fit_head_motion
 from livehead.motion.face.lips import LipDeformer, lip_gaps
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.speech_basis import load_mean_face, speech_weights
+from livehead.motion.face.speech_basis import speech_weights
 from livehead.motion.keypoints import Array
 from livehead.perception.talking_clip import TalkingClip, read_talking_clip
 from livehead.storage import replace_file
 
-_CLOSED_ONE_IN = 8  # one of so many frames, those with the smallest gap between the lips, shows a closed mouth
-_LIP_WEIGHT, _INNER_LIP_WEIGHT = 2.0, 3.0  # weights of the points when the basis is made
-_REFERENCE_SPREAD = 0.025  # standard deviation of the mouth's opening while speaking, over the face's height
-_SCALE_LIMITS = (0.5, 2.0)  # limits of the factor by which a clip is brought to the usual spread
-_MAX_BASIS_FRAMES = 6000  # frames that the basis is made from
+_CLOSED_ONE_IN = 8  # the mouth counts as closed in one of so many frames, those with the smallest gap of the lips
+_LIP_WEIGHT, _INNER_LIP_WEIGHT = 2.0, 3.0  # of the points when the basis is built
+_REFERENCE_SPREAD = 0.025  # standard deviation of a speaking mouth's opening, over the face's height
+_SCALE_LIMITS = (0.5, 2.0)  # of the factor that brings a clip to the reference spread
+_MAX_BASIS_FRAMES = 6000
 
 
 @dataclass(frozen=True, eq=False)
 class SpeechClip:
-    """``moves`` [T, 478, 3] are the face's displacements at ``times`` [T] s; ``sound`` [N] begins at time 0."""
+    """The face's ``displacements`` [T, 478, 3] at ``times`` [T] in seconds, and the ``sound`` [N] from time 0 on."""
 
     name: str
     person: str
@@ -42,23 +43,25 @@ class SpeechClip:
     sound: Array
 
     def delay_video(self, seconds: float) -> SpeechClip:
-        """The same with its pictures put so much later against its sound."""
+        """The same clip with its pictures so many seconds later against its sound."""
         return replace(self, times=self.times + np.float32(seconds))
 
 
 def speaker_of(name: str) -> str:
-    """Who speaks in the clip ``name``: the name without the number at its end."""
+    """The person who speaks in the clip ``name``: the name without the number at its end."""
     return re.sub(r"[_-]\d+$", "", name)
 
 
 def read_clips(folder: Path, names: Sequence[str], cache: Path) -> list[SpeechClip]:
-    """Those of the clips ``names`` of ``folder`` that have sound and a face; watched once and kept in ``cache``.
+    """Read the clips ``names`` of ``folder``; those without sound or a face are left out.
 
-    Raises: ConfigError when there are none, or one is missing.
+    Faces are tracked once and kept in the folder ``cache``.
+
+    Raises: ConfigError when no clip is left, or one is missing.
     """
     cache.mkdir(parents=True, exist_ok=True)
     clips = []
-    for name in tqdm(names, desc="watching", unit="clip", disable=None):
+    for name in tqdm(names, desc="tracking faces", unit="clip", disable=None):
         path = folder / name
         if not path.is_file():
             raise ConfigError(f"there is no clip {path}", "give --data the folder of the listed clips", subject=name)
@@ -71,7 +74,7 @@ def read_clips(folder: Path, names: Sequence[str], cache: Path) -> list[SpeechCl
 
 
 def _read_or_track(path: Path, cache_file: Path) -> TalkingClip | None:
-    """The clip as it was seen before, or seen now; None for one that is of no use, which is kept as an empty file."""
+    """The clip as it was tracked before, or is tracked now; None for a useless one, which an empty file remembers."""
     if cache_file.is_file() and cache_file.stat().st_mtime >= path.stat().st_mtime:
         if not cache_file.stat().st_size:
             return None
@@ -93,7 +96,7 @@ def _make_speech_clip(talk: TalkingClip) -> SpeechClip:
 
 
 def normalized_displacements(meshes: Array) -> Array:
-    """[T, 478, 3]: what speech's points do in ``meshes`` [T, 478, 3] of one person, normalised."""
+    """The normalised displacements [T, 478, 3] of the points that speech moves, of one person's ``meshes``."""
     mean = load_mean_face()
     shapes = np.stack([fit_head_motion(mean, mesh).inverse().apply(mesh) for mesh in meshes])
     opened = np.array([lip_gaps(shape).mean() for shape in shapes])
@@ -102,16 +105,17 @@ def normalized_displacements(meshes: Array) -> Array:
     moves = (shapes - closed) * speech_weights()[:, None]
     height = float(np.linalg.norm(mean[FACE_MESH.chin] - mean[FACE_MESH.forehead]))
     factor = np.clip(_REFERENCE_SPREAD * height / max(float(opened.std()), 1e-6), *_SCALE_LIMITS)
-    return (moves * factor).astype(np.float32)
+    return np.asarray(moves * factor, np.float32)
 
 
 def mouth_opening(moves: Array) -> Array:
-    """[...]: the mean distance of the inner lips in displacements [..., 478, 3]; negative where they cross."""
-    return (moves[..., FACE_MESH.mouth.lower[1:-1], 1] - moves[..., FACE_MESH.mouth.upper[1:-1], 1]).mean(axis=-1)
+    """The mean distance [...] of the inner lips in displacements [..., 478, 3]; negative where they cross."""
+    gaps = moves[..., FACE_MESH.mouth.lower[1:-1], 1] - moves[..., FACE_MESH.mouth.upper[1:-1], 1]
+    return np.asarray(gaps.mean(axis=-1), np.float32)
 
 
 def build_motion_basis(clips: Sequence[SpeechClip], outputs: int) -> Array:
-    """[outputs, 478, 3]: what goes with an opening of 1, then principal directions of what is left."""
+    """The basis [outputs, 478, 3]: the motion that goes with an opening of 1, then principal directions of the rest."""
     moves = np.concatenate([clip.displacements for clip in clips])
     moves = moves[np.random.default_rng(0).permutation(len(moves))[:_MAX_BASIS_FRAMES]]
     opened = mouth_opening(moves)
@@ -120,16 +124,16 @@ def build_motion_basis(clips: Sequence[SpeechClip], outputs: int) -> Array:
     rest = (moves - opened[:, None, None] * first) * weights[:, None]
     _, _, directions = np.linalg.svd(rest.reshape(len(rest), -1), full_matrices=False)
     others = directions[: outputs - 1].reshape(-1, 478, 3) / weights[:, None]
-    return np.concatenate([first[None], others]).astype(np.float32)
+    return np.asarray(np.concatenate([first[None], others]), np.float32)
 
 
 def project_onto_basis(moves: Array, basis: Array) -> Array:
-    """[T, K]: ``moves`` [T, 478, 3] in ``basis``."""
+    """The coefficients [T, K] of displacements ``moves`` [T, 478, 3] in ``basis`` [K, 478, 3]."""
     opened = mouth_opening(moves)
     weights = np.square(_point_weights())[:, None]
     rest = (moves - opened[:, None, None] * basis[0]) * weights
     others = rest.reshape(len(moves), -1) @ basis[1:].reshape(len(basis) - 1, -1).T
-    return np.concatenate([opened[:, None], others], axis=1).astype(np.float32)
+    return np.asarray(np.concatenate([opened[:, None], others], axis=1), np.float32)
 
 
 def _point_weights() -> Array:
@@ -140,7 +144,7 @@ def _point_weights() -> Array:
 
 
 def resample_to_steps(clip: SpeechClip, values: Array) -> Array:
-    """[N, K]: ``values`` [T, K] of a clip's pictures at every step of ``STEP_S`` s from its sound's beginning."""
+    """The ``values`` [T, K] of a clip's pictures at every ``STEP_S`` seconds from its sound's beginning: [N, K]."""
     count = int(min(clip.times[-1], len(clip.sound) / 16_000) / STEP_S) + 1
     steps = np.arange(count) * STEP_S
     return np.stack([np.interp(steps, clip.times, column) for column in values.T], axis=1).astype(np.float32)

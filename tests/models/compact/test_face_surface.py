@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from livehead.models.compact.face_surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface, load_mean_face
+from livehead.models.compact.face_surface import SOURCE_MAP_PLANES, SURFACE_PLANES, FaceSurface
+from livehead.motion.face.mean_face import load_mean_face, load_mirror_indices
 from livehead.motion.face.mesh import FACE_MESH
 
 
@@ -13,7 +14,7 @@ def surface():
 
 @pytest.fixture
 def face():
-    return torch.from_numpy(load_mean_face()[0])[None] * 0.5
+    return torch.from_numpy(load_mean_face())[None] * 0.5
 
 
 def cell(value, side):
@@ -58,11 +59,11 @@ def test_a_nearly_closed_eye_hides_most_of_the_iris(surface, face):
         upper, lower = (torch.as_tensor(lid.copy()).long() for lid in (eye.upper, eye.lower))
         squinting[:, upper] = face[:, lower] + 0.1 * (face[:, upper] - face[:, lower])
     iris = SOURCE_MAP_PLANES - 3
-    assert surface.card(face, 128)[0, iris].max() > 0.9
-    assert surface.card(squinting, 128)[0, iris].sum() < 0.5 * surface.card(face, 128)[0, iris].sum()
+    assert surface.source_map(face, 128)[0, iris].max() > 0.9
+    assert surface.source_map(squinting, 128)[0, iris].sum() < 0.5 * surface.source_map(face, 128)[0, iris].sum()
 
 
 def test_the_mean_face_is_its_own_mirror_image():
-    mean, mirror = load_mean_face()
+    mean, mirror = load_mean_face(), load_mirror_indices()
     assert np.array_equal(mirror[mirror], np.arange(478))
     assert np.abs(mean[mirror] * [-1, 1, 1] - mean).max() < 2e-3

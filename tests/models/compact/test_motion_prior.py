@@ -1,6 +1,5 @@
 import torch
 
-from livehead.models.compact.face_surface import load_mean_face
 from livehead.models.compact.motion_prior import (
     CANDIDATE_COUNT,
     TORSO_CANDIDATE,
@@ -11,11 +10,12 @@ from livehead.models.compact.motion_prior import (
     torso_displacement,
 )
 from livehead.models.dagan.dense_motion import blend_candidates
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
 
 
 def face():
-    return torch.from_numpy(load_mean_face()[0])[None] * 0.5
+    return torch.from_numpy(load_mean_face())[None] * 0.5
 
 
 def test_the_affine_head_recovers_an_affine_motion():

@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.compact.face_surface import load_mean_face
 from livehead.models.compact.motion_prior import TORSO_CANDIDATE, TorsoMotion
 from livehead.models.compact.network import build_compact, stack_sources
 from livehead.models.dagan.dense_motion import blend_candidates
 from livehead.models.grid import resize_flow
+from livehead.motion.face.mean_face import load_mean_face
 
 SIDE = 64
 
@@ -23,7 +23,7 @@ def network():
 def source():
     torch.manual_seed(1)
     image = F.interpolate(torch.rand(1, 3, 8, 8), (SIDE, SIDE), mode="bilinear")
-    return image, torch.ones(1, 1, SIDE, SIDE), torch.from_numpy(load_mean_face()[0])[None] * 0.5
+    return image, torch.ones(1, 1, SIDE, SIDE), torch.from_numpy(load_mean_face())[None] * 0.5
 
 
 def moved(points):
@@ -42,8 +42,8 @@ def test_the_untrained_flow_is_the_priors(network, source):
     image, mask, points = source
     with torch.no_grad():
         code = network.encode(image, mask, points)
-        field = network.move(code, moved(points))
-        prior = network.geometry(code.card, code.points, moved(points), *TorsoMotion.unknown(points))
+        field = network.predict_motion(code, moved(points))
+        prior = network.geometry(code.source_map, code.points, moved(points), *TorsoMotion.unknown(points))
         guess = torch.softmax(prior.logits, dim=1)
         rest = resize_flow(blend_candidates(guess[:, :-1], prior.displacements), SIDE // 2, SIDE // 2)
         share = F.interpolate(guess[:, -1:], scale_factor=2, mode="bilinear", align_corners=False)
@@ -63,8 +63,8 @@ def test_joined_codes_render_as_each_alone(network, source):
     with torch.no_grad():
         codes = [network.encode(image, mask, points), network.encode(1 - image, mask, points)]
         joined = stack_sources(codes)
-        both = network.paint(joined, network.move(joined, moved(points).expand(2, -1, -1))).image
-        alone = [network.paint(code, network.move(code, moved(points))).image for code in codes]
+        both = network.decode(joined, network.predict_motion(joined, moved(points).expand(2, -1, -1))).image
+        alone = [network.decode(code, network.predict_motion(code, moved(points))).image for code in codes]
     assert torch.allclose(both, torch.cat(alone), atol=1e-4)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from livehead.motion.face.lips import lip_gaps
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.speech_basis import SpeechFace, load_mean_face, speech_weights
+from livehead.motion.face.speech_basis import SpeechFace, speech_weights
 from livehead.motion.keypoints import Array, Keypoints
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from livehead.motion.face.head import face_height
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.torso import face_height, rest_torso_points
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import Keypoints
 
 

@@ -10,10 +10,10 @@ import pytest
 from livehead.errors import ConfigError
 from livehead.motion.face.eyes import estimate_gaze, eye_aperture
 from livehead.motion.face.face_rig import FaceControls, FaceRig
-from livehead.motion.face.head import fit_head_motion
+from livehead.motion.face.head import face_height, fit_head_motion
 from livehead.motion.face.lips import LipDeformer, lip_gaps
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.torso import face_height, rest_torso_points
+from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
 from livehead.motion.retarget.calibration import NeutralCalibration
 from livehead.motion.retarget.transfer import MotionGains, MotionTransfer

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from livehead.models.compact.face_surface import load_mean_face
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.training.cache import CachedClip, ClipEntry, encode_landmarks, write_index
 from livehead.training.compact import pair_sampler
@@ -19,7 +19,7 @@ SIDE = 128
 
 def leaning_clip(frames, seed=0):
     """A still face over a patterned body that moves to the right: pictures, and meshes [T, 478, 3]."""
-    mesh = load_mean_face()[0] * 0.4 - np.array([0, 0.35, 0], np.float32)
+    mesh = load_mean_face() * 0.4 - np.array([0, 0.35, 0], np.float32)
     hull = cv2.convexHull(((mesh[:, :2] + 1) * SIDE / 2).astype(np.int32))
     noise = np.random.default_rng(seed).uniform(0, 255, (SIDE // 8, 2 * SIDE // 8, 3)).astype(np.float32)
     cloth = cv2.resize(noise, (2 * SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
@@ -89,7 +89,7 @@ def test_held_out_pairs_begin_with_the_first_frame(cache):
 
 
 def test_mouths_that_differ_are_chosen_more_often_than_chance_would():
-    mesh = np.repeat(load_mean_face()[0][None], 40, axis=0).astype(np.float32)
+    mesh = np.repeat(load_mean_face()[None], 40, axis=0).astype(np.float32)
     mesh[::10, 14, 1] += 0.3  # one mouth of ten is open
     rng = np.random.default_rng(0)
     chosen = [pair_sampler._choose_frames(mesh, rng) for _ in range(600)]

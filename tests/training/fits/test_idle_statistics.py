@@ -3,7 +3,7 @@
 import numpy as np
 
 from livehead.motion.face.face_rig import FaceRig
-from livehead.motion.face.speech_basis import load_mean_face
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.motion.synthesis.idle import IdleControls
 from livehead.training.fits.idle_statistics import (

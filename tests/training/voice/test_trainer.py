@@ -13,8 +13,8 @@ from livehead.evaluation.speech import loudness_envelope
 from livehead.models.voice.build import build_voice_model
 from livehead.models.voice.logmel import MEL_BANDS
 from livehead.models.voice.network import FRAMES_PER_STEP, STEP_S
+from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
-from livehead.motion.face.speech_basis import load_mean_face
 from livehead.training.voice import trainer
 from livehead.training.voice.av_alignment import align_clips, find_best_lag
 from livehead.training.voice.export import export_voice
