@@ -10,7 +10,6 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from fractions import Fraction
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -20,7 +19,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from livehead.bench.process_usage import read_process_usage
-from livehead.clock import FramePacer
+from livehead.clock import TIME_BASE, FramePacer
 from livehead.errors import DeviceError
 from livehead.frames import Image
 from livehead.reporting.report import Json
@@ -86,7 +85,7 @@ class _LoopingVideoTrack(MediaStreamTrack):
     async def recv(self) -> Any:
         await self._pacer.wait_for_slot()
         frame = next(self._frames)
-        frame.pts, frame.time_base = self._count * 3000, Fraction(1, 90_000)
+        frame.pts, frame.time_base = self._count * 3000, TIME_BASE
         self._count += 1
         return frame
 

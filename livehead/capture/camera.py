@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from statistics import median
 from types import TracebackType
@@ -19,14 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.capture.video_device import DeviceOpener, VideoDevice, exposure_hint, open_device, open_error
-from livehead.clock import NS, PtsClock, now_ns
+from livehead.clock import NS, TIME_BASE, PtsClock, now_ns
 from livehead.concurrency import Latest, Worker
 from livehead.errors import CaptureError
 from livehead.frames import VideoFrame
 
 log = logging.getLogger(__name__)
 
-TIME_BASE = Fraction(1, 90_000)
 _FIRST_FRAME_S = 5.0  # cheap webcams need some seconds to wake up
 _SILENT_S = 1.0  # no frame for so long: unplugged
 _BACKOFF_S = (0.25, 0.5, 1.0, 2.0)

@@ -10,14 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from livehead.clock import NS, now_ns, sleep_until
+from livehead.clock import NS, TIME_BASE, now_ns, sleep_until
 from livehead.concurrency import Worker
 from livehead.errors import CaptureError
 from livehead.frames import AudioFrame, Image, VideoFrame
@@ -27,7 +26,6 @@ from livehead.perception.av_files import decode_frames, no_video_error, open_med
 
 log = logging.getLogger(__name__)
 
-TIME_BASE = Fraction(1, 90_000)
 _RESYNC_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
 _TRUNCATION_S = 0.25  # a file that ends earlier than its header says, by more than this, was cut
 

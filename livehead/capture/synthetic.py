@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from types import MappingProxyType, TracebackType
 
-from livehead.clock import NS, FramePacer, now_ns
+from livehead.clock import NS, TIME_BASE, FramePacer, now_ns
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import EndOfStream
-
-TIME_BASE = Fraction(1, 90_000)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

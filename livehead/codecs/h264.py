@@ -18,9 +18,10 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
+from livehead.clock import TIME_BASE
+
 log = logging.getLogger(__name__)
 
-TIME_BASE = Fraction(1, 90_000)
 _BUFFER_S = 0.35  # of the bitrate: how much a key frame may borrow
 NO_KEY_FRAMES = 1 << 16  # frames between key frames: they come when a receiver asks
 ENCODER_ERRORS = (av.FFmpegError, ValueError)

@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 from av.video.frame import PictureType
 
-from livehead.clock import NS
+from livehead.clock import NS, TIME_BASE
 from livehead.codecs.alpha import flatten_alpha
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, Image, Samples, VideoFrame
 
-_TIME_BASE = Fraction(1, 90_000)
 _BT709 = 1  # the code of H.273 for primaries, transfer and matrix
 _LIMITED_RANGE = 1
 _MAX_JITTER_S = 0.02  # sound further than this off its time is a gap or an overlap; less is jitter of the time stamps
@@ -77,7 +76,7 @@ class MediaMuxer:
         video.width, video.height = self._size
         video.pix_fmt = "yuv420p"
         coder = video.codec_context
-        coder.time_base = _TIME_BASE
+        coder.time_base = TIME_BASE
         coder.gop_size = coding.key_frame_every
         coder.max_b_frames = 0  # reordered frames of a variable rate give the file too short a length
         coder.colorspace = coder.color_primaries = coder.color_trc = _BT709
@@ -103,12 +102,12 @@ class MediaMuxer:
             self.open_encoders(frame.size)
         if self._origin_ns is None:
             self._origin_ns = frame.captured_ns
-        pts = round((frame.captured_ns - self._origin_ns) / NS / _TIME_BASE)
+        pts = round((frame.captured_ns - self._origin_ns) / NS / TIME_BASE)
         if pts <= self._last_pts:
             return  # nothing newer to show
         picture = av.VideoFrame.from_numpy_buffer(_fit_to_size(frame.image, self._size), format="rgb24")
         picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709)
-        picture.pts, picture.time_base = pts, _TIME_BASE
+        picture.pts, picture.time_base = pts, TIME_BASE
         picture.pict_type = PictureType.I if self._is_key_frame_due(pts) else PictureType.NONE
         self._last_pts = pts
         self._container.mux(self._video.encode(picture))
@@ -117,7 +116,7 @@ class MediaMuxer:
 
     def _is_key_frame_due(self, pts: int) -> bool:
         every_s = self._options.key_frame_s
-        if every_s is None or (pts - self._last_key_pts) * _TIME_BASE < every_s:
+        if every_s is None or (pts - self._last_key_pts) * TIME_BASE < every_s:
             return False
         self._last_key_pts = pts
         return True

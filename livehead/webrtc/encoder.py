@@ -18,8 +18,8 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from av.video.frame import PictureType
 
-from livehead.clock import NS
-from livehead.codecs.h264 import ENCODER_ERRORS, NO_KEY_FRAMES, TIME_BASE, X264, H264EncoderSpec, rate_control_options
+from livehead.clock import NS, TIME_BASE
+from livehead.codecs.h264 import ENCODER_ERRORS, NO_KEY_FRAMES, X264, H264EncoderSpec, rate_control_options
 from livehead.frames import VideoFrame
 
 log = logging.getLogger(__name__)

@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from fractions import Fraction
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 from aiortc.mediastreams import MediaStreamError
 
-from livehead.clock import NS, FramePacer, PtsClock, RemoteClock, now_ns
+from livehead.clock import NS, TIME_BASE, FramePacer, PtsClock, RemoteClock, now_ns
 from livehead.concurrency import Fifo, Latest, Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
 
-TIME_BASE = Fraction(1, 90_000)
 _FRAME_TIMEOUT_S = 0.7  # without a picture for so long, the camera counts as off
 _PLACEHOLDER_SIDE = 64
 _MAX_TRACKED_SIDE = 1280  # pixels of a picture to be tracked: a tracker sees no more in more
