@@ -55,7 +55,7 @@ PLUGIN_ROOMS = {"", "interfaces", "frames", "errors", "config", "registry", "pro
 MAX_FUNCTION_LINES = 50
 MAX_ONE_WORD_SHARE = 0.12
 MAX_BOUNDARIES = 2
-BOUNDARY_MARK = "# boundary:"
+BOUNDARY_MARK = "boundary:"
 
 
 def allowed_rooms(room: str) -> set[str]:

@@ -25,10 +25,10 @@ PRELUDE = """
 import asyncio
 import faulthandler
 import numpy as np
-from livehead.capture.microphone import MicrophoneCapture, microphones_found
+from livehead.capture.microphone import MicrophoneCapture, list_microphones
 from livehead.clock import now_ns
 from livehead.errors import CaptureError
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 faulthandler.dump_traceback_later(20, exit=True)  # a call that hangs shows where
 """
@@ -145,7 +145,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(server: dict[str, s
             asyncio.run(main())
         except CaptureError as error:
             print(error)
-        print(microphones_found())
+        print(list_microphones())
         """,
         server,
     )
@@ -171,12 +171,12 @@ def test_a_reader_that_sleeps_loses_the_oldest_blocks_and_they_are_counted(serve
     done = run(
         """
         async def main():
-            stats = Stats()
+            stats = StatsCollector()
             async with MicrophoneCapture("pulse", block_ms=10, stats=stats) as microphone:
                 await microphone.recv()
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(0.75)
                 first = await microphone.recv()
-            print(stats.counts()["microphone.dropped"] > 10, first.pts > 10 * 160)
+            print(stats.read_counters()["microphone.dropped"] > 10, first.pts > 10 * 160)
 
         asyncio.run(main())
         """,
@@ -193,7 +193,7 @@ def test_a_microphone_that_goes_away_goes_on_when_it_is_back(server: dict[str, s
         from livehead.bench.harness.pulseaudio_server import MICROPHONE, PulseServer
 
         async def main():
-            stats = Stats()
+            stats = StatsCollector()
             server = PulseServer(rate=48_000)
             os.environ.update(server.environment)
             server.start()
@@ -201,7 +201,7 @@ def test_a_microphone_that_goes_away_goes_on_when_it_is_back(server: dict[str, s
                 before = [await microphone.recv() for _ in range(20)][-1]
                 server.stop()
                 reading = asyncio.create_task(microphone.recv())
-                while not stats.counts().get("microphone.lost"):
+                while not stats.read_counters().get("microphone.lost"):
                     reading = asyncio.create_task(microphone.recv()) if reading.done() else reading
                     await asyncio.sleep(0.05)
                 await asyncio.sleep(0.7)
@@ -214,7 +214,7 @@ def test_a_microphone_that_goes_away_goes_on_when_it_is_back(server: dict[str, s
                 passed_s = (after.captured_ns - before.captured_ns) / 1e9
                 assert jump_s > 0.5 and abs(jump_s - passed_s) < 0.1, (jump_s, passed_s)
                 assert later.pts - after.pts == 20 * 960
-            print(stats.counts()["microphone.lost"])
+            print(stats.read_counters()["microphone.lost"])
             server.stop()
 
         asyncio.run(main())
@@ -286,7 +286,7 @@ def test_alsa_says_nothing_about_devices_that_the_machine_lacks(server: dict[str
         """
         import ctypes
 
-        microphones_found()
+        list_microphones()
         pcm = ctypes.c_void_p()
         print(ctypes.CDLL("libasound.so.2").snd_pcm_open(ctypes.byref(pcm), b"nonsense", 1, 0))
         """,
