@@ -1,4 +1,4 @@
-"""``livehead bench model --model conr``: a frame of a character of one view, its sheet kept and not kept."""
+"""``livehead bench model --model conr``: a frame of a character of one view, with its sheet encoded once or anew."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ from livehead.renderers.conr import ConrRenderer
 from livehead.reporting.report import Json
 from livehead.stats import StatsCollector, cpu_info
 
-_WARM_UP_FRAMES = 3  # a frame takes long enough to be hot after few
+_WARM_UP_FRAMES = 3  # few, as one frame takes long
 _BATCH_SIZE = 2
 
 log = logging.getLogger(__name__)
 
 
-def bench_conr(settings: RunSettings, rounds: int) -> dict[str, Json]:
-    """Time ``rounds`` frames in every precision that is quick here. Without imported weights, untrained ones of the
-    published sizes take as long."""
+def bench_conr(settings: RunSettings, rounds: int, network: ConrNetwork | None = None) -> dict[str, Json]:
+    """Time ``rounds`` frames in every precision that is quick here.
+
+    ``network``: to time in place of the imported one. Where none is imported, an untrained one of the published sizes
+    is timed, which takes as long.
+    """
     import torch
 
     torch.set_num_threads(cpu_info()[1])
-    network, weights = _load_network()
+    network, weights = (network, "untrained") if network is not None else _load_network()
     exact = _make_renderer(network, "fp32")
     ranges = (load_ranges() if weights == "imported" else {}) or measure_ranges(exact)
     wanted = choose_execution_config(cast(Precision, settings.precision)).precision
@@ -74,9 +77,11 @@ def _make_renderer(network: ConrNetwork, precision: Precision, ranges: Activatio
     return ConrRenderer(network, choose_execution_config(precision, has_ranges=bool(ranges)), ranges=ranges)
 
 
-def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable[[int], object]:
-    """Draws a frame, given its number, with one renderer and nothing else in memory."""
-    network, _ = _load_network()
+def make_conr_draw(
+    settings: RunSettings, name: str, precision: str, network: ConrNetwork | None = None
+) -> Callable[[int], object]:
+    """A function that draws a frame, given its number, with one renderer and nothing else in memory."""
+    network = network or _load_network()[0]
     renderer = _make_renderer(
         network, cast(Precision, precision), _placeholder_ranges(network) if precision == "int8" else None
     )
@@ -85,7 +90,7 @@ def make_conr_draw(settings: RunSettings, name: str, precision: str) -> Callable
 
 
 def _placeholder_ranges(network: ConrNetwork) -> ActivationRanges:
-    """Memory does not depend on what they are."""
+    """A range for each layer: the memory that drawing takes does not depend on their values."""
     import torch
 
     kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
@@ -101,7 +106,7 @@ def _load_network() -> tuple[ConrNetwork, str]:
 
 
 def build_untrained_conr() -> ConrNetwork:
-    """The published sizes, with weights under which the last planes are about as lively as the first."""
+    """The published sizes, with random weights under which signals keep their size from layer to layer."""
     import torch
 
     torch.manual_seed(0)

@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from livehead.assembly.live_avatar import FALLBACK_MODEL
 from livehead.assembly.synthetic_performer import (
     ASTRONAUT_PHOTO,
@@ -24,34 +21,26 @@ from livehead.assembly.synthetic_performer import (
     continuous_shots,
     step_shots,
 )
-from livehead.bench import timecode
 from livehead.bench.camera_to_page import check_jump_detection, measure_page
 from livehead.bench.harness.camera_files import write_mjpeg
 from livehead.bench.latency import plan_jumps
+from livehead.bench.timecode import paint_time_code
 from livehead.bench.viewers import measure_viewers_cpu
 from livehead.bench.vowel_bursts import synthesize_vowel_bursts, write_wav
 from livehead.clock import NS
 from livehead.config import RunSettings
 from livehead.errors import ConfigError, DeviceError, did_you_mean
-from livehead.frames import Image, VideoFrame
-from livehead.interfaces import DriverInputs
-from livehead.quality import QualityLevel
 from livehead.registry import list_names
 from livehead.reporting.report import Json
-from livehead.server.avatar_runtime import AvatarRuntime, AvatarSettings
-from livehead.server.session import EndpointWrappers
 
 RENDERERS = ("passthrough", "warp", "compact")
 PASSTHROUGH = "passthrough"
 CAMERA_SIZE = (640, 480)
 VIEWER_COUNT = 10
 TEST_SOUND_S = 20.0
-"""Of the test signal, which the browser's microphone plays over and over."""
+"""Length of the test signal, which the browser's microphone plays over and over."""
 JUMP_COUNT, JUMP_RUN_S = 24, 15.0
 _START_TIMEOUT_S = 60.0
-
-TIME_CODE_WRAPPERS = EndpointWrappers(capture=timecode.TimeCodeCapture, sink=timecode.TimeCodeSink)
-"""What ``livehead serve --time-code`` puts before the ends of its pipelines."""
 
 
 def measure_webrtc(
@@ -88,7 +77,7 @@ def measure_webrtc(
 
 
 def measure_viewers(seconds: float) -> dict[str, Json]:
-    """What ten viewers cost in place of one; ``warp`` draws."""
+    """Measure what ten viewers cost the server in place of one, with the model ``warp``. Raises: DeviceError."""
     shots = continuous_shots(bundled_portrait(ASTRONAUT_PHOTO), CAMERA_SIZE, 30.0)[:90]
     with run_server("--model", FALLBACK_MODEL) as server:
         pictures = [shot.image for shot in shots]
@@ -96,17 +85,17 @@ def measure_viewers(seconds: float) -> dict[str, Json]:
 
 
 def write_time_code_video(path: Path) -> None:
-    """The synthetic performer as a fake camera's file, each picture with its number."""
+    """Write the synthetic performer as a fake camera's file, each picture with its number."""
     shots = continuous_shots(bundled_portrait(ASTRONAUT_PHOTO), CAMERA_SIZE, 30.0)
-    write_mjpeg((timecode.paint_time_code(shot.image, number) for number, shot in enumerate(shots)), path)
+    write_mjpeg((paint_time_code(shot.image, number) for number, shot in enumerate(shots)), path)
 
 
 def write_jump_video(path: Path) -> list[int]:
-    """A performer who jumps between two poses, as a fake camera's file with time codes; the pose of each picture."""
+    """Write a performer who jumps between two poses as a fake camera's file with time codes; gives the poses."""
     plan = plan_jumps(JUMP_COUNT, 30.0, JUMP_SHOTS)
     shots = step_shots(bundled_portrait(ASTRONAUT_PHOTO), CAMERA_SIZE)
     moments = range(0, plan.end_ns, round(NS / 30))
-    pictures = (timecode.paint_time_code(shots[plan(at) or 0].image, number) for number, at in enumerate(moments))
+    pictures = (paint_time_code(shots[plan(at) or 0].image, number) for number, at in enumerate(moments))
     write_mjpeg(pictures, path)
     return [plan.pose_at(at) for at in moments]
 
@@ -120,7 +109,7 @@ def _check_motion_detector(url: str, camera: Path, sound: Path, poses: list[int]
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A ``livehead serve`` that runs."""
+    """A running ``livehead serve``: its page's address and its process."""
 
     url: str
     pid: int
@@ -132,12 +121,12 @@ def run_server(*arguments: str, port: int = 0) -> Iterator[ServerProcess]:
     command = [sys.executable, "-m", "livehead", "serve", "--port", str(port), *arguments]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ.copy())
     assert server.stderr is not None
-    told: list[str] = []
+    lines: list[str] = []
     ready = threading.Event()
 
-    def read_lines(lines: Iterator[str]) -> None:
-        for line in lines:
-            told.append(line)
+    def read_lines(stderr: Iterator[str]) -> None:
+        for line in stderr:
+            lines.append(line)
             if line.startswith("open "):
                 ready.set()
         ready.set()
@@ -145,9 +134,9 @@ def run_server(*arguments: str, port: int = 0) -> Iterator[ServerProcess]:
     reader = threading.Thread(target=read_lines, args=(iter(server.stderr),), daemon=True)
     reader.start()
     try:
-        if not ready.wait(_START_TIMEOUT_S) or not told or not told[-1].startswith("open "):
-            raise DeviceError(f"livehead serve did not start: {''.join(told[-1:]).strip()}")
-        yield ServerProcess(told[-1].split()[1], server.pid)
+        if not ready.wait(_START_TIMEOUT_S) or not lines or not lines[-1].startswith("open "):
+            raise DeviceError(f"livehead serve did not start: {''.join(lines[-1:]).strip()}")
+        yield ServerProcess(lines[-1].split()[1], server.pid)
     finally:
         server.terminate()
         try:
@@ -157,47 +146,3 @@ def run_server(*arguments: str, port: int = 0) -> Iterator[ServerProcess]:
             server.wait()
         reader.join()
         server.stderr.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _PassthroughMotion:
-    """What a driver of nothing estimates: the picture itself."""
-
-    frame: VideoFrame | None
-    captured_ns: int
-    set: str = PASSTHROUGH
-
-
-class PassthroughAvatar:
-    """A ``Stage`` and its performer that send the camera's own picture: what everything but the avatar costs."""
-
-    hardware = "no renderer"
-
-    def __init__(self, settings: AvatarSettings, size: tuple[int, int]) -> None:
-        self.settings = settings
-        self._size = size
-        self._picture: Image = np.zeros((size[1], size[0], 3), np.uint8)
-
-    @property
-    def animator(self) -> PassthroughAvatar:
-        return self
-
-    def estimate(self, inputs: DriverInputs) -> _PassthroughMotion:
-        return _PassthroughMotion(inputs.frame, inputs.now_ns)
-
-    def draw(self, motion: _PassthroughMotion, moment_ns: int) -> Image:
-        if motion.frame is not None:
-            self._picture = np.asarray(cv2.resize(motion.frame.image[..., :3], self._size), np.uint8)
-        return self._picture
-
-    def set_quality(self, quality: QualityLevel) -> None:
-        """The picture is as it is."""
-
-    def set_gains(self, gains: object) -> None:
-        """Nothing follows."""
-
-    def recalibrate(self) -> None:
-        """Nothing is neutral."""
-
-    def close(self, successor: AvatarRuntime | None) -> None:
-        """Nothing to free."""

@@ -10,20 +10,17 @@ import ssl
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from livehead.assembly.live_avatar import CONSENT_NOTICE
+from livehead.assembly.live_avatar import CONSENT_NOTICE, FALLBACK_MODEL
 from livehead.assembly.server_avatars import ServerAvatarFactory
+from livehead.assembly.settings import ice_servers_from_settings
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO
-from livehead.cli_options import (
-    TOKEN_VARIABLE,
-    add_picture_arguments,
-    ice_servers_from_settings,
-    print_status,
-    settings_from_args,
-)
+from livehead.cli_options import add_picture_arguments, print_status, settings_from_args
 from livehead.config import RunSettings, ServeSettings, load_settings
+from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
 from livehead.server import event_log
 from livehead.server.access import EXTENSION_ORIGIN, MIN_TOKEN_LENGTH, AccessPolicy, generate_key
@@ -107,13 +104,16 @@ def main(args: argparse.Namespace) -> int:
     require_safe_exposure(serve.host, token, tls=serve.tls_cert is not None, behind_proxy=serve.behind_proxy)
     event_log.configure_log_format(serve.log_format)
     inform: Callable[[str], None] = print_status if serve.log_format == "text" else _log_note
+    wrappers = None
+    if args.time_code:
+        settings, wrappers = _measured_endpoints(settings)
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
         avatar = args.avatar or serve.avatar or ASTRONAUT_PHOTO
-        troupe = ServerAvatarFactory(settings, avatar, Path(guests), with_passthrough=args.time_code, notify=inform)
+        troupe = ServerAvatarFactory(settings, avatar, Path(guests), notify=inform)
         limits = SessionLimits(serve.sessions, serve.viewers, serve.idle_s)
         access = make_access(serve, token)
-        server = make_server(troupe, settings, access, limits, _time_code_wrappers() if args.time_code else None)
+        server = make_server(troupe, settings, access, limits, wrappers)
         listener = HttpListener(server.build_app(), serve.host, serve.port, tls=make_tls_context(serve))
         inform(
             f"{troupe.default_settings().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends"
@@ -191,10 +191,17 @@ def make_server(
     return StudioApp(SessionManager(avatar_factory, terms), access, CONSENT_NOTICE)
 
 
-def _time_code_wrappers() -> EndpointWrappers:
-    from livehead.bench.webrtc import TIME_CODE_WRAPPERS
+def _measured_endpoints(settings: RunSettings) -> tuple[RunSettings, EndpointWrappers]:
+    """What ``bench webrtc`` puts before the ends of the pipelines, and the settings that are left to the avatars."""
+    from livehead.bench.timecode import TimeCodeCapture, TimeCodeSink
+    from livehead.bench.webrtc import PASSTHROUGH
 
-    return TIME_CODE_WRAPPERS
+    wrappers = EndpointWrappers(capture=TimeCodeCapture, sink=TimeCodeSink)
+
+    if settings.model != PASSTHROUGH:
+        return settings, wrappers
+    relaying = replace(wrappers, relay_size=settings.stream.size)
+    return settings.model_copy(update={"model": FALLBACK_MODEL}), relaying
 
 
 def make_access(serve: ServeSettings, token: str) -> AccessPolicy:

@@ -1,6 +1,6 @@
 import pytest
 
-from livehead.bench import conr as command
+from livehead.bench.conr import bench_conr, make_conr_draw
 from livehead.config import RunSettings
 from livehead.environment import HOME_VARIABLE
 
@@ -8,17 +8,15 @@ from livehead.environment import HOME_VARIABLE
 def test_eight_bits_are_measured_with_ranges_of_the_networks_own(monkeypatch, tiny_conr, tmp_path):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(command, "_load_network", lambda: (tiny_conr, "untrained"))
-    results = command.bench_conr(RunSettings(precision="int8"), rounds=1)
+    results = bench_conr(RunSettings(precision="int8"), rounds=1, network=tiny_conr)
     assert results["uses"] == "int8"
     assert results["psnr_to_fp32"]["int8"] > 30
     assert {"pose", "drawing"} == set(results["stages"])
-    command.make_conr_draw(RunSettings(), "conr", "int8")(0)
+    make_conr_draw(RunSettings(), "conr", "int8", tiny_conr)(0)
 
 
-def test_every_figure_of_a_model_is_there(monkeypatch, tiny_conr):
-    monkeypatch.setattr(command, "_load_network", lambda: (tiny_conr, "untrained"))
-    results = command.bench_conr(RunSettings(precision="bf16"), rounds=1)
+def test_every_figure_of_a_model_is_there(tiny_conr):
+    results = bench_conr(RunSettings(precision="bf16"), rounds=1, network=tiny_conr)
     assert set(results["frames"]) >= {"fp32", "bf16"}
     assert results["frame"] == results["frames"]["bf16"]
     assert set(results["speedup"]) == set(results["frames"])
