@@ -7,22 +7,33 @@ from pathlib import Path
 
 from livehead.errors import ConfigError
 
+_DATA_HELP = (
+    "the clips to train on: a training cache that scripts/prepare_clips.py made, which compact needs; for depth and "
+    "dagan also a folder of videos, or of folders of frames as VoxCeleb is cut; for voice a folder of videos of people "
+    "who speak"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``livehead train``."""
     add = parser.add_argument
-    data = "a cache that scripts/prepare_clips.py made; but for compact also videos, or VoxCeleb's folders of frames; "
-    data += "for voice videos of people who speak"
-    depth_trainer = "dagan: face depth, of a depth run or as published; the imported one if absent"
-    add("subject", choices=("compact", "depth", "dagan", "voice"), help="which model")
-    add("--data", type=Path, required=True, metavar="DIR", help=data)
-    add("--config", type=Path, metavar="FILE", help="the recipe; configs/train/SUBJECT.toml if absent")
-    add("--out", type=Path, metavar="DIR", help="checkpoints, log, curves, sample sheets; runs/SUBJECT if absent")
+    models = ("compact", "depth", "dagan", "voice")
+    add("subject", choices=models, metavar="MODEL", help=f"one of {', '.join(models)}")
+    add("--data", type=Path, required=True, metavar="DIR", help=_DATA_HELP)
+    add("--config", type=Path, metavar="FILE", help="the recipe (default: configs/train/MODEL.toml)")
+    out = "the folder for checkpoints, logs, curves and sample sheets (default: runs/MODEL)"
+    add("--out", type=Path, metavar="DIR", help=out)
     add("--resume", action="store_true", help="go on with the run in --out")
-    add("--init", type=Path, metavar="FILE", help="start from these weights (safetensors; or a run's latest.pth.tar)")
-    add("--list", type=Path, metavar="FILE", help="voice: names of the training clips, one a line; all if absent")
-    add("--val-list", type=Path, metavar="FILE", help="voice: names of the held-out clips")
-    add("--vgg", type=Path, metavar="FILE", help="dagan: torchvision's VGG-19, to judge likeness by")
-    add("--depth", type=Path, nargs="+", default=[], metavar="FILE", help=depth_trainer)
+    init = "compact: a safetensors file of weights to start from; depth and dagan: a run's latest.pth.tar to start from"
+    add("--init", type=Path, metavar="FILE", help=f"{init} (default: random weights)")
+    names = "voice: a file with the names of the training clips, one a line (default: all but --val-list)"
+    add("--list", type=Path, metavar="FILE", help=names)
+    held_out = "voice: a file with the names of the clips to validate on (default: there is no validation)"
+    add("--val-list", type=Path, metavar="FILE", help=held_out)
+    vgg = "dagan: torchvision's VGG-19, for the perceptual loss (default: the recipe's, else multi-scale gradients)"
+    add("--vgg", type=Path, metavar="FILE", help=vgg)
+    depth = "dagan: the files of face depth, from a depth run or as published (default: the imported ones)"
+    add("--depth", type=Path, nargs="+", default=[], metavar="FILE", help=depth)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -32,15 +43,10 @@ def main(args: argparse.Namespace) -> int:
     """
     config = args.config or Path(f"configs/train/{args.subject}.toml")
     out = args.out or Path(f"runs/{args.subject}")
-    if args.subject != "dagan" and (args.vgg or args.depth):
-        raise ConfigError(f"{args.subject} takes neither --vgg nor --depth", "leave them out, or train dagan")
-    if args.subject != "voice" and (args.list or args.val_list):
-        raise ConfigError(f"{args.subject} takes no --list: a cache has one", "see scripts/prepare_clips.py")
+    _check_options(args)
     if args.subject == "voice":
         from livehead.training.voice import trainer as voice
 
-        if args.init:
-            raise ConfigError("voice takes no --init: it is trained in minutes", "leave it out")
         voice.run(args.data, config, out, train=args.list, val=args.val_list, resume=args.resume)
     elif args.subject == "compact":
         from livehead.training.compact import trainer as compact
@@ -55,3 +61,16 @@ def main(args: argparse.Namespace) -> int:
 
         dagan.run(args.data, config, out, resume=args.resume, init=args.init, vgg=args.vgg, depth=args.depth)
     return 0
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse the options that the chosen model does not have. Raises: ConfigError."""
+    if args.subject != "dagan" and (args.vgg or args.depth):
+        raise ConfigError(f"{args.subject} takes neither --vgg nor --depth", "leave them out, or train dagan")
+    if args.subject != "voice" and (args.list or args.val_list):
+        raise ConfigError(
+            f"{args.subject} takes neither --list nor --val-list: its data say which clips are held out",
+            "leave them out, see docs/training.md",
+        )
+    if args.subject == "voice" and args.init:
+        raise ConfigError("voice takes no --init: it is trained in minutes", "leave it out")

@@ -1,1 +1,1 @@
-"""Training of the models, on floors 0 and 1 only."""
+"""Training of the models: what all trainers share; each model has a subpackage of its own."""

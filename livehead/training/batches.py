@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 BatchT = TypeVar("BatchT")
 
 
-class _StepDataset(Dataset):
+class _StepDataset(Dataset[BatchT]):
     def __init__(self, make: Callable[[tuple[int, ...]], BatchT], seed: tuple[int, ...]) -> None:
         self._make, self._seed = make, seed
 
@@ -23,21 +23,19 @@ class _StepDataset(Dataset):
 def iterate_batches(
     make_batch: Callable[[tuple[int, ...]], BatchT], seed: tuple[int, ...], first_step: int, workers: int
 ) -> Iterator[BatchT]:
-    """``make((*seed, step))`` for every step from ``first`` on, by so many processes of their own; by none in this one.
+    """Yield ``make_batch((*seed, step))`` for every step from ``first_step`` on.
 
-    Whatever their number, the batches are the same.
+    ``workers`` processes make the batches ahead; with 0 of them this process does. The batches are the same ones.
     """
-    steps = range(first_step, sys.maxsize)
-    return iter(
-        DataLoader(
-            _StepDataset(make_batch, seed),
-            batch_size=None,
-            sampler=steps,
-            num_workers=workers,
-            collate_fn=_identity_collate,
-            worker_init_fn=_ignore_interrupts,
-        )
+    loader: DataLoader[BatchT] = DataLoader(
+        _StepDataset(make_batch, seed),
+        batch_size=None,
+        sampler=range(first_step, sys.maxsize),
+        num_workers=workers,
+        collate_fn=_identity_collate,
+        worker_init_fn=_ignore_interrupts,
     )
+    return iter(loader)
 
 
 def _identity_collate(made: BatchT) -> BatchT:
@@ -45,5 +43,5 @@ def _identity_collate(made: BatchT) -> BatchT:
 
 
 def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C reaches every process of the terminal; the run's own first ends its step, then these."""
+    """Ctrl-C reaches every process of the terminal, but the main process has to end its step before its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

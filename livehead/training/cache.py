@@ -1,6 +1,6 @@
 """The training cache: a folder that holds clips small enough to carry and quick enough to train from.
 
-    index.json            format, side, clips: name, split, frames, fps, source kind
+    index.json            format, side, clips: name, split, frames, fps, whether it is a still
     NAME.mp4              H.264, every n-th frame of the square head crop, RGB read through OpenCV
     NAME.npz              landmarks (delta-coded, see below) and the person mask
 
@@ -23,13 +23,13 @@ from livehead.errors import ConfigError
 from livehead.storage import write_atomically
 
 CACHE_FORMAT = 1
-LANDMARK_STEPS = 2048  # of a landmark's unit
+LANDMARK_STEPS = 2048  # steps of one unit of a landmark
 MASK_SIDE = 64
 
 
 @dataclass(frozen=True)
 class ClipEntry:
-    """One line of the index. ``split`` is ``train`` or ``val``; a still has one frame."""
+    """One clip of the index. ``split`` is ``train`` or ``val``; a ``still`` has one frame."""
 
     name: str
     split: str
@@ -40,9 +40,10 @@ class ClipEntry:
 
 @dataclass(frozen=True, eq=False)
 class CachedClip:
-    """``frames`` uint8 [T, S, S, 3]; ``landmarks`` float32 [T, 478, 3]; ``masks`` uint8 [T, 64, 64]: 255 = person.
+    """A decoded clip: ``frames`` uint8 [T, S, S, 3] RGB, ``landmarks`` [T, 478, 3], and ``masks`` uint8 [T, 64, 64].
 
-    ``torso`` float32 [T, 3, 2], where it was followed: ``livehead.motion.face.torso``.
+    A mask is 255 where the person is. ``torso`` [T, 3, 2] are the points of ``livehead.motion.face.torso``, None where
+    they were not tracked. Points are in [-1, 1] of the picture.
     """
 
     entry: ClipEntry
@@ -53,18 +54,20 @@ class CachedClip:
 
 
 def encode_landmarks(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """[T, 478, 3] to bytes [2, T, 478, 3]: low and high byte of the rounded differences in time."""
+    """Landmarks [T, 478, 3] as bytes [2, T, 478, 3]: low and high byte of the rounded differences in time."""
     whole = np.rint(landmarks * LANDMARK_STEPS).clip(-32768, 32767).astype(np.int32)
     difference = np.diff(whole, axis=0, prepend=np.zeros_like(whole[:1]))
     zigzag = ((difference << 1) ^ (difference >> 31)).clip(0, 65535).astype(np.uint16)
-    return np.stack([zigzag & 255, zigzag >> 8]).astype(np.uint8)
+    stored: npt.NDArray[np.uint8] = np.stack([zigzag & 255, zigzag >> 8]).astype(np.uint8)
+    return stored
 
 
 def decode_landmarks(stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The inverse of ``encode_landmarks``, to within half a step."""
+    """The landmarks [T, 478, 3] of ``encode_landmarks``, to within half a step."""
     zigzag = stored[0].astype(np.int32) | (stored[1].astype(np.int32) << 8)
     difference = (zigzag >> 1) ^ -(zigzag & 1)
-    return (np.cumsum(difference, axis=0) / LANDMARK_STEPS).astype(np.float32)
+    landmarks: npt.NDArray[np.float32] = (np.cumsum(difference, axis=0) / LANDMARK_STEPS).astype(np.float32)
+    return landmarks
 
 
 def write_index(folder: Path, side: int, entries: list[ClipEntry]) -> None:

@@ -1,4 +1,4 @@
-"""Makes the training cache: videos and photos in, head crops with their landmarks and person masks out."""
+"""The builder of the training cache: it turns videos and photos into head crops with landmarks and person masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from livehead.errors import CaptureError, SourceError
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, to_pixels
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.portrait import PortraitCrop, prepare_portrait, propose_crop
+from livehead.perception.pixel_square import PixelSquare
+from livehead.perception.portrait import cut_portrait, prepare_portrait, propose_crop
 from livehead.perception.segmentation import SelfieSegmenter
 from livehead.training.cache import MASK_SIDE, ClipEntry, encode_landmarks
 
@@ -25,7 +26,10 @@ _STILL_CRF_BONUS = 3  # a photo is one frame: it may cost more
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """``side`` of the crops; every ``stride``-th frame; ``crf`` of H.264; fewest frames with a face in a clip."""
+    """``side`` of the crops in pixels; every ``stride``-th frame is taken; ``crf`` is H.264's quality.
+
+    A clip needs ``min_frames`` frames with a face.
+    """
 
     side: int = 256
     stride: int = 3
@@ -34,7 +38,7 @@ class CacheSettings:
 
 
 def cache_media_file(path: Path, split: str, out: Path, settings: CacheSettings) -> ClipEntry | None:
-    """Write one video or photo to the cache ``out``; None where too few frames show a face.
+    """Write one video or photo to the cache ``out``; returns None when too few frames show a face.
 
     Raises: CaptureError when the file cannot be read.
     """
@@ -53,7 +57,7 @@ def cache_media_file(path: Path, split: str, out: Path, settings: CacheSettings)
 
 
 def _photo_samples(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
-    """The head of a photo, once; nothing when there is no usable face."""
+    """Yield the head crop and mesh of a photo; nothing when there is no usable face."""
     bgr = cv2.imread(str(path))
     if bgr is None:
         raise CaptureError(f"{path} is no picture", "leave it out of the folder", subject=str(path))
@@ -61,30 +65,30 @@ def _photo_samples(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
         portrait = prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), path.name)
     except SourceError:
         return
-    whole = PortraitCrop(0, 0, portrait.image.shape[0])
-    yield whole.extract(portrait.image, side), portrait.motion.points3d()[0]
+    whole = PixelSquare(0, 0, portrait.image.shape[0])
+    yield cut_portrait(portrait.image, whole, side), portrait.motion.points3d()[0]
 
 
 def _video_samples(path: Path, settings: CacheSettings) -> Iterator[tuple[Image, Array]]:
-    """Crops and meshes [478, 3] of the frames that show a face.
+    """Yield crops and meshes [478, 3] of the frames that show a face.
 
     A square video is taken whole, another one cut about the face of the first frame that shows one.
     """
-    square: PortraitCrop | None = None
+    square: PixelSquare | None = None
     with FaceMeshTracker() as mesh, FaceMeshTracker(static=True) as finder:
         for frame in _decode_frames(path, settings.stride):
             height, width = frame.shape[:2]
             if square is None:
-                square = PortraitCrop(0, 0, width) if width == height else _crop_about_face(frame, finder)
+                square = PixelSquare(0, 0, width) if width == height else _crop_about_face(frame, finder)
             if square is None:
                 continue
-            crop = square.extract(frame, settings.side)
+            crop = cut_portrait(frame, square, settings.side)
             faces = mesh.detect(crop)
             if faces:
                 yield crop, faces[0].points3d()[0]
 
 
-def _crop_about_face(frame: Image, finder: FaceMeshTracker) -> PortraitCrop | None:
+def _crop_about_face(frame: Image, finder: FaceMeshTracker) -> PixelSquare | None:
     height, width = frame.shape[:2]
     faces = finder.detect(frame)
     if not faces:
@@ -99,7 +103,7 @@ def _decode_frames(path: Path, stride: int) -> Iterator[Image]:
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 if index % stride == 0:
-                    yield frame.to_ndarray(format="rgb24")
+                    yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     except (av.error.FFmpegError, IndexError) as error:
         raise CaptureError(f"{path} is no video ({error})", "leave it out of the folder", subject=str(path)) from error
 
@@ -109,10 +113,10 @@ def _frame_rate(path: Path) -> float:
         return float(container.streams.video[0].average_rate or 25)
 
 
-def _person_mask(segmentation: SelfieSegmenter, crop: Image) -> np.ndarray:
-    """The person in 16 steps, uint8 [64, 64] in 0..15."""
+def _person_mask(segmentation: SelfieSegmenter, crop: Image) -> Image:
+    """The person mask in 16 steps, uint8 [64, 64] in 0..15."""
     small = cv2.resize(segmentation.segment_person(crop), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
-    return np.rint(small.clip(0, 1) * 15).astype(np.uint8)
+    return np.asarray(np.rint(small.clip(0, 1) * 15), np.uint8)
 
 
 def _write_video(path: Path, frames: tuple[Image, ...], fps: float, crf: int) -> None:

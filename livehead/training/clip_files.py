@@ -1,4 +1,4 @@
-"""Moving pictures to learn from, wherever they lie: a training cache, a folder of videos, or folders of frames.
+"""The clips of a folder of training data: a training cache, a folder of videos, or folders of frames.
 
     cache/index.json                          as ``scripts/prepare_clips.py`` makes it; its own splits
     clips/NAME.mp4, clips/PERSON/NAME.mp4     videos
@@ -6,7 +6,7 @@
     frames/PERSON#VIDEO#BEGIN#END.mp4/*.png   as VoxCeleb is cut for FOMM and DaGAN
 
 A folder may hold ``train`` and ``val`` (or ``test``) of the same form; without them a tenth of the persons is held out.
-Nothing but names is read before a clip is asked for.
+Only names are read until a clip is opened.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Frame = npt.NDArray[np.uint8]
 
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg"}
-_PERSONS_PER_HELD_OUT = 10  # one of so many persons
-_MAX_DEPTH = 3  # folders below the one that is given
-_DEFAULT_CACHE_BYTES = 4 << 30  # bytes of decoded video that a process keeps
+_PERSONS_PER_HELD_OUT = 10  # one of so many persons is held out
+_MAX_DEPTH = 3  # levels of folders below the one that is given
+_DEFAULT_CACHE_BYTES = 4 << 30  # decoded video that a process keeps
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ClipFile:
 
 
 def find_clips(folder: Path, split: str) -> list[ClipFile]:
-    """The clips of ``split`` (``train`` or ``val``), in the order of their names.
+    """Find the clips of ``split`` (``train`` or ``val``) in the order of their names.
 
     Raises: ConfigError when there are no clips at all.
     """
@@ -71,7 +71,7 @@ def _find_all_clips(folder: Path) -> list[ClipFile]:
 
 
 def _walk_clips(root: Path, folder: Path, depth: int) -> Iterator[ClipFile]:
-    """Every video below ``root`` and every folder with pictures, found without listing the pictures."""
+    """Yield every video below ``folder`` and every folder with pictures, without listing the pictures."""
     below = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -98,7 +98,7 @@ def _person_of(name: str) -> str:
 
 
 class DecodedClipCache:
-    """Clips as square pictures of ``side``; decoded videos stay at hand while they fit into ``budget`` bytes."""
+    """Reads clips as square pictures of ``side`` pixels, and keeps decoded videos while they fit into ``max_bytes``."""
 
     def __init__(self, side: int, max_bytes: int = _DEFAULT_CACHE_BYTES) -> None:
         self.side, self._max_bytes = side, max_bytes
@@ -116,7 +116,7 @@ class DecodedClipCache:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if bgr is None:
             raise ConfigError(f"{path} is no picture", "remove it from the training data", subject=str(path))
-        return self._to_square(bgr)
+        return self._to_square(np.asarray(bgr, np.uint8))
 
     def _get_video(self, path: Path) -> list[Frame]:
         if path not in self._videos:
@@ -132,21 +132,21 @@ class DecodedClipCache:
             ok, bgr = capture.read()
             if not ok:
                 break
-            frames.append(self._to_square(bgr))
+            frames.append(self._to_square(np.asarray(bgr, np.uint8)))
         capture.release()
         if not frames:
             raise ConfigError(f"{path} is no video", "remove it from the training data", subject=str(path))
         return frames
 
     def _to_square(self, bgr: Frame) -> Frame:
-        """The square in the middle, RGB, of our size."""
+        """The square in the middle of a BGR picture, as RGB of ``side`` pixels."""
         height, width = bgr.shape[:2]
         edge = min(height, width)
         top, left = (height - edge) // 2, (width - edge) // 2
         square = bgr[top : top + edge, left : left + edge, ::-1]
         if edge != self.side:
             how = cv2.INTER_AREA if edge > self.side else cv2.INTER_LINEAR
-            square = cv2.resize(square, (self.side, self.side), interpolation=how)
+            square = np.asarray(cv2.resize(square, (self.side, self.side), interpolation=how), np.uint8)
         return np.ascontiguousarray(square)
 
 

@@ -1,4 +1,4 @@
-"""The loop that all training shares: steps, now and then a checkpoint and a validation, until told to end."""
+"""The loop that all trainers share: steps, and at intervals a checkpoint and a validation, until the run ends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from livehead.training.distributed import ProcessGroupInfo
-
-
-class TrainingProgress(Protocol):
-    """How far a run is; ``seconds`` are of work."""
-
-    step: int
-    samples: int
-    seconds: float
+from livehead.training.progress import TrainingProgress
 
 
 @dataclass(frozen=True)
@@ -31,23 +24,23 @@ class TrainingIntervals:
 
 
 class ModelTrainer(Protocol):
-    """What is trained. Only the first process is asked to ``save`` and to ``validate``."""
+    """The trainer of one model. Only the first process calls its ``save`` and ``validate``."""
 
     @property
     def progress(self) -> TrainingProgress: ...
 
     def step(self) -> None:
-        """One batch in every process."""
+        """Train on one batch in every process."""
 
     def save(self) -> None:
         """Write a checkpoint."""
 
     def validate(self) -> None:
-        """Log figures of held-out clips, and a sheet."""
+        """Log the figures of held-out clips and write a sample sheet."""
 
 
 class TrainingLoop:
-    """Runs a subject. ``stopped`` is the same in all processes, after the same step."""
+    """Runs a trainer. All processes stop after the same step."""
 
     def __init__(self, process: ProcessGroupInfo, intervals: TrainingIntervals) -> None:
         self.process, self.intervals = process, intervals
@@ -55,12 +48,12 @@ class TrainingLoop:
 
     @contextmanager
     def stop_on_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the run after the step that is under way."""
+        """While this is open, SIGTERM and SIGINT end the run after the step that is under way."""
 
-        def heed(*_: object) -> None:
+        def request_stop(*_: object) -> None:
             self.stop_requested = True
 
-        before = {kind: signal.signal(kind, heed) for kind in (signal.SIGTERM, signal.SIGINT)}
+        before = {kind: signal.signal(kind, request_stop) for kind in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
@@ -68,14 +61,14 @@ class TrainingLoop:
                 signal.signal(kind, handler)
 
     def should_stop(self) -> bool:
-        """Whether any process was told to stop."""
+        """Whether any process got a signal to stop."""
         self.stop_requested = self.process.any_process(self.stop_requested)
         return self.stop_requested
 
     def train(self, trainer: ModelTrainer, total: int) -> None:
-        """A whole run: figures of the beginning, the steps, a checkpoint and figures of the end.
+        """Run a whole training: a validation, the steps up to ``total`` samples, a checkpoint and a validation.
 
-        Whoever stops it waits for the checkpoint, not for the figures.
+        A run that is stopped writes its checkpoint and leaves out the last validation.
         """
         with self.stop_on_signals():
             if self.process.is_main and trainer.progress.step == 0:
@@ -87,18 +80,18 @@ class TrainingLoop:
                 trainer.validate()
 
     def run_steps(self, trainer: ModelTrainer, total: int, should_continue: Callable[[], bool] = lambda: True) -> None:
-        """Steps until ``total`` samples are seen, ``going`` says no, or somebody said stop."""
+        """Take steps until ``total`` samples are seen, ``should_continue`` says no, or a signal asks to stop."""
         saved = validated = time.monotonic()
-        counts = trainer.progress
+        progress = trainer.progress
         with tqdm(
-            total=total, initial=counts.samples, unit="sample", disable=None if self.process.is_main else True
+            total=total, initial=progress.samples, unit="sample", disable=None if self.process.is_main else True
         ) as bar:
-            while counts.samples < total and should_continue() and not self.should_stop():
-                began, before = time.monotonic(), counts.samples
+            while progress.samples < total and should_continue() and not self.should_stop():
+                began, before = time.monotonic(), progress.samples
                 trainer.step()
                 now = time.monotonic()
-                counts.seconds += now - began
-                bar.update(counts.samples - before)
+                progress.seconds += now - began
+                bar.update(progress.samples - before)
                 if self.process.is_main and now - saved > self.intervals.checkpoint_every:
                     trainer.save()
                     saved = now

@@ -1,4 +1,4 @@
-"""What a generated picture is measured by."""
+"""Losses and figures of a generated picture beside the true one, and the masks that weigh them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from livehead.motion.face.mesh import FACE_MESH
 
 
 def part_box(points: Tensor, indices: Tensor, scale: float) -> Tensor:
-    """Boxes [B, 4] (left, top, right, bottom) about points ``part`` of meshes [B, 478, 3], ``grow`` times as big."""
+    """Boxes [B, 4] (left, top, right, bottom) about points ``indices`` of meshes [B, 478, 3], grown by ``scale``."""
     chosen = points[:, indices, :2]
     low, high = chosen.amin(dim=1), chosen.amax(dim=1)
     middle, half = (low + high) / 2, (high - low) / 2 * scale
@@ -19,19 +19,19 @@ def part_box(points: Tensor, indices: Tensor, scale: float) -> Tensor:
 
 
 def box_mask(boxes: Tensor, side: int) -> Tensor:
-    """1 inside boxes [B, 4], 0 outside: [B, 1, side, side]."""
+    """A mask [B, 1, side, side] that is 1 inside boxes [B, 4] in [-1, 1] and 0 outside."""
     x, y = identity_grid(side, side, boxes).unbind(dim=-1)
     left, top, right, bottom = boxes[:, :, None, None].unbind(dim=1)
     return ((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).float()[:, None]
 
 
 def mouth_mask(points: Tensor, side: int) -> Tensor:
-    """The mouth's box, enlarged 1.3: [B, 1, side, side]."""
+    """A mask [B, 1, side, side] of the mouth's box, enlarged 1.3, of meshes [B, 478, 3]."""
     return box_mask(part_box(points, torch.as_tensor(FACE_MESH.mouth.lips.copy()).long(), 1.3), side)
 
 
 def importance_weights(points: Tensor, side: int, mouth: float, eyes: float) -> Tensor:
-    """1, and ``mouth`` and ``eyes`` in their boxes: [B, 1, side, side]."""
+    """Weights of pixels [B, 1, side, side]: ``mouth`` and ``eyes`` in the boxes of these parts, 1 elsewhere."""
     weight = 1 + (mouth - 1) * mouth_mask(points, side)
     for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
         box = part_box(points, torch.as_tensor(eye.opening.copy()).long(), 1.6)
@@ -40,12 +40,12 @@ def importance_weights(points: Tensor, side: int, mouth: float, eyes: float) -> 
 
 
 def weighted_l1(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean of ``weight`` times the absolute difference."""
+    """The mean of ``weight`` times the absolute difference."""
     return ((output - target).abs() * weight).mean()
 
 
 def gradient_l1(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean weighted difference of neighbouring pixels' differences, both ways: edges in their places."""
+    """The mean weighted difference of neighbouring pixels' differences, across and down: edges in their places."""
     error = output - target
     across = (error[..., 1:] - error[..., :-1]).abs() * weight[..., 1:]
     down = (error[..., 1:, :] - error[..., :-1, :]).abs() * weight[..., 1:, :]
@@ -64,7 +64,7 @@ def pyramid_loss(output: Tensor, target: Tensor, weight: Tensor, levels: int, ed
 
 
 def texture_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Difference of the edges' energy in patches of 4 x 4, at two sizes: how sharp, wherever exactly.
+    """The difference of the edges' energy in patches of 4 x 4, at two sizes: how sharp, wherever exactly.
 
     A blurred guess is the safe answer to L1; here it is as wrong as a texture that is not there.
     """
@@ -77,7 +77,7 @@ def texture_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def _edge_energy(picture: Tensor) -> Tensor:
-    """Absolute differences to the right and downwards, summed, the size of the picture."""
+    """The sum of absolute differences to the right and downwards, of the picture's size."""
     across = F.pad((picture[..., 1:] - picture[..., :-1]).abs(), (0, 1))
     down = F.pad((picture[..., 1:, :] - picture[..., :-1, :]).abs(), (0, 0, 0, 1))
     return across + down

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from livehead.errors import ConfigError, WeightsMismatchError, did_you_mean
 from livehead.weights.catalog import SYSTEMS
@@ -15,6 +15,8 @@ from livehead.weights.key_map import CheckpointLayout
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+ValueT = TypeVar("ValueT")
 
 _COUNTER_KEY = re.compile(r"(^|\.)num_batches_tracked$")
 _SPECTRAL_NORM_KEY = re.compile(r"^(?P<layer>.+)\.weight_(?P<part>orig|u|v)$")
@@ -70,7 +72,7 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     return _build_network(name, layout, _fold_spectral_norms(name, given))
 
 
-def to_official_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_official_keys(name: str, tensors: Mapping[str, ValueT]) -> dict[str, ValueT]:
     """A state dict of ours under its published names: what ``load_official`` takes. Raises: ConfigError."""
     layout = _find_layout(name)
     return {layout.to_official_key(key): value for key, value in tensors.items()}

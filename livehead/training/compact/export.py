@@ -1,6 +1,6 @@
 """Export of a run's checkpoint to the weights that ship: half precision, ranges for int8, checksum.
 
-    python -m livehead.training.compact.export runs/compact/latest.pt --data CACHE
+python -m livehead.training.compact.export runs/compact/latest.pt --data CACHE
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from livehead.errors import WeightsMissingError
 from livehead.models.compact.network import BLEND_PLANES, build_compact
 from livehead.models.engine import fold_batch_norm
 from livehead.models.quantize import ActivationRanges, observe_ranges, ranges_to_tensors
-from livehead.storage import write_atomically
 from livehead.training.bundled_weights import ASSETS, register_weights
 from livehead.training.compact.pair_sampler import AugmentationRanges, PairSampler
 from livehead.weights.safetensors_file import load_strict_state

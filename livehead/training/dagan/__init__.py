@@ -1,0 +1,1 @@
+"""Training of the published DaGAN: face depth, then key points and generator."""

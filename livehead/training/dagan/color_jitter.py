@@ -1,8 +1,13 @@
-"""Colours that stray, alike for all pictures of a sample: brightness, contrast, saturation, hue, in any order."""
+"""Random changes of brightness, contrast, saturation and hue, in random order and alike for all pictures of a sample.
+
+It does what torchvision's ColorJitter does, which does not import beside the CPU build of torch 2.13.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +21,7 @@ _LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """How far each may stray: factors from 1 - x to 1 + x; the hue by a share of the full circle."""
+    """The ranges: factors from 1 - x to 1 + x, and for the hue a share x of the full circle either way."""
 
     brightness: float
     contrast: float
@@ -24,11 +29,11 @@ class ColorJitter:
     hue: float
 
     def apply(self, pictures: Pictures, rng: np.random.Generator) -> Pictures:
-        """Other colours of ``pictures``, clipped to [0, 1]."""
+        """Change the colours of ``pictures``; the result is clipped to [0, 1]."""
         spread = (self.brightness, self.contrast, self.saturation)
         brightness, contrast, saturation = (1 + x * rng.uniform(-1, 1) for x in spread)
         hue = self.hue * rng.uniform(-1, 1)
-        changes = (
+        changes: tuple[Callable[[Pictures], npt.NDArray[np.floating[Any]]], ...] = (
             lambda x: x * brightness,
             lambda x: _blend(x, (x @ _LUMA_WEIGHTS).mean(axis=(1, 2))[:, None, None, None], contrast),
             lambda x: _blend(x, (x @ _LUMA_WEIGHTS)[..., None], saturation),
@@ -44,7 +49,7 @@ def _blend(pictures: Pictures, reference: Pictures, share: float) -> Pictures:
 
 
 def _rotate_hue(pictures: Pictures, degrees: float) -> Pictures:
-    """Every hue moved along the circle."""
+    """Move every hue along the circle by ``degrees``."""
     turned = []
     for picture in pictures:
         hsv = cv2.cvtColor(np.ascontiguousarray(picture, np.float32), cv2.COLOR_RGB2HSV)

@@ -1,4 +1,4 @@
-"""What face depth is taught by: a frame must look like its neighbours, seen from where they were taken
+"""The losses that teach face depth without labels: a frame has to look like its neighbours, carried to its own camera
 (Godard et al., ICCV 2019, section 3; DaGAN, section 3.1)."""
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _TIE_BREAK_NOISE = 1e-5  # breaks ties between a neighbour that was moved and on
 
 
 class NeighbourView(NamedTuple):
-    """A neighbour: its ``picture`` [B, 3, H, W] RGB in [0, 1], the ``motion`` [B, 4, 4] of the camera from the frame to
-    it, and the ``intrinsics`` [B, 3, 3] in pixels of this size."""
+    """A neighbour of the frame: its ``picture`` [B, 3, H, W] RGB in [0, 1], the ``motion`` [B, 4, 4] of the camera from
+    the frame to it, and the ``intrinsics`` [B, 3, 3] in pixels of this size."""
 
     picture: Tensor
     motion: Tensor
@@ -33,7 +33,7 @@ class NeighbourView(NamedTuple):
 
 
 class DepthTerms(NamedTuple):
-    """``photometric`` and ``smoothness`` to be lowered, means over scales; ``still``: share of pixels left out."""
+    """Means over scales: ``photometric`` and ``smoothness``, which are lowered, and ``still``, the share left out."""
 
     photometric: Tensor
     smoothness: Tensor
@@ -41,15 +41,15 @@ class DepthTerms(NamedTuple):
 
 
 def camera_motion(axis_angle: Tensor, translation: Tensor, *, earlier: bool) -> Tensor:
-    """From the frame to its neighbour, [B, 4, 4], of the first motion of [B, F, 1, 3] between two frames in time order.
+    """The camera's motion [B, 4, 4] from the frame to its neighbour, by the first of the motions [B, F, 1, 3].
 
-    The network always sees the earlier frame first, so that towards an ``earlier`` neighbour its motion is turned back.
+    The network always sees the earlier frame first, so that its motion is inverted for an ``earlier`` neighbour.
     """
     return rigid_transform_matrix(axis_angle[:, 0, 0], translation[:, 0, 0], invert=earlier)
 
 
 def scale_intrinsics(intrinsics: Tensor, side: int, trained_side: int = 256) -> Tensor:
-    """Intrinsics [B, 3, 3] of pictures of ``trained`` pixels as those of ``side`` pixels.
+    """Intrinsics [B, 3, 3] of pictures of ``trained_side`` pixels as those of pictures of ``side`` pixels.
 
     They stay real numbers; the published training cuts them to whole ones, which lets no gradient through.
     """
@@ -67,11 +67,11 @@ def warp_to_frame(disparity: Tensor, view: NeighbourView) -> Tensor:
 def depth_losses(
     frame: Tensor, disparities: Sequence[Tensor], views: Sequence[NeighbourView], generator: torch.Generator | None
 ) -> DepthTerms:
-    """Of a ``frame`` [B, 3, H, W] and its disparities [B, 1, H / 2^s, W / 2^s], the finest first.
+    """The losses of a ``frame`` [B, 3, H, W] and its disparities [B, 1, H / 2^s, W / 2^s], the finest first.
 
     Each pixel is judged by the neighbour that fits it best; where one fits best that was not moved at all (a picture
-    that stands still, or a thing that moves with the camera), there is nothing to learn. ``generator``: of the dither,
-    on the processor; none for a figure that repeats.
+    that stands still, or a thing that moves with the camera), there is nothing to learn. ``generator`` draws the noise
+    that breaks ties, on the CPU; without one the result is the same at each call.
     """
     unmoved = torch.cat([photometric_error(view.picture, frame) for view in views], dim=1)
     if generator is not None:

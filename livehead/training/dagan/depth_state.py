@@ -1,4 +1,4 @@
-"""What a run of face depth is made of, and its checkpoints in the published layout.
+"""The state of a run of face depth, and its checkpoints in the published layout.
 
 ``latest.pth.tar`` has ``encoder``, ``depth``, ``pose_encoder`` and ``pose`` under their published key names, so that
 ``livehead weights import`` and ``livehead train dagan --depth`` take it, and beside them what is needed to go on.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from livehead.models.dagan.camera_pose import CameraEstimate, CameraPoseDecoder
 from livehead.models.resnet import LayerCount, ResNet
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.dagan.recipe import DepthRecipe
+from livehead.training.distributed import place_network
+from livehead.training.progress import TrainingProgress
 from livehead.weights.checkpoint import read_checkpoint as read_foreign
 from livehead.weights.convert import to_official_keys
 from livehead.weights.safetensors_file import load_strict_state
@@ -28,7 +30,7 @@ CHECKPOINT = "latest.pth.tar"
 
 
 class DepthOutput(NamedTuple):
-    """``disparities`` [B, 1, S / 2^s, S / 2^s] of the middle frame; the camera's way ``before`` and ``after`` it."""
+    """``disparities`` [B, 1, S / 2^s, S / 2^s] of the middle frame, and the camera's motion before and after it."""
 
     disparities: list[Tensor]
     pose_before: CameraEstimate
@@ -36,7 +38,7 @@ class DepthOutput(NamedTuple):
 
 
 class DepthAndPose(nn.Module):
-    """Depth and pose networks as one, which several processes can share."""
+    """The depth and pose networks as one module, so that one DDP wrapper holds both."""
 
     def __init__(self, layers: LayerCount) -> None:
         super().__init__()
@@ -46,21 +48,18 @@ class DepthAndPose(nn.Module):
         self.pose = CameraPoseDecoder(self.encoder.widths[-1])
 
     def forward(self, frames: Tensor) -> DepthOutput:
-        """Three neighbours [B, 3, 3, S, S], in the order of time, RGB in [0, 1]."""
+        """The output for three neighbouring frames [B, 3, 3, S, S] in the order of time, RGB in [0, 1]."""
         disparities = self.depth(self.encoder(frames[:, 1]))
         before, after = (self.pose(self.pose_encoder(frames[:, i : i + 2].flatten(1, 2))[-1]) for i in range(2))
         return DepthOutput(disparities, before, after)
 
 
 @dataclass
-class DepthTrainingState:
-    """All that changes while training."""
+class DepthTrainingState(TrainingProgress):
+    """All that changes while face depth is trained."""
 
     model: DepthAndPose
     optimiser: torch.optim.Optimizer
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
 
     def checkpoint_entries(self, layers: LayerCount) -> Iterator[tuple[str, str, nn.Module]]:
         """The entry of each network in a checkpoint, the name of its layout, and the network."""
@@ -71,12 +70,15 @@ class DepthTrainingState:
 
 
 def new_state(recipe: DepthRecipe, device: torch.device, init: Path | None = None) -> DepthTrainingState:
-    """Fresh networks, on the recipe's ResNet, or those of a checkpoint; and their optimiser. Raises: WeightsError."""
-    observer = DepthAndPose(recipe.layers)
+    """New networks and their optimiser; encoders start from the recipe's ResNet, or everything from the file ``init``.
+
+    Raises: WeightsError.
+    """
+    network = DepthAndPose(recipe.layers)
     if recipe.resnet is not None:
-        _load_resnet_weights(observer, recipe.resnet)
-    observer = observer.to(device, memory_format=torch.channels_last)
-    state = DepthTrainingState(observer, torch.optim.Adam(observer.parameters(), lr=recipe.rate))
+        _load_resnet_weights(network, recipe.resnet)
+    network = place_network(network, device)
+    state = DepthTrainingState(network, torch.optim.Adam(network.parameters(), lr=recipe.rate))
     if init is not None:
         found = {part.entry: part.tensors for part in read_foreign(init)}
         _load_networks(state, recipe.layers, found, init)
@@ -85,11 +87,11 @@ def new_state(recipe: DepthRecipe, device: torch.device, init: Path | None = Non
 
 def save_state(state: DepthTrainingState, layers: LayerCount, path: Path) -> None:
     """Write a checkpoint; a reader never sees half of one."""
-    document = {
+    document: dict[str, Any] = {
         entry: to_official_keys(name, net.state_dict()) for entry, name, net in state.checkpoint_entries(layers)
     }
     document["optimizer"] = state.optimiser.state_dict()
-    document["counts"] = {"step": state.step, "samples": state.samples, "seconds": state.seconds}
+    document["counts"] = state.counts()
     write_checkpoint(document, path)
 
 
@@ -99,8 +101,7 @@ def load_state(state: DepthTrainingState, layers: LayerCount, path: Path) -> Non
     _load_networks(state, layers, document, path)
     try:
         state.optimiser.load_state_dict(document["optimizer"])
-        counts = document["counts"]
-        state.step, state.samples, state.seconds = counts["step"], counts["samples"], counts["seconds"]
+        state.restore_counts(document["counts"])
     except KeyError as error:
         raise ConfigError(f"{path} lacks {error}: no run wrote it", "start anew without --resume") from error
 
@@ -117,7 +118,7 @@ def _load_networks(
 
 
 def _load_resnet_weights(model: DepthAndPose, path: Path) -> None:
-    """Both encoders from one classifier; the pose network's first layer sees two pictures, each half as strongly."""
+    """Load both encoders from one classifier; the pose network's first layer weighs each of its two pictures half."""
     plain = {key: value for part in read_foreign(path) for key, value in part.tensors.items()}
     plain = {key: value for key, value in plain.items() if not key.startswith("fc.")}
     if "conv1.weight" not in plain:

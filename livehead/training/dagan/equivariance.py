@@ -1,7 +1,7 @@
-"""Random deformations under which key points have to move along (DaGAN, section 3.5; FOMM, section 3.1).
+"""Random deformations of a picture, along which its key points have to move (DaGAN, section 3.5; FOMM, section 3.1).
 
-An affine map near the identity and a thin-plate part whose radial term is taken of the *sum* of both distances, as the
-published training does. Coordinates are the published networks' (``grid.corner_grid``).
+A deformation is an affine map near the identity and a thin-plate part whose radial term is taken of the *sum* of both
+distances, as in the published training. Coordinates are the published networks' (``grid.corner_grid``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EPSILON = 1e-6
 
 
 class EquivarianceTransform:
-    """``affine`` [B, 2, 3] and ``bending`` [B, 1, 25]: weights of 5 x 5 control points, row by row."""
+    """A deformation: ``affine`` [B, 2, 3], and weights ``bending`` [B, 1, 25] of 5 x 5 control points, row by row."""
 
     def __init__(self, affine: Tensor, bending: Tensor) -> None:
         self.affine = affine
@@ -28,20 +28,20 @@ class EquivarianceTransform:
     def sample_random(
         cls, batch: int, generator: torch.Generator, affine: float = 0.05, bending: float = 0.005
     ) -> EquivarianceTransform:
-        """One for each of ``batch`` pictures; ``affine`` and ``bending`` are standard deviations."""
+        """Draw one deformation for each of ``batch`` pictures; ``affine`` and ``bending`` are standard deviations."""
         noise = affine * torch.randn(batch, 2, 3, generator=generator, device=generator.device)
         weights = torch.randn(batch, 1, _CONTROLS_PER_SIDE**2, generator=generator, device=generator.device)
         return cls(torch.eye(2, 3, device=generator.device) + noise, bending * weights)
 
     def warp_coordinates(self, coordinates: Tensor) -> Tensor:
-        """Where ``coordinates`` [B, N, 2] go: [B, N, 2]."""
+        """The deformed ``coordinates`` [B, N, 2]."""
         moved = coordinates @ self.affine[:, :, :2].transpose(1, 2) + self.affine[:, :, 2][:, None]
         distance = (coordinates[:, :, None] - self._control_points).abs().sum(dim=-1)
         radial = distance.square() * torch.log(distance + _EPSILON)
         return moved + (radial * self.bending).sum(dim=-1, keepdim=True)
 
     def jacobian(self, coordinates: Tensor) -> Tensor:
-        """The derivative of ``points`` at ``coordinates`` [B, N, 2]: [B, N, 2, 2], rows the outputs."""
+        """The derivative of ``warp_coordinates`` at ``coordinates`` [B, N, 2]: [B, N, 2, 2], a row for each output."""
         offset = coordinates[:, :, None] - self._control_points
         distance = offset.abs().sum(dim=-1)
         slope = 2 * distance * torch.log(distance + _EPSILON) + distance.square() / (distance + _EPSILON)
@@ -49,8 +49,8 @@ class EquivarianceTransform:
         return self.affine[:, None, :, :2] + bent[:, :, None]
 
     def warp_image(self, picture: Tensor) -> Tensor:
-        """``picture`` [B, C, H, W] looked up where its pixels go; mirrored beyond its border."""
+        """``picture`` [B, C, H, W] sampled at its pixels' deformed coordinates; it is mirrored beyond its border."""
         height, width = picture.shape[2:]
         grid = corner_grid(height, width, picture).view(1, -1, 2).expand(len(picture), -1, -1)
-        places = self.warp_coordinates(grid).view(len(picture), height, width, 2)
-        return F.grid_sample(picture, places, padding_mode="reflection", align_corners=False)
+        sampling_grid = self.warp_coordinates(grid).view(len(picture), height, width, 2)
+        return F.grid_sample(picture, sampling_grid, padding_mode="reflection", align_corners=False)

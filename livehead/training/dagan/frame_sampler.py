@@ -1,6 +1,6 @@
-"""Training samples of pictures alone, as the published DaGAN is trained: pairs of one clip, and triplets of neighbours.
+"""Training samples of the published DaGAN, which are pictures alone: pairs of one clip, and triplets of neighbours.
 
-Every batch is a function of (seed, rank, step) alone, so a resumed run sees exactly what an unbroken one would.
+A batch depends on its seed (seed, rank, step) alone, so that a resumed run sees exactly what an unbroken one would.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from livehead.errors import ConfigError
 from livehead.training.clip_files import ClipFile, DecodedClipCache, Frame, find_clips
-from livehead.training.dagan.color_jitter import ColorJitter
+from livehead.training.dagan.color_jitter import ColorJitter, Pictures
 
 _PAIR_JITTER = ColorJitter(0.1, 0.1, 0.1, 0.1)
 _TRIPLET_JITTER = ColorJitter(0.2, 0.2, 0.2, 0.1)
@@ -27,28 +27,29 @@ class FramePairBatch(NamedTuple):
     driving: Tensor
 
     def to(self, device: torch.device) -> FramePairBatch:
-        """The same on ``device``."""
+        """The same batch on ``device``."""
         return FramePairBatch(*(part.to(device) for part in self))
 
 
 class FrameTripletBatch(NamedTuple):
     """Three neighbours, [B, 3, 3, S, S] RGB in [0, 1], in the order of time; the second axis is time.
 
-    ``plain`` as they are, ``seen`` with other colours: what the networks look at.
+    ``original`` are the frames as they are, ``augmented`` those with changed colours, which the networks are shown.
     """
 
     original: Tensor
     augmented: Tensor
 
     def to(self, device: torch.device) -> FrameTripletBatch:
-        """The same on ``device``."""
+        """The same batch on ``device``."""
         return FrameTripletBatch(*(part.to(device) for part in self))
 
 
 class FrameSampler:
-    """Clips of one split at ``side``; of several processes each takes every ``world``-th person.
+    """Samples frames of the clips of one split at ``side`` pixels.
 
-    A person is drawn, one of the person's clips, frames of that clip. ``persons``: of all processes together.
+    It draws a person, then one of the person's clips, then frames of that clip. Of ``world_size`` processes each takes
+    every ``world_size``-th person; ``persons`` counts those of all processes together.
     """
 
     def __init__(self, folder: Path, split: str, side: int, rank: int = 0, world_size: int = 1) -> None:
@@ -64,7 +65,10 @@ class FrameSampler:
         self._clip_cache = DecodedClipCache(side)
 
     def sample_pairs(self, size: int, seed: tuple[int, ...]) -> FramePairBatch:
-        """Two frames of a clip, drawn with replacement; half of them in reverse, else half mirrored; other colours."""
+        """Draw ``size`` pairs of frames of one clip each, with replacement and changed colours.
+
+        Half of them are in reverse order, and half of the others are mirrored.
+        """
         rng = np.random.default_rng(seed)
         samples = [
             _PAIR_JITTER.apply(_to_float(_reverse_or_mirror(self._draw_pair(rng), rng)), rng) for _ in range(size)
@@ -73,7 +77,7 @@ class FrameSampler:
         return FramePairBatch(frames[:, 0].contiguous(), frames[:, 1].contiguous())
 
     def sample_triplets(self, size: int, seed: tuple[int, ...]) -> FrameTripletBatch:
-        """A frame between its neighbours; half of them mirrored, half with other colours."""
+        """Draw ``size`` frames between their neighbours; half of them are mirrored, half have changed colours."""
         rng = np.random.default_rng(seed)
         plain, seen = [], []
         for _ in range(size):
@@ -83,7 +87,10 @@ class FrameSampler:
         return FrameTripletBatch(_to_nchw(np.stack(plain)), _to_nchw(np.stack(seen)))
 
     def held_out_pairs(self, frames: int, clips: int) -> list[tuple[str, FramePairBatch]]:
-        """Of the first ``clips``: the first frame, and ``frames`` more evenly spread: the protocol of ``evaluate``."""
+        """Of each of the first ``clips`` its name, and its first frame with ``frames`` more, evenly spread.
+
+        This is the protocol of ``livehead evaluate``.
+        """
         chosen = []
         for clip in self.clips[:clips]:
             count, frame = self._clip_cache.open_clip(clip)
@@ -93,7 +100,7 @@ class FrameSampler:
         return chosen
 
     def held_out_triplets(self, frames: int, clips: int) -> list[tuple[str, FrameTripletBatch]]:
-        """Of the first ``clips``: ``frames`` triplets evenly spread, colours as they are."""
+        """Of each of the first ``clips`` its name, and ``frames`` triplets evenly spread, with unchanged colours."""
         chosen = []
         for clip in self.clips[:clips]:
             count, frame = self._clip_cache.open_clip(clip)
@@ -118,7 +125,10 @@ class FrameSampler:
 
 
 def _neighbour_indices(middle: int, count: int) -> list[int]:
-    """A clip of fewer than three frames repeats one: nothing moves there, and the auto-mask leaves it out."""
+    """The indices of a frame and its neighbours.
+
+    A clip of fewer than three frames repeats one: nothing moves there, and the auto-mask leaves it out.
+    """
     return [max(middle - 1, 0), middle, min(middle + 1, count - 1)]
 
 
@@ -131,10 +141,10 @@ def _mirror_frames(frames: list[Frame], mirror: bool) -> list[Frame]:
     return [frame[:, ::-1] for frame in frames] if mirror else frames
 
 
-def _to_float(frames: list[Frame]) -> np.ndarray:
+def _to_float(frames: list[Frame]) -> Pictures:
     return np.stack(frames).astype(np.float32) / 255
 
 
-def _to_nchw(pictures: np.ndarray) -> Tensor:
+def _to_nchw(pictures: Pictures) -> Tensor:
     """[..., S, S, 3] to [..., 3, S, S]."""
     return torch.from_numpy(pictures).movedim(-1, -3).contiguous()

@@ -1,4 +1,4 @@
-"""What key points, generator and critic of the published DaGAN lower together (DaGAN, section 3.5).
+"""The losses of the published DaGAN's key points and generator (DaGAN, section 3.5).
 
 Points [B, K, 2] and Jacobians [B, K, 2, 2] are in the published networks' coordinates (``grid.corner_grid``).
 """
@@ -21,7 +21,7 @@ _EPSILON = 1e-8
 def equivariance_losses(
     points: LearnedKeypoints, deformed: LearnedKeypoints, deformation: EquivarianceTransform
 ) -> tuple[Tensor, Tensor]:
-    """How far ``points`` of a picture are from those of the ``deformed`` one, brought back: of values and of Jacobians.
+    """How far the ``points`` of a picture are from those of the ``deformed`` one, mapped back: values and Jacobians.
 
     Equations 7 and 8 of FOMM; a nearly singular Jacobian has a bounded inverse.
     """
@@ -32,7 +32,7 @@ def equivariance_losses(
 
 
 def keypoint_separation(points: Tensor, min_distance: float) -> Tensor:
-    """2 for a pair of points [B, K, 2] in one place, falling to 0 at a distance of ``apart``: the mean of K x K pairs.
+    """The mean penalty over K x K pairs of points [B, K, 2]: 2 for two in one place, 0 from ``min_distance`` on.
 
     The published term has these two values with a step between them, which has no slope and trains nothing.
     """
@@ -44,12 +44,12 @@ def keypoint_separation(points: Tensor, min_distance: float) -> Tensor:
 
 
 def multiscale_gradient_loss(generated: Tensor, real: Tensor) -> Tensor:
-    """In place of VGG-19's: colours at four sizes and edges at two of pictures [B, 3, S, S], 0 when they are equal."""
+    """The loss in place of VGG-19's: colours at four sizes and edges at two of pictures [B, 3, S, S], 0 when equal."""
     return pyramid_loss(generated, real, torch.ones_like(real[:, :1]), _PYRAMID_LEVELS, edges=1.0)
 
 
 def loss_weights(loss: DaganLossWeights, blocks: int, perceptual: bool) -> dict[str, float]:
-    """The factor of every term; the critic has so many ``blocks``."""
+    """The factor of every term. ``blocks`` are the critic's; ``perceptual`` tells whether VGG-19 is used."""
     return {
         "likeness": loss.perceptual if perceptual else loss.gradients,
         "adversarial": loss.adversarial,

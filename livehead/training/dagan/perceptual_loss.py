@@ -1,6 +1,8 @@
-"""VGG-19 as a judge of likeness (Simonyan & Zisserman, ICLR 2015; Johnson et al., ECCV 2016).
+"""The perceptual loss by VGG-19's features (Simonyan & Zisserman, ICLR 2015; Johnson et al., ECCV 2016).
 
 The weights are the user's own: torchvision's state dict, which is not ours to ship. Only its convolutions are read.
+The network is written out here, as torchvision does not import beside the CPU build of torch 2.13 and is not a
+dependency; its keys are torchvision's.
 """
 
 from __future__ import annotations
@@ -17,18 +19,24 @@ from livehead.models.blocks import AntiAliasInterpolation
 from livehead.weights.checkpoint import read_checkpoint
 
 _WIDTHS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512,))
-"""Of the convolutions of five blocks, as far as relu5_1; a pooling layer lies between two blocks."""
+"""Widths of the convolutions of five blocks, as far as relu5_1; a pooling layer lies between two blocks."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _REMEDY = "name torchvision's state dict of VGG-19 (vgg19-dcbb9e9d.pth)"
 
 
 class Vgg19(nn.Module):
-    """``features`` is numbered as torchvision's, so that its state dict loads by name; no gradient reaches it."""
+    """VGG-19 up to relu5_1. ``features`` is numbered as torchvision's, so that its state dict loads by name.
+
+    Its weights are never trained.
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        self.tap_indices: list[int] = []  # places of relu1_1, relu2_1 ...
+        self.tap_indices: list[int] = []  # indices of relu1_1, relu2_1 ...
         channels = 3
         for block in _WIDTHS:
             if layers:
@@ -44,16 +52,17 @@ class Vgg19(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Five feature maps, each half as large as the one before, of ``image`` [B, 3, S, S] RGB in [0, 1]; S >= 16."""
-        x, found = (image - self.mean) / self.deviation, []
-        for place, layer in enumerate(self.features):
+        x = (image - self.mean) / self.deviation
+        maps: list[Tensor] = []
+        for index, layer in enumerate(self.features):
             x = layer(x)
-            if place in self.tap_indices:
-                found.append(x)
-        return found
+            if index in self.tap_indices:
+                maps.append(x)
+        return maps
 
 
 def load_vgg19(path: Path) -> Vgg19:
-    """From the user's file; its classifier and later layers are passed over. Nothing in the file is run.
+    """Load VGG-19 from the user's file; its classifier and later layers are ignored. Nothing in the file is run.
 
     Raises: WeightsMissingError, WeightsMismatchError.
     """
@@ -76,7 +85,7 @@ class PerceptualLoss(nn.Module):
         self.downs = nn.ModuleList(AntiAliasInterpolation(3, scale) for scale in scales)
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:
-        """Of pictures [B, 3, S, S] RGB in [0, 1]: a scalar, 0 when they are equal."""
+        """The loss of two pictures [B, 3, S, S] RGB in [0, 1]: a scalar, 0 when they are equal."""
         total = generated.new_zeros(())
         with torch.autocast(generated.device.type, torch.bfloat16):
             for down in self.downs:

@@ -1,5 +1,6 @@
-"""From disparity and a camera's motion to another frame of the same face: what teaches face depth without a label
-(DaGAN, section 3.1, after Godard et al. 2019, equations 1 to 3).
+"""Projection from disparity and a camera's motion into another frame of the same face, and how well it fits there.
+
+Face depth learns from it without labels (DaGAN, section 3.1, after Godard et al. 2019, equations 1 to 3).
 
 Camera coordinates: x right, y down, z away; pixels: centres at integers. Depth lies between 0.1 and 100.
 """
@@ -19,14 +20,14 @@ _SSIM_WEIGHT = 0.85  # share of SSIM in the photometric error
 
 
 class DisparityAndDepth(NamedTuple):
-    """``scaled`` disparity (1 / depth) and ``depth``, both of the disparity's shape."""
+    """The ``scaled`` disparity (1 / depth) and the ``depth``, both of the disparity's shape."""
 
     scaled: Tensor
     depth: Tensor
 
 
 def disparity_to_depth(disparity: Tensor) -> DisparityAndDepth:
-    """Of a network's disparity in (0, 1)."""
+    """Depth between ``MIN_DEPTH`` and ``MAX_DEPTH`` from a network's disparity in (0, 1)."""
     scaled = 1 / MAX_DEPTH + (1 / MIN_DEPTH - 1 / MAX_DEPTH) * disparity
     return DisparityAndDepth(scaled, 1 / scaled)
 
@@ -34,7 +35,7 @@ def disparity_to_depth(disparity: Tensor) -> DisparityAndDepth:
 def rigid_transform_matrix(axis_angle: Tensor, translation: Tensor, *, invert: bool = False) -> Tensor:
     """The matrix [B, 4, 4] of a rotation [B, 3] (radians about its own direction) followed by a shift [B, 3].
 
-    ``invert``: of the way back.
+    With ``invert`` it is the inverse motion.
     """
     matrix = torch.eye(4, device=axis_angle.device, dtype=axis_angle.dtype).repeat(len(axis_angle), 1, 1)
     rotation = _rotation_matrix(axis_angle)
@@ -47,7 +48,7 @@ def rigid_transform_matrix(axis_angle: Tensor, translation: Tensor, *, invert: b
 
 
 def _rotation_matrix(axis_angle: Tensor) -> Tensor:
-    """Rodrigues' formula."""
+    """The rotation matrix [B, 3, 3] by Rodrigues' formula."""
     angle = axis_angle.norm(dim=1)[:, None, None]
     x, y, z = (axis_angle / (angle[..., 0] + _EPSILON)).unbind(dim=1)
     zero = torch.zeros_like(x)
@@ -71,15 +72,15 @@ def back_project_depth(depth: Tensor, intrinsics: Tensor) -> Tensor:
 
 
 def project_points(points: Tensor, intrinsics: Tensor, motion: Tensor, height: int, width: int) -> Tensor:
-    """Where ``points`` [B, 4, H W] are seen after ``motion`` [B, 4, 4]: [B, H, W, 2], outer pixels at -1 and 1."""
-    seen = intrinsics @ (motion @ points)[:, :3]
-    pixels = (seen[:, :2] / (seen[:, 2:] + _EPSILON)).view(-1, 2, height, width).movedim(1, -1)
+    """The sampling grid [B, H, W, 2] of ``points`` [B, 4, H W] after ``motion`` [B, 4, 4]; outer pixels at -1 and 1."""
+    projected = intrinsics @ (motion @ points)[:, :3]
+    pixels = (projected[:, :2] / (projected[:, 2:] + _EPSILON)).view(-1, 2, height, width).movedim(1, -1)
     last = torch.tensor([width - 1, height - 1], device=pixels.device, dtype=pixels.dtype)
     return (pixels / last - 0.5) * 2
 
 
 def sample_view(picture: Tensor, sampling_grid: Tensor) -> Tensor:
-    """``picture`` [B, C, H, W] at ``project``'s places; beyond the border the border repeats."""
+    """Sample ``picture`` [B, C, H, W] at the grid of ``project_points``; beyond the border the border repeats."""
     return F.grid_sample(picture, sampling_grid, padding_mode="border", align_corners=False)
 
 
@@ -90,19 +91,19 @@ def ssim_error(a: Tensor, b: Tensor) -> Tensor:
     spread_a = F.avg_pool2d(a * a, 3, 1) - mean_a**2
     spread_b = F.avg_pool2d(b * b, 3, 1) - mean_b**2
     shared = F.avg_pool2d(a * b, 3, 1) - mean_a * mean_b
-    alike = (2 * mean_a * mean_b + _C1) * (2 * shared + _C2)
-    most = (mean_a**2 + mean_b**2 + _C1) * (spread_a + spread_b + _C2)
-    return ((1 - alike / most) / 2).clamp(0, 1)
+    similarity = (2 * mean_a * mean_b + _C1) * (2 * shared + _C2)
+    normalizer = (mean_a**2 + mean_b**2 + _C1) * (spread_a + spread_b + _C2)
+    return ((1 - similarity / normalizer) / 2).clamp(0, 1)
 
 
 def photometric_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """How wrong each pixel is, [B, 1, H, W]: mostly structure, some absolute difference."""
+    """The error [B, 1, H, W] of each pixel of RGB in [0, 1]: mostly of structure (SSIM), partly absolute difference."""
     difference = (target - prediction).abs().mean(dim=1, keepdim=True)
     return _SSIM_WEIGHT * ssim_error(prediction, target).mean(dim=1, keepdim=True) + (1 - _SSIM_WEIGHT) * difference
 
 
 def edge_aware_smoothness(disparity: Tensor, picture: Tensor) -> Tensor:
-    """Mean slope of ``disparity`` [B, 1, H, W] over its own mean, less where ``picture`` has edges: a scalar."""
+    """The mean slope of ``disparity`` [B, 1, H, W] over its own mean, less where ``picture`` has edges: a scalar."""
     disparity = disparity / (disparity.mean(dim=(2, 3), keepdim=True) + _EPSILON)
     total = disparity.new_zeros(())
     for axis in (2, 3):

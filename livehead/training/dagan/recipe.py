@@ -19,10 +19,10 @@ _MIN_VGG_SIDE = 16  # pixels of the smallest picture that VGG-19 can halve four 
 
 
 class DepthRecipe(EpochSchedule):
-    """Stage 1, face depth.
+    """The recipe of stage 1, face depth.
 
-    ``resnet``: a torchvision state dict of as many ``layers``, to start both encoders from; ``smoothness`` is halved
-    from scale to scale.
+    ``resnet`` is a torchvision state dict of as many ``layers`` from which both encoders start; ``smoothness`` is the
+    weight of that term, halved from scale to scale.
     """
 
     batch: int = Field(12, ge=1)
@@ -41,7 +41,7 @@ class DepthRecipe(EpochSchedule):
 
 
 class DaganLossWeights(FrozenSettings):
-    """Weights. ``perceptual`` counts per layer and scale, ``matching`` per block of the critic.
+    """Weights of the losses. ``perceptual`` counts per layer and scale, ``matching`` per block of the critic.
 
     ``gradients`` takes the place of ``perceptual`` where no VGG-19 is named. Key points closer than ``apart`` repel.
     """
@@ -57,7 +57,7 @@ class DaganLossWeights(FrozenSettings):
 
 
 class HourglassWidths(FrozenSettings):
-    """Of an hourglass."""
+    """Sizes of an hourglass: the planes of its first level, the most planes of any, and how often it halves."""
 
     expansion: int
     largest: int = 1024
@@ -65,7 +65,7 @@ class HourglassWidths(FrozenSettings):
 
 
 class DiscriminatorWidths(FrozenSettings):
-    """Of the discriminator."""
+    """Sizes of the discriminator: the planes of its first block, the most planes of any, and the number of blocks."""
 
     expansion: int = 32
     largest: int = 512
@@ -73,7 +73,7 @@ class DiscriminatorWidths(FrozenSettings):
 
 
 class DaganNetworkSettings(FrozenSettings):
-    """Of the networks. Only the published ones, with 10 or 15 points, can be imported and animate."""
+    """Sizes of the networks. Only the published sizes, with 10 or 15 points, can be imported and animate."""
 
     points: int = 15
     expansion: int = 64
@@ -86,7 +86,7 @@ class DaganNetworkSettings(FrozenSettings):
     critic: DiscriminatorWidths = DiscriminatorWidths()
 
     def to_builder_sizes(self) -> build.DaganSizes:
-        """For the builder of key-point detector and generator."""
+        """The same sizes for the builder of key-point detector and generator."""
         motion, keypoints = (
             build.HourglassSizes(each.expansion, each.largest, each.depth) for each in (self.motion, self.keypoints)
         )
@@ -102,14 +102,14 @@ class DaganNetworkSettings(FrozenSettings):
         )
 
     def build_discriminator(self) -> Discriminator:
-        """The critic."""
+        """Build an untrained critic."""
         return Discriminator(self.points, self.critic.expansion, self.critic.largest, self.critic.blocks)
 
 
 class DaganRecipe(EpochSchedule):
-    """Stage 2, key points, generator and critic.
+    """The recipe of stage 2, key points, generator and critic.
 
-    ``vgg``: a torchvision state dict of VGG-19; ``scales``: sizes at which its features are compared.
+    ``vgg`` is a torchvision state dict of VGG-19, ``scales`` the sizes at which its features are compared.
     """
 
     batch: int = Field(4, ge=1)

@@ -1,7 +1,8 @@
 """Learns the linear basis of ``livehead.motion.face.face_basis`` from the meshes of a training cache.
 
-Principal components of what is left of each mesh once its skull is carried to that of the mean face. A clip of T frames
-weighs as much as sqrt(T) stills: its frames tell how a face moves, but of one person only.
+The rows are principal components of the difference between each mesh, once its skull is aligned to the mean face's, and
+that mean face. A clip of T frames weighs as much as sqrt(T) stills: its frames show how a face moves, but only one
+person's.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ from livehead.protocol.motion_packets import MotionPacketDecoder, MotionPacketEn
 from livehead.training.cache import ClipEntry, decode_landmarks, read_index
 
 BASIS_ROWS = 112
-_HALF_SIDE = 128  # pixels of a picture of 256 in the unit of points
+_HALF_SIDE = 128  # pixels of a picture of 256 in one unit of points
 _ALIGNMENT_ROUNDS = 3  # of fitting all faces to their mean; the third changes it by less than 1e-3
 
 
 def read_meshes(folder: Path, entry: ClipEntry) -> Array:
-    """The meshes [T, 478, 3] of one clip, without its pictures."""
+    """Read the meshes [T, 478, 3] of one clip, without its pictures."""
     with np.load(folder / f"{entry.name}.npz") as stored:
         return decode_landmarks(stored["landmarks"])
 
 
 def learn_face_basis(folder: Path, rows: int = BASIS_ROWS) -> FaceBasis:
-    """From the training clips of the cache ``folder``. Raises: ConfigError when it is none, or too small."""
+    """Learn a basis of so many ``rows`` from the training clips of the cache ``folder``.
+
+    Raises: ConfigError when the folder is no cache, or too small.
+    """
     clips = [read_meshes(folder, entry) for entry in read_index(folder) if entry.split == "train"]
     if sum(map(len, clips)) < rows:
         raise ConfigError(f"{folder} has too few faces for a basis of {rows} rows", "prepare more clips")
@@ -45,13 +49,13 @@ def learn_face_basis(folder: Path, rows: int = BASIS_ROWS) -> FaceBasis:
 
 
 def _mean_face(clips: list[Array]) -> Array:
-    """Of the clips' first frames; its middle is 0 and its size 1."""
+    """The mean face [478, 3] of the clips' first frames; its middle is 0 and its size 1."""
     firsts = np.stack([clip[0] for clip in clips])
-    mean = firsts[0]
+    mean: Array = firsts[0]
     for _ in range(_ALIGNMENT_ROUNDS):
         mean = _align_to_mean(firsts, mean).mean(axis=0)
         mean = mean - mean.mean(axis=0)
-        mean = (mean / np.sqrt((mean**2).sum(axis=1).mean())).astype(np.float32)
+        mean = np.asarray(mean / np.sqrt((mean**2).sum(axis=1).mean()), np.float32)
     return mean
 
 
@@ -68,12 +72,12 @@ def _quantize_basis(mean: Array, components: npt.NDArray[np.float64]) -> FaceBas
 
 @dataclass(frozen=True, slots=True)
 class MotionCodingErrors:
-    """What sending the held-out faces does to them. Errors are distances in the picture's plane, in pixels at 256."""
+    """The errors of faces that were sent as motion packets: distances in the picture's plane, in pixels at 256."""
 
     frames: int
     mean: float
-    worst_clip: float  # mean of the clip that is worst
-    worst_frame: float  # mean of the frame that is worst
+    worst_clip: float  # mean of the worst clip
+    worst_frame: float  # mean of the worst frame
     p95: float  # of points
     largest: float  # of points
     depth: float  # mean absolute error
@@ -81,18 +85,24 @@ class MotionCodingErrors:
 
 
 def measure_coding_errors(folder: Path) -> MotionCodingErrors:
-    """Send the held-out clips of the cache ``folder`` by the bundled basis, and look at what arrives."""
+    """Encode and decode the held-out clips of the cache ``folder`` by the bundled basis, and compare.
+
+    Raises: ConfigError when the folder is no cache, or has no held-out clips.
+    """
     errors, depths, packets = [], [], []
     for entry in read_index(folder):
         if entry.split != "val":
             continue
         sent = [mesh_keypoints(mesh, 1.0, number * NS // 30) for number, mesh in enumerate(read_meshes(folder, entry))]
-        writer = MotionPacketEncoder(sent[0], 30)
-        reader = MotionPacketDecoder(writer.header.pack())
-        packets += [writer.encode(each) for each in sent]
-        got = [reader.decode(packet) for packet in packets[-len(sent) :]]
-        errors.append(np.stack([_pixel_distances(a.value[0] - b.value[0]) for a, b in zip(sent, got, strict=True)]))
-        depths.append(np.stack([np.abs(a.depth - b.depth) * _HALF_SIDE for a, b in zip(sent, got, strict=True)]))
+        encoder = MotionPacketEncoder(sent[0], 30)
+        decoder = MotionPacketDecoder(encoder.header.pack())
+        encoded = [encoder.encode(each) for each in sent]
+        packets += encoded
+        decoded = [each for each in map(decoder.decode, encoded) if each is not None]
+        before = np.stack([each.points3d()[0] for each in sent])
+        after = np.stack([each.points3d()[0] for each in decoded])
+        errors.append(np.linalg.norm(before[..., :2] - after[..., :2], axis=-1) * _HALF_SIDE)
+        depths.append(np.abs(before[..., 2] - after[..., 2]) * _HALF_SIDE)
     if not errors:
         raise ConfigError(f"{folder} has no held-out clips", "prepare them with --val-list")
     points = np.concatenate(errors)
@@ -106,7 +116,3 @@ def measure_coding_errors(folder: Path) -> MotionCodingErrors:
         depth=float(np.mean(np.concatenate(depths))),
         bytes_per_second=30 * sum(map(len, packets)) / len(packets),
     )
-
-
-def _pixel_distances(difference: Array) -> Array:
-    return np.linalg.norm(difference, axis=1) * _HALF_SIDE

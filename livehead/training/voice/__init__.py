@@ -1,0 +1,1 @@
+"""Training of the bundled voice model, from speech to the motion of a face."""

@@ -1,11 +1,12 @@
-"""Sound and picture of training clips brought in step.
+"""Alignment of sound and picture of training clips.
 
 Many clips from the net have their sound some frames early or late, and a network that is trained on a mixture learns to
-hedge. Networks that never heard a person tell how late the sound of that person's clips is: the lag at which what they
-say of the mouth goes best with what it does. After the first round all clips agree better, so the next is surer.
+hedge. Networks that never heard a person measure how late the sound of that person's clips is: it is the lag at which
+the predicted opening of the mouth correlates best with the true one. After the first round the clips agree better, so
+that the next round is surer.
 
-Where they agree is an accident of the clips that are most. So in the end all are moved together, until the average
-person is where that person was: there a mouth that was never seen is expected.
+The lag at which they agree is an accident of the majority of clips. So in the end all clips are moved together until
+the average person is where that person was: an unseen person is expected there.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from livehead.training.voice.speech_clips import SpeechClip, mouth_opening
 log = logging.getLogger(__name__)
 
 OpeningPredictor = Callable[[SpeechClip], Array]
-"""The mouth's opening [N] at every step of a clip."""
+"""Predicts the mouth's opening [N] at every step of a clip."""
 
 PredictorTrainer = Callable[[Sequence[SpeechClip]], OpeningPredictor]
-"""A network trained on some clips for a short while."""
+"""Trains a network on some clips for a short while and returns its predictor."""
 
 _COLUMNS = ("clip", "later_ms", "correlation")
 
 
 @dataclass(frozen=True)
 class AudioVideoLag:
-    """How much later a clip's pictures have to be put, and the correlation of mouth and sound then."""
+    """The delay in seconds that a clip's pictures need, and the correlation of mouth and sound with that delay."""
 
     video_delay_s: float
     correlation: float
 
 
 def find_best_lag(predicted: Array, times: Array, truth: Array, max_lag_s: float) -> AudioVideoLag:
-    """Where ``found`` [N], a value a step, goes best with ``truth`` [T] at ``times`` s."""
+    """The lag at which ``predicted`` [N], a value a step, correlates best with ``truth`` [T] at ``times`` [T] s."""
     steps = np.arange(len(predicted)) * STEP_S
     lags = np.arange(-round(max_lag_s / STEP_S), round(max_lag_s / STEP_S) + 1) * STEP_S
     rows = [np.interp(times + lag, steps, predicted) for lag in lags]
@@ -59,13 +60,16 @@ def align_clips(
     lag_file: Path,
     seed: int,
 ) -> list[SpeechClip]:
-    """The clips that go with their sound, each moved to where it does; ``kept`` is a CSV file that tells of all."""
+    """Delay the pictures of each clip so that they go with its sound, and leave out clips that never do.
+
+    ``lag_file`` is a CSV file of all lags; if it exists the lags are read from it and not measured again.
+    """
     lags = _read_lags(lag_file) if lag_file.is_file() else _measure_lags(clips, train_predictor, sync, seed)
     _write_lags(lags, lag_file)
     usable = [clip for clip in clips if lags[clip.name].correlation >= sync.weakest]
-    usual_s = mean_lag_s({clip: lags[clip.name] for clip in usable})
-    log.info("%d of %d clips go with their sound, %.0f ms late on average", len(usable), len(clips), 1000 * usual_s)
-    return [clip.delay_video(lags[clip.name].video_delay_s - usual_s) for clip in usable]
+    mean_s = mean_lag_s({clip: lags[clip.name] for clip in usable})
+    log.info("%d of %d clips go with their sound, %.0f ms late on average", len(usable), len(clips), 1000 * mean_s)
+    return [clip.delay_video(lags[clip.name].video_delay_s - mean_s) for clip in usable]
 
 
 def mean_lag_s(lags: Mapping[SpeechClip, AudioVideoLag]) -> float:
@@ -87,15 +91,14 @@ def _measure_lags(
         usable = [clip for clip in moved if lags[clip.name].correlation >= sync.weakest]
         for fold in range(sync.folds):
             held_out = set(persons[fold :: sync.folds])
-            hear = train_predictor([clip for clip in usable if clip.person not in held_out])
+            predict = train_predictor([clip for clip in usable if clip.person not in held_out])
             for clip in moved:
                 if clip.person in held_out:
-                    lag = find_best_lag(
-                        hear(clip), clip.times, mouth_opening(clip.displacements), sync.longest_ms / 1000
-                    )
+                    truth = mouth_opening(clip.displacements)
+                    lag = find_best_lag(predict(clip), clip.times, truth, sync.longest_ms / 1000)
                     lags[clip.name] = AudioVideoLag(lags[clip.name].video_delay_s + lag.video_delay_s, lag.correlation)
         mean = np.mean([lag.correlation for lag in lags.values()])
-        log.info("round %d of bringing sound and picture in step: correlation %.3f", number + 1, mean)
+        log.info("alignment of sound and picture, round %d: correlation %.3f", number + 1, mean)
     return lags
 
 

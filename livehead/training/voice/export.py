@@ -1,4 +1,7 @@
-"""From a voice run's checkpoint to the weights that ship: half precision, checksum, line in the listing."""
+"""Export of a voice run's checkpoint to the weights that ship: half precision, checksum, entry in ``weights.json``.
+
+python -m livehead.training.voice.export runs/voice/latest.pt
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,20 @@ from safetensors.torch import save_file
 
 from livehead.errors import ConfigError
 from livehead.models.voice.build import BASIS_KEY, WEIGHTS_NAME, build_voice_model
+from livehead.training.bundled_weights import ASSETS, register_weights
 from livehead.training.checkpoint import read_checkpoint
-from livehead.training.compact.export import register_weights
 
-_SINGLE_PRECISION = (
-    "scale",
-    "mean",
-    "spread",
-)  # kept in single precision: a few numbers that everything is multiplied by
+_SINGLE_PRECISION = ("scale", "mean", "spread")  # a few numbers by which everything is multiplied
 DEFAULT_MOTION_GAIN = 1.0
 
 
 def export_tensors(checkpoint: Path, motion_gain: float) -> tuple[dict[str, torch.Tensor], int]:
-    """The averaged weights of a run with their basis, and the steps it took.
+    """The averaged weights of a run with their basis, and the number of its steps.
 
-    ``livelier``: the coefficients are multiplied by it. A network that is trained to be near the truth moves less than
-    it, since it hedges where sound does not tell. Raises: ConfigError.
+    The coefficients are multiplied by ``motion_gain``: a network that is trained to be near the truth moves less than
+    the truth, since it hedges where sound does not tell.
+
+    Raises: ConfigError.
     """
     document = read_checkpoint(checkpoint)
     if not {"average", "basis"} <= document.keys():
@@ -43,7 +44,7 @@ def export_tensors(checkpoint: Path, motion_gain: float) -> tuple[dict[str, torc
 
 
 def export_voice(checkpoint: Path, assets: Path, motion_gain: float) -> Path:
-    """Write ``voice.safetensors`` and its line in ``weights.json`` into ``assets``; returns the weights' path."""
+    """Write ``voice.safetensors`` and its entry of ``weights.json`` into ``assets``; returns the weights' path."""
     tensors, steps = export_tensors(checkpoint, motion_gain)
     path = assets / f"{WEIGHTS_NAME}.safetensors"
     save_file(tensors, path, metadata={"format": "pt", "model": WEIGHTS_NAME, "steps": str(steps)})
@@ -52,12 +53,16 @@ def export_voice(checkpoint: Path, assets: Path, motion_gain: float) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="export a voice run's averaged weights into the package")
-    parser.add_argument("checkpoint", type=Path, help="latest.pt of a run")
-    parser.add_argument("--assets", type=Path, default=Path(__file__).parents[1] / "assets")
-    parser.add_argument(
-        "--livelier", type=float, default=DEFAULT_MOTION_GAIN, help="how much further than trained it moves"
+    """The command line of ``python -m livehead.training.voice.export``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m livehead.training.voice.export",
+        description="Export a voice run's averaged weights into the package.",
     )
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="the latest.pt of a run")
+    add("--assets", type=Path, default=ASSETS, help="the folder to write to (default: the package's livehead/assets)")
+    gain = "how far the face moves, as a multiple of what was trained (default: %(default)s)"
+    add("--livelier", type=float, default=DEFAULT_MOTION_GAIN, help=gain)
     given = parser.parse_args()
     export_voice(given.checkpoint, given.assets, given.livelier)
 

@@ -8,7 +8,10 @@ from livehead.training.recipe import FrozenSettings
 
 
 class SoundAugmentation(FrozenSettings):
-    """How the sound of a sample is changed. Ranges are drawn from evenly; ``*_share`` of the samples are changed."""
+    """How the sound of a sample is changed.
+
+    A pair of numbers is a range from which is drawn evenly; ``..._share`` is the share of samples that are changed.
+    """
 
     gain_db: tuple[float, float] = (-14.0, 8.0)
     speed: tuple[float, float] = (0.88, 1.12)
@@ -21,21 +24,26 @@ class SoundAugmentation(FrozenSettings):
 
 
 class AudioVideoSyncSettings(FrozenSettings):
-    """How sound and picture of each clip are brought in step before the training, see ``voice_sync``.
+    """How sound and picture of each clip are aligned before the training, see ``av_alignment``.
 
-    ``rounds`` of networks of ``steps`` steps, of which each has not heard one of ``folds`` parts of the persons. Clips
-    whose best correlation is below ``weakest`` are left out.
+    In each of the ``rounds`` one network per fold is trained for ``steps`` steps without the persons of that fold, of
+    ``folds``. Lags are sought up to ``longest_ms``. Clips whose best correlation is below ``weakest`` are left out.
     """
 
-    rounds: int = Field(2, ge=0)
-    folds: int = Field(3, ge=2)
-    steps: int = Field(200, ge=1)
-    longest_ms: int = Field(240, ge=20)
+    rounds: int = Field(default=2, ge=0)
+    folds: int = Field(default=3, ge=2)
+    steps: int = Field(default=200, ge=1)
+    longest_ms: int = Field(default=240, ge=20)
     weakest: float = 0.25
 
 
 class VoiceRecipe(FrozenSettings):
-    """The whole run. ``outputs`` coefficients; an epoch is not counted, ``steps`` are. Times in seconds."""
+    """The whole run, in ``steps`` of ``batch`` excerpts of ``seconds``.
+
+    ``outputs`` are the coefficients of the face's basis, ``members`` the networks whose mean is taken, each ``width``
+    channels wide. ``opening``, ``correlation`` and ``velocity`` weigh the losses; ``average`` is the share that the
+    moving average of the weights keeps per step. ``checkpoint_every`` and ``validate_every`` are seconds.
+    """
 
     seed: int = 0
     outputs: int = Field(10, ge=1)

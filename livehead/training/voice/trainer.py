@@ -1,7 +1,7 @@
-"""Training of ``voice`` on clips of people who speak; one process, on the processor.
+"""Training of ``voice`` on clips of people who speak, by one process on the CPU.
 
 The run folder holds ``latest.pt``, ``train.csv``, ``val.csv``, ``curves.png``, ``sync.csv`` (how sound and picture of
-each clip were brought in step) and ``talks/`` (the clips as they were watched).
+each clip were aligned) and ``talks/`` (the tracked clips).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from livehead.errors import ConfigError
 from livehead.models.voice.logmel import CONTEXT_SAMPLES, LogMelSpectrogram
 from livehead.models.voice.stream import VoiceStream, process_recording
 from livehead.motion.keypoints import Array
-from livehead.training.compact.state import update_ema
+from livehead.training.curves import plot_training_curves
 from livehead.training.distributed import ProcessGroupInfo, open_process_group
 from livehead.training.loop import TrainingIntervals, TrainingLoop
+from livehead.training.optimization import set_learning_rate, take_optimiser_step
 from livehead.training.recipe import read_recipe_as
 from livehead.training.run_log import RunLog
-from livehead.training.sheets import plot_training_curves
-from livehead.training.voice.av_alignment import align_clips, find_best_lag
+from livehead.training.voice.av_alignment import OpeningPredictor, align_clips, find_best_lag
 from livehead.training.voice.losses import voice_losses
 from livehead.training.voice.recipe import VoiceRecipe
 from livehead.training.voice.speech_clips import (
@@ -46,37 +46,37 @@ CHECKPOINT = "latest.pt"
 _LOSS_TERMS = ("motion", "velocity", "correlation")
 _TRAIN_COLUMNS = ("samples", "seconds", "rate", "loss", *_LOSS_TERMS, "norm")
 _VAL_COLUMNS = ("samples", "seconds", "model", "mouth_correlation", "best_correlation", "lag_ms")
-_WARM_UP_STEPS = 60  # steps until the rate is full
+_WARM_UP_STEPS = 60  # until the learning rate is full
 _MAX_LAG_S = 0.2
 
 
 def run(
     data: Path, config: Path, out: Path, *, train: Path | None = None, val: Path | None = None, resume: bool = False
 ) -> None:
-    """Train from the clips in ``data`` by the recipe ``config`` into the folder ``out``.
+    """Train the voice model from the clips in ``data`` by the recipe ``config`` into the folder ``out``.
 
-    ``train`` and ``val`` list clips of ``data``, one a line: all that is not in ``val`` if ``train`` is absent.
-    ``resume`` goes on from ``out``. Ends early, with a checkpoint, on SIGTERM or SIGINT.
+    ``train`` and ``val`` are files that list clips of ``data``, one a line; without ``train`` all clips that ``val``
+    does not list are trained on. ``resume`` goes on from ``out``. SIGTERM or SIGINT end the run early, with a
+    checkpoint.
 
     Raises: ConfigError.
     """
     recipe = read_recipe_as(VoiceRecipe, config, EXAMPLE_CONFIG)
     held_out = _read_clip_names(data, val) if val else []
     names = [name for name in _read_clip_names(data, train) if name not in held_out]
-    with open_process_group() as place:
-        if place.world_size > 1:
+    with open_process_group() as process:
+        if process.world_size > 1:
             raise ConfigError("the voice model is trained by one process", "start it without torchrun")
         torch.manual_seed(recipe.seed)
         clips = read_clips(data, names, out / "talks")
-        clips = align_clips(clips, lambda some: _train_briefly(some, recipe, place), recipe.sync, out / "sync.csv", 1)
+        clips = align_clips(clips, lambda some: _train_briefly(some, recipe, process), recipe.sync, out / "sync.csv", 1)
         torch.manual_seed(recipe.seed)
-        trainer = VoiceTrainer(recipe, clips, out, place)
+        trainer = VoiceTrainer(recipe, clips, out, process)
         if resume:
             load_state(trainer.state, out / CHECKPOINT)
         trainer.held_out = read_clips(data, held_out, out / "talks") if held_out else []
-        TrainingLoop(place, TrainingIntervals(recipe.checkpoint_every, recipe.validate_every)).train(
-            trainer, trainer.total
-        )
+        intervals = TrainingIntervals(recipe.checkpoint_every, recipe.validate_every)
+        TrainingLoop(process, intervals).train(trainer, trainer.total)
 
 
 def _read_clip_names(folder: Path, names: Path | None) -> list[str]:
@@ -90,8 +90,8 @@ def _read_clip_names(folder: Path, names: Path | None) -> list[str]:
         raise ConfigError(f"cannot read the list {names} ({error})", "give a text file, a clip a line") from error
 
 
-def _train_briefly(clips: Sequence[SpeechClip], recipe: VoiceRecipe, process: ProcessGroupInfo):
-    """What a network that was trained for a short while on ``clips`` hears."""
+def _train_briefly(clips: Sequence[SpeechClip], recipe: VoiceRecipe, process: ProcessGroupInfo) -> OpeningPredictor:
+    """Train a single network on ``clips`` for a short while; returns how it predicts the mouth's opening."""
     short = recipe.model_copy(update={"members": 1, "steps": recipe.sync.steps})
     trainer = VoiceTrainer(short, clips, None, process)
     while trainer.state.step < short.steps:
@@ -100,7 +100,7 @@ def _train_briefly(clips: Sequence[SpeechClip], recipe: VoiceRecipe, process: Pr
 
 
 class VoiceTrainer:
-    """A run: a ``loop.Subject``. ``out`` None writes nothing."""
+    """A run: a ``ModelTrainer``. Without a folder ``out`` nothing is written."""
 
     def __init__(
         self, recipe: VoiceRecipe, clips: Sequence[SpeechClip], out: Path | None, process: ProcessGroupInfo
@@ -110,16 +110,15 @@ class VoiceTrainer:
         basis = build_motion_basis(clips, recipe.outputs)
         raw = {clip.name: project_onto_basis(clip.displacements, basis) for clip in clips}
         spread = np.concatenate(list(raw.values())).std(axis=0)
-        wanted = {clip.name: resample_to_steps(clip, raw[clip.name] / spread) for clip in clips}
-        self.sampler = SpeechSampler(clips, wanted, recipe.seconds, recipe.sound)
+        targets = {clip.name: resample_to_steps(clip, raw[clip.name] / spread) for clip in clips}
+        self.sampler = SpeechSampler(clips, targets, recipe.seconds, recipe.sound)
         weights = np.sqrt(spread / spread[1 if len(spread) > 1 else 0])
         weights[0] = recipe.opening
         self.output_weights = torch.from_numpy(weights.astype(np.float32))
-        self.state = new_state(recipe, torch.from_numpy(basis), *_log_mel_statistics(clips))
-        for network in (self.state.network, self.state.average):
-            network.scale.copy_(torch.from_numpy(spread))
-        self.train_log = RunLog(out / "train.csv", _TRAIN_COLUMNS) if out else None
-        self.val_log = RunLog(out / "val.csv", _VAL_COLUMNS) if out else None
+        scale = torch.from_numpy(spread)
+        self.state = new_state(recipe, torch.from_numpy(basis), scale, *_log_mel_statistics(clips))
+        self.train_log = RunLog(out / "train.csv" if out else None, _TRAIN_COLUMNS)
+        self.val_log = RunLog(out / "val.csv" if out else None, _VAL_COLUMNS)
 
     @property
     def progress(self) -> VoiceTrainingState:
@@ -128,65 +127,58 @@ class VoiceTrainer:
 
     @property
     def total(self) -> int:
-        """Samples of the whole run."""
+        """The number of samples of the whole run."""
         return self.recipe.steps * self.recipe.batch
 
     def step(self) -> None:
-        """One batch."""
+        """Train on one batch of excerpts."""
         state, recipe = self.state, self.recipe
         batch = self.sampler.sample_batch(recipe.batch, (recipe.seed, state.step))
         rate = self._learning_rate()
-        for group in state.optimiser.param_groups:
-            group["lr"] = rate
+        set_learning_rate(state.optimiser, rate)
         with torch.autocast(self.process.device.type, torch.bfloat16):
-            found, _ = state.network(batch.frames, state.network.initial_state(recipe.batch))
-        terms = voice_losses(found.float(), batch.target, batch.mask, self.output_weights)
+            predicted, _ = state.network(batch.frames, state.network.initial_state(recipe.batch))
+        terms = voice_losses(predicted.float(), batch.target, batch.mask, self.output_weights)
         loss = terms.motion + recipe.velocity * terms.velocity + recipe.correlation * terms.correlation
-        state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
-        if torch.isfinite(norm):
-            state.optimiser.step()
-        update_ema(state.average, state.network, min(recipe.average, (1 + state.step) / (10 + state.step)))
+        norm = take_optimiser_step(state.optimiser, state.network, loss, recipe.clip)
+        state.average.update(state.network)
         state.step += 1
         state.samples += recipe.batch
-        if self.train_log is not None and state.step % recipe.log_every == 0:
-            row = {name: float(value.detach()) for name, value in terms._asdict().items()} | self._progress_row()
-            self.train_log.append_row(row | {"rate": rate, "loss": float(loss.detach()), "norm": float(norm)})
+        if self.out is not None and state.step % recipe.log_every == 0:
+            row = {name: float(value.detach()) for name, value in terms._asdict().items()} | state.progress_row()
+            self.train_log.append_row(row | {"rate": rate, "loss": float(loss.detach()), "norm": norm})
 
     def save(self) -> None:
         """Write ``latest.pt``."""
-        save_state(self.state, self.out / CHECKPOINT)
+        if self.out is not None:
+            save_state(self.state, self.out / CHECKPOINT)
 
     def predict_opening(self, clip: SpeechClip) -> Array:
-        """The mouth's opening [N] at every step of a clip, as the average of the weights hears it."""
-        return process_recording(VoiceStream(self.state.average), clip.sound)[:, 0]
+        """The mouth's opening [N] at every step of a clip, as the averaged network predicts it from the sound."""
+        return process_recording(VoiceStream(self.state.average.module), clip.sound)[:, 0]
 
     def validate(self) -> None:
-        """How the mouth of held-out clips opens, against the truth, as they are and where it fits best."""
+        """Log how the predicted opening of held-out mouths correlates with the truth, as it is and at the best lag."""
         rows = []
         for clip in self.held_out:
-            found, truth = self.predict_opening(clip), mouth_opening(clip.displacements)
-            now = find_best_lag(found, clip.times, truth, 0.0)
-            best = find_best_lag(found, clip.times, truth, _MAX_LAG_S)
+            predicted, truth = self.predict_opening(clip), mouth_opening(clip.displacements)
+            now = find_best_lag(predicted, clip.times, truth, 0.0)
+            best = find_best_lag(predicted, clip.times, truth, _MAX_LAG_S)
             rows.append((now.correlation, best.correlation, best.video_delay_s * 1000))
-        if rows:
+        if rows and self.out is not None:
             log.info("held out: %s", " ".join(f"{row[0]:.2f}/{row[1]:.2f}@{row[2]:.0f}ms" for row in rows))
             figures = dict(zip(_VAL_COLUMNS[3:], np.mean(rows, axis=0).tolist(), strict=True))
-            self.val_log.append_row(figures | self._progress_row() | {"model": "model"})
-            plot_training_curves(self.out, _LOSS_TERMS, "mouth_correlation")
+            self.val_log.append_row({"model": "model", **figures, **self.state.progress_row()})
+            plot_training_curves(self.out, _LOSS_TERMS, ["mouth_correlation"])
 
     def _learning_rate(self) -> float:
         done = self.state.step / self.recipe.steps
         falling = 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2
         return self.recipe.rate * min(1.0, (self.state.step + 1) / _WARM_UP_STEPS) * falling
 
-    def _progress_row(self) -> dict[str, float | int]:
-        return {"samples": self.state.samples, "seconds": self.state.seconds}
-
 
 def _log_mel_statistics(clips: Sequence[SpeechClip]) -> tuple[Tensor, Tensor]:
-    """Mean and spread [BANDS] of the log-mel frames of all clips."""
+    """The mean and standard deviation [BANDS] of the log-mel frames of all clips."""
     mel = LogMelSpectrogram()
     frames = [mel(torch.from_numpy(np.pad(clip.sound, (CONTEXT_SAMPLES, 0)))[None])[0] for clip in clips]
     joined = torch.cat(frames, dim=-1)

@@ -11,9 +11,9 @@ from livehead.errors import ConfigError
 from livehead.models.compact.network import build_compact
 from livehead.models.quantize import split_ranges
 from livehead.training.compact.export import averaged_half_weights, export_compact
+from livehead.training.compact.recipe import read_compact_recipe
 from livehead.training.compact.state import new_state
 from livehead.training.compact.trainer import run
-from livehead.training.recipe import read_compact_recipe
 from livehead.weights.safetensors_file import load_strict_state, read_safetensors
 
 RECIPE = """

@@ -15,7 +15,7 @@ def test_layers_are_numbered_as_torchvision_numbers_them(network):
     keys = {key: tuple(value.shape) for key, value in network.state_dict().items() if key.endswith("weight")}
     assert list(keys) == [f"features.{n}.weight" for n in (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)]
     assert keys["features.19.weight"] == (512, 256, 3, 3)
-    assert network.taps == [1, 6, 11, 20, 29]
+    assert network.tap_indices == [1, 6, 11, 20, 29]
 
 
 def test_it_sees_five_maps_after_relu(network):

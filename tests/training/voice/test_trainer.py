@@ -142,7 +142,7 @@ def test_clips_of_no_use_are_passed_over_and_none_at_all_is_told(folder):
 
 def test_the_basis_has_the_opening_apart_and_gives_the_motion_back(clips):
     basis = build_motion_basis(clips, 2)
-    moves = clips[0].moves
+    moves = clips[0].displacements
     found = project_onto_basis(moves, basis)
     np.testing.assert_allclose(found[:, 0], mouth_opening(moves), atol=1e-5)
     np.testing.assert_allclose(mouth_opening(basis), [1, 0], atol=1e-4)
@@ -174,7 +174,7 @@ def test_sound_that_comes_late_is_found_out():
 def test_clips_that_do_not_go_with_their_sound_are_left_out(clips, tmp_path):
     late = drawn_clip("late_01", 4, late_s=0.12)
     noise = np.random.default_rng(0).standard_normal(len(clips[0].sound)).astype(np.float32) * 0.1
-    foreign = SpeechClip("foreign_01", "foreign", clips[0].times, clips[0].moves, noise)
+    foreign = SpeechClip("foreign_01", "foreign", clips[0].times, clips[0].displacements, noise)
     heard = []
 
     def learn(some):

@@ -4,7 +4,7 @@ import torch
 
 from livehead.models.compact.motion_prior import KEYPOINTS
 from livehead.motion.face.mean_face import load_mean_face
-from livehead.training.adversarial import MouthAdversary, crop_mouth
+from livehead.training.compact.mouth_adversary import MouthAdversary, crop_mouth
 
 MOUTH = KEYPOINTS.index(14)
 
