@@ -1,4 +1,4 @@
-"""The webcam, through OpenCV: read on its own thread, newest frame first, reopened by itself when it was unplugged."""
+"""The webcam, read through OpenCV on a thread of its own and reopened after it was unplugged."""
 
 from __future__ import annotations
 
@@ -18,42 +18,41 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.capture.video_device import DeviceOpener, VideoDevice, exposure_hint, open_device, open_error
-from livehead.clock import NS, TIME_BASE, PtsClock, now_ns
+from livehead.clock import NS, TIME_BASE, ExponentialBackoff, PtsClock, now_ns
 from livehead.concurrency import Latest, Worker
 from livehead.errors import CaptureError
 from livehead.frames import VideoFrame
 
 log = logging.getLogger(__name__)
 
-_FIRST_FRAME_S = 5.0  # cheap webcams need some seconds to wake up
-_SILENT_S = 1.0  # no frame for so long: unplugged
-_BACKOFF_S = (0.25, 0.5, 1.0, 2.0)
-_RATE_WINDOW = 45  # frame intervals looked at for the measured rate
-_LOW_RATE_SHARE = 0.7  # below this share of the asked rate the camera is called slow; a dark room halves it
+_LOW_RATE_SHARE = 0.7  # below this share of the requested rate the camera is called slow; a dark room halves it
 
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """How the camera does."""
+    """What is known of a camera while it runs."""
 
     connected: bool = False
     fps: float = 0.0
-    """Measured; 0 until known."""
+    """The measured frame rate; 0 until it is known."""
     size: tuple[int, int] = (0, 0)
-    """Width and height that it gives."""
+    """Width and height of the frames that the camera gives."""
     reopened: int = 0
-    """How often it came back after an unplugging."""
+    """How often the camera came back after it was unplugged."""
 
 
 class CameraCapture:
-    """Frames of a webcam, RGB; a frame not fetched in time is replaced by the next and counted in ``dropped``.
+    """Gives RGB frames of a webcam; a frame not fetched in time is replaced by the next and counted in ``dropped``.
 
-    ``device``: index, or a path as ``/dev/video0``. ``size`` (width, height) and ``fps`` are asked for; the camera may
-    give others. MJPG is asked for, since raw formats reach 720p at only 10 fps over USB 2.
-    ``on_notice``: told, once each, what the person should know (a dark room, an unplugged camera), from the event loop.
-    ``opener``: replaces OpenCV's opening of ``device``.
+    ``device``: index, or a path like ``/dev/video0``. ``size`` (width, height) and ``fps`` are requested; the camera
+    may give others. MJPG is requested, since raw formats reach 720p at only 10 fps over USB 2.
+    ``on_notice``: called on the event loop with what the person should know (a dark room, an unplugged camera), once
+    each. ``opener``: replaces OpenCV's opening of ``device``.
+    ``first_frame_timeout_s``: cheap webcams need some seconds to wake up. ``stall_timeout_s``: without a frame for so
+    long the camera counts as unplugged. ``reopen_backoff``: the waits between attempts to open it again, by default
+    0.25 s to 2 s. ``rate_window``: the frame intervals whose median is the measured rate.
 
-    While the camera is unplugged its last frame is given again at ``fps``, with ``attached["stale"]`` true.
+    While the camera is unplugged its last frame is repeated at ``fps``, with ``attached["stale"]`` true.
     Raises (on entering): CaptureError when the camera is absent or busy.
     """
 
@@ -65,17 +64,24 @@ class CameraCapture:
         fps: float = 30.0,
         on_notice: Callable[[str], None] | None = None,
         opener: DeviceOpener | None = None,
+        first_frame_timeout_s: float = 5.0,
+        stall_timeout_s: float = 1.0,
+        reopen_backoff: ExponentialBackoff | None = None,
+        rate_window: int = 45,
     ) -> None:
         self.device = device
         self._fps = fps
         self._size = size
         self._on_notice = on_notice or log.warning
         self._opener = opener or (lambda: open_device(device, size, fps))
+        self._first_frame_timeout_s = first_frame_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._backoff = reopen_backoff or ExponentialBackoff(0.25, 2.0)
         self._status = CameraStatus()
         self._slot: Latest[VideoFrame] = Latest()
         self._stopping = threading.Event()
         self._timeline = PtsClock(TIME_BASE)
-        self._intervals: deque[int] = deque(maxlen=_RATE_WINDOW)
+        self._intervals: deque[int] = deque(maxlen=rate_window)
         self._last_frame: VideoFrame | None = None
         self._notified_topics: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,7 +89,7 @@ class CameraCapture:
 
     @property
     def status(self) -> CameraStatus:
-        """How the camera does at this moment."""
+        """The camera's state at this moment."""
         rate = NS / median(intervals) if len(intervals := tuple(self._intervals)) > 1 else 0.0
         return replace(self._status, fps=rate)
 
@@ -96,11 +102,11 @@ class CameraCapture:
         self._loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             worker = await stack.enter_async_context(Worker("camera"))
-            first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            reading = asyncio.ensure_future(worker.run(self._run_camera_thread, first))
-            reading.add_done_callback(partial(self._on_thread_end, first))
+            first_frame: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            reading = asyncio.ensure_future(worker.run(self._run_camera_thread, first_frame))
+            reading.add_done_callback(partial(self._on_thread_end, first_frame))
             stack.push_async_callback(self._stop_thread, reading)
-            await first
+            await first_frame
             self._stack = stack.pop_all()
         return self
 
@@ -110,7 +116,7 @@ class CameraCapture:
         await self._stack.aclose()
 
     async def recv(self) -> VideoFrame:
-        """The newest frame that was not given before. Raises: EndOfStream once closed."""
+        """The newest frame that was not fetched before. Raises: EndOfStream once closed."""
         return await self._slot.get()
 
     async def _stop_thread(self, reading: asyncio.Future[None]) -> None:
@@ -119,20 +125,20 @@ class CameraCapture:
         await asyncio.wait([reading])
 
     def _run_camera_thread(self, first_frame: asyncio.Future[None]) -> None:
-        """The camera's thread: open, tell ``first``, read, and when nothing comes any more, reopen until told to stop.
+        """Open the device, resolve ``first_frame``, read frames, and reopen after a stall, until the capture stops.
 
-        Raises: CaptureError when the camera gives no first frame.
+        This runs on the camera's thread. Raises: CaptureError when the camera gives no first frame.
         """
         device = self._opener()
         try:
-            if device is None or not self._read_frame(device, timeout_s=_FIRST_FRAME_S):
+            if device is None or not self._read_frame(device, timeout_s=self._first_frame_timeout_s):
                 raise open_error(self.device, opened=device is not None)
             self._call_on_loop(_resolve_future, first_frame)
             self._notify_other_size()
             while not self._stopping.is_set():
                 if device is None:
                     device = self._reopen_device()
-                elif not self._read_frame(device, timeout_s=_SILENT_S):
+                elif not self._read_frame(device, timeout_s=self._stall_timeout_s):
                     device.release()
                     device = None
                 else:
@@ -142,7 +148,7 @@ class CameraCapture:
                 device.release()
 
     def _read_frame(self, device: VideoDevice, timeout_s: float) -> bool:
-        """Put the next frame into the slot; False when none came for ``patience_s``."""
+        """Put the next frame into the slot; return False when none came for ``timeout_s``."""
         deadline_ns = now_ns() + round(timeout_s * NS)
         while not self._stopping.is_set():
             if device.grab():
@@ -165,18 +171,17 @@ class CameraCapture:
         self._slot.put(self._last_frame)
 
     def _reopen_device(self) -> VideoDevice | None:
-        """Try until the camera is back, showing its last frame meanwhile; None when told to stop."""
+        """Try until the camera is back, repeating its last frame meanwhile; None when the capture stops."""
         self._status = replace(self._status, connected=False)
         self._intervals.clear()
         self._notify(f"camera {self.device} is gone: its last picture stays until it is plugged in again")
-        attempt = 0
+        self._backoff.reset()
         while not self._stopping.is_set():
-            self._repeat_last_frame(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
-            attempt += 1
+            self._repeat_last_frame(self._backoff.next_delay_s())
             device = None if self._stopping.is_set() else self._opener()
             if device is None:
                 continue
-            if self._read_frame(device, timeout_s=_SILENT_S):
+            if self._read_frame(device, timeout_s=self._stall_timeout_s):
                 self._status = replace(self._status, reopened=self._status.reopened + 1)
                 self._notify(f"camera {self.device} is back")
                 return device
@@ -195,7 +200,7 @@ class CameraCapture:
                 )
 
     def _notify_low_rate(self) -> None:
-        if len(self._intervals) < _RATE_WINDOW:
+        if len(self._intervals) < (self._intervals.maxlen or 0):
             return
         fps = self.status.fps
         if fps < _LOW_RATE_SHARE * self._fps:
@@ -223,14 +228,14 @@ class CameraCapture:
             self._loop.call_soon_threadsafe(fn, *args)
 
     def _on_thread_end(self, first_frame: asyncio.Future[None], reading: asyncio.Future[None]) -> None:
-        """A fault of the camera's thread reaches the one who waits, for the first frame or the next."""
-        fault = None if reading.cancelled() else reading.exception()
-        if fault is None:
+        """Pass an error of the camera's thread on to the caller that waits for the first frame or the next."""
+        error = None if reading.cancelled() else reading.exception()
+        if error is None:
             _resolve_future(first_frame)
         elif not first_frame.done():
-            first_frame.set_exception(fault)
+            first_frame.set_exception(error)
         else:
-            self._slot.close(CaptureError(f"camera {self.device} failed ({fault})", "start again"))
+            self._slot.close(CaptureError(f"camera {self.device} failed ({error})", "start again"))
 
 
 def _resolve_future(future: asyncio.Future[None]) -> None:

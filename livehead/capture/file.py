@@ -1,4 +1,4 @@
-"""Video and sound files as captures: live at their own pace, or as fast as the reader asks.
+"""Video and sound files as captures: played in real time, or as fast as the reader asks.
 
 Live, ``captured_ns`` is the moment on the monotonic clock at which the frame was due. Offline it is the presentation
 time itself, counted from 0, so that the picture and the sound of one file share a clock.
@@ -7,16 +7,16 @@ time itself, counted from 0, so that the picture and the sound of one file share
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from livehead.clock import NS, TIME_BASE, now_ns, sleep_until
+from livehead.clock import NS, TIME_BASE, PlaybackClock, RealtimePacer
 from livehead.concurrency import Worker
 from livehead.errors import CaptureError
 from livehead.frames import AudioFrame, Image, VideoFrame
@@ -26,23 +26,14 @@ from livehead.perception.av_files import decode_frames, no_video_error, open_med
 
 log = logging.getLogger(__name__)
 
-_RESYNC_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
 _TRUNCATION_S = 0.25  # a file that ends earlier than its header says, by more than this, was cut
 
 
-@dataclass(frozen=True, slots=True)
-class PlaybackClock:
-    """The clock of a live capture; tests turn it by hand."""
-
-    now_ns: Callable[[], int] = now_ns
-    sleep_until: Callable[[int], Awaitable[None]] = sleep_until
-
-
 class FileCapture:
-    """The pictures of a video file, upright, RGB, with the times that the file gives them.
+    """Gives the pictures of a video file, upright RGB uint8 [H, W, 3], with the times that the file gives them.
 
-    ``live``: each frame is given when it is due; otherwise as fast as it is decoded.
-    ``loop``: begin again at the end; times go on counting.
+    ``live``: each picture is given when it is due; otherwise as fast as it is decoded.
+    ``loop``: the file begins again at its end; times go on counting.
     Raises (on entering): CaptureError when there is no readable video stream.
     """
 
@@ -50,28 +41,28 @@ class FileCapture:
         self, path: str | Path, *, live: bool = True, loop: bool = False, clock: PlaybackClock | None = None
     ) -> None:
         self.path = Path(path)
-        self.bad_frames = 0
-        """Damaged frames skipped so far."""
+        self._decoder = _FileDecoder(self.path)
         self._loop = loop
-        self._pacer = _RealtimePacer(clock or PlaybackClock()) if live else None
+        self._pacer = RealtimePacer(clock) if live else None
         self._frames: Iterator[VideoFrame] = iter(())
-        self._duration_s = 0.0
-        self._damage_reported = False
         self._stack = AsyncExitStack()
         self._worker = Worker("file-capture")
+
+    @property
+    def bad_frames(self) -> int:
+        """Damaged frames skipped so far."""
+        return self._decoder.bad_frames
 
     async def __aenter__(self) -> FileCapture:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
             stack.push_async_callback(self._worker.run, self._close)
-            self._frames = self._read_frames()
+            self._frames = self._decoder.read_frames(loop=self._loop)
             # a file that cannot be read fails here, where its remedy can be shown, not at the first frame
             first = await self._worker.run(next, self._frames, None)
             if first is None:
-                raise CaptureError(
-                    f"{self.path} holds no readable picture", "give another video", subject=str(self.path)
-                )
-            self._frames = _prepend_frame(first, self._frames)
+                raise _no_picture_error(self.path)
+            self._frames = chain([first], self._frames)
             self._stack = stack.pop_all()
         return self
 
@@ -93,8 +84,35 @@ class FileCapture:
     def _close(self) -> None:
         self._frames = iter(())  # the generator owns the container and closes it
 
-    def _read_frames(self) -> Iterator[VideoFrame]:
-        """All frames of the file, over and over when it loops."""
+
+def read_video_frames(path: str | Path) -> Iterator[VideoFrame]:
+    """Decode the pictures of a video file as ``FileCapture`` gives them offline, on the caller's own thread.
+
+    Raises: CaptureError when the file has no readable picture.
+    """
+    empty = True
+    for frame in _FileDecoder(Path(path)).read_frames():
+        empty = False
+        yield frame
+    if empty:
+        raise _no_picture_error(Path(path))
+
+
+def _no_picture_error(path: Path) -> CaptureError:
+    return CaptureError(f"{path} holds no readable picture", "give another video", subject=str(path))
+
+
+class _FileDecoder:
+    """Decodes the pictures of a file, counts damaged frames, and reports damage once, however often it is played."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bad_frames = 0
+        self._duration_s = 0.0
+        self._damage_reported = False
+
+    def read_frames(self, *, loop: bool = False) -> Iterator[VideoFrame]:
+        """All frames of the file, over and over with ``loop``."""
         offset_s = 0.0
         while True:
             count = 0
@@ -103,11 +121,11 @@ class FileCapture:
                 moment = offset_s + seconds
                 yield VideoFrame(image, round(moment / TIME_BASE), TIME_BASE, round(moment * NS))
             offset_s += self._duration_s
-            if not (self._loop and count):
+            if not (loop and count):
                 return
 
     def _decode_once(self) -> Iterator[tuple[float, Image]]:
-        """Seconds from the first frame, and the picture; leaves the length in ``_end_s``."""
+        """Seconds from the first frame, and the picture; sets ``_duration_s`` at the end."""
         with open_media(self.path) as container:
             if not container.streams.video:
                 raise no_video_error(self.path)
@@ -131,7 +149,6 @@ class FileCapture:
             self._report_damage(stream)
 
     def _report_damage(self, stream: Any) -> None:
-        """Once, however often the file is played."""
         if self._damage_reported:
             return
         self._damage_reported = True
@@ -142,23 +159,10 @@ class FileCapture:
             log.warning("%s: %d damaged frames skipped", self.path, self.bad_frames)
 
 
-def read_video_frames(path: str | Path) -> Iterator[VideoFrame]:
-    """The pictures of a video file as ``FileCapture`` gives them offline, for a reader with a thread of its own.
-
-    Raises: CaptureError.
-    """
-    empty = True
-    for frame in FileCapture(path, live=False)._read_frames():
-        empty = False
-        yield frame
-    if empty:
-        raise CaptureError(f"{path} holds no readable picture", "give another video", subject=str(path))
-
-
 class AudioFileCapture:
-    """The sound of a file in blocks, at its own pace when ``live``.
+    """Gives the sound of a file in mono blocks, in real time when ``live``, otherwise as fast as it is read.
 
-    ``rate``: samples a second after resampling; ``block_ms``: length of a block. Mono.
+    ``rate``: samples a second after resampling; ``block_ms``: length of a block.
     Raises (on entering): CaptureError when there is no readable sound.
     """
 
@@ -176,7 +180,7 @@ class AudioFileCapture:
         self._rate = rate
         self._block_length = max(1, round(rate * block_ms / 1000))
         self._loop = loop
-        self._pacer = _RealtimePacer(clock or PlaybackClock()) if live else None
+        self._pacer = RealtimePacer(clock) if live else None
         self._samples = np.zeros((1, 0), np.float32)
         self._position = 0
 
@@ -191,7 +195,7 @@ class AudioFileCapture:
         self._samples = self._samples[:, :0]
 
     async def recv(self) -> AudioFrame:
-        """The next block. Raises: EndOfStream."""
+        """The next block. Raises: EndOfStream after the last."""
         total = self._samples.shape[1]
         start = self._position % total if self._loop and total else self._position
         if start >= total:
@@ -206,32 +210,12 @@ class AudioFileCapture:
 
 
 def read_audio(path: str | Path, rate: int = 16_000) -> AudioFrame:
-    """The whole sound of an audio or video file as mono float32 at ``rate`` Hz; sample 0 is the file's time 0.
+    """Read the whole sound of an audio or video file as mono float32 at ``rate`` Hz; sample 0 is the file's time 0.
 
-    Sound that the file starts late (its first time stamp is after 0) is led by that much silence.
-    Raises: CaptureError when there is none or it cannot be read.
+    Sound that begins late in the file (its first time stamp is after 0) is led by that much silence.
+    Raises: CaptureError when the file has no sound or it cannot be read.
     """
     return AudioFrame(np.concatenate(list(read_audio_blocks(path, rate)), axis=1), rate, 0, 0)
-
-
-class _RealtimePacer:
-    """Turns times since the start into moments of the monotonic clock and waits for them."""
-
-    def __init__(self, clock: PlaybackClock) -> None:
-        self._clock = clock
-        self._start_ns: int | None = None
-
-    async def wait_until_due(self, since_start_ns: int, length_ns: int = 0) -> int:
-        """Return ``length_ns`` after ``since_start_ns`` is due, and give the moment at which it was due.
-
-        The start is the first call, so that a picture and a sound that are first asked for together stay together.
-        """
-        now = self._clock.now_ns()
-        if self._start_ns is None or now - (self._start_ns + since_start_ns + length_ns) > _RESYNC_NS:
-            self._start_ns = now - since_start_ns
-        due_ns = self._start_ns + since_start_ns
-        await self._clock.sleep_until(due_ns + length_ns)
-        return due_ns
 
 
 def _to_upright_rgb(frame: Any) -> Image:
@@ -239,8 +223,3 @@ def _to_upright_rgb(frame: Any) -> Image:
     image: Image = frame.to_ndarray(format="rgb24")
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
-
-
-def _prepend_frame(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    yield first
-    yield from rest

@@ -1,4 +1,4 @@
-"""The microphone, through PortAudio: short blocks of mono sound, stamped with the time of their first sample."""
+"""The microphone, read through PortAudio in short mono blocks that carry the time of their first sample."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from livehead.stats import StatsCollector
 log = logging.getLogger(__name__)
 
 _QUEUE_LENGTH = 50  # blocks that may wait for the reader: half a second to a second
-_STALL_TIMEOUT_S = 3.0  # a device that gives nothing for so long is as good as gone
+_STALL_TIMEOUT_S = 3.0  # a device that gives nothing for so long counts as lost
 _RETRY_S = 0.5
 
 
 class MicrophoneCapture:
-    """Blocks of sound, float32 mono, from the input device ``name``.
+    """Gives float32 mono blocks of sound from the input device ``name``.
 
-    ``name``: a device's number, its name or a part of it, in any case; None takes the system's default.
+    ``name``: a device's number, its name or a part of it, in upper or lower case; None takes the system's default.
     ``rate``: Hz; the sound of a device that refuses it is resampled. ``block_ms``: 10 to 20.
-    ``captured_ns`` is the sound card's time of the first sample, put on the monotonic clock and freed of the jitter
-    with which blocks arrive. ``pts`` jumps where samples were lost. A device that is lost is opened again when it comes
-    back, at whatever rate it then has. ``stats`` counts ``microphone.drop_outs`` (by the card or the system),
-    ``.dropped`` (blocks not fetched in time) and ``.lost`` (the device).
+    ``captured_ns`` is the sound card's time of the first sample, put on the monotonic clock without the jitter with
+    which blocks arrive. ``pts`` jumps where samples were lost. A lost device is opened again when it comes back, at
+    whatever rate it then has. ``stats`` counts ``microphone.drop_outs`` (gaps made by the card or the system),
+    ``microphone.dropped`` (blocks not fetched in time) and ``microphone.lost`` (losses of the device).
     Raises (on entering): CaptureError when PortAudio or the device is missing.
     """
 
@@ -104,7 +104,7 @@ class MicrophoneCapture:
         open_stream()
 
     def _on_block(self, block: Samples, count: int, time: Any, status: Any) -> None:
-        """PortAudio's thread: ``block`` is float32 [N, 1] and only lent."""
+        """Queue one block, on PortAudio's thread; ``block`` is float32 [N, 1] and PortAudio reuses its memory."""
         device_rate = self._stream.device_rate
         if self._is_new_stream:
             self._clock, self._resampler = StreamClock("input", device_rate), StreamingResampler(device_rate, self.rate)
@@ -134,5 +134,5 @@ class MicrophoneCapture:
 
 
 def list_microphones() -> list[str]:
-    """Names of the input devices. Raises: CaptureError without PortAudio."""
+    """The names of the input devices. Raises: CaptureError without PortAudio."""
     return list_devices("input")

@@ -1,4 +1,4 @@
-"""A camera without a camera: plays pictures it is given, on an exact frame clock."""
+"""A capture that plays prepared pictures on an exact frame clock, for tests and measurements without a camera."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from livehead.interfaces import EndOfStream
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedFrame:
-    """A prepared picture (uint8 [H, W, 3] RGB) and what travels with it, as a time code."""
+    """A prepared picture (uint8 [H, W, 3] RGB) with the data attached to its frame, for example a time code."""
 
     image: Image
     attached: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
 FrameSchedule = Callable[[int], int | None]
-"""Which shot is before the lens, by the nanoseconds since the capture was entered; None when all is over."""
+"""Gives the index of the picture to show at a time in ns since the capture was entered; None ends the stream."""
 
 
 def play_in_order(count: int, fps: float, *, loop: bool = True) -> FrameSchedule:
-    """The scene that shows ``count`` shots in order, ``fps`` a second."""
+    """A schedule that shows ``count`` pictures in order, ``fps`` a second."""
 
-    def shot_at(since_start_ns: int) -> int | None:
-        # 50 microseconds of grace, so that a period rounded to whole nanoseconds shows no shot twice for an hour
+    def index_at(since_start_ns: int) -> int | None:
+        # 50 microseconds of grace, so that a period rounded to whole nanoseconds shows no picture twice for an hour
         index = int((since_start_ns + 50_000) * fps / NS)
         return index % count if loop else (index if index < count else None)
 
-    return shot_at
+    return index_at
 
 
 class SyntheticCapture:
-    """Plays ``shots`` like a camera of ``fps``: the picture is what the scene shows at the moment of exposure.
+    """Plays ``frames`` like a camera of ``fps``: each frame shows what ``schedule`` names at its moment of exposure.
 
-    ``scene``: by default the shots in order at ``fps``, over and over. A scene that changes at moments of its own (a
-    sudden motion, to measure latency) is sampled by the frame clock as a real one would be.
-    ``phase``: by how much of a period the first exposure comes after entering, in [0, 1).
-    A reader that is late loses exposures, as with a real camera; ``skipped`` counts them. ``captured_ns`` is the moment
-    of exposure exactly, whenever the event loop comes to give the frame.
+    ``schedule``: by default the frames in order at ``fps``, over and over. A schedule that changes at moments of its
+    own (a sudden motion, to measure latency) is sampled by the frame clock as a real scene would be.
+    ``phase``: the delay of the first exposure after entering, as a part of a period in [0, 1).
+    A reader that is late loses exposures, as with a real camera; ``skipped`` counts them. ``captured_ns`` is exactly
+    the moment of exposure, even when the event loop delivers the frame later.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class SyntheticCapture:
         phase: float = 0.0,
     ) -> None:
         if not frames:
-            raise ValueError("a synthetic capture needs at least one shot")
+            raise ValueError("a synthetic capture needs at least one frame")
         self.fps = fps
         self.start_ns = 0
-        """When the capture was entered: the scene's moment 0 on the monotonic clock."""
+        """The moment on the monotonic clock at which the capture was entered, the schedule's time 0."""
         self._frames = frames
         self._schedule = schedule or play_in_order(len(frames), fps)
         self._phase = phase
@@ -64,7 +64,7 @@ class SyntheticCapture:
 
     @property
     def skipped(self) -> int:
-        """Exposures that the reader came too late for."""
+        """Exposures lost because the reader came too late."""
         return self._pacer.skipped_slots
 
     async def __aenter__(self) -> SyntheticCapture:
@@ -78,11 +78,11 @@ class SyntheticCapture:
         """Nothing to free."""
 
     async def recv(self) -> VideoFrame:
-        """The next exposure, at its moment. Raises: EndOfStream when the scene is over."""
+        """Wait for the next exposure and give its frame. Raises: EndOfStream when the schedule ends."""
         exposed_ns = await self._pacer.wait_for_slot()
         index = self._schedule(exposed_ns - self.start_ns)
         if index is None:
             raise EndOfStream
-        shot = self._frames[index]
+        prepared = self._frames[index]
         pts = round((exposed_ns - self.start_ns) / NS / TIME_BASE)
-        return VideoFrame(shot.image, pts, TIME_BASE, exposed_ns, shot.attached)
+        return VideoFrame(prepared.image, pts, TIME_BASE, exposed_ns, prepared.attached)

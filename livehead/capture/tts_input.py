@@ -1,11 +1,11 @@
-"""Speech that another program makes, a text-to-speech or an assistant: pushed in, played out in real time.
+"""A capture for speech that another program makes (text-to-speech, an assistant), played out in real time.
 
-From Python: ``push``, ``clear``, ``close``. From other programs: over a local socket, with one line before the sound:
+Python code calls ``push``, ``clear`` and ``close``. Other programs use a local socket, with one line before the sound:
 
     livehead-pcm 24000 1 s16le        sample rate, channels, format; then the samples until the connection is closed
-    livehead-clear                    drop what is not said yet
+    livehead-clear                    drop what has not been played yet
 
-Sound may come faster than it is spoken: the socket then makes the writer wait. Connections are heard one after the
+Sound may arrive faster than it is spoken: the socket then makes the writer wait. Connections are played one after the
 other. ``livehead-clear``, on a connection of its own, ends those that push; to say something else, connect again.
 """
 
@@ -24,8 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.audio.resampler import Signal, StreamingResampler
-from livehead.capture.file import PlaybackClock
-from livehead.clock import NS
+from livehead.clock import NS, PlaybackClock, RealtimePacer
 from livehead.errors import CaptureError, ProtocolError
 from livehead.frames import AudioFrame
 from livehead.interfaces import EndOfStream
@@ -33,20 +32,19 @@ from livehead.interfaces import EndOfStream
 RATES = range(8_000, 192_001)
 CHANNELS = range(1, 9)
 
-_MAX_QUEUED_S = 60.0  # of speech that ``push`` takes in advance
-_SOCKET_AHEAD_S = 0.5  # of speech taken from a socket in advance
+_MAX_QUEUED_S = 60.0  # seconds of speech that ``push`` takes in advance
+_SOCKET_AHEAD_S = 0.5  # seconds of speech taken from a socket in advance
 _MAX_HEADER_BYTES = 128
-_HEADER_TIMEOUT_S = 5.0  # a connection that has not said by then what it is, is closed
+_HEADER_TIMEOUT_S = 5.0  # a connection that has not sent its first line by then is closed
 _CHUNK_BYTES = 16_384
 _MAX_CONNECTIONS = 8
-_RESYNC_NS = NS // 2  # a reader that was held up for longer (a suspended laptop) does not race to catch up
 
 
 class PushedAudioCapture:
-    """A capture of what is pushed; silence where nothing is. Mono float32 blocks at ``rate`` Hz.
+    """Plays the sound that is pushed, and silence while there is none, as mono float32 blocks at ``rate`` Hz.
 
     ``address``: path of a Unix socket (made with mode 0600), or a port of 127.0.0.1; None for ``push`` alone.
-    After ``clear`` the ``pts`` of the next block is 0: it begins another sound, and nothing of the one before counts.
+    After ``clear`` the ``pts`` of the next block is 0, which marks the beginning of another sound.
     Raises (on entering): CaptureError when the socket cannot be made.
     """
 
@@ -61,14 +59,14 @@ class PushedAudioCapture:
         self.address = address
         self._rate = rate
         self._block_length = round(rate * block_ms / 1000)
-        self._clock = clock or PlaybackClock()
+        self._pacer = RealtimePacer(clock)
+        self._blocks_played = 0
         self._lock = threading.Lock()
         self._queue: Signal = np.zeros(0, np.float32)
         self._resampler = StreamingResampler(rate, rate)
         self._pts = 0
-        self._next_ns: int | None = None
         self.generation = 0
-        """How often it was cleared."""
+        """How often the queue was cleared."""
         self._closed = False
         self._block_played = asyncio.Event()
         self._socket: _AudioSocketServer | None = None
@@ -88,20 +86,20 @@ class PushedAudioCapture:
 
     @property
     def queued_s(self) -> float:
-        """Seconds of speech that are not said yet."""
+        """Seconds of speech that have not been played yet."""
         return len(self._queue) / self._rate
 
     async def wait_for_space(self, ahead_s: float) -> None:
-        """Wait until less than ``ahead_s`` of speech are waiting, or it was cleared or closed."""
-        epoch = self.generation
-        while self.queued_s >= ahead_s and epoch == self.generation and not self._closed:
+        """Wait until less than ``ahead_s`` seconds of speech are queued, or the capture is cleared or closed."""
+        generation = self.generation
+        while self.queued_s >= ahead_s and generation == self.generation and not self._closed:
             self._block_played.clear()
             await self._block_played.wait()
 
     def push(self, samples: npt.NDArray[np.float32] | npt.NDArray[np.int16], rate: int) -> None:
-        """Say ``samples`` [N] or [C, N] (float in [-1, 1] or int16) at ``rate`` Hz after what is queued.
+        """Queue ``samples`` [N] or [C, N] (float in [-1, 1] or int16) of ``rate`` Hz; any thread may call this.
 
-        From any thread. Raises: CaptureError when too much waits already, ValueError for what is no sound.
+        Raises: CaptureError when too much is queued already, ValueError for another shape or rate.
         """
         if rate not in RATES or samples.ndim not in (1, 2):
             raise ValueError(f"speech is [N] or [C, N] at {RATES[0]} to {RATES[-1]} Hz, got {samples.shape} at {rate}")
@@ -118,7 +116,7 @@ class PushedAudioCapture:
             self._queue = np.concatenate([self._queue, self._resampler(mono)])
 
     def clear(self) -> None:
-        """Drop what is not said yet; silence follows at once. From any thread."""
+        """Drop what has not been played yet; silence follows at once. Any thread may call this."""
         with self._lock:
             self.generation += 1
             self._queue = self._queue[:0]
@@ -128,29 +126,26 @@ class PushedAudioCapture:
             self._socket.abort_connections()
 
     def close(self) -> None:
-        """The stream ends after the block under way. From any thread."""
+        """End the stream after the present block. Any thread may call this."""
         self._closed = True
 
     async def recv(self) -> AudioFrame:
-        """The next block, when its time is over, as from a microphone. Raises: EndOfStream once closed."""
+        """The next block, once its last sample is due, as from a microphone. Raises: EndOfStream once closed."""
         length_ns = self._block_length * NS // self._rate
-        now = self._clock.now_ns()
-        if self._next_ns is None or now - self._next_ns - length_ns > _RESYNC_NS:
-            self._next_ns = now
-        moment_ns, self._next_ns = self._next_ns, self._next_ns + length_ns
-        await self._clock.sleep_until(self._next_ns)
+        moment_ns = await self._pacer.wait_until_due(self._blocks_played * length_ns, length_ns)
+        self._blocks_played += 1
         self._block_played.set()
         if self._closed:
             raise EndOfStream
         with self._lock:
-            said, self._queue = self._queue[: self._block_length], self._queue[self._block_length :]
+            block, self._queue = self._queue[: self._block_length], self._queue[self._block_length :]
             pts = self._pts
             self._pts += self._block_length
-        return AudioFrame(np.pad(said, (0, self._block_length - len(said)))[None], self._rate, pts, moment_ns)
+        return AudioFrame(np.pad(block, (0, self._block_length - len(block)))[None], self._rate, pts, moment_ns)
 
 
 class _AudioSocketServer:
-    """The listening socket. What comes in is not trusted: everything is capped."""
+    """The listening socket. Its input is not trusted, so every size and time is limited."""
 
     def __init__(self, capture: PushedAudioCapture, address: str | Path | int) -> None:
         self._capture = capture
@@ -158,7 +153,7 @@ class _AudioSocketServer:
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stream_lock = asyncio.Lock()
-        self._connections: dict[asyncio.StreamWriter, int] = {}  # and at which epoch they came
+        self._connections: dict[asyncio.StreamWriter, int] = {}  # with the generation in which each came
         self._connection_tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -184,14 +179,14 @@ class _AudioSocketServer:
                     os.unlink(self._address)
 
     def abort_connections(self) -> None:
-        """End the connections that push. From any thread."""
+        """End the connections that push. Any thread may call this."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._abort_older, self._capture.generation)
 
     def _abort_older(self, generation_limit: int) -> None:
-        """End the connections that came before that epoch."""
-        for writer, epoch in list(self._connections.items()):
-            if epoch < generation_limit:
+        """End the connections that came in a generation before ``generation_limit``."""
+        for writer, generation in list(self._connections.items()):
+            if generation < generation_limit:
                 writer.transport.abort()
 
     async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -200,11 +195,11 @@ class _AudioSocketServer:
         self._connection_tasks.add(task)
         task.add_done_callback(self._connection_tasks.discard)
         try:
-            room = len(self._connections) < _MAX_CONNECTIONS
+            has_room = len(self._connections) < _MAX_CONNECTIONS
             self._connections[writer] = self._capture.generation
             async with asyncio.timeout(_HEADER_TIMEOUT_S):
                 line = await reader.readline()
-            if not room:
+            if not has_room:
                 raise ProtocolError("too many connections", "close those that are not used")
             if line.strip() == b"livehead-clear":
                 del self._connections[writer]
@@ -214,7 +209,7 @@ class _AudioSocketServer:
         except (ProtocolError, ValueError, TimeoutError) as error:
             writer.write(f"error: {error or 'say first what you send'}\n".encode())
         except ConnectionError:
-            pass  # the other side is gone, or was cut off by clear
+            pass  # the client is gone, or ``clear`` ended its connection
         finally:
             self._connections.pop(writer, None)
             with suppress(ConnectionError):
@@ -222,12 +217,12 @@ class _AudioSocketServer:
                 await writer.wait_closed()
 
     async def _read_pcm(self, reader: asyncio.StreamReader, rate: int, channels: int, generation: int) -> None:
-        width = 2 * channels
+        frame_bytes = 2 * channels
         rest = b""
         async with self._stream_lock:
             while data := await reader.read(_CHUNK_BYTES):
                 data = rest + data
-                whole = len(data) // width * width
+                whole = len(data) // frame_bytes * frame_bytes
                 rest = data[whole:]
                 samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T
                 await self._capture.wait_for_space(_SOCKET_AHEAD_S)
@@ -237,7 +232,7 @@ class _AudioSocketServer:
 
 
 def _parse_header(line: bytes) -> tuple[int, int]:
-    """Rate and channels of a header. Raises: ProtocolError."""
+    """The sample rate and the number of channels in a connection's first line. Raises: ProtocolError."""
     words = line.decode("ascii", "replace").split()
     if len(words) == 4 and words[0] == "livehead-pcm" and words[1].isdigit() and words[2].isdigit():
         rate, channels = int(words[1]), int(words[2])

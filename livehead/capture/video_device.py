@@ -1,4 +1,4 @@
-"""Video devices of the machine: found, opened with OpenCV, and what to say when that fails."""
+"""Lists the machine's video devices, opens one with OpenCV, and explains why one cannot be opened."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SYSFS = Path("/sys/class/video4linux")
 
 
 class VideoDevice(Protocol):
-    """What is used of ``cv2.VideoCapture``."""
+    """The methods of ``cv2.VideoCapture`` that a camera capture calls."""
 
     def grab(self) -> bool: ...
 
@@ -28,13 +28,16 @@ class VideoDevice(Protocol):
 
 
 DeviceOpener = Callable[[], VideoDevice | None]
-"""Opens the device, or gives None when it cannot; called again after each unplugging."""
+"""Opens the device and returns it, or None when that fails; it is called again after each unplugging."""
 
 
-def list_cameras() -> list[str]:
-    """The cameras of this machine as ``/dev/video0 (its name)``; empty where the system cannot list them."""
+def list_cameras(sysfs: Path = _SYSFS) -> list[str]:
+    """The cameras of this machine as ``/dev/video0 (its name)``; empty where the system cannot list them.
+
+    ``sysfs``: the folder in which Linux describes its video devices.
+    """
     found = []
-    for node in sorted(_SYSFS.glob("video*"), key=lambda path: (len(path.name), path.name)):
+    for node in sorted(sysfs.glob("video*"), key=lambda path: (len(path.name), path.name)):
         # a webcam's second node carries metadata, no pictures
         index = node / "index"
         if index.is_file() and index.read_text().strip() not in ("", "0"):
@@ -46,9 +49,9 @@ def list_cameras() -> list[str]:
 
 
 def open_device(device: int | str, size: tuple[int, int], fps: float) -> VideoDevice | None:
-    """The device, or None when it is refused.
+    """Open the camera and return it, or None when the system refuses it.
 
-    It is asked for ``size`` (width, height), ``fps`` and MJPG, and takes of that what it can.
+    ``size`` (width, height), ``fps`` and MJPG are requested; the camera takes of them what it can.
     """
     # OpenCV reads this when it first waits for a frame; its own 10 s would hold up the end of the program
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
@@ -57,7 +60,7 @@ def open_device(device: int | str, size: tuple[int, int], fps: float) -> VideoDe
     if sys.platform == "linux" and not Path(_device_path(device)).exists():
         return None
     level = cv2.getLogLevel()
-    cv2.setLogLevel(0)  # silent: what is wrong is told by CaptureError
+    cv2.setLogLevel(0)  # silent, since CaptureError reports what is wrong
     try:
         capture = cv2.VideoCapture(device, backend)
     finally:
@@ -75,7 +78,7 @@ def open_device(device: int | str, size: tuple[int, int], fps: float) -> VideoDe
 
 
 class _ReshapedCapture:
-    """OpenCV (4.11, V4L2) hands out a picture that the driver gives as BGR as one long row; this folds it back."""
+    """Restores the shape of BGR pictures, which OpenCV (4.11, V4L2) hands out as one long row."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
@@ -102,16 +105,19 @@ def _device_path(device: int | str) -> str:
 
 
 def exposure_hint(device: int | str) -> str:
-    """What to add to "add light" where the camera can be told to keep its rate in the dark."""
+    """Advice to append to "add light" on systems where a camera can be set to keep its rate in the dark."""
     if sys.platform != "linux":
         return ""
     return f", or: v4l2-ctl -d {_device_path(device)} -c exposure_dynamic_framerate=0"
 
 
-def open_error(device: int | str, *, opened: bool) -> CaptureError:
-    """Why the camera cannot be used, and what to do: absent, forbidden or busy."""
+def open_error(device: int | str, *, opened: bool, sysfs: Path = _SYSFS) -> CaptureError:
+    """An error that says whether the camera is absent, forbidden or busy, with the remedy.
+
+    ``opened``: the device was opened but gave no picture. ``sysfs``: as for ``list_cameras``.
+    """
     subject = str(device)
-    found = list_cameras()
+    found = list_cameras(sysfs)
     others = f"found: {', '.join(found)}" if found else "no camera was found; plug one in, or use --capture file:VIDEO"
     if sys.platform == "linux":
         node = Path(_device_path(device))

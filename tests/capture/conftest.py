@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from livehead.capture.file import PlaybackClock
+from livehead.clock import PlaybackClock
 from livehead.frames import Image
 from livehead.interfaces import Capture
 

@@ -9,15 +9,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from livehead.capture import camera
 from livehead.capture.camera import CameraCapture
-from livehead.clock import now_ns
+from livehead.clock import ExponentialBackoff, now_ns
 from livehead.errors import CaptureError
 from livehead.interfaces import EndOfStream
 
@@ -56,11 +56,10 @@ class Socket:
         return next(self.devices, None)
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "_FIRST_FRAME_S", 0.2)
-    monkeypatch.setattr(camera, "_SILENT_S", 0.1)
-    monkeypatch.setattr(camera, "_BACKOFF_S", (0.05,))
+def open_camera(device: int | str = 0, **options: Any) -> CameraCapture:
+    """A capture that waits a fraction of a second where an ordinary one waits for seconds."""
+    patience = {"first_frame_timeout_s": 0.2, "stall_timeout_s": 0.1, "reopen_backoff": ExponentialBackoff(0.05, 0.05)}
+    return CameraCapture(device, **(patience | options))
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def clip(write_video: Callable[..., Path]) -> Path:
 
 async def test_frames_are_rgb_and_stamped_when_they_were_grabbed(clip: Path) -> None:
     begun = now_ns()
-    async with CameraCapture(size=(64, 48), opener=Socket(PacedFile(clip, 100))) as capture:
+    async with open_camera(size=(64, 48), opener=Socket(PacedFile(clip, 100))) as capture:
         frames = [await capture.recv() for _ in range(5)]
     stamps = [begun, *(frame.captured_ns for frame in frames), now_ns()]
     assert stamps == sorted(stamps)
@@ -83,21 +82,21 @@ async def test_frames_are_rgb_and_stamped_when_they_were_grabbed(clip: Path) -> 
 
 
 async def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted(clip: Path) -> None:
-    async with CameraCapture(size=(64, 48), opener=Socket(PacedFile(clip, 200))) as capture:
+    async with open_camera(size=(64, 48), opener=Socket(PacedFile(clip, 200))) as capture:
         await asyncio.sleep(0.15)
         frame = await capture.recv()
         assert now_ns() - frame.captured_ns < 100_000_000
         assert capture.dropped >= 5
 
 
-async def test_unplugged_it_keeps_its_last_frame_tells_and_comes_back_by_itself(
+async def test_an_unplugged_camera_keeps_its_last_frame_says_so_and_comes_back_by_itself(
     clip: Path, write_video: Callable[..., Path]
 ) -> None:
     short = write_video("short.mp4", images=[np.full((48, 64, 3), 120, np.uint8)] * 8)
     first, second = PacedFile(short, 200), PacedFile(clip, 200)
-    told: list[str] = []
+    notices: list[str] = []
     socket = Socket(first, None, second)
-    async with CameraCapture(2, size=(64, 48), fps=100, on_notice=told.append, opener=socket) as capture:
+    async with open_camera(2, size=(64, 48), fps=100, on_notice=notices.append, opener=socket) as capture:
         async with asyncio.timeout(5):
             while not (frame := await capture.recv()).attached.get("stale"):
                 last = frame
@@ -112,53 +111,50 @@ async def test_unplugged_it_keeps_its_last_frame_tells_and_comes_back_by_itself(
         await asyncio.sleep(0)
     assert first.released
     assert second.released
-    assert [text.split(":")[0] for text in told] == ["camera 2 is gone", "camera 2 is back"]
+    assert [text.split(":")[0] for text in notices] == ["camera 2 is gone", "camera 2 is back"]
 
 
-async def test_a_dark_room_is_told_once(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "_RATE_WINDOW", 5)
-    told: list[str] = []
-    capture = CameraCapture(size=(64, 48), fps=200, on_notice=told.append, opener=Socket(PacedFile(clip, 50)))
+async def test_a_dark_room_is_reported_once(clip: Path) -> None:
+    notices: list[str] = []
+    socket = Socket(PacedFile(clip, 50))
+    capture = open_camera(size=(64, 48), fps=200, on_notice=notices.append, opener=socket, rate_window=5)
     async with capture:
         for _ in range(20):
             await capture.recv()
-    assert len(told) == 1
-    assert "dark room" in told[0]
-    assert "of 200 frames a second" in told[0]
+    assert len(notices) == 1
+    assert "dark room" in notices[0]
+    assert "of 200 frames a second" in notices[0]
 
 
-async def test_another_size_than_asked_is_told(clip: Path) -> None:
-    told: list[str] = []
-    async with CameraCapture(size=(1280, 720), on_notice=told.append, opener=Socket(PacedFile(clip, 100))) as capture:
+async def test_another_size_than_requested_is_reported(clip: Path) -> None:
+    notices: list[str] = []
+    async with open_camera(size=(1280, 720), on_notice=notices.append, opener=Socket(PacedFile(clip, 100))) as capture:
         await capture.recv()
         await capture.recv()
-    assert told == ["camera 0 gives 64x48 instead of 1280x720"]
+    assert notices == ["camera 0 gives 64x48 instead of 1280x720"]
 
 
 async def test_a_camera_that_is_absent_is_refused_with_what_there_is() -> None:
     with pytest.raises(CaptureError, match="there is no camera 99") as caught:
-        async with CameraCapture(99):
+        async with open_camera(99):
             pass
     assert "found" in caught.value.remedy
     assert "\n" not in str(caught.value)
 
 
-async def test_a_camera_that_gives_no_picture_is_called_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_camera_that_gives_no_picture_is_called_busy(tmp_path: Path) -> None:
     node = tmp_path / "video0"
     node.touch()
     busy = PacedFile(tmp_path / "nothing.mp4", 100)
     with pytest.raises(CaptureError, match="gives no picture: end the other program"):
-        async with CameraCapture(str(node), opener=Socket(busy)):
+        async with open_camera(str(node), opener=Socket(busy)):
             pass
     assert busy.released
 
 
-async def test_leaving_while_the_first_frame_is_awaited_is_quick(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(camera, "_FIRST_FRAME_S", 60.0)
+async def test_leaving_while_the_first_frame_is_awaited_is_quick(tmp_path: Path) -> None:
     silent = PacedFile(tmp_path / "nothing.mp4", 100)
-    capture = CameraCapture(opener=Socket(silent))
+    capture = open_camera(opener=Socket(silent), first_frame_timeout_s=60.0)
     async with asyncio.timeout(5):
         entering = asyncio.create_task(capture.__aenter__())
         await asyncio.sleep(0.1)
@@ -168,9 +164,9 @@ async def test_leaving_while_the_first_frame_is_awaited_is_quick(
     assert silent.released
 
 
-async def test_a_fault_of_the_device_reaches_the_reader(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_of_the_device_reaches_the_reader(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = PacedFile(clip, 100)
-    async with CameraCapture(size=(64, 48), opener=Socket(device)) as capture:
+    async with open_camera(size=(64, 48), opener=Socket(device)) as capture:
         await capture.recv()
         monkeypatch.setattr(device, "retrieve", lambda: (True, np.zeros((0, 0, 3), np.uint8)))
         with pytest.raises(CaptureError, match="camera 0 failed"):
@@ -184,14 +180,14 @@ async def test_a_file_that_is_no_camera_is_refused_in_silence(
     node = tmp_path / "video0"
     node.write_text("not a camera")
     with pytest.raises(CaptureError, match="cannot be opened"):
-        async with CameraCapture(str(node)):
+        async with open_camera(str(node)):
             pass
     assert capfd.readouterr().err == ""
 
 
 async def test_a_reader_ends_when_the_camera_is_closed(clip: Path) -> None:
     device = PacedFile(clip, 100)
-    async with CameraCapture(size=(64, 48), opener=Socket(device)) as capture:
+    async with open_camera(size=(64, 48), opener=Socket(device)) as capture:
         await capture.recv()
     with pytest.raises(EndOfStream):
         await rest(capture)

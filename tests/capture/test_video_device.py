@@ -4,19 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from livehead.capture import video_device
 from livehead.capture.video_device import exposure_hint, list_cameras, open_device, open_error
 
 
-def test_cameras_are_listed_by_name_without_their_metadata_nodes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cameras_are_listed_by_name_without_their_metadata_nodes(tmp_path: Path) -> None:
     for node, index, name in (("video0", "0", "HD Webcam"), ("video1", "1", "HD Webcam"), ("video10", "0", "Livehead")):
         (tmp_path / node).mkdir()
         (tmp_path / node / "index").write_text(f"{index}\n")
         (tmp_path / node / "name").write_text(f"{name}\n")
-    monkeypatch.setattr(video_device, "_SYSFS", tmp_path)
-    assert list_cameras() == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]
+    assert list_cameras(tmp_path) == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]
 
 
 def test_a_device_that_does_not_exist_is_not_opened() -> None:
@@ -25,11 +21,10 @@ def test_a_device_that_does_not_exist_is_not_opened() -> None:
 
 def test_a_missing_camera_is_answered_with_those_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr(video_device, "_SYSFS", tmp_path)
-    assert "no camera was found" in open_error(99, opened=False).remedy
+    assert "no camera was found" in open_error(99, opened=False, sysfs=tmp_path).remedy
     (tmp_path / "video3").mkdir()
     (tmp_path / "video3" / "name").write_text("HD Webcam\n")
-    assert open_error(99, opened=False).remedy == "found: /dev/video3 (HD Webcam)"
+    assert open_error(99, opened=False, sysfs=tmp_path).remedy == "found: /dev/video3 (HD Webcam)"
 
 
 def test_a_mac_is_reminded_of_its_permission(monkeypatch: pytest.MonkeyPatch) -> None:
