@@ -29,10 +29,9 @@ from livehead.bench.harness.pulseaudio_server import (
     find_missing_package,
 )
 from livehead.bench.vowel_bursts import RATE, synthesize_vowel_bursts, write_wav
-from livehead.capture.file import PlaybackClock
 from livehead.capture.tts_input import PushedAudioCapture
 from livehead.cli import EXIT_BAD_INPUT, main
-from livehead.clock import NS
+from livehead.clock import NS, PlaybackClock
 from livehead.evaluation.speech import lip_opening
 from livehead.interfaces import DriverInputs
 
