@@ -1,4 +1,4 @@
-"""The roof's carpentry for CoNR: from imported checkpoints and a character sheet to its renderer."""
+"""CoNR's renderer, made from the imported checkpoint; and which avatars and models are whole figures, not faces."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONR_MODEL = CONR_CHECKPOINT = "conr"
 
 _ANIMATE_REMEDY = "draw it with: livehead animate --avatar SHEET --driving POSES --out OUT.mp4"
 _CALIBRATION_TURNS = ((0.0,), (0.0, 2.6))
-_MIN_PSNR_DB = 40.0  # dB; from there on nobody sees a difference, in a film neither
+_MIN_PSNR_DB = 40.0  # from there on nobody sees a difference, in a video neither
 _NETWORK_NAMES = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodernet")
 
 
@@ -45,25 +45,28 @@ def is_figure_avatar(avatar: Path, model: str) -> bool:
 
 
 def require_face_model(model: str) -> None:
-    """For commands that move faces. Raises: ConfigError for a model that draws whole figures in poses."""
+    """The check of commands that move faces. Raises: ConfigError for a model that draws whole figures in poses."""
     if model == CONR_MODEL:
         raise ConfigError(f"{CONR_MODEL} draws characters in poses, not faces", _ANIMATE_REMEDY, subject=model)
 
 
 def require_photo(avatar: Path) -> None:
-    """For the same commands. Raises: SourceError for a character sheet."""
+    """The check of commands that move faces. Raises: SourceError for a character sheet."""
     if is_character_sheet(avatar):
         raise SourceError(f"{avatar} is a character sheet, not a photo", _ANIMATE_REMEDY, subject=str(avatar))
 
 
 def weights_version() -> str:
-    """What tells avatars of one checkpoint from those of another. Raises: WeightsError."""
+    """The sha256 of the imported checkpoint, which tells its avatars from those of another. Raises: WeightsError."""
     _require_imported(CheckpointStore())
     return CheckpointStore().read_record(CONR_CHECKPOINT).sha256
 
 
 def conr_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
-    """``conr``: always with alpha, as there is no background. Raises: WeightsError with how to get it, ConfigError."""
+    """The renderer ``conr``, always with alpha, as there is no background.
+
+    Raises: WeightsError that says how to get the checkpoint, ConfigError.
+    """
     import torch
 
     from livehead.models.engine import choose_execution_config
@@ -82,7 +85,7 @@ def conr_renderer(size: int, *, alpha: bool, precision: str, threads: int | None
 
 
 def load_ranges() -> ActivationRanges:
-    """What int8 needs to know of the imported networks; nothing where it is not to be used with them.
+    """The ranges that int8 needs for the imported networks; empty where int8 is not to be used with them.
 
     Raises: WeightsError.
     """
@@ -92,7 +95,7 @@ def load_ranges() -> ActivationRanges:
 
 
 def measure_ranges(fp32_renderer: ConrRenderer) -> ActivationRanges:
-    """The same of the networks of a renderer in fp32, measured on the doll, seen from one side and from two."""
+    """The ranges that int8 needs for the networks of an fp32 renderer, measured on the mannequin from one side and two."""
     from livehead.assembly.conr_sample import sample_poses, sample_sheet
     from livehead.models.quantize import observe_ranges
     from livehead.perception.figure_framing import CONR_SIDE
@@ -108,12 +111,15 @@ def measure_ranges(fp32_renderer: ConrRenderer) -> ActivationRanges:
 
 
 def calibrate_int8(notify: Callable[[str], None]) -> bool:
-    """Measure what int8 needs to know of the imported networks, and keep it if int8 draws nearly what fp32 does;
-    False where it is not kept. ``tell`` gets a line before the work, which takes a minute, and one with its outcome."""
+    """Measure the ranges that int8 needs for the imported networks, and keep them if int8 draws nearly what fp32 does.
+
+    Gives False where they are not kept. ``notify`` gets a line before the work, which takes a minute, and one with its
+    outcome.
+    """
     from livehead.assembly.conr_sample import sample_poses, sample_sheet
-    from livehead.evaluation.image_metrics import psnr
     from livehead.models import openvino
     from livehead.models.engine import choose_execution_config
+    from livehead.models.quantize import picture_fidelity_db
     from livehead.perception.figure_framing import CONR_SIDE
     from livehead.renderers.conr import ConrRenderer
 
@@ -126,7 +132,7 @@ def calibrate_int8(notify: Callable[[str], None]) -> bool:
     rounded = ConrRenderer(network, choose_execution_config("int8"), ranges=ranges)
     avatar = exact.prepare(sample_sheet())
     likeness = min(
-        psnr(rounded.render(avatar, pose, CONR_SIDE), exact.render(avatar, pose, CONR_SIDE))
+        picture_fidelity_db(rounded.render(avatar, pose, CONR_SIDE), exact.render(avatar, pose, CONR_SIDE))
         for pose in sample_poses()[1::2]
     )
     kept = likeness >= _MIN_PSNR_DB
@@ -136,7 +142,7 @@ def calibrate_int8(notify: Callable[[str], None]) -> bool:
 
 
 def load_conr() -> ConrNetwork:
-    """The four networks from the library. Raises: WeightsError."""
+    """The four networks of the imported checkpoint. Raises: WeightsError."""
     library = CheckpointStore()
     _require_imported(library)
     return _load_cached(library.folder, library.read_record(CONR_CHECKPOINT).sha256)
@@ -144,7 +150,7 @@ def load_conr() -> ConrNetwork:
 
 @lru_cache(maxsize=1)
 def _load_cached(folder: Path, sha256: str) -> ConrNetwork:
-    """``content``: sha256, so that a checkpoint imported anew is loaded anew."""
+    """``sha256`` is part of the key, so that a checkpoint imported anew is loaded anew."""
     from livehead.models.conr.network import ConrNetwork
 
     networks = CheckpointStore(folder).load(CONR_CHECKPOINT, _NETWORK_NAMES)

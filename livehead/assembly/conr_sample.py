@@ -14,7 +14,7 @@ _POSE_COUNT = 6
 
 
 def sample_sheet(turns: Sequence[float] = (0.0,)) -> CharacterSheet:
-    """The doll at ease, seen once from each of ``turns`` (radians about the vertical)."""
+    """A sheet of the mannequin at ease, seen once from each of ``turns`` (radians about the vertical)."""
     stances = [
         MannequinPose(turn, RELAXED_POSE.left_arm, RELAXED_POSE.right_arm, RELAXED_POSE.elbows, RELAXED_POSE.legs)
         for turn in turns
@@ -25,7 +25,7 @@ def sample_sheet(turns: Sequence[float] = (0.0,)) -> CharacterSheet:
 
 
 def sample_poses() -> list[DensePose]:
-    """The doll raising its arms."""
+    """Poses of the mannequin raising its arms."""
     stances = [MannequinPose(0.1 * i, -1.1 + 0.3 * i, -1.1 + 0.2 * i, 0.1 * i, 0.05) for i in range(_POSE_COUNT)]
     poses = []
     for stance in stances:

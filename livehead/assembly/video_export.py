@@ -1,4 +1,4 @@
-"""From motions and sound to a file: pictures are drawn one after the other, so that length costs no memory."""
+"""Motions and sound become a video file; pictures are drawn one after the other, so that length costs no memory."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
 from livehead.assembly.dagan import CHECKPOINTS
-from livehead.clock import NS
+from livehead.clock import NS, TIME_BASE
 from livehead.concurrency import Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import Motion
 from livehead.perception.audio_blocks import read_audio_blocks
 from livehead.perception.portrait import Portrait
-from livehead.clock import TIME_BASE
 from livehead.sinks.file import FileSink
 from livehead.sinks.provenance import ManifestSigner
 
@@ -37,56 +36,72 @@ async def export_video(
     total: int | None = None,
     batch_size: int = 1,
 ) -> int:
-    """Draw and encode: pictures are drawn while those before are encoded and the next motions are estimated. Gives the
-    number of pictures.
+    """Draw ``motions`` and write them with ``sound`` to ``out``; gives the number of pictures.
 
-    ``motions`` are taken ``together`` at a time, and so given to ``draw``; those left at the end one by one, so that
-    nothing is compiled for them. ``total`` is how many there will be, if known. ``sound`` (see ``sound_frames``) is
-    written to its end. Raises: SinkError; what ``motions`` and ``sound`` raise.
+    Pictures are drawn while those before are encoded and the next motions are estimated. ``motions`` are taken
+    ``batch_size`` at a time, and so given to ``draw``; those left at the end one by one, so that nothing is compiled
+    for them. ``total`` is how many there will be, if known. ``sound`` (see ``read_sound_frames``) is written to its
+    end. Raises: SinkError; what ``motions`` and ``sound`` raise.
     """
-    coming, count = iter(motions), 0
-
-    def draw_batch(some: Sequence[MotionT]) -> list[Image]:
-        if len(some) == batch_size:
-            return draw(some)
-        return [picture for each in some for picture in draw([each])]
-
-    def take_batch() -> list[MotionT]:
-        return list(islice(coming, batch_size))
-
+    rate = None if sound is None else SOUND_RATE
     async with (
-        FileSink(
-            out, audio_rate=None if sound is None else SOUND_RATE, on_finished=ManifestSigner().sign_if_possible
-        ) as sink,
-        Worker("estimate") as estimating,
-        Worker("draw") as drawing,
+        FileSink(out, audio_rate=rate, on_finished=ManifestSigner().sign_if_possible) as sink,
         Worker("sound") as listening,
     ):
-        track = _InterleavedWriter(sink, sound, listening)
-        some = await estimating.run(take_batch)
+        writer = _InterleavedWriter(sink, sound, listening)
+        with tqdm(total=total, desc="animating", unit="frame", disable=None) as bar:
+            await _write_batches(_BatchedPictures(draw, motions, batch_size), writer, bar.update)
+        await writer.write_remaining_sound()
+        return sink.frame_count
+
+
+class _BatchedPictures(Generic[MotionT]):
+    """Motions taken a batch at a time, and the pictures drawn of them."""
+
+    def __init__(
+        self, draw: Callable[[Sequence[MotionT]], list[Image]], motions: Iterable[MotionT], batch_size: int
+    ) -> None:
+        self._draw = draw
+        self._motions = iter(motions)
+        self._batch_size = batch_size
+
+    def take(self) -> list[MotionT]:
+        """The next batch; empty at the end."""
+        return list(islice(self._motions, self._batch_size))
+
+    def draw(self, motions: Sequence[MotionT]) -> list[Image]:
+        """The pictures of a batch, drawn at once; those of an incomplete one each by itself."""
+        if len(motions) == self._batch_size:
+            return self._draw(motions)
+        return [picture for each in motions for picture in self._draw([each])]
+
+
+async def _write_batches(
+    batches: _BatchedPictures[MotionT], writer: _InterleavedWriter, on_drawn: Callable[[int], object]
+) -> None:
+    """Estimate, draw and encode three batches at once; ``on_drawn`` gets the number of pictures of each."""
+    async with Worker("estimate") as estimating, Worker("draw") as drawing:
+        batch = await estimating.run(batches.take)
         encoding: asyncio.Task[None] | None = None
         try:
-            with tqdm(total=total, desc="animating", unit="frame", disable=None) as bar:
-                while some:
-                    pictures, coming_next = await asyncio.gather(
-                        drawing.run(draw_batch, some), estimating.run(take_batch)
-                    )
-                    if encoding is not None:
-                        await encoding
-                    encoding = asyncio.create_task(track.write_pictures(some, pictures))
-                    some, count = coming_next, count + len(some)
-                    bar.update(len(pictures))
+            while batch:
+                pictures, next_batch = await asyncio.gather(
+                    drawing.run(batches.draw, batch), estimating.run(batches.take)
+                )
+                if encoding is not None:
+                    await encoding
+                encoding = asyncio.create_task(writer.write_pictures(batch, pictures))
+                batch = next_batch
+                on_drawn(len(pictures))
         finally:
             if encoding is not None:  # whatever failed: nothing writes to a file that is being closed
                 await asyncio.wait((encoding,))
         if encoding is not None:
             await encoding
-        await track.write_remaining_sound()
-    return count
 
 
 class _InterleavedWriter:
-    """What is written: pictures, and before each the ``sound`` that is heard by then."""
+    """Writes pictures, and before each of them the ``sound`` that is heard by then."""
 
     def __init__(self, sink: FileSink, sound: Iterator[AudioFrame] | None, worker: Worker) -> None:
         self._sink = sink
@@ -95,14 +110,14 @@ class _InterleavedWriter:
         self._pending_block: AudioFrame | None = None
 
     async def write_pictures(self, motions: Sequence[Motion], pictures: Sequence[Image]) -> None:
-        """One picture for each motion, at its time."""
+        """Write one picture for each motion, at its time."""
         for motion, image in zip(motions, pictures, strict=True):
             await self._write_sound_until(motion.captured_ns)
             pts = round(motion.captured_ns * 1e-9 / TIME_BASE)
             await self._sink.send(VideoFrame(image, pts, TIME_BASE, motion.captured_ns))
 
     async def write_remaining_sound(self) -> None:
-        """The sound that is left."""
+        """Write the sound that is left."""
         await self._write_sound_until(None)
 
     async def _write_sound_until(self, until_ns: int | None) -> None:
@@ -116,12 +131,12 @@ class _InterleavedWriter:
 
 
 def unbatched(draw: Callable[[MotionT], Image]) -> Callable[[Sequence[MotionT]], list[Image]]:
-    """``draw`` for ``film``, where drawing several at once gains nothing."""
+    """``draw`` as ``export_video`` takes it, for what gains nothing by drawing several pictures at once."""
     return lambda motions: [draw(motion) for motion in motions]
 
 
 def read_sound_frames(path: Path, end_ns: int | None = None) -> Iterator[AudioFrame]:
-    """The sound of ``path`` for ``film``, up to ``end_ns``, stamped with its own times. Raises: CaptureError."""
+    """The sound of ``path`` up to ``end_ns``, stamped with its own times. Raises: CaptureError."""
     given = 0
     last = None if end_ns is None else round(end_ns * 1e-9 * SOUND_RATE)
     for samples in read_audio_blocks(path, SOUND_RATE):
@@ -133,7 +148,7 @@ def read_sound_frames(path: Path, end_ns: int | None = None) -> Iterator[AudioFr
 
 
 def choose_batch_size(model: str) -> int:
-    """``together`` for ``film``: several of a small network's, one of those that fill the cores alone."""
+    """How many pictures ``model`` draws at once: several if its network is small, one if that fills the cores alone."""
     return 1 if model in CHECKPOINTS else BATCH_SIZE
 
 

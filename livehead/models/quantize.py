@@ -1,9 +1,13 @@
-"""Convolutions in eight bits: which range each one's input has, and a network that rounds as eight bits would.
+"""Quantisation of convolutions to eight bits: the range of each one's input, and a network that rounds accordingly.
 
 Post-training quantisation, as in Jacob et al., "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference" (CVPR 2018): inputs share one scale and zero point a tensor, weights have a scale for
-each output channel. The rounding network computes in float32; a compiler that knows the operations (OpenVINO) turns it
-into integer arithmetic.
+Integer-Arithmetic-Only Inference" (CVPR 2018): a whole input tensor shares one scale and zero point, weights have a
+scale for each output channel. The rounding network computes in float32; a compiler that knows the operations (OpenVINO)
+turns it into integer arithmetic.
+
+Written by hand and not left to NNCF (OpenVINO's compression framework): its ranges come from calibration data when a
+model is converted, while here they are stored beside the weights, so that a network is compiled on the user's machine
+without data and without a further package.
 """
 
 from __future__ import annotations
@@ -11,42 +15,45 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from livehead.frames import Image
+
 ActivationRanges = dict[str, tuple[float, float]]
-"""Least and largest input of each convolution, by its name in the network. Zero is always between them."""
+"""The least and the largest input of each convolution, by its name in the network. Zero is always between them."""
 
 ROUNDING_VERSION = 3
-"""Of the way in which ``rounded`` rounds: what was compiled from another one is not used."""
+"""Version of the way in which ``fake_quantize`` rounds: networks compiled from another version are not used."""
 
 _PREFIX = "ranges."
 
 
 def observe_ranges(network: nn.Module, run: Callable[[], None]) -> ActivationRanges:
-    """The ranges of the convolutions' inputs while ``run`` calls the network on typical inputs.
+    """Measure the ranges of the convolutions' inputs while ``run`` calls the network on typical inputs.
 
-    Of each call's extremes the mean counts: a single outlier would cost all other values their precision.
+    A range is the mean of each call's extremes: a single outlier would cost all other values their precision.
     """
-    seen: dict[str, list[tuple[float, float]]] = {}
+    extremes: dict[str, list[tuple[float, float]]] = {}
 
-    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def record_range(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0].detach()
-            seen.setdefault(name, []).append((float(x.amin()), float(x.amax())))
+            extremes.setdefault(name, []).append((float(x.amin()), float(x.amax())))
 
         return hook
 
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
     convolutions = [(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
-    handles = [module.register_forward_pre_hook(note(name)) for name, module in convolutions]
+    handles = [module.register_forward_pre_hook(record_range(name)) for name, module in convolutions]
     try:
         run()
     finally:
         for handle in handles:
             handle.remove()
-    return {name: _mean_range(pairs) for name, pairs in seen.items()}
+    return {name: _mean_range(pairs) for name, pairs in extremes.items()}
 
 
 def _mean_range(pairs: list[tuple[float, float]]) -> tuple[float, float]:
@@ -55,11 +62,18 @@ def _mean_range(pairs: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 class FakeQuantizedConv(nn.Module):
-    """A convolution whose input and weights are rounded to 256 and 255 levels."""
+    """A convolution whose input is rounded to 256 levels and whose weights are rounded to 255."""
+
+    weight: Tensor
+    bias: Tensor | None
+    steps: Tensor
+    zeros: Tensor
 
     def __init__(self, conv: nn.Conv2d, span: tuple[float, float]) -> None:
         super().__init__()
         self.scale, self.zero = _quantization_parameters(span)
+        if isinstance(conv.padding, str):
+            raise ValueError(f"padding {conv.padding!r} is not supported: give the number of pixels")
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
         weight = conv.weight.detach().float().contiguous()
         self.register_buffer("weight", weight)
@@ -77,17 +91,24 @@ class FakeQuantizedConv(nn.Module):
 
 
 class FakeQuantizedConvTranspose(nn.Module):
-    """The same of a transposed convolution.
+    """A transposed convolution whose input is rounded to 256 levels and whose weights are rounded to 255.
 
-    Inputs of both signs have levels on both sides of zero, as many on each: of other ones the compiler makes no integer
-    arithmetic.
+    An input of both signs gets equally many levels on both sides of zero: with any other choice the compiler does not
+    use integer arithmetic.
     """
+
+    weight: Tensor
+    bias: Tensor | None
+    steps: Tensor
+    zeros: Tensor
 
     def __init__(self, conv: nn.ConvTranspose2d, span: tuple[float, float]) -> None:
         super().__init__()
         low, high = span
         self.lowest = -128 if low < 0 else 0
         self.scale = max(-low / 128, high / 127 if low < 0 else high / 255, 1e-8)
+        if isinstance(conv.padding, str):
+            raise ValueError(f"padding {conv.padding!r} is not supported: give the number of pixels")
         self.stride, self.padding = conv.stride, conv.padding
         weight = conv.weight.detach().float().contiguous()
         self.register_buffer("weight", weight)
@@ -105,14 +126,14 @@ class FakeQuantizedConvTranspose(nn.Module):
 
 
 def _quantization_parameters(span: tuple[float, float]) -> tuple[float, int]:
-    """Scale and zero point of 256 levels."""
+    """Scale and zero point of the 256 levels that cover ``span``."""
     low, high = span
     scale = max((high - low) / 255, 1e-8)
     return scale, round(-low / scale)
 
 
 def fake_quantize(network: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> nn.Module:
-    """A copy of ``network`` in which every convolution with a range is rounded."""
+    """Copy ``network`` and round every convolution that has a range."""
     network = copy.deepcopy(network)
     for name, module in list(network.named_modules()):
         if name not in ranges:
@@ -125,20 +146,29 @@ def fake_quantize(network: nn.Module, ranges: Mapping[str, tuple[float, float]])
     return network
 
 
+def picture_fidelity_db(picture: Image, exact: Image) -> float:
+    """How near a rounding network's picture is to the exact one (both uint8): the peak signal-to-noise ratio.
+
+    Infinite for equal pictures.
+    """
+    error = float(np.mean((picture.astype(np.float32) - exact.astype(np.float32)) ** 2)) / 255**2
+    return float(-10 * np.log10(error)) if error > 0 else float("inf")
+
+
 def select_ranges(ranges: ActivationRanges, name: str) -> ActivationRanges:
-    """The ranges of the child ``name`` (all, where it is empty), by the names that its convolutions have in it."""
+    """The ranges of the child ``name``, by the convolutions' names within it; an empty name selects all ranges."""
     if not name:
         return ranges
     return {key.removeprefix(f"{name}."): span for key, span in ranges.items() if key.startswith(f"{name}.")}
 
 
 def ranges_to_tensors(ranges: ActivationRanges) -> dict[str, Tensor]:
-    """Ranges in the form in which they lie beside the weights in one file."""
+    """Convert ranges to tensors, as they are stored beside the weights in one file."""
     return {_PREFIX + name: torch.tensor(span) for name, span in ranges.items()}
 
 
 def split_ranges(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], ActivationRanges]:
-    """A file's tensors, and the ranges that were among them."""
+    """Separate a file's tensors into the weights and the ranges stored among them."""
     weights = {name: value for name, value in tensors.items() if not name.startswith(_PREFIX)}
     spans = {
         name.removeprefix(_PREFIX): (float(value[0]), float(value[1]))
