@@ -92,10 +92,10 @@ def average_batch_norm_statistics(network: nn.Module, process: ProcessGroupInfo)
     """Replace the running statistics of batch norms by their mean over all processes, which so keep one network."""
     if process.world_size == 1:
         return
-    kept = [value for name, value in network.named_buffers() if name.rpartition(".")[2].startswith("running_")]
-    if kept:
-        joined = torch.cat([value.flatten() for value in kept])
+    statistics = [value for name, value in network.named_buffers() if name.rpartition(".")[2].startswith("running_")]
+    if statistics:
+        joined = torch.cat([value.flatten() for value in statistics])
         dist.all_reduce(joined)
-        parts = torch.split(joined / process.world_size, [value.numel() for value in kept])
-        for value, part in zip(kept, parts, strict=True):
+        parts = torch.split(joined / process.world_size, [value.numel() for value in statistics])
+        for value, part in zip(statistics, parts, strict=True):
             value.copy_(part.view_as(value))
