@@ -1,4 +1,4 @@
-"""The roof's carpentry for poses: from imported weights to what finds people."""
+"""Finders of people, made from imported weights or from MediaPipe."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def open_people_finder(
     grouping: str = "score",
     all_found: bool = False,
 ) -> PeopleFinder:
-    """What finds people by ``model``; ``auto`` is the best body network that was imported, else MediaPipe.
+    """A finder of people by ``model``; ``auto`` is the best body network that was imported, else MediaPipe.
 
-    What has to be closed is given to ``stack``. Raises: ConfigError for an unknown name, WeightsError.
+    ``stack`` closes the finder. Raises: ConfigError for an unknown name, WeightsError.
     """
     from livehead.perception.people import HandFaceFinder, MediaPipeFinder
 
@@ -57,7 +57,7 @@ def open_people_finder(
     finder: PeopleFinder
     if name == MEDIAPIPE:
         if options.scales > 1:
-            raise ConfigError("several scales are for OpenPose's networks", "leave --scales out")
+            raise _scales_error()
         finder = stack.enter_context(MediaPipeFinder(is_video=options.is_video))
     else:
         finder = _make_openpose_finder(name, library, options, precision, grouping, all_found=all_found)
@@ -70,8 +70,30 @@ def open_people_finder(
     return HandFaceFinder(finder, hand=hand, face=faces, is_video=options.is_video, hand_scales=hand_scales)
 
 
+def check_people_finder(model: str, *, hands: bool, face: bool, scales: int, net_height: int) -> None:
+    """Look at everything that ``open_people_finder`` takes, without loading a network.
+
+    Raises: ConfigError, WeightsMissingError with how to get what is missing.
+    """
+    from livehead.models.openpose.network_input import network_input_size, scaled_sizes
+
+    library = CheckpointStore()
+    name = resolve_model(model, library)
+    if name == MEDIAPIPE and scales > 1:
+        raise _scales_error()
+    size = network_input_size(net_height, net_height, net_height)
+    scaled_sizes(size, scales)
+    wanted = [] if name == MEDIAPIPE else [_weights_name(name)]
+    wanted += [network for network, asked in ((HAND_NETWORK, hands), (FACE_NETWORK, face)) if asked]
+    for network in wanted:
+        _require_imported(network, library)
+
+
 def resolve_model(model: str, library: CheckpointStore) -> str:
-    """``model``, or what ``auto`` means here. Raises: ConfigError naming the nearest known one."""
+    """The name of the model that ``model`` means here, where ``auto`` is the best that was imported.
+
+    Raises: ConfigError naming the nearest known one.
+    """
     if model == "auto":
         imported = library.list_names()
         return next((name for name in BODY_NETWORKS if name in imported), MEDIAPIPE)
@@ -91,7 +113,7 @@ def _make_openpose_finder(
     from livehead.models.openpose.skeletons import SKELETONS
     from livehead.perception.people import OpenPoseFinder, PytorchOpenPoseFinder
 
-    weights = {QUICK_MPI_MODEL: "openpose-mpi15", PYTORCH_OPENPOSE: "openpose-coco18"}.get(name, name)
+    weights = _weights_name(name)
     network = load_network(weights, library, precision, stages=_QUICK_MPI_STAGES if name == QUICK_MPI_MODEL else None)
     if name == PYTORCH_OPENPOSE:
         return PytorchOpenPoseFinder(network)
@@ -108,18 +130,17 @@ def load_network(name: str, library: CheckpointStore, precision: str, stages: in
     from livehead.models.engine import choose_execution_config
     from livehead.perception.people import PoseNetwork
 
-    if name not in library.list_names():
-        raise find_checkpoint_spec(name).missing_error("this pose model")
+    _require_imported(name, library)
     network = library.load(name, ["network"])["network"]
     if stages is not None:
         network = cast("BranchNetwork", network).truncate_stages(stages)
-    # eight bits only for who asks: what they cost depends on the weights, and that was not measured
+    # eight bits only on request: what they cost depends on the weights, and that was not measured
     setting = choose_execution_config(cast("Precision", precision), has_ranges=precision == "int8")
     return PoseNetwork(network, setting, calibrate_int8(network) if setting.int8 else None)
 
 
 def calibrate_int8(network: nn.Module) -> ActivationRanges:
-    """What int8 needs to know of a network, measured on the portraits that ship."""
+    """The ranges that int8 needs for a network, measured on the portraits that ship."""
     import torch
 
     from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
@@ -133,3 +154,17 @@ def calibrate_int8(network: nn.Module) -> ActivationRanges:
             network(torch.from_numpy(fit_image(read_photo(path), (DEFAULT_HEIGHT, DEFAULT_HEIGHT)).pixels)[None])
 
     return observe_ranges(network, run_network)
+
+
+def _weights_name(model: str) -> str:
+    """The checkpoint that a model's network comes from."""
+    return {QUICK_MPI_MODEL: "openpose-mpi15", PYTORCH_OPENPOSE: "openpose-coco18"}.get(model, model)
+
+
+def _require_imported(name: str, library: CheckpointStore) -> None:
+    if name not in library.list_names():
+        raise find_checkpoint_spec(name).missing_error("this pose model")
+
+
+def _scales_error() -> ConfigError:
+    return ConfigError("several scales are for OpenPose's networks", "leave --scales out")

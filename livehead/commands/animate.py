@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from livehead.cli_options import add_picture_arguments, print_status, settings_from_args
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
+from livehead.perception.dense_pose import AXES
 
 if TYPE_CHECKING:
     from livehead.assembly.animation import AnimationRequest
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     driving = "video of the performer; for a character sheet also a folder of ultra-dense poses or of pictures"
     add("--driving", type=Path, metavar="VIDEO|FOLDER", help=driving)
     axes = "what the first three channels of ultra-dense poses hold, such as xyz, zxy or xzy"
-    add("--udp-axes", default="xyz", metavar="ORDER", help=axes)
+    add("--udp-axes", default=AXES, metavar="ORDER", help=axes)
     audio = "speech, from any audio or video file: it drives the avatar where there is no --driving, else it replaces "
     add("--audio", type=Path, metavar="FILE", help=audio + "the video's own sound")
     add("--out", type=Path, required=True, metavar="OUT.mp4", help="where the video is written")

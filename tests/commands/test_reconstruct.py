@@ -1,6 +1,7 @@
 """``livehead reconstruct`` from the command line; tiny networks at random stand where the imported ones would."""
 
 import json
+from functools import partial
 
 import av
 import cv2
@@ -10,8 +11,8 @@ import torch
 import trimesh
 from PIL import Image
 
+from livehead.assembly import body_reconstruction
 from livehead.cli import main
-from livehead.commands import reconstruct
 from livehead.errors import SourceError
 from livehead.figure.mesh import read_mesh
 from livehead.models.engine import ExecutionConfig
@@ -20,6 +21,7 @@ from livehead.models.pifuhd.implicit import DEPTH_SCALE
 from livehead.models.pifuhd.reconstructor import BodyReconstructor, extract_body_mesh
 from livehead.motion.body import BODY25, PersonKeypoints
 from livehead.protocol.openpose_json import to_openpose_document
+from livehead.weights.checkpoint_store import CheckpointStore
 
 TINY = PifuHdSizes(
     normal_width=4,
@@ -64,8 +66,8 @@ def reconstructor():
 @pytest.fixture
 def weights(reconstructor, monkeypatch):
     """As if the checkpoint had been imported."""
-    monkeypatch.setattr(reconstruct.CheckpointStore, "read_record", lambda self, name: None)
-    monkeypatch.setattr(reconstruct, "load_reconstructor", lambda library, precision: reconstructor)
+    monkeypatch.setattr(CheckpointStore, "read_record", lambda self, name: None)
+    monkeypatch.setattr(body_reconstruction, "load_reconstructor", lambda library, precision: reconstructor)
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def cutout(tmp_path):
     alpha = np.zeros((600, 400), np.uint8)
     cv2.ellipse(alpha, (200, 300), (70, 240), 0, 0, 360, 255, -1)
     image = np.dstack([np.full((600, 400, 3), (200, 60, 60), np.uint8), alpha])
-    path = tmp_path / "person.png"
+    path = tmp_path / "photo.png"
     Image.fromarray(image).save(path)
     points = np.full((25, 3), 0.9, np.float32)
     points[:, 0] = 200
@@ -85,8 +87,8 @@ def cutout(tmp_path):
 
 
 def test_a_photo_becomes_a_figure_with_its_turntable_and_figures(weights, cutout, tmp_path, monkeypatch):
-    monkeypatch.setattr(reconstruct, "_TURNTABLE_VIEWS", 4)
-    monkeypatch.setattr(reconstruct, "_SHEET_VIEW_SIDE", 64)
+    few_views = partial(body_reconstruction.TurntableOptions, views=4, sheet_view_side=64)
+    monkeypatch.setattr(body_reconstruction, "TurntableOptions", few_views)
     photo, told = cutout
     out, figures = tmp_path / "person.glb", tmp_path / "figures.json"
     command = [
@@ -167,3 +169,9 @@ def test_points_that_are_none(weights, cutout, tmp_path, capsys, content):
 def test_an_empty_field_is_no_person():
     with pytest.raises(SourceError, match="no body"):
         extract_body_mesh(lambda points: np.zeros(len(points), np.float32), 64)
+
+
+def test_the_photo_is_never_overwritten(weights, cutout, tmp_path, capsys):
+    photo, told = cutout
+    line = refused(capsys, "--image", photo, "--keypoints", told, "--out", tmp_path / "photo.glb")
+    assert "is read and cannot be written too" in line
