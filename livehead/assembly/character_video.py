@@ -30,8 +30,9 @@ from livehead.motion.dense_pose import DensePose
 from livehead.perception.character_sheet import list_pictures, read_character_sheet
 from livehead.perception.dense_pose import is_dense_pose_folder, open_dense_pose_sequence
 from livehead.perception.dense_pose_detector import DensePoseDetector
-from livehead.perception.figure_framing import FigureWindow, find_visible_box, square_window
+from livehead.perception.figure_framing import find_visible_box, square_window
 from livehead.perception.photo import read_cutout
+from livehead.perception.pixel_square import PixelSquare
 from livehead.renderers.conr import ConrAvatar, ConrRenderer
 
 MotionT = TypeVar("MotionT")
@@ -47,7 +48,7 @@ class _PoseInput:
     driver: Driver[DensePose]
     inputs: Iterator[DriverInputs]
     frame_count: int | None
-    window: FigureWindow
+    window: PixelSquare
     frame_size: tuple[int, int]
 
 

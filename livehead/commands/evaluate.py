@@ -27,7 +27,8 @@ from livehead.evaluation.self_reenactment import (
 from livehead.interfaces import Driver
 from livehead.motion.keypoints import Keypoints
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.portrait import Portrait, PortraitCrop
+from livehead.perception.pixel_square import PixelSquare
+from livehead.perception.portrait import Portrait
 from livehead.reporting.plot import plot_evaluation
 from livehead.reporting.report import JsonReport, format_table, write_json
 
@@ -126,7 +127,7 @@ def make_prepare_source(name: str) -> PrepareSource:
     detector = load_detector(name, "auto") if name in CHECKPOINTS else None
 
     def prepare(source: EvaluationFrame) -> DrawFrame:
-        portrait = Portrait("clip", source.image, PortraitCrop(0, 0, FRAME_SIDE), source.image, source.mesh, (), "")
+        portrait = Portrait("clip", source.image, PixelSquare(0, 0, FRAME_SIDE), source.image, source.mesh, (), "")
         avatar = renderer.prepare(portrait)
         if detector is not None:
             return lambda driving: renderer.render(avatar, detector.detect(driving.image), FRAME_SIDE)

@@ -9,7 +9,7 @@ from livehead.compositing.background import BLUR, KEEP, BackgroundPainter
 from livehead.compositing.badge import AvatarBadge
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.perception.figure_framing import FigureWindow
+from livehead.perception.pixel_square import PixelSquare
 
 DEFAULT_BACKGROUND = "white"
 """What stands behind a figure that brings no background of its own."""
@@ -32,7 +32,7 @@ class FigureCompositor:
 
     def __init__(
         self,
-        window: FigureWindow,
+        window: PixelSquare,
         frame: tuple[int, int],
         size: tuple[int, int],
         background: str | Image = KEEP,
@@ -49,7 +49,7 @@ class FigureCompositor:
         scale = min(width / frame[0], height / frame[1])
         left = (width - frame[0] * scale) / 2 + window.left * scale
         top = (height - frame[1] * scale) / 2 + window.top * scale
-        self._window = FigureWindow(round(left), round(top), max(round(window.side * scale), 1))
+        self._window = PixelSquare(round(left), round(top), max(round(window.side * scale), 1))
 
     def compose(self, rendered: Image) -> Image:
         """``rendered``: uint8 [S, S, 4] RGBA straight alpha. A new uint8 [height, width, 3] RGB canvas."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from livehead.perception.portrait import PortraitCrop
+from livehead.perception.pixel_square import PixelSquare
 
 Fit = Literal["fit", "crop", "blur"]
 
@@ -59,7 +59,7 @@ class PhotoPlacement:
         return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
 
 
-def place_photo(photo_size: tuple[int, int], crop: PortraitCrop, size: tuple[int, int], fit: Fit) -> PhotoPlacement:
+def place_photo(photo_size: tuple[int, int], crop: PixelSquare, size: tuple[int, int], fit: Fit) -> PhotoPlacement:
     """Lay a photo onto a canvas; sizes are width and height.
 
     ``fit`` and ``blur`` show the whole photo, ``crop`` head and shoulders, which fill the canvas if the photo is wide

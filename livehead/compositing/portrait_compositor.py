@@ -16,7 +16,8 @@ from livehead.compositing.badge import AvatarBadge
 from livehead.compositing.placement import Fit, PhotoPlacement, PixelRect, place_photo
 from livehead.frames import Image
 from livehead.motion.easing import smoothstep
-from livehead.perception.portrait import Portrait, PortraitCrop
+from livehead.perception.pixel_square import PixelSquare
+from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import SelfieSegmenter
 
 _FEATHER = 0.05  # of the square's side: how wide the passage from rendered square to still photo is
@@ -199,7 +200,7 @@ def _full_weight_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
 
 
 def _feather_weights(
-    head: PixelRect, part: PixelRect, crop: PortraitCrop, photo: Image
+    head: PixelRect, part: PixelRect, crop: PixelSquare, photo: Image
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Weight of the rendered square in each row and column of ``part``: 0 at its border, 1 from the feather on.
 

@@ -7,18 +7,19 @@ from dataclasses import replace
 import numpy as np
 
 from livehead.frames import Image
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.portrait import PortraitCrop, propose_crop
+from livehead.perception.pixel_square import PixelSquare
+from livehead.perception.portrait import cut_portrait, propose_crop
 from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector
 
 _DETECT_EVERY_FRAMES = 5  # frames: the face tracker only says whether somebody is there, and where
 _MAX_DRIFT = 0.12  # of the crop's side, from the place that a new crop would have
 
 
-class DaganDriver:
+class DaganDriver(BaseDriver):
     """Looks at head and shoulders of the performer. A ``Driver`` of ``dagan15`` or ``dagan10``, for one thread.
 
     A square frame is taken whole: clips of a face are cut already. Of any other, a square about the face is taken;
@@ -34,7 +35,10 @@ class DaganDriver:
         eyes = np.tile(np.eye(2, dtype=np.float32), (1, count, 1, 1))
         nothing = np.zeros((1, count, 2), np.float32)
         self._last = Keypoints(detector.motion_set, nothing, None, eyes, np.zeros(1, np.float32), 0)
-        self._reset_crops()
+        self._home_crop: PixelSquare | None = None
+        self._crop: PixelSquare | None = None
+        self._face_visible = False
+        self._frame_count = 0
 
     @property
     def motion_set(self) -> str:
@@ -52,21 +56,9 @@ class DaganDriver:
             unseen = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
             self._last = self._smoother(unseen)
             return self._last
-        found = self._detector.detect(self._crop.extract(image, DAGAN_SIDE), frame.captured_ns)
+        found = self._detector.detect(cut_portrait(image, self._crop, DAGAN_SIDE), frame.captured_ns)
         self._last = self._smoother(_to_home_coordinates(found, self._crop, self._home_crop))
         return self._last
-
-    def reset(self) -> None:
-        """Forget whom it followed, and where."""
-        self._mesh.reset()
-        self._smoother.reset()
-        self._reset_crops()
-
-    def _reset_crops(self) -> None:
-        self._home_crop: PortraitCrop | None = None
-        self._crop: PortraitCrop | None = None
-        self._face_visible = False
-        self._frame_count = 0
 
     def close(self) -> None:
         """Free the tracker."""
@@ -85,16 +77,16 @@ class DaganDriver:
             self._home_crop = self._home_crop or self._crop
 
 
-def _crop_around_face(points: Array, width: int, height: int) -> PortraitCrop:
+def _crop_around_face(points: Array, width: int, height: int) -> PixelSquare:
     """The square to look at, for a mesh [478, 3] in the coordinates of the frame's square."""
     if width == height:
-        return PortraitCrop(0, 0, width)
+        return PixelSquare(0, 0, width)
     pixels = points * np.float32(max(width, height) / 2)
     pixels[:, :2] = to_pixels(points[:, :2], width, height)
     return propose_crop(pixels, width, height)
 
 
-def _keep_or_replace_crop(crop: PortraitCrop | None, wanted: PortraitCrop) -> PortraitCrop:
+def _keep_or_replace_crop(crop: PixelSquare | None, wanted: PixelSquare) -> PixelSquare:
     """``crop`` as long as it is near enough to the one that is wanted."""
     if crop is None:
         return wanted
@@ -103,11 +95,11 @@ def _keep_or_replace_crop(crop: PortraitCrop | None, wanted: PortraitCrop) -> Po
     return wanted if max(apart, grown) > _MAX_DRIFT * crop.side else crop
 
 
-def _crop_center(crop: PortraitCrop, axis: int) -> float:
+def _crop_center(crop: PixelSquare, axis: int) -> float:
     return (crop.left, crop.top)[axis] + crop.side / 2
 
 
-def _to_home_coordinates(found: Keypoints, crop: PortraitCrop, home: PortraitCrop) -> Keypoints:
+def _to_home_coordinates(found: Keypoints, crop: PixelSquare, home: PixelSquare) -> Keypoints:
     """Key points found in ``crop`` in the coordinates of ``home``."""
     if crop == home:
         return found

@@ -7,14 +7,15 @@ from fractions import Fraction
 import numpy as np
 
 from livehead.frames import Image
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.dense_pose import DENSE_POSE, DensePose
 from livehead.perception.dense_pose import DensePoseSequence
 from livehead.perception.dense_pose_detector import DensePoseDetector
-from livehead.perception.figure_framing import CONR_SIDE, FigureWindow, premultiply_alpha, resize_square, square_window
+from livehead.perception.figure_framing import CONR_SIDE, premultiply_alpha, resize_square, square_window
+from livehead.perception.pixel_square import PixelSquare
 
 
-class DensePoseSequenceDriver:
+class DensePoseSequenceDriver(BaseDriver):
     """Plays ``sequence`` at ``fps``, from the first call's time on; after the last pose it begins again."""
 
     def __init__(self, sequence: DensePoseSequence, fps: float) -> None:
@@ -36,15 +37,11 @@ class DensePoseSequenceDriver:
         number = int(passed + Fraction(1, 1000)) % len(self._sequence.files)
         return self._sequence.read_pose(number, inputs.now_ns)
 
-    def reset(self) -> None:
-        """Start over."""
-        self._start_ns = None
 
-
-class DensePoseImageDriver:
+class DensePoseImageDriver(BaseDriver):
     """Reads poses off pictures of a character, which are looked at through ``window`` (all of them, if None)."""
 
-    def __init__(self, detector: DensePoseDetector, window: FigureWindow | None = None) -> None:
+    def __init__(self, detector: DensePoseDetector, window: PixelSquare | None = None) -> None:
         self._detector = detector
         self._window = window
         self._last = DensePose(np.zeros((CONR_SIDE, CONR_SIDE, 4), np.float32), 0)
@@ -63,11 +60,7 @@ class DensePoseImageDriver:
         self._last = DensePose(self._detector.detect([framed])[0], inputs.frame.captured_ns)
         return self._last
 
-    def reset(self) -> None:
-        """Forget the last pose."""
-        self._last = DensePose(np.zeros((CONR_SIDE, CONR_SIDE, 4), np.float32), 0)
-
     def _crop_to_detector(self, picture: Image) -> Image:
         height, width = picture.shape[:2]
         window = self._window or square_window((0, 0, width, height))
-        return resize_square(np.asarray(window.extract(picture), np.uint8), CONR_SIDE)
+        return resize_square(window.extract(picture), CONR_SIDE)

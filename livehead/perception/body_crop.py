@@ -6,18 +6,16 @@ Points are those of OpenPose's BODY_25: float [25, 3], x and y in pixels, and a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from livehead.errors import SourceError
+from livehead.perception.pixel_square import PixelSquare
 
 Body25Points: TypeAlias = npt.NDArray[np.float32]
 """[25, 3]: x, y in pixels, score."""
-
-_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 _NOSE, _NECK, _RIGHT_SHOULDER, _LEFT_SHOULDER, _MID_HIP = 0, 1, 2, 5, 8
 _FEET_JOINTS = (11, 19, 21, 22)  # right ankle, left big toe, left heel, right big toe
@@ -25,27 +23,7 @@ _FACE_JOINTS = (0, 15, 16, 17, 18)  # nose, eyes, ears
 _MIN_SCORE, _CONFIDENT_SCORE = 0.2, 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class BodyCrop:
-    """A square in pixels; it may reach out of the picture."""
-
-    left: int
-    top: int
-    side: int
-
-    def extract(self, image: npt.NDArray[_Pixel]) -> npt.NDArray[_Pixel]:
-        """That part of ``image`` [H, W, C], zeros outside: [side, side, C]."""
-        height, width = image.shape[:2]
-        cut = np.zeros((self.side, self.side, *image.shape[2:]), image.dtype)
-        left, top = max(self.left, 0), max(self.top, 0)
-        right, bottom = min(self.left + self.side, width), min(self.top + self.side, height)
-        if left < right and top < bottom:
-            rows, columns = slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left)
-            cut[rows, columns] = image[top:bottom, left:right]
-        return cut
-
-
-def crop_full_body(points: Body25Points) -> BodyCrop:
+def crop_full_body(points: Body25Points) -> PixelSquare:
     """Head to feet with about 30 % around; without feet, what is there about the hip. Raises: SourceError."""
     if (points[list(_FEET_JOINTS), 2] > _CONFIDENT_SCORE).any():
         found = points[points[:, 2] > _MIN_SCORE, :2]
@@ -58,7 +36,7 @@ def crop_full_body(points: Body25Points) -> BodyCrop:
     return _square_about(centre + (0, int(0.05 * radius)), radius)
 
 
-def crop_upper_body(points: Body25Points) -> BodyCrop:
+def crop_upper_body(points: Body25Points) -> PixelSquare:
     """Head to hips about the neck. Raises: SourceError."""
     if points[_NECK, 2] <= _MIN_SCORE:
         raise SourceError("neck and shoulders are not in the photo", "use a photo of the whole person")
@@ -74,7 +52,7 @@ def crop_upper_body(points: Body25Points) -> BodyCrop:
     return _square_about(centre, int(0.8 * reach))
 
 
-def crop_face(points: Body25Points) -> BodyCrop:
+def crop_face(points: Body25Points) -> PixelSquare:
     """The head. Raises: SourceError."""
     seen = points[[joint for joint in _FACE_JOINTS if points[joint, 2] > _MIN_SCORE], :2]
     if not len(seen):
@@ -99,8 +77,8 @@ def has_visible_feet(points: Body25Points) -> bool:
     return bool((points[list(_FEET_JOINTS), 2] > _CONFIDENT_SCORE).any())
 
 
-def _square_about(centre: npt.NDArray[np.int_], radius: int) -> BodyCrop:
-    return BodyCrop(int(centre[0]) - radius, int(centre[1]) - radius, 2 * radius)
+def _square_about(centre: npt.NDArray[np.int_], radius: int) -> PixelSquare:
+    return PixelSquare(int(centre[0]) - radius, int(centre[1]) - radius, 2 * radius)
 
 
 def _max_joint_distance(points: Body25Points, centre: npt.NDArray[np.int_]) -> float:

@@ -94,4 +94,4 @@ def _frame_view(view: Image, which: str) -> Image:
             "cut the character out (any background remover) and save it as PNG",
             subject=which,
         )
-    return resize_square(np.asarray(square_window(box).extract(premultiply_alpha(view)), np.uint8), CONR_SIDE)
+    return resize_square(square_window(box).extract(premultiply_alpha(view)), CONR_SIDE)

@@ -19,13 +19,13 @@ from livehead.motion.dense_pose import DensePose
 from livehead.motion.keypoints import Array
 from livehead.perception.figure_framing import (
     CONR_SIDE,
-    FigureWindow,
     PixelBox,
     find_visible_box,
     resize_coordinates,
     resize_square,
     square_window,
 )
+from livehead.perception.pixel_square import PixelSquare
 
 AXES = "xyz"
 """What the first three channels of a file hold where nobody says otherwise."""
@@ -47,7 +47,7 @@ class DensePoseSequence:
 
     files: tuple[Path, ...]
     size: tuple[int, int]
-    window: FigureWindow
+    window: PixelSquare
     axes: str
     empty_files: int
 
@@ -122,12 +122,12 @@ def quantize_pose(pose: Array) -> Image:
     return (pose * 255).clip(0, 255).astype(np.uint8)
 
 
-def frame_dense_pose(pose: Array, window: FigureWindow, captured_ns: int) -> DensePose:
+def frame_dense_pose(pose: Array, window: PixelSquare, captured_ns: int) -> DensePose:
     """What ``window`` shows of ``pose`` [H, W, 4], at the networks' size.
 
     Coordinates are never mixed, or edges would show parts of the body that are not there; visibility is.
     """
-    square = np.asarray(window.extract(pose), np.float32)
+    square = window.extract(pose)
     visible = resize_square(quantize_pose(square), CONR_SIDE)[..., 3:].astype(np.float32) / 255
     return DensePose(np.dstack([resize_coordinates(square, CONR_SIDE)[..., :3], visible]), captured_ns)
 

@@ -5,14 +5,12 @@ Alpha alone decides. Sheet and pose are framed independently of each other, as t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array
+from livehead.perception.pixel_square import PixelSquare
 
 CONR_SIDE = 256
 """Of the pictures that the published networks were trained with, in pixels."""
@@ -21,37 +19,6 @@ _MAX_FAINT_ALPHA = 3  # alpha up to here is what matting left behind: nobody see
 _MIN_PIECE_RATIO = 5e-4  # of the largest visible piece: smaller ones are no part of a figure
 _MIN_PIECE_PIXELS = 16
 _MIN_FIGURE_AREA = 1e-3  # of a picture's area: a figure below that is none
-
-
-@dataclass(frozen=True, slots=True)
-class FigureWindow:
-    """A square in pixels of a picture; what of it lies outside the picture is empty."""
-
-    left: int
-    top: int
-    side: int
-
-    def extract(self, picture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """The square's content [side, side, C] of ``picture`` [H, W, C]."""
-        height, width = picture.shape[:2]
-        square = np.zeros((self.side, self.side, *picture.shape[2:]), picture.dtype)
-        rows = slice(max(self.top, 0), min(self.top + self.side, height))
-        columns = slice(max(self.left, 0), min(self.left + self.side, width))
-        part = picture[rows, columns]
-        top, left = rows.start - self.top, columns.start - self.left
-        square[top : top + part.shape[0], left : left + part.shape[1]] = part
-        return square
-
-    def paste(self, square: Image, width: int, height: int) -> Image:
-        """The inverse of ``cut``, for a square of any size: uint8 [height, width, C], empty around the square."""
-        canvas = np.zeros((height, width, square.shape[2]), np.uint8)
-        whole = np.asarray(cv2.resize(square, (self.side, self.side), interpolation=cv2.INTER_AREA), np.uint8)
-        rows = slice(max(self.top, 0), min(self.top + self.side, height))
-        columns = slice(max(self.left, 0), min(self.left + self.side, width))
-        canvas[rows, columns] = whole[
-            rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
-        ]
-        return canvas
 
 
 PixelBox = tuple[int, int, int, int]
@@ -67,13 +34,13 @@ def find_visible_box(alpha: Image) -> PixelBox | None:
     return left, top, left + width, top + height
 
 
-def square_window(box: PixelBox) -> FigureWindow:
+def square_window(box: PixelBox) -> PixelSquare:
     """The square about the middle of ``box`` whose side is the longer one of it."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     side = max(width, height)
     # halves to the even number, as the published loader rounds: the networks are compared pixel by pixel
-    return FigureWindow(round(left - (side - width) / 2), round(top - (side - height) / 2), side)
+    return PixelSquare(round(left - (side - width) / 2), round(top - (side - height) / 2), side)
 
 
 def resize_square(square: Image, side: int) -> Image:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.perception import body_crop
-from livehead.perception.body_crop import Body25Points, BodyCrop
+from livehead.perception.body_crop import Body25Points
+from livehead.perception.pixel_square import PixelSquare
 from livehead.perception.segmentation import SelfieSegmenter
 
 MaskArray: TypeAlias = npt.NDArray[np.float32]
@@ -24,7 +25,7 @@ _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 PIFUHD_SIDE = 1024
 """Of the square, in pixels."""
 
-CROP_RULES: Mapping[str, Callable[[Body25Points], BodyCrop]] = MappingProxyType(
+CROP_RULES: Mapping[str, Callable[[Body25Points], PixelSquare]] = MappingProxyType(
     {"full": body_crop.crop_full_body, "upper": body_crop.crop_upper_body, "face": body_crop.crop_face}
 )
 """Rules by name."""
@@ -115,7 +116,7 @@ def _resize_square(square: npt.NDArray[_Pixel]) -> npt.NDArray[_Pixel]:
     return np.asarray(cv2.resize(square, (PIFUHD_SIDE, PIFUHD_SIDE), interpolation=cv2.INTER_LINEAR), square.dtype)
 
 
-def _isolate_person(person: MaskArray, points: Body25Points, rect: BodyCrop) -> MaskArray:
+def _isolate_person(person: MaskArray, points: Body25Points, rect: PixelSquare) -> MaskArray:
     """The patch of ``person`` that holds most of the points; others nearby are not reconstructed."""
     count, labels = cv2.connectedComponents((person > _PERSON_THRESHOLD).astype(np.uint8))
     if count <= 2:
@@ -132,7 +133,9 @@ def _isolate_person(person: MaskArray, points: Body25Points, rect: BodyCrop) -> 
     return result
 
 
-def _person_hints(people: Sequence[Body25Points], points: Body25Points, rect: BodyCrop, crop: str) -> tuple[str, ...]:
+def _person_hints(
+    people: Sequence[Body25Points], points: Body25Points, rect: PixelSquare, crop: str
+) -> tuple[str, ...]:
     hints = []
     if len(people) > 1:
         hints.append(f"There are {len(people)} people in the photo: the tallest one is taken.")

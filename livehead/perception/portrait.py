@@ -15,6 +15,7 @@ from livehead.motion.face.head import face_height, measure_head_angles
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
 from livehead.perception.face_detection import find_faces, fit_mesh
 from livehead.perception.photo_hints import photo_hints
+from livehead.perception.pixel_square import PixelSquare
 
 _MAX_SIDE, _MIN_SIDE = 1024, 256  # side of the crop picture in pixels
 _FACE_SHARE = 0.49  # forehead to chin over the side of the crop: a little wider than the clips that models learn from
@@ -25,28 +26,6 @@ _MAX_YAW = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
 _HIGH_CONFIDENCE = 0.66  # trust in a mesh from which no other way of holding the photo needs to be tried
 _LOW_CONFIDENCE = 0.6  # trust below which paintings and half-hidden faces were sometimes read wrong
 _SIDEWAYS_ROLL = 60  # degrees of roll from which a photo counts as turned, not the head as tilted
-
-
-@dataclass(frozen=True, slots=True)
-class PortraitCrop:
-    """A square in pixels of a photo; parts outside the photo repeat the photo's edge."""
-
-    left: int
-    top: int
-    side: int
-
-    def extract(self, photo: Image, size: int) -> Image:
-        """The square's content, resampled to ``size`` x ``size``: a new uint8 array with ``photo``'s channels."""
-        height, width = photo.shape[:2]
-        rows = np.clip(np.arange(self.top, self.top + self.side), 0, height - 1)
-        columns = np.clip(np.arange(self.left, self.left + self.side), 0, width - 1)
-        window = np.ascontiguousarray(photo[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-        if window.shape[:2] != (self.side, self.side):
-            window = np.ascontiguousarray(photo[rows][:, columns])
-        if size == self.side:
-            return window.copy()
-        how = cv2.INTER_AREA if size < self.side else cv2.INTER_CUBIC
-        return cv2.resize(window, (size, size), interpolation=how).astype(np.uint8, copy=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +39,7 @@ class Portrait:
 
     name: str
     photo: Image
-    crop: PortraitCrop
+    crop: PixelSquare
     image: Image
     motion: Keypoints
     hints: tuple[str, ...]
@@ -87,7 +66,7 @@ def prepare_portrait(photo: Image, name: str, crop: Literal["auto", "whole"] = "
     height, width = upright.shape[:2]
     square = _whole_photo_crop(width, height) if crop == "whole" else propose_crop(points, width, height)
     side = square.side if crop == "whole" else min(max(square.side, _MIN_SIDE), _MAX_SIDE)
-    image = square.extract(upright, min(side, _MAX_SIDE))
+    image = cut_portrait(upright, square, min(side, _MAX_SIDE))
     motion = mesh_keypoints(_to_crop_coordinates(points, square), 1.0, 0)
     return Portrait(
         name=name,
@@ -100,7 +79,19 @@ def prepare_portrait(photo: Image, name: str, crop: Literal["auto", "whole"] = "
     )
 
 
-def propose_crop(points: Array, width: int, height: int) -> PortraitCrop:
+def cut_portrait(photo: Image, square: PixelSquare, side: int) -> Image:
+    """The content of ``square`` resampled to ``side`` x ``side``, a new uint8 array with ``photo``'s channels.
+
+    Outside the photo its edge goes on.
+    """
+    content = square.extract_repeating_edge(photo)
+    if side == square.side:
+        return content.copy()
+    how = cv2.INTER_AREA if side < square.side else cv2.INTER_CUBIC
+    return cv2.resize(content, (side, side), interpolation=how).astype(np.uint8, copy=False)
+
+
+def propose_crop(points: Array, width: int, height: int) -> PixelSquare:
     """Head and shoulders about a mesh [478, 3] in pixels of a ``width`` x ``height`` photo; inside it if possible."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     tightest = _MIN_CROP_RATIO * float((high - low).max())
@@ -108,7 +99,7 @@ def propose_crop(points: Array, width: int, height: int) -> PortraitCrop:
     side = int(round(max(tightest, min(wanted, width, height))))
     centre = (low + high) / 2 - np.array([0, _HAIR_MARGIN * side], np.float32)
     left, top = (int(round(float(c) + 0.5 - side / 2)) for c in centre)
-    return PortraitCrop(_keep_inside(left, side, width), _keep_inside(top, side, height), side)
+    return PixelSquare(_keep_inside(left, side, width), _keep_inside(top, side, height), side)
 
 
 def _keep_inside(start: int, side: int, length: int) -> int:
@@ -117,12 +108,12 @@ def _keep_inside(start: int, side: int, length: int) -> int:
     return max(length - side, min(start, 0))  # sticks out, but no further than it must
 
 
-def _whole_photo_crop(width: int, height: int) -> PortraitCrop:
+def _whole_photo_crop(width: int, height: int) -> PixelSquare:
     side = max(width, height)
-    return PortraitCrop(-((side - width) // 2), -((side - height) // 2), side)
+    return PixelSquare(-((side - width) // 2), -((side - height) // 2), side)
 
 
-def _to_crop_coordinates(points: Array, crop: PortraitCrop) -> Array:
+def _to_crop_coordinates(points: Array, crop: PixelSquare) -> Array:
     """Mesh [478, 3] in photo pixels to the crop's [-1, 1]; depth in the same unit."""
     origin = np.array([crop.left - 0.5, crop.top - 0.5, 0], np.float32)
     return ((points - origin) * (2 / crop.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)

@@ -14,19 +14,20 @@ from livehead.compositing.portrait_compositor import PortraitCompositor
 from livehead.errors import ConfigError, SourceError
 from livehead.motion.keypoints import mesh_keypoints
 from livehead.perception.photo import read_photo
-from livehead.perception.portrait import Portrait, PortraitCrop, prepare_portrait
+from livehead.perception.pixel_square import PixelSquare
+from livehead.perception.portrait import Portrait, cut_portrait, prepare_portrait
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 FITS: tuple[Fit, ...] = ("fit", "crop", "blur")
 
 
-def a_portrait(width: int, height: int, crop: PortraitCrop) -> Portrait:
+def a_portrait(width: int, height: int, crop: PixelSquare) -> Portrait:
     """A photo of soft coloured waves; nobody looks at the mesh here."""
     y, x = np.mgrid[:height, :width]
     waves = [128 + 90 * np.sin(x / 37 + channel) * np.cos(y / 29 - channel) for channel in range(3)]
     photo = np.stack(waves, axis=2).astype(np.uint8)
     mesh = mesh_keypoints(np.zeros((478, 3), np.float32), 1.0, 0)
-    return Portrait("waves", photo, crop, crop.extract(photo, min(crop.side, 1024)), mesh, (), "0" * 64)
+    return Portrait("waves", photo, crop, cut_portrait(photo, crop, min(crop.side, 1024)), mesh, (), "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +36,18 @@ def astronaut() -> Portrait:
 
 
 SHAPES = [
-    (640, 480, PortraitCrop(150, 60, 300)),
-    (480, 900, PortraitCrop(40, 100, 400)),
-    (512, 512, PortraitCrop(0, 0, 512)),
-    (1900, 700, PortraitCrop(1250, 10, 640)),
-    (300, 400, PortraitCrop(-40, 20, 380)),  # leaves the photo on both sides
+    (640, 480, PixelSquare(150, 60, 300)),
+    (480, 900, PixelSquare(40, 100, 400)),
+    (512, 512, PixelSquare(0, 0, 512)),
+    (1900, 700, PixelSquare(1250, 10, 640)),
+    (300, 400, PixelSquare(-40, 20, 380)),  # leaves the photo on both sides
 ]
 
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize(("width", "height", "crop"), SHAPES)
 def test_a_head_that_does_not_move_leaves_the_photo_as_it_is(
-    width: int, height: int, crop: PortraitCrop, fit: Fit
+    width: int, height: int, crop: PixelSquare, fit: Fit
 ) -> None:
     portrait = a_portrait(width, height, crop)
     canvas = PortraitCompositor(portrait, (640, 360), fit).compose(portrait.image)
@@ -63,7 +64,7 @@ def test_a_head_that_does_not_move_leaves_the_photo_as_it_is(
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize(("width", "height", "crop"), SHAPES)
 def test_the_canvas_shows_the_photo_in_its_own_proportions(
-    width: int, height: int, crop: PortraitCrop, fit: Fit
+    width: int, height: int, crop: PixelSquare, fit: Fit
 ) -> None:
     where = place_photo((width, height), crop, (640, 360), fit)
     assert where.head.width == where.head.height
@@ -79,7 +80,7 @@ def test_the_canvas_shows_the_photo_in_its_own_proportions(
 
 @pytest.mark.parametrize("fit", FITS)
 def test_only_the_square_changes_and_its_border_fades(fit: Fit) -> None:
-    portrait = a_portrait(640, 480, PortraitCrop(150, 60, 300))
+    portrait = a_portrait(640, 480, PixelSquare(150, 60, 300))
     compositor = PortraitCompositor(portrait, (640, 360), fit)
     white, black = (compositor.compose(np.full((256, 256, 3), tone, np.uint8)) for tone in (255, 0))
     head = place_photo((640, 480), portrait.crop, (640, 360), fit).head
@@ -92,14 +93,14 @@ def test_only_the_square_changes_and_its_border_fades(fit: Fit) -> None:
 
 
 def test_an_edge_of_the_photo_is_no_edge_of_the_head() -> None:
-    portrait = a_portrait(512, 512, PortraitCrop(0, 0, 512))
+    portrait = a_portrait(512, 512, PixelSquare(0, 0, 512))
     canvas = PortraitCompositor(portrait, (1280, 720), "fit").compose(np.full((512, 512, 3), 255, np.uint8))
     assert (canvas[:, 280:1000] == 255).all()
     assert (canvas[:, :280] == canvas[0, 0]).all()
 
 
 def test_every_frame_is_a_canvas_of_its_own() -> None:
-    portrait = a_portrait(640, 480, PortraitCrop(150, 60, 300))
+    portrait = a_portrait(640, 480, PixelSquare(150, 60, 300))
     compositor = PortraitCompositor(portrait, (640, 360))
     first = compositor.compose(portrait.image)
     kept = first.copy()
@@ -111,7 +112,7 @@ def test_every_frame_is_a_canvas_of_its_own() -> None:
 
 @pytest.mark.parametrize("size", [128, 300, 512, 1024])
 def test_the_renderers_size_may_change_between_frames(size: int) -> None:
-    portrait = a_portrait(640, 480, PortraitCrop(150, 60, 300))
+    portrait = a_portrait(640, 480, PixelSquare(150, 60, 300))
     compositor = PortraitCompositor(portrait, (1280, 720))
     still = compositor.compose(portrait.image).astype(int)
     picture = cv2.resize(portrait.image, (size, size), interpolation=cv2.INTER_AREA)
@@ -119,7 +120,7 @@ def test_the_renderers_size_may_change_between_frames(size: int) -> None:
 
 
 def test_alpha_is_ignored_where_the_background_is_kept() -> None:
-    portrait = a_portrait(640, 480, PortraitCrop(150, 60, 300))
+    portrait = a_portrait(640, 480, PixelSquare(150, 60, 300))
     compositor = PortraitCompositor(portrait, (640, 360))
     clear = np.dstack([portrait.image, np.zeros(portrait.image.shape[:2], np.uint8)])
     assert np.array_equal(compositor.compose(clear), compositor.compose(portrait.image))
@@ -212,7 +213,7 @@ def test_a_background_that_is_none_names_the_nearest(astronaut: Portrait, tmp_pa
 
 @pytest.mark.parametrize("fit", FITS)
 def test_the_badge_is_seen_on_every_frame(fit: Fit) -> None:
-    portrait = a_portrait(640, 480, PortraitCrop(150, 60, 300))
+    portrait = a_portrait(640, 480, PixelSquare(150, 60, 300))
     plain = PortraitCompositor(portrait, (1280, 720), fit)
     badged = PortraitCompositor(portrait, (1280, 720), fit, badge=True)
     for tone in (0, 255):

@@ -3,13 +3,13 @@ import pytest
 
 from livehead.errors import SourceError
 from livehead.perception.body_crop import (
-    BodyCrop,
     crop_face,
     crop_full_body,
     crop_upper_body,
     find_tallest,
     has_visible_feet,
 )
+from livehead.perception.pixel_square import PixelSquare
 
 RULES = {"full": crop_full_body, "upper": crop_upper_body, "face": crop_face}
 
@@ -28,12 +28,12 @@ def test_the_published_rectangles(parity, person, rule):
 def test_what_lies_outside_the_picture_is_black(parity, number):
     fixture = parity("pifuhd-crop")
     left, top, side, _ = fixture[f"rect{number}"].tolist()
-    cut = BodyCrop(left, top, side).extract(fixture["image"].numpy())
+    cut = PixelSquare(left, top, side).extract(fixture["image"].numpy())
     np.testing.assert_array_equal(cut, fixture[f"crop{number}"].numpy())
 
 
 def test_a_square_wholly_outside_is_all_black():
-    assert not BodyCrop(100, 100, 8).extract(np.full((20, 20, 3), 9, np.uint8)).any()
+    assert not PixelSquare(100, 100, 8).extract(np.full((20, 20, 3), 9, np.uint8)).any()
 
 
 def person(height, left=0.0):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from livehead.perception.figure_framing import (
-    FigureWindow,
     find_visible_box,
     premultiply_alpha,
     remove_specks,
@@ -10,6 +9,7 @@ from livehead.perception.figure_framing import (
     resize_square,
     square_window,
 )
+from livehead.perception.pixel_square import PixelSquare
 
 
 def record(window, height, width):
@@ -34,7 +34,7 @@ def test_what_was_cut_goes_back_where_it_was():
     picture = np.zeros((40, 60, 4), np.uint8)
     picture[2:30, 50:60] = (200, 100, 50, 255)
     window = square_window(find_visible_box(picture[..., 3]))
-    assert window == FigureWindow(41, 2, 28)
+    assert window == PixelSquare(41, 2, 28)
     assert np.array_equal(window.paste(window.extract(picture), 60, 40), picture)
 
 

@@ -14,7 +14,8 @@ from livehead.motion.face.head import face_height
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import MESH478, to_pixels
 from livehead.perception.photo import read_photo
-from livehead.perception.portrait import PortraitCrop, photo_digest, prepare_portrait, propose_crop
+from livehead.perception.pixel_square import PixelSquare
+from livehead.perception.portrait import photo_digest, prepare_portrait, propose_crop
 
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"
 
@@ -58,7 +59,7 @@ def test_a_tiny_crop_is_enlarged_and_a_large_one_reduced(astronaut: Image, drawn
 def test_whole_takes_a_square_picture_as_it_is(drawn: Image) -> None:
     square = cv2.resize(drawn, (256, 256), interpolation=cv2.INTER_AREA)
     portrait = prepare_portrait(square, "square", crop="whole")
-    assert portrait.crop == PortraitCrop(0, 0, 256)
+    assert portrait.crop == PixelSquare(0, 0, 256)
     assert np.array_equal(portrait.image, square)
 
 
