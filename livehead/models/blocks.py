@@ -12,13 +12,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def layer_dtype(layer: nn.Module) -> torch.dtype:
+    """The dtype of the layer's ``weight``: what its input should be cast to."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight.dtype
+
+
+def zero_parameters(layer: nn.Module) -> None:
+    """Set all parameters of ``layer`` to zero, so that it starts without any effect."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 def relu(x: Tensor) -> Tensor:
-    """ReLU, in place where no gradient will ask for what was there."""
+    """ReLU, computed in place where no gradient needs the input."""
     return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class SameBlock(nn.Module):
-    """Convolution, batch norm, ReLU at one resolution."""
+    """A convolution, batch norm and ReLU at one resolution."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3) -> None:
         super().__init__()
@@ -30,7 +43,7 @@ class SameBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Convolution, batch norm, ReLU, then the mean of each 2 x 2 cells."""
+    """A convolution, batch norm and ReLU, then the mean of each 2 x 2 cells."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -42,7 +55,7 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Doubled by repetition, then convolution, batch norm, ReLU."""
+    """Nearest-neighbour upsampling to twice the size, then a convolution, batch norm and ReLU."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -54,7 +67,7 @@ class UpBlock(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Pre-activation residual block: norm, ReLU, convolution, twice; nothing after the sum."""
+    """A pre-activation residual block: norm, ReLU and convolution, twice; nothing follows the sum."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -65,14 +78,17 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(relu(self.norm1(x)))
-        return self.conv2(relu(self.norm2(inner))) + x
+        outer: Tensor = self.conv2(relu(self.norm2(inner)))
+        return outer + x
 
 
 class AntiAliasInterpolation(nn.Module):
-    """A picture at ``scale`` times its size: blurred by a Gaussian that fits the scale, then every 1 / scale-th pixel.
+    """Downscaling of a picture to ``scale`` times its size: a Gaussian blur, then every 1 / scale-th pixel.
 
-    Of FOMM: deviation (1 / scale - 1) / 2, a window of four deviations to each side, zeros beyond the border.
+    As in FOMM: deviation (1 / scale - 1) / 2, a window of four deviations to each side, zeros beyond the border.
     """
+
+    weight: Tensor
 
     def __init__(self, channels: int, scale: float) -> None:
         super().__init__()
@@ -80,7 +96,7 @@ class AntiAliasInterpolation(nn.Module):
         self.register_buffer("weight", _gaussian_kernel((self.stride - 1) / 2).expand(channels, 1, -1, -1).clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] to [B, C, ceil(scale H), ceil(scale W)]."""
+        """Downscale pictures [B, C, H, W] to [B, C, ceil(scale H), ceil(scale W)]."""
         if self.stride == 1:
             return x
         padding = self.weight.shape[-1] // 2
@@ -88,10 +104,10 @@ class AntiAliasInterpolation(nn.Module):
 
 
 def _gaussian_kernel(deviation: float) -> Tensor:
-    """A normalised window [n, n]; of deviation 0 the single weight 1."""
+    """A normalised Gaussian window [n, n]; for deviation 0 the single weight 1."""
     reach = round(4 * deviation)
-    place = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    line = torch.exp(-(place**2) / (2 * deviation**2)) if reach else torch.ones(1)
+    offset = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    line = torch.exp(-(offset**2) / (2 * deviation**2)) if reach else torch.ones(1)
     window = line[:, None] * line
     return window / window.sum()
 
@@ -109,9 +125,10 @@ class _HourglassDecoder(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """A U-net: ``depth`` times down and up again, every level joined as [up, skip]; the last skip is the input itself.
+    """A U-net that halves ``depth`` times and doubles again, joining every level as [up, skip]; the last skip is the
+    input itself.
 
-    Widths are ``min(largest, expansion * 2^level)``. Returns ``out_channels`` = expansion + channels planes.
+    Widths are ``min(largest, expansion * 2^level)``. It returns ``out_channels`` = expansion + channels planes.
     """
 
     def __init__(self, channels: int, expansion: int, largest: int, depth: int) -> None:

@@ -1,4 +1,4 @@
-"""Parts of a network behind the call that they always had, computed by something quicker than their own forward."""
+"""The base of parts of a network that something faster than their own forward computes, behind an unchanged call."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class CompiledPart(nn.Module):
-    """Stands in the place of ``part``, which takes and returns tensors only.
+    """A stand-in for ``part``, which takes and returns tensors only.
 
-    ``rebuild`` makes of the tensors of ``compute`` what the part itself returns.
+    ``rebuild`` turns the tensors of ``compute`` into what the part itself returns.
     """
 
     def __init__(self, part: nn.Module, rebuild: Callable[..., Any] | None = None) -> None:
@@ -21,21 +21,21 @@ class CompiledPart(nn.Module):
         self._rebuild = rebuild or (lambda *outputs: outputs[0])
 
     def __getattr__(self, name: str) -> Any:
-        """What else the part has (what it does once a source, say) is reached as before."""
+        """Look up in the part what this stand-in lacks, so that the part's other methods are reached as before."""
         try:
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("part"), name)
 
-    def forward(self, *given: Tensor | None) -> Any:
-        """The part's arguments in their order; those that are None at the end are as if they were not given."""
-        return self._rebuild(*self.compute(tuple(x for x in given if x is not None)))
+    def forward(self, *inputs: Tensor | None) -> Any:
+        """Compute the part's result from its arguments in order; None at the end counts as not given."""
+        return self._rebuild(*self.compute(tuple(x for x in inputs if x is not None)))
 
     @abstractmethod
     def compute(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The outputs that are tensors."""
+        """Compute those of the part's outputs that are tensors."""
 
 
 def to_tensor_tuple(result: Tensor | tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
-    """What a part returned, without its type and what is None in it."""
+    """Convert a part's result to a plain tuple, leaving out what is None."""
     return (result,) if isinstance(result, Tensor) else tuple(x for x in result if x is not None)

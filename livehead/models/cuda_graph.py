@@ -1,4 +1,4 @@
-"""Parts of a network recorded as CUDA graphs: a small network's frame is otherwise spent on launching its kernels."""
+"""Parts of a network recorded as CUDA graphs: launching kernels is otherwise most of a small network's time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from livehead.models.compiled_part import CompiledPart, to_tensor_tuple
 
 log = logging.getLogger(__name__)
 
-_WARM_UP_CALLS = 3  # calls before the recording, in which libraries choose their kernels and take their memory
+_WARM_UP_CALLS = 3  # calls before the recording, in which libraries choose kernels and allocate memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class _RecordedGraph:
 
 
 class CudaGraphPart(CompiledPart):
-    """``part`` recorded once for every set of shapes and types, and replayed from then on.
+    """A part recorded once for every set of shapes and types, and replayed from then on.
 
     A part that cannot be recorded is called as it is, and a log line says so.
     """
@@ -46,20 +46,20 @@ class CudaGraphPart(CompiledPart):
         if self._uses_eager_part:
             return to_tensor_tuple(self.part(*inputs))
         recording = self._recorded_graphs[key]
-        for kept, given in zip(recording.inputs, inputs, strict=True):
-            kept.copy_(given)
+        for static, given in zip(recording.inputs, inputs, strict=True):
+            static.copy_(given)
         recording.graph.replay()
         return tuple(x.clone() for x in recording.outputs)
 
     def _record_graph(self, inputs: tuple[Tensor, ...]) -> _RecordedGraph:
-        kept = tuple(x.clone() for x in inputs)
-        stream = torch.cuda.Stream()
+        static = tuple(x.clone() for x in inputs)
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch does not annotate it
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP_CALLS):
-                self.part(*kept)
+                self.part(*static)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            outputs = to_tensor_tuple(self.part(*kept))
-        return _RecordedGraph(graph, kept, outputs)
+            outputs = to_tensor_tuple(self.part(*static))
+        return _RecordedGraph(graph, static, outputs)

@@ -1,4 +1,4 @@
-"""How a network is run: precision, memory format, folded norms, compiled parts. The fastest safe setting, named."""
+"""How a network is run: its precision and memory format, folded norms and compiled parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeGuard, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,13 @@ from livehead.models.torchscript import TracedPart
 log = logging.getLogger(__name__)
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-"""``auto`` is the fastest that is safe on this machine; ``fp32`` the exact path."""
+"""``auto`` is the fastest precision that is safe on this machine; ``fp32`` is the exact one."""
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
-_MIN_FUSED_CHANNELS = 128  # planes
+_MIN_FUSED_CHANNELS = 128  # with fewer channels, the products are not what an upsampling block costs
 
-# attributes of one block that hold a convolution and the norm that follows it directly
+# Attributes of one block that hold a convolution and the norm that follows it directly.
 _CONV_NORM_PAIRS = (
     ("conv", "norm"),
     ("conv1", "norm2"),
@@ -41,9 +41,9 @@ _CONV_NORM_PAIRS = (
 
 @dataclass(frozen=True, slots=True)
 class ExecutionConfig:
-    """Where and in which type a network runs; ``why`` says so to a person.
+    """The device and dtype that a network runs with; ``description`` names them for a person.
 
-    ``integer``: the parts that a renderer names are compiled by OpenVINO with convolutions in eight bits; ``dtype`` is
+    ``int8``: the parts that a renderer names are compiled by OpenVINO with convolutions in eight bits; ``dtype`` is
     that of the rest.
     """
 
@@ -54,16 +54,17 @@ class ExecutionConfig:
 
     @property
     def precision(self) -> str:
-        """``fp32``, ``bf16``, ``fp16`` or ``int8``."""
+        """The name of the precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``."""
         if self.int8:
             return "int8"
         return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
 
 
 def choose_execution_config(precision: Precision = "auto", *, has_ranges: bool = True) -> ExecutionConfig:
-    """The setting for ``precision`` on this machine; ``ranges``: whether the weights have those that int8 needs.
+    """The configuration for ``precision`` on this machine.
 
-    Raises: ConfigError when it cannot be had here.
+    ``has_ranges``: whether the weights come with the activation ranges that int8 needs.
+    Raises: ConfigError when this machine cannot run that precision.
     """
     if precision not in get_args(Precision):
         raise ConfigError(f"there is no precision {precision!r}", f"use one of {', '.join(get_args(Precision))}")
@@ -87,7 +88,10 @@ def choose_execution_config(precision: Precision = "auto", *, has_ranges: bool =
 
 
 def faster_precisions() -> list[Precision]:
-    """What a processor here computes quicker than fp32, the quickest first; none where a GPU does the work."""
+    """The precisions that this machine's CPU computes faster than fp32, the fastest first; none with a GPU.
+
+    With a GPU the networks do not run on the CPU.
+    """
     found: list[Precision] = []
     if openvino.is_available() and has_fast_int8():
         found.append("int8")
@@ -97,19 +101,19 @@ def faster_precisions() -> list[Precision]:
 
 
 def has_fast_int8() -> bool:
-    """Whether networks run here on a processor that multiplies integers of eight bits quicker than other numbers."""
+    """Whether networks run here on a CPU that multiplies 8-bit integers faster than other numbers."""
     if torch.cuda.is_available():
         return False
     return torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _has_fast_bf16() -> bool:
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
 
 
 CompilableParts = Mapping[str, Callable[..., Any]]
-"""Parts that take and return tensors only, by their names in the network (the whole of it is ""), and what makes of
-the tensors what each of them returns: they can be compiled."""
+"""The parts of a network that can be compiled, since they take and return tensors only: by their name in the network
+("" is the whole of it), the function that turns those tensors into what the part returns."""
 
 FloatType = Literal["f32", "bf16"]
 
@@ -124,24 +128,25 @@ def optimize_for_inference(
     *,
     traced_parts: CompilableParts | None = None,
 ) -> ModuleT:
-    """A copy of ``network`` for inference under ``setting``; children named in ``exact`` stay in float32.
+    """Copy ``network`` for inference under ``config``; children named in ``float32_parts`` stay in float32.
 
-    Batch norms are folded into the convolutions before them; weights are laid out channels last, or on a processor with
-    bf16 once and for all in the blocks that its matrix unit takes. ``parts`` are compiled where that helps: for eight
-    bits, with the ``ranges`` of ``observe``, and as CUDA graphs. Those in ``floating`` have nothing in eight bits even
-    then: all their arithmetic is of that type ("bf16" where it is quick here, else "f32"). Those in ``traced`` are one
-    call into torch each on a processor, but for fp32.
-    Raises: ConfigError for eight bits without ranges.
+    Batch norms are folded into the convolutions before them. Weights are laid out channels last, or, on a CPU with
+    bf16, once and for all in the blocks that its matrix unit takes. ``parts`` are compiled where that helps: for int8
+    by OpenVINO with the ``ranges`` of ``observe_ranges``, on a GPU as CUDA graphs. Those in ``float_types`` use no
+    8-bit arithmetic even then, but the type named there ("bf16" where it is fast here, else "f32"). On a CPU each of
+    ``traced_parts`` is traced into one call into torch, except for fp32.
+    Raises: ConfigError for int8 without ranges.
     """
     network = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
-    quick = config.device.type == "cpu" and config.precision != "fp32"  # there the network stays as it was published
-    if quick:
+    optimized = config.device.type == "cpu" and config.precision != "fp32"  # fp32 keeps the network as published
+    if optimized:
         fuse_upsample_convs(network)
     if config.int8 and not ranges:
         raise ConfigError("these weights have no ranges for int8", "export them anew, or use --precision bf16")
     for name, child in network.named_children():
-        kept = torch.float32 if name in float32_parts else config.dtype
-        child.to(config.device, kept, memory_format=torch.channels_last)
+        dtype = torch.float32 if name in float32_parts else config.dtype
+        # torch's stub of Module.to lacks memory_format
+        child.to(config.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = network.to(config.device)
     for name, rebuild in (parts or {}).items():
         part = network.get_submodule(name)
@@ -151,7 +156,7 @@ def optimize_for_inference(
             )
         elif config.device.type == "cuda":
             network = _replace_part(network, name, CudaGraphPart(part, rebuild))
-    for name, rebuild in (traced_parts or {}).items() if quick else ():
+    for name, rebuild in (traced_parts or {}).items() if optimized else ():
         network = _replace_part(network, name, TracedPart(network.get_submodule(name), rebuild))
     if config.device.type == "cpu" and config.dtype == torch.bfloat16:
         _pack_convolutions(network)
@@ -171,7 +176,7 @@ def _compile_part(
 
 
 def _replace_part(network: ModuleT, name: str, replacement: nn.Module) -> ModuleT:
-    """``network`` with ``by`` in the place of its part ``name``; ``by`` itself, which passes for it, for the whole."""
+    """Put ``replacement`` in the place of the part ``name``; an empty name returns the replacement for the whole."""
     if not name:
         return cast(ModuleT, replacement)
     owner, _, last = name.rpartition(".")
@@ -196,10 +201,10 @@ def fold_batch_norm(network: ModuleT) -> ModuleT:
 
 
 class FusedUpsampleConv(nn.Module):
-    """An ``Up`` block in evaluation mode as one transposed convolution: sixteen products where repeating every pixel
-    first takes thirty-six.
+    """An ``UpBlock`` in evaluation mode as one transposed convolution: sixteen products instead of the thirty-six that
+    repeating every pixel first takes.
 
-    Of three taps that slide over repeated pixels two always meet the same one, so their weights can be added.
+    Of three taps that slide over repeated pixels, two always meet the same one, so their weights can be added.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -213,8 +218,8 @@ class FusedUpsampleConv(nn.Module):
             self.conv.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
 
     @staticmethod
-    def can_replace(block: nn.Module) -> bool:
-        """Whether ``block`` is one with its norm folded, and wide enough for products to be what it costs."""
+    def can_replace(block: nn.Module) -> TypeGuard[UpBlock]:
+        """Whether ``block`` is an ``UpBlock`` with its norm folded, wide enough for products to be what it costs."""
         return (
             isinstance(block, UpBlock)
             and isinstance(block.norm, nn.Identity)
@@ -226,20 +231,23 @@ class FusedUpsampleConv(nn.Module):
 
 
 def fuse_upsample_convs(network: ModuleT) -> ModuleT:
-    """Replace, in place, the ``Up`` blocks of a folded network by ``MergedUp``; returns ``network``."""
+    """Replace, in place, the ``UpBlock``s of a folded network by ``FusedUpsampleConv``; returns ``network``."""
     for owner in list(network.modules()):
         for name, child in owner.named_children():
             if FusedUpsampleConv.can_replace(child):
-                setattr(owner, name, FusedUpsampleConv(cast(UpBlock, child).conv))
+                setattr(owner, name, FusedUpsampleConv(child.conv))
     return network
 
 
 class PackedConv(nn.Module):
-    """A convolution whose weights lie as oneDNN computes with them; a plain one reorders them at every call.
+    """A convolution whose weights are stored in the order that oneDNN computes with.
 
-    Which order that is depends on the pictures' size, so it is chosen for those of the first call: for a small map of
-    many channels another one costs seventy times as much.
+    A plain convolution reorders its weights at every call. The order depends on the size of the feature maps, so it is
+    chosen for those of the first call: for a small map of many channels the wrong order costs seventy times as much.
     """
+
+    weight: Tensor
+    bias: Tensor | None
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -250,19 +258,24 @@ class PackedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.weight.is_mkldnn:
             dense = self.weight.to_mkldnn()
-            self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(dense, *self.shape, list(x.shape))
-        return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.shape, "none", [], "")
+            # torch's stub lacks the size of the input
+            self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(dense, *self.shape, list(x.shape))  # type: ignore[call-arg]
+        output: Tensor = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.shape, "none", [], "")
+        return output
 
 
 class PackedConvTranspose(nn.Module):
-    """A transposed convolution that doubles the size, as one packed convolution with a quarter of the output each for
-    even and odd rows and columns: twice as fast, as oneDNN's own has no packed form."""
+    """A transposed convolution that doubles the size, as one packed convolution that computes even and odd rows and
+    columns as four quarters of its channels.
+
+    It is twice as fast, since oneDNN's own transposed convolution has no packed form.
+    """
 
     def __init__(self, conv: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.out = conv.out_channels
-        # an even line is made of the line before and its own by these rows of the kernel, an odd one of its own and
-        # the next
+        # An even line is made of the line before and its own by these rows of the kernel, an odd one of its own and
+        # the next.
         taps = [[3, 1], [2, 0]]
         kernels = [conv.weight[:, :, rows][:, :, :, columns] for rows in taps for columns in taps]
         quarters = nn.Conv2d(conv.in_channels, 4 * self.out, 2, padding=1, bias=conv.bias is not None)
@@ -272,8 +285,8 @@ class PackedConvTranspose(nn.Module):
         self.quarters = PackedConv(quarters)
 
     @staticmethod
-    def can_replace(layer: nn.Module) -> bool:
-        """Whether ``layer`` is one of this kind."""
+    def can_replace(layer: nn.Module) -> TypeGuard[nn.ConvTranspose2d]:
+        """Whether ``layer`` is a transposed convolution that doubles the size with a 4 x 4 kernel."""
         if not isinstance(layer, nn.ConvTranspose2d) or layer.groups != 1 or layer.output_padding != (0, 0):
             return False
         return (layer.kernel_size, layer.stride, layer.padding, layer.dilation) == ((4, 4), (2, 2), (1, 1), (1, 1))
@@ -282,7 +295,7 @@ class PackedConvTranspose(nn.Module):
         batch, _, height, width = x.shape
         quarters = self.quarters(x.contiguous(memory_format=torch.channels_last))
         whole = torch.empty((batch, self.out, 2 * height, 2 * width), dtype=x.dtype, memory_format=torch.channels_last)
-        for number, quarter in enumerate(quarters.split(self.out, dim=1)):
+        for number, quarter in enumerate(torch.split(quarters, self.out, dim=1)):
             row, column = divmod(number, 2)
             whole[:, :, row::2, column::2] = quarter[:, :, row : row + height, column : column + width]
         return whole

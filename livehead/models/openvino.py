@@ -1,7 +1,7 @@
-"""Parts of a network compiled by OpenVINO, for processors: integer convolutions where they are asked for.
+"""Parts of a network compiled by OpenVINO for the CPU, with 8-bit integer convolutions where they are asked for.
 
-An optional package (the extra ``fast-cpu``). A part takes and returns tensors only; it is traced once and compiled for
-every set of shapes that it is called with.
+OpenVINO is an optional package (the extra ``fast-cpu``). A part takes and returns tensors only; it is traced and
+compiled for every set of shapes that it is called with.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from livehead.models.compiled_part import CompiledPart, to_tensor_tuple
 from livehead.models.quantize import ROUNDING_VERSION, ActivationRanges, fake_quantize
+from livehead.models.torchscript import trace_module
 from livehead.storage import evict_oldest, replace_file, storage_folder
 
 log = logging.getLogger(__name__)
@@ -29,12 +30,12 @@ MAX_CACHED_NETWORKS, MAX_CACHE_BYTES = 32, 2**30  # those used longest ago go fi
 
 
 def is_available() -> bool:
-    """Whether the package is installed."""
+    """Whether OpenVINO is installed."""
     return importlib.util.find_spec("openvino") is not None
 
 
 class _TensorOutputs(nn.Module):
-    """A part whose outputs are tensors and nothing else, as a trace wants them."""
+    """A part whose outputs are a plain tuple of tensors, as tracing needs them."""
 
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
@@ -45,11 +46,11 @@ class _TensorOutputs(nn.Module):
 
 
 class OpenVinoPart(CompiledPart):
-    """``part`` behind the same call, for float32 tensors on the processor and without gradients.
+    """A part compiled by OpenVINO behind the same call, for float32 tensors on the CPU and without gradients.
 
-    With ``ranges`` its convolutions are computed in eight bits, what is between them in ``between`` ("f32", "bf16").
-    It computes in as many threads as torch has when it
-    is built; torch's own should be one from then on, or two pools fight over the cores.
+    With ``ranges`` its convolutions are computed in eight bits, and what lies between them in ``float_type`` ("f32" or
+    "bf16"). It uses as many threads as torch has when it is built; torch itself should use one from then on, or two
+    thread pools fight over the cores.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class OpenVinoPart(CompiledPart):
         return tuple(torch.from_numpy(result[i]) for i in range(len(result)))
 
     def _compile_request(self, inputs: tuple[Tensor, ...]) -> Any:
-        """An inference request for these shapes: from the cache, or made (a second or two) and put there."""
+        """An inference request for these shapes: from the cache, or compiled (a second or two) and stored there."""
         import openvino
 
         core = _get_core()
@@ -83,7 +84,7 @@ class OpenVinoPart(CompiledPart):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": self._float_type,
             "INFERENCE_NUM_THREADS": self._threads,
-            "ENABLE_CPU_PINNING": False,  # it would compute on the same core as every other process that uses OpenVINO
+            "ENABLE_CPU_PINNING": False,  # or all processes that use OpenVINO compute on the same core
         }
         made_from = (
             [_digest_part(self.part), sorted(self._ranges.items()), ROUNDING_VERSION]
@@ -95,7 +96,7 @@ class OpenVinoPart(CompiledPart):
         kept = storage_folder("cache", "compiled") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
         compiled = _load_compiled(core, kept, hints)
         if compiled is None:
-            # rounded only here, and anew for every set of shapes: it is a second copy of all weights
+            # Rounded only here, and again for every set of shapes, since it is a second copy of all weights.
             whole = _TensorOutputs(fake_quantize(self.part, self._ranges) if self._ranges else self.part)
             compiled = core.compile_model(self._convert_model(whole, inputs), "CPU", hints)
             _store_compiled(kept, compiled.export_model().getvalue())
@@ -106,17 +107,15 @@ class OpenVinoPart(CompiledPart):
         import openvino
 
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             examples = tuple(x.float().contiguous().clone() for x in inputs)
-            traced = torch.jit.trace(whole, examples, check_trace=False)
-            model = openvino.convert_model(traced, example_input=examples)
+            model = openvino.convert_model(trace_module(whole, examples), example_input=examples)
         model.reshape({port: list(x.shape) for port, x in zip(model.inputs, examples, strict=True)})
         return model
 
 
 def _digest_part(part: nn.Module) -> str:
-    """Of everything in the part that decides what it computes."""
+    """The sha256 of everything in the part that decides what it computes."""
     digest = hashlib.sha256(repr(part).encode())
     for name, value in part.state_dict().items():
         digest.update(name.encode())
@@ -126,7 +125,7 @@ def _digest_part(part: nn.Module) -> str:
 
 @cache
 def _get_core() -> Any:
-    """One for the process, to its end: with the last of them the library is unloaded under its own threads."""
+    """OpenVINO's core, one for the life of the process: without any, the library unloads under its own threads."""
     import openvino
 
     return openvino.Core()

@@ -1,7 +1,7 @@
 """Residual networks as feature pyramids (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016).
 
-Of 18 or 50 layers; names are those of torchvision's state dicts, which the published depth networks carry under
-``encoder.``. The classifier is left out.
+They have 18 or 50 layers; attribute names are those of torchvision's state dicts, which the published depth networks
+carry under ``encoder.``. The classifier is left out.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from livehead.models.blocks import relu
 
 LayerCount = Literal[18, 50]
 NormFactory = Callable[[int], nn.Module]
-"""What follows a convolution of that many planes."""
+"""Builds the norm that follows a convolution with that many channels."""
 
-_MEAN, _DEVIATION = 0.45, 0.225  # of colours, the same for all three
+_MEAN, _DEVIATION = 0.45, 0.225  # of colours, the same for all three channels
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a short cut."""
+    """Two 3 x 3 convolutions with a residual connection."""
 
     def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: NormFactory) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ class BasicBlock(nn.Module):
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        beside = x if self.downsample is None else self.downsample(x)
+        shortcut = x if self.downsample is None else self.downsample(x)
         x = relu(self.bn1(self.conv1(x)))
-        return relu(self.bn2(self.conv2(x)) + beside)
+        return relu(self.bn2(self.conv2(x)) + shortcut)
 
 
 class BottleneckBlock(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a short cut; the last has four times the width."""
+    """1 x 1, 3 x 3 and 1 x 1 convolutions with a residual connection; the last has four times the width."""
 
     def __init__(self, channels: int, width: int, stride: int, downsample: nn.Module | None, norm: NormFactory) -> None:
         super().__init__()
@@ -52,10 +52,10 @@ class BottleneckBlock(nn.Module):
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        beside = x if self.downsample is None else self.downsample(x)
+        shortcut = x if self.downsample is None else self.downsample(x)
         x = relu(self.bn1(self.conv1(x)))
         x = relu(self.bn2(self.conv2(x)))
-        return relu(self.bn3(self.conv3(x)) + beside)
+        return relu(self.bn3(self.conv3(x)) + shortcut)
 
 
 def residual_stage(
@@ -66,19 +66,19 @@ def residual_stage(
     stride: int,
     norm: NormFactory = nn.BatchNorm2d,
 ) -> nn.Sequential:
-    """``count`` blocks after each other; the first takes ``channels`` planes and strides."""
+    """A sequence of ``count`` blocks; the first takes ``channels`` channels and has the ``stride``."""
     out = width if block is BasicBlock else 4 * width
-    beside = None
+    downsample = None
     if stride != 1 or channels != out:
-        beside = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
+        downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
     rest = [block(out, width, 1, None, norm) for _ in range(count - 1)]
-    return nn.Sequential(block(channels, width, stride, beside, norm), *rest)
+    return nn.Sequential(block(channels, width, stride, downsample, norm), *rest)
 
 
 class ResNet(nn.Module):
-    """``frames`` pictures go in side by side; five feature maps come out, each half as large as the one before.
+    """A residual network from ``frames`` stacked pictures to five feature maps, each half as large as the one before.
 
-    ``widths``: channels of the five.
+    ``widths``: the channels of the five maps.
     """
 
     def __init__(self, layers: LayerCount, frames: int = 1) -> None:
@@ -98,7 +98,7 @@ class ResNet(nn.Module):
         return self.layer1, self.layer2, self.layer3, self.layer4
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """``pictures`` [B, 3 frames, H, W] RGB in [0, 1]."""
+        """Feature maps, the finest first, of ``pictures`` [B, 3 frames, H, W] RGB in [0, 1]."""
         x = ((pictures - _MEAN) / _DEVIATION).to(self.conv1.weight.dtype)
         features = [relu(self.bn1(self.conv1(x)))]
         x = F.max_pool2d(features[0], 3, 2, padding=1)

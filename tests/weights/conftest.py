@@ -5,7 +5,7 @@ from livehead.weights.checkpoint_store import CheckpointStore
 
 
 @pytest.fixture
-def library(tmp_path):
+def store(tmp_path):
     return CheckpointStore(tmp_path / "weights")
 
 

@@ -132,11 +132,11 @@ def body25(tmp_path_factory, listing):
 
 
 def test_a_caffemodel_is_imported_and_kept(tmp_path, body25, listing):
-    library = CheckpointStore(tmp_path / "weights")
-    entry = library.import_files("openpose-body25", [body25])
+    store = CheckpointStore(tmp_path / "weights")
+    entry = store.import_files("openpose-body25", [body25])
     assert entry.networks == {"network": "openpose-body25"}
     assert "non-commercial" in entry.licence
-    network = library.load("openpose-body25", ["network"])["network"]
+    network = store.load("openpose-body25", ["network"])["network"]
     kept = to_official_keys("openpose-body25", network.state_dict())
     for i, key in enumerate(listing("openpose-body25-caffe")):
         assert kept[key].flatten()[-1] == torch.tensor(i / 1000)

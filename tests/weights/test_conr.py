@@ -45,25 +45,25 @@ def decoder(published):
     ],
     ids=["decoder", "renderer"],
 )
-def test_files_of_the_successor_are_refused_with_the_reason(library, tmp_path, keys):
+def test_files_of_the_successor_are_refused_with_the_reason(store, tmp_path, keys):
     path = tmp_path / "rgbadecodernet.pth"
     torch.save({key: torch.zeros(shape) for key, shape in keys.items()}, path)
     with pytest.raises(WeightsMismatchError, match="Live3D-v2") as told:
-        library.add("conr", [path])
+        store.import_files("conr", [path])
     assert "rgbadecodernet.pth" in str(told.value)
 
 
-def test_one_file_of_four_says_which_are_missing(library, tmp_path, published):
+def test_one_file_of_four_says_which_are_missing(store, tmp_path, published):
     path = tmp_path / "rgbadecodernet.pth"
     torch.save(decoder(published), path)
     with pytest.raises(WeightsMismatchError, match="no udpparsernet and no target_pose_encoder and no shader inside"):
-        library.add("conr", [path])
+        store.import_files("conr", [path])
     with pytest.raises(WeightsMismatchError, match="import it --as conr"):
-        library.add("dagan-vox-256", [path])
+        store.import_files("dagan-vox-256", [path])
 
 
-def test_another_width_is_refused_by_its_first_key(library, tmp_path, published):
+def test_another_width_is_refused_by_its_first_key(store, tmp_path, published):
     path = tmp_path / "rgbadecodernet.pth"
     torch.save(decoder(published) | {"bottleneck.r0.conv1.weight": torch.zeros(32, 32, 3, 3)}, path)
     with pytest.raises(WeightsMismatchError, match=r"another shape of bottleneck\.r0\.conv1\.weight"):
-        library.add("conr", [path])
+        store.import_files("conr", [path])

@@ -133,10 +133,10 @@ def test_a_program_among_the_options_is_not_run(tmp_path, options):
         ),
     ],
 )
-def test_files_of_something_else_are_refused(library, tmp_path, content, complaint):
+def test_files_of_something_else_are_refused(store, tmp_path, content, complaint):
     with pytest.raises(WeightsMismatchError, match=complaint):
-        library.add("pifuhd", [saved(tmp_path / "pifuhd.pt", content)])
-    assert not library.names()
+        store.import_files("pifuhd", [saved(tmp_path / "pifuhd.pt", content)])
+    assert not store.list_names()
 
 
 def test_half_precision_is_kept_where_it_can_be(tmp_path):
@@ -167,10 +167,10 @@ def test_half_precision_is_kept_where_it_can_be(tmp_path):
 _IMPORT = """
 import sys
 from pathlib import Path
-from livehead.stats import peak_mb
-from livehead.weights.checkpoint_store import Library
-Library(Path(sys.argv[2])).add("pifuhd", [Path(sys.argv[1])])
-print(peak_mb())
+from livehead.stats import peak_memory_mb
+from livehead.weights.checkpoint_store import CheckpointStore
+CheckpointStore(Path(sys.argv[2])).import_files("pifuhd", [Path(sys.argv[1])])
+print(peak_memory_mb())
 """
 
 
@@ -185,8 +185,8 @@ def test_the_whole_file_streams_through_in_little_memory(listing, tmp_path, opti
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1500
-    library = CheckpointStore(tmp_path / "kept")
-    with safe_open(library.tensors_path("pifuhd"), framework="pt") as file:
+    store = CheckpointStore(tmp_path / "kept")
+    with safe_open(store.tensors_path("pifuhd"), framework="pt") as file:
         assert {file.get_slice(key).get_dtype() for key in file.keys()} == {"F16"}  # noqa: SIM118 - no mapping
-    assert json.loads((library.folder / "pifuhd.json").read_text())["networks"] == {"person": "pifuhd"}
-    assert library.tensors_path("pifuhd").stat().st_size < NETWORK / 2 + 200_000
+    assert json.loads((store.folder / "pifuhd.json").read_text())["networks"] == {"person": "pifuhd"}
+    assert store.tensors_path("pifuhd").stat().st_size < NETWORK / 2 + 200_000

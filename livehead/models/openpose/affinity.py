@@ -1,4 +1,5 @@
-"""How well two parts belong together: the line integral over the limb's affinity field (TPAMI 2019, equation 10)."""
+"""How well two parts belong together: the line integral over the limb's affinity field (Cao et al., TPAMI 2019,
+equation 10)."""
 
 from __future__ import annotations
 
@@ -12,15 +13,17 @@ from livehead.models.openpose.peaks import HeatmapPeaks
 from livehead.models.openpose.skeletons import Indices, Skeleton
 
 _MIN_SAMPLES, _MAX_SAMPLES = 5, 25  # samples along a limb
-_SHORT_LIMB_DIVISOR = 150  # limbs shorter than the map's mean side over this have no direction to be told by
+_SHORT_LIMB_DIVISOR = 150  # limbs shorter than the map's mean side over this have no reliable direction
 _SHORT_LIMB_BONUS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class LineIntegralRule:
-    """``aligned``: least product of field and direction for a sample to count; ``share`` of the samples that must.
+    """When a limb's line integral counts.
 
-    ``floor``: the threshold of peaks, a little more than which a limb without direction scores.
+    ``alignment_threshold``: least product of field and direction for a sample to count. ``min_share``: the share of
+    samples that must count. ``peak_threshold``: the threshold of peaks; a limb too short to have a direction scores a
+    little more than that.
     """
 
     alignment_threshold: float
@@ -30,7 +33,7 @@ class LineIntegralRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LimbCandidates:
-    """Two peaks each that may be the ends of a limb: ``limb``, ``a``, ``b`` (indices of peaks) and ``score``, [E]."""
+    """Pairs of peaks that may be a limb's ends: ``limb``, ``a`` and ``b`` (indices of peaks), ``score``, each [E]."""
 
     limb: Indices
     a: Indices
@@ -44,10 +47,10 @@ class LimbCandidates:
 def score_limb_candidates(
     fields: HeatmapPlanes, peaks: HeatmapPeaks, skeleton: Skeleton, rule: LineIntegralRule
 ) -> LimbCandidates:
-    """All pairs of peaks whose limb has a score above zero, by limb, a and b.
+    """Find all pairs of peaks whose limb has a score above zero, ordered by limb, a and b.
 
-    ``fields``: complex [L, height, width], a limb's direction x + iy. All pairs are first looked at in a few places
-    along the limb; only those that can still pass are integrated.
+    ``fields``: complex [L, height, width], a limb's direction x + iy. All pairs are first sampled at a few points of
+    the limb; only those that can still pass are integrated.
     """
     places = (peaks.x + 1j * peaks.y).astype(np.complex64)
     pairs = pair_peaks(peaks, skeleton)
@@ -75,7 +78,7 @@ def score_limb_candidates(
 
 
 def pair_peaks(peaks: HeatmapPeaks, skeleton: Skeleton) -> LimbCandidates:
-    """Every peak of a limb's first part with every one of its second, without a score."""
+    """Pair every peak of a limb's first part with every one of its second; the scores are zero."""
     table = skeleton.limb_table
     of_a, of_b = peaks.count[table[:, 0]], peaks.count[table[:, 1]]
     pairs = of_a * of_b
@@ -94,7 +97,7 @@ def _sample_along_limbs(
     steps: Indices,
     which: Indices,
 ) -> Array:
-    """[E, S]: field times direction at the samples ``which`` [E, S] of ``steps`` [E] from the start on."""
+    """The product [E, S] of field and direction at the samples ``which`` [E, S] of ``steps`` [E] along the limb."""
     _, height, width = fields.shape
     place = start[:, None] + which.astype(np.float32) * (way / steps.astype(np.float32))[:, None]
     x = np.floor(place.real + 0.5).astype(np.int64).clip(0, width - 1)
@@ -104,6 +107,6 @@ def _sample_along_limbs(
 
 
 def _has_enough_aligned(count: Indices, steps: Indices, rule: LineIntegralRule) -> npt.NDArray[np.bool_]:
-    """Whether so many samples of so many are enough."""
+    """Whether ``count`` of ``steps`` samples are a sufficient share."""
     found: npt.NDArray[np.bool_] = count.astype(np.float32) / steps.astype(np.float32) > np.float32(rule.min_share)
     return found

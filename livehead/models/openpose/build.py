@@ -1,4 +1,4 @@
-"""The one place where the published networks' sizes meet."""
+"""Builds the published networks from their sizes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from livehead.models.openpose.networks import (
 from livehead.models.openpose.skeletons import BODY_25, FACE_PARTS, HAND_PARTS, Skeleton
 
 _VGG_10 = (64, 64, None, 128, 128, None, 256, 256, 256, 256, None, 512, 512)
-"""VGG-19 up to conv4_2; None is a pool."""
+"""Widths of VGG-19 up to conv4_2; None is a pool."""
 
 
 @dataclass(frozen=True)
 class DenseSizes:
-    """Widths of BODY_25. ``first`` and ``later``: (width, hidden) of stages; ``fields``, ``heats``: how many stages."""
+    """Widths of BODY_25's network.
+
+    ``first`` and ``later``: (width, hidden) of the first and later stages; ``fields`` and ``heats``: numbers of stages.
+    """
 
     vgg: tuple[int | None, ...] = _VGG_10
     neck: int = 256
@@ -36,7 +39,7 @@ class DenseSizes:
 
 @dataclass(frozen=True)
 class BranchSizes:
-    """Of COCO_18 and MPI_15; ``stages``: 6, or 4 of the quicker MPI_15."""
+    """Widths of COCO_18's and MPI_15's network; ``stages``: 6, or 4 for the faster MPI_15."""
 
     vgg: tuple[int | None, ...] = _VGG_10
     neck: int = 256
@@ -46,7 +49,7 @@ class BranchSizes:
 
 @dataclass(frozen=True)
 class PointSizes:
-    """Of the networks for hands (``parts`` 21) and faces (70)."""
+    """Widths of the networks for hands (``parts`` 21) and faces (70)."""
 
     parts: int = HAND_PARTS
     vgg: tuple[int | None, ...] = field(default=(*_VGG_10, 512, 512, 512, 512))
@@ -55,7 +58,7 @@ class PointSizes:
 
 
 def build_dense_network(skeleton: Skeleton = BODY_25, sizes: DenseSizes | None = None) -> DenseNetwork:
-    """BODY_25's network."""
+    """Build BODY_25's network."""
     sizes = sizes or DenseSizes()
     *vgg, last = sizes.vgg
     assert last is not None
@@ -79,7 +82,7 @@ def build_dense_network(skeleton: Skeleton = BODY_25, sizes: DenseSizes | None =
 
 
 def build_branch_network(skeleton: Skeleton, sizes: BranchSizes | None = None) -> BranchNetwork:
-    """COCO_18's and MPI_15's network."""
+    """Build the network of COCO_18 or MPI_15."""
     sizes = sizes or BranchSizes()
     last = sizes.vgg[-1]
     assert last is not None
@@ -93,7 +96,7 @@ def build_branch_network(skeleton: Skeleton, sizes: BranchSizes | None = None) -
 
 
 def build_point_network(sizes: PointSizes | None = None) -> PointNetwork:
-    """The network of a hand or of a face."""
+    """Build the network for a hand or for a face."""
     sizes = sizes or PointSizes()
     last, planes = sizes.vgg[-1], sizes.parts + 1
     assert last is not None
@@ -104,10 +107,10 @@ def build_point_network(sizes: PointSizes | None = None) -> PointNetwork:
 
 
 def build_hand_network() -> PointNetwork:
-    """21 points of a left hand; a right one is shown mirrored."""
+    """Build the network for the 21 points of a left hand; a right hand is mirrored for it."""
     return build_point_network(PointSizes(HAND_PARTS))
 
 
 def build_face_network() -> PointNetwork:
-    """70 points of a face."""
+    """Build the network for the 70 points of a face."""
     return build_point_network(PointSizes(FACE_PARTS))

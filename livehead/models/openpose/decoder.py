@@ -1,4 +1,4 @@
-"""From a network's maps to people: peaks, line integrals, assembly, and who is too little of a person."""
+"""From a network's maps to people: peaks, line integrals, assembly, and removal of incomplete persons."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from livehead.models.openpose.affinity import LineIntegralRule, score_limb_candidates
 from livehead.models.openpose.grouping import NO_PEAK, AssembledPersons, assemble_by_limb, assemble_by_score
@@ -14,15 +15,19 @@ from livehead.models.openpose.peaks import HeatmapPeaks, find_peaks
 from livehead.models.openpose.skeletons import Skeleton
 
 AssemblyMethod = Literal["score", "limb"]
-"""``score``: of OpenPose's GPU builds; ``limb``: of its CPU builds."""
+"""How limbs become persons: ``score`` as in OpenPose's GPU builds, ``limb`` as in its CPU builds."""
 
-_MAX_REJECTED_PARTS = 4  # parts that are left of a person without its feet: nobody
+_MAX_REJECTED_PARTS = 4  # a person with feet and at most this many other parts is rejected
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderThresholds:
-    """Thresholds of a decoder. ``peak``, ``aligned``, ``share``: of peaks and of samples along a limb; ``parts`` and
-    ``score``: the least count and mean of a person; ``feet``: whether feet alone make nobody."""
+    """Thresholds of a decoder.
+
+    ``peak_threshold``: least value of a peak. ``alignment_threshold`` and ``min_share``: see ``LineIntegralRule``.
+    ``min_parts`` and ``min_score``: least number of parts and least mean score of a person. ``reject_feet_only``:
+    whether a person that consists of little more than feet is rejected.
+    """
 
     peak_threshold: float
     alignment_threshold: float
@@ -33,7 +38,7 @@ class DecoderThresholds:
 
     @classmethod
     def for_skeleton(cls, skeleton: Skeleton, *, maximize_positives: bool = False) -> DecoderThresholds:
-        """The published ones; ``all_found`` lets more through, false ones too ("maximize positives")."""
+        """The published thresholds; ``maximize_positives`` lets more persons through, false ones included."""
         if not maximize_positives:
             return cls(skeleton.peak_threshold, skeleton.alignment_threshold)
         return cls(min(skeleton.peak_threshold, 0.02), 0.01, 0.75, 2, 0.05, reject_feet_only=False)
@@ -41,18 +46,18 @@ class DecoderThresholds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedPeople:
-    """``points`` [P, K, 3]: x, y in pixels, and score, zeros where a part is missing; ``score`` [P]."""
+    """Decoded people: ``points`` [P, K, 3] of x, y in pixels and score (zeros for a missing part), ``score`` [P]."""
 
     points: Array
     score: Array
 
     def scale_points(self, scale: float) -> DecodedPeople:
-        """The same people in pixels ``scale`` times as fine."""
+        """The same people with their coordinates multiplied by ``scale``."""
         return replace(self, points=self.points * np.array([scale, scale, 1], np.float32))
 
 
 class BodyPoseDecoder:
-    """Finds the people in maps of ``skeleton``. Keeps nothing between two calls."""
+    """Finds the people in a network's maps of a ``skeleton``. It keeps no state between calls."""
 
     def __init__(
         self, skeleton: Skeleton, thresholds: DecoderThresholds | None = None, assembly: AssemblyMethod = "score"
@@ -62,25 +67,25 @@ class BodyPoseDecoder:
         self._assemble = assemble_by_score if assembly == "score" else assemble_by_limb
 
     def decode(self, cells: Array, scale: float = 1.0) -> DecodedPeople:
-        """People in ``cells`` [C, h, w], a network's output, in pixels of its input times ``scale``.
+        """Find the people in ``cells`` [C, h, w], a network's output.
 
-        ``scale``: from the network's input to the picture.
+        ``scale``: the factor from pixels of the network's input to those of the result.
         """
         heat, fields = self._split_maps(cells)
         return self._decode_planes(CubicPlanes(heat), CubicPlanes(fields), scale)
 
     def decode_dense(self, maps: Array, scale: float = 1.0) -> DecodedPeople:
-        """As ``decode``, from maps [C, H, W] that were brought to the input's size already (of several scales, say)."""
+        """As ``decode``, from maps [C, H, W] that have the input's size already (the mean of several scales, say)."""
         heat, fields = self._split_maps(maps)
         return self._decode_planes(DensePlanes(heat), DensePlanes(fields), scale)
 
     def decode_upsampled(self, cells: Array, scale: float = 1.0) -> DecodedPeople:
-        """As ``decode``, by enlarging everything first; for comparison."""
+        """As ``decode``, by resizing all maps to the input's size first; for comparison."""
         height, width = cells.shape[1:]
         return self.decode_dense(resize_cubic(cells, (width * STRIDE, height * STRIDE)), scale)
 
     def _split_maps(self, maps: Array) -> tuple[Array, Array]:
-        """Heat of the parts, and fields as complex numbers by limb."""
+        """Split maps into the parts' heat maps and the limbs' affinity fields, as complex numbers."""
         skeleton = self.skeleton
         fields = maps[skeleton.heat_planes :]
         x, y = skeleton.limb_table[:, 2], skeleton.limb_table[:, 3]
@@ -99,26 +104,26 @@ class BodyPoseDecoder:
         return _to_people(persons, peaks, self.skeleton).scale_points(scale)
 
     def _prune_persons(self, persons: AssembledPersons) -> AssembledPersons:
-        """Those with enough parts that are good enough; if only feet were in the way of all, they count."""
+        """Keep persons with enough parts of a sufficient score; persons of feet only count if there is no other."""
         kept = persons[self._has_enough_parts(persons, feet=self.thresholds.reject_feet_only)]
         return kept if len(kept.count) else persons[self._has_enough_parts(persons, feet=False)]
 
-    def _has_enough_parts(self, persons: AssembledPersons, *, feet: bool) -> np.ndarray:
+    def _has_enough_parts(self, persons: AssembledPersons, *, feet: bool) -> npt.NDArray[np.bool_]:
         count = persons.count
         rejected = np.zeros(len(count), bool)
         if feet and self.skeleton.foot_parts:
             feet_found = (persons.peaks[:, list(self.skeleton.foot_parts)] != NO_PEAK).sum(axis=1)
             count = count - feet_found
             rejected = (feet_found > 0) & (count <= _MAX_REJECTED_PARTS)
-        enough: np.ndarray = (count >= self.thresholds.min_parts) & (
+        enough: npt.NDArray[np.bool_] = (count >= self.thresholds.min_parts) & (
             persons.score / np.maximum(count, 1) >= self.thresholds.min_score
         )
         return enough & ~rejected
 
 
 def _to_people(persons: AssembledPersons, peaks: HeatmapPeaks, skeleton: Skeleton) -> DecodedPeople:
-    """Peaks in the place of their numbers; scores as shares of what a whole person has."""
+    """Replace the peaks' indices by the peaks; a person's score is relative to that of a complete person."""
     table = np.stack([peaks.x, peaks.y, peaks.score], axis=1)
-    table = np.concatenate([table, np.zeros((1, 3), np.float32)])  # the last row is NONE's
+    table = np.concatenate([table, np.zeros((1, 3), np.float32)])  # the last row is that of NO_PEAK
     whole = len(skeleton.parts) + len(skeleton.limbs)
     return DecodedPeople(table[persons.peaks].astype(np.float32), (persons.score / whole).astype(np.float32))

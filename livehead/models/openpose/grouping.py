@@ -1,4 +1,4 @@
-"""From edges to persons, in the two ways of the published program, which give different people.
+"""Assembly of limbs (edges between peaks) to persons, in the published program's two ways, whose results differ.
 
 ``assemble_by_score``, of its GPU builds, takes the edges of all limbs from the best to the worst (Cao et al., TPAMI
 2019, section 3.3, with redundant limbs). ``assemble_by_limb``, of its CPU builds, goes from limb to limb.
@@ -22,8 +22,8 @@ _MIN_SCORE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AssembledPersons:
-    """``peaks`` [P, K]: index of the peak that is a person's part, or ``NONE``; ``score`` [P]: the sum of its peaks'
-    and limbs'; ``count`` [P]: of its parts."""
+    """Persons: ``peaks`` [P, K], the index of the peak of each part, or ``NO_PEAK``; ``score`` [P], the sum of the
+    scores of its peaks and limbs; ``count`` [P], the number of its parts."""
 
     peaks: Indices
     score: npt.NDArray[np.float64]
@@ -34,10 +34,10 @@ class AssembledPersons:
 
 
 def assemble_by_score(edges: LimbCandidates, peaks: HeatmapPeaks, skeleton: Skeleton) -> AssembledPersons:
-    """Edges from the best to the worst; each founds a person, adds a part to one, joins two, or is in conflict.
+    """Take the edges from the best to the worst; each starts a person, extends one, joins two, or is in conflict.
 
-    One after the other is what it means, but an edge has to wait only for better ones at the persons of its own two
-    ends. So all edges that are the best at both their ends are taken at once, round after round, with the same result.
+    Edges are meant to be taken one after the other, but an edge depends only on better ones at the persons of its own
+    two ends. So all edges that are the best at both ends are taken at once, round after round, with the same result.
     """
     edges = edges[edges.score > _MIN_SCORE]
     ends = edges.score + np.float32(0.1) * (peaks.score[edges.a] + peaks.score[edges.b])
@@ -52,7 +52,7 @@ def assemble_by_score(edges: LimbCandidates, peaks: HeatmapPeaks, skeleton: Skel
 
 
 class _PersonTable:
-    """Persons as they grow. A person's number is that of the edge that founded it, so lower means earlier."""
+    """The persons under assembly. A person's index is that of the edge that started it, so lower means earlier."""
 
     def __init__(self, edges: LimbCandidates, peaks: HeatmapPeaks, skeleton: Skeleton) -> None:
         self._edges = edges
@@ -94,7 +94,7 @@ class _PersonTable:
         self._count[which] = 2
 
     def _add_parts(self, which: Indices, owner: Indices, free: npt.NDArray[np.bool_]) -> None:
-        """The free end of each edge to the person of the other, unless that has such a part already."""
+        """Add the free end of each edge to the person of the other end, unless it has such a part already."""
         rows = np.arange(len(which))
         loose = free.argmax(axis=1)
         person = owner[rows, 1 - loose]
@@ -107,7 +107,7 @@ class _PersonTable:
         self._count[person] += 1
 
     def _merge_persons(self, which: Indices, owner: Indices) -> None:
-        """The later person of each pair [E, 2] into the earlier, unless they have a part in common."""
+        """Merge the later person of each pair [E, 2] into the earlier, unless they have a part in common."""
         has = self._members[owner] != NO_PEAK
         apart = ~(has[:, 0] & has[:, 1]).any(axis=1)
         which, kept, gone = which[apart], owner[apart, 0], owner[apart, 1]
@@ -120,13 +120,13 @@ class _PersonTable:
         self._count[gone] = 0
 
     def to_persons(self) -> AssembledPersons:
-        """All of them, the earliest first."""
+        """The assembled persons, the earliest first."""
         alive = self._count > 0
         return AssembledPersons(self._members[alive], self._score[alive], self._count[alive])
 
 
 def assemble_by_limb(edges: LimbCandidates, peaks: HeatmapPeaks, skeleton: Skeleton) -> AssembledPersons:
-    """Limb by limb in the skeleton's order: the best one-to-one matching, appended to the persons there are."""
+    """Go limb by limb in the skeleton's order and append the best one-to-one matching to the persons so far."""
     persons = AssembledPersons(np.empty((0, len(skeleton.parts)), np.int64), np.empty(0), np.empty(0, np.int64))
     for place, limb in enumerate(skeleton.limbs):
         of_a, of_b = (np.arange(peaks.first[part], peaks.first[part + 1]) for part in (limb.a, limb.b))
@@ -145,7 +145,7 @@ def assemble_by_limb(edges: LimbCandidates, peaks: HeatmapPeaks, skeleton: Skele
 
 
 def match_greedily(edges: LimbCandidates) -> LimbCandidates:
-    """One-to-one, greedily from the best score on; the result is in that order.
+    """Match edges one-to-one, greedily from the best score on; the result is in that order.
 
     As in ``assemble_by_score``, all edges that are the best at both ends are taken at once.
     """
@@ -174,7 +174,7 @@ def _append_lone_peaks(persons: AssembledPersons, part: int, lone: Indices, peak
 def append_pairs(
     persons: AssembledPersons, parts: tuple[int, int], edges: LimbCandidates, peaks: HeatmapPeaks
 ) -> AssembledPersons:
-    """``persons``, and one of two parts for each edge."""
+    """Append a person of two parts for each edge to ``persons``."""
     rows = np.full((len(edges.limb), persons.peaks.shape[1]), NO_PEAK)
     rows[:, parts[0]], rows[:, parts[1]] = edges.a, edges.b
     return _append_rows(persons, rows, peaks.score[edges.a] + peaks.score[edges.b] + edges.score, 2)
@@ -191,7 +191,7 @@ def _append_rows(persons: AssembledPersons, rows: Indices, score: Array, count: 
 def _attach_or_append(
     persons: AssembledPersons, parts: tuple[int, int], edges: LimbCandidates, peaks: HeatmapPeaks
 ) -> AssembledPersons:
-    """Each edge's b to all persons that hold its a; edges whose a nobody holds found persons."""
+    """Attach each edge's b to all persons that hold its a; an edge whose a nobody holds starts a person."""
     rows, which = np.nonzero(persons.peaks[:, parts[0], None] == edges.a)
     persons.peaks[rows, parts[1]] = edges.b[which]
     persons.score[rows] += peaks.score[edges.b[which]] + edges.score[which]
@@ -202,7 +202,7 @@ def _attach_or_append(
 
 
 def _fill_missing_ends(persons: AssembledPersons, parts: tuple[int, int], edges: LimbCandidates) -> None:
-    """The missing end of each edge to persons that hold the other; neither score nor count change."""
+    """Add the missing end of each edge to persons that hold the other; neither score nor count change."""
     for here, there, known, missing in (
         (parts[0], parts[1], edges.a, edges.b),
         (parts[1], parts[0], edges.b, edges.a),

@@ -1,4 +1,4 @@
-"""Where the hands and the face of a person are, told by the body's points, and the points of one inside its square."""
+"""The squares around a person's hands and face, from the body's points, and the points found inside a square."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from livehead.models.openpose.heatmaps import Array, resize_cubic
 from livehead.models.openpose.skeletons import Skeleton
 
 REGION_SIDE = 368
-"""Pixels of the square that the networks of hands and faces look at."""
+"""Side, in pixels, of the input of the networks for hands and faces."""
 
-_MIN_HAND_SCORE, _MIN_FACE_SCORE = 0.03, 0.25  # least scores of the points that tell a square
+_MIN_HAND_SCORE, _MIN_FACE_SCORE = 0.03, 0.25  # least scores of the points that a square is derived from
 _MIN_FACE_SIDE = 40.0  # pixels
 _MIN_HAND_AREA = 10.0  # square pixels of a hand's square
 
 
 @dataclass(frozen=True, slots=True)
 class SquareRegion:
-    """In pixels of the picture: the upper left corner and the side; side 0 where there is none."""
+    """A square in pixels of the picture: its upper left corner and its side, which is 0 for no square."""
 
     left: float
     top: float
@@ -30,21 +30,24 @@ class SquareRegion:
 
     @property
     def center(self) -> Array:
-        """[2]."""
+        """The middle [2] of the square."""
         return np.array([self.left + self.side / 2, self.top + self.side / 2], np.float32)
 
     def with_side(self, side: float) -> SquareRegion:
-        """A square of another side with the same middle."""
+        """The square with the same middle and another side."""
         return _region_around(self.center, side)
 
     def overlap_area(self, other: SquareRegion) -> float:
-        """Square pixels of both."""
+        """The area, in square pixels, that both squares cover."""
         across = min(self.left + self.side, other.left + other.side) - max(self.left, other.left)
         down = min(self.top + self.side, other.top + other.side) - max(self.top, other.top)
         return max(across, 0.0) * max(down, 0.0)
 
     def crop_image(self, image: Image, *, mirrored: bool = False) -> Image:
-        """uint8 [368, 368, 3] of ``image``, black beyond its border, mirrored left to right if asked for."""
+        """Crop the square out of ``image`` as uint8 [368, 368, 3], black beyond the image's border.
+
+        ``mirrored``: left to right.
+        """
         return np.asarray(
             cv2.warpAffine(
                 image,
@@ -57,10 +60,10 @@ class SquareRegion:
         )
 
     def map_to_image(self, points: Array, *, mirrored: bool = False) -> Array:
-        """Points [K, 3] found in ``cut``, in pixels of the image; the third number stays."""
+        """Map points [K, 3] found in ``crop_image``'s result to pixels of the image; the third number stays."""
         matrix = self._crop_to_image_matrix(mirrored=mirrored)
         placed = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-        return np.concatenate([placed, points[:, 2:]], axis=1).astype(np.float32)
+        return np.asarray(np.concatenate([placed, points[:, 2:]], axis=1), np.float32)
 
     def _crop_to_image_matrix(self, *, mirrored: bool) -> npt.NDArray[np.float64]:
         scale = self.side / REGION_SIDE
@@ -72,7 +75,10 @@ EMPTY_REGION = SquareRegion(0, 0, 0)
 
 
 def hand_regions(person: Array, skeleton: Skeleton) -> tuple[SquareRegion, SquareRegion]:
-    """Of the left and the right hand of ``person`` [K, 3], ``NOWHERE`` where the arm is not known well enough."""
+    """The squares around the left and right hand of ``person`` [K, 3].
+
+    A square is ``EMPTY_REGION`` where the arm's points are too uncertain.
+    """
     left, right = (_hand_region(person, [skeleton.part_index(side + joint) for joint in _ARM]) for side in ("L", "R"))
     return left, right
 
@@ -90,14 +96,17 @@ def _hand_region(person: Array, arm: list[int]) -> SquareRegion:
 
 
 def merge_with_previous(square: SquareRegion, before: SquareRegion) -> SquareRegion:
-    """A hand's square with that of the frame before, if they overlap: half as large again, around both."""
+    """Merge a hand's square with that of the previous frame if they overlap; else return it as it is.
+
+    The merged square lies around the middle of both and is half as large again as their weighted mean.
+    """
     if square.side == 0 or square.overlap_area(before) == 0:
         return square
     return _region_around((square.center + before.center) / 2, (2 * square.side + before.side) / 2)
 
 
 def face_region(person: Array, skeleton: Skeleton) -> SquareRegion:
-    """Of the face of ``person`` [K, 3]: the mean of what neck and nose, the eyes and the ears tell."""
+    """The square around the face of ``person`` [K, 3]: the mean of estimates by neck and nose, eyes, and ears."""
     sure = person[:, 2] > _MIN_FACE_SCORE
     if "Head" in skeleton.parts:
         neck, head = (skeleton.part_index(name) for name in ("Neck", "Head"))
@@ -106,28 +115,28 @@ def face_region(person: Array, skeleton: Skeleton) -> SquareRegion:
     part = {name: skeleton.part_index(name) for name in ("Neck", "Nose", "REye", "LEye", "REar", "LEar")}
     at = {name: person[index, :2] for name, index in part.items()}
     known = {name for name, index in part.items() if sure[index]}
-    told = []
+    estimates = []
     if {"Neck", "Nose"} <= known:
-        told.append(
+        estimates.append(
             _estimate_from_profile(at, known)
             or (_mean_point(at, "Neck", "Nose"), 2 * _distance(at["Neck"], at["Nose"]))
         )
     for pair, times in ((("REye", "LEye"), 3), (("REar", "LEar"), 2)):
         if set(pair) <= known:
-            told.append((_mean_point(at, *pair), times * _distance(at[pair[0]], at[pair[1]])))
-    if not told:
+            estimates.append((_mean_point(at, *pair), times * _distance(at[pair[0]], at[pair[1]])))
+    if not estimates:
         return EMPTY_REGION
-    middles, sizes = zip(*told, strict=True)
+    middles, sizes = zip(*estimates, strict=True)
     return _region_around(np.mean(middles, axis=0), float(np.mean(sizes)))
 
 
 def is_large_enough(square: SquareRegion) -> bool:
-    """Whether a face of that square can be told apart from others."""
+    """Whether the square is large enough for a face's points to be found."""
     return square.side >= _MIN_FACE_SIDE
 
 
 def _estimate_from_profile(at: dict[str, Array], known: set[str]) -> tuple[Array, float] | None:
-    """Middle and size of a face of which eye and ear of one side only can be seen."""
+    """Middle and size of a face in profile, with eye and ear of one side only; None for any other."""
     sides = [{f"{side}Eye", f"{side}Ear"} for side in ("R", "L")]
     seen = [side <= known for side in sides]
     if seen == [True, True] or not any(seen) or (sides[1 - seen.index(True)] & known):
@@ -150,7 +159,7 @@ def _distance(a: Array, b: Array) -> float:
 
 
 def find_highest_points(cells: Array) -> Array:
-    """[K, 3]: x, y in pixels of the square, and score, where each plane of ``cells`` [K, h, w] is highest."""
+    """Where each plane of ``cells`` [K, h, w] is highest: [K, 3] of x, y in pixels of the square, and score."""
     maps = resize_cubic(cells, (REGION_SIDE, REGION_SIDE))
     best = maps.reshape(len(maps), -1).argmax(axis=1)
     y, x = np.divmod(best, REGION_SIDE)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ConvRelu(nn.Module):
-    """Convolution and ReLU."""
+    """A convolution and ReLU."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3) -> None:
         super().__init__()
@@ -17,11 +17,12 @@ class ConvRelu(nn.Module):
         self.act = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.conv(x))
+        activated: Tensor = self.act(self.conv(x))
+        return activated
 
 
 class ConvPrelu(nn.Module):
-    """Convolution and a ReLU that lets a learned share of what is negative through, one share a channel."""
+    """A convolution and PReLU: a ReLU with a learned slope for negative values, one a channel."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3) -> None:
         super().__init__()
@@ -29,18 +30,19 @@ class ConvPrelu(nn.Module):
         self.act = nn.PReLU(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.conv(x))
+        activated: Tensor = self.act(self.conv(x))
+        return activated
 
 
 class CeilMaxPool(nn.Module):
-    """The largest of each 2 x 2 cells; an odd side keeps its last line, as Caffe rounds up."""
+    """Max pooling of 2 x 2 cells; an odd side keeps its last line, since Caffe rounds up."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, 2, ceil_mode=True)
 
 
 def vgg_trunk(widths: Sequence[int | None], channels: int = 3) -> nn.Sequential:
-    """VGG's 3 x 3 convolutions with ReLU, None being a pool."""
+    """VGG's 3 x 3 convolutions with ReLU; a width of None is a pool."""
     layers: list[nn.Module] = []
     for width in widths:
         layers.append(CeilMaxPool() if width is None else ConvRelu(channels, width))

@@ -1,4 +1,4 @@
-"""From a picture to a network's input: its size, how the picture lies in it, and the way back."""
+"""From a picture to a network's input: the input's size, the picture's scale in it, and the way back."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from livehead.frames import Image
 from livehead.models.openpose.heatmaps import Array
 
 DEFAULT_HEIGHT = 368
-"""Of the input by default, in pixels."""
+"""The default height of the input, in pixels."""
 
 SIDE_MULTIPLE = 16
-"""Of which both sides of an input are multiples."""
+"""Both sides of an input are multiples of this number of pixels."""
 
-_MAX_ASPECT_RATIO = 16 / 9  # a photo's input is no wider, against its height
-_SCALE_STEP = 0.25  # by which each further scale is smaller than the last
+_MAX_ASPECT_RATIO = 16 / 9  # width over height: a photo's input is no wider
+_SCALE_STEP = 0.25  # share of the first size by which each further scale is smaller
 
 
 def network_input_size(
     width: int, height: int, net_height: int = DEFAULT_HEIGHT, *, is_video: bool = False
 ) -> tuple[int, int]:
-    """Width and height of the input for a picture; a ``film`` keeps its own shape however wide it is.
+    """Width and height of the input for a picture; that of a video keeps its own shape however wide it is.
 
     Raises: ConfigError unless ``net_height`` is a positive multiple of 16.
     """
@@ -39,7 +39,7 @@ def network_input_size(
 
 
 def scaled_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
-    """The sizes at which a picture is looked at, each a quarter of the first smaller. Raises: ConfigError."""
+    """The input sizes for several scales, each smaller by a quarter of the first size. Raises: ConfigError."""
     if not 1 <= scales <= round(1 / _SCALE_STEP):
         raise ConfigError(f"there cannot be {scales} scales", f"use 1 to {round(1 / _SCALE_STEP)}")
     factors = [1 - number * _SCALE_STEP for number in range(scales)]
@@ -52,33 +52,35 @@ def scaled_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedInput:
-    """A picture ``scale`` times its size, in an input's upper left: ``pixels`` float32 [3, H, W] BGR in [-0.5, 0.5)."""
+    """A network's input ``pixels`` float32 [3, H, W] BGR in [-0.5, 0.5), with a picture in its upper left corner.
+
+    ``scale``: of the picture.
+    """
 
     pixels: Array
     scale: float
 
 
 def fit_image(image: Image, size: tuple[int, int]) -> FittedInput:
-    """``image`` uint8 [h, w, 3] RGB as large as it fits ``size`` (width, height); the rest is black.
+    """Resize ``image`` uint8 [h, w, 3] RGB to the largest that fits ``size`` (width, height); the rest is black.
 
-    Corner pixels lie on corner pixels, so sides less one are in proportion.
+    Corner pixels are mapped to corner pixels, so the sides less one are in proportion.
     """
     height, width = image.shape[:2]
     scale = min((size[0] - 1) / max(width - 1, 1), (size[1] - 1) / max(height - 1, 1))
     matrix = np.array([[scale, 0, 0], [0, scale, 0]])
-    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
-    laid = cv2.warpAffine(
-        np.ascontiguousarray(image[..., ::-1]), matrix, size, flags=how, borderMode=cv2.BORDER_CONSTANT
-    )
-    return FittedInput(to_network_input(laid), scale)
+    interpolation = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    fitted = cv2.warpAffine(bgr, matrix, size, flags=interpolation, borderMode=cv2.BORDER_CONSTANT)
+    return FittedInput(to_network_input(np.asarray(fitted, np.uint8)), scale)
 
 
 def to_network_input(picture: Image) -> Array:
-    """uint8 [H, W, 3] BGR as float32 [3, H, W] in [-0.5, 0.5)."""
+    """Convert a picture uint8 [H, W, 3] BGR to float32 [3, H, W] in [-0.5, 0.5)."""
     return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(256) - np.float32(0.5)
 
 
 def input_to_image_scale(width: int, height: int, scale: float) -> float:
-    """From pixels of the input to pixels of the picture that was laid into it at ``scale``."""
-    laid_width, laid_height = (math.floor(scale * side + 0.5) for side in (width, height))
-    return min((width - 1) / max(laid_width - 1, 1), (height - 1) / max(laid_height - 1, 1))
+    """The factor from pixels of the input to pixels of the picture that was fitted into it at ``scale``."""
+    fitted_width, fitted_height = (math.floor(scale * side + 0.5) for side in (width, height))
+    return min((width - 1) / max(fitted_width - 1, 1), (height - 1) / max(fitted_height - 1, 1))

@@ -1,5 +1,5 @@
-"""The three kinds of published networks. All take [B, 3, H, W] BGR in [-0.5, 0.5) and give maps at an eighth of the
-size; a network for bodies gives heat maps first, then affinity fields (``Skeleton`` tells the planes).
+"""The three kinds of published networks. All take [B, 3, H, W] BGR in [-0.5, 0.5) and return maps at an eighth of the
+size; a network for bodies returns heat maps first, then affinity fields (``Skeleton`` describes the planes).
 
 Cao et al., TPAMI 2019, section 3.2 and figure 3 (``DenseNetwork``: fields first, then heat maps from the finished
 fields); Cao et al., CVPR 2017, figure 3 (``BranchNetwork``: both in turns); Simon et al., CVPR 2017 (``PointNetwork``).
@@ -16,7 +16,7 @@ from livehead.models.openpose.layers import ConvPrelu, ConvRelu
 
 
 class DenseUnit(nn.Module):
-    """Three convolutions in a row, each of whose outputs goes on: [B, 3 c, h, w]."""
+    """Three convolutions in a row, whose outputs are concatenated: [B, 3 width, h, w]."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -40,11 +40,12 @@ class DenseStage(nn.Module):
         self.out = nn.Conv2d(hidden, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.head(self.units(x)))
+        maps: Tensor = self.out(self.head(self.units(x)))
+        return maps
 
 
 class _TwoBranchNetwork(nn.Module):
-    """A trunk, and the stages of two branches."""
+    """A trunk and the stages of two branches: the base of both networks for bodies."""
 
     def __init__(self, trunk: nn.Module, fields: Sequence[nn.Module], heats: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -54,7 +55,10 @@ class _TwoBranchNetwork(nn.Module):
 
 
 class DenseNetwork(_TwoBranchNetwork):
-    """Every stage of ``fields`` sees the features and the last fields, every one of ``heats`` the last heat too."""
+    """BODY_25's network: fields first, each stage from the features and the last fields, then heat maps.
+
+    Every stage of ``heats`` takes the finished fields and the last heat maps too.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.trunk(x)
@@ -68,21 +72,24 @@ class DenseNetwork(_TwoBranchNetwork):
 
 
 def first_stage(channels: int, out: int) -> nn.Sequential:
-    """Of a branch: three 3 x 3 convolutions, then 1 x 1 to 512 and to ``out`` planes."""
+    """The first stage of a branch: three 3 x 3 convolutions, then 1 x 1 to 512 and to ``out`` planes."""
     width = 128
     convs = [ConvRelu(channels, width), ConvRelu(width, width), ConvRelu(width, width), ConvRelu(width, 512, 1)]
     return nn.Sequential(*convs, nn.Conv2d(512, out, 1))
 
 
 def later_stage(channels: int, out: int) -> nn.Sequential:
-    """Five 7 x 7 convolutions, one 1 x 1, and 1 x 1 to ``out`` planes."""
+    """A later stage of a branch: five 7 x 7 convolutions, one 1 x 1, and 1 x 1 to ``out`` planes."""
     width = 128
     convs = [ConvRelu(channels if i == 0 else width, width, 7) for i in range(5)]
     return nn.Sequential(*convs, ConvRelu(width, width, 1), nn.Conv2d(width, out, 1))
 
 
 class BranchNetwork(_TwoBranchNetwork):
-    """Stage by stage a branch for fields and one for heat; each sees both of the stage before, and features."""
+    """COCO_18's and MPI_15's network: a branch for fields beside one for heat maps.
+
+    Each stage takes both results of the stage before, and the features.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.trunk(x)
@@ -93,12 +100,12 @@ class BranchNetwork(_TwoBranchNetwork):
         return torch.cat([heat, field], dim=1)
 
     def truncate_stages(self, stages: int) -> BranchNetwork:
-        """The first ``stages`` of it: MPI's four-stage file is its six-stage one cut there."""
+        """The network of the first ``stages`` only: MPI's four-stage file is its six-stage one, cut there."""
         return BranchNetwork(self.trunk, list(self.fields)[:stages], list(self.heats)[:stages]).eval()
 
 
 class PointNetwork(nn.Module):
-    """Heat maps only, of one hand or face: the last plane is the background."""
+    """A network for the heat maps of one hand or face; the last plane is the background."""
 
     def __init__(self, trunk: nn.Module, stages: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -107,7 +114,7 @@ class PointNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.trunk(x)
-        heat = self.stages[0](features)
+        heat: Tensor = self.stages[0](features)
         for stage in self.stages[1:]:
             heat = stage(torch.cat([heat, features], dim=1))
         return heat

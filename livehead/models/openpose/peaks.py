@@ -1,4 +1,4 @@
-"""Where parts are: peaks of the heat maps, to a fraction of a pixel (Cao et al., TPAMI 2019, section 3.1)."""
+"""Peaks of the heat maps, to a fraction of a pixel (Cao et al., TPAMI 2019, section 3.1)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from livehead.models.openpose.heatmaps import Array, HeatmapPlanes
 from livehead.models.openpose.skeletons import Indices
 
 MAX_PEAKS = 127
-"""Peaks of a part that are kept, the first in raster order."""
+"""The most peaks of a part that are kept: the first in raster order."""
 
 _REFINEMENT_RADIUS = 3  # pixels to each side of a peak over which its place is averaged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeatmapPeaks:
-    """Sorted by part: ``part``, ``x``, ``y`` (pixels of the network's input) and ``score``, each [N].
+    """Peaks sorted by part: ``part``, ``x``, ``y`` (pixels of the network's input) and ``score``, each [N].
 
-    ``first`` [K + 1]: those of part k are ``first[k]`` to ``first[k + 1]``.
+    ``first`` [K + 1]: the peaks of part k are ``first[k]`` to ``first[k + 1] - 1``.
     """
 
     part: Indices
@@ -30,22 +30,25 @@ class HeatmapPeaks:
 
     @property
     def count(self) -> Indices:
-        """[K]: how many there are of each part."""
+        """The number [K] of peaks of each part."""
         return np.diff(self.first)
 
 
 def find_peaks(heat: HeatmapPlanes, threshold: float, offset: float) -> HeatmapPeaks:
-    """Peaks of [K, height, width] above ``threshold``, at most ``MOST`` of each part.
+    """Find the peaks of heat maps above ``threshold``, at most ``MAX_PEAKS`` of each part.
 
-    The place is the mean of those around it, by their positive values, and ``offset`` in both directions.
+    A peak's position is the mean of the pixels around it, weighted by their positive values, plus ``offset`` in both
+    directions.
     """
     maxima = heat.find_maxima(threshold)
     first = np.searchsorted(maxima.plane, np.arange(heat.shape[0] + 1))
     kept = np.arange(len(maxima.plane)) - first[maxima.plane] < MAX_PEAKS
-    part, row, column, score = (each[kept] for each in (maxima.plane, maxima.y, maxima.x, maxima.value))
-    x, y = _refine_positions(heat, part, row, column)
+    part = maxima.plane[kept]
+    x, y = _refine_positions(heat, part, maxima.y[kept], maxima.x[kept])
     shift = np.float32(offset)
-    return HeatmapPeaks(part, x + shift, y + shift, score, np.searchsorted(part, np.arange(heat.shape[0] + 1)))
+    return HeatmapPeaks(
+        part, x + shift, y + shift, maxima.value[kept], np.searchsorted(part, np.arange(heat.shape[0] + 1))
+    )
 
 
 def _refine_positions(heat: HeatmapPlanes, part: Indices, row: Indices, column: Indices) -> tuple[Array, Array]:

@@ -1,5 +1,5 @@
-"""pytorch-openpose's decoder, for comparison with what was made with it: COCO_18 maps enlarged to the picture, smoothed
-before peaks are looked for, limb by limb.
+"""pytorch-openpose's decoder, for comparison with data made with it: COCO_18 maps are resized to the picture and
+smoothed before peaks are found, and persons are assembled limb by limb.
 
 It differs from OpenPose's own in nearly every constant; ``livehead.models.openpose.decoder`` is the one to use.
 """
@@ -19,16 +19,16 @@ from livehead.models.openpose.network_input import to_network_input
 from livehead.models.openpose.peaks import HeatmapPeaks
 from livehead.models.openpose.skeletons import COCO_18
 
-_INPUT_HEIGHT = 184  # of the picture that the network sees
-_PADDING_VALUE = 128  # beyond its border
-_SMOOTHING_SIGMA, _SMOOTHING_WINDOW = 3.0, 25  # of the smoothing, in pixels of the picture
+_INPUT_HEIGHT = 184  # pixels of the network's input
+_PADDING_VALUE = 128  # beyond the picture's border
+_SMOOTHING_SIGMA, _SMOOTHING_WINDOW = 3.0, 25  # in pixels of the picture
 _PEAK_THRESHOLD, _ALIGNMENT_THRESHOLD = 0.1, 0.05
 _SAMPLES_PER_LIMB, _MIN_SHARE = 10, 0.8
-_MIN_PARTS, _MIN_MEAN_SCORE = 4, 0.4  # parts of a person, and their mean score
+_MIN_PARTS, _MIN_MEAN_SCORE = 4, 0.4  # of a person
 
 
 def resize_for_network(image: Image) -> Array:
-    """``image`` uint8 [h, w, 3] RGB as [3, H, W] BGR in [-0.5, 0.5), sides padded to multiples of 8."""
+    """Resize ``image`` uint8 [h, w, 3] RGB to [3, H, W] BGR in [-0.5, 0.5), with sides padded to multiples of 8."""
     height, width = image.shape[:2]
     scale = _INPUT_HEIGHT / height
     small = cv2.resize(image[..., ::-1], (round(width * scale), _INPUT_HEIGHT), interpolation=cv2.INTER_CUBIC)
@@ -37,14 +37,17 @@ def resize_for_network(image: Image) -> Array:
 
 
 def decode_smoothed(cells: Array, size: tuple[int, int]) -> DecodedPeople:
-    """People in COCO_18's output [57, h, w] for ``smoothed_input`` of a picture of ``size`` (width, height)."""
+    """Find the people in COCO_18's output [57, h, w] for ``resize_for_network`` of a picture.
+
+    ``size``: width and height of the picture.
+    """
     peaks, persons = assemble_smoothed(cells, size)
     table = np.concatenate([np.stack([peaks.x, peaks.y, peaks.score], axis=1), np.zeros((1, 3), np.float32)])
     return DecodedPeople(table[persons.peaks], (persons.score / np.maximum(persons.count, 1)).astype(np.float32))
 
 
 def assemble_smoothed(cells: Array, size: tuple[int, int]) -> tuple[HeatmapPeaks, AssembledPersons]:
-    """The peaks, and who they belong to."""
+    """The peaks of the smoothed maps, and the persons assembled of them."""
     width, height = size
     inner = (round(width * _INPUT_HEIGHT / height), _INPUT_HEIGHT)
     full = resize_cubic(cells, (cells.shape[2] * STRIDE, cells.shape[1] * STRIDE))
@@ -62,7 +65,7 @@ def assemble_smoothed(cells: Array, size: tuple[int, int]) -> tuple[HeatmapPeaks
 
 
 def _find_smoothed_peaks(heat: Array) -> HeatmapPeaks:
-    """Pixels not below their four neighbours in the smoothed maps; the score is the unsmoothed one."""
+    """Find pixels not below their four neighbours in the smoothed maps; the score is that of the unsmoothed map."""
     smooth = np.stack(
         [
             cv2.GaussianBlur(
@@ -80,7 +83,7 @@ def _find_smoothed_peaks(heat: Array) -> HeatmapPeaks:
 
 
 def _score_limb_candidates(fields: npt.NDArray[np.complex64], peaks: HeatmapPeaks) -> LimbCandidates:
-    """Pairs of which enough samples, both ends too, follow the field, with their mean product; long ones lose."""
+    """Score pairs by the mean product of field and direction; long limbs lose, and enough samples must align."""
     pairs = pair_peaks(peaks, COCO_18)
     places = peaks.x.astype(np.float64) + 1j * peaks.y
     start, way = places[pairs.a], places[pairs.b] - places[pairs.a]
@@ -96,7 +99,10 @@ def _score_limb_candidates(fields: npt.NDArray[np.complex64], peaks: HeatmapPeak
 def _grow_persons(
     persons: AssembledPersons, parts: tuple[int, int], edges: LimbCandidates, peaks: HeatmapPeaks, *, founds: bool
 ) -> AssembledPersons:
-    """A limb's matched edges: of each, persons that hold an end get the other, two that share nothing become one."""
+    """Apply a limb's matched edges: a person that holds one end gets the other, and two without common parts merge.
+
+    ``founds``: whether an edge that nobody holds starts a person.
+    """
     holders = (persons.peaks[:, parts[0], None] == edges.a) | (persons.peaks[:, parts[1], None] == edges.b)
     number = holders.sum(axis=0)
     person, which = np.nonzero(holders & (number == 1))

@@ -1,4 +1,4 @@
-"""Which parts a published network finds, and the limbs whose part affinity fields tell which belong together.
+"""The parts that each published network finds, and the limbs whose affinity fields show which belong together.
 
 Cao et al., "OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields" (TPAMI 2019), sections 3.2
 and 5; Simon et al., "Hand Keypoint Detection in Single Images using Multiview Bootstrapping" (CVPR 2017). Right and
@@ -18,9 +18,10 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Limb:
-    """From part ``a`` to part ``b``; planes ``x`` and ``y`` of the affinity fields hold its direction.
+    """A limb from part ``a`` to part ``b``; planes ``x`` and ``y`` of the affinity fields hold its direction.
 
-    ``binds``: whether it can found or complete a person; ears by their shoulders cannot in the limb-by-limb assembly.
+    ``can_add_person``: whether the limb-by-limb assembly may start a person with it; limbs from shoulder to ear may
+    not.
     """
 
     a: int
@@ -35,8 +36,8 @@ class Skeleton:
     """The parts of a body by index, and its limbs in the order of the published assembly.
 
     A network's maps are [parts + 1 + 2 limbs, h, w]: a heat map a part, one of the background, then affinity fields.
-    ``peak``: least value of a peak. ``aligned``: least product of field and limb for a sample to count. ``feet``: parts
-    that do not count towards a person.
+    ``peak_threshold``: least value of a peak. ``alignment_threshold``: least product of field and limb for a sample to
+    count. ``foot_parts``: parts that do not count towards a person.
     """
 
     name: str
@@ -48,17 +49,17 @@ class Skeleton:
 
     @property
     def heat_planes(self) -> int:
-        """Of the maps: one a part, and the background."""
+        """The number of heat maps: one a part, and the background."""
         return len(self.parts) + 1
 
     @property
     def field_planes(self) -> int:
-        """Of the maps: two a limb."""
+        """The number of planes of affinity fields: two a limb."""
         return 2 * len(self.limbs)
 
     @cached_property
     def limb_table(self) -> Indices:
-        """[L, 4]: a, b, x, y of every limb."""
+        """The limbs as an array [L, 4] of a, b, x and y."""
         return np.array([(limb.a, limb.b, limb.x, limb.y) for limb in self.limbs], np.int64)
 
     def part_index(self, name: str) -> int:
@@ -67,9 +68,12 @@ class Skeleton:
 
 
 def _parse_limbs(table: str, ears: tuple[int, ...] = ()) -> tuple[Limb, ...]:
-    """From ``a b x y`` lines; ``ears``: positions in the table of limbs that only fill holes."""
-    rows = [tuple(int(number) for number in row.split()) for row in table.strip().split(",")]
-    return tuple(Limb(*row, can_add_person=place not in ears) for place, row in enumerate(rows))
+    """Parse ``a b x y`` entries; ``ears``: indices of limbs that only complete persons."""
+    limbs = []
+    for index, entry in enumerate(table.strip().split(",")):
+        a, b, x, y = (int(number) for number in entry.split())
+        limbs.append(Limb(a, b, x, y, can_add_person=index not in ears))
+    return tuple(limbs)
 
 
 _ARMS = ("RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist")
@@ -88,7 +92,7 @@ BODY_25 = Skeleton(
     ),
     foot_parts=tuple(range(19, 25)),
 )
-"""25 parts with mid hip and feet."""
+"""The skeleton of 25 parts, with mid hip and feet."""
 
 COCO_18 = Skeleton(
     "coco18",
@@ -99,7 +103,7 @@ COCO_18 = Skeleton(
         ears=(17, 18),
     ),
 )
-"""18 parts, as COCO annotates them, and the neck."""
+"""The skeleton of 18 parts: those that COCO annotates, and the neck."""
 
 MPI_15 = Skeleton(
     "mpi15",
@@ -111,11 +115,12 @@ MPI_15 = Skeleton(
     peak_threshold=0.6,
     alignment_threshold=0.01,
 )
-"""15 parts, as MPII annotates them."""
+"""The skeleton of 15 parts, as MPII annotates them."""
 
 SKELETONS = {skeleton.name: skeleton for skeleton in (BODY_25, COCO_18, MPI_15)}
-"""By name."""
+"""All skeletons by name."""
 
 HAND_PARTS, FACE_PARTS = 21, 70
-"""A hand: the wrist, then thumb to little finger, four points each from base to tip. A face: 17 of the jaw from the
-person's right, 5 and 5 of the brows, 9 of the nose, 6 and 6 of the eyes, 20 of the mouth, the right and left pupil."""
+"""Numbers of points. A hand has the wrist, then thumb to little finger, four points each from base to tip. A face has
+17 points of the jaw from the person's right, 5 and 5 of the brows, 9 of the nose, 6 and 6 of the eyes, 20 of the mouth,
+and the right and left pupil."""

@@ -1,4 +1,4 @@
-"""What a network should see: heat maps and affinity fields of known people (TPAMI 2019, equations 7 to 9)."""
+"""The maps that a network should return for known people (Cao et al., TPAMI 2019, equations 7 to 9)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from livehead.models.openpose.heatmaps import STRIDE, Array
 from livehead.models.openpose.skeletons import Skeleton
 
 _SIGMA = 7.0  # pixels, of a heat map's bells
-_MAX_EXPONENT = 4.6052  # a bell ends where it has fallen to a hundredth
+_MAX_EXPONENT = 4.6052  # a bell is cut off where it has fallen to a hundredth
 _LIMB_HALF_WIDTH = 1.0  # cells to each side of a limb over which its field stands
 
 
 def build_target_maps(people: Array, skeleton: Skeleton, size: tuple[int, int]) -> Array:
-    """The maps [C, h, w] of ``people`` [P, K, 3] (x, y in pixels of the input; 0 in the third: not there).
+    """Draw the maps [C, h, w] of ``people`` [P, K, 3]: x, y in pixels of the input, and 0 for a missing part.
 
     ``size``: width and height of the input. Planes are in the networks' order: heat, background, fields.
     """
     width, height = size[0] // STRIDE, size[1] // STRIDE
-    middle = STRIDE / 2 - 0.5  # pixels: where a cell's value counts
+    middle = STRIDE / 2 - 0.5  # pixels from a cell's first pixel to its centre
     cells = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32) * STRIDE + middle
     heat = np.stack([_gaussian_maxima(people[:, part], cells) for part in range(len(skeleton.parts))])
     fields = np.zeros((skeleton.field_planes, height, width), np.float32)
     for limb in skeleton.limbs:
         fields[[limb.x, limb.y]] = _mean_limb_field(people[:, limb.a], people[:, limb.b], cells)
-    return np.concatenate([heat, 1 - heat.max(axis=0, keepdims=True), fields]).astype(np.float32)
+    background = 1 - heat.max(axis=0, keepdims=True)
+    return np.asarray(np.concatenate([heat, background, fields]), np.float32)
 
 
 def _gaussian_maxima(points: Array, cells: Array) -> Array:
-    """[h, w]: the highest of the people's bells at each cell."""
+    """The highest [h, w] of the people's Gaussian bells at each cell."""
     there = points[points[:, 2] > 0, None, None, :2]
     exponent = np.square(cells - there).sum(axis=-1) / (2 * _SIGMA**2)
     values: Array = np.where(exponent > _MAX_EXPONENT, 0, np.exp(-exponent)).max(axis=0, initial=0)
@@ -36,7 +37,7 @@ def _gaussian_maxima(points: Array, cells: Array) -> Array:
 
 
 def _mean_limb_field(starts: Array, ends: Array, cells: Array) -> Array:
-    """[2, h, w]: the mean direction of the people's limbs that a cell lies on."""
+    """The mean direction [2, h, w] of the people's limbs that each cell lies on."""
     there = (starts[:, 2] > 0) & (ends[:, 2] > 0) & (starts[:, :2] != ends[:, :2]).any(axis=1)
     start, way = starts[there, :2], ends[there, :2] - starts[there, :2]
     length = np.hypot(way[:, 0], way[:, 1])

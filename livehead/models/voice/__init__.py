@@ -1,1 +1,1 @@
-"""From sound to the motion of a mouth."""
+"""The voice network: from sound to the motion of a mouth."""

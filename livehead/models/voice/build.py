@@ -1,4 +1,4 @@
-"""The bundled voice model: a network and the basis of a face that it speaks in."""
+"""The bundled voice model: a network, and the basis of face shapes whose coefficients it predicts."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from livehead.models.voice.network import VoiceNetwork
 from livehead.weights.safetensors_file import load_strict_state, read_weights
 
 WEIGHTS_NAME = "voice"
-"""Of the bundled weights."""
+"""Name of the bundled weights."""
 
 BASIS_KEY = "basis"
-"""The tensor beside the network's own: [K, 478, 3], see ``motion.speech``."""
+"""Key of the tensor [K, 478, 3] stored beside the network's own: the basis of ``motion.face.speech_basis``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceModel:
-    """``network`` gives coefficients of ``basis`` [K, 478, 3]."""
+    """A voice network and the ``basis`` [K, 478, 3] of face shapes whose coefficients it predicts."""
 
     network: VoiceNetwork
     basis: npt.NDArray[np.float32]
 
 
 def build_voice_model(tensors: dict[str, Tensor], name: str = WEIGHTS_NAME) -> VoiceModel:
-    """The model of these tensors, whose shapes tell its size. Raises: WeightsMismatchError."""
+    """Build the model from its tensors, whose shapes determine its size. Raises: WeightsMismatchError."""
     parts = dict(tensors)
     basis = parts.pop(BASIS_KEY)
     outputs = basis.shape[0]
@@ -40,5 +40,5 @@ def build_voice_model(tensors: dict[str, Tensor], name: str = WEIGHTS_NAME) -> V
 
 
 def load_voice_model() -> VoiceModel:
-    """The bundled model. Raises: WeightsMissingError, WeightsChecksumError, WeightsMismatchError."""
+    """Load the bundled model. Raises: WeightsMissingError, WeightsChecksumError, WeightsMismatchError."""
     return build_voice_model(read_weights(WEIGHTS_NAME))

@@ -1,7 +1,7 @@
-"""Sound as a logarithmic mel spectrogram, made as the sound comes in.
+"""A logarithmic mel spectrogram that is computed while the sound comes in.
 
-16 kHz mono; every 10 ms a frame of the last 25 ms. Frame ``k`` ends with sample ``160 (k + 1)``; what lies before the
-first sample is silence.
+Sound is 16 kHz mono; every 10 ms there is a frame of the last 25 ms. Frame ``k`` ends with sample ``160 (k + 1)``;
+before the first sample there is silence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _POWER_FLOOR = 1e-7  # power of a band that counts as silence: -70 dB of full sc
 
 
 class LogMelSpectrogram(nn.Module):
-    """Power in ``BANDS`` mel bands, as natural logarithms. Has no weights."""
+    """Natural logarithms of the power in ``MEL_BANDS`` mel bands. The module has no weights."""
+
+    window: Tensor
+    filters: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,21 +38,22 @@ class LogMelSpectrogram(nn.Module):
         self.register_buffer("filters", mel_filters(), persistent=False)
 
     def forward(self, samples: Tensor, warp: Tensor | None = None) -> Tensor:
-        """[B, PAST + HOP * T] samples in [-1, 1] to [B, BANDS, T].
+        """Spectrogram [B, MEL_BANDS, T] of ``samples`` [B, CONTEXT_SAMPLES + HOP_SAMPLES * T] in [-1, 1].
 
-        ``warp`` [B, BANDS, _FFT / 2 + 1]: other filters for each, for voices of longer or shorter vocal tracts.
+        ``warp`` [B, MEL_BANDS, 257]: filters for each item of the batch, for voices of longer or shorter vocal tracts.
         """
         frames = samples.unfold(-1, WINDOW_SAMPLES, HOP_SAMPLES) * self.window
         power = torch.fft.rfft(frames, _FFT_SIZE).abs().square()
         filters = self.filters if warp is None else warp
-        return (filters @ power.transpose(-1, -2) + _POWER_FLOOR).log()
+        mel_power: Tensor = filters @ power.transpose(-1, -2)
+        return (mel_power + _POWER_FLOOR).log()
 
 
 def mel_filters(stretch: float = 1.0) -> Tensor:
-    """[BANDS, 257]: triangles, evenly spaced in mel (2595 log10(1 + f / 700)), each of a sum of 1.
+    """Triangular filters [MEL_BANDS, 257], evenly spaced in mel (2595 log10(1 + f / 700)), each with a sum of 1.
 
-    ``stretch``: what lies at frequency f is looked for at ``stretch * f``, as Jaitly and Hinton do ("Vocal Tract Length
-    Perturbation", 2013), here without their bend at the top.
+    ``stretch`` moves the filter for frequency f to ``stretch * f``, as in Jaitly and Hinton, "Vocal Tract Length
+    Perturbation" (2013), here without their bend at the top.
     """
     low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (_MIN_HERTZ, _MAX_HERTZ))
     edges = 700 * (10 ** (torch.linspace(low, high, MEL_BANDS + 2, dtype=torch.float64) / 2595) - 1)
@@ -58,7 +62,7 @@ def mel_filters(stretch: float = 1.0) -> Tensor:
     rise = (at - edges[:-2, None]) / (edges[1:-1] - edges[:-2]).clamp_min(1e-6)[:, None]
     fall = (edges[2:, None] - at) / (edges[2:] - edges[1:-1]).clamp_min(1e-6)[:, None]
     filters = torch.minimum(rise, fall).clamp_min(0)
-    # Low bands are narrower than the lines of the spectrum: those get the line that is nearest.
+    # Low bands are narrower than the distance of two lines of the spectrum: they take the nearest line.
     thin = filters.sum(dim=1) < 0.5
     filters[thin] = nn.functional.one_hot((at - edges[1:-1, None]).abs().argmin(dim=1)[thin], len(at)).double()
     return (filters / filters.sum(dim=1, keepdim=True).clamp_min(1e-6)).float()

@@ -1,4 +1,4 @@
-"""Sound in, motion out, in whatever pieces the sound comes: the pieces make no difference to what comes out."""
+"""From a stream of sound to motion; in which pieces the sound arrives makes no difference to the result."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from livehead.models.voice.network import FRAMES_PER_STEP, LOOK_AHEAD_STEPS, STE
 _FloatArray = npt.NDArray[np.float32]
 
 STEP_SAMPLES = FRAMES_PER_STEP * HOP_SAMPLES
-"""Samples of a step: 20 ms."""
+"""Samples of one step: 20 ms."""
 
-_SILENCE_RMS = 10 ** (-50 / 20)  # root mean square of a step that is no speech, whatever it is
-_SPEECH_THRESHOLD = 0.3  # probability of speech that is taken for speech
-_NOISE_GRACE_S, _NOISE_FADE_S = 0.35, 0.35  # so long sound may be no speech; so long until it moves nothing any more
-_GATE_ATTACK_S, _GATE_RELEASE_S = 0.04, 0.08  # for the gate's whole way, at least
-_WARM_UP_STEPS = 75  # steps of silence after which nothing before them matters
+_SILENCE_RMS = 10 ** (-50 / 20)  # root mean square below which a step counts as silence
+_SPEECH_THRESHOLD = 0.3  # least probability that counts as speech
+_NOISE_GRACE_S, _NOISE_FADE_S = 0.35, 0.35  # how long noise still moves the mouth, and how long that fades
+_GATE_ATTACK_S, _GATE_RELEASE_S = 0.04, 0.08  # at least, from fully shut to fully open and back
+_WARM_UP_STEPS = 75  # of silence, after which the state depends on nothing before
 
 
 class SpeechDetector(Protocol):
-    """Tells speech from other sound: ``perception.voice_activity.VoiceActivity``."""
+    """What ``VoiceStream`` needs of a voice activity detector (``perception.voice_activity``)."""
 
     def reset(self) -> None: ...
 
@@ -34,7 +34,7 @@ class SpeechDetector(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceMotion:
-    """Motion of some steps: ``coefficients`` [T, K] of the face's basis; the first step is number ``first``.
+    """Motion of consecutive steps: ``coefficients`` [T, K] of the face's basis, beginning at ``first_step``.
 
     Step ``n`` is the moment at which sample ``n * STEP_SAMPLES`` of the stream is heard.
     """
@@ -44,9 +44,9 @@ class VoiceMotion:
 
 
 class VoiceStream:
-    """Listens to one stream of sound at 16 kHz.
+    """Turns one stream of sound at 16 kHz into motion.
 
-    ``activity`` (made anew for each stream, None for no gate) closes the mouth while nobody speaks; ``chunk`` is the
+    ``detector`` (a new one for each stream, None for no gate) closes the mouth while nobody speaks; ``chunk`` is the
     number of samples that it judges at a time.
     """
 
@@ -61,7 +61,7 @@ class VoiceStream:
         self.reset()
 
     def reset(self) -> None:
-        """Another stream begins, after silence."""
+        """Begin another stream, as if after silence."""
         self._state = self._silent_state
         self._buffered: _FloatArray = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._undetected: _FloatArray = np.zeros(0, np.float32)
@@ -74,7 +74,7 @@ class VoiceStream:
 
     @torch.inference_mode()
     def process_samples(self, samples: _FloatArray) -> VoiceMotion:
-        """Motion of the steps that ``samples`` [N], the next of the stream, complete; there may be none."""
+        """The motion of the steps that ``samples`` [N], the next of the stream, complete; there may be none."""
         self._buffered = np.concatenate([self._buffered, samples])
         first = self._steps + 1 - LOOK_AHEAD_STEPS
         steps = (len(self._buffered) - CONTEXT_SAMPLES) // STEP_SAMPLES
@@ -89,9 +89,10 @@ class VoiceStream:
         return VoiceMotion(first, (coefficients * np.array(gates, np.float32)[:, None]).astype(np.float32))
 
     def _update_gate(self, step: _FloatArray) -> float:
-        """How far the mouth is let go at a step: 0 shut, 1 as the network has it.
+        """How far the mouth may open at a step: 0 keeps it shut, 1 follows the network.
 
-        Sound that begins is speech until it proves not to be: to wait for the judge would cost every word's beginning.
+        Sound that begins counts as speech until the detector decides otherwise: waiting for it would cost the
+        beginning of every word.
         """
         if self._detector is None:
             return 1.0
@@ -105,7 +106,7 @@ class VoiceStream:
         quiet = float(np.sqrt(np.square(step).mean())) <= _SILENCE_RMS
         if self._is_speech:
             self._noise_s = 0.0
-        else:  # patience comes back in silence as it went in noise, or a beat would renew it
+        else:  # the grace time recovers in silence only as fast as noise used it up, or a beat would renew it
             self._noise_s = max(self._noise_s + (-STEP_S if quiet else STEP_S), 0.0)
             self._noise_s = min(self._noise_s, _NOISE_GRACE_S + _NOISE_FADE_S)
         wanted = 0.0 if quiet else 1 - min(max((self._noise_s - _NOISE_GRACE_S) / _NOISE_FADE_S, 0.0), 1.0)
@@ -114,7 +115,7 @@ class VoiceStream:
 
 
 def process_recording(stream: VoiceStream, sound: _FloatArray) -> _FloatArray:
-    """[T, K]: the motion of a whole recording [N]; row ``t`` is at ``t * STEP_S`` seconds, the last at its end."""
+    """The motion [T, K] of a whole recording [N]; row ``t`` is at ``t * STEP_S`` seconds, the last at its end."""
     stream.reset()
     rest = -len(sound) % STEP_SAMPLES
     tail = np.zeros(rest + LOOK_AHEAD_STEPS * STEP_SAMPLES, np.float32)

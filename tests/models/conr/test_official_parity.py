@@ -107,7 +107,7 @@ def test_all_four_networks_at_their_published_size_with_two_views(parity, publis
 def test_the_parser_of_a_picture(parity, published):
     fixture = parity("conr-udpdetector")
     parser = load_official("conr-udpparsernet", published("conr-udpparsernet", 0.8))
-    same(parser.detect(fixture["image"] / 255), fixture["udp"])
+    same(parser.detect_dense_pose(fixture["image"] / 255), fixture["udp"])
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -36,7 +36,7 @@ def test_the_source_is_looked_at_once_for_any_number_of_frames(generator):
     looks = []
     for part in (generator.appearance, generator.geometry):
         part.register_forward_hook(lambda *_: looks.append(1))
-    frames = [generator.paint(code, generator.move(code, points)) for points in driving]
+    frames = [generator.decode(code, generator.predict_motion(code, points)) for points in driving]
     assert not looks
     for frame, points in zip(frames, driving, strict=True):
         torch.testing.assert_close(frame, generator(*source, points).image)
@@ -47,20 +47,20 @@ def test_joined_sources_are_drawn_as_each_alone(generator):
     codes = [generator.encode(*some_source(seed)) for seed in (1, 2)]
     driving = some_points(5, batch=2)
     both = stack_sources(codes)
-    together = generator.paint(both, generator.move(both, driving))
+    together = generator.decode(both, generator.predict_motion(both, driving))
     for i, code in enumerate(codes):
         one = LearnedKeypoints(driving.value[i : i + 1], driving.jacobian[i : i + 1])
-        torch.testing.assert_close(together[i : i + 1], generator.paint(code, generator.move(code, one)))
+        torch.testing.assert_close(together[i : i + 1], generator.decode(code, generator.predict_motion(code, one)))
 
 
 @torch.inference_mode()
 def test_a_performer_with_singular_jacobians_is_drawn_all_the_same(generator):
     code = generator.encode(*some_source(1))
     flat = LearnedKeypoints(some_points(2).value, torch.zeros(1, 4, 2, 2))
-    field = generator.move(code, flat)
+    field = generator.predict_motion(code, flat)
     assert field.places.isfinite().all()
     assert field.places.abs().max() < 200
-    assert generator.paint(code, field).isfinite().all()
+    assert generator.decode(code, field).isfinite().all()
 
 
 @torch.inference_mode()

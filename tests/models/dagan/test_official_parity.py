@@ -86,7 +86,7 @@ def compare(generator, fixture):
     same(output.deformed, fixture["deformed"])
     same(output.field.occlusion, fixture["occlusion"])
     code = generator.encode(fixture["source"], fixture["depth"], points(fixture, "source"))
-    return output.field, generator.attention_rows(code, output.field, torch.arange(code.query.shape[2]))[0]
+    return output.field, generator.attention_weights(code, output.field, torch.arange(code.query.shape[2]))[0]
 
 
 @torch.inference_mode()

@@ -26,7 +26,7 @@ def expect(people, points, score):
     np.testing.assert_allclose(people.score, score.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("way", ["decode", "decode_plainly"])
+@pytest.mark.parametrize("way", ["decode", "decode_upsampled"])
 @pytest.mark.parametrize("build", ASSEMBLIES)
 @pytest.mark.parametrize(("name", "scene"), ALL)
 def test_people_of_body_25_are_the_published_ones(parity, name, scene, build, way):
