@@ -24,14 +24,14 @@ Times = npt.NDArray[np.float64]
 """Seconds [N] on one clock."""
 
 _STEP_S = 0.002
-_MAX_OFFSET_S = 0.5  # apart
-_RMS_WINDOW_S = 0.02  # of the loudness
-_MIN_CORRELATION = 0.4  # correlation below which a mouth does not follow the sound
+_MAX_OFFSET_S = 0.5
+_RMS_WINDOW_S = 0.02
+_MIN_CORRELATION = 0.4  # below it a mouth does not follow the sound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledCurve:
-    """``values`` [N] at ``times`` [N] s, which rise."""
+    """A curve: ``values`` [N] at ``times`` [N] s, which rise."""
 
     times: Times
     values: npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ class AvOffset:
 
 
 def estimate_offset(mouth: SampledCurve, loudness: SampledCurve, max_offset_s: float = _MAX_OFFSET_S) -> AvOffset:
-    """The offset of sound to picture, ``longest_s`` at most. Raises: DeviceError when the two are not alike."""
+    """The offset of sound to picture, ``max_offset_s`` at most. Raises: DeviceError when the two are not alike."""
     start = max(mouth.times[0], loudness.times[0]) + max_offset_s
     end = min(mouth.times[-1], loudness.times[-1]) - max_offset_s
     if end - start < 2 * max_offset_s:
@@ -54,17 +54,20 @@ def estimate_offset(mouth: SampledCurve, loudness: SampledCurve, max_offset_s: f
     grid = np.arange(start, end, _STEP_S)
     open_by = np.interp(grid, mouth.times, mouth.values)
     lags = np.arange(-max_offset_s, max_offset_s + _STEP_S / 2, _STEP_S)
-    alike = np.array([_correlation(open_by, np.interp(grid + lag, loudness.times, loudness.values)) for lag in lags])
-    best = int(alike.argmax())
-    if not alike[best] > _MIN_CORRELATION:
+    correlations = np.array(
+        [_correlation(open_by, np.interp(grid + lag, loudness.times, loudness.values)) for lag in lags]
+    )
+    best = int(correlations.argmax())
+    if not correlations[best] > _MIN_CORRELATION:
         raise DeviceError(
-            f"the mouth does not follow the sound (correlation {alike[best]:.2f})", "is the right device recorded?"
+            f"the mouth does not follow the sound (correlation {correlations[best]:.2f})",
+            "is the right device recorded?",
         )
-    return AvOffset(round(float(lags[best]) * 1000, 1), round(float(alike[best]), 3))
+    return AvOffset(round(float(lags[best]) * 1000, 1), round(float(correlations[best]), 3))
 
 
 def measure_file_offset(path: Path) -> AvOffset:
-    """Of a recording with picture and sound. Raises: DeviceError."""
+    """The offset of sound to picture in a recording that has both. Raises: DeviceError."""
     with av.open(str(path)) as container:
         mouth = track_mouth_opening(
             (float(picture.time or 0), np.asarray(picture.to_ndarray(format="rgb24"), np.uint8))
@@ -80,7 +83,7 @@ def measure_file_offset(path: Path) -> AvOffset:
 
 
 def track_mouth_opening(pictures: Iterable[tuple[float, Image]]) -> SampledCurve:
-    """The distance of the inner lips over the face's height, in pictures uint8 [H, W, 3] RGB with their times in s.
+    """The inner lips' distance over the face's height in ``pictures``: times in s with uint8 [H, W, 3] RGB.
 
     Pictures without a face are left out. Raises: DeviceError when there is hardly one with a face.
     """
@@ -96,7 +99,7 @@ def track_mouth_opening(pictures: Iterable[tuple[float, Image]]) -> SampledCurve
 
 
 def to_sound_curve(frames: Sequence[AudioFrame]) -> SampledCurve:
-    """Received sound on the monotonic clock, s. Raises: DeviceError when nothing came."""
+    """Received sound as a curve over the monotonic clock in s. Raises: DeviceError when nothing came."""
     if not frames:
         raise DeviceError("no sound was received", "is the right device recorded?")
     times = [frame.captured_ns / NS + np.arange(frame.samples.shape[1]) / frame.rate for frame in frames]
@@ -104,7 +107,7 @@ def to_sound_curve(frames: Sequence[AudioFrame]) -> SampledCurve:
 
 
 def to_loudness_curve(sound: SampledCurve) -> SampledCurve:
-    """Root mean square of 20 ms about each of the times, which are 2 ms apart."""
+    """The loudness of ``sound``: the root mean square of 20 ms about each of the times, which are 2 ms apart."""
     grid = np.arange(sound.times[0], sound.times[-1], _STEP_S)
     place = np.searchsorted(sound.times, [grid - _RMS_WINDOW_S / 2, grid + _RMS_WINDOW_S / 2])
     power = np.concatenate([[0.0], np.cumsum(np.square(sound.values, dtype=np.float64))])

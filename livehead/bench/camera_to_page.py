@@ -29,12 +29,12 @@ from livehead.stats import summarize_ms
 log = logging.getLogger(__name__)
 
 MAX_DISAGREEMENT_MS = 10.0
-"""Time code and pixels may say so different things of when a motion is shown, in the median."""
+"""The largest median difference between the moments at which time codes and pixels show a motion."""
 
-_SETTLE_S = 4.0  # bitrate estimates and the governor come to rest
+_SETTLE_S = 4.0  # while bitrate estimates and the quality controller come to rest
 _FIRST_FRAME_TIMEOUT_S = 30.0
 _MAX_AGE_MS = 5000.0
-_MAX_OFFSET_S = 2.0  # that sound may come back after it was said
+_MAX_OFFSET_S = 2.0  # longest delay with which sound may come back
 _MIN_JUMPS = 8
 _THUMBNAIL_SHAPE = (36, 64)  # height and width, as camera_to_page.js makes them
 _SERVER_TIMES = ("driver_ms", "render_ms", "encode_ms")
@@ -44,8 +44,8 @@ _SERVER_TIMES = ("driver_ms", "render_ms", "encode_ms")
 class CameraToPageFigures:
     """``latency_ms`` of each avatar frame, ``stages`` in ms, ``join_s`` from the click to the first frame.
 
-    ``offset_ms``: how much later what is said is heard than what is done at the same moment is seen; None where that
-    could not be told.
+    ``offset_ms`` is how much later the sound of a moment is heard than its picture is seen; None where that could not
+    be measured.
     """
 
     latency_ms: list[float]
@@ -55,7 +55,7 @@ class CameraToPageFigures:
     offset_ms: float | None = None
 
     def to_results(self) -> dict[str, Json]:
-        """As in the JSON."""
+        """The figures with the keys that they have in the JSON."""
         rest = {"fps": self.fps, "join_s": self.join_s, "av_offset_ms": self.offset_ms, "stages": dict(self.stages)}
         return {**summarize_ms(self.latency_ms), **rest}
 
@@ -80,7 +80,7 @@ def measure_page(url: str, camera: Path, sound: Path, seconds: float) -> CameraT
 
 
 def check_jump_detection(url: str, camera: Path, sound: Path, poses: Sequence[int], seconds: float) -> dict[str, Json]:
-    """Whether the motion detector of ``bench pipeline`` sees in the page's pixels what their time codes say.
+    """Check that the motion detector of ``bench pipeline`` sees in the page's pixels what their time codes say.
 
     ``camera`` shows two poses in turn, ``poses`` of its pictures. Raises: DeviceError.
     """
@@ -132,7 +132,7 @@ def compare_detection(page_log: Mapping[str, Any], poses: Sequence[int]) -> dict
 
 
 def join_call(tab: BrowserTab) -> None:
-    """Join a call on a studio page, its pictures and sound noted from then on. Raises: DeviceError."""
+    """Join a call on a studio page, which notes its pictures and sound from then on. Raises: DeviceError."""
     folder = resources.files("livehead.bench")
     tab.evaluate((folder / "camera_to_page.js").read_text(encoding="utf-8"))
     tab.wait_until("liveheadSeen.avatar.length > 0", _FIRST_FRAME_TIMEOUT_S)
@@ -141,13 +141,13 @@ def join_call(tab: BrowserTab) -> None:
 
 
 def leave_call(tab: BrowserTab) -> None:
-    """End the call as who goes to another page does: a browser that is killed says no farewell. Raises: DeviceError."""
+    """End the call by going to another page, since a browser that is killed says no goodbye. Raises: DeviceError."""
     tab.call("Page.navigate", url="about:blank")
     tab.wait_until("location.href === 'about:blank'")
 
 
 def estimate_sound_delay_ms(loudness_samples: Sequence[Sequence[float]]) -> float:
-    """How much later the second loudness is than the first, of triples with the time in s. Raises: DeviceError."""
+    """How many ms the second loudness is later than the first, in triples with the time in s. Raises: DeviceError."""
     if not len(loudness_samples):
         raise DeviceError("the page heard nothing", "is there sound in the call?")
     times, own, back = np.array(loudness_samples, np.float64).T
@@ -182,7 +182,9 @@ def _evaluate_page(page_log: Mapping[str, Any], begin_ms: float) -> CameraToPage
 
 
 def match_latencies(captured: Sequence[tuple[float, int]], shown: Sequence[tuple[float, int]]) -> list[float]:
-    """Age in ms of each number when it was first shown, by its newest capture before that; moments in ms.
+    """The age in ms of each number when it was first shown, counted from its newest capture before that.
+
+    ``captured`` and ``shown`` are pairs of a moment in ms and a number.
 
     Numbers come again when the fake camera's file begins anew; where the page missed a capture, the one of the round
     before is too old to be meant.

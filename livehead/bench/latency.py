@@ -20,7 +20,7 @@ from livehead.clock import NS
 from livehead.errors import DeviceError
 
 Thumbnails = npt.NDArray[np.uint8]
-"""uint8 [N, h, w]: the luma of pictures, made small."""
+"""The luma of small copies of pictures: uint8 [N, h, w]."""
 
 _MIN_REST_NS = 150_000_000  # the pose before a jump is at rest at least this long
 _MIN_SEPARATION = 3.0  # the two poses lie at least this many standard deviations of a resting picture from the middle
@@ -28,10 +28,10 @@ _MIN_SEPARATION = 3.0  # the two poses lie at least this many standard deviation
 
 @dataclass(frozen=True, slots=True)
 class JumpSchedule:
-    """The plan of the performance: ``at_ns`` after the camera's start the performer jumps to the other pose.
+    """When the performer jumps to the other pose: at each of ``jump_times_ns`` after the camera's start.
 
-    Between jumps it plays, over and over, the shots of its pose: the first ``shots`` belong to the first pose, the next
-    ``shots`` to the second.
+    Between two jumps the shots of the present pose are played over and over: the first ``shots_per_pose`` of all shots
+    belong to the first pose, the next ones to the second.
     """
 
     jump_times_ns: tuple[int, ...]
@@ -40,38 +40,41 @@ class JumpSchedule:
     fps: float
 
     def __call__(self, since_start_ns: int) -> int | None:
-        """The shot before the lens at that moment; None when the performance is over. It is a capture's ``Scene``."""
+        """The number of the shot that the camera sees at that moment, None when the performance is over.
+
+        So a schedule is what ``SyntheticCapture`` takes.
+        """
         if since_start_ns >= self.end_ns:
             return None
         pose = self.pose_at(since_start_ns)
         return pose * self.shots_per_pose + int(since_start_ns * self.fps / NS) % self.shots_per_pose
 
     def pose_at(self, since_start_ns: int) -> int:
-        """0 or 1."""
+        """The performer's pose at that moment: 0 or 1."""
         return int(np.searchsorted(self.jump_times_ns, since_start_ns, side="right")) % 2
 
 
 def plan_jumps(count: int, fps: float, shots: int, seed: int = 0) -> JumpSchedule:
-    """``count`` jumps, 0.6 to 0.9 s apart, after two seconds of rest; each at a random phase of the frame clock.
+    """Plan ``count`` jumps, 0.6 to 0.9 s apart, after two seconds of rest; each at a random phase of the frame clock.
 
     The phases are spread evenly over the frame period (stratified, then shuffled), so that few jumps already give a
     true picture of the wait for the next frame.
     """
-    chance = random.Random(seed)
-    phases = [(i + chance.random()) / count for i in range(count)]
-    chance.shuffle(phases)
+    rng = random.Random(seed)
+    phases = [(i + rng.random()) / count for i in range(count)]
+    rng.shuffle(phases)
     period_ns = NS / fps
     frame = round(2 * fps)
     at_ns = []
     for phase in phases:
         at_ns.append(round((frame + phase) * period_ns))
-        frame += round(chance.uniform(0.6, 0.9) * fps)
+        frame += round(rng.uniform(0.6, 0.9) * fps)
     return JumpSchedule(tuple(at_ns), at_ns[-1] + round(0.8 * NS), shots, fps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReceivedFrames:
-    """What came out at the far end: ``at_ns`` [N] on the monotonic clock, and the pictures' thumbnails."""
+    """The pictures that came out at the far end: ``received_ns`` [N] on the monotonic clock, and their thumbnails."""
 
     received_ns: npt.NDArray[np.int64]
     thumbnails: Thumbnails
@@ -79,7 +82,7 @@ class ReceivedFrames:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedJumps:
-    """``latency_ms`` of each jump that was seen and the number ``picture`` in which it was; ``missed`` were not."""
+    """The latency of each jump that was seen, the index of the first picture that shows it, and the number missed."""
 
     latency_ms: list[float]
     frame_indices: list[int]
@@ -142,11 +145,11 @@ def exposure_waits_ms(jumps: JumpSchedule) -> list[float]:
 def latency_shares(
     motion_to_photon_ms: float, exposure_ms: float, capture_to_sink_ms: float, stages_ms: Mapping[str, float]
 ) -> dict[str, float]:
-    """Part of the whole latency that each step takes, from medians.
+    """The part of the whole latency that each step takes, from medians.
 
-    ``exposure_ms``: wait for the camera's next exposure. ``way_ms``: of one frame from exposure to sink, of which
-    ``stages_ms`` are the parts; what lies between them is ``handover``. ``later_frames`` is the rest: waiting for
-    a later frame because the first ones do not show the motion yet (smoothing) or were dropped.
+    ``exposure_ms`` is the wait for the camera's next exposure, ``capture_to_sink_ms`` one frame's time from exposure to
+    sink, of which ``stages_ms`` are the parts; what lies between these is ``handover`` in the result. ``later_frames``
+    is the rest: waiting for a later frame, as the first ones do not show the motion yet (smoothing) or were dropped.
     """
     parts = {"wait_exposure": exposure_ms, **stages_ms}
     parts["handover"] = capture_to_sink_ms - sum(stages_ms.values())

@@ -41,7 +41,9 @@ def bench_named_model(settings: RunSettings, name: str, rounds: int) -> dict[str
     """Time ``rounds`` frames of the face model ``name`` in each precision. Raises: ConfigError, WeightsError."""
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     rig, timeline = FaceRig(portrait.motion), build_demo_timeline()
-    motions = [rig(timeline.controls_at(number / _FPS), 0) for number in range(round(timeline.duration_s * _FPS))]
+    motions = [
+        rig.pose_face(timeline.controls_at(number / _FPS), 0) for number in range(round(timeline.duration_s * _FPS))
+    ]
     size = settings.render_size
     if name in CHECKPOINTS:
         clip = record_driving(portrait, motions[:: max(len(motions) // _CLIP_FRAMES, 1)])

@@ -14,7 +14,7 @@ from livehead.stats import StatsCollector
 
 
 def time_modules(modules: Mapping[str, nn.Module], stats: StatsCollector) -> None:
-    """From now on record every call of each of ``parts`` under its name, in ms; on a GPU after it has finished."""
+    """Record every later call of each of ``modules`` under its name, in ms; on a GPU after it has finished."""
     for name, part in modules.items():
         started: list[int] = []
 
@@ -31,7 +31,7 @@ def time_modules(modules: Mapping[str, nn.Module], stats: StatsCollector) -> Non
 
 
 def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
-    """Of shapes [B, heads, N, E], [B, heads, M, E] and [B, heads, M, V]: PyTorch's counter does not know this one."""
+    """Operations of an attention of [B, heads, N, E], [B, heads, M, E] and [B, heads, M, V]; PyTorch counts none."""
     batch, heads, queries, width = query
     return 2 * batch * heads * queries * key[2] * (width + value[3])
 
@@ -42,7 +42,7 @@ def _synchronize_gpu() -> None:
 
 
 def count_gflops(call: Callable[[], object]) -> float:
-    """Billions of operations in the convolutions and products of ``call``; multiplying and adding count as two."""
+    """Billions of operations in the convolutions and matrix products of ``call``; a multiply-add counts as two."""
     counts = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
     with FlopCounterMode(display=False, custom_mapping=counts) as counter:
         call()

@@ -54,7 +54,9 @@ def _make_portrait_draw(settings: RunSettings, name: str, precision: str) -> Cal
     """A function that draws a frame, given its number."""
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     rig, timeline = FaceRig(portrait.motion), build_demo_timeline()
-    motions = [rig(timeline.controls_at(timeline.duration_s * number / _FRAMES), 0) for number in range(_FRAMES)]
+    motions = [
+        rig.pose_face(timeline.controls_at(timeline.duration_s * number / _FRAMES), 0) for number in range(_FRAMES)
+    ]
     size = settings.render_size
     renderer = make_renderer(name, size, precision=precision)
     avatar = renderer.prepare(portrait)

@@ -93,7 +93,7 @@ def _bench_body_driver(settings: RunSettings) -> dict[str, Json]:
     rig, timeline = FaceRig(portrait.motion), build_demo_timeline()
     moments = [timeline.duration_s * number / _CLIP_FRAMES for number in range(_CLIP_FRAMES)]
     scenes = render_driving(
-        portrait, settings.camera.size, [rig(timeline.controls_at(moment), 0) for moment in moments]
+        portrait, settings.camera.size, [rig.pose_face(timeline.controls_at(moment), 0) for moment in moments]
     )
     fps = settings.camera.fps
     driver = BodyDriver()

@@ -18,14 +18,14 @@ BITS = 12
 NUMBER_COUNT = 1 << BITS
 CELLS = BITS + 3
 STRIP_DIVISOR = 16
-"""The strip's height is the picture's divided by this."""
+"""The height of a picture over that of its strip."""
 
 _ATTACHMENT_KEY = "time_code"
 _WHITE, _BLACK = 235, 16
 
 
 def paint_time_code(image: Image, number: int) -> Image:
-    """A copy of ``image`` (uint8 [H, W, 3] RGB) that carries ``number`` modulo ``NUMBERS``."""
+    """A copy of ``image`` (uint8 [H, W, 3] RGB) that carries ``number`` modulo ``NUMBER_COUNT``."""
     bits = [(number >> shift) & 1 for shift in range(BITS - 1, -1, -1)]
     cells = np.array([1, 0, *bits, sum(bits) % 2])
     height, width = image.shape[:2]
@@ -36,7 +36,7 @@ def paint_time_code(image: Image, number: int) -> Image:
 
 
 def read_time_code(image: Image) -> int | None:
-    """The number in a picture, None where there is none."""
+    """The number in a picture (uint8 [H, W, 3] RGB), None where there is none."""
     height, width = image.shape[:2]
     if height < 2 * STRIP_DIVISOR or width < CELLS:
         return None
@@ -49,7 +49,7 @@ def read_time_code(image: Image) -> int | None:
 
 
 class TimeCodeCapture:
-    """``capture``, whose pictures have the time code that they show attached."""
+    """A capture around another one; it attaches to each picture the time code that the picture shows."""
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
@@ -64,7 +64,7 @@ class TimeCodeCapture:
         await self._capture.__aexit__(kind, error, trace)
 
     async def recv(self) -> Frame:
-        """The next frame."""
+        """The next frame of the inner capture. Raises: EndOfStream, CaptureError."""
         frame = await self._capture.recv()
         if isinstance(frame, VideoFrame) and (number := read_time_code(frame.image)) is not None:
             return replace(frame, attached=MappingProxyType({_ATTACHMENT_KEY: number}))
@@ -72,7 +72,7 @@ class TimeCodeCapture:
 
 
 class TimeCodeSink:
-    """``sink``, which gets pictures with the time code of their driving frame painted in."""
+    """A sink before another one; it paints into each picture the time code of its driving frame."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -87,7 +87,7 @@ class TimeCodeSink:
         await self._sink.__aexit__(kind, error, trace)
 
     async def send(self, frame: Frame) -> None:
-        """Take one frame."""
+        """Pass one frame on to the inner sink. Raises: SinkError."""
         if isinstance(frame, VideoFrame):
             number = frame.attached.get(_ATTACHMENT_KEY)
             if isinstance(number, int):

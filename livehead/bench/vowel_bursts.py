@@ -25,21 +25,21 @@ _PEAK = 0.6
 
 
 def synthesize_vowel_bursts(seconds: float, seed: int = 0) -> Signal:
-    """float32 [N] at ``RATE``: bursts and pauses, ``seconds`` long; silence at both ends."""
-    chance = random.Random(seed)
+    """Bursts and pauses, ``seconds`` long, with silence at both ends: float32 [N] at ``RATE``."""
+    rng = random.Random(seed)
     sound = np.zeros(round(seconds * RATE), np.float32)
-    at_s = chance.uniform(*_PAUSE_S)
+    at_s = rng.uniform(*_PAUSE_S)
     while at_s + _BURST_S[1] + _PAUSE_S[0] < seconds:
-        length_s = chance.uniform(*_BURST_S)
-        burst = _synthesize_vowel(length_s, _PITCH_HZ * chance.uniform(0.85, 1.2))
+        length_s = rng.uniform(*_BURST_S)
+        burst = _synthesize_vowel(length_s, _PITCH_HZ * rng.uniform(0.85, 1.2))
         start = round(at_s * RATE)
         sound[start : start + len(burst)] = burst
-        at_s += length_s + chance.uniform(*_PAUSE_S)
+        at_s += length_s + rng.uniform(*_PAUSE_S)
     return sound
 
 
 def write_wav(path: Path, sound: Signal, rate: int = RATE) -> None:
-    """16-bit mono."""
+    """Write ``sound`` (float32 [N] in [-1, 1]) as a 16-bit mono WAV file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

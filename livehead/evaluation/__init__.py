@@ -1,1 +1,1 @@
-"""Metrics of pictures, motion and time."""
+"""How true a model's pictures, motion and mouths are: metrics, and the protocols that apply them to clips."""

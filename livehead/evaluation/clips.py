@@ -1,4 +1,4 @@
-"""The clips that the evaluation plays: their names, and exactly the frames that the protocol asks for."""
+"""The clips of an evaluation: their list, and exactly the frames that the protocol asks for."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def list_clips(folder: Path, names: Path | None = None) -> list[Path]:
 
 
 def driving_indices(total: int, count: int) -> list[int]:
-    """Which frames drive: ``count`` of them, evenly spaced over all but the first; all of those when they are fewer."""
+    """The indices of the driving frames: ``count``, evenly spaced over all but the first, or all of those if fewer."""
     if total < 2:
         return []
     return [int(index) for index in np.unique(np.linspace(1, total - 1, min(count, total - 1)).round().astype(int))]
 
 
-def read_frames(path: Path, wanted: Sequence[int], side: int) -> dict[int, Image]:
-    """Frames number ``wanted`` of a clip as uint8 [side, side, 3] RGB; frames that the clip lacks are left out.
+def read_frames(path: Path, indices: Sequence[int], side: int) -> dict[int, Image]:
+    """The frames with ``indices`` of a clip as uint8 [side, side, 3] RGB; frames that the clip lacks are left out.
 
-    Clips of another size are scaled, of another shape cut to the square in their middle.
+    Clips of another size are scaled, clips of another shape are cut to the square in their middle.
 
     Raises: CaptureError when the file cannot be read as video.
     """
-    wanted_set = set(wanted)
-    last = max(wanted_set, default=-1)
+    wanted = set(indices)
+    last = max(wanted, default=-1)
     frames: dict[int, Image] = {}
     for index, frame in enumerate(_decode_frames(path)):
-        if index in wanted_set:
+        if index in wanted:
             frames[index] = crop_square(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
         if index >= last:
             break
@@ -76,7 +76,7 @@ def read_all_frames(path: Path, every: int = 1) -> list[Image]:
 
 
 def count_frames(path: Path) -> int:
-    """How many frames a clip really has: they are decoded, since a header may be wrong. Raises: CaptureError."""
+    """The number of frames that a clip really has: all are decoded, as a header may be wrong. Raises: CaptureError."""
     return sum(1 for _ in _decode_frames(path))
 
 

@@ -1,5 +1,8 @@
-"""Cross-identity: portraits driven by clips of other persons. There is no truth to compare with, so it is asked whether
-the face is still found, still the portrait's, makes the performer's expression, and stands on a still background."""
+"""Cross-identity: portraits driven by clips of other persons.
+
+There is no truth to compare with. So the figures tell whether the face is still found, is still the portrait's, makes
+the performer's expression, and stands on a still background.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,9 @@ from livehead.motion.keypoints import Array, Keypoints
 
 _TEMPLES = (127, 356)
 _PROFILE_DEGREES = 45.0  # degrees of the line between the temples from the picture's plane
-_BACKGROUND_SHARE = (
-    0.02  # share of person below which a pixel is background; share of background below which there is none
-)
+_BACKGROUND_SHARE = 0.02  # of person in a pixel, below which it is background; of background, below which there is none
 _OUTLINE_MARGIN = 0.02  # of the longer side: how far from the person's rough outline the background begins
-_SKULL_RADIUS_PIXELS = 75  # the skull's radius in a 256 x 256 clip, in which expression_akd is told
+_SKULL_RADIUS_PIXELS = 75  # in a 256 x 256 clip: the scale of expression_akd
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class CrossIdentityPair:
 
     @property
     def name(self) -> str:
-        """``portrait by clip``."""
+        """The pair's name, ``PORTRAIT by CLIP``."""
         return f"{self.portrait.stem} by {self.clip.stem}"
 
 
@@ -46,11 +47,12 @@ class CrossIdentityPair:
 class CrossIdentityFigures:
     """Figures of one pair over its output frames.
 
-    ``found``: share of frames in which the face is found again. ``identity``: 0 the portrait's person, 1 another.
-    ``expression_akd``: mean distance in pixels, head pose and face shape taken out, between how the performer's points
-    moved from his first frame and how the avatar's moved from its own. ``pose_error``: mean angle in degrees between
-    how his head turned from his first frame and how the avatar's did. ``background``: mean absolute change, 0-1 range,
-    from the first output frame outside the person; None when the person fills the picture.
+    ``found`` is the share of frames in which the face is found again, ``identity`` 0 for the portrait's person and 1
+    for another. ``expression_akd`` is the mean distance in pixels, head pose and face shape taken out, between how the
+    performer's points moved from the first frame and how the avatar's moved from its own. ``pose_error`` is the mean
+    angle in degrees between how the performer's head turned from the first frame and how the avatar's did.
+    ``background`` is the mean absolute change, 0-1 range, from the first output frame outside the person; None when the
+    person fills the picture.
     """
 
     frames: int
@@ -62,20 +64,20 @@ class CrossIdentityFigures:
 
     @property
     def worst_first_key(self) -> float:
-        """For looking at the worst first: a face that is lost counts most."""
+        """A key to sort pairs by, the higher the worse: a face that is lost counts most."""
         return 100 * (1 - self.found) + self.identity + self.expression_akd / 3 + 20 * (self.background or 0.0)
 
 
 class PersonSegmenter(Protocol):
-    """What is needed of ``livehead.perception.segmentation.Segmentation``."""
+    """Separates a person from the background, as ``livehead.perception.segmentation.SelfieSegmenter`` does."""
 
     def segment_person(self, image: Image) -> Array:
-        """Share of person in each pixel: float32 [H, W] in [0, 1]."""
+        """The share of person in each pixel: float32 [H, W] in [0, 1]."""
         ...
 
 
 def choose_pairs(data: Path, splits: Sequence[str], count: int) -> list[CrossIdentityPair]:
-    """``count`` pairs of different persons from ``splits`` of the collection at ``data``, the same ones every time.
+    """Choose ``count`` pairs of different persons from ``splits`` of the collection at ``data``, always the same ones.
 
     Every portrait's and every clip's person is used once before one is used again, where there are enough.
 
@@ -105,7 +107,7 @@ def choose_pairs(data: Path, splits: Sequence[str], count: int) -> list[CrossIde
 
 
 def is_profile(portrait: Image, finder: FaceDetector) -> bool:
-    """Whether the face looks so far aside (or is so hidden) that the photo is refused rather than animated."""
+    """Whether the face looks so far to a side, or is so hidden, that ``animate`` refuses the photo."""
     mesh = find_mesh(finder, portrait)
     if mesh is None:
         return True
@@ -120,7 +122,7 @@ def evaluate_pair(
     finder: FaceDetector,
     segmentation: PersonSegmenter,
 ) -> CrossIdentityFigures:
-    """Look at an animated portrait. All pictures are uint8 [H, W, 3] RGB; ``outputs`` answer ``driving`` one by one.
+    """Judge an animated portrait by its ``outputs``, one for each of ``driving``; all are uint8 [H, W, 3] RGB.
 
     Raises: NoFaceError when the portrait or the whole performance shows no face.
     """
@@ -129,11 +131,11 @@ def evaluate_pair(
     neutral = next((mesh for mesh in performed if mesh is not None), None)
     if source is None or neutral is None:
         raise NoFaceError("no face in the portrait or in the performance", "choose another pair")
-    looks = measure_appearance(portrait, source)
+    appearance = measure_appearance(portrait, source)
     shown = [find_mesh(finder, image) for image in outputs]
     at_first = next((mesh for mesh in shown if mesh is not None), None)
-    likeness = [
-        identity_distance(measure_appearance(image, mesh), looks) if mesh is not None else OTHER_PERSON_IDENTITY
+    identities = [
+        identity_distance(measure_appearance(image, mesh), appearance) if mesh is not None else OTHER_PERSON_IDENTITY
         for image, mesh in zip(outputs, shown, strict=True)
     ]
     both = [
@@ -144,7 +146,7 @@ def evaluate_pair(
     return CrossIdentityFigures(
         frames=len(outputs),
         found=float(np.mean([mesh is not None for mesh in shown])),
-        identity=float(np.mean(likeness)),
+        identity=float(np.mean(identities)),
         expression_akd=float(np.mean([_expression_distance(*each) for each in both])) if both else float("nan"),
         pose_error=float(np.mean([_rotation_error(*each) for each in both])) if both else float("nan"),
         background=_background_change(outputs, segmentation),
@@ -152,7 +154,7 @@ def evaluate_pair(
 
 
 def _one_file_per_person_first(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The first file of each person, then all others."""
+    """Sort the first file of each person before all others."""
     first: dict[str, dict[str, str]] = {}
     for row in rows:
         first.setdefault(row["person"], row)
@@ -160,7 +162,7 @@ def _one_file_per_person_first(rows: list[dict[str, str]]) -> list[dict[str, str
 
 
 def _expression_distance(theirs: Keypoints, their_rest: Keypoints, ours: Keypoints, our_rest: Keypoints) -> float:
-    """How differently two faces moved from their rest, in pixels of a face as large as a clip's."""
+    """How differently two faces moved from their rest, in pixels of a face as large as one in a clip."""
     gap = _expression_offsets(theirs, their_rest) - _expression_offsets(ours, our_rest)
     return float(np.linalg.norm(gap[:, :2], axis=1).mean() * _SKULL_RADIUS_PIXELS)
 
@@ -175,7 +177,7 @@ def _rotation_error(theirs: Keypoints, their_rest: Keypoints, ours: Keypoints, o
 
 
 def _expression_offsets(mesh: Keypoints, rest: Keypoints) -> Array:
-    """Each point's way [478, 3] from the face at rest, the head's own motion taken back, in radii of the skull."""
+    """Each point's offset [478, 3] from the face at rest, without the head's own motion, in radii of the skull."""
     face, still = mesh.points3d()[0], rest.points3d()[0]
     skull = still[FACE_MESH.rigid]
     radius = float(np.sqrt(((skull - skull.mean(axis=0)) ** 2).sum(axis=1).mean()))
@@ -183,7 +185,7 @@ def _expression_offsets(mesh: Keypoints, rest: Keypoints) -> Array:
 
 
 def _background_change(outputs: Sequence[Image], segmentation: PersonSegmenter) -> float | None:
-    """Change of the pixels that are near no person in any frame."""
+    """The mean change of the pixels that are near no person in any frame; None when there are hardly any."""
     height, width = outputs[0].shape[:2]
     person = np.zeros((height, width), np.uint8)
     for image in outputs:

@@ -1,8 +1,8 @@
 """Lists of pairs of frames, as DaGAN and FOMM publish them for VoxCeleb and CelebV.
 
-CSV with the columns ``source`` and ``driving``, others are passed over. Each names a frame, ``CLIP.mp4/0000013.png``,
-below some folder of its author's: it is looked for by its last parts. Where the clip is a video here, the frame of that
-number is meant; frames are counted from 0.
+A list is a CSV file with the columns ``source`` and ``driving``; others are ignored. Each names a frame,
+``CLIP.mp4/0000013.png``, below some folder of the list's author, so that it is looked for by its last parts. Where the
+clip is a video, the frame of that number is meant; frames are counted from 0.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class FrameRef:
 
     @property
     def name(self) -> str:
-        """``CLIP/0000013``, whichever it is."""
+        """The frame's name, ``CLIP/0000013``, for a picture file and for a video alike."""
         number = self.path.stem if self.index is None else f"{self.index:07d}"
         return f"{self.path.parent.name if self.index is None else self.path.name}/{number}"
 
     def read(self, side: int) -> Image:
-        """uint8 [side, side, 3] RGB: scaled, and cut to the square in the middle. Raises: CaptureError."""
+        """Read the frame, scaled and cut to the square in its middle: uint8 [side, side, 3] RGB. Raises: CaptureError."""
         if self.index is not None:
             frames = read_frames(self.path, [self.index], side)
             if self.index not in frames:
@@ -49,14 +49,14 @@ class FrameRef:
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """What one line of a list asks for."""
+    """The source and the driving frame that one line of a list names."""
 
     source: FrameRef
     driving: FrameRef
 
     @property
     def name(self) -> str:
-        """``source by driving``."""
+        """The pair's name, ``SOURCE by DRIVING``."""
         return f"{self.source.name} by {self.driving.name}"
 
 

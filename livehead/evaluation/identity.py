@@ -24,14 +24,14 @@ EmbedFace: TypeAlias = Callable[[Image, Keypoints], Array]
 """A recognition network of the user's own: a picture (uint8 [H, W, 3] RGB) and the face in it to an embedding [D]."""
 
 OTHER_PERSON_IDENTITY = 1.0
-"""Identity given to an output in which no face is found."""
+"""The identity that an output gets in which no face is found."""
 
 _SKIN_POLYGONS = (
     (50, 101, 118, 117, 123, 187, 205),
     (280, 330, 347, 346, 352, 411, 425),
     (109, 10, 338, 337, 151, 108),
 )
-"""Polygons of bare skin: both cheeks and the middle of the forehead."""
+"""Polygons of mesh points on bare skin: both cheeks and the middle of the forehead."""
 _TEMPLES = (127, 356)
 _HAIR_FROM, _HAIR_TO, _HAIR_WIDTH = 0.10, 0.24, 0.5  # above the forehead in face heights; its width in face widths
 
@@ -43,8 +43,11 @@ _TYPICAL_HAIR = 21.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceAppearance:
-    """What is compared of a picture: the mesh [478, 3] in units of the picture's square, and the median CIELAB colours
-    [3] of skin and hair; None where they lie outside the picture."""
+    """The parts of a picture that are compared.
+
+    ``mesh`` [478, 3] is in units of the picture's square; ``skin_lab`` and ``hair_lab`` are median CIELAB colours [3],
+    None where they lie outside the picture.
+    """
 
     mesh: Array
     skin_lab: Array | None
@@ -52,7 +55,7 @@ class FaceAppearance:
 
 
 def measure_appearance(image: Image, mesh: Keypoints) -> FaceAppearance:
-    """The looks of the face ``mesh`` in ``image``, uint8 [H, W, 3] RGB."""
+    """Measure the appearance of the face ``mesh`` in ``image``, uint8 [H, W, 3] RGB."""
     height, width = image.shape[:2]
     points = mesh_pixels(mesh, width, height)
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
@@ -65,7 +68,7 @@ def measure_appearance(image: Image, mesh: Keypoints) -> FaceAppearance:
 
 
 def identity_distance(output: FaceAppearance, source: FaceAppearance) -> float:
-    """Mean of the three distances; a colour that either picture does not show is left out."""
+    """The mean of the three distances; a colour that either picture does not show is left out."""
     terms = [shape_distance(output.mesh, source.mesh) / _TYPICAL_SHAPE]
     for ours, theirs, typical in (
         (output.skin_lab, source.skin_lab, _TYPICAL_SKIN),
@@ -77,13 +80,13 @@ def identity_distance(output: FaceAppearance, source: FaceAppearance) -> float:
 
 
 def cosine_similarity(ours: Array, theirs: Array) -> float:
-    """Of the angle between two embeddings [D] of a recognition network: 1 is the same person."""
+    """The cosine of the angle between two embeddings [D] of a recognition network: 1 is the same person."""
     lengths = float(np.linalg.norm(ours)) * float(np.linalg.norm(theirs))
     return float(ours @ theirs) / max(lengths, 1e-12)
 
 
 def shape_distance(mesh: Array, reference: Array) -> float:
-    """What remains between the skulls of two meshes [478, 3] after the best similarity, over the reference's radius."""
+    """The distance that the best similarity leaves between two meshes' [478, 3] skulls, over the reference's radius."""
     skull = reference[FACE_MESH.rigid]
     gaps = fit_head_motion(mesh, reference).apply(mesh)[FACE_MESH.rigid] - skull
     radius = np.linalg.norm(skull - skull.mean(axis=0))

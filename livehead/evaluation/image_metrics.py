@@ -1,4 +1,4 @@
-"""How far a picture is from the truth. All pictures here are uint8 [H, W, 3] RGB; figures are for the 0-1 range."""
+"""How far pictures are from the truth: all are uint8 [H, W, 3] RGB, and the figures are for the 0-1 range."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from livehead.frames import Image
 from livehead.motion.keypoints import Array
 
 PixelBox = tuple[int, int, int, int]
-"""Left, top, right, bottom in whole pixels, right and bottom excluded."""
+"""A box: left, top, right and bottom in whole pixels, right and bottom excluded."""
 
 PSNR_OF_IDENTICAL = 100.0
-"""Decibels given to a picture that equals the truth, so that means stay finite."""
+"""The decibels that a picture gets which equals the truth, so that means stay finite."""
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -23,18 +23,18 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def l1(output: Image, truth: Image) -> float:
-    """Mean absolute difference in the 0-1 range."""
+    """The mean absolute difference in the 0-1 range."""
     return float(cv2.norm(output, truth, cv2.NORM_L1) / (output.size * 255))
 
 
 def psnr(output: Image, truth: Image) -> float:
-    """Decibels of the mean squared error, ``PSNR_OF_EQUALS`` where there is none."""
+    """The peak signal-to-noise ratio in decibels, ``PSNR_OF_IDENTICAL`` where the pictures are equal."""
     error = cv2.norm(output, truth, cv2.NORM_L2SQR) / (output.size * 255**2)
     return float(min(-10 * np.log10(error), PSNR_OF_IDENTICAL)) if error > 0 else PSNR_OF_IDENTICAL
 
 
 def ssim(output: Image, truth: Image) -> float:
-    """Structural similarity (Wang et al. 2004): Gaussian window of 11, sigma 1.5, mean over the channels.
+    """The structural similarity (Wang et al. 2004): Gaussian window of 11, sigma 1.5, mean over the channels.
 
     As in the paper the mean is over the windows that lie inside the picture, which must be larger than 11 x 11.
     """
@@ -49,12 +49,12 @@ def ssim(output: Image, truth: Image) -> float:
 
 
 def sharpness(output: Image, truth: Image, box: PixelBox) -> float:
-    """Gradient energy inside ``box`` over the truth's: below 1 is blurred, above 1 is ringing or noise."""
+    """The gradient energy inside ``box`` over the truth's: below 1 is blurred, above 1 is ringing or noise."""
     return _gradient_energy(output, box) / max(_gradient_energy(truth, box), 1e-9)
 
 
 def flicker(outputs: Sequence[Image], truths: Sequence[Image]) -> float:
-    """Mean absolute second difference in time over the truth's, of three or more frames that follow each other.
+    """The mean absolute second difference in time over the truth's, of three or more consecutive frames.
 
     The frames of the evaluation lie some tenths of a second apart, so it tells jumps and tremor of the picture as a
     whole rather than the shimmer of single frames.
@@ -65,13 +65,13 @@ def flicker(outputs: Sequence[Image], truths: Sequence[Image]) -> float:
 
 
 def box_l1(output: Image, truth: Image, box: PixelBox) -> float:
-    """``l1`` inside ``box``: of the mouth's box it is the ``mouth_l1`` of the evaluation."""
+    """The ``l1`` inside ``box``; in the mouth's box it is the evaluation's ``mouth_l1``."""
     left, top, right, bottom = box
     return l1(np.ascontiguousarray(output[top:bottom, left:right]), np.ascontiguousarray(truth[top:bottom, left:right]))
 
 
 def bounding_box(points: Array, width: int, height: int, scale: float = 1.0) -> PixelBox:
-    """The box around pixels [K, 2], ``enlarged`` about its centre, cut to the picture, at least one pixel large."""
+    """The box around ``points`` [K, 2] in pixels, enlarged by ``scale``, cut to the picture, at least a pixel large."""
     low, high = points.min(axis=0), points.max(axis=0) + 1
     centre, half = (low + high) / 2, (high - low) / 2 * scale
     left, top = np.clip(np.floor(centre - half), 0, (width - 1, height - 1)).astype(int)
@@ -80,7 +80,7 @@ def bounding_box(points: Array, width: int, height: int, scale: float = 1.0) -> 
 
 
 def _second_difference(frames: Sequence[Image]) -> float:
-    """Mean of |before - 2 now + after| over the pixels and the neighbouring threes of ``frames``, 0-1 range."""
+    """The mean of |before - 2 now + after| over pixels and each three consecutive ``frames``, 0-1 range."""
     total = 0.0
     for before, now, after in zip(frames, frames[1:], frames[2:], strict=False):
         bend = before.astype(np.int16) - 2 * now.astype(np.int16) + after
@@ -89,7 +89,7 @@ def _second_difference(frames: Sequence[Image]) -> float:
 
 
 def _gradient_energy(image: Image, box: PixelBox) -> float:
-    """Mean squared length of the gradient of the luma (central differences) inside ``box``, 0-1 range."""
+    """The mean squared gradient of the luma (central differences) inside ``box``, 0-1 range."""
     left, top, right, bottom = box
     luma = _to_unit_range(image[top:bottom, left:right]) @ _LUMA
     if min(luma.shape) < 3:

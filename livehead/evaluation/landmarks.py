@@ -1,4 +1,4 @@
-"""Whether the output makes the face that the performer made: distances between face meshes."""
+"""Distances between face meshes: whether the output makes the face that the performer made."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array, Keypoints, to_pixels
 
 MISSED_AKD = 20.0
-"""Pixels given to an output in which no face is found."""
+"""The distance in pixels that an output gets in which no face is found."""
 
 _MOUTH_MARGIN = 1.3
 
 
 class FaceDetector(Protocol):
-    """What the metrics need of ``livehead.perception.face_mesh.FaceMesh(static=True)``."""
+    """Finds faces in single pictures, as ``livehead.perception.face_mesh.FaceMeshTracker(static=True)`` does."""
 
     def detect(self, image: Image) -> list[Keypoints]:
-        """The faces of uint8 [H, W, 3] RGB as ``mesh478``, the one to use first."""
+        """The faces in ``image``, uint8 [H, W, 3] RGB, as ``mesh478``; the most prominent one comes first."""
         ...
 
 
 def find_mesh(finder: FaceDetector, image: Image) -> Keypoints | None:
-    """The mesh of the face of ``image``, or None."""
+    """The mesh of the most prominent face in ``image``, None without a face."""
     faces = finder.detect(image)
     return faces[0] if faces else None
 
 
 def akd(output: Keypoints | None, truth: Keypoints, width: int, height: int) -> float:
-    """Average keypoint distance: mean distance in pixels of the points; ``MISSED_AKD`` when there is no face."""
+    """The average keypoint distance in pixels; ``MISSED_AKD`` when the output has no face."""
     if output is None:
         return MISSED_AKD
     gaps = mesh_pixels(output, width, height) - mesh_pixels(truth, width, height)
@@ -46,12 +46,12 @@ def mesh_pixels(mesh: Keypoints, width: int, height: int) -> Array:
 
 
 def pose_error_degrees(output: Keypoints, truth: Keypoints) -> float:
-    """Degrees between the heads of two meshes: of the one rotation that turns either skull into the other."""
+    """The angle in degrees of the rotation that turns the skull of one mesh into that of the other."""
     return rotation_angle(fit_head_motion(output.points3d()[0], truth.points3d()[0]).rotation)
 
 
 def rotation_angle(rotation: Array) -> float:
-    """The angle in degrees by which a rotation [3, 3] turns about its own axis."""
+    """The angle in degrees by which a rotation matrix [3, 3] turns about its axis."""
     return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
 
 

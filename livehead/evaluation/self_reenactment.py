@@ -1,7 +1,7 @@
-"""The evaluation protocol: self-reenactment of clips by each model, beside what it costs to do nothing (``copy``).
+"""The evaluation protocol: self-reenactment of clips by each model, beside the baseline that never moves (``copy``).
 
-The source is a clip's first frame; frames evenly spaced over the rest drive it, absolute motion, 256 x 256. Means are
-over frames, then over clips. Models come from outside as ``Prepare``, so this module knows none of them.
+The source is a clip's first frame; frames evenly spaced over the rest drive it, with absolute motion, at 256 x 256.
+Means are over frames, then over clips. Models are injected as ``PrepareSource``, so this module knows none of them.
 """
 
 from __future__ import annotations
@@ -32,14 +32,17 @@ from livehead.perception.torso_tracker import TorsoTracker
 
 FRAME_SIDE = 256
 METRICS = ("l1", "psnr", "ssim", "akd", "missed", "mouth_l1", "sharpness", "flicker", "identity")
-"""Keys of every clip and mean. ``missed`` counts frames; ``identity`` is 0 for the same and 1 for another person."""
+"""Keys of each clip's figures and of the means.
+
+``missed`` counts frames; ``identity`` is 0 for the same person and 1 for another.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationFrame:
     """One frame of a clip, uint8 [256, 256, 3] RGB, and the ``mesh478`` found in it (static mode).
 
-    In clips the mesh comes with the torso, followed from the clip's first frame on.
+    In clips the mesh comes with the torso, which is tracked from the clip's first frame on.
     """
 
     image: Image
@@ -47,23 +50,26 @@ class EvaluationFrame:
 
 
 DrawFrame: TypeAlias = Callable[[EvaluationFrame], Image]
-"""The avatar in the absolute motion of a driving shot: uint8 [256, 256, 3] RGB. Learned detectors look at the image."""
+"""Draws the avatar in the absolute motion of a driving frame: uint8 [256, 256, 3] RGB.
+
+A model with a learned detector looks at the frame's image, others take its mesh.
+"""
 
 PrepareSource: TypeAlias = Callable[[EvaluationFrame], DrawFrame]
-"""What a model makes of a source, once a clip."""
+"""Prepares a model for a source, once for each clip."""
 
 IDENTITY_COSINE_KEY = "identity_cosine"
-"""The key beside ``METRICS`` where a recognition network is given: 1 for the same person, 0 where no face is found."""
+"""A further key where a recognition network is given: 1 for the same person, 0 where no face is found."""
 
 POSE_KEY = "pose"
-"""The key beside ``METRICS`` of ``evaluate_pairs``."""
+"""The further key of ``evaluate_pairs``: the angle in degrees between the heads of output and driving frame."""
 
 MetricValues: TypeAlias = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """Figures of one model: of each clip by its name, and their means. Each has all of ``METRICS``."""
+    """The figures of one model for each clip by its name, and their means; each has all of ``METRICS``."""
 
     mean: MetricValues
     clips: dict[str, MetricValues]
@@ -71,7 +77,7 @@ class ModelFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _EvaluationClip:
-    """A clip read and seen once for all models."""
+    """A clip, decoded once for all models, with the faces in its frames."""
 
     name: str
     source: EvaluationFrame
@@ -80,7 +86,7 @@ class _EvaluationClip:
 
 
 def copy_baseline(source: EvaluationFrame) -> DrawFrame:
-    """The baseline that never moves."""
+    """The baseline that shows the source and never moves."""
     return lambda driving: source.image
 
 
@@ -92,10 +98,10 @@ def evaluate_clips(
     progress: Callable[[str], None] = lambda clip: None,
     embed: EmbedFace | None = None,
 ) -> dict[str, ModelFigures]:
-    """Run the protocol over ``clips`` for ``models`` (name to ``Prepare``; give ``copy`` and ``warp`` among them).
+    """Run the protocol over ``clips`` for ``models`` by their names, the baselines among them.
 
-    ``finder`` looks at single pictures, ``FaceMesh(static=True)``; ``progress`` is told each clip that is done. With a
-    recognition network's ``embed``, every clip and mean has ``EMBEDDED`` as well.
+    ``finder`` looks at single pictures, as ``FaceMeshTracker(static=True)``; ``progress`` is called with the name of
+    each finished clip. With a recognition network's ``embed``, the figures have ``IDENTITY_COSINE_KEY`` as well.
 
     Raises: ConfigError for fewer than three frames; CaptureError for a clip that cannot be read or is shorter than four
     frames; NoFaceError for one whose first frame shows no face; what the models raise.
@@ -118,10 +124,10 @@ def evaluate_pairs(
     progress: Callable[[str], None] = lambda pair: None,
     embed: EmbedFace | None = None,
 ) -> dict[str, ModelFigures]:
-    """As ``evaluate`` for single frames, absolute motion: figures of each pair by its name, and their means.
+    """Run the protocol over pairs of single frames, as ``evaluate_clips`` does over clips.
 
-    ``flicker`` is NaN, since one frame cannot flicker. Where the two frames show different persons, ``identity`` and
-    ``pose`` are what means something. ``pose``: degrees between the heads of the output and of the driving frame.
+    ``flicker`` is NaN, since one frame cannot flicker. Where the two frames show different persons, only ``identity``
+    and ``pose`` mean something. ``pose`` is the angle in degrees between the heads of the output and the driving frame.
 
     Raises: CaptureError for a frame that cannot be read; NoFaceError for one without a face.
     """
@@ -144,25 +150,25 @@ def _load_frame(reference: FrameRef, finder: FaceDetector) -> EvaluationFrame:
 
 
 def _load_clip(path: Path, finder: FaceDetector, count: int) -> _EvaluationClip:
-    """Decode a clip's source and driving frames and find their faces. Driving frames with no face are passed over."""
+    """Decode a clip's source and driving frames and find their faces. Driving frames without a face are left out."""
     chosen = driving_indices(count_frames(path), count)
     if len(chosen) < 3:
         raise CaptureError(
             f"{path} is too short to evaluate", "leave out clips of fewer than four frames", subject=str(path)
         )
     images = read_frames(path, [0, *chosen], FRAME_SIDE)
-    shots: dict[int, EvaluationFrame] = {}
+    frames: dict[int, EvaluationFrame] = {}
     torso = TorsoTracker()  # measured against the first frame, which is the source
     for index, image in sorted(images.items()):
         mesh = find_mesh(finder, image)
         if mesh is not None:
-            shots[index] = EvaluationFrame(image, replace(mesh, torso=torso.track(image, mesh)))
-    if 0 not in shots:
+            frames[index] = EvaluationFrame(image, replace(mesh, torso=torso.track(image, mesh)))
+    if 0 not in frames:
         raise NoFaceError(f"no face in the first frame of {path}", "leave the clip out of the list", subject=str(path))
-    driving = [shots[index] for index in chosen if index in shots]
+    driving = [frames[index] for index in chosen if index in frames]
     if len(driving) < 3:
         raise NoFaceError(f"no face in the frames of {path}", "leave the clip out of the list", subject=str(path))
-    return _EvaluationClip(path.stem, shots[0], measure_appearance(shots[0].image, shots[0].mesh), driving)
+    return _EvaluationClip(path.stem, frames[0], measure_appearance(frames[0].image, frames[0].mesh), driving)
 
 
 def _measure_model(
@@ -172,7 +178,7 @@ def _measure_model(
     embed: EmbedFace | None,
     wanted: Sequence[str] = METRICS,
 ) -> MetricValues:
-    """One model on one clip."""
+    """The figures of one model on one clip, with the keys ``wanted``."""
     meshes = _MeshCache(finder)
     outputs = [draw(shot) for shot in clip.driving]
     rows = [
@@ -192,9 +198,9 @@ def _measure_model(
 
 
 class _MeshCache:
-    """Looks for the face in each output once, also when a picture is given again (``copy`` gives its own every time).
+    """Finds the face in each output once, also when a picture is given again, as ``copy`` does.
 
-    The outputs must live as long as this does: they are told apart by their identity.
+    Outputs are told apart by their ``id``, so that they must live as long as the cache.
     """
 
     def __init__(self, finder: FaceDetector) -> None:
@@ -208,7 +214,7 @@ class _MeshCache:
 
 
 def _compare_frame(output: Image, truth: EvaluationFrame, source: FaceAppearance, meshes: _MeshCache) -> MetricValues:
-    """All figures of one output but the flicker."""
+    """All figures of one output except the flicker."""
     mesh = meshes.find_cached(output)
     box = face_box(truth.mesh, FRAME_SIDE, FRAME_SIDE)
     return {
@@ -227,11 +233,11 @@ def _compare_frame(output: Image, truth: EvaluationFrame, source: FaceAppearance
 
 
 def _mean_over_clips(clips: list[MetricValues]) -> MetricValues:
-    """Means over clips."""
+    """The mean of each figure over the clips."""
     return {name: _finite_mean([clip[name] for clip in clips]) for name in clips[0]}
 
 
 def _finite_mean(values: list[float]) -> float:
-    """Of those that are numbers; NaN when none is."""
+    """The mean of the finite ones among ``values``, NaN when there is none."""
     finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else float("nan")

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures with their names, as one PNG that a person looks at."""
+"""Contact sheets: rows of pictures with their names, as one PNG for people to look at."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARGIN_WIDTH = 130
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SheetRow:
-    """Pictures uint8 [H, W, 3 or 4] RGB(A) of any sizes, the name of the row, and a caption under each (or none)."""
+    """A row: its name, pictures uint8 [H, W, 3 or 4] RGB(A) of any sizes, and a caption under each (or none)."""
 
     name: str
     pictures: Sequence[Image]
@@ -30,7 +30,7 @@ class SheetRow:
 
 
 def contact_sheet(rows: Sequence[SheetRow], cell: int = 192, title: str = "") -> Image:
-    """The rows under each other, each picture fitted into ``cell`` x ``cell`` pixels. Gives uint8 RGB."""
+    """Draw the rows under each other, each picture fitted into ``cell`` x ``cell`` pixels: uint8 [H, W, 3] RGB."""
     if not rows or not any(row.pictures for row in rows):
         raise ValueError("a contact sheet needs at least one picture")
     columns = max(len(row.pictures) for row in rows)
@@ -70,7 +70,7 @@ def spread_indices(count: int, total: int) -> list[int]:
 
 
 def _fit_into_cell(picture: Image, cell: int) -> Image:
-    """Scaled to lie inside the cell, in its middle on the paper's colour; transparent parts show a chequerboard."""
+    """Scale ``picture`` into the middle of a square of ``cell`` pixels; transparent parts show a chequerboard."""
     height, width = picture.shape[:2]
     scale = cell / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -87,7 +87,7 @@ def _fit_into_cell(picture: Image, cell: int) -> Image:
 
 
 def _wrap_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Broken into lines that fit the margin, at spaces where there are any."""
+    """Break ``text`` into lines that fit the margin, at spaces where there are any."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -1,7 +1,8 @@
-"""Plots of figures as PNG, drawn without a screen."""
+"""Plots of evaluations and benchmarks as PNG files, drawn without a screen."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from livehead.errors import ConfigError
 from livehead.evaluation.self_reenactment import ModelFigures
 from livehead.evaluation.speech import SpeechFigures
+from livehead.storage import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,16 +30,16 @@ _BETTER_DIRECTION = {
     "flicker": "1 is ideal",
     "identity": "lower",
 }
-"""What is drawn of an evaluation, and which way is better."""
+"""The metrics of an evaluation that are plotted, and which direction is better."""
 
 _WAIT_COLOUR = "#9aa5b1"
 
 MAX_SPEECH_CLIPS = 3
-"""Clips of which ``plot_speech`` shows the mouth."""
+"""The number of clips of which ``plot_speech`` shows the mouth."""
 
 
 def plot_evaluation(results: Mapping[str, ModelFigures], path: Path) -> None:
-    """One panel a metric: a bar a model for the mean over the clips, a dot for each clip. Raises: ConfigError."""
+    """Plot a panel for each metric: a bar for a model's mean, a dot for each clip. Raises: ConfigError."""
     figure = _new_figure(13, 6.5)
     panels = figure.subplots(2, 4).flat
     colours = _palette_colours(len(results))
@@ -58,7 +60,11 @@ def plot_evaluation(results: Mapping[str, ModelFigures], path: Path) -> None:
 
 
 def plot_latency(latency_ms: Sequence[float], shares: Mapping[str, float], path: Path, title: str) -> None:
-    """Histogram of motion-to-photon with its median, p95 and p99, and where the median goes. Raises: ConfigError."""
+    """Plot motion to photon as a histogram with median, p95 and p99, and each step's share of the median.
+
+    ``latency_ms`` has a value for each motion; ``shares`` is the part of the median that each step takes, in the order
+    in which a frame passes them. Raises: ConfigError when the file cannot be written.
+    """
     figure = _new_figure(9, 5.2)
     top, bottom = figure.subplots(2, 1, height_ratios=(4, 1))
     samples = np.asarray(latency_ms)
@@ -79,15 +85,15 @@ def plot_latency(latency_ms: Sequence[float], shares: Mapping[str, float], path:
 
 
 def plot_speech(figures: SpeechFigures, path: Path) -> None:
-    """Opening of the mouth, as it was and as it was made from sound, of up to three clips. Raises: ConfigError."""
+    """Plot the opening of the mouth, in the clip and made from its sound, of up to three clips. Raises: ConfigError."""
     names = list(figures.traces)[:MAX_SPEECH_CLIPS]
     figure = _new_figure(12, 2.6 * len(names) + 0.6)
     panels = np.atleast_1d(figure.subplots(len(names), 1))
-    true, made = _palette_colours(2)
+    reference_colour, predicted_colour = _palette_colours(2)
     for panel, name in zip(panels, names, strict=True):
         trace, clip = figures.traces[name], figures.clips[name]
-        panel.plot(trace.times, trace.reference, color=true, linewidth=1.3, label="in the clip")
-        panel.plot(trace.times, trace.predicted, color=made, linewidth=1.3, label="from its sound")
+        panel.plot(trace.times, trace.reference, color=reference_colour, linewidth=1.3, label="in the clip")
+        panel.plot(trace.times, trace.predicted, color=predicted_colour, linewidth=1.3, label="from its sound")
         loudness = clip["mouth_correlation_envelope"]
         panel.set_title(f"{name}: correlation {clip['mouth_correlation']:.2f}, of loudness {loudness:.2f}", fontsize=10)
         panel.set_ylabel("opening")
@@ -100,7 +106,7 @@ def plot_speech(figures: SpeechFigures, path: Path) -> None:
 
 
 def plot_frame_ages(ages_ms: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Histogram of camera-to-page, a panel a renderer, with its median and p95. Raises: ConfigError."""
+    """Plot camera to page as histograms with median and p95, a panel for each renderer. Raises: ConfigError."""
     figure = _new_figure(9, 1.4 + 1.7 * len(ages_ms))
     panels = figure.subplots(len(ages_ms), 1, sharex=True, squeeze=False)[:, 0]
     last = max(max(samples) for samples in ages_ms.values()) * 1.02 + 5
@@ -109,8 +115,8 @@ def plot_frame_ages(ages_ms: Mapping[str, Sequence[float]], path: Path) -> None:
         panel.hist(samples, bins=np.arange(0, last + 5, 5).tolist(), color=colour)
         for mark, line in ((50, "-"), (95, "--")):
             value = float(np.percentile(samples, mark))
-            told = f"{'median' if mark == 50 else 'p95'} {value:.0f} ms"
-            panel.axvline(value, color="#20242a", linestyle=line, linewidth=1.2, label=told)
+            label = f"{'median' if mark == 50 else 'p95'} {value:.0f} ms"
+            panel.axvline(value, color="#20242a", linestyle=line, linewidth=1.2, label=label)
         panel.legend(frameon=False, fontsize=9)
         panel.set_title(f"{name} ({len(samples)} pictures)", fontsize=10)
         _hide_spines(panel)
@@ -119,7 +125,7 @@ def plot_frame_ages(ages_ms: Mapping[str, Sequence[float]], path: Path) -> None:
 
 
 def plot_decoder_times(by_people: Mapping[int, Mapping[str, float]], plain: Mapping[str, float], path: Path) -> None:
-    """Time of the pose decoder over the number of people, median and p95, and the plain way's. Raises: ConfigError."""
+    """Plot the pose decoder's time over the number of people, beside the plain way's. Raises: ConfigError."""
     figure = _new_figure(8, 4.6)
     axes = figure.subplots()
     colour, other = _palette_colours(2)
@@ -127,8 +133,8 @@ def plot_decoder_times(by_people: Mapping[int, Mapping[str, float]], plain: Mapp
     axes.plot(counts, [times["median"] for times in by_people.values()], "o-", color=colour, label="median")
     axes.plot(counts, [times["p95"] for times in by_people.values()], ":", color=colour, label="p95")
     top = 1.25 * max(times["p95"] for times in by_people.values())
-    told = f"all maps enlarged first: {plain['median']:.0f} ms" + " (far above)" * (plain["median"] > top)
-    axes.axhline(plain["median"], color=other, linestyle="--", linewidth=1.2, label=told)
+    label = f"all maps enlarged first: {plain['median']:.0f} ms" + " (far above)" * (plain["median"] > top)
+    axes.axhline(plain["median"], color=other, linestyle="--", linewidth=1.2, label=label)
     axes.set_ylim(0, top)
     axes.set_xticks(counts)
     axes.set_xlabel("people in the maps of a 656 x 368 picture")
@@ -140,7 +146,7 @@ def plot_decoder_times(by_people: Mapping[int, Mapping[str, float]], plain: Mapp
 
 
 def plot_soak(windows: Sequence[SoakWindow], path: Path, title: str) -> None:
-    """Latency, A/V offset and memory over a long call. Raises: ConfigError."""
+    """Plot latency, A/V offset and memory over a long call. Raises: ConfigError when the file cannot be written."""
     figure = _new_figure(9, 6.4)
     panels = figure.subplots(3, 1, sharex=True)
     minutes = [window.at_s / 60 for window in windows]
@@ -161,7 +167,7 @@ def plot_soak(windows: Sequence[SoakWindow], path: Path, title: str) -> None:
 
 
 def _draw_shares(axes: Axes, shares: Mapping[str, float], total_ms: float) -> None:
-    """One bar of the stages one after the other, to the scale of the histogram above it."""
+    """Draw one bar of the steps one after the other, to the scale of the histogram above it."""
     left = 0.0
     shown = {name: share * total_ms for name, share in shares.items() if share > 0}
     for (name, wide), colour in zip(shown.items(), [_WAIT_COLOUR, *_palette_colours(len(shown))], strict=False):
@@ -188,7 +194,7 @@ def _palette_colours(count: int) -> list[str]:
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """A figure of its own canvas: no screen, no global state, so that any thread may draw."""
+    """A figure with a canvas of its own: it needs no screen and no global state, so that any thread may draw."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -198,8 +204,10 @@ def _new_figure(width: float, height: float) -> Figure:
 
 
 def _save_figure(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110, format="png")
     try:
-        figure.savefig(path, dpi=110, format="png")
+        write_atomically(path, picture.getvalue())
     except OSError as error:
         raise ConfigError(
             f"cannot write {path} ({error.strerror})", "give --plot a file in a folder that exists", subject=str(path)

@@ -20,9 +20,9 @@ Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | float | int | boo
 
 
 class JsonReport:
-    """Opened before a measurement and filled after it, so that the yardstick brackets the work.
+    """The JSON of a measurement, opened before and finished after it, so that the yardstick is timed on both sides.
 
-    ``{"command", "version", "machine", "yardstick_ms", "settings", "results"}``
+    Its keys are ``command``, ``version``, ``machine``, ``yardstick_ms``, ``settings`` and ``results``.
     """
 
     def __init__(self, command: str, settings: Mapping[str, Json], precision: str = "fp32") -> None:
@@ -45,7 +45,7 @@ class JsonReport:
 
 
 def write_json(report: Mapping[str, Json], path: Path) -> None:
-    """Write ``report``; figures that do not exist (NaN, infinite) become null, as JSON has no other word for them.
+    """Write ``report``; figures that do not exist (NaN, infinite) become null, as JSON has no other way to say so.
 
     Raises: ConfigError when the file cannot be written.
     """
@@ -59,7 +59,7 @@ def write_json(report: Mapping[str, Json], path: Path) -> None:
 
 
 def format_table(rows: Mapping[str, Mapping[str, float]], columns: Sequence[str], corner: str = "") -> str:
-    """Rows of figures by name as aligned text."""
+    """An aligned text table with a row for each name and the given columns; a figure that is missing is a dash."""
     head = [corner, *columns]
     body = [[name, *(_format_figure(figures.get(column)) for column in columns)] for name, figures in rows.items()]
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
@@ -77,7 +77,7 @@ def format_table(rows: Mapping[str, Mapping[str, float]], columns: Sequence[str]
 
 
 def _format_figure(value: float | None) -> str:
-    """Four figures at most after a leading one; whole numbers stay whole."""
+    """A number as text: four decimals below 1, two above; whole numbers stay whole."""
     if value is None or not math.isfinite(value):
         return "-"
     if float(value).is_integer() and abs(value) < 1e6:
@@ -86,7 +86,7 @@ def _format_figure(value: float | None) -> str:
 
 
 def _to_plain_json(value: Json) -> Json:
-    """Only what JSON has: NumPy's numbers as Python's, NaN as None."""
+    """``value`` in the types that JSON has: NumPy's numbers as Python's, NaN as None."""
     if isinstance(value, Mapping):
         return {str(key): _to_plain_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

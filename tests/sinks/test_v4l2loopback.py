@@ -19,5 +19,6 @@ def test_what_is_no_loopback_device_is_left_alone(tmp_path: Path) -> None:
     assert file.read_bytes() == b"a file of somebody's"
 
 
-def test_a_device_that_went_away_is_no_error(tmp_path: Path) -> None:
+def test_a_device_that_went_away_is_no_error_and_is_not_made(tmp_path: Path) -> None:
     v4l2loopback.release_device(str(tmp_path / "video0"))
+    assert not (tmp_path / "video0").exists()

@@ -1,4 +1,4 @@
-"""Pictures as the files that Chromium's fake camera plays."""
+"""Video files that Chromium's fake camera plays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _JPEG_QUALITY = 95
 
 
 def write_mjpeg(pictures: Iterable[Image], path: Path) -> int:
-    """``pictures`` (uint8 [H, W, 3] RGB) one after the other as JPEG, played at 30 a second over and over; how many."""
+    """Write ``pictures`` (uint8 [H, W, 3] RGB) as JPEGs in one file, and give their number.
+
+    Chromium plays them at 30 a second, over and over. Raises: DeviceError.
+    """
     count = 0
     with path.open("wb") as file:
         for picture in pictures:

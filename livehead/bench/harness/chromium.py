@@ -1,4 +1,4 @@
-"""A real Chromium for measurements and tests: headless, before a fake camera that plays a file, told what to do by CDP.
+"""A real Chromium for measurements and tests: headless, with a fake camera that plays a file, controlled by CDP.
 
 The Chrome DevTools Protocol over a WebSocket, as far as is needed here: open a page, evaluate, take a picture of it.
 """
@@ -47,14 +47,14 @@ _START_TIMEOUT_S, _CALL_TIMEOUT_S = 20.0, 30.0
 
 
 def find_chromium() -> str | None:
-    """Path of a Chromium or Chrome, or None."""
+    """The path of an installed Chromium or Chrome, or None."""
     return next(filter(None, map(shutil.which, _EXECUTABLES)), None)
 
 
 def fake_device_flags(picture: Path | None = None, sound: Path | None = None, *, allowed: bool = True) -> list[str]:
     """Flags for a camera that plays ``picture`` (``.mjpeg`` or ``.y4m``) and a microphone that plays ``sound``.
 
-    ``allowed``: whether the person lets pages use them.
+    ``allowed`` is the answer to pages that ask for permission to use them.
     """
     flags = ["--use-fake-device-for-media-stream"]
     flags.append("--use-fake-ui-for-media-stream" if allowed else "--deny-permission-prompts")
@@ -66,7 +66,7 @@ def fake_device_flags(picture: Path | None = None, sound: Path | None = None, *,
 
 
 class BrowserTab:
-    """One page."""
+    """One open page, which can be scripted and looked at."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -93,12 +93,12 @@ class BrowserTab:
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
-            told = details.get("exception", {}).get("description", details.get("text"))
-            raise DeviceError(f"the page failed: {told}")
+            reason = details.get("exception", {}).get("description", details.get("text"))
+            raise DeviceError(f"the page failed: {reason}")
         return answer["result"].get("value")
 
     def wait_until(self, script: str, timeout_s: float = 15.0) -> Any:
-        """Wait until ``script`` gives something true, and give it. Raises: DeviceError."""
+        """Evaluate ``script`` until its value is true, and give that value. Raises: DeviceError after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while not (value := self.evaluate(script)):
             if time.monotonic() > deadline:
@@ -107,26 +107,26 @@ class BrowserTab:
         return value
 
     def take_screenshot(self) -> bytes:
-        """The page as PNG."""
+        """The page as it looks now, as PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def resize(self, width: int, height: int, *, phone: bool = False) -> None:
-        """The window's inner size in CSS pixels."""
+        """Set the window's inner size in CSS pixels."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def emulate_color_scheme(self, scheme: str) -> None:
-        """``dark`` or ``light``."""
+        """Have the page believe that the person prefers the colour scheme ``dark`` or ``light``."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
 
 class HeadlessChromium:
-    """``with`` it; its profile is thrown away afterwards.
+    """A browser that runs inside its ``with`` block; its profile is thrown away afterwards.
 
-    Raises: DeviceError when there is none or it does not start.
+    Raises (on entering): DeviceError when there is no Chromium or it does not start.
     """
 
     def __init__(self, flags: Sequence[str] = (), *, extension: Path | None = None) -> None:
-        """``extension``: the folder of an unpacked one to load; there is no other."""
+        """``extension``: the folder of an unpacked extension to load; no other is loaded."""
         loaded = ["--disable-extensions"]
         if extension is not None:
             loaded = [f"--disable-extensions-except={extension}", f"--load-extension={extension}"]
@@ -138,7 +138,7 @@ class HeadlessChromium:
         path = find_chromium()
         if path is None:
             raise DeviceError(
-                "there is no Chromium on this machine", "apt install chromium, or your system's like of it"
+                "there is no Chromium on this machine", "apt install chromium, or what your system has in its place"
             )
         with ExitStack() as stack:
             profile = stack.enter_context(

@@ -36,7 +36,7 @@ _START_TIMEOUT_S = 10.0
 
 
 class PulseServer:
-    """Runs from ``start`` to ``stop``, or within a ``with``. ``rate``: Hz of the two null sinks.
+    """A server that runs from ``start`` to ``stop``, or inside a ``with`` block. ``rate``: Hz of the two null sinks.
 
     Set ``environment`` before PortAudio is loaded, in this process or in another one.
     Raises (on starting): DeviceError where PulseAudio is not installed or does not start.
@@ -64,7 +64,7 @@ class PulseServer:
         self._folder.cleanup()
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start the server and wait until it answers. Raises: DeviceError."""
         missing = find_missing_package()
         if missing:
             raise DeviceError(f"{missing} is not installed", INSTALL_REMEDY)
@@ -92,7 +92,7 @@ class PulseServer:
         raise DeviceError("PulseAudio does not start", "run pulseaudio -n -v to see why")
 
     def stop(self) -> None:
-        """As if it crashed; its devices are gone."""
+        """End the server as if it had crashed; its devices are gone."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -100,7 +100,7 @@ class PulseServer:
         self._socket.unlink(missing_ok=True)
 
     def play(self, sound: Path) -> subprocess.Popen[bytes]:
-        """Speak a sound file into the microphone."""
+        """Play a sound file into the microphone."""
         command = ["paplay", "--latency-msec=50", f"--device={MICROPHONE_SINK}", str(sound)]
         return subprocess.Popen(command, env={**os.environ, **self.environment})
 
@@ -112,7 +112,7 @@ class PulseServer:
 
 
 def find_missing_package() -> str | None:
-    """The first part that is not installed."""
+    """The first needed part that is not installed, None when all are there."""
     if sys.platform != "linux":
         return "PulseAudio (Linux only)"
     for tool in ("pulseaudio", "paplay", "pactl"):

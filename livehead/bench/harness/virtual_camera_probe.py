@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 BACKEND_NAME = "livehead-receiver"
 NATIVE_FORMAT = "I420"
-"""What the receiver takes, and what v4l2loopback takes: full-size luma, then two quarter-size planes of colour."""
+"""The pixel format that the probe and v4l2loopback take: full-size luma, then two quarter-size planes of colour."""
 
 
 class VirtualCameraProbe:
-    """Put it behind a pipeline, run, then read ``received``.
+    """Notes the pictures that come out of a pipeline; after the run, ``received_frames`` has them.
 
-    Either ``register`` it and open a virtual camera with ``backend=BACKEND``, or, where pyvirtualcam is not installed,
-    let a ``ReceiverSink`` do the conversion that a virtual camera would. Noting a picture takes about 0.1 ms.
-    ``thumbnail``: width and height at which pictures are kept.
+    Either ``register`` it and open a virtual camera with ``backend=BACKEND_NAME``, or, where pyvirtualcam is not
+    installed, let a ``VirtualCameraProbeSink`` do the conversion that a virtual camera would. Noting a picture takes
+    about 0.1 ms. ``thumbnail``: width and height at which pictures are kept.
     """
 
     def __init__(self, thumbnail: tuple[int, int] = (64, 36)) -> None:
@@ -37,12 +37,12 @@ class VirtualCameraProbe:
         self._thumbnails: list[npt.NDArray[np.uint8]] = []
 
     def register(self) -> None:
-        """Make pyvirtualcam know this receiver under the name ``BACKEND``. Raises: DeviceError when it is absent."""
+        """Make this probe pyvirtualcam's backend ``BACKEND_NAME``. Raises: DeviceError without pyvirtualcam."""
         _import_pyvirtualcam().register_backend(BACKEND_NAME, self._open_backend)
 
     @property
     def received_frames(self) -> ReceivedFrames:
-        """All pictures so far."""
+        """All pictures that have come so far."""
         width, height = self._thumbnail
         return ReceivedFrames(
             np.array(self._at_ns, np.int64), np.array(self._thumbnails, np.uint8).reshape(-1, height, width)
@@ -54,22 +54,22 @@ class VirtualCameraProbe:
         return _ProbeBackend(self, (height, width), native=fourcc == _to_fourcc(NATIVE_FORMAT))
 
     def record_luma(self, luma: npt.NDArray[np.uint8]) -> None:
-        """Note one picture by its luma [H, W]."""
+        """Note one picture by its luma, uint8 [H, W]."""
         self._at_ns.append(now_ns())
         small = cv2.resize(luma, self._thumbnail, interpolation=cv2.INTER_AREA)
         self._thumbnails.append(np.asarray(small, np.uint8))
 
 
 class VirtualCameraProbeSink:
-    """A sink that converts pictures to the native format and hands them to ``receiver``, as a virtual camera does."""
+    """A sink that converts pictures to the native format and hands them to a probe, as a virtual camera does."""
 
     def __init__(self, probe: VirtualCameraProbe) -> None:
         self._probe = probe
         self._worker = Worker("receiver")
         self.audio_frames: list[AudioFrame] = []
-        """What was sent of sound."""
+        """All sound that was sent."""
         self.latency_ms: list[float] = []
-        """Of each picture, from its ``captured_ns`` until it was received."""
+        """For each picture, the time from its ``captured_ns`` until it was received."""
 
     async def __aenter__(self) -> VirtualCameraProbeSink:
         await self._worker.__aenter__()
@@ -94,7 +94,7 @@ class VirtualCameraProbeSink:
 
 
 class _ProbeBackend:
-    """What pyvirtualcam asks of a backend."""
+    """A backend as pyvirtualcam asks for it."""
 
     def __init__(self, probe: VirtualCameraProbe, shape: tuple[int, int], *, native: bool) -> None:
         self._probe = probe
@@ -103,12 +103,12 @@ class _ProbeBackend:
 
     def send(self, frame: npt.NDArray[np.uint8]) -> None:
         if not self._native:  # the conversion would be missing from the measured time
-            raise RuntimeError(f"the receiver takes {NATIVE_FORMAT} only")
+            raise RuntimeError(f"the probe takes {NATIVE_FORMAT} only")
         height, width = self._shape
         self._probe.record_luma(frame[: height * width].reshape(height, width))
 
     def close(self) -> None:
-        """Nothing to free: what was received stays with the receiver."""
+        """There is nothing to free: what was received stays with the probe."""
 
     def device(self) -> str:
         return BACKEND_NAME
