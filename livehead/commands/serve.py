@@ -5,126 +5,143 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ipaddress
-import os
 import ssl
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from livehead.assembly.live_avatar import CONSENT_NOTICE, FALLBACK_MODEL
-from livehead.assembly.server_avatars import ServerAvatarFactory
-from livehead.assembly.settings import ice_servers_from_settings
-from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO
-from livehead.cli_options import add_picture_arguments, print_status, settings_from_args
+from livehead.assembly.settings import ice_servers_from_settings, server_token
+from livehead.cli_options import add_picture_arguments, add_webrtc_arguments, print_status, settings_from_args
 from livehead.config import RunSettings, ServeSettings, load_settings
 from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
 from livehead.server import event_log
 from livehead.server.access import EXTENSION_ORIGIN, MIN_TOKEN_LENGTH, AccessPolicy, generate_key
-from livehead.server.app import StudioApp
-from livehead.server.certificate import VALIDITY_DAYS, make_certificate
-from livehead.server.event_log import LOG_FORMATS
-from livehead.server.http_listener import HttpListener
-from livehead.server.session import EndpointWrappers, SessionDefaults, SessionLimits
-from livehead.server.session_manager import SessionManager
+
+if TYPE_CHECKING:
+    from livehead.assembly.server_avatars import ServerAvatarFactory
+    from livehead.server.app import StudioApp
+    from livehead.server.session import EndpointWrappers, SessionLimits
 
 DEFAULT_SIZE = (512, 512)
-"""Of the picture, unless --size says otherwise."""
+"""Width and height of the picture, unless --size says otherwise."""
+
+_PASSTHROUGH = "passthrough"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     absent: Any = argparse.SUPPRESS  # so that a default comes from the settings, and --help prints no token
     add, defaults = parser.add_argument, ServeSettings()
-    add(
-        "--avatar",
-        type=Path,
-        metavar="PHOTO",
-        help="shown until a page brings its own; a bundled portrait if not given",
-    )
-    add("--driver", default=absent, metavar="NAME", help="face at first; a page may choose another")
-    add(
-        "--host",
-        default=absent,
-        help=f"address to listen on ({defaults.host}); beyond this machine a token and TLS are needed",
-    )
-    add("--port", type=int, default=absent, help=f"port to listen on ({defaults.port}); 0 takes a free one")
-    add("--token", default=absent, help=f"what a studio has to show (or in {TOKEN_VARIABLE}); 'new' makes one")
-    add("--tls-cert", type=Path, default=absent, metavar="FILE", help="certificate (PEM): the page is served by https")
-    add("--tls-key", type=Path, default=absent, metavar="FILE", help="its private key (PEM)")
-    add(
-        "--make-certificate",
-        nargs="+",
-        metavar="NAME",
-        help="make one for these host names and addresses, write it to --tls-cert and --tls-key, and end",
-    )
-    add("--behind-proxy", action="store_true", default=absent, help="a proxy before this server does TLS")
-    add(
-        "--origin",
-        action="append",
-        dest="origins",
-        default=absent,
-        metavar="URL",
-        help="the proxy's own address, as https://a.example",
-    )
-    add(
-        "--extension",
-        action="store_true",
-        default=absent,
-        help="let the browser extension (plugins/browser) of this machine watch",
-    )
-    add("--sessions", type=int, default=absent, metavar="N", help=f"performers at a time ({defaults.sessions})")
-    add("--viewers", type=int, default=absent, metavar="N", help=f"viewers of each performer ({defaults.viewers})")
-    add(
-        "--idle",
-        type=float,
-        dest="idle_s",
-        default=absent,
-        metavar="S",
-        help=f"a session nobody is connected to ends after so long ({defaults.idle_s:g} s)",
-    )
-    add("--log-format", choices=LOG_FORMATS, default=absent, help=f"one line an event ({defaults.log_format})")
-    add(
-        "--time-code",
-        action="store_true",
-        help="for bench webrtc: copy the camera's time code into the avatar's picture",
-    )
+    avatar = "photo that is shown until a page brings its own (default: a portrait that ships with livehead)"
+    add("--avatar", type=Path, metavar="PHOTO", help=avatar)
+    driver = "driver that a page starts with; the page may choose another (default: face, or the model's own)"
+    add("--driver", default=absent, metavar="NAME", help=driver)
+    _add_address_arguments(parser)
+    sessions = f"how many performers there may be at a time (default: {defaults.sessions})"
+    add("--sessions", type=int, default=absent, metavar="N", help=sessions)
+    viewers = f"how many viewers each performer may have (default: {defaults.viewers})"
+    add("--viewers", type=int, default=absent, metavar="N", help=viewers)
+    idle = f"seconds after which a session ends that nobody is connected to (default: {defaults.idle_s:g})"
+    add("--idle", type=float, dest="idle_s", default=absent, metavar="S", help=idle)
+    log_format = f"how the log is written, one line an event (default: {defaults.log_format})"
+    add("--log-format", choices=event_log.LOG_FORMATS, default=absent, help=log_format)
+    time_code = "copy the camera's time code into the avatar's picture, which bench webrtc measures by"
+    add("--time-code", action="store_true", help=time_code)
     add_picture_arguments(parser)
+    add_webrtc_arguments(parser)
+
+
+def _add_address_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options for where the server is reached and who may use it."""
+    absent: Any = argparse.SUPPRESS
+    add, defaults = parser.add_argument, ServeSettings()
+    host = f"address to listen on; beyond this machine a token and TLS are needed (default: {defaults.host})"
+    add("--host", default=absent, help=host)
+    port = f"port to listen on, where 0 takes a free one (default: {defaults.port})"
+    add("--port", type=int, default=absent, help=port)
+    token = f"secret that a studio page has to show; 'new' makes one; it can also stand in {TOKEN_VARIABLE}"
+    add("--token", default=absent, help=token)
+    certificate = "certificate chain (PEM), with which the page is served by https"
+    add("--tls-cert", type=Path, default=absent, metavar="FILE", help=certificate)
+    add("--tls-key", type=Path, default=absent, metavar="FILE", help="private key of the certificate (PEM)")
+    make = "make a certificate for these host names and addresses, write it to --tls-cert and --tls-key, and end"
+    add("--make-certificate", nargs="+", metavar="NAME", help=make)
+    behind_proxy = "say that a proxy in front of this server does TLS"
+    add("--behind-proxy", action="store_true", default=absent, help=behind_proxy)
+    origin = "address under which the proxy serves the page, such as https://a.example; may be given several times"
+    add("--origin", action="append", dest="origins", default=absent, metavar="URL", help=origin)
+    extension = "let the browser extension (plugins/browser) of this machine watch"
+    add("--extension", action="store_true", default=absent, help=extension)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Until Ctrl-C or a termination signal."""
+    """Serve until Ctrl-C or a termination signal. Everything that was given is checked before a photo is prepared."""
     settings = load_serve_settings(args)
     serve = settings.serve
     if args.make_certificate:
         return write_certificate(args.make_certificate, serve)
     token = resolve_token(serve)
     require_safe_exposure(serve.host, token, tls=serve.tls_cert is not None, behind_proxy=serve.behind_proxy)
+    tls = make_tls_context(serve)
+    avatar = _check_avatar(args.avatar or serve.avatar, settings, measured=args.time_code)
+    from livehead.assembly.server_avatars import ServerAvatarFactory
+    from livehead.server.http_listener import HttpListener, require_free_port
+    from livehead.server.session import SessionLimits
+
+    require_free_port(serve.host, serve.port)
     event_log.configure_log_format(serve.log_format)
-    inform: Callable[[str], None] = print_status if serve.log_format == "text" else _log_note
+    notify: Callable[[str], None] = print_status if serve.log_format == "text" else _log_note
     wrappers = None
     if args.time_code:
         settings, wrappers = _measured_endpoints(settings)
     with ExitStack() as stack:
         guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
-        avatar = args.avatar or serve.avatar or ASTRONAUT_PHOTO
-        troupe = ServerAvatarFactory(settings, avatar, Path(guests), notify=inform)
+        avatars = ServerAvatarFactory(settings, avatar, Path(guests), notify=notify)
         limits = SessionLimits(serve.sessions, serve.viewers, serve.idle_s)
-        access = make_access(serve, token)
-        server = make_server(troupe, settings, access, limits, wrappers)
-        listener = HttpListener(server.build_app(), serve.host, serve.port, tls=make_tls_context(serve))
-        inform(
-            f"{troupe.default_settings().model} draws {settings.stream.size[0]}x{settings.stream.size[1]}; Ctrl-C ends"
-        )
-        inform(f"open {listener.url(token if serve.log_format == 'text' else '')}")
+        server = make_server(avatars, settings, make_access(serve, token), limits, wrappers)
+        listener = HttpListener(server.build_app(), serve.host, serve.port, tls=tls)
+        width, height = settings.stream.size
+        notify(f"{avatars.default_settings().model} draws {width}x{height}; Ctrl-C ends")
+        notify(f"open {listener.url(token if serve.log_format == 'text' else '')}")
         asyncio.run(listener.serve())
     return 0
 
 
+def _check_avatar(avatar: Path | None, settings: RunSettings, *, measured: bool) -> Path:
+    """The photo to show first; looks at it, and at the names in ``settings``, without preparing or loading anything.
+
+    ``measured``: the model may be the one that draws nothing, for ``bench webrtc``.
+    Raises: ConfigError, SourceError, WeightsError.
+    """
+    from livehead.assembly.conr import require_face_model, require_photo
+    from livehead.assembly.input_checks import check_model
+    from livehead.assembly.live_avatar import resolve_driver_name
+    from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO
+    from livehead.compositing.background import check_background
+    from livehead.perception.photo import check_photo
+    from livehead.registry import find_driver
+
+    model, precision = settings.model, settings.precision
+    require_face_model(model)
+    if not (measured and model == _PASSTHROUGH):
+        check_model(model, precision)
+        name, _, argument = resolve_driver_name(settings.driver, model, precision).partition(":")
+        find_driver(name).check(argument)
+    check_background(settings.picture.background, allow_transparent=True)
+    ice = settings.stream.ice
+    if ice.servers or ice.relay_only:
+        ice_servers_from_settings(ice)
+    photo = avatar or ASTRONAUT_PHOTO
+    require_photo(photo)
+    check_photo(photo)
+    return photo
+
+
 def load_serve_settings(args: argparse.Namespace) -> RunSettings:
-    """Those of the command line and of --config; the picture's size is the server's own unless one of them gives it.
+    """The settings of the command line and of --config, with the server's own picture size unless they give one.
 
     Raises: ConfigError.
     """
@@ -133,16 +150,14 @@ def load_serve_settings(args: argparse.Namespace) -> RunSettings:
     if not given and args.config:
         file = load_settings(RunSettings, args.config)
         given = "stream" in file.model_fields_set and "size" in file.stream.model_fields_set
-    return (
-        settings
-        if given
-        else settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": DEFAULT_SIZE})})
-    )
+    if given:
+        return settings
+    return settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": DEFAULT_SIZE})})
 
 
 def resolve_token(serve: ServeSettings) -> str:
-    """The token that is asked for. Raises: ConfigError where a new one would have to be told in a log."""
-    token = serve.token.get_secret_value() or os.environ.get(TOKEN_VARIABLE, "")
+    """The token that pages have to show. Raises: ConfigError where a new one would have to be told in a log."""
+    token = server_token(serve)
     if token != "new":
         return token
     if serve.log_format != "text":
@@ -157,7 +172,12 @@ def _log_note(line: str) -> None:
 
 
 def write_certificate(names: Sequence[str], serve: ServeSettings) -> int:
-    """For servers that no authority would certify; says how to use it and how to trust it. Raises: ConfigError."""
+    """Make a certificate where no authority would certify the server, and say how to use it and how to trust it.
+
+    Raises: ConfigError.
+    """
+    from livehead.server.certificate import VALIDITY_DAYS, make_certificate
+
     chain = serve.tls_cert or Path("livehead-cert.pem")
     key = serve.tls_key or chain.with_name("livehead-key.pem")
     root = chain.with_name("livehead-trust.pem")
@@ -182,30 +202,34 @@ def make_server(
     limits: SessionLimits,
     wrappers: EndpointWrappers | None = None,
 ) -> StudioApp:
-    """The application around ``troupe``."""
+    """The web application that shows the avatars of ``avatar_factory``. Raises: ConfigError."""
+    from livehead.assembly.live_avatar import CONSENT_NOTICE
+    from livehead.server.app import StudioApp
+    from livehead.server.session import EndpointWrappers, SessionDefaults
+    from livehead.server.session_manager import SessionManager
+
     stream = settings.stream
     ice = ice_servers_from_settings(stream.ice)
-    terms = SessionDefaults(
-        stream.fps, settings.render_size, limits, wrappers or EndpointWrappers(), stream.encoder, ice
-    )
-    return StudioApp(SessionManager(avatar_factory, terms), access, CONSENT_NOTICE)
+    wrappers = wrappers or EndpointWrappers()
+    defaults = SessionDefaults(stream.fps, settings.render_size, limits, wrappers, stream.encoder, ice)
+    return StudioApp(SessionManager(avatar_factory, defaults), access, CONSENT_NOTICE)
 
 
 def _measured_endpoints(settings: RunSettings) -> tuple[RunSettings, EndpointWrappers]:
-    """What ``bench webrtc`` puts before the ends of the pipelines, and the settings that are left to the avatars."""
+    """What ``bench webrtc`` puts around the ends of the pipelines, and the settings that are left to the avatars."""
+    from livehead.assembly.live_avatar import FALLBACK_MODEL
     from livehead.bench.timecode import TimeCodeCapture, TimeCodeSink
-    from livehead.bench.webrtc import PASSTHROUGH
+    from livehead.server.session import EndpointWrappers
 
     wrappers = EndpointWrappers(capture=TimeCodeCapture, sink=TimeCodeSink)
-
-    if settings.model != PASSTHROUGH:
+    if settings.model != _PASSTHROUGH:
         return settings, wrappers
     relaying = replace(wrappers, relay_size=settings.stream.size)
     return settings.model_copy(update={"model": FALLBACK_MODEL}), relaying
 
 
 def make_access(serve: ServeSettings, token: str) -> AccessPolicy:
-    """Who may use the server."""
+    """The rules for who may use the server."""
     return AccessPolicy(token, frozenset(serve.origins), frozenset({EXTENSION_ORIGIN} if serve.extension else ()))
 
 
@@ -234,7 +258,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def make_tls_context(serve: ServeSettings) -> ssl.SSLContext | None:
-    """Raises: ConfigError when certificate and key are not a pair that can be read."""
+    """The TLS configuration, None without a certificate.
+
+    Raises: ConfigError when certificate and key are not a pair that can be read.
+    """
     if serve.tls_cert is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

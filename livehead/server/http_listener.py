@@ -57,6 +57,11 @@ class _GracefulServer(uvicorn.Server):
         self.should_exit = True
 
 
+def require_free_port(host: str, port: int) -> None:
+    """Look whether one can listen there. Raises: ConfigError."""
+    _open_listening_socket(host, port).close()
+
+
 class HttpListener:
     """Listens from the beginning, so that a port in use is told before anything else. Raises: ConfigError."""
 
