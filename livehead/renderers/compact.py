@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeAlias, TypeVar, cast
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -96,6 +97,18 @@ CompactRequest: TypeAlias = RenderRequest[CompactAvatar, Keypoints]
 """One picture that ``CompactRenderer`` is asked for."""
 
 
+class NetworkPicture(NamedTuple):
+    """What the network draws for one request.
+
+    ``generated`` uint8 [S, S, 3] RGB; ``blend`` float32 [S, S], the photo's share of each pixel; ``flow`` float32
+    [G, G, 2], displacements in [-1, 1].
+    """
+
+    generated: Image
+    blend: Array
+    flow: Array
+
+
 class CompactRenderer:
     """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
 
@@ -126,6 +139,17 @@ class CompactRenderer:
         self._network = optimize_for_inference(
             network, self.setting, _EXACT_PARTS, _PARTS, ranges, traced_parts=_TRACED_PARTS
         )
+
+    def with_alpha(self, alpha: bool) -> CompactRenderer:
+        """The same renderer around the same network, with pictures that have ``alpha`` or not."""
+        other = copy.copy(self)
+        other.alpha = alpha
+        return other
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.setting.device
 
     @property
     def avatar_type(self) -> type[CompactAvatar]:
@@ -166,22 +190,27 @@ class CompactRenderer:
         """As ``render`` of each; the network draws all for which it makes a picture of the same side at once."""
         groups: dict[int, list[int]] = {}
         for number, request in enumerate(requests):
-            side = _SIDE if request.size >= self._full_size else _REDUCED_SIDE
-            groups.setdefault(side, []).append(number)
+            groups.setdefault(self.batch_key(request), []).append(number)
         pictures: dict[int, Image] = {}
-        for side, numbers in groups.items():
-            pictures |= zip(numbers, self._draw_batch([requests[number] for number in numbers], side), strict=True)
+        for numbers in groups.values():
+            outputs = self.run_network([requests[number] for number in numbers])
+            for number, output in zip(numbers, outputs, strict=True):
+                pictures[number] = self.finish_image(requests[number], output)
         return [pictures[number] for number in range(len(requests))]
 
+    def batch_key(self, request: CompactRequest) -> int:
+        """Side in pixels of the picture that the network sees and generates for ``request``."""
+        return _SIDE if request.size >= self._full_size else _REDUCED_SIDE
+
     @torch.inference_mode()
-    def _draw_batch(self, requests: Sequence[CompactRequest], side: int) -> list[Image]:
-        """The pictures of ``requests``, for which the network sees and generates ``side`` pixels."""
+    def run_network(self, requests: Sequence[CompactRequest]) -> list[NetworkPicture]:
+        """What the network draws for ``requests``, all of one ``batch_key``."""
+        side = self.batch_key(requests[0])
         code = stack_sources([self._encode_source(request.avatar, side) for request in requests])
         driving = torch.from_numpy(np.concatenate([request.motion.points3d() for request in requests]))
         torso = _collect_torso_motion(requests, self.setting.device)
         field = self._network.predict_motion(code, driving.to(self.setting.device), torso)
-        drawn = _to_host(self._network.decode(code, field))
-        return [self._blend_photo(request, *parts) for request, parts in zip(requests, drawn, strict=True)]
+        return _to_host(self._network.decode(code, field))
 
     @torch.inference_mode()
     def _encode_source(self, avatar: CompactAvatar, side: int) -> CompactEncodedSource:
@@ -193,9 +222,10 @@ class CompactRenderer:
             known[side] = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
         return known[side]
 
-    def _blend_photo(self, request: CompactRequest, generated: Image, blend: Array, flow: Array) -> Image:
-        """The photo at full size along ``flow`` [G, G, 2], ``blend`` [S, S] of it, the rest ``generated`` [S, S, 3]."""
+    def finish_image(self, request: CompactRequest, output: NetworkPicture) -> Image:
+        """The photo at full size along the network's flow, blended with what the network generated."""
         avatar, size = request.avatar, request.size
+        generated, blend, flow = output
         whole = (size, size)
         shift = cv2.resize(flow, whole, interpolation=cv2.INTER_LINEAR)
         places = np.asarray(cv2.scaleAdd(shift, _DENSITY * size / 2, _pixel_grid(size, _DENSITY)), np.float32)
@@ -247,11 +277,11 @@ def _load_bundled() -> tuple[CompactGenerator, ActivationRanges]:
     return network, ranges
 
 
-def _to_host(output: CompactOutput) -> list[tuple[Image, Array, Array]]:
-    """Per picture: generated uint8 [S, S, 3], blend float32 [S, S], displacements float32 [G, G, 2] in [-1, 1]."""
+def _to_host(output: CompactOutput) -> list[NetworkPicture]:
     generated = (output.generated * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     blend = output.alpha[:, 0].float().cpu().numpy()
-    return list(zip(generated, blend, output.field.flow.float().cpu().numpy(), strict=True))
+    flow = output.field.flow.float().cpu().numpy()
+    return [NetworkPicture(*parts) for parts in zip(generated, blend, flow, strict=True)]
 
 
 def _resize_image(image: PixelArrayT, side: int) -> PixelArrayT:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -50,6 +52,17 @@ class DaganAvatar:
     )
 
 
+class NetworkPicture(NamedTuple):
+    """What the network draws for one request.
+
+    ``image`` uint8 [256, 256, 3] RGB; ``grid`` float32 [h, w, 2], where in the source each pixel comes from, in
+    [-1, 1], on the processor.
+    """
+
+    image: Image
+    grid: torch.Tensor
+
+
 class DaganRenderer:
     """Draws portraits in the motion of ``detector``'s own key points.
 
@@ -69,6 +82,17 @@ class DaganRenderer:
         self.alpha = alpha
         self.detector = detector
         self._network = optimize_for_inference(network, detector.setting, ("down",), _PARTS, ranges, _PART_PRECISION)
+
+    def with_alpha(self, alpha: bool) -> DaganRenderer:
+        """The same renderer around the same network, with pictures that have ``alpha`` or not."""
+        other = copy.copy(self)
+        other.alpha = alpha
+        return other
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self.setting.device
 
     @property
     def avatar_type(self) -> type[DaganAvatar]:
@@ -115,23 +139,27 @@ class DaganRenderer:
         """The portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
-    @torch.inference_mode()
     def render_many(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[Image]:
         """As ``render`` of each; the network draws all at once."""
         if not requests:
             return []
+        outputs = self.run_network(requests)
+        return [self.finish_image(request, output) for request, output in zip(requests, outputs, strict=True)]
+
+    def batch_key(self, request: RenderRequest[DaganAvatar, Keypoints]) -> str:
+        """The network's pictures are all of one size, so that all requests can be drawn together."""
+        return self.detector.motion_set
+
+    @torch.inference_mode()
+    def run_network(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[NetworkPicture]:
+        """What the network draws for ``requests``."""
         code = stack_sources([self.encode(request.avatar) for request in requests])
         points = to_learned_points([request.motion for request in requests], self.setting.device)
         moved = self._network.predict_motion(code, points)
         drawn = self._network.decode(code, moved)
         pictures = (drawn * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        places = (
-            resize_sampling_grid(moved.places, DAGAN_SIDE, DAGAN_SIDE).float().cpu().numpy() if self.alpha else pictures
-        )
-        return [
-            self._to_output_image(request, picture, place)
-            for request, picture, place in zip(requests, pictures, places, strict=True)
-        ]
+        grids = moved.sampling_grid.float().cpu()
+        return [NetworkPicture(picture, grid) for picture, grid in zip(pictures, grids, strict=True)]
 
     @torch.inference_mode()
     def encode(self, avatar: DaganAvatar) -> DaganEncodedSource:
@@ -154,7 +182,7 @@ class DaganRenderer:
     def debug_panels(self, avatar: DaganAvatar, motion: Keypoints) -> DebugPanels:
         """What led to the picture of ``motion``, to be looked at."""
         code, moved = self.encode(avatar), self.predict_motion(avatar, motion)
-        side = moved.places.shape[1]
+        side = moved.sampling_grid.shape[1]
         middle = avatar.motion.value[0].mean(axis=0)
         row, column = (int(np.clip((middle[axis] + 1) / 2 * side, 0, side - 1)) for axis in (1, 0))
         attention = self._network.attention_weights(code, moved, torch.tensor([row * side + column]))
@@ -163,16 +191,18 @@ class DaganRenderer:
             disparity=avatar.disparity,
             source=avatar.motion.value[0],
             driving=motion.value[0],
-            sampling_grid=moved.places[0].float().cpu().numpy(),
+            sampling_grid=moved.sampling_grid[0].float().cpu().numpy(),
             occlusion=moved.occlusion[0, 0].float().cpu().numpy(),
             attention=attention[0, 0].float().cpu().numpy().reshape(side, side),
             query_cell=(row, column),
         )
 
-    def _to_output_image(self, request: RenderRequest[DaganAvatar, Keypoints], picture: Image, grid: Array) -> Image:
-        drawn = resize_image(picture, request.size)
+    def finish_image(self, request: RenderRequest[DaganAvatar, Keypoints], output: NetworkPicture) -> Image:
+        """The network's picture at the size asked for, with the person's matte where there is alpha."""
+        drawn = resize_image(output.image, request.size)
         if not self.alpha:
             return drawn
+        grid = resize_sampling_grid(output.grid[None], DAGAN_SIDE, DAGAN_SIDE)[0].numpy()
         pixels = ((grid + 1) * DAGAN_SIDE - 1) / 2
         moved = cv2.remap(request.avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         share = np.asarray(cv2.resize(moved, (request.size, request.size)), np.float32)

@@ -96,7 +96,7 @@ def test_below_its_first_size_the_network_draws_a_smaller_picture_of_the_same(po
 def test_a_mouth_that_the_photo_shows_closed_opens_dark(renderer):
     bgr = cv2.imread(str(files("livehead.assets") / "drawn.png"))
     drawn = renderer.prepare(prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), "drawn"))
-    motion = FaceRig(drawn.motion)(FaceControls(jaw=0.6), 0)
+    motion = FaceRig(drawn.motion).pose_face(FaceControls(jaw=0.6), 0)
     picture = renderer.render(drawn, motion, SIZE)
     upper, lower = (int(to_pixels(motion.value[0, lip], 256, 256)[1]) for lip in (13, 14))
     column = int(to_pixels(motion.value[0, 13], 256, 256)[0])
