@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from tqdm import tqdm
 
 from livehead.assembly.dagan import CHECKPOINTS
+from livehead.audio.rates import SOUND_RATE
 from livehead.clock import NS, TIME_BASE
 from livehead.concurrency import Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
@@ -20,7 +21,6 @@ from livehead.perception.portrait import Portrait
 from livehead.sinks.file import FileSink
 from livehead.sinks.provenance import ManifestSigner
 
-SOUND_RATE = 48_000
 LONGEST_SIDE = 1280  # of a video that takes its size from the photo
 BATCH_SIZE = 4
 """Pictures that a small network draws at once: a quarter less work for each than one by one."""

@@ -1,6 +1,6 @@
-"""Transparency for codecs that know none: the matte goes beside the colours, or the picture goes over black.
+"""Two ways to encode a transparent picture with a codec that has no alpha: alpha beside the colours, or over black.
 
-Whoever receives both halves joins them again (``server/static/cutout.js``).
+The browser joins the two halves again (``server/static/cutout.js``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from livehead.frames import Image
 
 
 def pack_alpha_side_by_side(image: Image) -> Image:
-    """uint8 [H, 2 W, 3]: the colours of ``image`` as they are, on their right its alpha as grey, white if it has none.
+    """Put the alpha of ``image`` as grey to the right of its colours: uint8 [H, 2 W, 3], white without an alpha.
 
-    The colours are not multiplied by alpha: codecs blur them across a pixel or two, and what lies beyond the outline
-    had better be like what lies within.
+    The colours are not multiplied by alpha: codecs blur them across a pixel or two, so that the colours outside the
+    outline should resemble those inside.
     """
     height, width, channels = image.shape
     both = np.full((height, 2 * width, 3), 255, np.uint8)
@@ -26,7 +26,7 @@ def pack_alpha_side_by_side(image: Image) -> Image:
 
 
 def flatten_alpha(image: Image) -> Image:
-    """uint8 [H, W, 3]: ``image`` over black; itself when it has no alpha."""
+    """Draw ``image`` over black: uint8 [H, W, 3]; ``image`` itself when it has no alpha."""
     if image.shape[2] == 3:
         return image
     share = cv2.merge([np.ascontiguousarray(image[..., 3])] * 3)

@@ -1,8 +1,8 @@
-"""Who makes H.264: an encoder of the graphics card that proves itself, else x264.
+"""Chooses the H.264 encoder: the graphics card's if it passes a self-test, else x264.
 
-A hardware encoder is asked to do what a call needs before it is trusted: pictures come out at once, one stands alone on
-request, and what comes out can be decoded. It is not faster than x264 ``ultrafast`` (1.3 ms a picture at 512 x 512),
-but takes no processor time from the renderer.
+The self-test checks what a call needs: each picture comes out at once, a key frame comes on request, and the output can
+be decoded. A hardware encoder is not faster than x264 ``ultrafast`` (1.3 ms a picture at 512 x 512), but takes no
+processor time from the renderer.
 """
 
 from __future__ import annotations
@@ -19,22 +19,26 @@ import numpy as np
 from av.video.frame import PictureType
 
 from livehead.clock import TIME_BASE
+from livehead.codecs.color import label_as_bt709
 
 log = logging.getLogger(__name__)
 
-_BUFFER_S = 0.35  # of the bitrate: how much a key frame may borrow
-NO_KEY_FRAMES = 1 << 16  # frames between key frames: they come when a receiver asks
+_BUFFER_S = 0.35  # seconds of the bitrate that a key frame may use in advance
+NO_KEY_FRAMES = 1 << 16
+"""A distance between key frames, in frames, that is never reached: key frames come on request or by time."""
 ENCODER_ERRORS = (av.FFmpegError, ValueError)
-"""What FFmpeg's encoders raise; those of a graphics card at any time."""
+"""The exceptions that FFmpeg's encoders raise; those of a graphics card may raise them at any time."""
 
-_BT709, _LIMITED_RANGE = 1, 1  # codes of H.273
-_TEST_SIDE, _TEST_FRAMES, _TEST_KEY_FRAME = 256, 5, 3  # of the trial
+_TEST_SIDE, _TEST_FRAMES, _TEST_KEY_FRAME = 256, 5, 3
 _TEST_BITRATE = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class H264EncoderSpec:
-    """FFmpeg's encoder ``name`` and its ``options`` for a bitrate. ``follows``: a new ``bit_rate`` is taken up."""
+    """One of FFmpeg's encoders: its ``name`` and its ``options`` for a bitrate.
+
+    ``follows_bitrate``: the encoder takes up a new ``bit_rate`` while it runs.
+    """
 
     name: str
     options: Callable[[int], dict[str, str]]
@@ -43,7 +47,7 @@ class H264EncoderSpec:
     follows_bitrate: bool = False
 
     def open(self, width: int, height: int, fps: Fraction, bitrate: int) -> Any:
-        """An encoder that holds nothing back. Raises: one of BROKEN."""
+        """Open an encoder that holds no picture back. Raises: one of ENCODER_ERRORS."""
         context: Any = av.CodecContext.create(self.name, "w")
         context.width, context.height = width, height
         context.pix_fmt = self.pixel_format
@@ -54,20 +58,19 @@ class H264EncoderSpec:
         context.thread_count = 1
         if self.profile:
             context.profile = self.profile
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED_RANGE
+        label_as_bt709(context)
         context.options = self.options(bitrate)
         context.open()
         return context
 
 
 def rate_control_options(bitrate: int) -> dict[str, str]:
-    """Options that keep an encoder to ``bitrate`` bits a second."""
+    """FFmpeg options that hold an encoder to ``bitrate`` bits a second."""
     return {"maxrate": str(bitrate), "bufsize": str(round(bitrate * _BUFFER_S))}
 
 
 def live_x264_options(bitrate: int) -> dict[str, str]:
-    """Options of x264 for ``bitrate`` bits a second with no frame held back."""
+    """x264's options for ``bitrate`` bits a second with no frame held back."""
     # slices on several cores would take them from the renderer
     return {"preset": "ultrafast", "tune": "zerolatency", "threads": "1"} | rate_control_options(bitrate)
 
@@ -105,12 +108,12 @@ HARDWARE_ENCODERS = (
     H264EncoderSpec("h264_amf", _amf_options, "nv12"),
     H264EncoderSpec("h264_videotoolbox", _videotoolbox_options, profile=None),
 )
-"""In the order in which they are tried: NVIDIA, Intel, AMD, Apple."""
+"""The hardware encoders in the order in which they are tried: NVIDIA, Intel, AMD, Apple."""
 
 
 @cache
 def best_encoder() -> H264EncoderSpec:
-    """The first of this machine's hardware encoders that passes the trial, else x264."""
+    """The first of this machine's hardware encoders that passes the self-test, else x264."""
     return first_working(HARDWARE_ENCODERS)
 
 
@@ -120,28 +123,28 @@ ENCODER_FACTORIES: Mapping[EncoderChoice, Callable[[], H264EncoderSpec]] = {
     "auto": best_encoder,
     "software": lambda: X264,
 }
-"""What a choice means. To be asked on a thread, before a call begins: the trial takes as long as a card likes."""
+"""The encoder for each choice. Call these on a thread and before a call begins: the self-test may take long."""
 
 
 def first_working(specs: tuple[H264EncoderSpec, ...]) -> H264EncoderSpec:
-    """The first of ``makers`` that passes the trial, else x264."""
-    for maker in specs:
-        if maker.name in av.codecs_available:
-            fault = self_test(maker)
+    """The first of ``specs`` that passes the self-test, else x264."""
+    for spec in specs:
+        if spec.name in av.codecs_available:
+            fault = self_test(spec)
             if not fault:
-                return maker
-            log.debug("%s: %s", maker.name, fault)
+                return spec
+            log.debug("%s: %s", spec.name, fault)
     return X264
 
 
 def self_test(spec: H264EncoderSpec) -> str:
-    """Why ``maker`` cannot serve a call on this machine; empty if it can."""
-    chance = np.random.default_rng(0)
+    """The reason why ``spec`` cannot serve a call on this machine; empty if it can."""
+    rng = np.random.default_rng(0)
     try:
         context = spec.open(_TEST_SIDE, _TEST_SIDE, Fraction(30), _TEST_BITRATE)
         decoder = av.CodecContext.create("h264", "r")
         for number in range(_TEST_FRAMES):
-            coarse = chance.integers(0, 255, (_TEST_SIDE // 16, _TEST_SIDE // 16, 3), np.uint8)
+            coarse = rng.integers(0, 255, (_TEST_SIDE // 16, _TEST_SIDE // 16, 3), np.uint8)
             image = np.kron(coarse, np.ones((16, 16, 1), np.uint8))
             picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=spec.pixel_format)
             picture.pts, picture.time_base = number * 3000, TIME_BASE
@@ -153,7 +156,7 @@ def self_test(spec: H264EncoderSpec) -> str:
                 return "gives key frames at its own will"
             data = b"".join(bytes(packet) for packet in packets)
             if number == _TEST_KEY_FRAME:
-                decoder = av.CodecContext.create("h264", "r")  # whoever joins knows nothing of what was before
+                decoder = av.CodecContext.create("h264", "r")  # a new viewer has seen nothing of what came before
             frames = [*decoder.decode(av.Packet(data))]
         frames += decoder.decode(None)
     except ENCODER_ERRORS as error:

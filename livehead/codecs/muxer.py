@@ -1,6 +1,7 @@
-"""Pictures and sound into one container, each at the time of its capture. Blocking; one thread at a time.
+"""Encodes pictures (H.264) and sound (AAC) into one container, each at the time of its capture.
 
-H.264 and AAC. The frame rate is variable, and sound is cut or led by silence so that it is in step with the picture.
+The frame rate is variable, and sound is cut or led by silence so that it stays in step with the picture. All calls
+block and must come from one thread at a time.
 """
 
 from __future__ import annotations
@@ -16,29 +17,28 @@ from av.video.frame import PictureType
 
 from livehead.clock import NS, TIME_BASE
 from livehead.codecs.alpha import flatten_alpha
+from livehead.codecs.color import BT709, label_as_bt709
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, Image, Samples, VideoFrame
 
-_BT709 = 1  # the code of H.273 for primaries, transfer and matrix
-_LIMITED_RANGE = 1
-_MAX_JITTER_S = 0.02  # sound further than this off its time is a gap or an overlap; less is jitter of the time stamps
-_MAX_HELD_AUDIO_S = 10.0  # sound held while the first picture is awaited
+_MAX_JITTER_S = 0.02  # a larger error of a sound's time is a gap or an overlap; a smaller one is jitter
+_MAX_HELD_AUDIO_S = 10.0  # sound kept while the first picture is awaited
 _AUDIO_BITRATE = 128_000
 _GLOBAL_HEADER = 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
 
 
 @dataclass(frozen=True, slots=True)
 class MuxerOptions:
-    """``fps`` is nominal; sound of ``audio_rate`` Hz or none; ``options`` of x264.
+    """How a muxer encodes: nominal ``fps``, sound of ``audio_rate`` Hz or none, and ``x264_options``.
 
-    A key frame comes at least every ``key_frame_every`` pictures, and, where ``key_frame_s`` is given, after so many
-    seconds. ``bitrate`` in bits a second, where the options do not set a quality. ``headers_apart``: the container
-    stores what the decoders need once (a container that contains others cannot tell by itself).
+    A key frame comes at least every ``key_frame_every`` pictures and, where ``key_frame_s`` is given, after so many
+    seconds. ``bitrate``: bits a second, where the options set no quality. ``global_header``: the container stores the
+    decoders' parameters once (FFmpeg cannot know this by itself of a container that wraps another).
     """
 
     fps: float
     audio_rate: int | None
-    options: dict[str, str]
+    x264_options: dict[str, str]
     key_frame_every: int
     key_frame_s: float | None = None
     bitrate: int | None = None
@@ -46,10 +46,10 @@ class MuxerOptions:
 
 
 class MediaMuxer:
-    """Encodes into ``container`` (of PyAV, open for writing), which is closed with it.
+    """Encodes frames into ``container`` (PyAV's, open for writing), and closes it at the end.
 
-    Times count from the first picture's ``captured_ns``. The first picture, or ``begin``, sets the size (an odd side
-    gains one repeated line); others are scaled to it. ``name``: what errors call it.
+    Times count from the first picture's ``captured_ns``. The first picture, or ``open_encoders``, sets the size (an odd
+    side gains one repeated line); other pictures are scaled to it. ``name`` stands for the container in error messages.
     """
 
     def __init__(self, container: Any, options: MuxerOptions, name: str) -> None:
@@ -65,28 +65,27 @@ class MediaMuxer:
         self._last_pts = -1
         self._last_key_pts = 0
         self._held_audio: list[AudioFrame] = []
-        self._samples_written = 0  # samples of sound
+        self._samples_written = 0
 
     def open_encoders(self, size: tuple[int, int]) -> None:
         """Open the encoders for pictures of ``size`` (width, height). Raises: FFmpegError."""
-        coding = self._options
+        options = self._options
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)  # 4:2:0 colour has no odd sides
-        rate = Fraction(coding.fps).limit_denominator(1001)
-        self._video = video = self._container.add_stream("libx264", rate=rate, options=coding.options)
+        rate = Fraction(options.fps).limit_denominator(1001)
+        self._video = video = self._container.add_stream("libx264", rate=rate, options=options.x264_options)
         video.width, video.height = self._size
         video.pix_fmt = "yuv420p"
         coder = video.codec_context
         coder.time_base = TIME_BASE
-        coder.gop_size = coding.key_frame_every
+        coder.gop_size = options.key_frame_every
         coder.max_b_frames = 0  # reordered frames of a variable rate give the file too short a length
-        coder.colorspace = coder.color_primaries = coder.color_trc = _BT709
-        coder.color_range = _LIMITED_RANGE
-        if coding.bitrate is not None:
-            coder.bit_rate = coding.bitrate
-        if coding.audio_rate is not None:
-            self._audio = self._container.add_stream("aac", rate=coding.audio_rate, layout="mono")
+        label_as_bt709(coder)
+        if options.bitrate is not None:
+            coder.bit_rate = options.bitrate
+        if options.audio_rate is not None:
+            self._audio = self._container.add_stream("aac", rate=options.audio_rate, layout="mono")
             self._audio.codec_context.bit_rate = _AUDIO_BITRATE
-        if coding.global_header:
+        if options.global_header:
             for stream in filter(None, (self._video, self._audio)):
                 stream.codec_context.flags |= _GLOBAL_HEADER
 
@@ -106,7 +105,7 @@ class MediaMuxer:
         if pts <= self._last_pts:
             return  # nothing newer to show
         picture = av.VideoFrame.from_numpy_buffer(_fit_to_size(frame.image, self._size), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709)
+        picture = picture.reformat(format="yuv420p", dst_colorspace=BT709)
         picture.pts, picture.time_base = pts, TIME_BASE
         picture.pict_type = PictureType.I if self._is_key_frame_due(pts) else PictureType.NONE
         self._last_pts = pts
@@ -134,7 +133,7 @@ class MediaMuxer:
             self._flush_held_audio()
 
     def close(self) -> None:
-        """Write what the encoders still hold, and what ends the container. Raises: FFmpegError, OSError."""
+        """Flush the encoders, write the container's end and close it. Raises: FFmpegError, OSError."""
         try:
             for stream in (self._video, self._audio):
                 if stream is not None:
@@ -143,7 +142,7 @@ class MediaMuxer:
             self._container.close()
 
     def abandon(self) -> None:
-        """Close the container as it is; whoever read it is gone. Raises: FFmpegError, OSError."""
+        """Close the container without flushing, when its reader is gone. Raises: FFmpegError, OSError."""
         self._container.close()
 
     def _flush_held_audio(self) -> None:
@@ -158,7 +157,7 @@ class MediaMuxer:
             self._container.mux(self._audio.encode(sound))
 
     def _align_samples(self, frame: AudioFrame) -> Samples:
-        """The mono samples to append so that each is heard at its own time: silence for a gap, a cut for an overlap."""
+        """The frame as mono samples to append: led by silence after a gap, cut at an overlap."""
         samples = np.ascontiguousarray(frame.samples.mean(axis=0, keepdims=True, dtype=np.float32))
         due = round((frame.captured_ns - (self._origin_ns or 0)) * frame.rate / NS)
         off = due - self._samples_written

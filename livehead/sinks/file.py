@@ -1,7 +1,7 @@
-"""Recording: an MP4 that plays everywhere, with the sound in step with the picture.
+"""Records an MP4 (H.264 and AAC) that plays everywhere, with the sound in step with the picture.
 
-H.264 and AAC. While it grows the file is fragmented, so that what was written stays readable after a crash or on a full
-disk; closing it turns it into an ordinary MP4.
+While it grows the file is fragmented, so that what was written stays readable after a crash or on a full disk; closing
+it turns it into an ordinary MP4.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _KEY_FRAME_INTERVAL = 30  # frames: a crash loses at most the last fragment, whi
 class FileSink:
     """Writes pictures, and sound when ``audio_rate`` is given, to ``path`` (``.mp4``; an existing file is replaced).
 
-    The time of everything is its ``captured_ns``, counted from the first picture's: the frame rate is variable, and
-    sound is cut or led by silence to match. The first picture sets the size (an odd side gains one repeated line);
-    later ones are scaled to it. ``fps`` is only the nominal rate. ``crf``: quality of x264, lower is better.
-    ``seal`` is called, off the event loop, with a file that is whole (``sinks/provenance.py``).
+    Each frame's time is its ``captured_ns``, counted from the first picture's: the frame rate is variable, and sound is
+    cut or led by silence to match. The first picture sets the size (an odd side gains one repeated line); later ones
+    are scaled to it. ``fps`` is only the nominal rate. ``crf``: x264's quality, lower is better; ``preset``: x264's.
+    ``on_finished`` is called with the path of each complete file, off the event loop (see ``sinks/provenance.py``).
     Raises: SinkError, on entering when the file cannot be made, on sending when the disk is full.
     """
 
@@ -69,7 +69,7 @@ class FileSink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finalise the file. Raises: SinkError when that fails, unless ``send`` has already told of it."""
+        """Finalise the file. Raises: SinkError when that fails, unless ``send`` has already raised it."""
         async with self._stack:
             with suppress(*(SinkError,) * self._failed):
                 await self._worker.run(self._call_with_remedy, self._recording.close)
@@ -89,13 +89,13 @@ class FileSink:
 
 
 def require_mp4(path: Path) -> None:
-    """Raises: SinkError for a name that no recording can have."""
+    """Check the name of a recording. Raises: SinkError unless it ends in .mp4."""
     if path.suffix.lower() != ".mp4":
         raise SinkError(f"cannot record to {path}", "give a name that ends in .mp4", subject=str(path))
 
 
 class _Mp4Recording:
-    """The file and what is muxed into it; called from one thread."""
+    """The file under recording with its muxer; all calls come from one thread."""
 
     def __init__(self, path: Path, fps: float, audio_rate: int | None, options: dict[str, str]) -> None:
         self._path = path
@@ -121,7 +121,7 @@ class _Mp4Recording:
             self._output.raise_write_error()
 
     def close(self) -> None:
-        """Write what the encoders still hold, and the index. Raises: OSError."""
+        """Flush the encoders and write the index. Raises: OSError."""
         if self._muxer is None or self._output is None:
             return
         try:
@@ -135,10 +135,10 @@ class _Mp4Recording:
 
 
 class _FaultTolerantFile:
-    """The file under the container. After a failed write it takes everything and keeps nothing.
+    """A file that accepts and ignores all further writes after one that failed.
 
     FFmpeg crashes when it finalises an MP4 whose first write failed, and finalising a half-written one in place could
-    spoil what is readable; so it is never told, and ``check`` tells us.
+    spoil what is readable. So FFmpeg sees no error, and ``raise_write_error`` reports it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -168,7 +168,7 @@ class _FaultTolerantFile:
         return self._position
 
     def raise_write_error(self) -> None:
-        """Raises: OSError when a write failed."""
+        """Report a failed write. Raises: OSError."""
         if self._error is not None:
             raise self._error
 
@@ -177,7 +177,7 @@ class _FaultTolerantFile:
 
 
 def _to_sink_error(path: Path, error: OSError | av.error.FFmpegError) -> SinkError:
-    """The remedy for what the operating system said."""
+    """The error of the operating system or of FFmpeg as a ``SinkError`` with its remedy."""
     subject = str(path)
     if not path.parent.is_dir():
         return SinkError(f"cannot write {path}: its folder is missing", f"mkdir -p {path.parent}", subject=subject)

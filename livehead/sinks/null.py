@@ -1,4 +1,4 @@
-"""The sink that keeps nothing, for measuring what comes before it."""
+"""A sink that discards its frames, for measuring the pipeline before it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from livehead.frames import Frame, VideoFrame
 
 
 class NullSink:
-    """Counts what it is sent."""
+    """Counts the frames that it is sent and discards them."""
 
     def __init__(self) -> None:
         self.frame_count = 0
-        """Pictures taken so far."""
+        """Pictures received so far."""
         self.sound_s = 0.0
-        """Seconds of sound taken so far."""
+        """Seconds of sound received so far."""
 
     async def __aenter__(self) -> NullSink:
         return self
@@ -22,10 +22,10 @@ class NullSink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to free."""
+        """Nothing is open."""
 
     async def send(self, frame: Frame) -> None:
-        """Count ``frame`` and forget it."""
+        """Count ``frame`` and discard it."""
         if isinstance(frame, VideoFrame):
             self.frame_count += 1
         else:

@@ -1,7 +1,8 @@
-"""A camera for Linux desktops without a kernel module: browsers find it through the desktop's camera portal.
+"""A virtual camera for Linux desktops without a kernel module; browsers find it through the desktop's camera portal.
 
-Frames go by a pipe to a GStreamer process whose ``pipewiresink`` offers them as a PipeWire ``Video/Source``. A process
-of its own, because PipeWire has no bindings that pip can install and a fault in a media server must not end a call.
+Frames go through a pipe to a GStreamer process whose ``pipewiresink`` offers them as a PipeWire ``Video/Source``. It is
+a separate process because PipeWire has no bindings that pip can install, and a fault in a media server must not end a
+call.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ _INSTALL_COMMANDS = {
 
 
 class PipeWireSink:
-    """Shows frames as the camera ``name``, ``size`` (width, height) pixels, to whatever asks the camera portal.
+    """Offers frames of ``size`` (width, height) as the camera ``name`` to programs that use the camera portal.
 
-    When frames stop coming the last one stays on. A frame reaches the pipe as planar YUV 4:2:0 (BT.601, limited range),
-    so the size has to be even.
+    When no more frames come the last one stays visible. A frame is written as planar YUV 4:2:0 (BT.601, limited range),
+    so its size has to be even. Raises: ConfigError for an impossible size or rate.
     """
 
     def __init__(self, size: tuple[int, int] = (1280, 720), fps: int = 30, name: str = "Livehead Avatar") -> None:
@@ -80,15 +81,15 @@ class PipeWireSink:
 
     def _start_camera(self) -> None:
         require_pipewire()
-        # Kept open: GStreamer does not end when the server does, and would swallow every frame.
+        # GStreamer does not end with the server and would swallow every frame; this connection shows the server's end.
         self._server_connection = _connect_to_server()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop_camera
         self._process = subprocess.Popen(
             [*_parent_death_prefix(), *_gstreamer_command(self.size, self.fps, self.name)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            process_group=0,  # Ctrl-C is for livehead, which then ends the camera in its turn
+            process_group=0,  # Ctrl-C reaches livehead alone, which then ends the camera
         )
         assert self._process.stdin is not None
         _configure_pipe(self._process.stdin.fileno())
@@ -114,9 +115,8 @@ class PipeWireSink:
                 subject=self.name,
             )
         code = cv2.COLOR_RGB2YUV_I420 if image.shape[2] == 3 else cv2.COLOR_RGBA2YUV_I420
-        if select.select([self._server_connection], [], [], 0)[
-            0
-        ]:  # a server tells a silent client nothing: this is its end
+        # the server sends nothing to a silent client: what can be read is the end of the connection
+        if select.select([self._server_connection], [], [], 0)[0]:
             raise self._ended_error("the PipeWire server went away")
         rest = cv2.cvtColor(image, code).data.cast("B")
         pipe = self._process.stdin.fileno()
@@ -167,7 +167,7 @@ class PipeWireSink:
 
 
 def require_pipewire() -> None:
-    """Look for all that ``PipeWireSink`` needs. Raises: SinkError that names what is missing and how to get it."""
+    """Check that all that ``PipeWireSink`` needs is there. Raises: SinkError naming what is missing and its remedy."""
     if sys.platform != "linux":
         raise SinkError("PipeWire cameras exist on Linux only", "use the sink virtualcam", subject="pipewire")
     for tool in ("gst-launch-1.0", "gst-inspect-1.0"):
@@ -181,7 +181,7 @@ def require_pipewire() -> None:
 
 
 def _connect_to_server() -> socket.socket:
-    """A connection to the PipeWire server. Raises: SinkError."""
+    """Connect to the PipeWire server. Raises: SinkError when none answers."""
     server = _server_socket_path()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -198,13 +198,13 @@ def _connect_to_server() -> socket.socket:
 
 
 def _server_socket_path() -> Path:
-    """Where the PipeWire client library would connect to."""
+    """The socket that PipeWire's client library would connect to."""
     folder = os.environ.get("PIPEWIRE_RUNTIME_DIR") or os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     return Path(folder, os.environ.get("PIPEWIRE_REMOTE") or "pipewire-0")
 
 
 def _install_command() -> str:
-    """The command that installs what is needed on this distribution."""
+    """The command that installs PipeWire and GStreamer on this Linux distribution."""
     try:
         lines = Path("/etc/os-release").read_text().splitlines()
     except OSError:
@@ -219,12 +219,12 @@ def _install_command() -> str:
 
 
 def _parent_death_prefix() -> list[str]:
-    """A prefix that ends the camera should livehead be killed; without it the last picture would stay on for ever."""
+    """A command prefix that ends the camera if livehead is killed; without it the last picture would stay visible."""
     return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 
 
 def _configure_pipe(pipe: int) -> None:
-    """Let the pipe hold most of a frame, and let a write give up instead of waiting without end."""
+    """Let the pipe hold most of a frame, and let writes return at once instead of blocking."""
     import fcntl  # not on Windows, where this module still has to be imported
 
     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -232,14 +232,14 @@ def _configure_pipe(pipe: int) -> None:
 
 
 def _gstreamer_command(size: tuple[int, int], fps: int, name: str) -> list[str]:
-    """The GStreamer command: ``size`` pictures from standard input, laid over a live one, to PipeWire.
+    """The GStreamer command that lays pictures of ``size`` from standard input over a live source, for PipeWire.
 
-    The live base repeats the last picture while none comes, and pipewiresink (0.3.65) crashes without one when a
-    program connects. It is tiny, since it is never seen, and fast, since a live source's frame period is added to the
-    delay (measured to a page at 30 fps: 85 ms with a base at 30 fps, 55 ms at 120 fps).
+    The live source makes the compositor repeat the last picture while none comes, and pipewiresink (0.3.65) crashes
+    without one when a program connects. It is tiny, since it is never seen, and fast, since a live source's frame
+    period is added to the delay (measured to a page at 30 fps: 85 ms with a source at 30 fps, 55 ms at 120 fps).
     Frames are stamped as they come; counted stamps would fall behind for good whenever the pipeline pauses.
-    The compositor draws into memory of its own: with buffers of PipeWire's pool it fills that pool before anybody
-    looks, and then about one connection in ten waits for ever (none of 23 with ``drop-allocation``).
+    The compositor draws into memory of its own: with buffers of PipeWire's pool it fills that pool before a program
+    connects, and then about one connection in ten waits for ever (none of 23 with ``drop-allocation``).
     """
     width, height = size
     shape = f"width={width},height={height}"

@@ -1,7 +1,8 @@
-"""The avatar as a stream for media servers and players: RTMP (FLV) and MPEG-TS over UDP, H.264 and AAC.
+"""Streams the avatar to media servers and players: RTMP (FLV) and MPEG-TS over UDP, with H.264 and AAC.
 
-No frame is held back: x264 ``ultrafast`` ``zerolatency`` at a constant rate, a key frame a second, so that whoever
-tunes in sees a picture within one. A receiver that stalls or goes away costs this sink its frames, and nothing else.
+No frame is held back: x264 runs with ``ultrafast`` and ``zerolatency`` at a constant rate, and gives a key frame a
+second, so that a new viewer sees a picture within a second. A receiver that stalls or goes away costs this sink its
+frames, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,36 +13,34 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import av
 import av.error
 
 from livehead.clock import NS, ExponentialBackoff, now_ns
-from livehead.codecs.h264 import live_x264_options
+from livehead.codecs.h264 import NO_KEY_FRAMES, live_x264_options
 from livehead.codecs.muxer import MediaMuxer, MuxerOptions
 from livehead.concurrency import Worker
 from livehead.environment import STREAM_KEY_VARIABLE
 from livehead.errors import ConfigError, SinkError
 from livehead.frames import Frame, VideoFrame
+from livehead.protocol.urls import split_network_url
 from livehead.stats import StatsCollector
 
 log = logging.getLogger(__name__)
 
 _IO_TIMEOUT_S = 3.0  # a receiver that takes nothing for so long is given up
-_PROOF_NS = 4 * NS  # a first connection that fails within so long never worked: the address or the key is wrong
-_STEADY_NS = 5 * NS  # a connection that lasted so long was a good one
+_STEADY_NS = 5 * NS  # after a connection that lasted so long, the waits begin with the shortest again
 _KEY_FRAME_INTERVAL_S = 1.0
-_NO_KEY_FRAMES = 1 << 16  # pictures: key frames come by time
-_DATAGRAM_BYTES = 7 * 188  # bytes: whole packets of MPEG-TS below any network's limit
-_MAX_INTERLEAVE_US = 200_000  # picture and sound wait for each other at most so long, to be sent in order of time
-_QUEUE_PACKETS = 60  # packets of picture and sound, most of a second; a longer line is dropped up to a key frame
+_DATAGRAM_BYTES = 7 * 188  # whole packets of MPEG-TS, below any network's limit
+_MAX_INTERLEAVE_US = 200_000  # pictures and sound wait so long for each other at most, to be sent in order of time
+_QUEUE_PACKETS = 60  # most of a second of pictures and sound; a longer queue is dropped up to a key frame
 _DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
-    """Where to: ``url`` and ``format`` as FFmpeg takes them, its ``options``; ``name`` is what may be shown of it."""
+    """The receiver of a stream: FFmpeg's ``url``, ``format``, ``options``, and a ``name`` that holds no secret."""
 
     name: str
     host: str
@@ -52,18 +51,18 @@ class StreamTarget:
 
 
 def rtmp_target(address: str, key: str = "") -> StreamTarget:
-    """``rtmp://HOST[:PORT]/APP[/KEY]``, also ``rtmps``; ``key`` is added where it is given. Raises: ConfigError."""
+    """The target for ``rtmp://HOST[:PORT]/APP[/KEY]``, also ``rtmps``, with ``key`` appended. Raises: ConfigError."""
     url = f"rtmp:{address}" if address.startswith("//") else address
-    parts = _split_url(url)
-    if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.path.strip("/"):
+    parts = split_network_url(url, _DEFAULT_PORTS)
+    if parts is None or not parts.path.strip("/"):
         raise ConfigError("an RTMP address is not usable", "write --sink rtmp://HOST/APPLICATION/KEY")
     if parts.username or parts.password:
         raise ConfigError("an RTMP address holds no password", f"put the stream key into {STREAM_KEY_VARIABLE}")
     if not (key.isprintable() and " " not in key):
         raise ConfigError(f"{STREAM_KEY_VARIABLE} holds what is no stream key", "copy it again")
     whole = f"{url.rstrip('/')}/{key}" if key else url
-    # By way of FFmpeg's fifo: it connects and writes on a thread of its own, which neither holds the interpreter up nor
-    # this sink, and lets the protocol have a time limit.
+    # FFmpeg's fifo connects and writes on a thread of its own, which blocks neither the interpreter nor this sink, and
+    # lets the protocol have a time limit.
     options = {
         "fifo_format": "flv",
         "format_opts": f"flvflags=no_duration_filesize:rw_timeout={round(_IO_TIMEOUT_S * 1e6)}:flush_packets=1",
@@ -77,48 +76,47 @@ def rtmp_target(address: str, key: str = "") -> StreamTarget:
 
 
 def udp_target(address: str) -> StreamTarget:
-    """``HOST:PORT``, an IPv6 host in brackets. Raises: ConfigError."""
-    parts = _split_url(f"udp://{address.removeprefix('//')}")
+    """The target for ``HOST:PORT``, with an IPv6 host in brackets. Raises: ConfigError."""
+    parts = split_network_url(f"udp://{address.removeprefix('//')}", ("udp",))
     if parts is None or parts.port is None or parts.path.strip("/") or parts.username:
         raise ConfigError("a UDP receiver is a host and a port", "write --sink udp:127.0.0.1:5000")
-    # A picture's length is told, else a reader has to wait for the next one to know that this one is whole.
+    # Each picture carries its length; without it a reader has to wait for the next one to know that this one is whole.
     options = {"flush_packets": "1", "pes_payload_size": "0", "omit_video_pes_length": "0"}
     options["max_interleave_delta"] = str(_MAX_INTERLEAVE_US)
     url = f"udp://{parts.netloc}?pkt_size={_DATAGRAM_BYTES}"
     return StreamTarget(f"udp:{parts.netloc}", str(parts.hostname), parts.port, url, "mpegts", options)
 
 
-def _split_url(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
-    except ValueError:
-        return None
-    return parts if usable else None
-
-
 class StreamSink:
     """Streams pictures of ``size`` (width, height; others are scaled), and sound when ``audio_rate`` is given.
 
-    ``bitrate`` of the picture in bits a second. After a drop it begins again, ever later. ``stats``: counts how often
-    it was ``begun``, and frames ``dropped`` while there was no connection.
-    Raises: SinkError, on entering when the host is unknown, on sending when a server refuses the stream at first.
+    ``bitrate``: bits a second of the picture. ``proof_s``: a first connection that fails within so long never worked
+    (the address or the key is wrong); after any later failure the sink connects again, with growing waits.
+    ``stats`` counts connections ``begun`` and frames ``dropped`` while there was none.
+    Raises: SinkError, on entering when the host is unknown, on sending when the first connection is refused.
     """
 
     def __init__(
-        self, target: StreamTarget, *, size: tuple[int, int], fps: float, bitrate: int, audio_rate: int | None = None
+        self,
+        target: StreamTarget,
+        *,
+        size: tuple[int, int],
+        fps: float,
+        bitrate: int,
+        audio_rate: int | None = None,
+        proof_s: float = 4.0,
     ) -> None:
         self.stats = StatsCollector()
-        coding = MuxerOptions(
+        options = MuxerOptions(
             fps,
             audio_rate,
             live_x264_options(bitrate),
-            _NO_KEY_FRAMES,
+            NO_KEY_FRAMES,
             key_frame_s=_KEY_FRAME_INTERVAL_S,
             bitrate=bitrate,
             global_header=target.format == "fifo",
         )
-        self._connection = _StreamConnection(target, coding, size, self.stats)
+        self._connection = _StreamConnection(target, options, size, self.stats, proof_s)
         self._worker = Worker("stream")
         self._stack = AsyncExitStack()
 
@@ -142,22 +140,28 @@ class StreamSink:
 
 
 class _StreamConnection:
-    """The connection that is there, or is not; called from one thread."""
+    """The connection to the receiver, made again after it is lost; all calls come from one thread."""
 
     def __init__(
-        self, target: StreamTarget, options: MuxerOptions, size: tuple[int, int], stats: StatsCollector
+        self,
+        target: StreamTarget,
+        options: MuxerOptions,
+        size: tuple[int, int],
+        stats: StatsCollector,
+        proof_s: float,
     ) -> None:
         self._target = target
         self._options = options
         self._size = size
         self._stats = stats
+        self._proof_ns = round(proof_s * NS)
         self._muxer: MediaMuxer | None = None
         self._backoff = ExponentialBackoff()
         self._connected_ns = self._reconnect_ns = 0
         self._proven = False
 
     def open(self) -> None:
-        """Begin; a server's refusal is told by a later ``write``. Raises: SinkError."""
+        """Connect and open the encoders; a later ``write_frame`` reports a server's refusal. Raises: SinkError."""
         target = self._target
         container: Any = None
         try:
@@ -174,7 +178,7 @@ class _StreamConnection:
         self._stats.count("begun")
 
     def write_frame(self, frame: Frame) -> None:
-        """Raises: SinkError when the very first connection is refused."""
+        """Encode and send one frame, or count it as dropped. Raises: SinkError when the first connection is refused."""
         if self._reconnect_ns and isinstance(frame, VideoFrame) and now_ns() >= self._reconnect_ns:
             self._reconnect()
         if self._muxer is None or self._reconnect_ns:
@@ -187,7 +191,7 @@ class _StreamConnection:
 
     def _handle_failure(self, error: OSError | av.error.FFmpegError) -> None:
         lasted_ns = now_ns() - self._connected_ns
-        if not self._proven and lasted_ns < _PROOF_NS:
+        if not self._proven and lasted_ns < self._proof_ns:
             raise _to_sink_error(self._target, error) from error
         self._proven = True
         if lasted_ns > _STEADY_NS:
@@ -196,7 +200,7 @@ class _StreamConnection:
         self._schedule_reconnect(2 * _IO_TIMEOUT_S if isinstance(error, TimeoutError) else 0.0)
 
     def _schedule_reconnect(self, min_delay_s: float) -> None:
-        """``least_s``: FFmpeg's thread may still be at a stalled connection, and closing would wait for it."""
+        # after a stall FFmpeg's thread may still be writing, and closing at once would wait for it
         self._reconnect_ns = now_ns() + round(max(self._backoff.next_delay_s(), min_delay_s) * NS)
 
     def _reconnect(self) -> None:
@@ -209,7 +213,7 @@ class _StreamConnection:
             self._schedule_reconnect(0.0)
 
     def close(self) -> None:
-        """End the stream, if the other side still hears it."""
+        """End the stream, with its trailer unless the receiver is gone."""
         muxer, self._muxer = self._muxer, None
         if muxer is not None:
             with suppress(OSError, av.error.FFmpegError):
@@ -217,7 +221,7 @@ class _StreamConnection:
 
 
 def _to_sink_error(target: StreamTarget, error: OSError | av.error.FFmpegError) -> SinkError:
-    """The remedy for what the system or FFmpeg said, which would name the whole address."""
+    """The error with its remedy, without the system's or FFmpeg's message, which would show the stream key."""
     if isinstance(error, socket.gaierror):
         problem, remedy = "there is no host of that name", "check the address"
     elif isinstance(error, ConnectionRefusedError):

@@ -1,8 +1,8 @@
-"""The camera that calling programs see, through pyvirtualcam (GPL-2.0, an optional extra, imported only when used).
+"""Shows the avatar as a virtual camera, through pyvirtualcam (GPL-2.0, an optional extra, imported only when used).
 
 Pictures are handed over in the driver's native pixel format, so that it converts nothing. YUV formats are BT.601 with
-limited range, which is what calling programs take an unlabelled camera for.
-The Windows and macOS paths are tested with an injected platform only, not on the real thing.
+limited range, which video-call programs assume of an unlabelled camera.
+The Windows and macOS code is tested with an injected platform only, not on real systems.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from livehead.codecs.letterbox import letterbox
 from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import Frame, Image, VideoFrame
@@ -29,10 +30,10 @@ DRIVER_REMEDIES: Mapping[str, str] = {
     "darwin": "install OBS 30 or newer (obsproject.com), press its 'Start Virtual Camera' once and allow the extension",
     "linux": "sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Livehead",
 }
-"""How a driver is got, by ``sys.platform``."""
+"""How a person installs a driver, by ``sys.platform``."""
 
 _BUSY_REMEDY = "end the other program that feeds it, or choose another device"
-# what the drivers take without converting; the driver's own answer decides, this only saves opening it twice
+# formats that the drivers take without converting; the driver's own answer decides, this only saves opening it twice
 _LIKELY_FORMATS = {"win32": "NV12", "darwin": "UYVY", "linux": "I420"}
 
 
@@ -41,7 +42,8 @@ class VirtualCameraSink:
 
     ``device``: ``/dev/videoN`` on Linux, a camera's name elsewhere; None takes the first.
     ``backend``: the name of one registered with pyvirtualcam; None tries all that fit the system.
-    ``send`` never waits for the next frame's moment; pictures of another size are fitted between black bars.
+    ``platform``: as ``sys.platform`` names it, for tests.
+    ``send`` does not wait for the next frame's time; pictures of another size are fitted between black bars.
     Raises: SinkError, on entering when there is no driver.
     """
 
@@ -68,7 +70,7 @@ class VirtualCameraSink:
 
     @property
     def description(self) -> str:
-        """The device in use and its pixel format, as a person may want to know; empty while closed."""
+        """The device in use and its pixel format, to show to a person; empty while closed."""
         return f"{self._camera.device} ({self._camera.fmt})" if self._camera else ""
 
     async def __aenter__(self) -> VirtualCameraSink:
@@ -91,7 +93,7 @@ class VirtualCameraSink:
             await self._worker.run(self._send_image, frame.image)
 
     def _send_image(self, image: Image) -> None:
-        pixels = self._to_native_format(_letterbox(image, self.size))
+        pixels = self._to_native_format(letterbox(image, self.size))
         try:
             self._camera.send(pixels)
         except (RuntimeError, OSError) as error:
@@ -132,7 +134,7 @@ class VirtualCameraSink:
 
 
 def driver_remedy(platform: str) -> str:
-    """How to get a driver on ``platform`` (as ``sys.platform`` names it)."""
+    """Advice on how to install a driver on ``platform`` (as ``sys.platform`` names it)."""
     return DRIVER_REMEDIES.get(platform, "there is no virtual camera for this system; use the window or a file")
 
 
@@ -146,27 +148,12 @@ def _load_pyvirtualcam() -> ModuleType:
 
 
 def _first_sentence(error: Exception) -> str:
-    """The first sentence of the first backend's complaint; what follows is advice of its own."""
+    """The first sentence of the first backend's message; pyvirtualcam's own advice follows it."""
     return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].strip()
 
 
-def _letterbox(image: Image, size: tuple[int, int]) -> Image:
-    """uint8 [H, W, 3] RGB of exactly ``size`` (width, height), its proportions kept."""
-    image = image[..., :3]
-    height, width = image.shape[:2]
-    if (width, height) == size:
-        return np.ascontiguousarray(image)
-    scale = min(size[0] / width, size[1] / height)
-    inner = max(1, round(width * scale)), max(1, round(height * scale))
-    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    canvas = np.zeros((size[1], size[0], 3), np.uint8)
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    canvas[top : top + inner[1], left : left + inner[0]] = cv2.resize(image, inner, interpolation=interpolation)
-    return canvas
-
-
 def _format_converters() -> dict[str, Callable[[Image], Pixels]]:
-    """By the name of pyvirtualcam's pixel format: from uint8 [H, W, 3] RGB to the array that its ``send`` takes."""
+    """For each of pyvirtualcam's pixel formats, the conversion of uint8 [H, W, 3] RGB into what its ``send`` takes."""
     return {
         "RGB": lambda rgb: rgb,
         "BGR": lambda rgb: _convert_color(rgb, cv2.COLOR_RGB2BGR),
@@ -184,7 +171,7 @@ def _convert_color(rgb: Image, code: int) -> Pixels:
 
 
 def _to_nv12(rgb: Image) -> Pixels:
-    """OpenCV has no RGB to NV12: its I420 with the two colour planes interleaved."""
+    """NV12 made of OpenCV's I420 by interleaving its two colour planes, since OpenCV has no RGB to NV12."""
     planar = _convert_color(rgb, cv2.COLOR_RGB2YUV_I420)
     height, width = rgb.shape[:2]
     colour = planar[height:].reshape(2, height // 2, width // 2)

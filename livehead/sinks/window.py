@@ -1,6 +1,6 @@
-"""A preview window with hotkeys, through OpenCV's highgui in a process of its own.
+"""A preview window with hotkeys, drawn by OpenCV's highgui in a process of its own.
 
-The person sees himself as in a mirror; what other sinks send is never mirrored.
+The window shows the avatar as in a mirror; what other sinks send is never mirrored.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from livehead.sinks import window_process
 from livehead.sinks.window_process import REQUEST_HEADER, WINDOW_CLOSED
 
 _POLL_INTERVAL_S = 0.05  # how often keys are looked for when no picture comes
-_OPEN_TIMEOUT_S = 10.0  # a window system that answers no sooner is broken
 _RATE_WINDOW_NS = 2 * NS
 
 
 class WindowKey(enum.Enum):
-    """What a person asks for by a key in the window; the value is the key."""
+    """The window's hotkeys; each value is the key that a person presses."""
 
     RECALIBRATE = "r"
     NEXT_AVATAR = "n"
@@ -52,11 +51,12 @@ _KEYS_BY_CODE = {ord(key.value): key for key in WindowKey} | {
 
 
 class WindowSink:
-    """Shows pictures, their rate and their latency, and tells of keys.
+    """Shows pictures with their rate and latency in a window, and reports the keys pressed there.
 
-    ``mirror``: show the picture left to right; the ``m`` key changes it here.
-    ``on_key``: called on the event loop with each key; closing the window is ``QUIT``.
-    ``note``: called for each picture; a few words to show beside the figures.
+    ``mirror``: show the picture mirrored left to right; the window's ``m`` key switches this.
+    ``on_key``: called on the event loop with each key; closing the window counts as ``QUIT``.
+    ``status_text``: called for each picture; returns a few words to show beside the rate and the latency.
+    ``open_timeout_s``: a window system that does not answer for so long is given up.
     Raises: SinkError, on entering when there is no screen, on sending once the window is closed.
     """
 
@@ -67,11 +67,13 @@ class WindowSink:
         mirror: bool = True,
         on_key: Callable[[WindowKey], None] | None = None,
         status_text: Callable[[], str] | None = None,
+        open_timeout_s: float = 10.0,
     ) -> None:
         self.title = title
         self.mirror = mirror
         self._on_key = on_key or (lambda key: None)
         self._status_text = status_text or (lambda: "")
+        self._open_timeout_s = open_timeout_s
         self._shown_times_ns: deque[int] = deque()
         self._latency_ms = 0.0
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +90,7 @@ class WindowSink:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._worker)
             stack.push_async_callback(self._worker.run, self._close_window)
-            watchdog = asyncio.get_running_loop().call_later(_OPEN_TIMEOUT_S, self._kill_process)
+            watchdog = asyncio.get_running_loop().call_later(self._open_timeout_s, self._kill_process)
             stack.callback(watchdog.cancel)
             await self._worker.run(self._open_window)
             watchdog.cancel()
@@ -108,8 +110,8 @@ class WindowSink:
             self._dispatch_keys(await self._worker.run(self._show_frame, frame))
 
     async def _poll_keys(self) -> None:
-        """Keys work when no picture comes, too. Ends with the window."""
-        with suppress(SinkError):  # ``send`` tells of it
+        """Report keys also while no picture comes, until the window is closed."""
+        with suppress(SinkError):  # ``send`` raises it too
             while True:
                 await asyncio.sleep(_POLL_INTERVAL_S)
                 self._dispatch_keys(await self._worker.run(self._send_request, REQUEST_HEADER.pack(0, 0, 0, 0)))
@@ -126,7 +128,7 @@ class WindowSink:
         if sys.platform == "linux" and not screen:
             raise SinkError("there is no screen for a preview window", remedy)
         command = [sys.executable, "-P", window_process.__file__, self.title]
-        # in a session of its own: Ctrl-C in the terminal is ours to handle, the window goes when its input ends
+        # a session of its own keeps Ctrl-C away from the window's process, which ends with its input
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -140,7 +142,7 @@ class WindowSink:
             raise SinkError(f"no window can be opened on screen {screen}", remedy, subject=screen) from error
 
     def _kill_process(self) -> None:
-        """End a process that does not answer, and so the wait for its answer."""
+        """Kill the window's process, which also ends the wait for its reply."""
         if self._process is not None:
             self._process.kill()
 
@@ -153,7 +155,7 @@ class WindowSink:
         return codes
 
     def _send_request(self, *parts: bytes | memoryview) -> list[int]:
-        """One request, one reply: the codes of the keys. Raises: SinkError when the window is gone."""
+        """Send one request and return the codes of the keys in its reply. Raises: SinkError when the window is gone."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise SinkError("the preview window is not open")

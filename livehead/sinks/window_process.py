@@ -1,12 +1,13 @@
-"""The process that owns the preview window: pictures in on standard input, keys out on standard output.
+"""The process that owns the preview window: it reads pictures from standard input and writes keys to standard output.
 
-A process of its own, because the window system's library ends its whole process when there is no screen, wants its
-windows on the main thread (macOS) or for ever on the first thread that made one (Qt), and holds up Python's threads
-while it draws. It knows nothing of what the keys mean.
+The window has a process of its own because the window system's library ends its whole process when there is no screen,
+needs its windows on the main thread (macOS) or always on the first thread that made one (Qt), and blocks Python's
+threads while it draws. The meaning of the keys is unknown here.
 
-One request, one reply. Request: ``HEADER``, the text in UTF-8 (one line above, one below), the picture as RGB bytes;
-a width of 0 only asks for keys. Reply: a line with the codes of the keys pressed since the last one, ``CLOSED`` among
-them when the person closed the window; then the process ends, as it does at the end of its input.
+Each request gets one reply. A request is ``REQUEST_HEADER``, the text in UTF-8 (one line above, one below) and the
+picture as RGB bytes; a width of 0 only asks for keys. The reply is a line with the codes of the keys pressed since the
+last one, with ``WINDOW_CLOSED`` among them when the person closed the window. The process then ends, as it does at the
+end of its input.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ import numpy as np
 import numpy.typing as npt
 
 REQUEST_HEADER = struct.Struct("<IIBI")
-"""Width, height, 1 to mirror the picture, bytes of text."""
+"""The header's fields: width, height, 1 to mirror the picture, and the length of the text in bytes."""
 
 WINDOW_CLOSED = -1
-"""The code that stands for the window's closing."""
+"""The key code that says that the person closed the window."""
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def serve_requests(title: str, requests: BinaryIO, replies: BinaryIO) -> None:
-    """Answer requests until they end or the window is closed."""
+    """Answer requests until the input ends or the window is closed."""
     cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     size = (0, 0)
     codes: list[int] = []
@@ -50,7 +51,7 @@ def serve_requests(title: str, requests: BinaryIO, replies: BinaryIO) -> None:
 
 
 def _poll_key_codes(title: str) -> list[int]:
-    """Let the window system work, and give the codes of the keys that came."""
+    """Let the window system handle its events, and return the codes of the keys that were pressed."""
     codes = []
     while (code := cv2.pollKey()) >= 0:
         codes.append(code & 0xFF)
@@ -68,13 +69,13 @@ def _render_view(rgb: npt.NDArray[np.uint8], mirror: bool, text: str) -> npt.NDA
     scale = max(0.4, height / 1100)
     left, rows = round(12 * scale), (round(28 * scale), height - round(14 * scale))
     for line, row in zip(text.split("\n"), rows, strict=False):
-        for colour, width in ((_BLACK, 4), (_WHITE, 1)):  # readable on any picture
+        for colour, width in ((_BLACK, 4), (_WHITE, 1)):  # a black outline keeps white text readable
             thickness = max(1, round(width * scale))
             cv2.putText(picture, line, (left, row), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
     return picture
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks; his end is the end of the input
-    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # it complains of fonts that nobody needs
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; when it ends, so does the input
+    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # Qt warns of missing fonts that are not used
     serve_requests(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)

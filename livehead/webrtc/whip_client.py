@@ -13,12 +13,14 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from livehead.environment import WHIP_TOKEN_VARIABLE
 from livehead.errors import ConfigError, RejectedError, SinkError
+from livehead.protocol.urls import split_network_url
 from livehead.webrtc.ice import LOOPBACK
 
+_SCHEMES = ("http", "https")
 _REQUEST_TIMEOUT_S = 5.0
 _DELETE_TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 1 << 18  # of an answer
@@ -41,7 +43,7 @@ class WhipClient:
     """``url`` of a WHIP endpoint (http or https) and its bearer ``token``. Raises: ConfigError."""
 
     def __init__(self, url: str, token: str = "") -> None:
-        parts = _split_url(url)
+        parts = split_network_url(url, _SCHEMES)
         if parts is None:
             raise ConfigError("a WHIP endpoint is an http or https address", "write --sink whip:https://HOST/PATH")
         if parts.username or parts.password:
@@ -152,19 +154,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _split_url(url: str) -> SplitResult | None:
-    """The parts of an http or https address with a host; None for anything else."""
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return None
-    return parts if known and url.isprintable() and " " not in url else None
-
-
 def _resolve_location(url: str, location: str | None) -> str:
     """The address that ``location`` in an answer of ``url`` means; empty when it is none."""
-    parts = _split_url(urljoin(url, location)) if location else None
+    parts = split_network_url(urljoin(url, location), _SCHEMES) if location else None
     return parts.geturl() if parts is not None else ""
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from livehead.audio.ring import DRIVER_RATE, AudioRingBuffer
+from livehead.audio.rates import DRIVER_RATE
+from livehead.audio.ring import AudioRingBuffer
 from livehead.clock import NS
 from livehead.frames import AudioFrame
 

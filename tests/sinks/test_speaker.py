@@ -27,7 +27,7 @@ from livehead.errors import LiveheadError
 from livehead.frames import AudioFrame
 from livehead.bench.harness.pulseaudio_server import CABLE, CABLE_END, PulseServer
 from livehead.sinks.speaker import SpeakerSink
-from livehead.stats import Stats
+from livehead.stats import StatsCollector
 
 faulthandler.dump_traceback_later(40, exit=True)  # a call that hangs shows where
 RATE = 48_000
@@ -45,9 +45,9 @@ async def speak(sink, start_ns, first_s, last_s, sound=pulses):
         await sink.send(AudioFrame(sound(pts, 480)[None], RATE, pts, start_ns + block * NS // 100))
 
 async def record(frames):
-    async with MicrophoneCapture(CABLE_END, rate=RATE, block_ms=10) as ear:
+    async with MicrophoneCapture(CABLE_END, rate=RATE, block_ms=10) as microphone:
         while True:
-            frames.append(await ear.recv())
+            frames.append(await microphone.recv())
 
 async def ended(recording):
     recording.cancel()
@@ -74,27 +74,27 @@ def test_sound_is_heard_as_late_as_the_picture_is_shown_and_follows_when_that_ch
     run(
         """
         async def main():
-            stats, frames = Stats(), []
+            stats, frames = StatsCollector(), []
             with PulseServer() as server:
                 os.environ.update(server.environment)
                 recording = asyncio.create_task(record(frames))
                 async with SpeakerSink(CABLE, stats=stats) as sink:
                     start_ns = now_ns()
                     for _ in range(200):
-                        stats.record("capture_to_sink", 150.0)
+                        stats.record_timing("capture_to_sink", 150.0)
                     await speak(sink, start_ns, 0, 5)
                     for _ in range(200):
-                        stats.record("capture_to_sink", 300.0)
+                        stats.record_timing("capture_to_sink", 300.0)
                     await speak(sink, start_ns, 5, 9)
                 await ended(recording)
             at_s = onsets(frames, start_ns)
             late_ms = at_s % 0.5 * 1000
             early = (at_s > 2) & (at_s < 5)
-            first, second = stats.recent("sound_out", 100)[8], stats.recent("sound_out", 1)[0]
+            first, second = stats.recent_timings("sound_out", 100)[8], stats.recent_timings("sound_out", 1)[0]
             assert first >= 150 and second >= 300, "more only where a busy machine makes the sound come later"
             assert abs(np.median(late_ms[early]) - first) < 40, (late_ms, first)
             assert abs(np.median(late_ms[at_s > 7]) - second) < 40, (late_ms, second)
-            assert not stats.counts().get("sound_out.lost")
+            assert not stats.read_counters().get("sound_out.lost")
 
         asyncio.run(main())
         """
@@ -106,12 +106,12 @@ def test_an_output_that_goes_away_goes_on_when_it_is_back() -> None:
     said = run(
         """
         async def main():
-            stats, frames = Stats(), []
+            stats, frames = StatsCollector(), []
             server = PulseServer()
             os.environ.update(server.environment)
             server.start()
             for _ in range(200):
-                stats.record("capture_to_sink", 100.0)
+                stats.record_timing("capture_to_sink", 100.0)
             async with SpeakerSink(CABLE, stats=stats) as sink:
                 start_ns = now_ns()
                 await speak(sink, start_ns, 0, 1)
@@ -123,7 +123,7 @@ def test_an_output_that_goes_away_goes_on_when_it_is_back() -> None:
                 await speak(sink, start_ns, 5, 7)
                 await ended(recording)
             server.stop()
-            print(stats.counts()["sound_out.lost"], len(onsets(frames, start_ns)) >= 3)
+            print(stats.read_counters()["sound_out.lost"], len(onsets(frames, start_ns)) >= 3)
 
         asyncio.run(main())
         """
@@ -136,20 +136,20 @@ def test_without_sound_the_device_is_let_go_and_taken_again() -> None:
     said = run(
         """
         async def main():
-            stats, frames = Stats(), []
+            stats, frames = StatsCollector(), []
             for _ in range(200):
-                stats.record("capture_to_sink", 100.0)
+                stats.record_timing("capture_to_sink", 100.0)
             with PulseServer() as server:
                 os.environ.update(server.environment)
                 async with SpeakerSink(CABLE, stats=stats) as sink:
                     start_ns = now_ns()
                     await speak(sink, start_ns, 0, 1)
                     await asyncio.sleep(2)
-                    released = not sink.playing
+                    released = not sink.is_playing
                     recording = asyncio.create_task(record(frames))
                     await speak(sink, start_ns, 3, 6)
                     await ended(recording)
-            print(released, stats.counts().get("sound_out.lost", 0), len(onsets(frames, start_ns)) >= 4)
+            print(released, stats.read_counters().get("sound_out.lost", 0), len(onsets(frames, start_ns)) >= 4)
 
         asyncio.run(main())
         """
@@ -163,9 +163,9 @@ def test_a_device_of_any_rate_plays(rate: int) -> None:
     run(
         f"""
         async def main():
-            stats, frames = Stats(), []
+            stats, frames = StatsCollector(), []
             for _ in range(200):
-                stats.record("capture_to_sink", 100.0)
+                stats.record_timing("capture_to_sink", 100.0)
             with PulseServer(rate={rate}) as server:
                 os.environ.update(server.environment)
                 recording = asyncio.create_task(record(frames))
@@ -188,7 +188,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
     said = run(
         """
         async def main():
-            async with SpeakerSink("Cable 9000", stats=Stats()):
+            async with SpeakerSink("Cable 9000", stats=StatsCollector()):
                 pass
 
         with PulseServer() as server:

@@ -17,7 +17,6 @@ import pytest
 from livehead.clock import NS, now_ns
 from livehead.errors import ConfigError, SinkError
 from livehead.frames import AudioFrame, VideoFrame
-from livehead.sinks import stream
 from livehead.sinks.stream import StreamSink, StreamTarget, rtmp_target, udp_target
 
 SIZE = (192, 96)
@@ -51,8 +50,9 @@ def sound(number: int, start_ns: int) -> AudioFrame:
     return AudioFrame(tone.astype(np.float32)[None], RATE, number * 1600, start_ns + round(number * 1600 / RATE * NS))
 
 
-def sink_for(target: StreamTarget, *, audio: bool = True) -> StreamSink:
-    return StreamSink(target, size=SIZE, fps=FPS, bitrate=1_500_000, audio_rate=RATE if audio else None)
+def sink_for(target: StreamTarget, *, audio: bool = True, proof_s: float = 4.0) -> StreamSink:
+    rate = RATE if audio else None
+    return StreamSink(target, size=SIZE, fps=FPS, bitrate=1_500_000, audio_rate=rate, proof_s=proof_s)
 
 
 async def play(sink: StreamSink, pictures: int, *, audio: bool = True) -> None:
@@ -155,12 +155,11 @@ async def test_rtmp_arrives_whole_in_order_and_in_step() -> None:
     assert abs(receiver.bright_s - receiver.loud_s) < 0.04
 
 
-async def test_a_server_that_comes_back_gets_the_stream_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_PROOF_NS", 0)
+async def test_a_server_that_comes_back_gets_the_stream_again() -> None:
     url = f"rtmp://127.0.0.1:{free_port(socket.SOCK_STREAM)}/live/one"
     with leaving_after(url, 12) as first:
         await asyncio.sleep(0.5)
-        async with sink_for(rtmp_target(url), audio=False) as sink:
+        async with sink_for(rtmp_target(url), audio=False, proof_s=0) as sink:
             await play(sink, 60, audio=False)
             await asyncio.to_thread(first.join, 10)
             receiver = listen(url)

@@ -245,9 +245,8 @@ async def test_a_screen_that_is_not_there_does_not_take_livehead_down(monkeypatc
 
 async def test_a_screen_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr("livehead.sinks.window._OPEN_TIMEOUT_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("DISPLAY", f"127.0.0.1:{silent.getsockname()[1] - 6000}")
         with pytest.raises(SinkError, match="no window can be opened"):
-            async with WindowSink():
+            async with WindowSink(open_timeout_s=1.0):
                 pass
