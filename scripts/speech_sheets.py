@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.animator import Animator
-from livehead.assembly.live_avatar import build_live_avatar, build_voice_driver, initial_calibration, open_portraits
+from livehead.assembly.factories import create_voice_driver
+from livehead.assembly.live_avatar import build_live_avatar, initial_calibration, open_portraits
 from livehead.assembly.speech_video import estimate_voice_motion
 from livehead.avatars.cache import AvatarCache
 from livehead.config import PictureSettings, RunSettings
@@ -70,9 +71,9 @@ def main() -> int:
     settings = RunSettings(model=given.model, picture=PictureSettings(fit="crop"))
     store = AvatarCache()
     (portrait,) = open_portraits([given.avatar], store, tqdm.write)
-    driver = build_voice_driver(portrait)
-    calibration = initial_calibration(driver, [portrait])
-    company = build_live_avatar(
+    driver = create_voice_driver(portrait)
+    calibration = initial_calibration(driver)
+    live_avatar = build_live_avatar(
         settings, [portrait], driver, store, calibration=calibration, size=(2 * TILE_SIZE, 2 * TILE_SIZE)
     )
     failed = []
@@ -82,10 +83,9 @@ def main() -> int:
         except LiveheadError as error:
             failed.append(str(error))
             continue
-        driver.reset()
-        motions = list(estimate_voice_motion(driver, iter(blocks), given.fps))
+        motions = list(estimate_voice_motion(create_voice_driver(portrait), iter(blocks), given.fps))
         chosen = motions[: given.rows * COLUMNS]
-        picture = draw_contact_sheet(company.animator, chosen, np.concatenate(blocks, axis=1)[0])
+        picture = draw_contact_sheet(live_avatar.animator, chosen, np.concatenate(blocks, axis=1)[0])
         cv2.imwrite(str(given.out / f"{path.stem}.png"), picture[..., ::-1])
     for line in failed:
         print(line, file=sys.stderr)

@@ -35,7 +35,7 @@ class FrameRef:
         return f"{self.path.parent.name if self.index is None else self.path.name}/{number}"
 
     def read(self, side: int) -> Image:
-        """Read the frame, scaled and cut to the square in its middle: uint8 [side, side, 3] RGB. Raises: CaptureError."""
+        """Read the frame, scaled, the square in its middle: uint8 [side, side, 3] RGB. Raises: CaptureError."""
         if self.index is not None:
             frames = read_frames(self.path, [self.index], side)
             if self.index not in frames:
