@@ -22,7 +22,8 @@ from livehead.models.dagan.build import (
 from livehead.models.engine import ExecutionConfig
 from livehead.perception.rgbd import RgbdDetector
 
-pytest_plugins = ("tests.fixtures.home", "tests.fixtures.faces", "tests.fixtures.clips", "tests.fixtures.studio")
+pytest_plugins = ("tests.fixtures.home", "tests.fixtures.faces", "tests.fixtures.clips", "tests.fixtures.servers")
+pytest.register_assert_rewrite("tests.fixtures.studio")
 
 TESTS = Path(__file__).parent
 SHARED = Path(os.environ.get("LIVEHEAD_SHARED", TESTS.parents[1] / "shared"))
