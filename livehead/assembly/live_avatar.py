@@ -24,7 +24,7 @@ from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.interfaces import Driver, Renderer
 from livehead.motion.keypoints import Keypoints
-from livehead.motion.retarget.calibration import NeutralCalibration, find_best_neutral
+from livehead.motion.retarget.calibration import NeutralCalibration
 from livehead.motion.retarget.transfer import MotionGains, MotionTransfer
 from livehead.motion.synthesis.idle_blend import IdleBlend
 from livehead.motion.synthesis.rigid_idle import make_idle_motion
@@ -135,40 +135,33 @@ def make_driver(
     return find_driver(name).create(argument, portraits[0])
 
 
-def initial_calibration(driver: Driver[Keypoints], portraits: Sequence[Portrait]) -> NeutralCalibration:
-    """What is known of the performer's neutral face beforehand: of a camera nothing, of a recording the best moment."""
-    from livehead.drivers.idle import IdleDriver
-    from livehead.drivers.replay import ReplayDriver
-    from livehead.drivers.voice import VoiceDriver
-
-    if isinstance(driver, IdleDriver | VoiceDriver):
-        return NeutralCalibration(portraits[0].motion)
-    if isinstance(driver, ReplayDriver):
-        return NeutralCalibration(find_best_neutral(driver.motion))
-    return NeutralCalibration()
+def initial_calibration(driver: Driver[Keypoints] | None) -> NeutralCalibration:
+    """The calibration that a run starts with: the driver's own neutral motion, or one that still has to be found."""
+    return NeutralCalibration(None if driver is None else driver.neutral_motion)
 
 
 def build_live_avatar(
     settings: RunSettings,
     portraits: Sequence[Portrait],
-    driver: Driver[Keypoints],
+    driver: Driver[Keypoints] | None,
     store: AvatarCache,
     *,
+    motion_set: str = "",
     calibration: NeutralCalibration | None = None,
     on_motion: Callable[[Keypoints], None] | None = None,
     size: tuple[int, int] | None = None,
     background_image: Image | None = None,
     allow_transparent: bool = False,
+    create_renderer: Callable[..., Renderer[Any, Any, Any]] = make_renderer,
 ) -> LiveAvatar:
     """Everything between the driver's inputs and the pictures to send, of ``size`` (the stream's, if None).
 
-    ``backdrop``: uint8 [H, W, 3] RGB, in place of the background that the settings name. ``see_through``: whoever
-    gets the pictures takes those without a background, too.
+    ``driver`` None: motion of ``motion_set`` comes over the network. ``background_image``: uint8 [H, W, 3] RGB, in
+    place of the background that the settings name. ``allow_transparent``: those who get the pictures also take
+    pictures without any background. ``create_renderer``: called as ``make_renderer``, for renderers that are shared.
 
     Raises: ConfigError, SourceError.
     """
-    from livehead.drivers.face_voice import FaceVoiceDriver
-
     require_face_model(settings.model)
     picture = settings.picture
     background = picture.background if background_image is None else background_image
@@ -183,7 +176,7 @@ def build_live_avatar(
     # Their threads wait busily, and take more from the other stages than they save in this one.
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
-    renderer = make_renderer(
+    renderer = create_renderer(
         settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
     )
     calibration = calibration or NeutralCalibration()
@@ -197,16 +190,18 @@ def build_live_avatar(
         stage = PortraitCompositor(portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge)
         transfers.append(transfer)
         alone = make_idle_motion(avatar.motion)
-        if isinstance(driver, FaceVoiceDriver):
+        if driver is not None and driver.has_unseen_motion:
             speaking = MotionTransfer(
                 avatar.motion, gains=to_gains(settings.gains), calibration=NeutralCalibration(portraits[0].motion)
             )
             transfers.append(speaking)
-            alone = VoiceFallback(driver.latest_voice_motion, speaking, alone)
+            alone = VoiceFallback(driver.unseen_motion, speaking, alone)
         scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(alone), stage))
     first = scenes[0].avatar
-    renderer.render(first, first.motion, settings.render_size)  # what a first frame compiles is ready before a camera is opened
-    animator = Animator(driver, renderer, scenes, size=settings.render_size, on_motion=on_motion)
+    renderer.render(
+        first, first.motion, settings.render_size
+    )  # what a first frame compiles is ready before a camera is opened
+    animator = Animator(driver, renderer, scenes, motion_set=motion_set, size=settings.render_size, on_motion=on_motion)
     avatars = tuple(scene.avatar for scene in scenes)
     return LiveAvatar(animator, renderer, avatars, tuple(transfers), calibration, settings.render_size)
 

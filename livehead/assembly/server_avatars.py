@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from livehead.assembly.conr import require_face_model
 from livehead.assembly.live_avatar import (
@@ -19,6 +18,7 @@ from livehead.assembly.live_avatar import (
     resolve_driver_name,
     to_gains,
 )
+from livehead.assembly.shared_renderers import SharedRenderers, warm_up_batches
 from livehead.avatars.cache import AvatarCache
 from livehead.cli_options import print_status
 from livehead.config import GainSettings, PictureSettings, RunSettings
@@ -36,7 +36,7 @@ _PAGE_DRIVERS = ("face", "voice", "face+voice", "idle")  # of the drivers that a
 class ActiveAvatar:
     """A ``Stage``: one company, and the driver that it may hand on to the next."""
 
-    def __init__(self, settings: AvatarSettings, live_avatar: LiveAvatar, driver: Driver[Keypoints]) -> None:
+    def __init__(self, settings: AvatarSettings, live_avatar: LiveAvatar, driver: Driver[Keypoints] | None) -> None:
         self.settings = settings
         self.live_avatar = live_avatar
         self.driver = driver
@@ -53,9 +53,8 @@ class ActiveAvatar:
     def close(self, successor: AvatarRuntime | None) -> None:
         if isinstance(successor, ActiveAvatar) and successor.driver is self.driver:
             return
-        close: Any = getattr(self.driver, "close", None)
-        if close is not None:
-            close()
+        if self.driver is not None:
+            self.driver.close()
 
 
 class ServerAvatarFactory:
@@ -67,18 +66,14 @@ class ServerAvatarFactory:
         avatar: Path,
         folder: Path,
         *,
-        with_passthrough: bool = False,
         notify: Callable[[str], None] = print_status,
     ) -> None:
-        """``measured``: there is a model ``passthrough`` too, which shows what all but the avatar costs.
-
-        ``inform`` gets what the person who serves should know.
-        """
-        self._with_passthrough = with_passthrough
+        """``notify`` gets what the person who serves should know."""
         self._notify = notify
         self._settings = settings
         self._guest_store = AvatarCache(folder)
         self._own_store = AvatarCache()
+        self._shared_renderers = SharedRenderers()
         require_face_model(settings.model)
         [portrait] = open_portraits([avatar], self._own_store, notify)
         known = list_names("renderers")
@@ -99,11 +94,13 @@ class ServerAvatarFactory:
             background=settings.picture.background,
             badge=settings.picture.badge,
         )
-        self._prepared: AvatarRuntime | None = None
+        self._prepared: ActiveAvatar | None = None
         if settings.model == "auto":
             self._prepared = self._prepare_realtime_avatar()
         elif self._default_settings.model in known:
             self._prepared = self._build_avatar(self._default_settings)
+        if self._prepared is not None:
+            warm_up_batches(self._prepared.live_avatar, settings.stream.fps)
 
     def _prepare_realtime_avatar(self) -> ActiveAvatar:
         """The default model, or the quicker one where it is too slow."""
@@ -122,10 +119,6 @@ class ServerAvatarFactory:
         return self._guest_store.get_portrait(pixels, "your photo")
 
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
-        if self._with_passthrough and settings.model == "passthrough":
-            from livehead.bench.webrtc import PassthroughAvatar
-
-            return PassthroughAvatar(settings, self._settings.stream.size)
         waiting, self._prepared = self._prepared, None
         if waiting is not None and settings is self._default_settings:
             return waiting
@@ -138,11 +131,8 @@ class ServerAvatarFactory:
             calibration = previous.live_avatar.calibration if same_performer else None
             if previous.settings.driver == choice.driver and same_performer:
                 driver = previous.driver
-        driver = (
-            driver
-            or choice.feed
-            or make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
-        )
+        if driver is None and choice.feed is None:
+            driver = make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
         shown = choice.background == IMAGE_BACKGROUND
         picture = PictureSettings(
             fit=self._settings.picture.fit,
@@ -157,9 +147,11 @@ class ServerAvatarFactory:
             [choice.portrait],
             driver,
             self._own_store if choice.portrait is self._default_settings.portrait else self._guest_store,
+            motion_set=choice.feed.motion_set if choice.feed is not None else "",
             calibration=calibration,
             background_image=choice.backdrop if shown else None,
             allow_transparent=True,
+            create_renderer=self._shared_renderers.make_renderer,
         )
         company.warm_up(quality_levels(QualityLevel(settings.render_size, 1, settings.stream.fps)))
         return ActiveAvatar(choice, company, driver)

@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MINUTES",
         help="one long call in place of that: memory, A/V offset and latency from its beginning to its end (webrtc)",
     )
+    parser.add_argument(
+        "--sessions",
+        type=int,
+        metavar="FRAMES",
+        help="so many frames by one, four and eight sessions at once, each with its own network and all with one "
+        "(model)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot the figures (pipeline, webrtc, pose)")
     add_picture_arguments(parser)
@@ -93,6 +100,12 @@ def _bench_model(args: argparse.Namespace, settings: RunSettings, model: str) ->
         results = add_peak_memory(bench_named_model(settings, model, args.rounds), settings, model)
         results["stillness"] = measure_temporal_noise(settings, STILL_FRAMES)
     print(format_model(results))
+    if args.sessions:
+        from livehead.bench.sessions import format_sessions, measure_sessions
+
+        sessions = measure_sessions(settings, model, args.sessions)
+        results["sessions"] = sessions
+        print(format_sessions(sessions))
     return results
 
 

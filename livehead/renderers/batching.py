@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
@@ -29,6 +29,7 @@ not measured here."""
 AnyRequest: TypeAlias = RenderRequest[Any, Any]
 
 
+@runtime_checkable
 class NetworkRenderer(Renderer[Any, Any, Any], Protocol):
     """A renderer whose work divides into a network, which draws many at once, and what follows for each picture."""
 

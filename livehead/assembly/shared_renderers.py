@@ -1,0 +1,50 @@
+"""The renderers of a server: one network for each model and precision, which all sessions draw with."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from weakref import WeakValueDictionary
+
+from livehead.assembly.live_avatar import LiveAvatar, make_renderer
+from livehead.interfaces import Renderer
+from livehead.quality import QualityLevel, quality_levels
+
+
+class SharedRenderers:
+    """Makes renderers that share their network; a network lasts as long as any renderer that draws with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batchers: WeakValueDictionary[tuple[str, int, str, int | None], Any] = WeakValueDictionary()
+
+    def make_renderer(
+        self, name: str, size: int, *, alpha: bool = False, precision: str = "auto", threads: int | None = None
+    ) -> Renderer[Any, Any, Any]:
+        """As ``live_avatar.make_renderer``. A model without a network, or one that cannot share it, is made anew.
+
+        Pictures with and without ``alpha`` come from one network. Raises: ConfigError, WeightsError.
+        """
+        from livehead.renderers.batching import BatchingRenderer, NetworkBatcher, NetworkRenderer
+
+        key = (name, size, precision, threads)
+        with self._lock:  # two sessions that begin at once wait for one network instead of loading two
+            batcher = self._batchers.get(key)
+            if batcher is None:
+                renderer = make_renderer(name, size, alpha=alpha, precision=precision, threads=threads)
+                if not isinstance(renderer, NetworkRenderer):
+                    return renderer
+                batcher = self._batchers[key] = NetworkBatcher(renderer)
+        return BatchingRenderer(batcher, alpha=alpha)
+
+
+def warm_up_batches(live_avatar: LiveAvatar, fps: float) -> None:
+    """Draw several pictures at once at every size that the quality controller may choose, before anyone is watching.
+
+    What that compiles takes seconds the first time on a machine; without it, sessions are drawn one by one.
+    """
+    from livehead.renderers.batching import BatchingRenderer
+
+    if isinstance(live_avatar.renderer, BatchingRenderer):
+        for size in {level.size for level in quality_levels(QualityLevel(live_avatar.render_size, 1, fps))}:
+            live_avatar.renderer.warm_up_batches(live_avatar.avatars[0], size)
