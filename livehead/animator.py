@@ -61,26 +61,29 @@ class AvatarScene(Generic[MotionT]):
 
 
 class Animator(Generic[MotionT]):
-    """Animates one of ``scenes`` at a time, rendered ``size`` pixels wide and high until ``set_quality`` says otherwise.
+    """Animates one of ``scenes`` at a time, rendered at ``size`` pixels square until ``set_quality`` says otherwise.
 
-    ``watch``: called with each motion as the driver estimates it, on the driver's thread (a recorder, say).
+    ``driver`` None: motion of ``motion_set`` comes from elsewhere, and ``draw`` alone is called. ``on_motion`` is
+    called with each motion as the driver estimates it, on the driver's thread: by it, motion is recorded.
     Raises: ConfigError when the renderer does not take the driver's set of points; both are named.
     """
 
     def __init__(
         self,
-        driver: Driver[MotionT],
+        driver: Driver[MotionT] | None,
         renderer: Renderer[Any, Any, MotionT],
         scenes: Sequence[AvatarScene[MotionT]],
         *,
         size: int,
+        motion_set: str = "",
         fade_s: float = 0.3,
         on_motion: Callable[[MotionT], None] | None = None,
     ) -> None:
-        if driver.motion_set not in renderer.motion_sets:
+        motion_set = motion_set if driver is None else driver.motion_set
+        if motion_set not in renderer.motion_sets:
             taken = ", ".join(sorted(renderer.motion_sets))
             raise ConfigError(
-                f"the driver gives {driver.motion_set} and the renderer takes {taken}",
+                f"the driver gives {motion_set} and the renderer takes {taken}",
                 "choose a driver and a model that share a set of points",
             )
         if not scenes:
@@ -109,7 +112,9 @@ class Animator(Generic[MotionT]):
         return tuple(self._scenes)
 
     def estimate(self, inputs: DriverInputs) -> MotionT:
-        """The performer's motion."""
+        """The performer's motion at ``inputs``, as the animator's own driver sees it."""
+        if self._driver is None:
+            raise ConfigError("this animator has no driver", "draw motion that comes from elsewhere")
         motion = self._driver.estimate(inputs)
         if self._on_motion is not None:
             self._on_motion(motion)

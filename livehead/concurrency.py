@@ -106,12 +106,12 @@ class Worker:
 
     async def run_or_error(
         self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[T, None] | tuple[None, Exception]:
-        """As ``run``, but gives the exception that ``fn`` raised beside the result, for callers that count it."""
+    ) -> T | Exception:
+        """As ``run``, but gives the exception that ``fn`` raised in place of the result, for callers that count it."""
         try:
-            return await self.run(fn, *args, **kwargs), None
+            return await self.run(fn, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  boundary: one bad frame must not end the live pipeline
-            return None, error
+            return error
 
     async def submit_and_wait(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Wait until ``fn(*args)`` is done or given up on the thread; gives the finished call."""

@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import cv2
+import numpy as np
+
 from livehead.concurrency import Latest, Worker
 from livehead.errors import root_cause
 from livehead.frames import AudioFrame, Image, VideoFrame
@@ -18,6 +21,13 @@ from livehead.interfaces import Capture, EndOfStream, Sink
 from livehead.motion_source import FrameRateGate
 from livehead.sink_runner import SinkGroup, count_bad_frame
 from livehead.stats import StatsCollector
+
+
+def resize_image(image: Image, size: tuple[int, int]) -> Image:
+    """``image`` uint8 [h, w, 3 or 4] RGB(A) stretched to ``size`` (width, height), without its alpha."""
+    if image.shape[1::-1] == size:
+        return image[..., :3]
+    return np.asarray(cv2.resize(np.ascontiguousarray(image[..., :3]), size), np.uint8)
 
 
 class FrameRelay:
@@ -112,9 +122,9 @@ class FrameRelay:
         try:
             while True:
                 frame = await self._pending.get()
-                image, error = await worker.run_or_error(self._fit, frame.image)
-                if image is None:
-                    count_bad_frame(self.stats, "relay", error)
+                image = await worker.run_or_error(self._fit, frame.image)
+                if isinstance(image, Exception):
+                    count_bad_frame(self.stats, "relay", image)
                 else:
                     self._sinks.put_video(replace(frame, image=image))
         except EndOfStream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from livehead.frames import AudioFrame, Frame, Image, VideoFrame
 
@@ -71,6 +71,9 @@ AvatarT_co = TypeVar("AvatarT_co", bound="Avatar", covariant=True)
 class Driver(Protocol[MotionT_co]):
     """Estimates the performer's motion. Called from one worker thread; may keep state between calls."""
 
+    has_unseen_motion: bool
+    """Whether ``unseen_motion`` ever gives any."""
+
     @property
     def motion_set(self) -> str:
         """Name of the set of points that ``estimate`` returns."""
@@ -80,9 +83,37 @@ class Driver(Protocol[MotionT_co]):
         """Motion at ``inputs``. Confidence 0 means nothing was seen; the value is then the last good one."""
         ...
 
-    def reset(self) -> None:
-        """Forget what was seen so far."""
+    @property
+    def neutral_motion(self) -> MotionT_co | None:
+        """The performer's neutral motion where the driver knows it beforehand, as of a recording; else None."""
         ...
+
+    def unseen_motion(self) -> MotionT_co | None:
+        """What the avatar does while nobody is seen, in its own points: what a voice says. None: it idles."""
+        ...
+
+    def close(self) -> None:
+        """Free trackers and networks; after the last ``estimate``."""
+        ...
+
+
+class BaseDriver:
+    """What a ``Driver`` answers that knows no neutral motion, hears nothing and holds nothing that must be freed."""
+
+    has_unseen_motion: bool = False
+    """Whether ``unseen_motion`` ever gives any."""
+
+    @property
+    def neutral_motion(self) -> Any:
+        """None: the performer's neutral motion has to be found."""
+        return None
+
+    def unseen_motion(self) -> Any:
+        """None: the avatar idles while nobody is seen."""
+        return None
+
+    def close(self) -> None:
+        """There is nothing to free."""
 
 
 class Avatar(Protocol):

@@ -53,9 +53,9 @@ class AnimatorConsumer:
 
     async def consume(self, motion: TimedMotion) -> VideoFrame | None:
         """Draw one motion; None where that fails."""
-        image, error = await self._worker.run_or_error(self._animator.draw, motion.motion, motion.presented_ns)
-        if error is not None:
-            count_bad_frame(self._stats, "draw", error)
+        image = await self._worker.run_or_error(self._animator.draw, motion.motion, motion.presented_ns)
+        if isinstance(image, Exception):
+            count_bad_frame(self._stats, "draw", image)
             return None
         pts = self._pts_clock.to_pts(motion.presented_ns)
         return VideoFrame(image, pts, TIME_BASE, motion.motion.captured_ns, motion.attached)

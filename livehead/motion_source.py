@@ -197,10 +197,10 @@ class DriverMotionSource:
         self._stats.record_timing("wait_estimate", (start - inputs.now_ns) / 1e6)
         if self._audio_buffer is not None:
             inputs = replace(inputs, audio=self._audio_buffer.read_newest(start))
-        motion, error = await worker.run_or_error(self._estimator.estimate, inputs)
+        motion = await worker.run_or_error(self._estimator.estimate, inputs)
         end = now_ns()
-        if motion is None:
-            count_bad_frame(self._stats, "estimate", error)
+        if isinstance(motion, Exception):
+            count_bad_frame(self._stats, "estimate", motion)
             return None
         elapsed_ms = (end - start) / 1e6
         self._stats.record_timing("estimate", elapsed_ms)

@@ -25,12 +25,14 @@ from livehead.client.connection import (
     text_or_empty,
 )
 from livehead.clock import ExponentialBackoff
-from livehead.drivers.network import MotionFeed
+from livehead.concurrency import Latest
+from livehead.drivers.network import NetworkMotionSource
 from livehead.errors import ConfigError, LiveheadError, ProtocolError
-from livehead.frames import VideoFrame
 from livehead.interfaces import EndOfStream
+from livehead.motion.keypoints import Keypoints
+from livehead.motion_stages import TimedMotion
 from livehead.protocol import messages
-from livehead.webrtc.remote_tracks import RemoteVideoCapture
+from livehead.quality import QualityLevel
 
 log = logging.getLogger(__name__)
 
@@ -56,25 +58,29 @@ class ViewerLink:
         return cls(ServerAddress.parse(f"{'wss' if parts.scheme == 'https' else 'ws'}://{place}", remedy), key)
 
 
-class RemoteMotionCapture:
-    """A ``Capture`` that has nothing to show but that there is new motion; ``feed`` is the ``Driver`` that gives it.
+class RemoteMotionSource:
+    """A ``MotionSource``: the motion of a performer whose session is on another machine.
 
-    ``await Following.begin(link)`` makes one. ``tell`` gets a line when the connection is lost and when it is back.
+    ``await RemoteMotionSource.connect(link)`` makes one. ``report`` gets a line when the connection is lost and when it
+    is back.
     """
+
+    ends_with_microphone = False
 
     def __init__(
         self, link: ViewerLink, header: bytes, *, fps: float, report: Callable[[str], None] = log.info
     ) -> None:
-        self.driver = MotionFeed(header)
+        self.on_motion: Callable[[Keypoints], None] | None = None
+        """Called with each motion, to record it."""
+        self._feed = NetworkMotionSource(header, fps=fps)
         self._link = link
         self._report = report
-        self._camera = RemoteVideoCapture(fps)
         self._connection_task: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(
         cls, link: ViewerLink, *, fps: float, report: Callable[[str], None] = log.info
-    ) -> RemoteMotionCapture:
+    ) -> RemoteMotionSource:
         """Ask what kind of motion there is. Raises: ConfigError when there is none to be had under that link."""
         try:
             async with open_socket(link.address) as socket:
@@ -84,9 +90,12 @@ class RemoteMotionCapture:
         except CONNECTION_ERRORS as error:
             raise ConfigError(f"{link.address.http_url} does not answer", "check the link and the network") from error
 
-    async def __aenter__(self) -> RemoteMotionCapture:
-        await self._camera.__aenter__()
-        self._camera.attach_track(self.driver)
+    @property
+    def motion_set(self) -> str:
+        """The set of points that the performer's session gives."""
+        return self._feed.motion_set
+
+    async def __aenter__(self) -> RemoteMotionSource:
         self._connection_task = asyncio.create_task(self._maintain_connection())
         return self
 
@@ -97,14 +106,32 @@ class RemoteMotionCapture:
         if self._connection_task is not None:
             self._connection_task.cancel()
             await asyncio.wait([self._connection_task])
-        await self._camera.__aexit__(kind, error, trace)
 
-    async def recv(self) -> VideoFrame:
-        """A grey picture for each motion. Raises: EndOfStream when the session is over."""
+    async def recv(self) -> TimedMotion:
+        """The newest motion, or that of nobody while none comes. Raises: EndOfStream when the session is over."""
         if self._connection_task is not None and self._connection_task.done():
             self._connection_task.result()
             raise EndOfStream
-        return await self._camera.recv()
+        timed = await self._feed.recv()
+        if self.on_motion is not None and isinstance(timed.motion, Keypoints):
+            self.on_motion(timed.motion)
+        return timed
+
+    async def run(self, output: Latest[TimedMotion]) -> None:
+        """Put every motion into ``output`` until the session is over or ``stop`` is called."""
+        while True:
+            try:
+                output.put(await self.recv())
+            except EndOfStream:
+                return
+
+    def stop(self) -> None:
+        """End ``run`` as if the session were over."""
+        self._feed.stop()
+
+    def set_quality(self, quality: QualityLevel) -> None:
+        """Idle at the frame rate of ``quality`` while no motion comes."""
+        self._feed.set_quality(quality)
 
     async def _maintain_connection(self) -> None:
         """Until the session is over, or its motion turns into another kind."""
@@ -130,12 +157,12 @@ class RemoteMotionCapture:
 
     async def _receive_motion(self, socket: ClientConnection, header: bytes) -> None:
         while True:
-            if header != self.driver.header:
+            if header != self._feed.header:
                 raise ConfigError("the performer's motion is of another kind now", "start anew")
-            self.driver.restart_reader()
+            self._feed.restart_decoder()
             while isinstance(received := await socket.recv(), bytes):
                 try:
-                    self.driver.receive_packet(received)
+                    self._feed.receive_packet(received)
                 except ProtocolError as error:
                     log.debug("%s", error)
             news = messages.decode_server_message(text_or_empty(received))

@@ -1,16 +1,15 @@
-"""``livehead run``: a photo, live."""
+"""``livehead run``: an avatar of a photo, live, in virtual cameras, windows, files and broadcasts."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from livehead.assembly.hotkeys import Hotkeys
+from livehead.assembly.input_checks import check_output_file
 from livehead.assembly.live_avatar import (
     DEFAULT_MODEL,
     FALLBACK_MODEL,
@@ -21,140 +20,189 @@ from livehead.assembly.live_avatar import (
     make_driver,
     open_portraits,
     resolve_driver_name,
-    to_gains,
 )
-from livehead.assembly.media_endpoints import open_capture, open_microphone, open_sink, open_sound_output, redacted
+from livehead.assembly.live_run import LiveRun
+from livehead.assembly.media_endpoints import redacted
 from livehead.assembly.profiles import CallProfile, ProfileStore
-from livehead.audio.ring import AudioRingBuffer
+from livehead.assembly.run_checks import check_live_settings, check_photos
 from livehead.avatars.cache import AvatarCache
 from livehead.cli_options import add_picture_arguments, add_webrtc_arguments, print_status, settings_from_args
-from livehead.config import GainSettings, RunSettings, StreamSettings
+from livehead.config import GainSettings, RunSettings
 from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
-from livehead.interfaces import Sink
+from livehead.interfaces import Driver
+from livehead.motion.keypoints import Keypoints
 from livehead.motion.retarget.calibration import NeutralCalibration
-from livehead.pipeline import Pipeline
 from livehead.protocol.motion_file import MotionRecorder
-from livehead.quality import QualityController, QualityLevel
-from livehead.signals import stop_on_signals
-from livehead.sinks.window import WindowSink
-from livehead.stats import StatsCollector, cpu_info, peak_memory_mb, process_uptime_s, summarize_ms
+from livehead.stats import peak_memory_mb
 
 if TYPE_CHECKING:
-    from livehead.client.motion_subscriber import RemoteMotionCapture
-
-SOUND_RATE = 48_000
-CAMERALESS_DRIVERS = ("idle", "motion", "voice")  # drivers that look at nothing
-VOICE_DRIVERS = ("voice", "face+voice")  # drivers that hear
-SLOW_RATE_SHARE = 0.85  # of the asked rate: below, the run says that it is slow
-RATE_WINDOW_S = 4.0
+    from livehead.client.motion_subscriber import RemoteMotionSource
+    from livehead.reporting.report import Json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    absent = argparse.SUPPRESS
     add = parser.add_argument
-    add("--avatar", type=Path, nargs="+", metavar="PHOTO", help="one or several, with the consent of whom they show")
-    add(
-        "--driver",
-        default=absent,
-        metavar="NAME",
-        help="auto (as the model needs), face, voice, face+voice, body, dagan, idle, motion:FILE, motion:VIEWERS-LINK",
-    )
-    add("--capture", default=absent, metavar="SPEC", help="camera, camera:N, file:VIDEO or synthetic")
-    add(
-        "--microphone",
-        default=absent,
-        metavar="NAME",
-        help="what is heard and recorded: 'default' for the system's, a device's name, file:SOUND, "
-        "speech:PATH or speech:PORT (pushed by another program)",
-    )
-    add(
-        "--sound-out",
-        default=absent,
-        metavar="NAME",
-        help="pass it on to a device (a virtual cable), as late as the picture",
-    )
-    add(
-        "--sink",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="virtualcam, pipewire, window, file:OUT.mp4, whip:URL, rtmp://HOST/APP, udp:HOST:PORT or null; or several",
-    )
-    add("--fps", type=float, default=absent, help="frames a second")
-    add("--budget-ms", type=float, default=absent, metavar="MS", help="time for a frame before quality falls")
-    add("--machine-share", type=float, default=absent, metavar="X", help="part of the machine it may use, 0 to 1")
-    add("--profile", metavar="NAME", help="load avatar, calibration and gains; saved again at the end")
-    add("--record-motion", type=Path, metavar="FILE", help="keep the performer's motion, no picture, for motion:FILE")
-    add("--render-at", metavar="URL", help="let the livehead serve at wss://HOST[:PORT] draw, send it motion only")
-    add("--token-file", type=Path, metavar="FILE", help=f"holds the token of --render-at (or in {TOKEN_VARIABLE})")
-    add("--seconds", type=float, metavar="N", help="end after so long")
-    add("--json", type=Path, metavar="FILE", help="write figures of the run")
+    avatar = "one photo or several to animate, with the consent of the people in them"
+    add("--avatar", type=Path, nargs="+", metavar="PHOTO", help=avatar)
+    _add_media_arguments(parser)
+    budget = "milliseconds that a frame may take before quality falls (default: the time between two frames)"
+    add("--budget-ms", type=float, default=argparse.SUPPRESS, metavar="MS", help=budget)
+    share = f"part of the machine that livehead may use, 0 to 1 (default: {RunSettings().budget.machine_share:g})"
+    add("--machine-share", type=float, default=argparse.SUPPRESS, metavar="X", help=share)
+    profile = "name of a profile, whose avatar, calibration and gains are loaded first and saved at the end"
+    add("--profile", metavar="NAME", help=profile)
+    record = "write the performer's motion, without any picture, to a file for --driver motion:FILE"
+    add("--record-motion", type=Path, metavar="FILE", help=record)
+    render_at = "let the livehead serve at wss://HOST[:PORT] draw the avatar, and send it the motion only"
+    add("--render-at", metavar="URL", help=render_at)
+    token = f"file that holds the token for --render-at (default: the token in {TOKEN_VARIABLE})"
+    add("--token-file", type=Path, metavar="FILE", help=token)
+    add("--seconds", type=float, metavar="N", help="end after so many seconds (default: at Ctrl-C)")
+    add("--json", type=Path, metavar="FILE", help="write the figures of the run as JSON")
     add_picture_arguments(parser)
     add_webrtc_arguments(parser)
 
 
-def main(args: argparse.Namespace) -> int:
-    """Until Ctrl-C, the end of the video, ``q`` in the window or ``--seconds``."""
-    if args.render_at:
-        from livehead.client.remote_run import render_at
+def _add_media_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what the run sees, hears and sends."""
+    absent: Any = argparse.SUPPRESS
+    add, defaults = parser.add_argument, RunSettings()
+    driver = "what moves the avatar: face, voice, face+voice, body, dagan, idle, motion:FILE or motion:VIEWERS-LINK "
+    add("--driver", default=absent, metavar="NAME", help=driver + "(default: auto, the driver that the model needs)")
+    capture = f"camera, camera:N, file:VIDEO or synthetic, the picture of the performer (default: {defaults.capture})"
+    add("--capture", default=absent, metavar="SPEC", help=capture)
+    microphone = "what is heard and recorded: 'default' for the system's microphone, a device's name, file:SOUND, or "
+    microphone += "speech:PATH or speech:PORT for sound that another program sends (default: none, unless the driver "
+    add("--microphone", default=absent, metavar="NAME", help=microphone + "needs it)")
+    sound_out = "device (a virtual cable) to play the sound on, delayed as much as the picture"
+    add("--sound-out", default=absent, metavar="NAME", help=sound_out)
+    sink = "where the picture goes: virtualcam, pipewire, window, file:OUT.mp4, whip:URL, rtmp://HOST/APP, "
+    sink += f"udp:HOST:PORT or null; may be given several times (default: {', '.join(defaults.sinks)})"
+    add("--sink", action="append", default=[], metavar="SPEC", help=sink)
+    fps = f"frames a second that are sent (default: {defaults.stream.fps:g})"
+    add("--fps", type=float, default=absent, help=fps)
 
-        return render_at(args)
-    if args.token_file:
-        raise ConfigError("--token-file is for --render-at", "leave it out")
+
+def main(args: argparse.Namespace) -> int:
+    """Run until Ctrl-C, the end of the video, ``q`` in the window or ``--seconds``."""
     profiles = ProfileStore()
     profile = _load_profile(args, profiles)
     settings = settings_from_args(args, profile)
-    settings = settings.model_copy(
-        update={"driver": resolve_driver_name(settings.driver, settings.model, settings.precision)}
-    )
-    paths = args.avatar or list(profile.avatars)
+    paths: list[Path] = args.avatar or list(profile.avatars)
+    check_photos(paths)
+    check_live_settings(settings)
+    for path in (args.record_motion, args.json):
+        if path is not None:
+            check_output_file(path)
+    if args.render_at:
+        return _run_remotely(args, settings, paths)
+    if args.token_file:
+        raise ConfigError("--token-file is for --render-at", "leave it out")
+    driver_name = resolve_driver_name(settings.driver, settings.model, settings.precision)
+    settings = settings.model_copy(update={"driver": driver_name})
     with ExitStack() as stack:
-        store = AvatarCache()
-        portraits = open_portraits(paths, store, print_status)
-        following, settings = _subscribe_remote_motion(settings)
-        driver = following.driver if following else make_driver(settings.driver, portraits, settings.model)
-        calibration = initial_calibration(driver, portraits)
-        if profile.calibration and calibration.neutral is None:
-            calibration = NeutralCalibration.from_json(profile.calibration)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
-        watch = recorder.add if recorder else None
-        company = build_live_avatar(settings, portraits, driver, store, calibration=calibration, on_motion=watch)
-        if settings.model == "auto" and not is_realtime(company, settings.stream.fps):
-            print_status(
-                f"{DEFAULT_MODEL} is too slow for {settings.stream.fps:g} fps here, so {FALLBACK_MODEL} draws; "
-                f"--model {DEFAULT_MODEL} insists on it, pip install 'livehead[fast-cpu]' makes it quicker"
-            )
-            settings = settings.model_copy(update={"model": FALLBACK_MODEL})
-            company = build_live_avatar(settings, portraits, driver, store, calibration=calibration, on_motion=watch)
-        run = LiveRun(settings, company, following)
+        run, live_avatar = _prepare_run(settings, paths, profile, recorder)
         print_status(run.describe())
         asyncio.run(run.run(args.seconds))
     if args.profile:
         kept = profile.model_copy(
             update={
                 "avatars": tuple(path.resolve() for path in paths),
-                "mode": settings.mode,
+                "mode": run.settings.mode,
                 "gains": GainSettings(**asdict(run.hotkeys.gains)),
-                "picture": settings.picture,
-                "calibration": company.calibration.to_json() if run.needs_camera else profile.calibration,
+                "picture": run.settings.picture,
+                "calibration": live_avatar.calibration.to_json() if run.needs_camera else profile.calibration,
             }
         )
         print_status(f"profile kept in {profiles.save(args.profile, kept)}")
-    run.report_results(args.json)
+    print_status(run.summarize())
+    if args.json is not None:
+        _write_figures(run, args.json)
     return 0
 
 
-def _subscribe_remote_motion(settings: RunSettings) -> tuple[RemoteMotionCapture | None, RunSettings]:
-    """Whoever is followed by ``motion:LINK``, and the settings without the link's key. Raises: ConfigError."""
+def _prepare_run(
+    settings: RunSettings, paths: list[Path], profile: CallProfile, recorder: MotionRecorder | None
+) -> tuple[LiveRun, LiveAvatar]:
+    """Everything that a run needs, ready for its first frame. Raises: LiveheadError."""
+    store = AvatarCache()
+    portraits = open_portraits(paths, store, print_status)
+    on_motion = recorder.add if recorder else None
+    remote_source, settings = _subscribe_remote_motion(settings)
+    driver: Driver[Keypoints] | None = None
+    if remote_source is None:
+        driver = make_driver(settings.driver, portraits, settings.model)
+    else:
+        remote_source.on_motion = on_motion
+    calibration = initial_calibration(driver)
+    if profile.calibration and calibration.neutral is None:
+        calibration = NeutralCalibration.from_json(profile.calibration)
+
+    def build(settings: RunSettings) -> LiveAvatar:
+        return build_live_avatar(
+            settings,
+            portraits,
+            driver,
+            store,
+            motion_set=remote_source.motion_set if remote_source else "",
+            calibration=calibration,
+            on_motion=on_motion,
+        )
+
+    live_avatar = build(settings)
+    if settings.model == "auto" and not is_realtime(live_avatar, settings.stream.fps):
+        print_status(
+            f"{DEFAULT_MODEL} is too slow for {settings.stream.fps:g} fps here, so {FALLBACK_MODEL} draws; "
+            f"--model {DEFAULT_MODEL} insists on it, pip install 'livehead[fast-cpu]' makes it quicker"
+        )
+        settings = settings.model_copy(update={"model": FALLBACK_MODEL})
+        live_avatar = build(settings)
+    return LiveRun(settings, live_avatar, notify=print_status, remote_source=remote_source), live_avatar
+
+
+def _run_remotely(args: argparse.Namespace, settings: RunSettings, paths: list[Path]) -> int:
+    """Track here and have the server at ``--render-at`` draw."""
+    from livehead.client.connection import ServerAddress
+    from livehead.client.remote_run import RemoteRenderRun, build_session_request, check_remote_settings, read_token
+
+    if args.profile:
+        raise ConfigError("a profile holds what the drawing machine keeps", "leave --profile or --render-at out")
+    check_remote_settings(settings)
+    address, token = ServerAddress.parse(args.render_at), read_token(args.token_file)
+    if len(paths) > 1:
+        raise ConfigError("there is one avatar at a time with --render-at", "name one --avatar")
+    with ExitStack() as stack:
+        portraits = open_portraits(paths, AvatarCache(), print_status)
+        request = build_session_request(settings, paths[0])
+        driver = make_driver(settings.driver, portraits, settings.model, settings.precision)
+        recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
+        on_motion = recorder.add if recorder else None
+        run = RemoteRenderRun(settings, driver, address, token, request, on_motion=on_motion, notify=print_status)
+        print_status(f"{run.driver_name} moves, {address.http_url} draws, to {', '.join(settings.sinks)}; Ctrl-C ends")
+        asyncio.run(run.run(args.seconds))
+    print_status(run.summarize())
+    if args.json is not None:
+        from livehead.reporting.report import JsonReport, write_json
+
+        write_json(JsonReport("run", settings.model_dump(mode="json")).finish(run.results()), args.json)
+    return 0
+
+
+def _subscribe_remote_motion(settings: RunSettings) -> tuple[RemoteMotionSource | None, RunSettings]:
+    """The source of ``motion:LINK``, if the driver is one, and the settings without the link's key.
+
+    Raises: ConfigError.
+    """
     kind, _, link = settings.driver.partition(":")
     if kind != "motion" or not link.startswith(("https://", "http://")):
         return None, settings
-    from livehead.client.motion_subscriber import RemoteMotionCapture, ViewerLink
+    from livehead.client.motion_subscriber import RemoteMotionSource, ViewerLink
 
-    whom = ViewerLink.parse(link)
-    following = asyncio.run(RemoteMotionCapture.connect(whom, fps=settings.stream.fps, report=print_status))
-    return following, settings.model_copy(update={"driver": f"motion:{whom.address.http_url}"})
+    viewer_link = ViewerLink.parse(link)
+    source = asyncio.run(RemoteMotionSource.connect(viewer_link, fps=settings.stream.fps, report=print_status))
+    return source, settings.model_copy(update={"driver": f"motion:{viewer_link.address.http_url}"})
 
 
 def _load_profile(args: argparse.Namespace, profiles: ProfileStore) -> CallProfile:
@@ -164,135 +212,12 @@ def _load_profile(args: argparse.Namespace, profiles: ProfileStore) -> CallProfi
     return CallProfile()
 
 
-class LiveRun:
-    """One live run: the pipeline that the settings ask for, its keys, and what is said about it.
+def _write_figures(run: LiveRun, path: Path) -> None:
+    """Write the run's figures as JSON, without what may be secret in the sinks' addresses."""
+    from livehead.reporting.report import JsonReport, write_json
 
-    ``following``: a performer elsewhere, in place of a camera.
-    """
-
-    def __init__(
-        self, settings: RunSettings, live_avatar: LiveAvatar, remote_motion: RemoteMotionCapture | None = None
-    ) -> None:
-        self.settings = settings
-        self._hardware = live_avatar.hardware
-        self.hotkeys = Hotkeys(live_avatar, to_gains(settings.gains), self.stop)
-        stream, stats = settings.stream, StatsCollector()
-        driver = settings.driver.partition(":")[0]
-        self.needs_camera = driver not in CAMERALESS_DRIVERS
-        self.microphone = settings.microphone or ("default" if driver in VOICE_DRIVERS else None)
-        if settings.sound_out and not self.microphone:
-            raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
-        if self.microphone:
-            stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
-        budget = settings.budget
-        self.quality_controller = QualityController(
-            QualityLevel(settings.render_size, 1, stream.fps),
-            budget.frame_ms or 1000 / stream.fps,
-            budget.machine_share,
-            can_skip_tracking=self.needs_camera,
-        )
-        live_avatar.warm_up(self.quality_controller.levels)
-        self.pipeline = Pipeline.from_animator(
-            open_capture(settings.capture, settings.camera) if self.needs_camera else remote_motion,
-            live_avatar.animator,
-            [self._open_sink(spec, stream) for spec in settings.sinks],
-            fps=stream.fps,
-            microphone=open_microphone(self.microphone, SOUND_RATE, stats) if self.microphone else None,
-            audio_buffer=AudioRingBuffer(on_gap=lambda: stats.count("sound.gaps")) if driver in VOICE_DRIVERS else None,
-            sound_out=open_sound_output(settings.sound_out, SOUND_RATE, stats) if settings.sound_out else None,
-            quality_controller=self.quality_controller,
-            stats=stats,
-        )
-        self.first_frame_s: float | None = None
-        """From the start of the program to the first frame sent."""
-
-    def stop(self) -> None:
-        """End the run; callable from the event loop."""
-        self.pipeline.stop()
-
-    def describe(self) -> str:
-        """One line: what does the work here, from where to where."""
-        settings, (cpu, cores) = self.settings, cpu_info()
-        capture = settings.capture if self.needs_camera else "no camera"
-        capture += f" and microphone {self.microphone}" if self.microphone else ""
-        width, height = settings.stream.size
-        sinks = ", ".join(redacted(spec) for spec in settings.sinks)
-        model = DEFAULT_MODEL if settings.model == "auto" else settings.model
-        return (
-            f"{settings.driver} from {capture}, {model} at {settings.render_size} px ({self._hardware}; {cpu}, "
-            f"{cores} cores), {width}x{height} at {settings.stream.fps:g} fps to {sinks}"
-        )
-
-    async def run(self, seconds: float | None = None) -> None:
-        """Until ``stop``, a signal or the capture's end, at most ``seconds``. Raises: what the pipeline raises."""
-        stop_on_signals(self.stop, seconds)
-        watching = asyncio.create_task(self._report_progress())
-        try:
-            await self.pipeline.run()
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-
-    def report_results(self, path: Path | None) -> None:
-        """The run's figures on the terminal and, if asked for, as JSON."""
-        stats = self.pipeline.stats
-        counts, stages = stats.read_counters(), stats.summarize_stages()
-        bad = sum(number for name, number in counts.items() if name.endswith(".bad"))
-        delay = stages.get("capture_to_sink", summarize_ms([]))
-        print_status(
-            f"{counts.get('sent', 0)} frames sent, {delay['median']:.0f} ms from capture to sink, "
-            f"{bad} bad frames skipped{_describe_sound_losses(counts)}"
-        )
-        if path is not None:
-            from livehead.reporting.report import Json, JsonReport, write_json
-
-            settings = self.settings.model_dump(mode="json") | {
-                "sinks": [redacted(spec) for spec in self.settings.sinks]
-            }
-            results: dict[str, Json] = {"stages": stages, "counts": counts}
-            results |= {"start_s": self.first_frame_s, "peak_mb": round(peak_memory_mb(), 1)}
-            write_json(JsonReport("run", settings).finish(results), path)
-
-    def _open_sink(self, spec: str, stream: StreamSettings) -> Sink:
-        if spec == "window":
-            return WindowSink(on_key=self.hotkeys, status_text=self.hotkeys.status_text)
-        return open_sink(spec, stream)
-
-    async def _report_progress(self) -> None:
-        """Tell when the first frame is out, and once when the asked rate is not reached."""
-        stats = self.pipeline.stats
-        await self.pipeline.first_frame_sent.wait()
-        self.first_frame_s = process_uptime_s()
-        print_status(f"first frame after {self.first_frame_s:.2f} s; Ctrl-C ends")
-        while True:
-            before = stats.read_counters()
-            await asyncio.sleep(RATE_WINDOW_S)
-            after = stats.read_counters()
-            fps = (after["sent"] - before["sent"]) / RATE_WINDOW_S / len(self.settings.sinks)
-            if fps < SLOW_RATE_SHARE * self.quality_controller.quality.fps:
-                print_status(
-                    f"slow: {fps:.1f} fps of {self.quality_controller.quality.fps:g}; {self._explain_slowness()}"
-                )
-                return
-
-    def _explain_slowness(self) -> str:
-        """Which part of the way is the slow one."""
-        stages = self.pipeline.stats.summarize_stages()
-        name, figures = max(
-            ((name, stages[name]) for name in ("estimate", "draw") if name in stages),
-            key=lambda item: item[1]["median"],
-        )
-        if figures["median"] < 1000 / self.settings.stream.fps:
-            return "the camera gives no more: more light may help" if self.needs_camera else "the machine is busy"
-        remedy = "try a smaller --render-size" if name == "draw" else "try --machine-share 1 and close other programs"
-        return f"{name} takes {figures['median']:.0f} ms: {remedy}"
-
-
-def _describe_sound_losses(counts: Mapping[str, int]) -> str:
-    """What became of the sound, if anything."""
-    words = {
-        "microphone.lost": "microphone lost {} times",
-        "microphone.drop_outs": "{} drop-outs of sound",
-        "sound_out.lost": "sound output lost {} times",
-    }
-    return "".join(f", {text.format(counts[name])}" for name, text in words.items() if counts.get(name))
+    stats = run.pipeline.stats
+    settings = run.settings.model_dump(mode="json") | {"sinks": [redacted(spec) for spec in run.settings.sinks]}
+    results: dict[str, Json] = {"stages": stats.summarize_stages(), "counts": stats.read_counters()}
+    results |= {"start_s": run.first_frame_s, "peak_mb": round(peak_memory_mb(), 1)}
+    write_json(JsonReport("run", settings).finish(results), path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.body import BODY25, BODY25_POINTS, BODY_SMOOTHING, BodyPose, BodyPoseSmoother
 from livehead.motion.smoothing import SmoothingParameters
 from livehead.perception.mediapipe_pose import BodyPoseTracker
 
 
-class BodyDriver:
+class BodyDriver(BaseDriver):
     """Tracks one person and smooths. A ``Driver`` of ``body25``, for one thread."""
 
     def __init__(self, smoothing: SmoothingParameters = BODY_SMOOTHING) -> None:
@@ -32,14 +32,8 @@ class BodyDriver:
         if frame is None:
             return self._last
         found = self._tracker.detect(frame.image, frame.captured_ns)
-        self._last = self._smoother(self._last.as_unseen(frame.captured_ns) if found is None else found)
+        self._last = self._smoother.smooth(self._last.as_unseen(frame.captured_ns) if found is None else found)
         return self._last
-
-    def reset(self) -> None:
-        """Forget whom it followed."""
-        self._tracker.reset()
-        self._smoother.reset()
-        self._last = _empty_pose()
 
     def close(self) -> None:
         """Free the tracker."""

@@ -54,10 +54,10 @@ class DaganDriver(BaseDriver):
         self._update_crop(image, frame.captured_ns)
         if self._home_crop is None or self._crop is None or not self._face_visible:
             unseen = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
-            self._last = self._smoother(unseen)
+            self._last = self._smoother.smooth(unseen)
             return self._last
         found = self._detector.detect(cut_portrait(image, self._crop, DAGAN_SIDE), frame.captured_ns)
-        self._last = self._smoother(_to_home_coordinates(found, self._crop, self._home_crop))
+        self._last = self._smoother.smooth(_to_home_coordinates(found, self._crop, self._home_crop))
         return self._last
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 from livehead.perception.face_mesh import FaceMeshTracker
@@ -15,7 +15,7 @@ from livehead.perception.torso_tracker import TorsoTracker
 _LOST_FACE_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is somebody else
 
 
-class FaceDriver:
+class FaceDriver(BaseDriver):
     """Tracks the largest face and keeps to it. A ``Driver`` of ``mesh478`` with a torso, for one thread."""
 
     def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
@@ -48,14 +48,8 @@ class FaceDriver:
             now = replace(faces[0], torso=self._torso.track(image, faces[0]))
         else:
             now = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
-        self._last = self._smoother(now)
+        self._last = self._smoother.smooth(now)
         return self._last
-
-    def reset(self) -> None:
-        """Forget whom it followed."""
-        self._mesh.reset()
-        self._torso.reset()
-        self._smoother.reset()
 
     def close(self) -> None:
         """Free the tracker."""

@@ -8,13 +8,13 @@ import numpy as np
 
 from livehead.drivers.face import FaceDriver
 from livehead.drivers.voice import VoiceDriver
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.keypoints import Keypoints
 
 _CAMERA_TIMEOUT_NS = 150_000_000  # a camera that has given no frame for longer is off
 
 
-class FaceVoiceDriver:
+class FaceVoiceDriver(BaseDriver):
     """A ``FaceDriver`` that listens as well. Its motion is the face's, in the camera's coordinates.
 
     While no face is seen, confidence is 0 and the avatar does what ``spoken_now`` says: give that to the avatar's
@@ -32,7 +32,9 @@ class FaceVoiceDriver:
         """The face mesh with irises."""
         return self._face.motion_set
 
-    def latest_voice_motion(self) -> Keypoints | None:
+    has_unseen_motion = True
+
+    def unseen_motion(self) -> Keypoints | None:
         """What the voice alone makes of the newest inputs, in the avatar's own points; None before any came.
 
         May be asked from any thread.
@@ -50,12 +52,6 @@ class FaceVoiceDriver:
             return replace(motion, captured_ns=max(motion.captured_ns, inputs.now_ns))
         # what is shown is the voice now, so the time is that of the sound
         return replace(motion, confidence=np.zeros(1, np.float32), captured_ns=self._voice_motion.captured_ns)
-
-    def reset(self) -> None:
-        """Forget whom it followed and what it heard."""
-        self._face.reset()
-        self._voice.reset()
-        self._last_frame_ns, self._voice_motion = None, None
 
     def close(self) -> None:
         """Free the tracker."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.synthesis.idle import IdleMotion
 
 
-class IdleDriver:
+class IdleDriver(BaseDriver):
     """Idle motion of one avatar, made from the avatar's own points.
 
     Transfer it in the mode ``absolute``, or, to move other avatars too, relative to ``Calibration(source)``.
@@ -26,13 +26,14 @@ class IdleDriver:
         """The avatar's own set."""
         return self._source.set
 
+    @property
+    def neutral_motion(self) -> Keypoints:
+        """The avatar's own motion, which idling starts from."""
+        return self._source
+
     def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The avatar at ``inputs.now_ns``; the first call is its time 0."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
         return replace(self._motion.motion_at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
-
-    def reset(self) -> None:
-        """Start over from time 0."""
-        self._start_ns = None

@@ -2,78 +2,102 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from types import TracebackType
 
 import numpy as np
 
 from livehead.clock import NS, now_ns
 from livehead.concurrency import Latest
-from livehead.frames import Image
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import EndOfStream
 from livehead.motion.keypoints import Keypoints
+from livehead.motion_stages import TimedMotion
 from livehead.protocol.motion_packets import MotionPacketDecoder
+from livehead.quality import QualityLevel
 
 _TIMEOUT_NS = NS // 2  # without a packet for so long, nobody is seen
 
 
-class MotionArrival:
-    """What the feed gives for a picture: nothing to see but that there is new motion."""
+class NetworkMotionSource:
+    """A ``MotionSource`` that estimates nothing itself: ``receive_packet`` is given what comes over the network.
 
-    width = height = 1
-
-    def to_ndarray(self, format: str = "rgb24") -> Image:
-        """A grey pixel, uint8 [1, 1, 3]."""
-        return np.full((1, 1, 3), 64, np.uint8)
-
-
-class MotionFeed:
-    """A ``Driver`` that estimates nothing, and the ``Track`` to plug into the camera, which wakes it for each packet.
-
-    Newest wins: what came before it and was not drawn yet is forgotten.
+    The newest packet wins. While none comes, motion with confidence 0 is given ``fps`` times a second, so that the
+    avatar idles instead of standing still.
     """
 
-    def __init__(self, header: bytes) -> None:
-        """Raises: ProtocolError."""
+    ends_with_microphone = False
+
+    def __init__(self, header: bytes, *, fps: float = 30.0) -> None:
+        """``header`` says what kind of motion the packets hold. Raises: ProtocolError."""
         self.header = header
-        self._reader = MotionPacketDecoder(header)
-        self._arrivals: Latest[MotionArrival] = Latest()
-        self._latest: tuple[Keypoints, int] | None = None  # and when it came
+        self._fps = fps
+        self._decoder = MotionPacketDecoder(header)
+        self._arrivals: Latest[Keypoints] = Latest()
+        self._latest: Keypoints | None = None
+        self._unseen_due_ns: int | None = None  # when the motion of nobody is given next
 
     @property
     def motion_set(self) -> str:
-        """The set that the opening names."""
-        return self._reader.header.set
+        """The set of points that the header names."""
+        return self._decoder.header.set
 
     @property
     def lost_packets(self) -> int:
         """Packets that never came or came too late."""
-        return self._reader.lost_packets
+        return self._decoder.lost_packets
 
-    def restart_reader(self) -> None:
-        """For a sender that begins anew with the same opening."""
-        self._reader = MotionPacketDecoder(self.header)
+    def restart_decoder(self) -> None:
+        """Begin anew for a sender that starts again with the same header."""
+        self._decoder = MotionPacketDecoder(self.header)
 
     def receive_packet(self, packet: bytes) -> None:
-        """A packet has come; called on the event loop. Raises: ProtocolError."""
-        motion = self._reader.decode(packet)
+        """Take one packet; called on the event loop. Raises: ProtocolError."""
+        motion = self._decoder.decode(packet)
         if motion is not None:
-            self._latest = motion, now_ns()
-            self._arrivals.put(MotionArrival())
+            self._latest = replace(motion, captured_ns=now_ns())
+            self._arrivals.put(self._latest)
 
-    async def recv(self) -> MotionArrival:
-        """Wait for motion; never ends by itself."""
-        return await self._arrivals.get()
+    async def __aenter__(self) -> NetworkMotionSource:
+        return self
 
-    def estimate(self, inputs: DriverInputs) -> Keypoints:
-        """The newest motion; confidence 0 while none comes."""
-        captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def recv(self) -> TimedMotion:
+        """The newest motion, or one with confidence 0 while none comes. Raises: EndOfStream after ``stop``."""
+        if self._unseen_due_ns is None:
+            self._unseen_due_ns = now_ns() + round(NS / self._fps)
+        try:
+            # not wait_for, which in Python 3.11 forgets that it was cancelled when a packet comes in that moment
+            async with asyncio.timeout(max(self._unseen_due_ns - now_ns(), 0) / NS):
+                motion = await self._arrivals.get()
+            self._unseen_due_ns = motion.captured_ns + _TIMEOUT_NS
+        except TimeoutError:
+            motion = self._unseen_motion(now_ns())
+            self._unseen_due_ns = motion.captured_ns + round(NS / self._fps)
+        return TimedMotion(motion, motion.captured_ns, now_ns())
+
+    async def run(self, output: Latest[TimedMotion]) -> None:
+        """Put every motion into ``output`` until ``stop`` is called."""
+        while True:
+            try:
+                output.put(await self.recv())
+            except EndOfStream:
+                return
+
+    def stop(self) -> None:
+        """End ``run`` and ``recv`` for good."""
+        self._arrivals.close()
+
+    def set_quality(self, quality: QualityLevel) -> None:
+        """Idle at the frame rate of ``quality``; how often the sender looks is the sender's affair."""
+        self._fps = quality.fps
+
+    def _unseen_motion(self, at_ns: int) -> Keypoints:
+        """The last motion, or a neutral one, as that of nobody."""
         if self._latest is None:
-            return self._reader.unseen_motion(captured_ns)
-        motion, arrived_ns = self._latest
-        if now_ns() - arrived_ns > _TIMEOUT_NS:
-            motion = replace(motion, confidence=np.zeros(1, np.float32))
-        return replace(motion, captured_ns=captured_ns)
-
-    def reset(self) -> None:
-        """Forget the newest motion."""
-        self._latest = None
+            return self._decoder.unseen_motion(at_ns)
+        return replace(self._latest, confidence=np.zeros(1, np.float32), captured_ns=at_ns)

@@ -6,11 +6,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.retarget.calibration import find_best_neutral
 
 
-class ReplayDriver:
+class ReplayDriver(BaseDriver):
     """Plays recorded motion at its own pace, forth and back so that it never jumps, for as long as it is asked."""
 
     def __init__(self, motion: Sequence[Keypoints]) -> None:
@@ -24,16 +25,17 @@ class ReplayDriver:
         """The set that was recorded."""
         return self.motion[0].set
 
+    @property
+    def neutral_motion(self) -> Keypoints | None:
+        """The most neutral moment of the recording."""
+        return find_best_neutral(self.motion)
+
     def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The recorded motion at ``inputs.now_ns``; the first call is its beginning."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
         return replace(self._interpolate_at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
-
-    def reset(self) -> None:
-        """Start over."""
-        self._start_ns = None
 
     def _interpolate_at(self, since_ns: int) -> Keypoints:
         length = self._times_ns[-1] - self._times_ns[0]

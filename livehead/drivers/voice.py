@@ -6,7 +6,7 @@ import numpy as np
 
 from livehead.clock import NS
 from livehead.frames import AudioFrame, Samples
-from livehead.interfaces import DriverInputs
+from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.models.voice.build import VoiceModel
 from livehead.models.voice.logmel import SAMPLE_RATE
 from livehead.models.voice.network import LOOK_AHEAD_S
@@ -22,7 +22,7 @@ _MAX_SILENCE_S = 1.0  # more of it changes nothing
 _SPEAKING_SWAY_GAIN = 1.4  # who speaks sways more than who waits
 
 
-class VoiceDriver:
+class VoiceDriver(BaseDriver):
     """Speech and idle motion of one avatar, in the avatar's own points; for one thread.
 
     Transfer it as ``IdleDriver``'s motion. ``Inputs.audio`` is the newest sound, up to a second of it, mono at 16 kHz;
@@ -40,22 +40,22 @@ class VoiceDriver:
         self._idle = IdleControls(seed, _SPEAKING_SWAY_GAIN)
         self._stream = VoiceStream(model.network, activity)
         self._neutral_mouth = np.zeros(model.network.outputs, np.float32)
-        self.reset()
-
-    @property
-    def motion_set(self) -> str:
-        """The avatar's own set."""
-        return self._source.set
-
-    def reset(self) -> None:
-        """Forget what was heard, and start over from time 0."""
-        self._stream.reset()
         self._next_pts: int | None = None  # pts of the first sample that was not heard yet; None after silence
         self._start_ns: int | None = None
         self._heard_ns = 0
         self._mouth: Array = self._neutral_mouth
         self._seam_offset: Array = self._neutral_mouth
         self._seam_ns = -NS
+
+    @property
+    def motion_set(self) -> str:
+        """The avatar's own set."""
+        return self._source.set
+
+    @property
+    def neutral_motion(self) -> Keypoints:
+        """The avatar's own motion, from which its mouth opens."""
+        return self._source
 
     def estimate(self, inputs: DriverInputs) -> Keypoints:
         """The avatar as it speaks the sound of ``inputs``, which may have no frame."""
@@ -69,7 +69,7 @@ class VoiceDriver:
         since_ns = max(shown_ns - self._start_ns, 0)
         left = np.float32(1 - smoothstep((self._heard_ns - self._seam_ns) / NS / _SEAM_EASE_S))
         mouth = self._mouth + left * self._seam_offset
-        return self._face_rig(self._idle.controls_at(since_ns / NS), shown_ns, self._speech_face.deform(mouth))
+        return self._face_rig.pose_face(self._idle.controls_at(since_ns / NS), shown_ns, self._speech_face.deform(mouth))
 
     def _process_audio(self, audio: AudioFrame) -> None:
         """Hear what is new in ``audio``."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 from livehead.config import GainSettings
+from livehead.drivers.network import NetworkMotionSource
 from livehead.frames import Image
-from livehead.interfaces import Driver, DriverInputs, Motion
-from livehead.motion.keypoints import Keypoints
+from livehead.interfaces import DriverInputs, Motion
 from livehead.perception.portrait import Portrait
 from livehead.pipeline import AnimatorProtocol
+from livehead.protocol.messages import SettingsUpdate
 from livehead.quality import QualityLevel
 
 IMAGE_BACKGROUND = "image"
@@ -34,14 +35,40 @@ class AvatarSettings:
     background: str
     badge: bool
     backdrop: Image | None = None
-    feed: Driver[Keypoints] | None = None
+    feed: NetworkMotionSource | None = None
+
+    def updated_by(self, update: SettingsUpdate) -> AvatarSettings:
+        """These settings with what ``update`` gives but its gains, which an avatar takes while it plays.
+
+        A driver that is named takes the place of the feed.
+        """
+        return replace(
+            self,
+            driver=self.driver if update.driver is None else update.driver,
+            model=self.model if update.model is None else update.model,
+            mode=self.mode if update.mode is None else update.mode,
+            background=self.background if update.background is None else update.background,
+            badge=self.badge if update.badge is None else update.badge,
+            feed=self.feed if update.driver is None else None,
+        )
+
+    def builds_same_avatar_as(self, other: AvatarSettings) -> bool:
+        """Whether an update made nothing new that an avatar has to be built again for."""
+        return (self.driver, self.model, self.mode, self.background, self.badge, self.feed) == (
+            other.driver,
+            other.model,
+            other.mode,
+            other.background,
+            other.badge,
+            other.feed,
+        )
 
 
 class AvatarRuntime(Protocol):
     """One avatar, ready to perform. Every verb may be called from any thread."""
 
     @property
-    def animator(self) -> AnimatorProtocol[Any]: ...
+    def animator(self) -> AnimatorProtocol: ...
 
     @property
     def settings(self) -> AvatarSettings: ...
@@ -107,6 +134,7 @@ class SwitchableAnimator:
         self._runtime = runtime
         self._on_motion = on_motion
         self._lock = threading.Lock()
+        self._driver_lock = threading.Lock()
         self._retired: list[AvatarRuntime] = []
         self._quality: QualityLevel | None = None
         self._last_image: Image | None = None
@@ -127,14 +155,31 @@ class SwitchableAnimator:
             self._runtime = runtime
 
     def estimate(self, inputs: DriverInputs) -> _TaggedMotion:
+        """Have the runtime's own driver look at ``inputs``; on the driver's thread."""
+        with self._driver_lock:
+            runtime = self._close_retired()
+            motion = runtime.animator.estimate(inputs)
+        self._on_motion(motion)
+        return _TaggedMotion(runtime, motion)
+
+    def tag(self, motion: Motion) -> _TaggedMotion:
+        """Mark motion that came over the network as that of the runtime in force; on the event loop."""
+        if self._driver_lock.acquire(blocking=False):  # else a driver is at work still, and closes them afterwards
+            try:
+                self._close_retired()
+            finally:
+                self._driver_lock.release()
+        self._on_motion(motion)
+        return _TaggedMotion(self._runtime, motion)
+
+    def _close_retired(self) -> AvatarRuntime:
+        """Close the runtimes that were left, as no driver of theirs is at work; gives the one in force."""
         with self._lock:
-            stage = self._runtime
+            runtime = self._runtime
             leaving, self._retired = self._retired, []
         for old in leaving:
-            old.close(stage)
-        motion = stage.animator.estimate(inputs)
-        self._on_motion(motion)
-        return _TaggedMotion(stage, motion)
+            old.close(runtime)
+        return runtime
 
     def draw(self, cue: _TaggedMotion, moment_ns: int) -> Image:
         if not self.frozen or self._last_image is None:

@@ -9,11 +9,11 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from livehead.clock import now_ns
-from livehead.drivers.network import MotionFeed
-from livehead.errors import ConfigError, LiveheadError, ProtocolError
+from livehead.drivers.network import NetworkMotionSource
+from livehead.errors import LiveheadError, ProtocolError, SessionError
 from livehead.protocol import messages
 from livehead.protocol.motion_packets import MotionPacketEncoder
-from livehead.server.access import AccessPolicy, RateLimiter
+from livehead.server.access import AccessPolicy, RateLimiter, too_many_wrong_keys_error
 from livehead.server.event_log import RejectionLog
 from livehead.server.image_sandbox import MAX_UPLOAD_BYTES
 from livehead.server.session import Session, to_current_settings
@@ -55,7 +55,7 @@ class SignalingConnection:
         self._address = socket.client.host if socket.client else ""
         self._message_rate = RateLimiter(_MAX_MESSAGES, _RATE_PERIOD_S)
         self._packet_rate = RateLimiter(_MAX_MOTION_PACKETS, _RATE_PERIOD_S)
-        self._motion_input: MotionFeed | None = None
+        self._motion_input: NetworkMotionSource | None = None
         self._viewer: PeerConnection | None = None
         self._motion_stream_task: asyncio.Task[None] | None = None
         self._transparent = False
@@ -82,27 +82,14 @@ class SignalingConnection:
             await self._send_message(messages.to_problem_message(error, fatal=True))
             await self._close_socket(CLOSE_REJECTED)
             return
-        notify, code = self._state_changed.set, _CLOSE_INTERNAL_ERROR
+        code = _CLOSE_INTERNAL_ERROR
         try:
             if hello.role == "viewer":
                 await self._receive_messages(session, viewer=True)
             else:
-                session.on_change = notify
-                self._state_changed.set()
-                async with asyncio.TaskGroup() as group:
-                    telling = [
-                        group.create_task(self._send_state_changes(session)),
-                        group.create_task(self._send_stats(session)),
-                        group.create_task(self._close_when_session_ends(session)),
-                        group.create_task(self._apply_changes(session)),
-                    ]
-                    await self._receive_messages(session, viewer=False)
-                    for task in telling:
-                        task.cancel()
+                await self._serve_studio(session)
             code = _CLOSE_NORMAL
         finally:
-            if session.on_change is notify:  # not of a page that came later
-                session.on_change = lambda: None
             if self._motion_stream_task is not None:
                 self._motion_stream_task.cancel()
                 await asyncio.wait([self._motion_stream_task])
@@ -110,31 +97,46 @@ class SignalingConnection:
                 await session.connections.remove_viewer(self._viewer)
             await self._close_socket(code)
 
+    async def _serve_studio(self, session: Session) -> None:
+        """Receive a performer's messages, and meanwhile send state and figures and apply changes."""
+        with session.notify_page(self._state_changed.set):
+            self._state_changed.set()
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._send_state_changes(session)),
+                    group.create_task(self._send_stats(session)),
+                    group.create_task(self._close_when_session_ends(session)),
+                    group.create_task(self._apply_changes(session)),
+                ]
+                await self._receive_messages(session, viewer=False)
+                for task in tasks:
+                    task.cancel()
+
     async def _authenticate(self, hello: messages.HelloMessage) -> Session:
-        """The session that ``hello`` asks for, welcomed. Raises: ConfigError."""
+        """Find or open the session that ``hello`` asks for, and send its welcome. Raises: SessionError."""
         if hello.role == "viewer":
             session = self._sessions.find_by_viewer_key(hello.key)
             if session is None:
                 self._auth_failures.try_acquire(self._address, now_ns())
-                raise ConfigError("there is nobody to watch under this link", "ask for a new one")
+                raise SessionError("there is nobody to watch under this link", "ask for a new one", status=404)
             await self._send_message(messages.WelcomeMessage(**_ice_server_fields(self._sessions.ice)))
             return session
         session = self._sessions.find_by_key(hello.key) if hello.key else None
         if session is None:
             # Only those who come with a token wait: keys cannot be guessed, and a call must not be locked out.
             if self._access.token and self._auth_failures.is_exhausted(self._address, now_ns()):
-                raise ConfigError("there were too many wrong keys from this address", "wait a minute")
+                raise too_many_wrong_keys_error()
             if not self._access.is_valid_token(hello.token):
                 self._auth_failures.try_acquire(self._address, now_ns())
-                raise ConfigError("the token is wrong", "open the link that livehead serve printed")
+                raise SessionError("the token is wrong", "open the link that livehead serve printed", status=401)
             session = await self._sessions.open_session()
-        troupe = self._sessions.avatar_factory
+        avatar_factory = self._sessions.avatar_factory
         await self._send_message(
             messages.WelcomeMessage(
                 key=session.key,
                 viewer_key=session.viewer_key,
-                drivers=troupe.drivers,
-                models=troupe.models,
+                drivers=avatar_factory.drivers,
+                models=avatar_factory.models,
                 chosen=to_current_settings(session.avatar_settings),
                 most_upload_bytes=MAX_UPLOAD_BYTES,
                 consent=self._consent,
@@ -219,11 +221,11 @@ class SignalingConnection:
                     self._motion_input = session.motion_input(bytes.fromhex(message.opening))
                 self._pending_changes.put_nowait(message)
             case messages.CalibrateMessage():
-                session.recalibrate()
+                session.avatar_switcher.recalibrate()
             case messages.FreezeMessage():
-                session.set_frozen(message.on)
+                session.avatar_switcher.set_frozen(message.on)
             case messages.PlayoutDelay():
-                session.set_playout_delay(message.sound_later_ms)
+                session.playout_timing.report_playout_delay(message.sound_later_ms)
             case _:
                 raise ProtocolError("this message has no place here")
 
@@ -233,7 +235,7 @@ class SignalingConnection:
             message = await self._pending_changes.get()
             try:
                 if isinstance(message, messages.SettingsUpdate):
-                    await session.update_settings(message)
+                    await session.avatar_switcher.update_settings(message)
                 elif isinstance(message, messages.StartMotionMessage) and self._motion_input is not None:
                     await session.use_motion_input(self._motion_input)
                 elif isinstance(message, messages.RecordMessage):
@@ -256,14 +258,14 @@ class SignalingConnection:
             await self._state_changed.wait()
             self._state_changed.clear()
             await self._send_message(session.get_state())
-            if session.pending_error is not None:
-                await self._send_message(messages.to_problem_message(session.pending_error))
-                session.pending_error = None
+            error = session.take_pending_error()
+            if error is not None:
+                await self._send_message(messages.to_problem_message(error))
 
     async def _send_stats(self, session: Session) -> None:
         while True:
             await asyncio.sleep(_STATS_INTERVAL_S)
-            await self._send_message(session.get_stats())
+            await self._send_message(session.stats_sampler.sample())
 
     async def _close_when_session_ends(self, session: Session) -> None:
         """End the conversation when the session ends, so that the page can begin another."""

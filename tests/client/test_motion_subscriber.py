@@ -16,12 +16,14 @@ from websockets.asyncio.client import connect
 from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT, bundled_portrait
 from livehead.capture.file import FileCapture
 from livehead.client.connection import ServerAddress
-from livehead.client.motion_subscriber import RemoteMotionCapture, ViewerLink
+from livehead.client.motion_subscriber import RemoteMotionSource, ViewerLink
+from livehead.concurrency import Latest
 from livehead.errors import ConfigError
 from livehead.frames import VideoFrame
-from livehead.interfaces import DriverInputs, EndOfStream
+from livehead.interfaces import EndOfStream
 from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.motion.keypoints import Keypoints
+from livehead.motion_stages import TimedMotion
 from livehead.protocol.motion_packets import MotionPacketEncoder
 from tests.capture.conftest import rest
 from tests.client.test_remote_renderer import PATIENCE_S, Relay
@@ -37,12 +39,12 @@ class Stranger:
         self.pose = STILL
         self.key = ""
         self._served = served
-        self._puppet = FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)
+        self._rig = FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)
         self._now_ns = 0
 
     def motion(self) -> Keypoints:
         self._now_ns += 33_000_000
-        return self._puppet(self.pose, self._now_ns)
+        return self._rig.pose_face(self.pose, self._now_ns)
 
     async def perform(self) -> None:
         async with connect(self._served.address.websocket_url) as page:
@@ -74,12 +76,12 @@ async def performing(served: Served) -> AsyncIterator[Stranger]:
     await asyncio.wait([task])
 
 
-async def arrival(following: RemoteMotionCapture, where: Keypoints) -> None:
+async def arrival(following: RemoteMotionSource, where: Keypoints) -> None:
     """Wait for motion that is ``where`` to within 0.3 pixels of a picture of 256; the session idles before it comes."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            frame = await following.recv()
-            motion = following.driver.estimate(DriverInputs(frame, None, frame.captured_ns))
+            motion = (await following.recv()).motion
+            assert isinstance(motion, Keypoints)
             if motion.seen and float(np.abs(motion.value - where.value).max()) * 128 < 0.3:
                 return
 
@@ -87,7 +89,7 @@ async def arrival(following: RemoteMotionCapture, where: Keypoints) -> None:
 async def test_the_motion_comes_as_it_was(served: Served) -> None:
     async with (
         performing(served) as stranger,
-        await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30) as following,
+        await RemoteMotionSource.connect(ViewerLink.parse(stranger.link), fps=30) as following,
     ):
         for stranger.pose in (STILL, ASIDE):
             await arrival(following, stranger.motion())
@@ -97,7 +99,7 @@ async def test_a_lost_connection_is_made_anew(served: Served) -> None:
     told: list[str] = []
     async with performing(served) as stranger, Relay(served.port) as relay:
         link = ViewerLink(ServerAddress.parse(f"ws://127.0.0.1:{relay.port}"), stranger.key)
-        async with await RemoteMotionCapture.connect(link, fps=30, report=told.append) as following:
+        async with await RemoteMotionSource.connect(link, fps=30, report=told.append) as following:
             await arrival(following, stranger.motion())
             relay.cut()
             stranger.pose = ASIDE
@@ -110,11 +112,11 @@ async def test_a_lost_connection_is_made_anew(served: Served) -> None:
 async def test_it_ends_with_the_session(served: Served) -> None:
     told: list[str] = []
     async with performing(served) as stranger:
-        following = await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30, report=told.append)
+        following = await RemoteMotionSource.connect(ViewerLink.parse(stranger.link), fps=30, report=told.append)
         await following.__aenter__()
         await arrival(following, stranger.motion())
-    with pytest.raises(EndOfStream):
-        await rest(following)
+    output: Latest[TimedMotion] = Latest()
+    await asyncio.wait_for(following.run(output), PATIENCE_S)
     await following.__aexit__(None, None, None)
     assert "nobody to watch" in told[-1]
 
@@ -122,7 +124,7 @@ async def test_it_ends_with_the_session(served: Served) -> None:
 async def test_followers_count_as_viewers_and_leave_no_trace(served: Served) -> None:
     async with performing(served) as stranger:
         [session] = served.studio.sessions
-        async with await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30) as following:
+        async with await RemoteMotionSource.connect(ViewerLink.parse(stranger.link), fps=30) as following:
             await arrival(following, stranger.motion())
             assert session.connections.viewer_count == 1
         async with asyncio.timeout(PATIENCE_S):
@@ -135,17 +137,17 @@ async def test_only_so_many_may_follow(served: Served, monkeypatch: pytest.Monke
         [session] = served.studio.sessions
         monkeypatch.setattr(session.connections, "_max_viewers", 0)
         with pytest.raises(ConfigError, match="as many viewers"):
-            await RemoteMotionCapture.connect(ViewerLink.parse(stranger.link), fps=30)
+            await RemoteMotionSource.connect(ViewerLink.parse(stranger.link), fps=30)
 
 
 async def test_a_link_that_opens_nothing_gets_one_line_without_its_key(served: Served) -> None:
     with pytest.raises(ConfigError, match="nobody to watch") as refused:
-        await RemoteMotionCapture.connect(
+        await RemoteMotionSource.connect(
             ViewerLink.parse(f"http://127.0.0.1:{served.port}/watch#key=nobody-s-key"), fps=30
         )
     assert "nobody-s-key" not in str(refused.value)
     with pytest.raises(ConfigError, match="does not answer"):
-        await RemoteMotionCapture.connect(ViewerLink.parse("http://127.0.0.1:9/watch#key=nobody-s-key"), fps=30)
+        await RemoteMotionSource.connect(ViewerLink.parse("http://127.0.0.1:9/watch#key=nobody-s-key"), fps=30)
 
 
 @pytest.mark.parametrize(

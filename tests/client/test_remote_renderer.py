@@ -85,7 +85,7 @@ class Film:
 
     def __init__(self, studio: RemoteRenderer) -> None:
         self._studio = studio
-        self._puppet = FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)
+        self._rig = FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)
         self._now_ns = 0
 
     async def show(self, pose: FaceControls, seconds: float) -> Image:
@@ -95,7 +95,7 @@ class Film:
         end = loop.time() + seconds
         while loop.time() < end:
             self._now_ns += 33_000_000
-            self._studio.submit_motion(self._puppet(pose, self._now_ns))
+            self._studio.submit_motion(self._rig.pose_face(pose, self._now_ns))
             async with asyncio.timeout(5):
                 image = (await self._studio.camera.recv()).image
             await asyncio.sleep(0.02)
@@ -107,7 +107,7 @@ async def test_the_avatar_follows_what_is_tracked_here(served: Served) -> None:
     studio = RemoteRenderer(served.address, TOKEN, PLAIN, fps=30)
     async with studio.camera, running(studio):
         film = Film(studio)
-        studio.submit_motion(film._puppet(FaceControls(), 0))
+        studio.submit_motion(film._rig.pose_face(FaceControls(), 0))
         await until(lambda: studio.connection_count)
         await film.show(FaceControls(), 3.0)
         straight = await film.show(FaceControls(), 1.5)
@@ -126,7 +126,7 @@ async def test_after_a_lost_connection_the_same_session_goes_on(served: Served) 
         studio = RemoteRenderer(ServerAddress.parse(f"ws://127.0.0.1:{relay.port}"), TOKEN, PLAIN, fps=30)
         async with studio.camera, running(studio):
             film = Film(studio)
-            studio.submit_motion(film._puppet(FaceControls(), 0))
+            studio.submit_motion(film._rig.pose_face(FaceControls(), 0))
             await until(lambda: studio.connection_count == 1)
             await film.show(FaceControls(), 1.0)
             relay.cut()
@@ -141,11 +141,11 @@ async def test_after_a_restart_of_the_server_the_run_comes_back(served: Served, 
     portrait = bundled_portrait(DRAWN_PORTRAIT)
     wishes = SessionRequest(messages.SettingsUpdate(badge=True), photo=DRAWN_PORTRAIT.read_bytes())
     driver = IdleDriver(portrait.motion)
-    run = RemoteRenderRun(SETTINGS, "idle", driver, served.address, TOKEN, wishes, notify=told.append)
+    run = RemoteRenderRun(SETTINGS, driver, served.address, TOKEN, wishes, notify=told.append)
     going = asyncio.create_task(run.run())
     try:
         await until(lambda: going.done() or run.remote_renderer.connection_count)
-        await until(lambda: going.done() or run.display_pipeline.stats.read_counters().get("sent", 0) > 30)
+        await until(lambda: going.done() or run.display_relay.stats.read_counters().get("sent", 0) > 30)
         await asyncio.to_thread(served.stop)
         await until(lambda: any("trying again" in line for line in told))
         before = run.remote_renderer.camera.received

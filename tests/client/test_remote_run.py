@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from livehead.client.remote_run import build_session_request, letterbox, read_token
+from livehead.client.remote_run import build_session_request, read_token
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
 from tests.commands.test_bad_input import refused
@@ -55,11 +54,3 @@ def test_images_are_brought_and_settings_are_told(photo: Path, tmp_path: Path) -
     assert build_session_request(RunSettings(), photo).settings.model is None
 
 
-@pytest.mark.parametrize("size", [(100, 50), (50, 100), (64, 64)])
-def test_a_picture_of_another_shape_lies_in_the_middle_between_black_bars(size: tuple[int, int]) -> None:
-    width, height = size
-    picture = letterbox(np.full((30, 30, 3), 200, np.uint8), size)
-    assert picture.shape == (height, width, 3)
-    bright = picture[..., 0] > 100
-    assert bright.sum() == min(size) ** 2
-    np.testing.assert_array_equal(bright, bright[::-1, ::-1])

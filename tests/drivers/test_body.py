@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 
 import numpy as np
@@ -71,10 +72,10 @@ def test_half_a_body_is_told_with_its_other_half_unsure(driver: BodyDriver, pict
     assert sure[[10, 11, 13, 14, 20, 23]].max() < 0.3  # knees, ankles, the small toes that MediaPipe does not know
 
 
-def test_reset_forgets_the_person(driver: BodyDriver, picture: Image) -> None:
+def test_a_new_driver_knows_nobody(driver: BodyDriver, picture: Image) -> None:
     driver.estimate(inputs(picture, 0))
-    driver.reset()
-    assert not driver.estimate(inputs(np.zeros_like(picture), 1)).value.any()
+    with closing(BodyDriver()) as other:
+        assert not other.estimate(inputs(np.zeros_like(picture), 1)).value.any()
 
 
 def test_a_renderer_of_faces_does_not_take_it_and_both_are_named(driver: BodyDriver) -> None:

@@ -1,3 +1,4 @@
+from contextlib import closing
 from fractions import Fraction
 
 import cv2
@@ -65,8 +66,8 @@ def test_without_a_face_the_last_good_points_are_kept_with_confidence_0(driver, 
 
 def test_of_a_wide_picture_it_looks_at_head_and_shoulders(driver, picture):
     here = driver.estimate(inputs(wide(picture, 50), 0))
-    driver.reset()
-    there = driver.estimate(inputs(wide(picture, 250), 0))
+    with closing(DaganDriver(DarkestSpot())) as other:
+        there = other.estimate(inputs(wide(picture, 250), 0))
     assert here.seen
     assert there.seen
     np.testing.assert_allclose(here.value, there.value, atol=0.05)
@@ -78,7 +79,7 @@ def test_a_performer_who_moves_aside_is_followed_without_a_jump_of_coordinates(d
     for number in range(6, 40):
         moved = driver.estimate(inputs(wide(picture, 240), number))
     assert moved.seen
-    side = driver._home.side
+    side = driver._home_crop.side
     shift = (moved.value - still.value).mean(axis=1)[0]
     assert shift[0] == pytest.approx(2 * 200 / side, rel=0.15)
     assert abs(shift[1]) < 0.1

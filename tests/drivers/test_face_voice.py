@@ -33,7 +33,7 @@ class Avatar:
     def __init__(self, source: Keypoints, driver: FaceVoiceDriver) -> None:
         self._transfer = MotionTransfer(source)
         speaking = MotionTransfer(source, calibration=NeutralCalibration(source))
-        self._presence = IdleBlend(VoiceFallback(driver.latest_voice_motion, speaking, make_idle_motion(source)))
+        self._presence = IdleBlend(VoiceFallback(driver.unseen_motion, speaking, make_idle_motion(source)))
 
     @property
     def left_to_the_voice(self) -> bool:
@@ -90,8 +90,8 @@ def test_a_frame_now_and_then_is_a_slow_camera_and_not_a_lost_face(driver: FaceV
     assert all(motion.seen for motion in motions[3:])
 
 
-def test_reset_forgets_the_voice(driver: FaceVoiceDriver) -> None:
+def test_before_any_inputs_the_voice_says_nothing(driver: FaceVoiceDriver) -> None:
+    assert driver.has_unseen_motion
+    assert driver.unseen_motion() is None
     driver.estimate(at(0, None, synthesize_babble(1.0)))
-    assert driver.latest_voice_motion() is not None
-    driver.reset()
-    assert driver.latest_voice_motion() is None
+    assert driver.unseen_motion() is not None

@@ -21,9 +21,7 @@ def test_its_time_begins_with_the_first_call(source: Keypoints) -> None:
     assert motion.set == driver.motion_set
 
 
-def test_reset_starts_over(source: Keypoints) -> None:
-    driver = IdleDriver(source)
-    first = driver.estimate(DriverInputs(None, None, 0))
-    driver.estimate(DriverInputs(None, None, 3_000_000_000))
-    driver.reset()
-    np.testing.assert_array_equal(driver.estimate(DriverInputs(None, None, HOUR_NS)).value, first.value)
+def test_every_new_driver_starts_alike_and_from_the_avatar_s_own_motion(source: Keypoints) -> None:
+    first = IdleDriver(source).estimate(DriverInputs(None, None, 0))
+    np.testing.assert_array_equal(IdleDriver(source).estimate(DriverInputs(None, None, HOUR_NS)).value, first.value)
+    assert IdleDriver(source).neutral_motion is source

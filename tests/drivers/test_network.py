@@ -3,15 +3,18 @@
 import asyncio
 import json
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from livehead.drivers.network import MotionFeed
+from livehead.clock import NS, now_ns
+from livehead.concurrency import Latest
+from livehead.drivers.network import NetworkMotionSource
 from livehead.errors import ProtocolError
-from livehead.interfaces import DriverInputs
 from livehead.motion.face.face_basis import load_face_basis
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
+from livehead.motion_stages import TimedMotion
 from livehead.protocol.motion_packets import MotionHeader, MotionPacketEncoder
 from tests.server.test_app import studio, until
 
@@ -21,60 +24,87 @@ def face(number: int) -> Keypoints:
 
 
 @pytest.fixture
-def fed() -> tuple[MotionPacketEncoder, MotionFeed]:
+def fed() -> tuple[MotionPacketEncoder, NetworkMotionSource]:
     writer = MotionPacketEncoder(face(0), 30)
-    return writer, MotionFeed(writer.header.pack())
+    return writer, NetworkMotionSource(writer.header.pack())
 
 
-def at(now_ns: int) -> DriverInputs:
-    return DriverInputs(None, None, now_ns)
+async def received(feed: NetworkMotionSource) -> Keypoints:
+    motion = (await feed.recv()).motion
+    assert isinstance(motion, Keypoints)
+    return motion
 
 
-def test_before_the_first_packet_nobody_is_seen(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
-    motion = fed[1].estimate(at(5))
+async def test_before_the_first_packet_nobody_is_seen(fed: tuple[MotionPacketEncoder, NetworkMotionSource]) -> None:
+    before = now_ns()
+    motion = await received(fed[1])
     assert not motion.seen
-    assert motion.captured_ns == 5
+    assert motion.captured_ns >= before
     assert motion.set == fed[1].motion_set == "mesh478"
 
 
-async def test_a_packet_wakes_the_reader_and_the_newest_counts(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
+async def test_a_packet_wakes_the_reader_and_the_newest_counts(
+    fed: tuple[MotionPacketEncoder, NetworkMotionSource],
+) -> None:
     writer, feed = fed
-    waiting = asyncio.create_task(feed.recv())
+    waiting = asyncio.create_task(received(feed))
     await asyncio.sleep(0)
+    before = now_ns()
     feed.receive_packet(writer.encode(face(0)))
     feed.receive_packet(writer.encode(face(9)))
-    assert (await waiting).to_ndarray().shape == (1, 1, 3)
-    motion = feed.estimate(at(7))
-    assert motion.captured_ns == 7
+    motion = await waiting
+    assert motion.seen
+    assert before <= motion.captured_ns <= now_ns()
     np.testing.assert_allclose(motion.value, face(9).value, atol=0.01)
 
 
-async def test_after_half_a_second_of_silence_nobody_is_seen(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
+async def test_after_half_a_second_of_silence_nobody_is_seen(
+    fed: tuple[MotionPacketEncoder, NetworkMotionSource],
+) -> None:
     writer, feed = fed
     feed.receive_packet(writer.encode(face(3)))
-    assert feed.estimate(at(0)).seen
-    await asyncio.sleep(0.6)
-    silent = feed.estimate(at(0))
+    assert (await received(feed)).seen
+    started = now_ns()
+    silent = await received(feed)
+    assert now_ns() - started >= 0.45 * NS
     assert not silent.seen
     np.testing.assert_allclose(silent.value, face(3).value, atol=0.01)
 
 
-def test_a_sender_may_begin_anew(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
+async def test_silence_goes_on_at_the_frame_rate_until_a_packet_comes(
+    fed: tuple[MotionPacketEncoder, NetworkMotionSource],
+) -> None:
+    writer, feed = fed
+    output: Latest[TimedMotion] = Latest()
+    running = asyncio.create_task(feed.run(output))
+    for _ in range(3):
+        assert not cast(Keypoints, (await output.get()).motion).seen
+    feed.receive_packet(writer.encode(face(5)))
+    async with asyncio.timeout(5):
+        while not cast(Keypoints, (await output.get()).motion).seen:
+            pass
+    feed.stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_sender_may_begin_anew(fed: tuple[MotionPacketEncoder, NetworkMotionSource]) -> None:
     writer, feed = fed
     for number in range(5):
         feed.receive_packet(writer.encode(face(number)))
-    feed.restart_reader()
+    feed.restart_decoder()
     again = MotionPacketEncoder(face(0), 30)
     feed.receive_packet(again.encode(face(8)))
-    np.testing.assert_allclose(feed.estimate(at(0)).value, face(8).value, atol=0.01)
+    np.testing.assert_allclose((await received(feed)).value, face(8).value, atol=0.01)
 
 
-def test_a_broken_packet_is_refused_and_the_motion_stays(fed: tuple[MotionPacketEncoder, MotionFeed]) -> None:
+async def test_a_broken_packet_is_refused_and_the_motion_stays(
+    fed: tuple[MotionPacketEncoder, NetworkMotionSource],
+) -> None:
     writer, feed = fed
     feed.receive_packet(writer.encode(face(3)))
     with pytest.raises(ProtocolError):
         feed.receive_packet(b"nonsense of some length")
-    assert feed.estimate(at(0)).seen
+    assert (await received(feed)).seen
 
 
 class TestOverTheSocket:

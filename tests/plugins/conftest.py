@@ -18,11 +18,10 @@ from cryptography.x509.oid import NameOID
 
 from livehead.bench.harness.camera_files import write_mjpeg
 from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags
-from livehead.bench.webrtc import PassthroughAvatar
 from livehead.frames import Image
 from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy
 from livehead.server.avatar_runtime import AvatarRuntime, AvatarSettings
-from tests.fixtures.studio import SIZE, MirrorTroupe, serving
+from tests.fixtures.studio import SIZE, MirrorAvatar, MirrorAvatarFactory, serving
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 sys.path.insert(0, str(PLUGINS / "obs"))  # no part of the package: as when they are run
@@ -41,14 +40,14 @@ _STANDIN = Path(__file__).with_name("standin")
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
-class Negative(PassthroughAvatar):
+class Negative(MirrorAvatar):
     """Shows the camera's picture with all colours turned round, so that nobody takes it for the camera itself."""
 
     def draw(self, motion: object, moment_ns: int) -> Image:
         return 255 - super().draw(motion, moment_ns)  # type: ignore[arg-type]
 
 
-class NegativeTroupe(MirrorTroupe):
+class NegativeAvatarFactory(MirrorAvatarFactory):
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
         return Negative(settings, SIZE)
 
@@ -56,7 +55,7 @@ class NegativeTroupe(MirrorTroupe):
 @contextmanager
 def studio_server(port: int = 0) -> Iterator[str]:
     """``livehead serve --extension``, but for the renderer: ``host:port``."""
-    with serving(AccessPolicy(viewer_origins=frozenset({EXTENSION_ORIGIN})), port, NegativeTroupe()) as address:
+    with serving(AccessPolicy(viewer_origins=frozenset({EXTENSION_ORIGIN})), port, NegativeAvatarFactory()) as address:
         yield address
 
 

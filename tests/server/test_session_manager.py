@@ -10,22 +10,21 @@ from typing import cast
 import numpy as np
 import pytest
 
-from livehead.bench.webrtc import PassthroughAvatar
 from livehead.codecs.h264 import ENCODER_FACTORIES, X264, H264EncoderSpec
-from livehead.errors import ConfigError
+from livehead.errors import SessionError
 from livehead.frames import Image
 from livehead.perception.portrait import Portrait
 from livehead.protocol import messages
 from livehead.server.avatar_runtime import AvatarRuntime, AvatarSettings
 from livehead.server.session import Session
-from tests.fixtures.studio import SIZE, Client, MirrorTroupe, sessions
+from tests.fixtures.studio import SIZE, Client, MirrorAvatar, MirrorAvatarFactory, sessions
 
 IDLE = messages.SettingsUpdate(driver="idle")
 PHOTO = np.full((8, 8, 3), 200, np.uint8)
 
 
-class Told(PassthroughAvatar):
-    """A stage that tells how often it was closed."""
+class CountingAvatar(MirrorAvatar):
+    """An avatar that counts how often it was closed."""
 
     closed = 0
 
@@ -33,14 +32,14 @@ class Told(PassthroughAvatar):
         self.closed += 1
 
 
-class LateTroupe(MirrorTroupe):
+class LateAvatarFactory(MirrorAvatarFactory):
     """What it is asked for while a session plays is there when that session has ended."""
 
     def __init__(self) -> None:
         super().__init__()
         self.session: Session | None = None
         self.asked = threading.Event()
-        self.made: list[Told] = []
+        self.made: list[CountingAvatar] = []
 
     def prepare_portrait(self, pixels: Image) -> Portrait:
         self._wait()
@@ -49,7 +48,7 @@ class LateTroupe(MirrorTroupe):
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
         if previous is not None:
             self._wait()
-        self.made.append(Told(settings, SIZE))
+        self.made.append(CountingAvatar(settings, SIZE))
         return self.made[-1]
 
     def _wait(self) -> None:
@@ -140,30 +139,30 @@ async def test_memory_goes_back_when_the_last_session_has_ended_and_not_while_on
 
 
 async def test_an_avatar_that_is_ready_after_its_session_ended_is_closed_too() -> None:
-    troupe = LateTroupe()
-    async with sessions(troupe=troupe) as running:
-        session = troupe.session = await running.open_session()
-        change = asyncio.create_task(session.update_settings(IDLE))
-        await until(troupe.asked.is_set)
+    avatar_factory = LateAvatarFactory()
+    async with sessions(avatar_factory=avatar_factory) as running:
+        session = avatar_factory.session = await running.open_session()
+        change = asyncio.create_task(session.avatar_switcher.update_settings(IDLE))
+        await until(avatar_factory.asked.is_set)
         session.close("the page left")
-        with pytest.raises(ConfigError, match="has ended"):
+        with pytest.raises(SessionError, match="has ended"):
             await change
         await until(lambda: not len(running))
-    assert len(troupe.made) >= 2
-    assert {stage.closed for stage in troupe.made} == {1}
+    assert len(avatar_factory.made) >= 2
+    assert {avatar.closed for avatar in avatar_factory.made} == {1}
 
 
 async def test_a_change_whose_turn_never_came_is_refused_as_any_after_the_end() -> None:
-    troupe = LateTroupe()
-    async with sessions(troupe=troupe) as running:
-        session = troupe.session = await running.open_session()
-        photo = asyncio.create_task(session.set_portrait(PHOTO))
-        await until(troupe.asked.is_set)
-        change = asyncio.create_task(session.update_settings(IDLE))
+    avatar_factory = LateAvatarFactory()
+    async with sessions(avatar_factory=avatar_factory) as running:
+        session = avatar_factory.session = await running.open_session()
+        photo = asyncio.create_task(session.avatar_switcher.set_portrait(PHOTO))
+        await until(avatar_factory.asked.is_set)
+        change = asyncio.create_task(session.avatar_switcher.update_settings(IDLE))
         await asyncio.sleep(0)
         session.close("the page left")
         for refused in (photo, change):
-            with pytest.raises(ConfigError, match="has ended"):
+            with pytest.raises(SessionError, match="has ended"):
                 await refused
 
 
@@ -172,7 +171,7 @@ async def test_nothing_is_recorded_once_a_session_has_ended() -> None:
         session = await running.open_session()
         session.close("the page left")
         await session.ended.wait()
-        with pytest.raises(ConfigError, match="has ended"):
+        with pytest.raises(SessionError, match="has ended"):
             await session.set_recording(True)
         assert not session.recorder.recording
 
@@ -180,13 +179,13 @@ async def test_nothing_is_recorded_once_a_session_has_ended() -> None:
 async def test_a_session_that_ends_while_its_avatar_is_made_stops_no_other() -> None:
     async with sessions(seconds=1.0) as all_sessions:
         session = await all_sessions.open_session()
-        changing = asyncio.create_task(session.update_settings(IDLE))
+        changing = asyncio.create_task(session.avatar_switcher.update_settings(IDLE))
         await asyncio.sleep(0.2)  # the thread is at it
         session.close("left")
         longest, last = 0.0, time.monotonic()
         while not session.ended.is_set() or not changing.done():
             await asyncio.sleep(0.005)
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        with pytest.raises(ConfigError):
+        with pytest.raises(SessionError):
             await changing
     assert longest < 0.5

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from livehead.bench.webrtc import PassthroughAvatar
 from livehead.errors import LiveheadError, ProtocolError
 from livehead.interfaces import DriverInputs, Motion
 from livehead.server.whip_whep import WhipWhepStreams
 from livehead.webrtc.broadcast import BroadcastSink
 from livehead.webrtc.peer import PeerConnection
-from tests.fixtures.studio import Client, Colours, Tone, sessions
+from tests.fixtures.studio import Client, Colours, MirrorAvatar, Tone, sessions
 
 
 def shows_the_camera(picture: np.ndarray) -> bool:
@@ -40,7 +39,7 @@ async def test_a_performer_s_camera_comes_back_as_the_avatar() -> None:
         pictures = await client.pictures(40)
         assert shows_the_camera(pictures[-1])
         assert pictures[-1].shape == (96, 128, 3)
-        assert session.get_stats().fps > 5
+        assert session.stats_sampler.sample().fps > 5
         await client.close()
 
 
@@ -49,26 +48,26 @@ async def test_sound_is_sent_sooner_by_what_the_page_keeps_it_back_but_not_for_a
         session = await all_sessions.open_session()
         session.stats.record_timing("capture_to_wire", 100.0)
         for _ in range(5):
-            session.set_playout_delay(70.0)
-        assert session.broadcast.delay_ms() == 100.0
-        assert session.broadcast.audio_lead_ms() == 70.0
-        session.set_playout_delay(500.0)
-        assert session.broadcast.audio_lead_ms() == 70.0
+            session.playout_timing.report_playout_delay(70.0)
+        assert session.playout_timing.video_latency_ms() == 100.0
+        assert session.playout_timing.audio_lead_ms() == 70.0
+        session.playout_timing.report_playout_delay(500.0)
+        assert session.playout_timing.audio_lead_ms() == 70.0
         for _ in range(5):
-            session.set_playout_delay(170.0)
-        assert session.broadcast.audio_lead_ms() == 85.0  # what evens its packets out is waited for in any case
+            session.playout_timing.report_playout_delay(170.0)
+        assert session.playout_timing.audio_lead_ms() == 85.0  # what evens its packets out is waited for in any case
 
 
 async def test_a_driver_hears_the_performer_s_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[np.ndarray] = []
-    estimate = PassthroughAvatar.estimate
+    estimate = MirrorAvatar.estimate
 
-    def listening(stage: PassthroughAvatar, inputs: DriverInputs) -> Motion:
+    def listening(stage: MirrorAvatar, inputs: DriverInputs) -> Motion:
         if inputs.audio is not None:
             heard.append(inputs.audio.samples)
         return estimate(stage, inputs)
 
-    monkeypatch.setattr(PassthroughAvatar, "estimate", listening)
+    monkeypatch.setattr(MirrorAvatar, "estimate", listening)
     async with sessions() as all_sessions:
         session = await all_sessions.open_session()
         client = Client(Colours(), Tone())

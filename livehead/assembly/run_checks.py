@@ -1,0 +1,54 @@
+"""Everything of a live run that can be checked before a photo is prepared, a network loaded or a device opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from livehead.assembly.conr import require_face_model, require_photo
+from livehead.assembly.input_checks import resolve_model_name
+from livehead.assembly.live_avatar import resolve_driver_name
+from livehead.assembly.media_endpoints import check_capture, check_microphone, check_sink
+from livehead.compositing.background import check_background
+from livehead.config import RunSettings
+from livehead.errors import ConfigError
+from livehead.perception.photo import check_photo
+from livehead.registry import DriverFactory, find_driver, find_renderer
+
+
+def check_live_settings(settings: RunSettings) -> DriverFactory:
+    """Look at every spec of ``settings`` without opening anything; gives the driver's capabilities.
+
+    Raises: ConfigError, CaptureError, SinkError, WeightsError.
+    """
+    name, _, argument = resolve_driver_name(settings.driver, settings.model, settings.precision).partition(":")
+    driver = find_driver(name)
+    driver.check(argument)
+    require_face_model(settings.model)
+    renderer = find_renderer(resolve_model_name(settings.model))
+    renderer.check(settings.precision)
+    if driver.motion_set and renderer.motion_sets and driver.motion_set not in renderer.motion_sets:
+        taken = ", ".join(sorted(renderer.motion_sets))
+        raise ConfigError(
+            f"the driver gives {driver.motion_set} and the renderer takes {taken}",
+            "choose a driver and a model that share a set of points",
+        )
+    if driver.needs_camera:
+        check_capture(settings.capture)
+    if settings.microphone:
+        check_microphone(settings.microphone)
+    if settings.sound_out and not settings.microphone and not driver.needs_audio:
+        raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
+    for sink in settings.sinks:
+        check_sink(sink)
+    check_background(settings.picture.background)
+    return driver
+
+
+def check_photos(paths: Sequence[Path]) -> None:
+    """Look whether the photos are there. Raises: ConfigError when there is none, SourceError."""
+    if not paths:
+        raise ConfigError("there is no avatar", "name a photo with --avatar")
+    for path in paths:
+        require_photo(path)
+        check_photo(path)
