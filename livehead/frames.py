@@ -1,4 +1,4 @@
-"""What flows through the pipeline: pictures and sound, each stamped with the time of its capture."""
+"""The frames that flow through the pipeline: pictures and blocks of sound, each with the time of its capture."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NO_ATTACHMENTS: Mapping[str, object] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame:
-    """One picture.
+    """One picture with its times.
 
     ``image``: uint8 [H, W, 3] RGB or [H, W, 4] RGBA straight alpha.
     ``pts``, ``time_base``: presentation time is ``pts * time_base`` seconds from the stream's start.
     ``captured_ns``: when the *driving* picture was taken, on the monotonic clock; it is carried unchanged to the sink.
-    ``attached``: what a capture hangs on (a time code, say); it travels with the frame.
+    ``attached``: data that a capture adds (a time code, for example); it travels with the frame.
     """
 
     image: Image
@@ -52,13 +52,13 @@ class VideoFrame:
         return float(self.pts * self.time_base)
 
     def with_image(self, image: Image) -> VideoFrame:
-        """The same moment with another picture."""
+        """A copy of this frame with another picture and the same times."""
         return replace(self, image=image)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioFrame:
-    """A stretch of sound: ``samples`` float32 [C, N] in [-1, 1] at ``rate`` Hz; ``pts`` counts samples.
+    """One block of sound: ``samples`` float32 [C, N] in [-1, 1] at ``rate`` Hz; ``pts`` counts samples.
 
     ``captured_ns`` is the monotonic time of the first sample.
     """
@@ -74,7 +74,7 @@ class AudioFrame:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """The block's length in seconds."""
         return self.samples.shape[1] / self.rate
 
 

@@ -1,4 +1,4 @@
-"""The governor: when the budget is missed, quality falls in a fixed order, and returns when there is room again."""
+"""Controls quality: it falls in a fixed order when frames take too long, and rises again when there is room."""
 
 from __future__ import annotations
 
@@ -11,45 +11,50 @@ from livehead.clock import NS
 
 log = logging.getLogger(__name__)
 
-WARM_UP_FRAMES = 30  # frames not judged: the first ones load code and caches
+WARM_UP_FRAMES = 30  # frames not judged, since the first ones load code and fill caches
 LOWER_AFTER_FRAMES = 20  # frames over budget until quality falls
-TRIAL_FRAMES = 8  # the same, just after it has risen: an attempt that fails should hardly be seen
-RAISE_AFTER_NS = 4 * NS  # time with room until quality rises again; for so long it then is on trial
+TRIAL_FRAMES = 8  # the same just after quality has risen, so that a failed attempt is hardly seen
+RAISE_AFTER_NS = 4 * NS  # time with room until quality rises again, and how long it then is on trial
 RAISE_BELOW_SHARE = 0.65  # share of the budget that must suffice before quality rises
-MAX_RAISE_BACKOFF = 16  # at most so many times RISE_AFTER_NS between attempts that failed
+MAX_RAISE_BACKOFF = 16  # largest multiple of RAISE_AFTER_NS between failed attempts
 
 
 @dataclass(frozen=True, slots=True)
 class QualityLevel:
-    """``size``: side of the rendered square in pixels; ``track_every``: the tracker looks at every n-th frame."""
+    """One step of quality.
+
+    ``size``: side of the rendered square in pixels. ``track_every``: the tracker sees one frame in so many.
+    ``fps``: frames a second.
+    """
 
     size: int
     track_every: int
     fps: float
 
     def __str__(self) -> str:
-        tracking = "every frame" if self.track_every == 1 else f"every {self.track_every}nd frame"
+        tracking = "every frame" if self.track_every == 1 else f"one frame in {self.track_every}"
         return f"picture {self.size} px, tracking {tracking}, {self.fps:g} fps"
 
 
 def quality_levels(best: QualityLevel, *, can_skip_tracking: bool = True) -> tuple[QualityLevel, ...]:
-    """Best first, then smaller pictures, then half the tracking rate if it ``tracks``, then fewer frames a second.
+    """The steps of quality: the best, then smaller pictures, then half the tracking rate, then fewer frames a second.
 
-    Of fewer frames each is tracked again: half of them make no more work than before, and no picture repeats motion.
+    ``can_skip_tracking``: false leaves the step with half the tracking rate out, where it would save nothing. With
+    fewer frames each one is tracked again: that costs no more than before, and no picture repeats a motion.
     """
-    steps = [best]
-    steps += [replace(best, size=size) for size in (best.size * 3 // 4, best.size // 2) if size >= 128]
+    levels = [best]
+    levels += [replace(best, size=size) for size in (best.size * 3 // 4, best.size // 2) if size >= 128]
     if can_skip_tracking:
-        steps.append(replace(steps[-1], track_every=2))
-    steps += [replace(steps[-1], track_every=1, fps=best.fps * share) for share in (2 / 3, 1 / 2)]
-    return tuple(steps)
+        levels.append(replace(levels[-1], track_every=2))
+    levels += [replace(levels[-1], track_every=1, fps=best.fps * share) for share in (2 / 3, 1 / 2)]
+    return tuple(levels)
 
 
 class QualityController:
-    """Judges the time of each frame; no clock of its own and no threads.
+    """Lowers and raises quality by the time that each frame took; it has no clock and no threads of its own.
 
-    ``budget_ms`` is what the slowest stage of a frame may take, ``machine_share`` what part of all cores may be busy.
-    ``tracks``: whether looking at every other frame only would spare anything.
+    ``budget_ms``: the time that a frame's slowest stage may take. ``machine_share``: the share of all cores that may be
+    busy. ``can_skip_tracking``: as for ``quality_levels``.
     """
 
     def __init__(
@@ -67,11 +72,11 @@ class QualityController:
 
     @property
     def quality(self) -> QualityLevel:
-        """The step in force."""
+        """The present level."""
         return self.levels[self._level_index]
 
     def observe_frame(self, busy_ms: float, share: float, now_ns: int) -> QualityLevel | None:
-        """Judge one frame: its slowest stage in ms and the busy share of the machine. The new step when it changes."""
+        """Judge one frame by its slowest stage in ms and the machine's busy share; return the level if it changes."""
         self._frame_count += 1
         if self._frame_count <= WARM_UP_FRAMES:
             return None

@@ -1,4 +1,4 @@
-"""Figures: counters, stage timings, and the yardstick that sets figures of different machines side by side."""
+"""Counters, stage timings, and a fixed benchmark that makes figures of different machines comparable."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import numpy as np
 _IMPORTED_S = time.monotonic()
 
 YARDSTICK = {"channels": 64, "side": 64, "kernel": 3, "rounds": 12}
-"""The fixed convolution: 1 x 64 x 64 x 64 by 64 filters of 3 x 3, the best of twelve rounds."""
+"""The fixed benchmark: a convolution of 1 x 64 x 64 x 64 with 64 filters of 3 x 3, the best of twelve rounds."""
 
 
 def summarize_ms(samples_ms: Sequence[float]) -> dict[str, float]:
-    """Milliseconds as ``{"median", "p95", "p99", "n"}``, the shape of every timing in the JSON."""
+    """Summarize timings in ms as ``{"median", "p95", "p99", "n"}``, the form of every timing in the JSON."""
     if not len(samples_ms):
         return {"median": float("nan"), "p95": float("nan"), "p99": float("nan"), "n": 0}
     median, p95, p99 = np.percentile(np.asarray(samples_ms, np.float64), [50, 95, 99])
@@ -28,7 +28,7 @@ def summarize_ms(samples_ms: Sequence[float]) -> dict[str, float]:
 
 
 class StatsCollector:
-    """Counters and the newest ``keep`` timings of each stage; every method may be called from any thread."""
+    """Counters, and the newest ``max_timings`` timings of each stage; all methods may be called from any thread."""
 
     def __init__(self, max_timings: int = 4096) -> None:
         self._max_timings = max_timings
@@ -37,7 +37,7 @@ class StatsCollector:
         self._stage_timings: dict[str, deque[float]] = {}
 
     def count(self, name: str, amount: int = 1) -> int:
-        """Add ``amount`` to a counter and give its new value."""
+        """Add ``amount`` to a counter and return its new value."""
         with self._lock:
             self._counts[name] += amount
             return self._counts[name]
@@ -53,12 +53,12 @@ class StatsCollector:
             return list(self._stage_timings.get(stage, ()))[-n:]
 
     def read_counters(self) -> dict[str, int]:
-        """All counters."""
+        """A copy of all counters."""
         with self._lock:
             return dict(self._counts)
 
     def summarize_stages(self) -> dict[str, dict[str, float]]:
-        """Summary of each stage."""
+        """The summary of each stage's timings, as ``summarize_ms`` gives it."""
         with self._lock:
             stages = {name: list(samples) for name, samples in self._stage_timings.items()}
         return {name: summarize_ms(samples) for name, samples in stages.items()}
@@ -81,7 +81,7 @@ def peak_memory_mb() -> float:
 
 
 def process_uptime_s() -> float:
-    """Since this process was started, as the system counts; where it does not tell, since this module was imported."""
+    """Seconds since this process was started, or, outside Linux, since this module was imported."""
     try:
         with open("/proc/self/stat", encoding="ascii") as figures:
             ticks = int(figures.read().rsplit(")", 1)[1].split()[19])
@@ -92,7 +92,7 @@ def process_uptime_s() -> float:
 
 
 def time_yardstick() -> dict[str, float]:
-    """Time the fixed convolution: ``{"conv_fp32", "conv_bf16"}`` in ms, the best of several rounds each."""
+    """Time the fixed convolution in two precisions: ``{"conv_fp32", "conv_bf16"}`` in ms, the best round of each."""
     import torch
 
     channels, side, kernel = YARDSTICK["channels"], YARDSTICK["side"], YARDSTICK["kernel"]
@@ -112,7 +112,7 @@ def time_yardstick() -> dict[str, float]:
 
 
 def machine_info(precision: str = "fp32") -> dict[str, object]:
-    """What the figures were measured on: cpu, cores, threads, gpu, torch, precision."""
+    """The machine that figures were measured on: cpu, cores, threads, gpu, torch, precision."""
     import torch
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
@@ -128,7 +128,7 @@ def machine_info(precision: str = "fp32") -> dict[str, object]:
 
 
 def cpu_info() -> tuple[str, int]:
-    """Its name, and how many of its cores this process may use."""
+    """The processor's name, and the number of its cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return _cpu_name(), cores
 

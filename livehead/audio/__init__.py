@@ -1,1 +1,1 @@
-"""Sound between the devices: resampling, the ring that drivers hear, the delay line, PortAudio."""
+"""Sound processing: resampling, the drivers' audio buffer, the delay line, and PortAudio's devices."""

@@ -1,7 +1,7 @@
-"""Sound held back by a delay that may change while it plays, without a click.
+"""A delay for sound that can change while it plays, without a click.
 
-Small corrections (a slowly changing delay, the drift between two sound cards) play it up to half a per cent faster or
-slower, which nobody hears, and are made at once in a pause; large ones cross-fade to the right place.
+Small corrections (a slowly changing delay, the drift between two sound cards) play the sound up to half a per cent
+faster or slower, which is inaudible, or are made at once in a pause; large ones cross-fade to the right place.
 """
 
 from __future__ import annotations
@@ -16,47 +16,45 @@ from livehead.frames import AudioFrame
 
 _BUFFER_S = 3.0  # longer than any delay that makes sense in a call
 _JITTER_S = 0.03  # a block further than this off its place has a gap before it
-_MAX_SPEED_CHANGE = 0.005  # most that speed changes; 9 cents
-_CORRECTION_S = 2.0  # a small error is worked off over about so long
-_CROSS_FADE_ERROR_S = 0.05  # an error larger than this would take too long: it is cross-faded
-_PAUSE_ERROR_S = 0.003  # in a pause it goes to the right place at once when it is further off than this
-_SILENCE_PEAK = 0.003  # what counts as a pause: peaks below -50 dB
+_MAX_SPEED_CHANGE = 0.005  # the largest change of speed; 9 cents
+_CORRECTION_S = 2.0  # the time over which a small error is corrected
+_CROSS_FADE_ERROR_S = 0.05  # a larger error would take too long to correct, so it is cross-faded
+_PAUSE_ERROR_S = 0.003  # a larger error is corrected at once in a pause
+_SILENCE_PEAK = 0.003  # a pause has peaks below -50 dB
 _FADE_S = 0.01
-_DELAY_STEP_S = 0.01  # how much longer it is held each time that the sound came too late to be played in time
+_DELAY_STEP_S = 0.01  # how much the delay grows each time that sound came too late to be played in time
 _MAX_DELAY_S = 1.0
-_MARGIN_S, _MARGIN_WINDOW_S = (
-    0.02,
-    2.0,
-)  # when it had more time to spare than this for so long, it is held less long again
+_MARGIN_S = 0.02  # when sound came earlier than needed by more than this ...
+_MARGIN_WINDOW_S = 2.0  # ... for so long, the delay shrinks again
 
 
 class DelayLine:
-    """``write`` blocks on one thread, ``read`` what is due on another. Mono."""
+    """A delay line for mono sound: one thread writes blocks, another reads the samples that are due."""
 
     def __init__(self) -> None:
         self.delay_s: float | None = None
-        """From a sample's capture to its being heard; None: nothing is heard yet. May be set at any time."""
+        """Seconds from a sample's capture until it is heard; None gives silence. It may be set at any time."""
         self.underruns = 0
-        """Times that the sound had not come when it was due."""
+        """How often the sound had not arrived when it was due."""
         self._lock = threading.Lock()
         self._rate = 0
         self._samples: Signal = np.zeros(0, np.float32)
         self._end = 0  # running number of the sample after the newest ...
         self._end_ns = 0  # ... and its time
-        self._next_pts = 0  # of the capture
-        self._read_position: float | None = None  # running number of the next sample to be heard
+        self._next_pts = 0  # the capture's, of the sample after its newest block
+        self._read_position: float | None = None  # running number of the next sample to read
         self._was_late = False
-        self._min_delay_s = 0.0  # what the sound itself needs to come in time
-        self._min_margin_s = _MAX_DELAY_S  # least time to spare of the blocks read since ...
+        self._min_delay_s = 0.0  # the least delay with which the sound arrives in time
+        self._min_margin_s = _MAX_DELAY_S  # the least margin of the blocks read since ...
         self._margin_since_ns = 0  # ... this moment
 
     @property
     def effective_delay_s(self) -> float:
-        """The delay in use: ``delay_s``, or more where the sound itself takes longer to come."""
+        """The delay in use in seconds: ``delay_s``, or more where the sound itself takes longer to arrive."""
         return max(self.delay_s or 0.0, self._min_delay_s)
 
     def write(self, frame: AudioFrame) -> None:
-        """Add a block; its time says where it belongs. A ``pts`` that goes back drops what was not heard yet."""
+        """Add a block at the place that its time gives; a ``pts`` that goes back drops what was not read yet."""
         samples = frame.samples.mean(axis=0, dtype=np.float32)
         with self._lock:
             if frame.rate != self._rate:
@@ -74,7 +72,7 @@ class DelayLine:
             self._end_ns = frame.captured_ns + round(frame.duration_s * NS)
 
     def read(self, count: int, rate: int, heard_ns: int) -> Signal:
-        """``count`` samples at ``rate`` Hz, the first of which is heard at ``heard_ns``."""
+        """Read ``count`` samples [count] at ``rate`` Hz, the first of which is heard at ``heard_ns``."""
         with self._lock:
             if self.delay_s is None or not len(self._samples):
                 return np.zeros(count, np.float32)
@@ -87,32 +85,32 @@ class DelayLine:
             off_s = (wanted - self._read_position) / self._rate
             if abs(off_s) > _CROSS_FADE_ERROR_S:
                 return self._cross_fade(count, step, wanted, self._read_position)
-            bend = float(np.clip(off_s / _CORRECTION_S, -_MAX_SPEED_CHANGE, _MAX_SPEED_CHANGE))
-            sound = self._interpolate_block(count, step, self._read_position, bend)
+            speed_change = float(np.clip(off_s / _CORRECTION_S, -_MAX_SPEED_CHANGE, _MAX_SPEED_CHANGE))
+            sound = self._interpolate_block(count, step, self._read_position, speed_change)
             if abs(off_s) > _PAUSE_ERROR_S and np.abs(sound).max(initial=0) < _SILENCE_PEAK:
                 return self._cross_fade(count, step, wanted, self._read_position)
-            self._read_position += count * step * (1 + bend)
+            self._read_position += count * step * (1 + speed_change)
             self._min_margin_s = min(
                 self._min_margin_s, (self._end - self._read_position - kernel_half_width(1 / step)) / self._rate
             )
             return self._fade_out_underrun(sound, step)
 
     def _lower_min_delay(self, heard_ns: int) -> None:
-        """Hold the sound less long again when it has come early enough for a while."""
+        """Shorten the least delay after the sound has arrived early enough for a while."""
         if heard_ns - self._margin_since_ns < _MARGIN_WINDOW_S * NS:
             return
         if self._read_position is not None and self._min_margin_s > _MARGIN_S:
             self._min_delay_s = max(self._min_delay_s - (self._min_margin_s - _MARGIN_S), 0.0)
         self._margin_since_ns, self._min_margin_s = heard_ns, _MAX_DELAY_S
 
-    def _interpolate_block(self, count: int, step: float, start: float, bend: float = 0.0) -> Signal:
-        """``count`` samples from ``start`` on, ``step`` apart and by ``bend`` more."""
+    def _interpolate_block(self, count: int, step: float, start: float, speed_change: float = 0.0) -> Signal:
+        """``count`` samples from position ``start`` on, ``step * (1 + speed_change)`` apart."""
         first = self._end - len(self._samples)
-        # The kernel of the unbent step serves: its slope is wider than any bend, and a new kernel costs milliseconds.
-        return interpolate(self._samples, start - first + np.arange(count) * step * (1 + bend), 1 / step)
+        # the kernel of the plain step fits too: its slope is wider than any change of speed, and a new kernel takes ms
+        return interpolate(self._samples, start - first + np.arange(count) * step * (1 + speed_change), 1 / step)
 
     def _fade_in(self, count: int, step: float, target: float) -> Signal:
-        """Fade in, once what is wanted is there."""
+        """Begin to play at ``target`` with a fade, or give silence until the samples wanted have arrived."""
         if target + count * step + kernel_half_width(1 / step) > self._end:
             self._was_late = True
             return np.zeros(count, np.float32)
@@ -123,7 +121,7 @@ class DelayLine:
         return sound
 
     def _cross_fade(self, count: int, step: float, target: float, start: float) -> Signal:
-        """From where it is to where it should be, as a cross-fade within this block."""
+        """Cross-fade from position ``start`` to position ``target`` within this block."""
         old = self._interpolate_block(count, step, start)
         fall = _raised_cosine(min(_FADE_S * self._rate / step, count))[::-1]
         old[: len(fall)] *= fall
@@ -132,7 +130,7 @@ class DelayLine:
         return old + self._fade_in(count, step, target)
 
     def _fade_out_underrun(self, sound: Signal, step: float) -> Signal:
-        """Fade out where the sound has not come in time."""
+        """Fade ``sound`` out where its samples have not arrived in time."""
         lacking = ((self._read_position or 0.0) + kernel_half_width(1 / step) - self._end) / step
         if lacking <= 0:
             return sound
@@ -145,14 +143,14 @@ class DelayLine:
         return sound
 
     def _drop_unheard(self) -> None:
-        """What was written and not read becomes silence, softly."""
+        """Replace the samples that were not read yet by silence, with a fade."""
         if self._read_position is None:
             self._samples = self._samples[:0]
         else:
             self._fade_out(self._end - self._read_position)
 
     def _fade_out(self, newest_samples: float) -> None:
-        """Let the last ``newest`` samples, those not heard yet, fall to silence."""
+        """Fade the last ``newest_samples`` samples to silence, as far as they were not read yet."""
         unheard = (
             newest_samples if self._read_position is None else min(newest_samples, self._end - self._read_position)
         )
@@ -162,7 +160,7 @@ class DelayLine:
         tail[len(fall) :] = 0
 
     def _separate_block(self, samples: Signal, gap_s: float) -> Signal:
-        """See that ``samples`` come after ``gap_s`` of silence, or without what overlaps, and begin softly."""
+        """Append ``gap_s`` of silence, or cut the overlap if it is negative, and return ``samples`` with a fade-in."""
         gap = round(gap_s * self._rate)
         self._fade_out(_FADE_S * self._rate)
         self._append(np.zeros(min(max(gap, 0), round(_BUFFER_S * self._rate)), np.float32))
@@ -177,6 +175,6 @@ class DelayLine:
 
 
 def _raised_cosine(count: float) -> Signal:
-    """From 0 to 1 in ``count`` samples, a half cosine."""
+    """A half cosine that rises from 0 to 1 in ``count`` samples."""
     count = max(int(count), 0)
     return np.asarray((1 - np.cos(np.pi * (np.arange(count) + 0.5) / max(count, 1))) / 2, np.float32)

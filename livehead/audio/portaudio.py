@@ -1,6 +1,6 @@
-"""PortAudio's devices: found by name, opened at a rate they take, opened again when they come back.
+"""Finds PortAudio's devices by name, opens them at a rate that they accept, and opens them again after a loss.
 
-PortAudio lists its devices once, when it is loaded. It is loaded anew for a device that is sought again, which may only
+PortAudio lists its devices once, when it is loaded. To find a device that came back it is loaded again, which may only
 happen while no stream runs.
 """
 
@@ -27,11 +27,11 @@ Direction = Literal["input", "output"]
 
 _ALSA_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
 _IGNORE_ALSA_ERRORS = _ALSA_HANDLER(lambda *_: None)
-_START_WINDOW = 50  # estimates of when a stream began, the median of which gives the time: it follows the clocks' drift
-_SETTLING_S = {"input": 2.0, "output": 0.3}  # PulseAudio's first ages are 0.4 s too long; it needs 1.5 s to mend them
-_OUTPUT_LATENCY_S = 0.03  # the shortest breaks off on a busy machine; the picture is later than this anyway
+_START_WINDOW = 50  # the newest estimates of a stream's start; their median follows the drift of the clocks
+_SETTLING_S = {"input": 2.0, "output": 0.3}  # PulseAudio's first ages are 0.4 s too long for 1.5 s
+_OUTPUT_LATENCY_S = 0.03  # the shortest latency breaks off on a busy machine; the picture is later than this anyway
 _CLOSE_TIMEOUT_S = 3.0
-_MAX_CREDIBLE_S = 1.0  # a time further away than this is a driver's fancy
+_MAX_CREDIBLE_S = 1.0  # a driver's time further away than this is wrong
 _NAMES_AND_REMEDIES = {
     "input": ("microphone", "plug one in, or go on without --microphone"),
     "output": ("sound output", ""),
@@ -40,30 +40,34 @@ _ERROR_TYPES: dict[str, type[DeviceError]] = {"input": CaptureError, "output": S
 
 
 class StreamClock:
-    """Puts the sound card's times of samples on the monotonic clock, freed of the jitter with which blocks come."""
+    """Puts the sound card's times of samples on the monotonic clock, without the jitter with which blocks arrive.
 
-    def __init__(self, direction: Direction, rate: int) -> None:
+    ``read_clock_ns``: the monotonic clock, which a test may replace.
+    """
+
+    def __init__(self, direction: Direction, rate: int, read_clock_ns: Callable[[], int] = now_ns) -> None:
         self._rate = rate
+        self._read_clock_ns = read_clock_ns
         self._settling_s = _SETTLING_S[direction]
         self._start_estimates: deque[int] = deque(maxlen=_START_WINDOW)
         self.sample_position = 0
-        """Samples of the stream so far, those lost included."""
+        """The number of the stream's next sample; lost samples count too."""
 
     def next_sample_ns(self, offset_s: float, min_offset_s: float) -> int:
-        """When the next sample is recorded or heard.
+        """The monotonic time in ns at which the next sample is recorded or heard.
 
-        ``away_s``: the card's word for how far that is from now, in its direction (before now if negative).
-        ``nearest_s``: it cannot be nearer than this, which is also what is taken while the card is not credible. (Of
-        the monitor of a null sink PulseAudio tells when a sample would be played, which is after it was recorded.)
+        ``offset_s``: the card's own figure for how far that is from now (before now if negative). ``min_offset_s``: it
+        cannot be nearer to now than this, which is also used while the card's figure is not credible. (For the monitor
+        of a null sink PulseAudio gives the time when a sample would be played, which is after it was recorded.)
         """
         settled = self.sample_position > self._settling_s * self._rate
         if not settled or not abs(min_offset_s) <= abs(offset_s) <= _MAX_CREDIBLE_S or offset_s * min_offset_s < 0:
             offset_s = min_offset_s
-        self._start_estimates.append(now_ns() + round(offset_s * NS) - self._to_ns(self.sample_position))
+        self._start_estimates.append(self._read_clock_ns() + round(offset_s * NS) - self._to_ns(self.sample_position))
         return median_low(self._start_estimates) + self._to_ns(self.sample_position)
 
     def skip_lost_samples(self) -> int:
-        """Samples missing before the newest block, by its time alone; they are passed over."""
+        """Count the samples that are missing before the newest block by its time, and skip their numbers."""
         late_ns = self._start_estimates[-1] - median_low(self._start_estimates)
         lost = max(round(late_ns * self._rate / NS), 0)
         self.sample_position += lost
@@ -75,11 +79,11 @@ class StreamClock:
 
 
 class DeviceStream:
-    """One direction of one device. All but ``callback`` and ``on_end`` run on the caller's thread, and may block.
+    """A stream from or to one device. Its methods run on the caller's thread and may block.
 
-    ``name``: a device's number, its name or a part of it, in any case; None takes the system's default.
-    ``rate``: Hz wished for; ``device_rate`` is what the device runs at. ``callback``: PortAudio's, on its own thread.
-    ``on_end``: called when the stream ends unasked, on PortAudio's thread.
+    ``name``: a device's number, its name or a part of it, in upper or lower case; None takes the system's default.
+    ``rate``: the wanted rate in Hz; ``device_rate`` is the rate at which the device runs. PortAudio calls ``callback``
+    with each block, and ``on_end`` when the stream ends unexpectedly, on its own thread.
     """
 
     def __init__(
@@ -120,14 +124,14 @@ class DeviceStream:
                     return
 
     def reopen(self) -> None:
-        """As ``open``, for a device that was lost: close what is left of it and look for it anew."""
+        """Close a lost device, let PortAudio list its devices again, and open it. Raises: the errors of ``open``."""
         with _PORTAUDIO_LOCK:
             self.close()
             refresh_devices()
             self.open()
 
     def close(self) -> None:
-        """End the stream; ``on_end`` is not called."""
+        """End the stream without a call of ``on_end``."""
         with _PORTAUDIO_LOCK:
             self._should_run = False
             stream, self._stream = self._stream, None
@@ -136,12 +140,12 @@ class DeviceStream:
                 _close_with_timeout(load_portaudio(self.direction), stream)
 
     def stop_from_callback(self) -> None:
-        """To be called within ``callback`` alone: its block is the last."""
+        """End the stream with the present block; only ``callback`` may call this, and the call does not return."""
         raise load_portaudio(self.direction).CallbackStop
 
     @property
     def running(self) -> bool:
-        """Whether samples flow."""
+        """Whether the stream is open and active."""
         return self._stream is not None and bool(self._stream.active)
 
     def _start_stream(self, sounddevice: ModuleType, device: dict[str, Any], rate: int) -> None:
@@ -173,31 +177,30 @@ class DeviceStream:
             self._on_end()
 
 
-_PORTAUDIO_LOCK = threading.RLock()  # PortAudio's opening and closing are not made for several threads
+_PORTAUDIO_LOCK = threading.RLock()  # PortAudio may not open and close streams on several threads at once
 _OPEN_STREAMS: set[DeviceStream] = set()
-_STUCK_STREAMS: list[
-    Any
-] = []  # streams whose closing has not returned; kept, since freeing them would close them again
+# streams whose closing has not returned; they are kept, since freeing them would close them again
+_STUCK_STREAMS: list[Any] = []
 
 
 def _close_with_timeout(sounddevice: ModuleType, stream: Any) -> None:
-    """Close ``stream``, for a while: ALSA's plug-in for a sound server that has died may wait for it for ever."""
+    """Close ``stream``, but wait only some seconds: ALSA's plug-in for a dead sound server may never return."""
     closing = threading.Thread(target=stream.close, kwargs={"ignore_errors": True}, daemon=True)
     closing.start()
     closing.join(_CLOSE_TIMEOUT_S)
     if closing.is_alive():
-        log.warning("PortAudio does not let go of a device that is gone")
+        log.warning("PortAudio does not release a device that is gone")
         _STUCK_STREAMS.append(stream)
-        atexit.unregister(sounddevice._exit_handler)  # it would wait as well
+        atexit.unregister(sounddevice._exit_handler)  # the exit handler would wait as well
 
 
 def list_devices(direction: Direction) -> list[str]:
-    """Names of the devices. Raises: CaptureError or SinkError without PortAudio."""
+    """The names of the devices of one direction. Raises: CaptureError or SinkError without PortAudio."""
     return [str(device["name"]) for device in _query_devices(load_portaudio(direction), direction)]
 
 
 def load_portaudio(direction: Direction) -> ModuleType:
-    """The module ``sounddevice``. Raises: CaptureError or SinkError when it has no PortAudio."""
+    """Import the module ``sounddevice``. Raises: CaptureError or SinkError when the PortAudio library is missing."""
     _silence_alsa()
     try:
         import sounddevice
@@ -209,7 +212,7 @@ def load_portaudio(direction: Direction) -> ModuleType:
 
 
 def refresh_devices() -> None:
-    """Let PortAudio list the devices anew, unless a stream runs; streams that have ended are closed for it."""
+    """Let PortAudio list its devices again, unless a stream runs; streams that have ended are closed before."""
     if _STUCK_STREAMS or any(stream.running for stream in _OPEN_STREAMS):
         return
     sounddevice = load_portaudio("input")
@@ -222,9 +225,9 @@ def refresh_devices() -> None:
 
 
 def _silence_alsa() -> None:
-    """ALSA, asked for its devices, writes a line to standard error for each that the machine lacks."""
+    """Keep ALSA from writing a line to standard error for each device that the machine lacks."""
     if sys.platform == "linux":
-        with suppress(OSError):  # without the library there is nobody to hush
+        with suppress(OSError):  # without the library there is nothing to silence
             ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_IGNORE_ALSA_ERRORS)
 
 
@@ -233,7 +236,7 @@ def _query_devices(sounddevice: ModuleType, direction: Direction) -> list[dict[s
 
 
 def _find_device(sounddevice: ModuleType, direction: Direction, name: str | int | None) -> dict[str, Any]:
-    """The device that ``name`` means. Raises: CaptureError or SinkError with the names there are."""
+    """The device that ``name`` means. Raises: CaptureError or SinkError that lists the devices found."""
     devices = _query_devices(sounddevice, direction)
     word, remedy = _NAMES_AND_REMEDIES[direction]
     if not devices:

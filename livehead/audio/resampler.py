@@ -1,8 +1,8 @@
 """Band-limited resampling of mono sound, at any ratio and at positions that need not be evenly spaced.
 
-A sample between samples is their sum weighted by a windowed sinc (J. O. Smith, Digital Audio Resampling, CCRMA): 32
-zero crossings, Kaiser window, read from a table that is interpolated linearly. Its error lies about 80 dB below the
-sound.
+A sample between samples is a sum of its neighbours weighted by a windowed sinc (J. O. Smith, Digital Audio Resampling,
+CCRMA) with 32 zero crossings and a Kaiser window, read from a table that is interpolated linearly. The error lies about
+80 dB below the sound.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ Signal = npt.NDArray[np.float32]
 
 Positions = npt.NDArray[np.float64]
 
-_ZERO_CROSSINGS = 16  # of the sinc, on either side
-_PHASES = 512  # rows of the table for one sample's distance
-_KAISER_BETA = 9.0  # of the Kaiser window: side lobes below -90 dB
-_PASSBAND_SHARE = 0.95  # of the lower Nyquist frequency is kept, so that the filter's slope ends before it folds
+_ZERO_CROSSINGS = 16  # the sinc's, on either side
+_PHASES = 512  # rows of the table for the distance of one sample
+_KAISER_BETA = 9.0  # gives side lobes below -90 dB
+_PASSBAND_SHARE = 0.95  # the kept share of the lower Nyquist frequency, so that the filter's slope does not alias
 
 
 def kernel_half_width(ratio: float = 1.0) -> int:
-    """Samples on either side of a position that ``interpolate`` looks at; ``ratio``: output rate over input rate."""
+    """The number of samples that ``interpolate`` reads on either side; ``ratio``: output rate over input rate."""
     return int(np.ceil(_ZERO_CROSSINGS / (min(ratio, 1.0) * _PASSBAND_SHARE)))
 
 
 def interpolate(signal: Signal, positions: Positions, ratio: float = 1.0) -> Signal:
-    """``signal`` [N] at fractional ``positions`` [M] (0 is the first sample), zero outside of it.
+    """Interpolate ``signal`` [N] at fractional ``positions`` [M] (0 is the first sample); it is zero outside.
 
-    ``ratio``: output rate over input rate; below 1 what the output rate cannot hold is filtered out.
+    ``ratio``: output rate over input rate; below 1 the frequencies that the output rate cannot hold are filtered out.
     """
     half = kernel_half_width(ratio)
     table = _kernel_for(ratio)
@@ -47,9 +47,9 @@ def interpolate(signal: Signal, positions: Positions, ratio: float = 1.0) -> Sig
 
 
 class StreamingResampler:
-    """A stream from ``rate_in`` to ``rate_out`` Hz. Sample k of the output lies at time k / rate_out of the input.
+    """Resamples a stream block by block from ``rate_in`` to ``rate_out`` Hz; output sample k lies at k / rate_out s.
 
-    What it still waits for, at most ``reach`` samples of the input, comes with the next block.
+    The output lags by at most ``kernel_half_width`` input samples, and comes with the next block.
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
@@ -59,18 +59,18 @@ class StreamingResampler:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what came before: the next sample is number 0 of a new stream."""
+        """Begin a new stream, whose first sample is the next one."""
         self._pending: Signal = np.zeros(0, np.float32)
         self._pending_start = 0  # number of the first sample kept
         self._output_count = 0
 
     @property
     def pending_s(self) -> float:
-        """Seconds of the input whose output is still to come."""
+        """Seconds of input whose output is still to come."""
         return (self._pending_start + len(self._pending)) / self.rate_in - self._output_count / self.rate_out
 
     def __call__(self, samples: Signal) -> Signal:
-        """The next samples [N] of the stream; gives those [M] that can be told by now."""
+        """Take the stream's next samples [N] and return the output samples [M] that they complete."""
         if self.rate_in == self.rate_out:
             self._pending_start += len(samples)
             self._output_count += len(samples)
@@ -78,19 +78,19 @@ class StreamingResampler:
         self._pending = np.concatenate([self._pending, samples])
         end = self._pending_start + len(self._pending) - self._half_width  # positions before it are known on both sides
         ready = max(-(-end * self.rate_out // self.rate_in), self._output_count)
-        given = self._resample_range(self._output_count, ready)
+        output = self._resample_range(self._output_count, ready)
         self._output_count = ready
         first = ready * self.rate_in // self.rate_out - self._half_width
         drop = min(max(first - self._pending_start, 0), len(self._pending))
         self._pending, self._pending_start = self._pending[drop:], self._pending_start + drop
-        return given
+        return output
 
     def _resample_range(self, begin: int, end: int) -> Signal:
-        """Samples ``begin`` to ``end`` of the output."""
+        """Samples ``begin`` to ``end`` (exclusive) of the output."""
         if self.rate_in % self.rate_out:
             positions = np.arange(begin, end) * (self.rate_in / self.rate_out) - self._pending_start
             return interpolate(self._pending, positions, self._ratio)
-        # Each falls on a sample of the input, as with a browser's 48 kHz: one row of weights serves all.
+        # each output sample falls on an input sample, as with a browser's 48 kHz, so that one row of weights is enough
         step, half = self.rate_in // self.rate_out, self._half_width
         near = sliding_window_view(np.pad(self._pending, half), 2 * half)
         first = begin * step - self._pending_start + 1

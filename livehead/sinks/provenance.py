@@ -1,8 +1,8 @@
-"""Says in a film that it is an avatar's: a C2PA manifest, which any verifier of content credentials reads.
+"""Marks a video as an avatar's with a C2PA manifest, which any verifier of content credentials can read.
 
-The manifest is signed (Ed25519) with a key of this installation, made when the first film is: it shows that a film is
-as livehead wrote it, by which version and model and when. Nobody vouches for whose key it is, so verifiers call the
-signer unknown; that the film is unchanged they tell all the same. Needs ``c2pa-python``
+The manifest is signed (Ed25519) with a key of this installation, made together with its first video. It shows that a
+video is as livehead wrote it, by which version and model, and when. No authority vouches for the key, so verifiers call
+the signer unknown, but they can still tell that the video is unchanged. This needs ``c2pa-python``
 (``pip install 'livehead[c2pa]'``).
 
 https://spec.c2pa.org/specifications/specifications/2.2/specs/C2PA_Specification.html
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 INSTALL_REMEDY = "pip install 'livehead[c2pa]'"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""IPTC's word for pictures in which captured ones and those that a trained model made are composed."""
+"""IPTC's term for media composed of captured pictures and pictures that a trained model made."""
 
 _TOOL_NAME = "livehead"
 _VALIDITY_YEARS = 10
@@ -41,10 +41,11 @@ _VALIDITY_YEARS = 10
 
 @dataclass(frozen=True, slots=True)
 class ProvenanceReport:
-    """What a film says of itself. ``intact``: nothing of it was changed since it was signed.
+    """What a video's manifest states, and whether it still holds.
 
-    ``tool``, ``model`` and ``when`` are the manifest's words; ``signer``: the number of its certificate, made of its
-    key's SHA-256, which tells one installation from another (``own``: it is this one).
+    ``intact``: nothing was changed since the video was signed; otherwise ``why`` says what is wrong. ``tool``,
+    ``model`` and ``when`` are the manifest's words. ``signer``: the certificate's serial number, made of its key's
+    SHA-256, which tells installations apart; ``own``: it is this installation's.
     """
 
     intact: bool
@@ -57,20 +58,20 @@ class ProvenanceReport:
 
 
 def can_sign() -> bool:
-    """Whether what writes manifests is installed."""
+    """Whether ``c2pa-python``, which writes manifests, is installed."""
     return importlib.util.find_spec("c2pa") is not None
 
 
 class ManifestSigner:
-    """This installation's. ``folder``: where its key is kept; by default with livehead's other data."""
+    """Signs and verifies videos with this installation's key, kept in ``folder`` (by default in livehead's data)."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or storage_folder("data", "provenance")
 
     def sign(self, video: Path, model: str = "") -> None:
-        """Write the manifest into ``film`` (MP4), whose pictures ``model`` drew.
+        """Write the manifest into ``video`` (MP4), whose pictures were drawn by ``model``.
 
-        Raises: ConfigError when it cannot be; the film is then as it was.
+        Raises: ConfigError when that fails; the video is then unchanged.
         """
         c2pa = _load_c2pa()
         key, chain = self._load_or_create_credentials()
@@ -91,7 +92,7 @@ class ManifestSigner:
             signed.unlink(missing_ok=True)
 
     def sign_if_possible(self, video: Path, model: str = "") -> None:
-        """Sign ``film`` where that is possible; where not, it stays unsigned, which the log tells."""
+        """Sign ``video``, or leave it unsigned and log why."""
         if not can_sign():
             log.debug("recordings are not signed: %s", INSTALL_REMEDY)
             return
@@ -101,15 +102,15 @@ class ManifestSigner:
             log.warning("%s", error)
 
     def verify(self, video: Path) -> ProvenanceReport:
-        """What ``film`` says of itself, and whether it is unchanged. Raises: SourceError when it says nothing."""
+        """Read and check the manifest of ``video``. Raises: SourceError when it has none."""
         c2pa = _load_c2pa()
         try:
             with c2pa.Reader(str(video)) as reader:
                 state, report = reader.get_validation_state(), json.loads(reader.json())
         except (c2pa.C2paError, OSError) as error:
             raise SourceError(
-                f"{video} says nothing of its origin",
-                "only films of livehead[c2pa] and its like do",
+                f"{video} holds no content credentials",
+                "only videos recorded with livehead[c2pa] or a similar program hold them",
                 subject=str(video),
             ) from error
         manifest = report["manifests"][report["active_manifest"]]
@@ -132,7 +133,7 @@ class ManifestSigner:
         )
 
     def _load_or_create_credentials(self) -> tuple[bytes, bytes]:
-        """Key and certificates (PEM); made at the first time, so that only their owner can read the key."""
+        """The key and the certificates (PEM), created on first use with a key that only its owner can read."""
         paths = self.folder / "key.pem", self.folder / "chain.pem"
         try:
             if not all(path.is_file() for path in paths):
@@ -176,7 +177,7 @@ def _build_manifest(title: str, model: str) -> dict[str, Any]:
 
 
 def _find_created_action(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The action by which a film came to be."""
+    """The action in ``manifest`` that says how the video was created."""
     for assertion in manifest.get("assertions", []):
         for action in assertion.get("data", {}).get("actions", []):
             if action.get("action") == "c2pa.created":
@@ -186,7 +187,7 @@ def _find_created_action(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _create_credentials() -> tuple[bytes, bytes]:
-    """A key and its certificates: its own, and of an issuer whose key is thrown away, as C2PA takes no self-signed."""
+    """A key with its certificate and that of an issuer, whose key is discarded, since C2PA takes none self-signed."""
     issuer_key, key = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     number = hashes.Hash(hashes.SHA256())
     number.update(key.public_key().public_bytes_raw())

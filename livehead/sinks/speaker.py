@@ -1,4 +1,4 @@
-"""Sound out: the microphone is passed on to an output device (a virtual cable), as late as the picture is."""
+"""Plays the microphone's sound on an output device (a virtual cable), delayed like the picture."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ log = logging.getLogger(__name__)
 
 _DELAY_STAGE = "capture_to_sink"
 _MEDIAN_WINDOW = 150  # pictures whose median is the delay: five seconds
-_MIN_TIMINGS = 15  # pictures until the delay is taken for known
-_ESTIMATE_INTERVAL_S = 0.5  # between two estimates
+_MIN_TIMINGS = 15  # pictures until the delay counts as known
+_ESTIMATE_INTERVAL_S = 0.5  # between two estimates of the delay
 _RETRY_S = 0.5
-_STALL_TIMEOUT_S = 3.0  # a device that asks for nothing for so long is as good as gone
-_IDLE_RELEASE_S = (
-    1.0  # without sound for so long the device is let go, so that PortAudio can look for a lost microphone
-)
+_STALL_TIMEOUT_S = 3.0  # a device that asks for nothing for so long counts as lost
+# without sound for so long the device is released, so that PortAudio can look for a lost microphone
+_IDLE_RELEASE_S = 1.0
 
 
 class SpeakerSink:
-    """Plays sound on the output device ``name``, delayed by what pictures take from their capture to a sink.
+    """Plays sound on the output device ``name``, delayed by the time that pictures take from their capture to a sink.
 
-    ``name``: a device's number, its name or a part of it. ``stats``: the pipeline's, in which the pictures' delay is
-    looked up; it counts ``sound_out.lost`` (the device), ``sound_out.starved`` (sound that came too late) and
-    ``sound_out.drop_outs`` (by the card or the system), and has ``sound_out`` as a stage: the delay in use.
-    Pictures are ignored. A device that is lost is opened again when it comes back.
+    ``name``: a device's number, its name or a part of it. ``stats``: the pipeline's, where the pictures' delay is read
+    (stage ``capture_to_sink``). It counts ``sound_out.lost`` (losses of the device), ``sound_out.starved`` (sound that
+    came too late) and ``sound_out.drop_outs`` (gaps made by the card or the system); its stage ``sound_out`` is the
+    delay in use. Pictures are ignored. A lost device is opened again when it comes back.
     Raises (on entering): SinkError when PortAudio or the device is missing.
     """
 
@@ -54,7 +53,7 @@ class SpeakerSink:
         self._released = False
         self._lost = False
         self._next_estimate_s = self._next_try_s = 0.0
-        self._last_received_s = self._last_filled_s = time.monotonic()  # the last block that came, that was asked for
+        self._last_received_s = self._last_filled_s = time.monotonic()  # of the last block sent, and requested
         self._worker = Worker("sound-out")
         self._stack = AsyncExitStack()
 
@@ -78,7 +77,7 @@ class SpeakerSink:
         return self._stream.running
 
     async def send(self, frame: Frame) -> None:
-        """Take a block of sound, to be heard later."""
+        """Queue a block of sound, which is heard later."""
         if not isinstance(frame, AudioFrame):
             return
         now_s = time.monotonic()
@@ -114,15 +113,15 @@ class SpeakerSink:
             raise error
 
     def _fill_block(self, block: npt.NDArray[np.float32], count: int, times: Any, status: Any) -> None:
-        """PortAudio's thread: ``block`` [N, channels] is to be filled."""
+        """Fill ``block`` [N, channels] for PortAudio, on its own thread."""
         rate = self._stream.device_rate
         self._last_filled_s = time.monotonic()
         if self._is_new_stream:
             self._clock, self._is_new_stream = StreamClock("output", rate), False
         if status:
             self._stats.count("sound_out.drop_outs")
-        away_s = times.outputBufferDacTime - times.currentTime if times.outputBufferDacTime > 0 else 0.0
-        heard_ns = self._clock.next_sample_ns(away_s, count / rate)
+        until_heard_s = times.outputBufferDacTime - times.currentTime if times.outputBufferDacTime > 0 else 0.0
+        heard_ns = self._clock.next_sample_ns(until_heard_s, count / rate)
         self._clock.sample_position += count
         block[:] = np.clip(self._delay_line.read(count, rate, heard_ns), -1, 1)[:, None]
         if self._last_filled_s - self._last_received_s > _IDLE_RELEASE_S:
@@ -137,5 +136,5 @@ class SpeakerSink:
 
 
 def list_outputs() -> list[str]:
-    """Names of the output devices. Raises: SinkError without PortAudio."""
+    """The names of the output devices. Raises: SinkError without PortAudio."""
     return list_devices("output")

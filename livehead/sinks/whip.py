@@ -1,7 +1,7 @@
-"""The avatar to a WHIP endpoint (RFC 9725): a media server, an SFU, another ``livehead serve``.
+"""Publishes the avatar to a WHIP endpoint (RFC 9725): a media server, an SFU, another ``livehead serve``.
 
-Pictures are H.264 or VP8, whichever the server prefers of the two, with the settings of ``encoding.py``; sound is Opus.
-The newest frame wins: what the network cannot take is dropped up to the next key frame (``webrtc.py``).
+Pictures are H.264 or VP8, whichever the server prefers, with the settings of ``webrtc/encoder.py``; sound is Opus. The
+newest frame wins: what the network cannot carry is dropped up to the next key frame (``webrtc/broadcast.py``).
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import statistics
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from aiortc import RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import SessionDescription
 
@@ -43,21 +46,34 @@ from livehead.webrtc.whip_client import WhipAnswer, WhipClient
 log = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 10.0  # from the answer to media that flows
-_POLL_INTERVAL_S = 0.25  # how often a connection is looked at
-_REPORT_TIMEOUT_NS = (
-    8 * NS
-)  # a receiver's reports come at least every 7.5 s (RFC 3550, section 6.2); most send one a second
-_MIN_REPORTS = 3  # heard until their absence means anything: some servers send none
-_STEADY_NS = 5 * NS  # a connection that lasted so long was a good one
-_MEDIAN_WINDOW = 30  # pictures whose median delay the sound gets
+_POLL_INTERVAL_S = 0.25  # how often a connection is checked
+_STEADY_NS = 5 * NS  # after a connection that lasted so long, the waits begin with the shortest again
+_MEDIAN_WINDOW = 30  # pictures whose median delay is also the sound's
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceLimits:
+    """The reports of a receiver whose absence means that it is gone.
+
+    ``timeout_s``: reports come at least every 7.5 s (RFC 3550, section 6.2); most receivers send one a second.
+    ``min_reports``: reports received before their absence counts, since some servers send none at all.
+    """
+
+    timeout_s: float = 8.0
+    min_reports: int = 3
+
+
+DEFAULT_SILENCE_LIMITS = SilenceLimits()
+ConnectionFactory = Callable[[RTCConfiguration], RTCPeerConnection]
 
 
 class WhipSink:
-    """Publishes to ``url``; with ``sound``, what a microphone gives too. Publishes again, ever later, after a drop.
+    """Publishes pictures, and with ``sound`` the microphone too, to ``url``, and again after a lost connection.
 
-    ``token``: the endpoint's bearer token. ``ice``: servers to find the way by; mostly none is needed, since who
-    publishes calls the server, which sees where the call comes from. ``stats``: counts ``published``; times as
-    ``Broadcast`` tells them.
+    ``token``: the endpoint's bearer token. ``ice``: STUN and TURN servers; mostly none is needed, since the publisher
+    calls the server, which sees the call's address. ``silence``: when a server counts as gone without a word.
+    ``create_connection``: replaces aiortc's connection, for tests.
+    ``stats`` counts ``published`` and has the timings of ``BroadcastSink``.
     Raises: ConfigError for a wrong address; SinkError, on entering when the server cannot be published to, on sending
     when it refuses for good.
     """
@@ -71,13 +87,15 @@ class WhipSink:
         sound: bool = False,
         encoder: EncoderChoice = "auto",
         ice: IceServers = NO_ICE_SERVERS,
+        silence: SilenceLimits = DEFAULT_SILENCE_LIMITS,
+        create_connection: ConnectionFactory = RTCPeerConnection,
     ) -> None:
         self.stats = StatsCollector()
         self._client = WhipClient(url, token)
         self._sound = sound
-        self._ice = ice
-        self._broadcast = BroadcastSink(fps=fps, stats=self.stats, encoder=encoder)
-        self._broadcast.delay_ms = self._median_delay_ms
+        self._silence = silence
+        self._create_connection = partial(create_connection, ice.rtc_configuration())
+        self._broadcast = BroadcastSink(fps=fps, stats=self.stats, encoder=encoder, delay_ms=self._median_delay_ms)
         self._worker = Worker("whip")
         self._stack = AsyncExitStack()
         self._session: _WhipSession | None = None
@@ -110,30 +128,33 @@ class WhipSink:
             await self._broadcast.send(frame)
 
     async def _publish(self) -> None:
-        """Raises: SinkError."""
-        self._session = publication = _WhipSession(self._broadcast, self._client, self._ice, sound=self._sound)
-        publication.answer = answer = await self._worker.run(self._client.publish, await publication.create_offer())
-        await publication.connect(answer.sdp)
+        """Open a session with the server and wait until media flows. Raises: SinkError."""
+        connection = self._create_connection()
+        self._session = session = _WhipSession(
+            connection, self._broadcast, self._client, self._silence, sound=self._sound
+        )
+        session.answer = answer = await self._worker.run(self._client.publish, await session.create_offer())
+        await session.connect(answer.sdp)
         self.stats.count("published")
 
     async def _unpublish(self) -> None:
-        """End what was published last, as far as it got."""
-        publication, self._session = self._session, None
-        if publication is None:
+        """End the last session, however far it got."""
+        session, self._session = self._session, None
+        if session is None:
             return
-        place = publication.answer.session_url if publication.answer is not None else ""
-        if place and not await self._worker.run(self._client.delete_session, place):
-            log.debug("%s did not hear that the stream is over", self._client.name)
-        await publication.close()
+        session_url = session.answer.session_url if session.answer is not None else ""
+        if session_url and not await self._worker.run(self._client.delete_session, session_url):
+            log.debug("%s did not confirm the end of the stream", self._client.name)
+        await session.close()
 
     async def _keep_published(self) -> None:
-        """Publish again whenever the connection is lost. Raises: RefusedError."""
+        """Publish again whenever the connection is lost. Raises: RejectedError."""
         backoff = ExponentialBackoff()
         while True:
-            began = now_ns()
+            started_ns = now_ns()
             if self._session is not None:
                 await self._session.wait_until_lost()
-            if now_ns() - began > _STEADY_NS:
+            if now_ns() - started_ns > _STEADY_NS:
                 backoff.reset()
             log.warning("the connection to %s is lost; publishing again", self._client.name)
             await self._unpublish()
@@ -157,7 +178,7 @@ class WhipSink:
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # told by ``send``
+            task.exception()  # ``send`` has raised it
 
     def _median_delay_ms(self) -> float:
         recent = self.stats.recent_timings("capture_to_wire", _MEDIAN_WINDOW)
@@ -165,14 +186,23 @@ class WhipSink:
 
 
 class _WhipSession:
-    """One connection, from its offer to its end. ``answer``: the server's, once it came."""
+    """One WHIP session, from its offer to its end."""
 
-    def __init__(self, broadcast: BroadcastSink, client: WhipClient, ice: IceServers, *, sound: bool) -> None:
+    def __init__(
+        self,
+        connection: RTCPeerConnection,
+        broadcast: BroadcastSink,
+        client: WhipClient,
+        silence: SilenceLimits,
+        *,
+        sound: bool,
+    ) -> None:
         self.answer: WhipAnswer | None = None
         self._broadcast = broadcast
         self._client = client
+        self._silence = silence
         self._tracks: list[EncodedTrack] = []
-        self._connection = RTCPeerConnection(ice.rtc_configuration())
+        self._connection = connection
         self._video_transceiver = self._connection.addTransceiver("video", "sendonly")
         self._video_transceiver.setCodecPreferences(preferred_codecs())
         if sound:
@@ -185,25 +215,25 @@ class _WhipSession:
         self._last_report = (0, now_ns())
 
     async def create_offer(self) -> str:
-        """SDP with all addresses in it."""
+        """The offer as SDP with all candidate addresses in it."""
         await self._connection.setLocalDescription(await self._connection.createOffer())
         return add_playout_delay(str(self._connection.localDescription.sdp))
 
     async def connect(self, answer: str) -> None:
-        """Take the answer (SDP), and wait until media flows. Raises: SinkError."""
+        """Apply the server's ``answer`` (SDP), and wait until media flows. Raises: SinkError."""
         name, answer = self._client.name, drop_invalid_candidates(answer)
         try:
             parts = SessionDescription.parse(answer).media
             await add_remote_candidates(self._video_transceiver, parts)
             await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except (*SDP_PARSE_ERRORS, InvalidAccessError, InvalidStateError, OperationError) as error:
-            told = str(error) if isinstance(error, OperationError) else type(error).__name__
-            raise RejectedError(f"the answer of {name} is not usable ({told})", "let it take H.264 or VP8") from error
+            reason = str(error) if isinstance(error, OperationError) else type(error).__name__
+            raise RejectedError(f"the answer of {name} is not usable ({reason})", "let it take H.264 or VP8") from error
         for transceiver, part in zip(self._connection.getTransceivers(), parts, strict=False):
             if transceiver.currentDirection == "sendonly" and part.port:
                 negotiate_playout_delay(transceiver, part)
                 self._attach_sender(transceiver)
-        if not any(lane.kind == "video" for lane in self._tracks):
+        if not any(track.kind == "video" for track in self._tracks):
             raise RejectedError(f"{name} takes no picture", "let it take H.264 or VP8", subject=name)
         with suppress(TimeoutError):
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
@@ -214,12 +244,12 @@ class _WhipSession:
 
     def _attach_sender(self, transceiver: RTCRtpTransceiver) -> None:
         if transceiver.kind == "audio":
-            lane = self._broadcast.add_audio_track()
+            track = self._broadcast.add_audio_track()
         else:
-            lane = self._broadcast.add_video_track("H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8")
-        self._tracks.append(lane)
-        transceiver.sender.replaceTrack(lane)
-        attach_encoded_track(transceiver.sender, lane)
+            track = self._broadcast.add_video_track("H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8")
+        self._tracks.append(track)
+        transceiver.sender.replaceTrack(track)
+        attach_encoded_track(transceiver.sender, track)
 
     def _on_state_change(self) -> None:
         state = self._connection.connectionState
@@ -229,7 +259,7 @@ class _WhipSession:
             self._state_settled.set()
 
     async def wait_until_lost(self) -> None:
-        """Return when the other side is gone: by its own word, or silent while it used to report."""
+        """Return when the server has ended the connection, or no longer sends the reports that it used to send."""
         while not self._is_silent():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_INTERVAL_S):
@@ -242,10 +272,12 @@ class _WhipSession:
         if packets != self._last_report[0]:
             self._report_count += 1
             self._last_report = (packets, now_ns())
-        return self._report_count >= _MIN_REPORTS and now_ns() - self._last_report[1] > _REPORT_TIMEOUT_NS
+        if self._report_count < self._silence.min_reports:
+            return False
+        return now_ns() - self._last_report[1] > self._silence.timeout_s * NS
 
     async def close(self) -> None:
-        """End it here; its ports and lanes are free afterwards."""
-        for lane in self._tracks:
-            lane.stop()
+        """End the session on this side, which frees its ports and tracks."""
+        for track in self._tracks:
+            track.stop()
         await self._connection.close()

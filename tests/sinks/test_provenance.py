@@ -21,10 +21,10 @@ from livehead.sinks.provenance import DIGITAL_SOURCE_TYPE, ManifestSigner, can_s
 needs_c2pa = pytest.mark.skipif(not can_sign(), reason="c2pa-python is not installed")
 
 
-async def filmed(path: Path, signer: ManifestSigner | None = None) -> Path:
-    """A film of ten pictures with sound."""
-    seal = (lambda film: signer.sign_if_possible(film, "warp")) if signer else (lambda film: None)
-    async with FileSink(path, audio_rate=48_000, on_finished=seal) as sink:
+async def record(path: Path, signer: ManifestSigner | None = None) -> Path:
+    """A video of ten pictures with sound."""
+    on_finished = (lambda path: signer.sign_if_possible(path, "warp")) if signer else (lambda path: None)
+    async with FileSink(path, audio_rate=48_000, on_finished=on_finished) as sink:
         start = now_ns()
         for number in range(10):
             at = start + number * 33_000_000
@@ -38,44 +38,44 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def pictures(path: Path) -> int:
-    with av.open(str(path)) as film:
-        return sum(1 for _ in film.decode(video=0))
+def count_pictures(path: Path) -> int:
+    with av.open(str(path)) as video:
+        return sum(1 for _ in video.decode(video=0))
 
 
 @needs_c2pa
-async def test_a_signed_film_names_its_tool_model_and_time_and_still_plays(tmp_path: Path) -> None:
+async def test_a_signed_video_names_its_tool_model_and_time_and_still_plays(tmp_path: Path) -> None:
     signer = ManifestSigner(tmp_path / "keys")
-    film = await filmed(tmp_path / "avatar.mp4", signer)
-    found = signer.verify(film)
+    video = await record(tmp_path / "avatar.mp4", signer)
+    found = signer.verify(video)
     assert found.intact
     assert found.own
     assert found.tool == f"livehead {__version__}"
     assert found.model == "warp"
     assert found.when.endswith("Z")
-    assert DIGITAL_SOURCE_TYPE.encode() in film.read_bytes()  # for programs that look no further
-    assert pictures(film) == 10
+    assert DIGITAL_SOURCE_TYPE.encode() in video.read_bytes()  # for programs that look no further
+    assert count_pictures(video) == 10
     assert names(tmp_path) == ["avatar.mp4", "keys"]
 
 
 @needs_c2pa
-async def test_a_changed_film_is_found_out(tmp_path: Path) -> None:
+async def test_a_change_of_a_signed_video_is_detected(tmp_path: Path) -> None:
     signer = ManifestSigner(tmp_path / "keys")
-    film = await filmed(tmp_path / "avatar.mp4", signer)
-    whole = film.read_bytes()
+    video = await record(tmp_path / "avatar.mp4", signer)
+    whole = video.read_bytes()
     media = whole.index(b"mdat") + 200
     for at in (media, media + 500):
-        film.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert not signer.verify(film).intact
+        video.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert not signer.verify(video).intact
     word = whole.index(b"livehead.model")
-    film.write_bytes(whole[:word] + b"livehead.nobody"[:14] + whole[word + 14 :])
-    assert not signer.verify(film).intact
+    video.write_bytes(whole[:word] + b"livehead.nobody"[:14] + whole[word + 14 :])
+    assert not signer.verify(video).intact
 
 
 @needs_c2pa
-async def test_another_installation_s_film_is_whole_but_not_one_s_own(tmp_path: Path) -> None:
-    film = await filmed(tmp_path / "avatar.mp4", ManifestSigner(tmp_path / "theirs"))
-    one, other = ManifestSigner(tmp_path / "theirs").verify(film), ManifestSigner(tmp_path / "mine").verify(film)
+async def test_a_video_of_another_installation_is_intact_but_not_our_own(tmp_path: Path) -> None:
+    video = await record(tmp_path / "avatar.mp4", ManifestSigner(tmp_path / "theirs"))
+    one, other = ManifestSigner(tmp_path / "theirs").verify(video), ManifestSigner(tmp_path / "mine").verify(video)
     assert one.intact
     assert other.intact
     assert one.own
@@ -83,11 +83,11 @@ async def test_another_installation_s_film_is_whole_but_not_one_s_own(tmp_path: 
 
 
 @needs_c2pa
-async def test_the_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
+async def test_the_key_is_created_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     signer = ManifestSigner(tmp_path / "keys")
-    first = await filmed(tmp_path / "1.mp4", signer)
+    first = await record(tmp_path / "1.mp4", signer)
     key = (tmp_path / "keys" / "key.pem").read_bytes()
-    second = await filmed(tmp_path / "2.mp4", ManifestSigner(tmp_path / "keys"))
+    second = await record(tmp_path / "2.mp4", ManifestSigner(tmp_path / "keys"))
     assert (tmp_path / "keys" / "key.pem").read_bytes() == key
     assert stat.S_IMODE((tmp_path / "keys" / "key.pem").stat().st_mode) == 0o600
     assert signer.verify(first).signer == signer.verify(second).signer
@@ -98,7 +98,7 @@ async def test_the_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None
 async def test_a_recording_of_the_server_is_signed(tmp_path: Path) -> None:
     signer = ManifestSigner(tmp_path / "keys")
     async with SessionRecorder(
-        tmp_path, 30.0, lambda error: None, lambda film: signer.sign_if_possible(film, "compact")
+        tmp_path, 30.0, lambda error: None, lambda path: signer.sign_if_possible(path, "compact")
     ) as recorder:
         await recorder.start()
         for number in range(5):
@@ -112,38 +112,38 @@ async def test_a_recording_of_the_server_is_signed(tmp_path: Path) -> None:
 
 
 @needs_c2pa
-async def test_the_command_tells_what_it_finds(
+async def test_the_command_reports_what_it_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path / "home"))
-    signed, plain = await filmed(tmp_path / "signed.mp4", ManifestSigner()), await filmed(tmp_path / "plain.mp4")
+    signed, plain = await record(tmp_path / "signed.mp4", ManifestSigner()), await record(tmp_path / "plain.mp4")
     assert main(["verify", str(signed), "--json", str(tmp_path / "found.json")]) == 0
     assert "unchanged; an avatar by livehead" in capsys.readouterr().out
     assert json.loads((tmp_path / "found.json").read_text())["films"][str(signed)]["own"]
     assert main(["verify", str(signed), str(plain)]) == 1
-    assert "says nothing" in capsys.readouterr().out
-    for film in (plain, tmp_path / "nobody.mp4"):
-        assert main(["verify", str(film)]) == 2
-        assert "says nothing of its origin" in capsys.readouterr().err
+    assert "no content credentials" in capsys.readouterr().out
+    for video in (plain, tmp_path / "nobody.mp4"):
+        assert main(["verify", str(video)]) == 2
+        assert "holds no content credentials" in capsys.readouterr().err
 
 
 @needs_c2pa
-async def test_what_cannot_be_signed_stays_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "no.mp4").write_bytes(b"no film")
+async def test_a_file_that_cannot_be_signed_stays_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "no.mp4").write_bytes(b"no video")
     with pytest.raises(ConfigError, match="could not be signed"):
         ManifestSigner(tmp_path / "keys").sign(tmp_path / "no.mp4")
     ManifestSigner(tmp_path / "keys").sign_if_possible(tmp_path / "no.mp4")
-    assert (tmp_path / "no.mp4").read_bytes() == b"no film"
-    with pytest.raises(SourceError, match="says nothing"):
+    assert (tmp_path / "no.mp4").read_bytes() == b"no video"
+    with pytest.raises(SourceError, match="no content credentials"):
         ManifestSigner(tmp_path / "keys").verify(tmp_path / "no.mp4")
 
 
-async def test_without_the_extra_films_stay_unsigned_and_the_remedy_is_told(
+async def test_without_the_extra_videos_stay_unsigned_and_the_remedy_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("livehead.sinks.provenance.can_sign", lambda: False)
-    film = await filmed(tmp_path / "avatar.mp4", ManifestSigner(tmp_path / "keys"))
-    assert pictures(film) == 10
+    video = await record(tmp_path / "avatar.mp4", ManifestSigner(tmp_path / "keys"))
+    assert count_pictures(video) == 10
     assert not (tmp_path / "keys").exists()
     with pytest.raises(ConfigError, match=r"livehead\[c2pa\]"):
-        ManifestSigner(tmp_path / "keys").verify(film)
+        ManifestSigner(tmp_path / "keys").verify(video)

@@ -9,14 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from aiortc import RTCDtlsTransport
+from aiortc import RTCConfiguration, RTCDtlsTransport, RTCPeerConnection
 
-from livehead.clock import NS, now_ns
+from livehead.clock import now_ns
 from livehead.errors import RejectedError, SinkError
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.server.access import AccessPolicy
-from livehead.sinks import whip
-from livehead.sinks.whip import WhipSink
+from livehead.sinks.whip import SilenceLimits, WhipSink
 from tests.fixtures.studio import FPS, TOKEN, Client, serving
 
 COLOUR = (30, 160, 220)
@@ -144,14 +143,18 @@ async def test_a_restarted_server_gets_the_picture_again() -> None:
 async def test_a_server_that_falls_silent_without_a_word_gets_the_picture_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(whip, "_REPORT_TIMEOUT_NS", 2 * NS)
-    monkeypatch.setattr(whip, "_MIN_REPORTS", 1)
+    connections: list[RTCPeerConnection] = []
+
+    def create_connection(configuration: RTCConfiguration) -> RTCPeerConnection:
+        connections.append(RTCPeerConnection(configuration))
+        return connections[-1]
+
+    silence = SilenceLimits(timeout_s=2.0, min_reports=1)
     with serving(ACCESS) as address:
-        async with WhipSink(f"http://{address}/whip/talk", token=TOKEN) as sink:
+        url = f"http://{address}/whip/talk"
+        async with WhipSink(url, token=TOKEN, silence=silence, create_connection=create_connection) as sink:
             with feeding(sink) as feed:
-                publication = sink._session
-                assert publication is not None
-                transport = publication._video_transceiver.sender.transport
+                transport = connections[0].getTransceivers()[0].sender.transport
                 assert await heard_from(transport)
                 monkeypatch.setattr(transport.transport, "_recv", asyncio.Event().wait)  # nothing arrives any more
                 assert await published_again(sink)
