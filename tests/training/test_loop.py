@@ -1,6 +1,5 @@
 import os
 import signal
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -9,22 +8,16 @@ from livehead.errors import ConfigError
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.distributed import ProcessGroupInfo
 from livehead.training.loop import TrainingIntervals, TrainingLoop
+from livehead.training.progress import TrainingProgress
 
 ALONE = ProcessGroupInfo(torch.device("cpu"), 0, 1)
 
 
-@dataclass
-class FakeProgress:
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-
-
 class FakeTrainer:
-    """Counts, and is told to end after so many steps."""
+    """Counts its steps, and sends itself SIGTERM after so many of them."""
 
     def __init__(self, ends_after=1000):
-        self.progress, self.ends_after, self.done = FakeProgress(), ends_after, []
+        self.progress, self.ends_after, self.done = TrainingProgress(), ends_after, []
 
     def step(self):
         self.progress.step += 1
@@ -40,25 +33,25 @@ class FakeTrainer:
 
 
 def test_a_run_ends_with_a_checkpoint_and_figures():
-    subject = FakeTrainer()
-    TrainingLoop(ALONE, TrainingIntervals(1e9, 1e9)).train(subject, 6)
-    assert subject.done == ["validated 0", "saved 6", "validated 6"]
-    assert subject.progress.seconds > 0
+    trainer = FakeTrainer()
+    TrainingLoop(ALONE, TrainingIntervals(1e9, 1e9)).train(trainer, 6)
+    assert trainer.done == ["validated 0", "saved 6", "validated 6"]
+    assert trainer.progress.seconds > 0
 
 
 def test_sigterm_ends_a_run_after_the_step_under_way_with_a_checkpoint():
     before = signal.getsignal(signal.SIGTERM)
-    subject = FakeTrainer(ends_after=3)
-    TrainingLoop(ALONE, TrainingIntervals(1e9, 1e9)).train(subject, 1000)
-    assert subject.progress.samples == 6
-    assert subject.done == ["validated 0", "saved 6"]
+    trainer = FakeTrainer(ends_after=3)
+    TrainingLoop(ALONE, TrainingIntervals(1e9, 1e9)).train(trainer, 1000)
+    assert trainer.progress.samples == 6
+    assert trainer.done == ["validated 0", "saved 6"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_checkpoints_and_figures_come_in_their_rhythm():
-    subject = FakeTrainer()
-    TrainingLoop(ALONE, TrainingIntervals(0, 1e9)).train(subject, 4)
-    assert [each for each in subject.done if each.startswith("saved")] == ["saved 2", "saved 4", "saved 4"]
+def test_checkpoints_and_validations_come_at_their_intervals():
+    trainer = FakeTrainer()
+    TrainingLoop(ALONE, TrainingIntervals(0, 1e9)).train(trainer, 4)
+    assert [each for each in trainer.done if each.startswith("saved")] == ["saved 2", "saved 4", "saved 4"]
 
 
 def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
