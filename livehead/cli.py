@@ -40,27 +40,27 @@ COMMANDS = {
     ),
     "serve": _CommandSpec(
         "livehead.commands.serve",
-        "the studio page: an avatar in the browser, by WebRTC",
+        "serve the studio page: an avatar in the browser, by WebRTC",
         "livehead serve --avatar me.jpg",
     ),
     "demo": _CommandSpec(
         "livehead.commands.demo",
-        "the main job with no camera, microphone or GPU: a video, a contact sheet and the latency",
+        "show the main job with no camera, microphone or GPU: a video, a contact sheet and the latency",
         "livehead demo --out out",
     ),
     "reconstruct": _CommandSpec(
         "livehead.commands.reconstruct",
-        "a photo of a person to a 3D figure, by PIFuHD",
+        "turn a photo of a person into a 3D figure, by PIFuHD",
         "livehead reconstruct --image person.jpg --out person.glb",
     ),
     "doctor": _CommandSpec(
         "livehead.commands.doctor",
-        "what works on this machine and how to mend what does not",
+        "tell what works on this machine and how to mend what does not",
         "livehead doctor --json doctor.json",
     ),
     "pose": _CommandSpec(
         "livehead.commands.pose",
-        "the people in a photo or a video: OpenPose's JSON, and a picture of their poses",
+        "find the people in a photo or a video: OpenPose's JSON, and a picture of their poses",
         "livehead pose --in street.jpg --out street.json street-pose.png",
     ),
     "evaluate": _CommandSpec(
@@ -75,12 +75,12 @@ COMMANDS = {
     ),
     "weights": _CommandSpec(
         "livehead.commands.weights",
-        "which checkpoints there are; bring in published ones; check that all are whole",
+        "list the checkpoints, import published ones, and check that all are whole",
         "livehead weights import DaGAN_vox_adv_256.pth.tar --as dagan-vox-256",
     ),
     "verify": _CommandSpec(
         "livehead.commands.verify",
-        "whether a film says that it is an avatar's, and is as it was signed",
+        "tell whether a video says that it shows an avatar, and whether it is as it was signed",
         "livehead verify avatar.mp4",
     ),
     "train": _CommandSpec(
@@ -92,7 +92,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit status: 0 done, 2 bad input, 130 interrupted, 1 a fault of livehead's own."""
+    """Run one command and give its exit status: 0 done, 2 bad input, 130 interrupted, 1 a fault of livehead's own."""
     limit_blas_threads()
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _build_parser(arguments).parse_args(arguments)
@@ -122,18 +122,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def limit_blas_threads() -> None:
-    """Keep NumPy's matrix library on one thread, unless the user has said otherwise; before NumPy is imported.
+    """Keep NumPy's matrix library on one thread, unless the user has said otherwise. Called before NumPy is imported.
 
-    Its other threads wait for more work by asking for it again and again. At thirty small products a second they never
-    stop: on two cores that took more time than tracking and drawing together.
+    The library's other threads wait for work in a busy loop. At thirty small products a second they never stop: on two
+    cores that took more time than tracking and drawing together.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def quiet_loggers() -> None:
-    """Let those that say much, or tell addresses of the other side, speak of errors only."""
+    """Show only the errors of libraries that log much, or that log addresses of the other side."""
     for noisy in ("matplotlib", "PIL", "asyncio", "libav", "aioice", "aiortc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+class DefaultsHelpFormatter(argparse.HelpFormatter):
+    """Shows the default of every option that has one a person would want to know: no None, no switch that is off."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        told = default is None or default is argparse.SUPPRESS or isinstance(default, bool) or default == []
+        if not action.help or told or not action.option_strings:
+            return action.help
+        return f"{action.help} (default: %(default)s)"
 
 
 def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -148,9 +159,9 @@ def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             help=command.summary,
             description=command.summary[0].upper() + command.summary[1:] + ".",
             epilog=f"example: {command.example}",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=DefaultsHelpFormatter,
         )
-        sub.add_argument("--debug", action="store_true", help="tell more, and show tracebacks")
+        sub.add_argument("--debug", action="store_true", help="log more, and show the traceback of an error")
         if name == named:
             importlib.import_module(command.module).add_arguments(sub)
     return parser

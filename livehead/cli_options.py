@@ -23,14 +23,21 @@ def print_status(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options for how the avatar looks; one that is not given comes from --config, else from the defaults."""
+def add_picture_arguments(
+    parser: argparse.ArgumentParser, *, default_size: str = "", allow_transparent: bool = False
+) -> None:
+    """Add the options for how the avatar looks; one that is not given comes from --config, else from the defaults.
+
+    ``default_size``: what the help names as the picture's size, if that is not the settings' own.
+    ``allow_transparent``: the command can show a picture without a background.
+    """
     absent: Any = argparse.SUPPRESS
     add, defaults = parser.add_argument, RunSettings()
     picture, (width, height) = defaults.picture, defaults.stream.size
     models = ", ".join(list_names("renderers"))
     add("--model", default=absent, metavar="NAME", help=f"the renderer: auto (the default) or one of {models}")
-    add("--size", default=absent, metavar="WxH", help=f"size of the picture in pixels (default: {width}x{height})")
+    size = f"size of the picture in pixels (default: {default_size or f'{width}x{height}'})"
+    add("--size", default=absent, metavar="WxH", help=size)
     add(
         "--fit",
         default=absent,
@@ -38,13 +45,9 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         help="how the photo fills a picture of another shape: with bars, cropped to head and shoulders, or with "
         f"blurred sides (default: {picture.fit})",
     )
-    add(
-        "--background",
-        default=absent,
-        metavar="WHAT",
-        help="what stands behind the person: keep, blur, a colour (#rrggbb or a name), the path of an image, or none, "
-        f"which only serve can show (default: {picture.background})",
-    )
+    kinds = "keep, blur, a colour (#rrggbb or a name)" + (", none" if allow_transparent else "")
+    background = f"what stands behind the person: {kinds} or the path of an image (default: {picture.background})"
+    add("--background", default=absent, metavar="WHAT", help=background)
     add("--badge", action="store_true", default=absent, help='write "avatar" into the picture')
     render_size = f"side of the square that the renderer draws, in pixels (default: {defaults.render_size})"
     add("--render-size", type=int, default=absent, metavar="N", help=render_size)
@@ -59,8 +62,8 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=absent,
         metavar="REGION=X",
-        help="how strongly a region of the face follows the performer, from 0 to 3 (default: 1); the regions are "
-        f"{', '.join(GAIN_REGIONS)}; may be given several times",
+        help="how strongly a region of the face follows the performer, from 0 to 3 (default: 1, and 0 for "
+        f"gaze_to_camera); the regions are {', '.join(GAIN_REGIONS)}; may be given several times",
     )
     relative = "move the photo as far as the performer has moved from a neutral face (the default)"
     add("--relative", dest="mode", action="store_const", const="relative", default=absent, help=relative)

@@ -48,7 +48,10 @@ FLOOR_0_EXCEPTIONS = {
     "storage": {"platformdirs"},
 }
 HEAVY_LIBRARIES = {"torch", "mediapipe", "aiortc", "scipy", "skimage", "matplotlib", "trimesh", "openvino"}
-QUICK_MODULES = ("livehead", "livehead.cli", "livehead.cli_options", "livehead.commands.run")
+QUICK_MODULES = (
+    *("livehead", "livehead.cli", "livehead.cli_options", "livehead.assembly.animation"),
+    *(f"livehead.commands.{name}" for name in ("run", "animate", "pose", "reconstruct", "serve", "weights", "verify")),
+)
 """What is imported before a command has read its options: wrong input is told at once."""
 
 PLUGIN_ROOMS = {"", "interfaces", "frames", "errors", "config", "registry", "protocol"}

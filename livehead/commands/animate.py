@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="FILE", help="write the figures of the run as JSON")
     fps = f"pictures a second of the video, without --driving (default: {RunSettings().stream.fps:g}); a driving video "
     add("--fps", type=float, default=argparse.SUPPRESS, help=fps + "keeps its own times")
-    add_picture_arguments(parser)
+    add_picture_arguments(parser, default_size="that of the photo or the poses")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -32,7 +32,8 @@ JUMP_COUNT = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where demo.mp4 and demo.png go")
+    out = "folder that demo.mp4 and demo.png are written to"
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help=out)
 
 
 def main(args: argparse.Namespace) -> int:

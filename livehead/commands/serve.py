@@ -24,7 +24,7 @@ from livehead.server.access import EXTENSION_ORIGIN, MIN_TOKEN_LENGTH, AccessPol
 if TYPE_CHECKING:
     from livehead.assembly.server_avatars import ServerAvatarFactory
     from livehead.server.app import StudioApp
-    from livehead.server.session import EndpointWrappers, SessionLimits
+    from livehead.server.session_defaults import EndpointWrappers, SessionLimits
 
 DEFAULT_SIZE = (512, 512)
 """Width and height of the picture, unless --size says otherwise."""
@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--log-format", choices=event_log.LOG_FORMATS, default=absent, help=log_format)
     time_code = "copy the camera's time code into the avatar's picture, which bench webrtc measures by"
     add("--time-code", action="store_true", help=time_code)
-    add_picture_arguments(parser)
+    width, height = DEFAULT_SIZE
+    add_picture_arguments(parser, default_size=f"{width}x{height}", allow_transparent=True)
     add_webrtc_arguments(parser)
 
 
@@ -89,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
     avatar = _check_avatar(args.avatar or serve.avatar, settings, measured=args.time_code)
     from livehead.assembly.server_avatars import ServerAvatarFactory
     from livehead.server.http_listener import HttpListener, require_free_port
-    from livehead.server.session import SessionLimits
+    from livehead.server.session_defaults import SessionLimits
 
     require_free_port(serve.host, serve.port)
     event_log.configure_log_format(serve.log_format)
@@ -205,7 +206,7 @@ def make_server(
     """The web application that shows the avatars of ``avatar_factory``. Raises: ConfigError."""
     from livehead.assembly.live_avatar import CONSENT_NOTICE
     from livehead.server.app import StudioApp
-    from livehead.server.session import EndpointWrappers, SessionDefaults
+    from livehead.server.session_defaults import EndpointWrappers, SessionDefaults
     from livehead.server.session_manager import SessionManager
 
     stream = settings.stream
@@ -219,7 +220,7 @@ def _measured_endpoints(settings: RunSettings) -> tuple[RunSettings, EndpointWra
     """What ``bench webrtc`` puts around the ends of the pipelines, and the settings that are left to the avatars."""
     from livehead.assembly.live_avatar import FALLBACK_MODEL
     from livehead.bench.timecode import TimeCodeCapture, TimeCodeSink
-    from livehead.server.session import EndpointWrappers
+    from livehead.server.session_defaults import EndpointWrappers
 
     wrappers = EndpointWrappers(capture=TimeCodeCapture, sink=TimeCodeSink)
     if settings.model != _PASSTHROUGH:

@@ -1,4 +1,4 @@
-"""``livehead verify``: whether a film says that it is an avatar's, and whether it is as it was signed."""
+"""``livehead verify``: whether a video says that it shows an avatar, and whether it is as it was signed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from livehead.sinks.provenance import ManifestSigner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("films", type=Path, nargs="+", metavar="FILE", help="MP4")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write what was found")
+    parser.add_argument("films", type=Path, nargs="+", metavar="FILE", help="MP4 files to check")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the findings as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when all are unchanged, 1 when one is not or says nothing. Raises: ConfigError."""
+    """Gives 0 when all videos are unchanged, 1 when one is not or says nothing. Raises: ConfigError."""
     signer, found, whole = ManifestSigner(), {}, True
     for film in args.films:
         try:

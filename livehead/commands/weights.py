@@ -1,4 +1,4 @@
-"""``livehead weights``: which checkpoints there are, bringing in published ones, and whether all are whole."""
+"""``livehead weights``: lists checkpoints, imports published ones, and checks whether all are whole."""
 
 from __future__ import annotations
 
@@ -17,33 +17,39 @@ from livehead.weights.safetensors_file import read_weights
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="list|import|verify", required=True)
-    actions.add_parser("list", help="what ships, what was imported, what can be")
-    bring = actions.add_parser("import", help="check published files and keep them as safetensors")
-    bring.add_argument("files", type=Path, nargs="+", metavar="FILE", help="as downloaded from their authors")
-    bring.add_argument("--as", dest="name", required=True, choices=tuple(PUBLICATIONS), help="what they are")
-    bring.add_argument(
-        "--licence", metavar="TEXT", help="of weights that you trained yourself; the authors' own if absent"
+    actions.add_parser("list", help="show what ships, what was imported and what can be imported")
+    importing = actions.add_parser("import", help="check published files and keep them as safetensors")
+    importing.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="checkpoint files as downloaded from their authors"
     )
-    verify = actions.add_parser("verify", help="check the sha256 of all, or of those named")
-    verify.add_argument("names", nargs="*", metavar="NAME")
+    importing.add_argument(
+        "--as", dest="name", required=True, choices=tuple(PUBLICATIONS), help="which published networks the files hold"
+    )
+    importing.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="licence of weights that you trained yourself; without it the authors' own is kept",
+    )
+    verify = actions.add_parser("verify", help="check the sha256 of all checkpoints, or of those named")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="checkpoints to check; all if none is named")
 
 
 def main(args: argparse.Namespace) -> int:
     """Raises: WeightsError, ConfigError."""
-    library = CheckpointStore()
+    store = CheckpointStore()
     if args.action == "import":
-        _import_checkpoint(library, args.name, args.files, args.licence)
+        _import_checkpoint(store, args.name, args.files, args.licence)
     elif args.action == "verify":
-        return _verify_checkpoints(library, args.names or [*bundled_weights(), *library.list_names()])
+        return _verify_checkpoints(store, args.names or [*bundled_weights(), *store.list_names()])
     else:
-        _list_checkpoints(library)
+        _list_checkpoints(store)
     return 0
 
 
-def _import_checkpoint(library: CheckpointStore, name: str, files: list[Path], licence: str | None) -> None:
-    entry = library.import_files(name, files, licence)
+def _import_checkpoint(store: CheckpointStore, name: str, files: list[Path], licence: str | None) -> None:
+    entry = store.import_files(name, files, licence)
     networks = ", ".join(entry.networks.values())
-    print(f"{name}: {networks} kept in {library.tensors_path(name)}")
+    print(f"{name}: {networks} kept in {store.tensors_path(name)}")
     print(f"licence: {entry.licence} ({entry.source})")
     for model, checkpoint in CHECKPOINTS.items():
         if name == checkpoint or name in DEPTH_CHECKPOINTS:
@@ -52,26 +58,26 @@ def _import_checkpoint(library: CheckpointStore, name: str, files: list[Path], l
         conr.calibrate_int8(print_status)
 
 
-def _verify_checkpoints(library: CheckpointStore, wanted: list[str]) -> int:
+def _verify_checkpoints(store: CheckpointStore, wanted: list[str]) -> int:
     """0 when all are whole. Raises: the first error."""
     for name in wanted:
         if name in bundled_weights():
             read_weights(name)
         else:
-            library.verify(name)
+            store.verify(name)
         print(f"{name}: whole")
     return 0
 
 
-def _list_checkpoints(library: CheckpointStore) -> None:
+def _list_checkpoints(store: CheckpointStore) -> None:
     for name, weights in bundled_weights().items():
         print(f"{name}: ships with livehead: {weights.summary}. Licence: {weights.licence}.")
     for name, publication in PUBLICATIONS.items():
-        if name not in library.list_names():
+        if name not in store.list_names():
             print(f"{name}: not imported; {publication.remedy}")
             continue
         try:
-            entry = library.read_record(name)
+            entry = store.read_record(name)
         except WeightsError as error:
             print(f"{name}: {error}")
         else:

@@ -1,5 +1,8 @@
 """Whatever a person gives: exit status 2, one line that says the remedy, no traceback."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -53,12 +56,12 @@ def test_no_background_where_nothing_can_show_none(capsys: pytest.CaptureFixture
 
 def test_a_photo_of_one_pixel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    refused(capsys, *idle(tmp_path / "dot.png"))
+    assert "is only 1x1 pixels" in refused(capsys, *idle(tmp_path / "dot.png"))
 
 
 def test_an_enormous_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "big.png")
-    refused(capsys, *idle(tmp_path / "big.png"))
+    assert "more pixels than a photo needs" in refused(capsys, *idle(tmp_path / "big.png"))
 
 
 def test_a_photo_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,3 +153,71 @@ def test_a_recording_that_is_none(tmp_path: Path, photo: Path, capsys: pytest.Ca
     path = tmp_path / "motion.npz"
     path.write_bytes(b"not a zip")
     refused(capsys, "run", "--avatar", photo, "--driver", f"motion:{path}", "--sink", "null")
+
+
+OUT, IN = "OUT", "IN"
+"""Stand for a folder that exists, and for the portrait that ships."""
+
+WRONG_INPUT = {
+    "animate: a photo that is not there": ("animate", "--avatar", "nobody.jpg", "--audio", IN, "--out", f"{OUT}/a.mp4"),
+    "animate: a sound that is not there": ("animate", "--avatar", IN, "--audio", "no.wav", "--out", f"{OUT}/a.mp4"),
+    "animate: a picture as sound": ("animate", "--avatar", IN, "--audio", IN, "--out", f"{OUT}/a.mp4"),
+    "animate: a folder as video": ("animate", "--avatar", IN, "--driving", OUT, "--out", f"{OUT}/a.mp4"),
+    "animate: nobody who moves": ("animate", "--avatar", IN, "--out", f"{OUT}/a.mp4"),
+    "animate: an unknown ending": ("animate", "--avatar", IN, "--audio", IN, "--out", f"{OUT}/a.gif"),
+    "animate: a folder that is missing": ("animate", "--avatar", IN, "--audio", IN, "--out", f"{OUT}/none/a.mp4"),
+    "animate: figures nowhere": ("animate", "--avatar", IN, "--out", f"{OUT}/a.mp4", "--json", f"{OUT}/none/a.json"),
+    "animate: an unknown model": ("animate", "--avatar", IN, "--out", f"{OUT}/a.mp4", "--model", "wrap"),
+    "animate: weights that are missing": ("animate", "--avatar", IN, "--out", f"{OUT}/a.mp4", "--model", "dagan"),
+    "animate: an unknown background": ("animate", "--avatar", IN, "--out", f"{OUT}/a.mp4", "--background", "nothing"),
+    "pose: a photo that is not there": ("pose", "--in", "nobody.jpg", "--out", f"{OUT}/a.json"),
+    "pose: an unknown ending": ("pose", "--in", IN, "--out", f"{OUT}/a.txt"),
+    "pose: a video of a photo": ("pose", "--in", IN, "--out", f"{OUT}/a.mp4"),
+    "pose: a picture nowhere": ("pose", "--in", IN, "--out", f"{OUT}/none/a.png"),
+    "pose: its own input": ("pose", "--in", IN, "--out", IN),
+    "pose: an unknown model": ("pose", "--in", IN, "--out", f"{OUT}/a.json", "--model", "openpose-body52"),
+    "pose: weights that are missing": ("pose", "--in", IN, "--out", f"{OUT}/a.json", "--face"),
+    "pose: an odd height": ("pose", "--in", IN, "--out", f"{OUT}/a.json", "--net-height", "100"),
+    "reconstruct: a photo that is not there": ("reconstruct", "--image", "nobody.jpg", "--out", f"{OUT}/a.glb"),
+    "reconstruct: an unknown ending": ("reconstruct", "--image", IN, "--out", f"{OUT}/a.stl"),
+    "reconstruct: points that are not there": (
+        *("reconstruct", "--image", IN, "--out", f"{OUT}/a.glb", "--keypoints", "none.json"),
+    ),
+    "reconstruct: weights that are missing": ("reconstruct", "--image", IN, "--out", f"{OUT}/a.glb"),
+    "serve: a photo that is not there": ("serve", "--avatar", "nobody.jpg"),
+    "serve: an unknown model": ("serve", "--model", "wrap"),
+    "serve: an unknown driver": ("serve", "--driver", "fase"),
+    "serve: a certificate that is not there": ("serve", "--tls-cert", "none.pem"),
+    "serve: an impossible port": ("serve", "--port", "99999"),
+    "weights: a file that is not there": ("weights", "import", "none.pt", "--as", "pifuhd"),
+    "weights: unknown weights": ("weights", "verify", "nothing"),
+    "verify: a video that is not there": ("verify", "none.mp4"),
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG_INPUT.values(), ids=WRONG_INPUT.keys())
+def test_wrong_input_is_refused_and_nothing_is_written(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(capsys, *filled_in(arguments, tmp_path))
+    assert not list(tmp_path.glob("*.*"))
+
+
+def filled_in(arguments: tuple[str, ...], out: Path) -> list[str]:
+    return [word.replace(OUT, str(out)).replace(IN, str(DRAWN_PORTRAIT)) for word in arguments]
+
+
+def test_wrong_input_is_told_without_a_network_s_library(tmp_path: Path) -> None:
+    """One process goes through all of it; what it has imported by then tells whether any check was late."""
+    program = (
+        "import json, sys\n"
+        "from livehead.cli import main\n"
+        "statuses = [main(arguments) for arguments in json.loads(sys.argv[1])]\n"
+        "late = sorted({'torch', 'mediapipe', 'aiortc', 'scipy', 'matplotlib'} & set(sys.modules))\n"
+        "print(json.dumps([statuses, late]))\n"
+    )
+    commands = [filled_in(arguments, tmp_path) for arguments in WRONG_INPUT.values()]
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [[EXIT_BAD_INPUT] * len(commands), []]

@@ -153,7 +153,7 @@ def test_a_place_that_cannot_be_written_is_told_first(photo, tmp_path, capsys):
 def test_a_photo_without_a_person(weights, tmp_path, capsys):
     path = tmp_path / "wall.png"
     Image.fromarray(np.full((400, 400, 3), 128, np.uint8)).save(path)
-    assert "no person" in refused(capsys, "--image", path, "--out", tmp_path / "wall.glb")
+    assert "no person" in refused(capsys, "--image", path, "--out", tmp_path / "figure.glb")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}'])
