@@ -25,8 +25,9 @@ from livehead.perception.person_photo import BodyFinder, PersonPhoto, prepare_pe
 from livehead.perception.photo import read_cutout
 from livehead.protocol.openpose_json import parse_people
 from livehead.sinks.file import FileSink
-from livehead.stats import StatsCollector, cpu_info
+from livehead.stats import StatsCollector
 from livehead.storage import write_atomically
+from livehead.threads import set_network_threads
 from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
@@ -76,18 +77,18 @@ def reconstruct_person(request: ReconstructionRequest, stats: StatsCollector) ->
 
     ``stats`` gets the time of each stage. Raises: SourceError, WeightsError, ConfigError, SinkError.
     """
-    library = CheckpointStore()
+    store = CheckpointStore()
     with _record_stage(stats, "photo"), ExitStack() as stack:
         person = prepare_person_photo(
             read_cutout(request.image),
-            _open_body_finder(request.people, library, stack),
+            _open_body_finder(request.people, store, stack),
             request.crop,
             keep_background=request.keep_background,
         )
     for hint in person.hints:
         request.notify(hint)
     with _record_stage(stats, "weights"):
-        reconstructor = load_reconstructor(library, request.precision)
+        reconstructor = load_reconstructor(store, request.precision)
     request.notify(f"looking at the photo ({reconstructor.setting.description})")
     mesh, evaluated = _make_mesh(person, reconstructor, request.resolution, request.colour, stats)
     mesh.save(request.out)
@@ -99,16 +100,15 @@ def reconstruct_person(request: ReconstructionRequest, stats: StatsCollector) ->
     return mesh, evaluated
 
 
-def load_reconstructor(library: CheckpointStore, precision: str) -> BodyReconstructor:
+def load_reconstructor(store: CheckpointStore, precision: str) -> BodyReconstructor:
     """The imported networks, ready to run. Raises: WeightsError, ConfigError."""
-    import torch
 
     from livehead.models.engine import Precision, choose_execution_config
     from livehead.models.pifuhd.reconstructor import BodyReconstructor
 
-    torch.set_num_threads(cpu_info()[1])
+    set_network_threads()
     setting = choose_execution_config(cast("Precision", precision), has_ranges=False)
-    return BodyReconstructor(cast("PifuHdNetwork", library.load(PIFUHD_CHECKPOINT, ["person"])["person"]), setting)
+    return BodyReconstructor(cast("PifuHdNetwork", store.load(PIFUHD_CHECKPOINT, ["person"])["person"]), setting)
 
 
 def _make_mesh(
@@ -153,14 +153,14 @@ def read_people(path: Path) -> list[PersonKeypoints]:
     return people
 
 
-def _open_body_finder(people: list[PersonKeypoints] | None, library: CheckpointStore, stack: ExitStack) -> BodyFinder:
+def _open_body_finder(people: list[PersonKeypoints] | None, store: CheckpointStore, stack: ExitStack) -> BodyFinder:
     """A finder of all people by OpenPose's network, if it was imported, else of one by MediaPipe; or of ``people``."""
     from livehead.assembly.pose_models import MEDIAPIPE, open_people_finder
     from livehead.perception.people import PoseOptions
 
     if people is not None:
         return _FixedPeopleFinder(people)
-    network = _BODY_NETWORK if _BODY_NETWORK in library.list_names() else MEDIAPIPE
+    network = _BODY_NETWORK if _BODY_NETWORK in store.list_names() else MEDIAPIPE
     return open_people_finder(stack, network, PoseOptions())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from livehead.errors import ConfigError, SourceError
 from livehead.interfaces import Renderer
 from livehead.perception.character_sheet import is_character_sheet
-from livehead.stats import cpu_info
+from livehead.threads import set_network_threads
 from livehead.weights.catalog import find_checkpoint_spec
 from livehead.weights.checkpoint_store import CheckpointStore
 
@@ -67,20 +67,19 @@ def conr_renderer(size: int, *, alpha: bool, precision: str, threads: int | None
 
     Raises: WeightsError that says how to get the checkpoint, ConfigError.
     """
-    import torch
 
     from livehead.models.engine import choose_execution_config
     from livehead.renderers.conr import ConrRenderer
 
     network, ranges = load_conr(), load_ranges()
-    setting = choose_execution_config(cast("Precision", precision), has_ranges=bool(ranges))
+    setting = choose_execution_config(cast("Precision", precision), has_ranges=bool(ranges), threads=threads)
     if setting.int8 and not ranges:
         raise ConfigError(
             "when these weights were imported, int8 was not measured or too far from what they draw",
             "use --precision bf16, or import them again",
             subject=precision,
         )
-    torch.set_num_threads(threads or cpu_info()[1])
+    set_network_threads(threads)
     return ConrRenderer(network, setting, ranges=ranges)
 
 
@@ -89,13 +88,13 @@ def load_ranges() -> ActivationRanges:
 
     Raises: WeightsError.
     """
-    library = CheckpointStore()
-    _require_imported(library)
-    return library.load_ranges(CONR_MODEL, (CONR_CHECKPOINT,)).get(CONR_MODEL, {})
+    store = CheckpointStore()
+    _require_imported(store)
+    return store.load_ranges(CONR_MODEL, (CONR_CHECKPOINT,)).get(CONR_MODEL, {})
 
 
 def measure_ranges(fp32_renderer: ConrRenderer) -> ActivationRanges:
-    """The ranges that int8 needs for the networks of an fp32 renderer, measured on the mannequin from one side and two."""
+    """The ranges that int8 needs for the networks of an fp32 renderer, measured on one and two views of a mannequin."""
     from livehead.assembly.conr_sample import sample_poses, sample_sheet
     from livehead.models.quantize import observe_ranges
     from livehead.perception.figure_framing import CONR_SIDE
@@ -143,9 +142,9 @@ def calibrate_int8(notify: Callable[[str], None]) -> bool:
 
 def load_conr() -> ConrNetwork:
     """The four networks of the imported checkpoint. Raises: WeightsError."""
-    library = CheckpointStore()
-    _require_imported(library)
-    return _load_cached(library.folder, library.read_record(CONR_CHECKPOINT).sha256)
+    store = CheckpointStore()
+    _require_imported(store)
+    return _load_cached(store.folder, store.read_record(CONR_CHECKPOINT).sha256)
 
 
 @lru_cache(maxsize=1)
@@ -157,6 +156,6 @@ def _load_cached(folder: Path, sha256: str) -> ConrNetwork:
     return ConrNetwork(*(cast(Any, networks[part]) for part in _NETWORK_NAMES))
 
 
-def _require_imported(library: CheckpointStore) -> None:
-    if CONR_CHECKPOINT not in library.list_names():
+def _require_imported(store: CheckpointStore) -> None:
+    if CONR_CHECKPOINT not in store.list_names():
         raise find_checkpoint_spec(CONR_CHECKPOINT).missing_error(f"the model {CONR_MODEL}")

@@ -26,7 +26,7 @@ from livehead.registry import (
     accept_any_argument,
     reject_argument,
 )
-from livehead.stats import cpu_info
+from livehead.threads import set_network_threads
 
 if TYPE_CHECKING:
     from livehead.drivers.voice import VoiceDriver
@@ -264,14 +264,10 @@ def _create_warp(size: int, *, alpha: bool, precision: str, threads: int | None)
 
 
 def _create_compact(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
-    import torch
-
     from livehead.renderers.compact import CompactRenderer
 
-    torch.set_num_threads(threads or cpu_info()[1])
-    renderer = CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision))
-    if renderer.setting.int8:
-        torch.set_num_threads(1)  # the parts that cost have threads of their own by now
+    renderer = CompactRenderer(size, alpha=alpha, precision=cast("Precision", precision), threads=threads)
+    set_network_threads(threads, by_openvino=renderer.setting.int8)
     return renderer
 
 

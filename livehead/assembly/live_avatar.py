@@ -9,9 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import cv2
-from threadpoolctl import threadpool_limits
-
 from livehead.animator import Animator, AvatarScene
 from livehead.assembly.conr import require_face_model, require_photo
 from livehead.assembly.dagan import CHECKPOINTS, weights_version
@@ -33,7 +30,7 @@ from livehead.perception.photo import read_photo
 from livehead.perception.portrait import Portrait
 from livehead.quality import QualityLevel, quality_levels
 from livehead.registry import find_driver, find_renderer
-from livehead.stats import cpu_info
+from livehead.threads import limit_helper_threads, live_network_threads
 
 if TYPE_CHECKING:
     pass
@@ -171,13 +168,9 @@ def build_live_avatar(
             "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
         )
     alpha = background_image is not None or picture.background != "keep"
-    # One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
-    threads = max(cpu_info()[1] - 1, 1)
-    # Their threads wait busily, and take more from the other stages than they save in this one.
-    cv2.setNumThreads(1)
-    threadpool_limits(1, user_api="blas")
+    limit_helper_threads()
     renderer = create_renderer(
-        settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=threads
+        settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=live_network_threads()
     )
     calibration = calibration or NeutralCalibration()
     version = weights_version(settings.model)

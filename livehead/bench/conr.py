@@ -21,7 +21,8 @@ from livehead.models.quantize import ActivationRanges
 from livehead.perception.figure_framing import CONR_SIDE
 from livehead.renderers.conr import ConrRenderer
 from livehead.reporting.report import Json
-from livehead.stats import StatsCollector, cpu_info
+from livehead.stats import StatsCollector
+from livehead.threads import set_network_threads
 
 _WARM_UP_FRAMES = 3  # few, as one frame takes long
 _BATCH_SIZE = 2
@@ -35,9 +36,8 @@ def bench_conr(settings: RunSettings, rounds: int, network: ConrNetwork | None =
     ``network``: to time in place of the imported one. Where none is imported, an untrained one of the published sizes
     is timed, which takes as long.
     """
-    import torch
 
-    torch.set_num_threads(cpu_info()[1])
+    set_network_threads()
     network, weights = (network, "untrained") if network is not None else _load_network()
     exact = _make_renderer(network, "fp32")
     ranges = (load_ranges() if weights == "imported" else {}) or measure_ranges(exact)

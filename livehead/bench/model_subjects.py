@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import torch
-
 from livehead.assembly.dagan import CHECKPOINTS
 from livehead.assembly.driving_clip import DrivingClip, record_driving
 from livehead.assembly.live_avatar import make_renderer
@@ -25,7 +23,8 @@ from livehead.perception.rgbd import to_keypoints
 from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.dagan import DaganAvatar, DaganRenderer
 from livehead.reporting.report import Json
-from livehead.stats import StatsCollector, cpu_info
+from livehead.stats import StatsCollector
+from livehead.threads import available_cores, network_threads, set_network_threads
 
 if TYPE_CHECKING:
     from livehead.renderers.compact import CompactAvatar, CompactRenderer
@@ -108,11 +107,11 @@ def make_dagan_subject(
 
 def with_own_threads(setting: ExecutionConfig, render: RenderFrame) -> RenderFrame:
     """``render`` with torch in as many threads as if this were the only renderer of the process."""
-    threads = 1 if setting.int8 else cpu_info()[1]
+    threads = 1 if setting.int8 else available_cores()
 
     def render_frame(motion: Any) -> Image:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+        if network_threads() != threads:
+            set_network_threads(threads)
         return render(motion)
 
     return render_frame

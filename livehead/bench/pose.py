@@ -16,7 +16,8 @@ from livehead.interfaces import DriverInputs
 from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
 from livehead.perception.photo import read_photo
 from livehead.reporting.report import Json
-from livehead.stats import cpu_info, summarize_ms
+from livehead.stats import summarize_ms
+from livehead.threads import set_network_threads
 from livehead.weights.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _bench_body_network(rounds: int) -> dict[str, Json]:
     store = CheckpointStore()
     imported = BODY_NETWORK in store.list_names()
     network = store.load(BODY_NETWORK, ["network"])["network"] if imported else _random_network()
-    torch.set_num_threads(cpu_info()[1])
+    set_network_threads()
     settings: dict[str, tuple[ExecutionConfig, ActivationRanges | None]] = {
         "fp32": (choose_execution_config("fp32"), None)
     }

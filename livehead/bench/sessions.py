@@ -13,8 +13,6 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from statistics import median
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-import cv2
-
 from livehead.assembly.live_avatar import make_renderer
 from livehead.assembly.shared_renderers import SharedRenderers
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
@@ -24,7 +22,8 @@ from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
 from livehead.motion.keypoints import Keypoints
 from livehead.renderers.batching import BatchingRenderer
 from livehead.reporting.report import Json
-from livehead.stats import cpu_info, peak_memory_mb, summarize_ms
+from livehead.stats import peak_memory_mb, summarize_ms
+from livehead.threads import limit_helper_threads, live_network_threads
 
 SharingMode: TypeAlias = Literal["own", "shared"]
 """A network for each session, as it was before, or one network for all of them."""
@@ -74,7 +73,7 @@ def _middle_turn(turns: Sequence[dict[str, Any]]) -> dict[str, Json]:
 
 
 def _measure_case(settings: RunSettings, name: str, mode: SharingMode, count: int, frames: int) -> dict[str, Json]:
-    cv2.setNumThreads(1)  # as in a live call
+    limit_helper_threads()  # as in a live call
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     rig, timeline = FaceRig(portrait.motion), build_demo_timeline()
     moments = [timeline.duration_s * number / _MOTIONS for number in range(_MOTIONS)]
@@ -106,7 +105,7 @@ def _make_renderers(settings: RunSettings, name: str, mode: SharingMode, count: 
     """One renderer for each session, made with as many threads as in a live call."""
     shared = SharedRenderers()
     create = shared.make_renderer if mode == "shared" else make_renderer
-    threads = max(cpu_info()[1] - 1, 1)
+    threads = live_network_threads()
     return [create(name, settings.render_size, precision=settings.precision, threads=threads) for _ in range(count)]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import torch
-
 from livehead.assembly.factories import create_voice_driver
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.bench.av_sync import as_results, measure_voice
@@ -13,6 +11,7 @@ from livehead.bench.voice_timing import measure_real_time_factor
 from livehead.config import RunSettings
 from livehead.errors import DeviceError
 from livehead.reporting.report import Json
+from livehead.threads import keep_network_threads
 
 SOUND_SECONDS = 30.0
 
@@ -31,11 +30,7 @@ def bench_voice(settings: RunSettings) -> dict[str, Json]:
 
 def measure_driver(settings: RunSettings) -> dict[str, Json]:
     """Measure ``real_time_factor`` and ``estimate`` of the driver alone, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with keep_network_threads(1):
         return measure_real_time_factor(
             create_voice_driver(bundled_portrait(ASTRONAUT_PHOTO)), SOUND_SECONDS, settings.stream.fps
         )
-    finally:
-        torch.set_num_threads(threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard, TypeVar, cast, get_args
 
 import torch
@@ -18,6 +18,7 @@ from livehead.models.blocks import UpBlock, relu
 from livehead.models.cuda_graph import CudaGraphPart
 from livehead.models.openvino import OpenVinoPart
 from livehead.models.torchscript import TracedPart
+from livehead.threads import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class ExecutionConfig:
     dtype: torch.dtype
     description: str
     int8: bool = False
+    threads: int = field(default_factory=available_cores)
+    """Threads of the parts that OpenVINO compiles; for the others ``livehead.threads`` sets torch's."""
 
     @property
     def precision(self) -> str:
@@ -60,7 +63,9 @@ class ExecutionConfig:
         return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
 
 
-def choose_execution_config(precision: Precision = "auto", *, has_ranges: bool = True) -> ExecutionConfig:
+def choose_execution_config(
+    precision: Precision = "auto", *, has_ranges: bool = True, threads: int | None = None
+) -> ExecutionConfig:
     """The configuration for ``precision`` on this machine.
 
     ``has_ranges``: whether the weights come with the activation ranges that int8 needs.
@@ -78,7 +83,10 @@ def choose_execution_config(precision: Precision = "auto", *, has_ranges: bool =
     if precision == "auto":
         precision = next((quick for quick in faster_precisions() if has_ranges or quick != "int8"), "fp32")
     if precision == "int8":
-        return ExecutionConfig(torch.device("cpu"), torch.float32, "processor, int8 by OpenVINO", int8=True)
+        count = threads or available_cores()
+        return ExecutionConfig(
+            torch.device("cpu"), torch.float32, "processor, int8 by OpenVINO", int8=True, threads=count
+        )
     if precision == "fp32":
         return ExecutionConfig(torch.device("cpu"), torch.float32, "processor, fp32")
     means = "with matrix tiles (AMX)" if torch.cpu._is_amx_tile_supported() else "with AVX-512"
@@ -152,7 +160,7 @@ def optimize_for_inference(
         part = network.get_submodule(name)
         if config.int8 and ranges:
             network = _replace_part(
-                network, name, _compile_part(part, name, rebuild, ranges, (float_types or {}).get(name))
+                network, name, _compile_part(part, name, rebuild, ranges, (float_types or {}).get(name), config.threads)
             )
         elif config.device.type == "cuda":
             network = _replace_part(network, name, CudaGraphPart(part, rebuild))
@@ -169,10 +177,11 @@ def _compile_part(
     rebuild: Callable[..., Any],
     ranges: quantize.ActivationRanges,
     float_type: FloatType | None,
+    threads: int,
 ) -> OpenVinoPart:
     if float_type is None:
-        return OpenVinoPart(part, quantize.select_ranges(ranges, name), rebuild)
-    return OpenVinoPart(part, None, rebuild, float_type if _has_fast_bf16() else "f32")
+        return OpenVinoPart(part, quantize.select_ranges(ranges, name), rebuild, threads=threads)
+    return OpenVinoPart(part, None, rebuild, float_type if _has_fast_bf16() else "f32", threads=threads)
 
 
 def _replace_part(network: ModuleT, name: str, replacement: nn.Module) -> ModuleT:

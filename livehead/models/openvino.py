@@ -23,6 +23,7 @@ from livehead.models.compiled_part import CompiledPart, to_tensor_tuple
 from livehead.models.quantize import ROUNDING_VERSION, ActivationRanges, fake_quantize
 from livehead.models.torchscript import trace_module
 from livehead.storage import evict_oldest, replace_file, storage_folder
+from livehead.threads import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,8 @@ class OpenVinoPart(CompiledPart):
     """A part compiled by OpenVINO behind the same call, for float32 tensors on the CPU and without gradients.
 
     With ``ranges`` its convolutions are computed in eight bits, and what lies between them in ``float_type`` ("f32" or
-    "bf16"). It uses as many threads as torch has when it is built; torch itself should use one from then on, or two
-    thread pools fight over the cores.
+    "bf16"). It uses ``threads`` threads, all cores if None; torch itself should use one beside it, or two thread pools
+    fight over the cores.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class OpenVinoPart(CompiledPart):
         ranges: ActivationRanges | None = None,
         rebuild: Callable[..., Any] | None = None,
         float_type: str = "f32",
+        *,
+        threads: int | None = None,
     ) -> None:
         super().__init__(part.float().eval().requires_grad_(False), rebuild)
         self._ranges = ranges
-        self._threads = torch.get_num_threads()
+        self._threads = threads or available_cores()
         self._float_type = float_type
         self._infer_requests: dict[tuple[torch.Size, ...], Any] = {}
 

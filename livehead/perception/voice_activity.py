@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from livehead.frames import Samples
+from livehead.threads import keep_network_threads
 
 SAMPLE_RATE = 16_000
 CHUNK_SAMPLES = 512
@@ -35,10 +36,8 @@ class VoiceActivityDetector:
 
 
 def _load_silero() -> Any:
-    threads = torch.get_num_threads()
-    from silero_vad import load_silero_vad
-
-    torch.set_num_threads(threads)  # the package sets it to one for the whole process when it is imported
+    with keep_network_threads():  # the package gives torch one thread for the whole process when it is imported
+        from silero_vad import load_silero_vad
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript: the package has its weights in no other form
         return load_silero_vad()

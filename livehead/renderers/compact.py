@@ -16,15 +16,10 @@ import torch
 from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.interfaces import RenderRequest
+from livehead.models.compact.build import build_compact
 from livehead.models.compact.motion_prior import TorsoMotion
-from livehead.models.compact.network import (
-    CompactEncodedSource,
-    CompactGenerator,
-    CompactOutput,
-    MotionCues,
-    build_compact,
-    stack_sources,
-)
+from livehead.models.compact.network import CompactGenerator, stack_sources
+from livehead.models.compact.types import CompactEncodedSource, CompactOutput, MotionCues
 from livehead.models.dagan.dense_motion import MotionMasks
 from livehead.models.engine import (
     CompilableParts,
@@ -57,8 +52,8 @@ _PARTS: CompilableParts = {
 }  # what a frame costs, and what each of them returns
 _TRACED_PARTS: CompilableParts = {
     "geometry": MotionCues,
-    "course": lambda flow: flow,
-    "carriage": lambda *warped: warped,
+    "flow_composer": lambda flow: flow,
+    "source_warper": lambda *warped: warped,
 }  # what lies around them: many small operations
 
 
@@ -116,7 +111,8 @@ class CompactRenderer:
 
     ``full_size``: side in pixels of an output at full quality; for a smaller one the network draws a smaller picture
     too, in half the time. ``alpha``: the pictures are RGBA, with straight alpha of the person alone. ``precision``:
-    ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``network``: other weights than the
+    ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``threads``: those of what OpenVINO
+    compiles, all cores if None. ``network``: other weights than the
     bundled ones, for int8 with their ``ranges``.
 
     Raises: WeightsError, ConfigError.
@@ -128,12 +124,13 @@ class CompactRenderer:
         *,
         alpha: bool = False,
         precision: Precision = "auto",
+        threads: int | None = None,
         network: CompactGenerator | None = None,
         ranges: ActivationRanges | None = None,
     ) -> None:
         self._full_size = full_size
         self.alpha = alpha
-        self.setting: ExecutionConfig = choose_execution_config(precision)
+        self.setting: ExecutionConfig = choose_execution_config(precision, threads=threads)
         if network is None:
             network, ranges = _load_bundled()
         self._network = optimize_for_inference(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -78,10 +78,12 @@ class DaganRenderer:
         *,
         alpha: bool = False,
         ranges: ActivationRanges | None = None,
+        threads: int | None = None,
     ) -> None:
         self.alpha = alpha
         self.detector = detector
-        self._network = optimize_for_inference(network, detector.setting, ("down",), _PARTS, ranges, _PART_PRECISION)
+        setting = replace(detector.setting, threads=threads or detector.setting.threads)
+        self._network = optimize_for_inference(network, setting, ("down",), _PARTS, ranges, _PART_PRECISION)
 
     def with_alpha(self, alpha: bool) -> DaganRenderer:
         """The same renderer around the same network, with pictures that have ``alpha`` or not."""
