@@ -70,7 +70,7 @@ def measure_page(url: str, camera: Path, sound: Path, seconds: float) -> CameraT
         time.sleep(seconds)
         seen = tab.evaluate("({...liveheadSeen, sound: liveheadSound()})")
         leave_call(tab)
-    page = _evaluate_page(seen, begin)
+    page = evaluate_page(seen, begin)
     try:
         delay = estimate_sound_delay_ms(seen["sound"])
     except DeviceError as error:
@@ -154,7 +154,8 @@ def estimate_sound_delay_ms(loudness_samples: Sequence[Sequence[float]]) -> floa
     return estimate_offset(SampledCurve(times, own), SampledCurve(times, back), _MAX_OFFSET_S).ms
 
 
-def _evaluate_page(page_log: Mapping[str, Any], begin_ms: float) -> CameraToPageFigures:
+def evaluate_page(page_log: Mapping[str, Any], begin_ms: float) -> CameraToPageFigures:
+    """The figures of what a page noted (``camera_to_page.js``) from ``begin_ms`` on. Raises: DeviceError."""
     first = page_log["avatar"][0]["shown"] - page_log["joined"]
     captured = [(each["captured"], each["number"]) for each in page_log["self"] if each["number"] >= 0]
     shown = [each for each in page_log["avatar"] if each["shown"] >= begin_ms]

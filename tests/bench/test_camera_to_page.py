@@ -2,7 +2,7 @@
 
 import pytest
 
-from livehead.bench.camera_to_page import _evaluate_page
+from livehead.bench.camera_to_page import evaluate_page
 from livehead.errors import DeviceError
 from livehead.reporting.plot import plot_frame_ages
 
@@ -23,7 +23,7 @@ def page(delay_ms: float = 40.0) -> dict[str, object]:
 
 
 def test_a_steady_page_gives_its_delay_rate_and_stages() -> None:
-    figures = _evaluate_page(page(), 200.0).to_results()
+    figures = evaluate_page(page(), 200.0).to_results()
     assert figures["median"] == 40.0
     assert figures["p95"] == 40.0
     assert figures["fps"] == pytest.approx(1000 / 33, abs=0.01)
@@ -36,7 +36,7 @@ def test_a_page_that_saw_no_codes_is_told() -> None:
     seen = page()
     seen["avatar"] = [{**each, "number": -1} for each in seen["avatar"]]
     with pytest.raises(DeviceError, match="no time codes"):
-        _evaluate_page(seen, 0.0)
+        evaluate_page(seen, 0.0)
 
 
 def test_ages_are_drawn(tmp_path) -> None:

@@ -2,12 +2,10 @@ import pytest
 
 from livehead.bench.conr import bench_conr, make_conr_draw
 from livehead.config import RunSettings
-from livehead.environment import HOME_VARIABLE
 
 
-def test_eight_bits_are_measured_with_ranges_of_the_networks_own(monkeypatch, tiny_conr, tmp_path):
+def test_eight_bits_are_measured_with_ranges_of_the_networks_own(tiny_conr):
     pytest.importorskip("openvino", reason="the extra fast-cpu is not installed")
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     results = bench_conr(RunSettings(precision="int8"), rounds=1, network=tiny_conr)
     assert results["uses"] == "int8"
     assert results["psnr_to_fp32"]["int8"] > 30

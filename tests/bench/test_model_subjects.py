@@ -13,7 +13,7 @@ from livehead.renderers.dagan import DaganRenderer
 
 def test_a_model_that_sees_by_itself_is_timed_from_picture_to_picture(tiny_dagan):
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    clip = record_driving(portrait, [FaceRig(portrait.motion)(FaceControls(yaw=yaw), 0) for yaw in (0, 8)])
+    clip = record_driving(portrait, [FaceRig(portrait.motion).pose_face(FaceControls(yaw=yaw), 0) for yaw in (0, 8)])
     settings = RunSettings(render_size=64)
     subject = make_dagan_subject(lambda precision: DaganRenderer(*tiny_dagan), settings, portrait, clip)
     results = bench_model(replace(subject, warm_up=2), clip.motions, rounds=3)

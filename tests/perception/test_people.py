@@ -121,4 +121,6 @@ def test_a_person_is_drawn_in_the_usual_colours_and_what_is_missing_is_not() -> 
 def test_points_far_outside_do_not_break_the_drawing() -> None:
     pose = synthesize_people(1)[0]
     pose[3, :2] = (1e7, -1e7)
-    draw_people(np.zeros((50, 50, 3), np.uint8), [PersonKeypoints("body25", pose, 1.0)])
+    drawn = draw_people(np.zeros((50, 50, 3), np.uint8), [PersonKeypoints("body25", pose, 1.0)])
+    assert drawn.shape == (50, 50, 3)
+    assert drawn.any(), "the points that lie inside are drawn"
