@@ -1,4 +1,4 @@
-"""Typed settings, read from TOML. Every default of the command line stands here, once.
+"""Typed settings, read from TOML. Every default of the command line is written here, once.
 
 An unknown key is an error that names the nearest known one.
 """
@@ -29,16 +29,16 @@ Gain = Annotated[float, Field(ge=0, le=3)]
 
 
 class StrictSettings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused."""
+    """The base of all settings, which are frozen and refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class IceSettings(StrictSettings):
-    """STUN and TURN ``servers`` for WebRTC, as ``turn:HOST:3478``, and what they want of whoever uses them.
+    """STUN and TURN ``servers`` for WebRTC, as ``turn:HOST:3478``, and the credentials that they ask for.
 
-    ``password`` (for ``username``) and ``secret`` are secret: they can also come from the environment, and are never
-    shown. ``relay_only``: media go through TURN alone.
+    ``password`` (for ``username``) and ``secret`` can also come from the environment, and are never shown.
+    ``relay_only``: all media go through a TURN server.
     """
 
     servers: tuple[str, ...] = ()
@@ -49,11 +49,11 @@ class IceSettings(StrictSettings):
 
 
 class StreamSettings(StrictSettings):
-    """What the sinks get: ``size`` width and height in pixels, ``fps``, and sound of ``audio_rate`` Hz or none.
+    """What the sinks get: pictures of ``size`` (width, height in pixels) at ``fps``, and sound of ``audio_rate`` Hz.
 
-    ``bitrate``: of the picture by rtmp: and udp:, in bits a second. ``encoder``: of WebRTC's H.264; auto takes the
-    graphics card's where it proves itself. ``whip_token`` and ``stream_key`` are secret: they
-    can also come from the environment, and are never shown.
+    ``audio_rate`` None means no sound. ``bitrate`` is that of the picture by rtmp: and udp:, in bits a second.
+    ``encoder`` makes WebRTC's H.264; auto takes the graphics card's where a trial of it succeeds. ``whip_token`` and
+    ``stream_key`` can also come from the environment, and are never shown.
     """
 
     size: Size = (1280, 720)
@@ -67,14 +67,14 @@ class StreamSettings(StrictSettings):
 
 
 class CameraSettings(StrictSettings):
-    """What a camera is asked for."""
+    """The size (width, height in pixels) and the frame rate that a camera is asked for."""
 
     size: Size = (640, 480)
     fps: Annotated[float, Field(gt=0, le=120)] = 30.0
 
 
 class GainSettings(StrictSettings):
-    """How strongly each region of the face follows the performer; 1 as it is, 0 not at all."""
+    """How strongly each region of the face follows the performer, where 1 is exactly and 0 not at all."""
 
     eyes: Gain = 1.0
     mouth: Gain = 1.0
@@ -92,19 +92,18 @@ class PictureSettings(StrictSettings):
 
 
 class BudgetSettings(StrictSettings):
-    """What livehead may use: milliseconds a frame, or a share of the machine; 0 = one frame period."""
+    """What livehead may use: milliseconds a frame (0 means one frame period), and a share of the machine."""
 
     frame_ms: Annotated[float, Field(ge=0)] = 0.0
     machine_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class ServeSettings(StrictSettings):
-    """Where and for whom ``livehead serve`` is there; ``run`` does not look at it.
+    """Where ``livehead serve`` is reached and by whom; ``run`` does not use it.
 
-    ``avatar``: the photo that is shown until a page brings its own. ``token``: secret; it can also come from the
-    environment, and is never shown. ``origins``: of pages that a proxy serves, as ``https://a.example``. ``extension``:
-    whether this machine's browser extension may watch. ``idle_s``: a session that nobody is connected to ends after so
-    long.
+    ``avatar`` is the photo that is shown until a page brings its own. ``token`` can also come from the environment, and
+    is never shown. ``origins`` are those of pages that a proxy serves, as ``https://a.example``. ``extension``: this
+    machine's browser extension may watch. A session that nobody is connected to ends after ``idle_s`` seconds.
     """
 
     avatar: Path | None = None
@@ -123,7 +122,7 @@ class ServeSettings(StrictSettings):
 
 
 class RunSettings(StrictSettings):
-    """Everything that ``livehead run`` and ``serve`` can be told in a file; the command line overrides it."""
+    """All settings of ``livehead run`` and ``serve`` that a file may hold; the command line overrides them."""
 
     driver: str = "auto"
     model: str = "auto"
@@ -146,7 +145,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 def load_settings(settings_type: type[SettingsT], path: Path) -> SettingsT:
-    """Settings of ``kind`` from a TOML file. Raises: ConfigError."""
+    """Settings of ``settings_type`` from a TOML file. Raises: ConfigError."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -157,7 +156,10 @@ def load_settings(settings_type: type[SettingsT], path: Path) -> SettingsT:
 
 
 def parse_settings(settings_type: type[SettingsT], values: dict[str, Any], where: str = "settings") -> SettingsT:
-    """Settings of ``kind`` from plain values. Raises: ConfigError with the key, its fault and the nearest known key."""
+    """Settings of ``settings_type`` from plain values.
+
+    Raises: ConfigError with the key, its fault and the nearest known key.
+    """
     try:
         return settings_type.model_validate(values)
     except ValidationError as error:

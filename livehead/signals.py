@@ -1,4 +1,4 @@
-"""How a live command ends: Ctrl-C, a termination signal, or its time."""
+"""A live command ends by Ctrl-C, a termination signal, or when its time is over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def stop_on_signals(stop: Callable[[], None], seconds: float | None = None) -> None:
-    """Have ``stop`` called on the running loop at the first signal, or after ``seconds``."""
+    """Let the running loop call ``stop`` at the first signal, or after ``seconds``."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         if sys.platform == "win32":

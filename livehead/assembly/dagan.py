@@ -41,6 +41,16 @@ def weights_version(model: str) -> str:
     return " ".join(store.read_record(name).sha256 for name in (CHECKPOINTS[model], _depth_checkpoint(store, model)))
 
 
+def require_checkpoints(model: str) -> None:
+    """Look whether all checkpoints of ``model`` are imported, without loading them.
+
+    Raises: WeightsMissingError that says how to get what is missing.
+    """
+    store = CheckpointStore()
+    _require_imported(store, CHECKPOINTS[model], model)
+    _depth_checkpoint(store, model)
+
+
 def dagan_renderer(size: int, *, alpha: bool, precision: str, threads: int | None) -> Renderer[Any, Any, Any]:
     """The renderer ``dagan``. Raises: WeightsError that says how to get the checkpoint, ConfigError."""
     return _load_renderer("dagan", size, alpha=alpha, precision=precision, threads=threads)
@@ -63,7 +73,10 @@ def dagan_driver(argument: str) -> Driver[Keypoints]:
 
 
 def load_detector(model: str, precision: str) -> RgbdDetector:
-    """The key point detector of ``model``, loaded once for its renderer and its driver. Raises: WeightsError, ConfigError."""
+    """The key point detector of ``model``, loaded once for its renderer and its driver.
+
+    Raises: WeightsError, ConfigError.
+    """
     store = CheckpointStore()
     checkpoint = CHECKPOINTS.get(model, model)
     _require_imported(store, checkpoint, model)

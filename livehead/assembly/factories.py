@@ -302,11 +302,17 @@ def _require_checkpoint(name: str, precision: str) -> None:
 
 
 def _check_dagan(precision: str) -> None:
-    _require_checkpoint("dagan-vox-256", precision)
+    from livehead.assembly.dagan import require_checkpoints
+
+    _check_int8(precision)
+    require_checkpoints("dagan")
 
 
 def _check_dagan_spade(precision: str) -> None:
-    _require_checkpoint("dagan-spade-vox-256", precision)
+    from livehead.assembly.dagan import require_checkpoints
+
+    _check_int8(precision)
+    require_checkpoints("dagan-spade")
 
 
 def _check_conr(precision: str) -> None:

@@ -15,7 +15,7 @@ GAIN_REGIONS = ("eyes", "mouth", "brows", "head")
 
 
 class Hotkeys:
-    """Called with each key, on the event loop. ``quit`` ends the run."""
+    """Does what each key of the window asks for; called with the key, on the event loop. ``quit_run`` ends the run."""
 
     def __init__(self, live_avatar: LiveAvatar, gains: MotionGains, quit_run: Callable[[], None]) -> None:
         self.gains = gains
@@ -25,7 +25,7 @@ class Hotkeys:
             WindowKey.RECALIBRATE: live_avatar.recalibrate,
             WindowKey.NEXT_AVATAR: live_avatar.animator.select_next_scene,
             WindowKey.FREEZE: self._toggle_freeze,
-            WindowKey.MIRROR: lambda: None,  # the window's own affair
+            WindowKey.MIRROR: lambda: None,  # the window mirrors by itself
             WindowKey.NEXT_GAIN: self._select_next_region,
             WindowKey.GAIN_UP: lambda: self._change_gain(GAIN_STEP),
             WindowKey.GAIN_DOWN: lambda: self._change_gain(-GAIN_STEP),
@@ -36,7 +36,7 @@ class Hotkeys:
         self._actions[key]()
 
     def status_text(self) -> str:
-        """For the window: who is shown, the chosen gain, and whether the picture is frozen."""
+        """The window's status line: the avatar shown, the chosen gain, and whether the picture is frozen."""
         region = GAIN_REGIONS[self._region]
         frozen = "  FROZEN" if self._live_avatar.animator.frozen else ""
         return f"{self._live_avatar.animator.selected_scene.name}  {region} x{getattr(self.gains, region):.1f}{frozen}"

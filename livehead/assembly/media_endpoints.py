@@ -19,7 +19,7 @@ from livehead.registry import find_capture, find_sink
 from livehead.sinks.speaker import SpeakerSink
 from livehead.stats import StatsCollector
 
-_AUDIO_BLOCK_MS = 10.0  # of sound devices: what is heard waits for half of it in the middle
+_AUDIO_BLOCK_MS = 10.0  # sound waits for half a block on average
 
 
 def check_capture(spec: str) -> None:
@@ -56,7 +56,7 @@ def open_sink(spec: str, stream: StreamSettings) -> Sink:
 
 
 def open_microphone(spec: str, rate: int, stats: StatsCollector) -> Capture:
-    """``NAME``, a number or ``default`` of a device; ``file:PATH`` in real time; ``speech:PATH|PORT``.
+    """A device by ``NAME``, number or ``default``; ``file:PATH`` in real time; ``speech:PATH|PORT`` of another program.
 
     Raises: ConfigError.
     """
@@ -70,7 +70,7 @@ def open_microphone(spec: str, rate: int, stats: StatsCollector) -> Capture:
 
 
 def open_sound_output(spec: str, rate: int, stats: StatsCollector) -> Sink:
-    """``NAME``, a number or ``default`` of an output device."""
+    """An output device by ``NAME``, number or ``default``."""
     return SpeakerSink(_parse_device(spec), stats=stats, rate=rate, block_ms=_AUDIO_BLOCK_MS)
 
 
@@ -81,7 +81,7 @@ def _parse_device(spec: str) -> str | int | None:
 
 
 def redacted(spec: str) -> str:
-    """``spec`` of a sink as it may be shown: of a server's address the host only, as the rest may be a secret."""
+    """The spec of a sink as it may be shown: a server's address without all but its host, as the rest may be secret."""
     name, _, argument = spec.partition(":")
     if name not in ("whip", "rtmp", "rtmps"):
         return spec

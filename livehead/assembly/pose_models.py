@@ -52,19 +52,19 @@ def open_people_finder(
     """
     from livehead.perception.people import HandFaceFinder, MediaPipeFinder
 
-    library = CheckpointStore()
-    name = resolve_model(model, library)
+    store = CheckpointStore()
+    name = resolve_model(model, store)
     finder: PeopleFinder
     if name == MEDIAPIPE:
         if options.scales > 1:
             raise _scales_error()
         finder = stack.enter_context(MediaPipeFinder(is_video=options.is_video))
     else:
-        finder = _make_openpose_finder(name, library, options, precision, grouping, all_found=all_found)
+        finder = _make_openpose_finder(name, store, options, precision, grouping, all_found=all_found)
     if not hands and not face:
         return finder
     hand, faces = (
-        load_network(each, library, precision) if asked else None
+        load_network(each, store, precision) if asked else None
         for each, asked in ((HAND_NETWORK, hands), (FACE_NETWORK, face))
     )
     return HandFaceFinder(finder, hand=hand, face=faces, is_video=options.is_video, hand_scales=hand_scales)
@@ -77,8 +77,8 @@ def check_people_finder(model: str, *, hands: bool, face: bool, scales: int, net
     """
     from livehead.models.openpose.network_input import network_input_size, scaled_sizes
 
-    library = CheckpointStore()
-    name = resolve_model(model, library)
+    store = CheckpointStore()
+    name = resolve_model(model, store)
     if name == MEDIAPIPE and scales > 1:
         raise _scales_error()
     size = network_input_size(net_height, net_height, net_height)
@@ -86,16 +86,16 @@ def check_people_finder(model: str, *, hands: bool, face: bool, scales: int, net
     wanted = [] if name == MEDIAPIPE else [_weights_name(name)]
     wanted += [network for network, asked in ((HAND_NETWORK, hands), (FACE_NETWORK, face)) if asked]
     for network in wanted:
-        _require_imported(network, library)
+        _require_imported(network, store)
 
 
-def resolve_model(model: str, library: CheckpointStore) -> str:
+def resolve_model(model: str, store: CheckpointStore) -> str:
     """The name of the model that ``model`` means here, where ``auto`` is the best that was imported.
 
     Raises: ConfigError naming the nearest known one.
     """
     if model == "auto":
-        imported = library.list_names()
+        imported = store.list_names()
         return next((name for name in BODY_NETWORKS if name in imported), MEDIAPIPE)
     if model not in POSE_MODELS:
         raise ConfigError(
@@ -105,7 +105,7 @@ def resolve_model(model: str, library: CheckpointStore) -> str:
 
 
 def _make_openpose_finder(
-    name: str, library: CheckpointStore, options: PoseOptions, precision: str, grouping: str, *, all_found: bool
+    name: str, store: CheckpointStore, options: PoseOptions, precision: str, grouping: str, *, all_found: bool
 ) -> PeopleFinder:
     from dataclasses import replace
 
@@ -114,7 +114,7 @@ def _make_openpose_finder(
     from livehead.perception.people import OpenPoseFinder, PytorchOpenPoseFinder
 
     weights = _weights_name(name)
-    network = load_network(weights, library, precision, stages=_QUICK_MPI_STAGES if name == QUICK_MPI_MODEL else None)
+    network = load_network(weights, store, precision, stages=_QUICK_MPI_STAGES if name == QUICK_MPI_MODEL else None)
     if name == PYTORCH_OPENPOSE:
         return PytorchOpenPoseFinder(network)
     skeleton = SKELETONS[weights.removeprefix("openpose-")]
@@ -125,13 +125,13 @@ def _make_openpose_finder(
     return OpenPoseFinder(network, decoder, options)
 
 
-def load_network(name: str, library: CheckpointStore, precision: str, stages: int | None = None) -> PoseNetwork:
+def load_network(name: str, store: CheckpointStore, precision: str, stages: int | None = None) -> PoseNetwork:
     """An imported network under ``precision``. Raises: WeightsError with how to get it, ConfigError."""
     from livehead.models.engine import choose_execution_config
     from livehead.perception.people import PoseNetwork
 
-    _require_imported(name, library)
-    network = library.load(name, ["network"])["network"]
+    _require_imported(name, store)
+    network = store.load(name, ["network"])["network"]
     if stages is not None:
         network = cast("BranchNetwork", network).truncate_stages(stages)
     # eight bits only on request: what they cost depends on the weights, and that was not measured
@@ -161,8 +161,8 @@ def _weights_name(model: str) -> str:
     return {QUICK_MPI_MODEL: "openpose-mpi15", PYTORCH_OPENPOSE: "openpose-coco18"}.get(model, model)
 
 
-def _require_imported(name: str, library: CheckpointStore) -> None:
-    if name not in library.list_names():
+def _require_imported(name: str, store: CheckpointStore) -> None:
+    if name not in store.list_names():
         raise find_checkpoint_spec(name).missing_error("this pose model")
 
 

@@ -1,4 +1,4 @@
-"""Profiles: what a person set up once for a call, kept under a name. Avatars, calibration, gains, picture."""
+"""Profiles keep what a person set up for a call under a name: avatars, calibration, gains and picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME_PATTERN = re.compile(r"[\w][\w .-]{0,63}")
 
 
 class CallProfile(StrictSettings):
-    """One profile. ``calibration`` is what ``Calibration.save`` gives: the performer's neutral face as plain values."""
+    """One profile; ``calibration`` is the performer's neutral face, as ``NeutralCalibration.to_json`` gives it."""
 
     avatars: tuple[Path, ...] = ()
     mode: Literal["relative", "absolute"] = "relative"
@@ -32,11 +32,14 @@ class ProfileStore:
         self.folder = folder or storage_folder("config", "profiles")
 
     def list_names(self) -> list[str]:
-        """Of all profiles, sorted."""
+        """The names of all profiles, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
 
     def load(self, name: str) -> CallProfile:
-        """Raises: ConfigError for an unknown name (with the nearest known one), an unknown key or a damaged file."""
+        """The profile called ``name``.
+
+        Raises: ConfigError for an unknown name (with the nearest known one), an unknown key or a damaged file.
+        """
         path = self._path(name)
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
@@ -55,7 +58,7 @@ class ProfileStore:
         return parse_settings(CallProfile, tree, where=str(path))
 
     def save(self, name: str, profile: CallProfile) -> Path:
-        """Keep ``profile`` as ``name``. Whatever happens meanwhile, the old one or the new one is there, whole.
+        """Keep ``profile`` as ``name``. Whatever happens meanwhile, either the old one or the new one is there, whole.
 
         Raises: ConfigError for a name that cannot be a file's, and when the folder cannot be written.
         """
