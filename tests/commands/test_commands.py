@@ -111,7 +111,7 @@ def test_bench_model_tells_time_and_that_the_background_stands_still(tmp_path: P
     assert main(["bench", "model", "--rounds", "5", "--render-size", "128", "--json", str(figures)]) == 0
     report = json.loads(figures.read_text())
     assert report["results"]["frame"]["n"] == 5
-    assert report["results"]["stages"].keys() == {"geometry", "motion", "course", "carriage", "decoder"}
+    assert report["results"]["stages"].keys() == {"geometry", "motion", "flow_composer", "source_warper", "decoder"}
     assert 0 < report["results"]["gflops_cached"] < report["results"]["gflops_uncached"]
     assert all(fidelity > 35 for fidelity in report["results"]["psnr_to_fp32"].values())
     assert report["yardstick_ms"].keys() == {"conv_fp32", "conv_bf16"}

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from livehead.models.compact.build import build_compact
 from livehead.models.compact.motion_prior import TorsoMotion
-from livehead.models.compact.network import MotionCues, build_compact
+from livehead.models.compact.types import MotionCues
 from livehead.models.engine import ExecutionConfig, choose_execution_config, optimize_for_inference
 from livehead.models.torchscript import TracedPart
 from livehead.motion.face.mean_face import load_mean_face

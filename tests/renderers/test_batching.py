@@ -15,7 +15,7 @@ import torch
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.frames import Image
 from livehead.interfaces import RenderRequest
-from livehead.models.compact.network import build_compact
+from livehead.models.compact.build import build_compact
 from livehead.renderers.batching import BatchingRenderer, NetworkBatcher
 from livehead.renderers.compact import CompactRenderer
 

@@ -1,23 +1,27 @@
-"""The face as a surface: what a driving pixel shows, where the source has it, how deep it lies.
+"""The face as a surface: which point of it each driving pixel shows, where the source has that point, its depth.
 
-The mesh is sampled at fixed places (about as many on every patch of skin); the samples of a frame are dropped into the
-cells of a grid, the nearer ones counting for more (a soft z-buffer), and every cell keeps the mean of what it got. That
-is a rasteriser without triangles: a handful of tensor operations for a whole batch, on any device. Cells that got
-nothing are filled from coarser grids.
+The mesh is sampled at fixed points, spaced evenly over the skin. The samples of a frame are splatted into the cells of
+a grid, the nearer ones with more weight (a soft z-buffer), and every cell has the mean of its samples. That is a
+rasteriser without triangles: a handful of tensor operations for a whole batch, on any device. Empty cells are filled
+from coarser grids.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH, EyeIndices
+
+FloatArray = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.integer[Any]]
 
 SURFACE_PLANES = 12
 """Planes of a driving map: coverage, displacement x and y, depth here and there, facing here and there, inner mouth,
@@ -26,13 +30,13 @@ eye opening, iris, and the place on the face u, v."""
 SOURCE_MAP_PLANES = 8
 """Planes of a source map: coverage, depth, facing, inner mouth, eye opening, iris, u, v."""
 
-_DEPTH_FALLOFF = 0.02  # depth over which a nearer sample outweighs another e-fold
+_DEPTH_FALLOFF = 0.02  # depth by which a nearer sample has e times the weight
 _BACK_FACE_WEIGHT = 1e-3  # weight of a sample that faces away
-_MIN_CELL_WEIGHT = 1e-8  # least weight of a cell that got a sample
+_MIN_CELL_WEIGHT = 1e-8  # least weight of a cell that has a sample
 
 
 class FaceSurfaceMap(NamedTuple):
-    """``planes`` [B, 12, S, S] float32, zero off the face; ``flow`` [B, S, S, 2] displacements, filled off the face."""
+    """A driving face's ``planes`` [B, 12, S, S] float32, zero off the face, and ``flow`` [B, S, S, 2], filled there."""
 
     planes: Tensor
     flow: Tensor
@@ -40,33 +44,34 @@ class FaceSurfaceMap(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SurfaceSamples:
-    """``corners`` [N, 3] and ``shares`` [N, 3] of them; ``labels`` [N, 5]: inner mouth, eye opening, iris, u, v."""
+    """Samples of the mesh: indices of ``corners`` [N, 3], their ``barycentric`` weights [N, 3], and ``labels`` [N, 5]:
+    inner mouth, eye opening, iris, u, v."""
 
-    corners: np.ndarray
-    barycentric: np.ndarray
-    labels: np.ndarray
+    corners: Indices
+    barycentric: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.float64]
 
 
-def _triangulate_strip(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """Triangles between two lines of points with common ends."""
+def _triangulate_strip(upper: Indices, lower: Indices) -> Indices:
+    """The triangles between two lines of points with common ends."""
     quads = [(upper[i], upper[i + 1], lower[i + 1], lower[i]) for i in range(len(upper) - 1)]
     halves = [half for a, b, c, d in quads for half in ((a, b, c), (a, c, d))]
     return np.array([half for half in halves if len(set(half)) == 3])
 
 
-def _triangulate_iris(eye: EyeIndices) -> np.ndarray:
+def _triangulate_iris(eye: EyeIndices) -> Indices:
     centre, *rim = eye.iris
     return np.array([(centre, rim[i], rim[(i + 1) % 4]) for i in range(4)])
 
 
-def _wind_towards_camera(triangles: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _wind_towards_camera(triangles: Indices, mean: FloatArray) -> Indices:
     a, b, c = (mean[triangles[:, i], :2] for i in range(3))
     turn = np.cross(b - a, c - a)
     return np.where(turn[:, None] < 0, triangles[:, ::-1], triangles)
 
 
-def _sample_triangles(triangles: np.ndarray, mean: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Corners and barycentric shares of the middles of each triangle's n^2 equal parts."""
+def _sample_triangles(triangles: Indices, mean: FloatArray, spacing: float) -> tuple[Indices, npt.NDArray[np.float64]]:
+    """Corners and barycentric weights of the middles of each triangle's n^2 equal parts."""
     a, b, c = (mean[triangles[:, i]] for i in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
     corners, shares = [], []
@@ -103,7 +108,15 @@ def _sample_mesh(spacing: float) -> _SurfaceSamples:
 
 
 class FaceSurface(nn.Module):
-    """Draws the mesh. ``spacing``: distance of samples on the mean face, whose height is 2."""
+    """Rasterises the mesh. ``spacing``: distance of samples on the mean face, whose height is 2."""
+
+    corners: Tensor
+    shares: Tensor
+    labels: Tensor
+    triangles: Tensor
+    iris: Tensor
+    lids: Tensor
+    iris_eye: Tensor
 
     def __init__(self, spacing: float = 0.03) -> None:
         super().__init__()
@@ -122,7 +135,7 @@ class FaceSurface(nn.Module):
 
     @torch.no_grad()
     def source_map(self, points: Tensor, side: int) -> Tensor:
-        """The map of a source mesh [B, 478, 3] itself: [B, 8, side, side]."""
+        """The map [B, 8, side, side] of a source mesh [B, 478, 3]."""
         here = self._interpolate_samples(self._append_facing(points))
         values = torch.cat([here[..., 2:4], self.labels.expand(len(points), -1, -1)], dim=-1)
         _, planes = self._splat_samples(here, self._sample_weights(points, here), values, side)
@@ -130,7 +143,7 @@ class FaceSurface(nn.Module):
 
     @torch.no_grad()
     def forward(self, driving: Tensor, source: Tensor, side: int) -> FaceSurfaceMap:
-        """What a driving mesh [B, 478, 3] shows and where the source mesh [B, 478, 3] has it."""
+        """The map of a driving mesh [B, 478, 3], with the flow to a source mesh [B, 478, 3]."""
         sampled = self._interpolate_samples(
             torch.cat([self._append_facing(driving), self._append_facing(source)], dim=-1)
         )
@@ -141,7 +154,7 @@ class FaceSurface(nn.Module):
         return FaceSurfaceMap(planes, (filled[:, 1:3] / filled[:, :1]).movedim(1, -1))
 
     def _append_facing(self, points: Tensor) -> Tensor:
-        """Points [B, 478, 4] with the cosine of their normal towards the camera beside them."""
+        """Append to points [B, 478, 3] the cosine between their normal and the direction to the camera."""
         a, b, c = (points[:, self.triangles[:, i]] for i in range(3))
         normal = torch.linalg.cross(b - a, c - a)
         at_points = torch.zeros_like(points)
@@ -151,7 +164,7 @@ class FaceSurface(nn.Module):
         return torch.cat([points, facing], dim=-1).float()
 
     def _interpolate_samples(self, rows: Tensor) -> Tensor:
-        """Point attributes [B, 478, C] at the samples [B, N, C]."""
+        """Interpolate attributes [B, 478, C] of the points at the samples: [B, N, C]."""
         batch, count, width = rows.shape
         corners = self.corners + (torch.arange(batch, device=rows.device) * count)[:, None, None]
         shares = self.shares.expand(batch, -1, -1).reshape(-1, 3)
@@ -159,7 +172,7 @@ class FaceSurface(nn.Module):
         return sampled.view(batch, -1, width)
 
     def _sample_weights(self, points: Tensor, here: Tensor) -> Tensor:
-        """How much each sample [B, N, 4] counts in its cell [B, N]: the nearer the more, those turned away little."""
+        """Weights [B, N] of the samples [B, N, 4] in their cells: higher for nearer ones, low for those turned away."""
         nearer = (points[..., 2].mean(dim=1, keepdim=True) - here[..., 2]) / _DEPTH_FALLOFF
         weight = nearer.clamp(-30, 30).exp() * torch.where(
             here[..., 3] < 0, _BACK_FACE_WEIGHT, 1.0
@@ -168,7 +181,7 @@ class FaceSurface(nn.Module):
         return weight
 
     def _iris_weights(self, points: Tensor, place: Tensor) -> Tensor:
-        """50 where an iris' sample lies in the eye's opening (it is drawn over the eye's white), else 0."""
+        """Weights of the irises' samples: 50 within the eye's opening (drawn over the white of the eye), else 0."""
         upper, lower = points[:, self.lids[:, 0], :2], points[:, self.lids[:, 1], :2]
         open_ = upper - lower
         sample = place[:, self.iris, :2] - lower[:, self.iris_eye]
@@ -176,9 +189,9 @@ class FaceSurface(nn.Module):
         return torch.where((along > 0) & (along < 1), 50.0, 0.0)
 
     def _splat_samples(self, place: Tensor, weight: Tensor, values: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        """Sums of weights and weighted ``values`` [B, N, C] in cells, filled: [B, 1 + C, side, side]; and the map.
+        """Sum weights and weighted ``values`` [B, N, C] in cells and fill the empty ones: [B, 1 + C, side, side].
 
-        The map holds coverage, then the values' means times coverage. Both lie channels last.
+        The second result, the map, holds coverage, then the values' means times coverage. Both are channels last.
         """
         batch = len(place)
         cell = ((place[..., :2] + 1) * (side / 2)).floor()
@@ -190,14 +203,14 @@ class FaceSurface(nn.Module):
         total = rows.new_zeros(batch * side * side, rows.shape[1]).index_add_(0, index.view(-1), rows)
         total = total.view(batch, side, side, -1).permute(0, 3, 1, 2)
         seen = (total[:, :1] > _MIN_CELL_WEIGHT).float().contiguous()
-        # a hole between covered cells is no hole: samples are not infinitely dense
+        # An empty cell between covered ones counts as covered: samples are not infinitely dense.
         coverage = (F.avg_pool2d(seen, 3, 1, 1) * 2).clamp_max(1)
         filled = _fill_empty_cells(total)
         return filled, filled * (coverage / filled[:, :1])
 
 
 def _fill_empty_cells(total: Tensor) -> Tensor:
-    """Sums [B, C, S, S] (plane 0: the weights) with empty cells filled from coarser and coarser grids."""
+    """Fill empty cells of sums [B, C, S, S] (plane 0: the weights) from coarser and coarser grids."""
     side = total.shape[-1]
     if side % 2 or side <= 4:
         return total + 1e-20 * torch.cat([torch.ones_like(total[:, :1]), torch.zeros_like(total[:, 1:])], dim=1)

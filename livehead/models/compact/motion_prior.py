@@ -1,4 +1,4 @@
-"""A good guess at the motion of a head from two meshes, without learning: candidates and how far each is trusted.
+"""A prior of a head's motion from two meshes, without learning: candidate motions and the logits of each.
 
 Candidates, in this order: no motion (the background), the head's affine map, the back of the head (the same turn at
 another depth), 25 key points' own motions, the torso's affine map, and last the skin's own flow as the surface gives
@@ -48,7 +48,7 @@ KEYPOINTS = (
 
 CANDIDATE_COUNT = 3 + len(KEYPOINTS) + 2
 TORSO_CANDIDATE = CANDIDATE_COUNT - 2
-"""Where the torso stands among the candidates."""
+"""The torso's index among the candidates."""
 
 _EARS = (234, 454)
 _BACKGROUND_RADIUS, _BACKGROUND_SLOPE, _BACKGROUND_MAX_LOGIT = 1.7, 6.0, 8.0
@@ -60,9 +60,9 @@ _UNKNOWN_TORSO_LOGIT = -30.0
 
 
 class TorsoMotion(NamedTuple):
-    """Points of the torso [B, 3, 2] (``livehead.motion.face.torso``) in both pictures; ``known`` [B]: 0 where they are not.
+    """Points of the torso [B, 3, 2] (``livehead.motion.face.torso``) in both pictures; ``known`` [B]: 0 where unknown.
 
-    Those of unknown torsos may hold anything finite.
+    The points of unknown torsos may be any finite numbers.
     """
 
     driving: Tensor
@@ -71,29 +71,31 @@ class TorsoMotion(NamedTuple):
 
     @classmethod
     def unknown(cls, like: Tensor) -> TorsoMotion:
-        """Of the batch of ``like`` [B, ...]: nothing is known of any."""
+        """Unknown torsos for a batch as large as that of ``like`` [B, ...]."""
         points = like.new_zeros(len(like), 3, 2, dtype=torch.float32)
         return cls(points, points, points[:, 0, 0])
 
 
 class MotionPrior(NamedTuple):
-    """``displacements`` [B, K - 1, 2, 3]: all candidates but the skin; ``logits`` [B, K, H, W]."""
+    """The prior: ``displacements`` [B, K - 1, 2, 3] of all candidates but the skin, and ``logits`` [B, K, H, W]."""
 
     displacements: Tensor
     logits: Tensor
 
 
 class HeadMotionPrior(nn.Module):
-    """Candidates from meshes; no weights."""
+    """Computes candidates and their logits from meshes. It has no weights."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.points: Tensor
+        self.rigid: Tensor
         self.register_buffer("points", torch.tensor(KEYPOINTS), persistent=False)
         self.register_buffer("rigid", torch.as_tensor(np.array(FACE_MESH.rigid), dtype=torch.int64), persistent=False)
 
     @torch.no_grad()
     def forward(self, driving: Tensor, source: Tensor, coverage: Tensor, torso: TorsoMotion) -> MotionPrior:
-        """Meshes [B, 478, 3], where the skin is seen, ``coverage`` [B, 1, H, W], and what is known of the torso."""
+        """The prior for two meshes [B, 478, 3], the visible skin ``coverage`` [B, 1, H, W] and the torso's motion."""
         with disable_autocast(coverage):
             return self._compute_prior(driving.float(), source.float(), coverage, torso)
 
@@ -141,7 +143,8 @@ def _distance_below_chins(driving: Tensor, source: Tensor, torso: Tensor, like: 
 
     The lesser of the two: under a chin that rose, the same place of the photo may still be its jaw.
     """
-    grid = identity_grid(*like.shape[2:], like)
+    height, width = like.shape[2:]
+    grid = identity_grid(height, width, like)
     here = grid[..., 1] - driving[:, None, None]
     ones = torch.ones_like(grid[..., :1])
     shift = torch.einsum("bi,nhwi->bhw", torso[:, 1], torch.cat([grid, ones], dim=-1))
@@ -150,7 +153,7 @@ def _distance_below_chins(driving: Tensor, source: Tensor, torso: Tensor, like: 
 
 
 def _squared_distances(points: Tensor, height: int, width: int) -> Tensor:
-    """From every pixel to every point [B, K, 2]: [B, K, H, W], as |p|^2 - 2 p.z + |z|^2 (one product of matrices)."""
+    """Squared distances [B, K, H, W] of pixels to points [B, K, 2], as |p|^2 - 2 p.z + |z|^2 (one matrix product)."""
     grid = identity_grid(height, width, points).view(-1, 2)
     cross = torch.baddbmm(
         (grid**2).sum(-1).expand(len(points), 1, -1), points, grid.T.expand(len(points), -1, -1), alpha=-2
@@ -159,16 +162,17 @@ def _squared_distances(points: Tensor, height: int, width: int) -> Tensor:
 
 
 def torso_displacement(torso: TorsoMotion) -> Tensor:
-    """Displacement [B, 2, 3] of the affine map that carries the driving points to the source's; none where unknown."""
+    """Displacement [B, 2, 3] of the affine map from driving to source points; zero where the torso is unknown."""
     known = torso.known[:, None, None] > 0
     placed = torso.driving.new_tensor([[0.0, 0.0], [-1.0, 1.0], [1.0, 1.0]])  # three points that are a plane's
     driving, source = (torch.where(known, points.float(), placed) for points in (torso.driving, torso.source))
     ones = torch.ones_like(driving[..., :1])
-    return torch.linalg.solve(torch.cat([driving, ones], dim=-1), source - driving).transpose(1, 2)
+    solved: Tensor = torch.linalg.solve(torch.cat([driving, ones], dim=-1), source - driving)
+    return solved.transpose(1, 2)
 
 
 def fit_affine(driving: Tensor, source: Tensor) -> Tensor:
-    """Least-squares affine map [B, 2, 3] that carries points ``driving`` [B, N, 2] to ``source`` [B, N, 2]."""
+    """The least-squares affine map [B, 2, 3] from points ``driving`` [B, N, 2] to ``source`` [B, N, 2]."""
     centre, target = driving.mean(dim=1, keepdim=True), source.mean(dim=1, keepdim=True)
     x, y = driving - centre, source - target
     gram = x.transpose(1, 2) @ x
@@ -179,7 +183,7 @@ def fit_affine(driving: Tensor, source: Tensor) -> Tensor:
 
 
 def fit_similarity(driving: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale [B], rotation [B, 3, 3] and shift [B, 3] that carry points [B, N, 3] (Umeyama 1991, equations 40-42)."""
+    """Scale [B], rotation [B, 3, 3] and shift [B, 3] between points [B, N, 3] (Umeyama 1991, equations 40-42)."""
     centre, target = driving.mean(dim=1), source.mean(dim=1)
     x, y = driving - centre[:, None], source - target[:, None]
     u, d, v = torch.linalg.svd(y.transpose(1, 2) @ x)

@@ -1,0 +1,1 @@
+"""CoNR: drawings of anime characters from a character sheet and an ultra-dense pose."""

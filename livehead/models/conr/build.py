@@ -1,4 +1,4 @@
-"""The one place where CoNR's published sizes meet."""
+"""Builds CoNR's published networks from their sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from livehead.models.conr.shader import ConrShader, ShaderSizes
 
 @dataclass(frozen=True)
 class ConrSizes:
-    """``width``: of the encoders' finest map. ``rises``: of the parser's blocks upwards."""
+    """Widths of CoNR's networks: ``width`` of the encoders' finest map, ``up_widths`` of their upward blocks."""
 
     width: int = 64
     up_widths: tuple[int, ...] = UP_WIDTHS
@@ -20,29 +20,29 @@ class ConrSizes:
 
 
 def build_dense_pose_parser(sizes: ConrSizes | None = None) -> DensePoseParser:
-    """``udpparsernet``."""
+    """Build the published ``udpparsernet``."""
     sizes = sizes or ConrSizes()
     return DensePoseParser(sizes.width, sizes.up_widths)
 
 
 def build_pose_encoder(sizes: ConrSizes | None = None) -> TargetPoseEncoder:
-    """``target_pose_encoder``."""
+    """Build the published ``target_pose_encoder``."""
     sizes = sizes or ConrSizes()
     return TargetPoseEncoder(sizes.width, sizes.up_widths)
 
 
 def build_shader(sizes: ConrSizes | None = None) -> ConrShader:
-    """``shader``."""
+    """Build the published ``shader``."""
     return ConrShader((sizes or ConrSizes()).shader)
 
 
 def build_decoder(sizes: ConrSizes | None = None) -> RgbaDecoder:
-    """``rgbadecodernet``."""
+    """Build the published ``rgbadecodernet``."""
     return RgbaDecoder((sizes or ConrSizes()).shader.messages[-1])
 
 
 def build_conr(sizes: ConrSizes | None = None) -> ConrNetwork:
-    """All four."""
+    """Build all four networks."""
     return ConrNetwork(
         build_dense_pose_parser(sizes), build_pose_encoder(sizes), build_shader(sizes), build_decoder(sizes)
     )

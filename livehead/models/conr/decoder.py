@@ -1,4 +1,4 @@
-"""The last of CoNR's networks: from what the views agreed on to a picture with alpha."""
+"""The last of CoNR's networks: from the message that the views agreed on to a picture with alpha."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from livehead.models.blocks import relu
+from livehead.models.blocks import layer_dtype, relu
 from livehead.models.memory_format import to_nhwc
 
 
@@ -23,11 +23,12 @@ class RefinementBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(relu(self.norm1(x)))
-        return self.conv2(relu(self.norm2(inner))) + x
+        outer: Tensor = self.conv2(relu(self.norm2(inner)))
+        return outer + x
 
 
 class RgbaDecoder(nn.Module):
-    """A message [B, ``channels``, S, S] to RGBA [B, 4, S, S] in [0, 1], float32, straight alpha."""
+    """Decodes a message [B, ``channels``, S, S] to RGBA [B, 4, S, S] in [0, 1], float32, straight alpha."""
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
@@ -35,5 +36,5 @@ class RgbaDecoder(nn.Module):
         self.conv_rgba = nn.Sequential(nn.Conv2d(channels, 4, 3, padding=1))
 
     def forward(self, message: Tensor) -> Tensor:
-        x = to_nhwc([message], self.conv_rgba[0].weight.dtype)
+        x = to_nhwc([message], layer_dtype(self.conv_rgba[0]))
         return torch.sigmoid(self.conv_rgba(self.bottleneck(x)).float())

@@ -1,7 +1,7 @@
 """CoNR's two encoders (Lin et al., "Collaborative Neural Rendering Using Anime Character Sheets", IJCAI 2023).
 
-Both are U-nets on a residual network with instance norms: one reads ultra-dense poses off pictures, and its features
-describe a character's views; of the other, which looks at the target pose, only the features are used. Attribute names
+Both are U-nets on a residual network with instance norms. One detects ultra-dense poses in pictures, and its features
+describe a character's views; of the other, which encodes the target pose, only the features are used. Attribute names
 are those of the published state dicts.
 """
 
@@ -11,23 +11,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.blocks import relu
+from livehead.models.blocks import layer_dtype, relu
 from livehead.models.resnet import BasicBlock, BottleneckBlock, LayerCount, residual_stage
 
 _MEAN, _DEVIATION = 0.6, 0.2970  # of every plane, whether it holds a colour, a coordinate or a share
 
 UP_WIDTHS = (512, 384, 256, 128, 32)
-"""Widths of the decoder's blocks, from the coarsest up."""
+"""Widths of the U-nets' upward blocks, the coarsest first."""
 
 
 class Float32InstanceNorm(nn.Module):
-    """Every plane of every picture to mean 0 and deviation 1, then scaled and shifted.
+    """An instance norm, with learned scale and shift, whose statistics are float32 whatever the features' type.
 
-    The statistics are float32 whatever the features' type: of the few places of a coarse map, half precision would
-    leave a mean and deviation of two digits.
+    A coarse map has few pixels: in half precision its mean and deviation would have two digits.
     """
 
     def __init__(self, channels: int) -> None:
@@ -43,7 +41,7 @@ class Float32InstanceNorm(nn.Module):
 
 
 class UNetUpBlock(nn.Module):
-    """Doubled by a transposed convolution, joined as [up, skip], convolved; norm and ReLU after each."""
+    """A transposed convolution to twice the size, then a convolution of [up, skip]; norm and ReLU follow each."""
 
     def __init__(self, channels: int, skip: int, out: int) -> None:
         super().__init__()
@@ -58,9 +56,9 @@ class UNetUpBlock(nn.Module):
 
 
 class ResNetUNet(nn.Module):
-    """Pictures [B, ``channels``, S, S] in [0, 1] to five feature maps, and from these to ``classes`` planes.
+    """A U-net from pictures [B, ``channels``, S, S] in [0, 1] to five feature maps and on to ``classes`` planes.
 
-    ``pool``: what halves the first map. ``width``: of that map. S is a multiple of 32.
+    ``pool`` halves the first map, which has ``width`` channels. S is a multiple of 32.
     """
 
     def __init__(
@@ -81,9 +79,9 @@ class ResNetUNet(nn.Module):
         self.final_conv = nn.Conv2d(up_widths[-1], classes, 1)
 
     def extract_features(self, pictures: Tensor) -> list[Tensor]:
-        """The five maps, coarse (1/32 of the size) to fine (1/2)."""
+        """The five feature maps, coarse (1/32 of the size) to fine (1/2)."""
         stem, norm, activation, pool, *stages = self.backbone
-        x = ((pictures - _MEAN) / _DEVIATION).to(stem.weight.dtype, memory_format=torch.channels_last)
+        x = ((pictures - _MEAN) / _DEVIATION).to(layer_dtype(stem), memory_format=torch.channels_last)
         found = [activation(norm(stem(x)))]
         x = pool(found[0])
         for stage in stages:
@@ -92,23 +90,24 @@ class ResNetUNet(nn.Module):
         return found[::-1]
 
     def decode_features(self, features: Sequence[Tensor]) -> Tensor:
-        """[B, ``classes``, S, S], float32, of any value."""
+        """Planes [B, ``classes``, S, S] of unbounded float32 values, from the five maps, coarse to fine."""
         x, *skips = features
-        for rise, skip in zip(self.upsample_blocks, [*skips, None], strict=True):
-            x = rise(x, skip)
-        return self.final_conv(x).float()
+        for up_block, skip in zip(self.upsample_blocks, [*skips, None], strict=True):
+            x = up_block(x, skip)
+        planes: Tensor = self.final_conv(x)
+        return planes.float()
 
 
 class ParsedDensePose(NamedTuple):
-    """What the parser makes of pictures: the ultra-dense pose ``udp`` [B, 4, S, S] (X, Y, Z, visibility), float32 and
-    not yet clamped to [0, 1], and the ``features`` that led to it, coarse to fine."""
+    """The parser's output: the ultra-dense pose ``dense_pose`` [B, 4, S, S] (X, Y, Z, visibility), float32 and not yet
+    clamped to [0, 1], and the ``features`` that led to it, coarse to fine."""
 
-    udp: Tensor
+    dense_pose: Tensor
     features: list[Tensor]
 
 
 class DensePoseParser(ResNetUNet):
-    """The ultra-dense pose of a character in pictures [B, 3, S, S], RGB in [0, 1] times alpha."""
+    """Detects the ultra-dense pose of a character in pictures [B, 3, S, S], RGB in [0, 1] times alpha."""
 
     def __init__(self, width: int = 64, up_widths: Sequence[int] = UP_WIDTHS) -> None:
         super().__init__(50, 3, 4, nn.Conv2d(width, width, 3, 2, padding=1, bias=False), width, up_widths)
@@ -118,14 +117,14 @@ class DensePoseParser(ResNetUNet):
         return ParsedDensePose(self.decode_features(features), features)
 
     def detect_dense_pose(self, pictures: Tensor) -> Tensor:
-        """The pose within its range: [B, 4, S, S] in [0, 1]."""
-        return self(pictures).udp.clamp(0, 1)
+        """The ultra-dense pose [B, 4, S, S], clamped to [0, 1]."""
+        return self.decode_features(self.extract_features(pictures)).clamp(0, 1)
 
 
 class TargetPoseEncoder(ResNetUNet):
-    """Features of a target [B, 4, S, S]: X, Y, Z times visibility, and visibility, in [0, 1].
+    """Encodes a target pose [B, 4, S, S]: X, Y and Z times visibility, and visibility, in [0, 1].
 
-    It was trained as a whole U-net; its decoder has weights and no use.
+    It was trained as a whole U-net; its decoder has weights but is not used.
     """
 
     def __init__(self, width: int = 64, up_widths: Sequence[int] = UP_WIDTHS) -> None:
@@ -133,10 +132,3 @@ class TargetPoseEncoder(ResNetUNet):
 
     def forward(self, target: Tensor) -> list[Tensor]:
         return self.extract_features(target)
-
-
-def resize_bilinear(planes: Tensor, size: Sequence[int]) -> Tensor:
-    """[B, C, H, W] at another ``size``: bilinear between the nearest places, edges to edges, as everywhere in CoNR."""
-    if planes.shape[2:] == tuple(size):
-        return planes
-    return F.interpolate(planes, tuple(size), mode="bilinear", align_corners=False)

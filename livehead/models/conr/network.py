@@ -1,6 +1,7 @@
 """CoNR as a whole (Lin et al., "Collaborative Neural Rendering Using Anime Character Sheets", IJCAI 2023).
 
-``encode`` does once what the character sheet alone decides, ``aim`` what the target pose alone does, ``draw`` the rest.
+``encode_views`` computes, once, all that depends on the character sheet alone; ``encode_pose`` all that depends on the
+target pose alone; ``render`` the rest.
 """
 
 from __future__ import annotations
@@ -16,20 +17,26 @@ from livehead.models.conr.shader import LEVEL_COUNT, ConrShader, EncodedSheet, e
 
 
 class ShaderDecoder(nn.Module):
-    """What a frame costs: the views' agreement and the picture that is made of it. Takes and gives tensors only, so
-    that it can be compiled as a whole."""
+    """Shader and decoder together: most of what a frame costs.
+
+    This part takes and returns tensors only, so that it can be compiled as a whole.
+    """
 
     def __init__(self, shader: ConrShader, decoder: RgbaDecoder) -> None:
         super().__init__()
         self.shader = shader
         self.decoder = decoder
 
-    def forward(self, *known: Tensor) -> Tensor:
-        """``known``: a sheet's references, its features, and as many of the target, as ``Conr.draw`` has them. Gives
-        RGBA [B, 4, S, S] in [0, 1], float32, straight alpha."""
-        references, described = known[:LEVEL_COUNT], known[LEVEL_COUNT:]
-        features, target = described[: len(described) // 2], described[len(described) // 2 :]
-        return self.decoder(self.shader.aggregate_views(EncodedSheet(list(references), list(features)), target))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """RGBA [B, 4, S, S] in [0, 1], float32, straight alpha.
+
+        ``inputs``: the six references of an ``EncodedSheet``, its features, and as many features of the target.
+        """
+        references, rest = inputs[:LEVEL_COUNT], inputs[LEVEL_COUNT:]
+        features, target = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        message = self.shader.aggregate_views(EncodedSheet(list(references), list(features)), target)
+        rgba: Tensor = self.decoder(message)
+        return rgba
 
 
 class ConrNetwork(nn.Module):
@@ -45,11 +52,11 @@ class ConrNetwork(nn.Module):
 
     @property
     def shader(self) -> ConrShader:
-        """The third of the four."""
+        """The shader, the third of the four networks."""
         return self.drawing.shader
 
     def encode_views(self, views: Tensor) -> EncodedSheet:
-        """Of a sheet's ``views`` [B, V, 4, S, S], RGBA in [0, 1], colours times alpha.
+        """Encode a character sheet's ``views`` [B, V, 4, S, S], RGBA in [0, 1], colours times alpha.
 
         The shader's references carry alpha squared in their soft edges, as in training: what the loader multiplied by
         alpha was multiplied once more.
@@ -57,33 +64,34 @@ class ConrNetwork(nn.Module):
         return _encode_described_views(views, self.parser.extract_features(views[:, :, :3].flatten(0, 1)))
 
     def encode_pose(self, pose: Tensor) -> list[Tensor]:
-        """Of ultra-dense poses [B, 4, S, S] in [0, 1]: X, Y, Z, visibility."""
-        return self.pose(mask_by_visibility(pose))
+        """Encode ultra-dense poses [B, 4, S, S] in [0, 1]: X, Y, Z, visibility."""
+        return self.pose.extract_features(mask_by_visibility(pose))
 
     def render(self, code: EncodedSheet, target: Sequence[Tensor]) -> Tensor:
         """RGBA [B, 4, S, S] in [0, 1], float32, straight alpha (the published picture is this, colours times alpha)."""
-        return self.drawing(*code.references, *code.features, *target)
+        rgba: Tensor = self.drawing(*code.references, *code.features, *target)
+        return rgba
 
     def forward(self, views: Tensor, pose: Tensor) -> Tensor:
-        """As the published call: everything anew, the parser's own pose, which nobody asked for, included."""
+        """As the published call: everything is computed anew, the parser's own, unused pose included."""
         parsed = self.parser(views[:, :, :3].flatten(0, 1))
         return self.render(_encode_described_views(views, parsed.features), self.encode_pose(pose))
 
 
 def _encode_described_views(views: Tensor, features: Sequence[Tensor]) -> EncodedSheet:
-    """``features`` are the parser's, of all views as one batch."""
+    """Encode views with the parser's ``features`` of them, which have all views as one batch."""
     colour, alpha = views[:, :, :3], views[:, :, 3:]
     reference = torch.cat([colour * alpha, alpha], dim=2)
-    return encode_sheet(reference, [feature.unflatten(0, views.shape[:2]) for feature in features])
+    return encode_sheet(reference, [torch.unflatten(feature, 0, views.shape[:2]) for feature in features])
 
 
 def mask_by_visibility(pose: Tensor) -> Tensor:
-    """What the pose encoder looks at: coordinates only where something is seen."""
+    """The pose encoder's input: the coordinates times visibility, and visibility."""
     return torch.cat([pose[:, :3] * pose[:, 3:], pose[:, 3:]], dim=1)
 
 
 def stack_sheets(codes: Sequence[EncodedSheet]) -> EncodedSheet:
-    """Several sheets with equally many views as one batch."""
+    """Stack several sheets with equally many views to one batch."""
     if len(codes) == 1:
         return codes[0]
     return EncodedSheet(

@@ -1,4 +1,4 @@
-"""The one place where the published networks' sizes meet."""
+"""Builds DaGAN's published networks from their sizes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from livehead.models.dagan.spade import SpadeDecoder
 from livehead.models.resnet import LayerCount, ResNet
 
 DetectorInput = Literal["rgbd", "rgb", "depth"]
-"""What the key-point detector looks at."""
+"""The key-point detector's input: colour and disparity, or one of the two."""
 
 INPUT_CHANNELS: dict[DetectorInput, int] = {"rgbd": 4, "rgb": 3, "depth": 1}
 
 DecoderKind = Literal["residual", "spade"]
-"""The generator's decoder."""
+"""The kind of the generator's decoder."""
 
 _INPUT_SCALE = 0.25  # key points and motion are found at a quarter of the picture's size
 
 
 @dataclass(frozen=True)
 class HourglassSizes:
-    """``expansion`` and ``largest`` width, ``depth``: times halved."""
+    """Sizes of an hourglass: ``expansion`` and ``largest`` width; ``depth``: how often it halves."""
 
     expansion: int
     largest: int = 1024
@@ -38,7 +38,7 @@ class HourglassSizes:
 
 @dataclass(frozen=True)
 class DaganSizes:
-    """Widths of the published model. ``attention``: planes of queries and keys are the features' over this."""
+    """Sizes of the published model; queries and keys have 1 / ``attention`` of the features' channels."""
 
     points: int = 15
     expansion: int = 64
@@ -52,12 +52,12 @@ class DaganSizes:
 
     @property
     def widths(self) -> list[int]:
-        """Of the features, from full size down."""
+        """The widths of the feature maps, from full size down."""
         return [min(self.largest, self.expansion * 2**i) for i in range(self.halvings + 1)]
 
 
 def build_generator(sizes: DaganSizes | None = None, decoder: DecoderKind = "residual") -> DaganGenerator:
-    """DepthAware (``residual``) or SPADE."""
+    """Build the generator with the DepthAware decoder (``residual``) or the SPADE one."""
     sizes = sizes or DaganSizes()
     widths, motion = sizes.widths, sizes.motion
     candidates = sizes.points + 1
@@ -75,7 +75,7 @@ def build_generator(sizes: DaganSizes | None = None, decoder: DecoderKind = "res
 def build_keypoint_detector(
     sizes: DaganSizes | None = None, detector_input: DetectorInput = "rgbd"
 ) -> KeypointDetector:
-    """The detector of colour and disparity, or of one of them."""
+    """Build the detector for colour and disparity, or for one of them."""
     sizes = sizes or DaganSizes()
     channels, inner = INPUT_CHANNELS[detector_input], sizes.keypoints
     hourglass = Hourglass(channels, inner.expansion, inner.largest, inner.depth)
@@ -83,15 +83,15 @@ def build_keypoint_detector(
 
 
 def build_depth_decoder(layers: LayerCount = 18) -> DepthDecoder:
-    """For the features of ``ResNet(layers)``."""
+    """Build the depth decoder for the features of ``ResNet(layers)``."""
     return DepthDecoder((64, 64, 128, 256, 512) if layers == 18 else (64, 256, 512, 1024, 2048))
 
 
 def build_face_depth(layers: LayerCount = 18) -> FaceDepthNetwork:
-    """Encoder and decoder of face depth."""
+    """Build encoder and decoder of face depth as one network."""
     return FaceDepthNetwork(ResNet(layers), build_depth_decoder(layers))
 
 
 def build_discriminator(sizes: DaganSizes | None = None) -> Discriminator:
-    """The critic of adversarial training."""
+    """Build the discriminator of adversarial training."""
     return Discriminator((sizes or DaganSizes()).points)

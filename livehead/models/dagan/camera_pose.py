@@ -1,4 +1,4 @@
-"""How the camera moved between two frames, and how it sees: only the training of face depth asks.
+"""Networks for the camera's motion between two frames and its intrinsics, which only the training of face depth uses.
 
 Rotations are axis-angle in radians, translations in the unit of depth; both are small by construction. Intrinsics are
 in pixels of the 256 x 256 training picture.
@@ -19,27 +19,28 @@ _TRAINING_SIDE = 256.0
 
 
 class CameraMotion(NamedTuple):
-    """``axis_angle`` and ``translation`` [B, F, 1, 3], one of each for every predicted frame."""
+    """A camera's motion: ``axis_angle`` and ``translation`` [B, F, 1, 3] for every predicted frame."""
 
     axis_angle: Tensor
     translation: Tensor
 
 
 class CameraEstimate(NamedTuple):
-    """``motion`` of two frames and ``intrinsics`` [B, 3, 3] (focal lengths, centre)."""
+    """The camera's ``motion`` between two frames and its ``intrinsics`` [B, 3, 3] (focal lengths, centre)."""
 
     motion: CameraMotion
     intrinsics: Tensor
 
 
 def _to_camera_motion(planes: Tensor) -> CameraMotion:
-    """From [B, 6 F, h, w]: means over the picture, scaled down."""
+    """Convert planes [B, 6 F, h, w] to motion: their means over the picture, scaled down."""
     values = _MOTION_SCALE * planes.float().mean(dim=(2, 3)).view(len(planes), -1, 1, 6)
     return CameraMotion(values[..., :3], values[..., 3:])
 
 
 class CameraPoseDecoder(nn.Module):
-    """Reads the last of ``ResNet(frames=2)``'s maps, of ``channels`` planes. ``net`` is ordered as published."""
+    """Predicts the camera from the last map of ``ResNet(frames=2)``, of ``channels`` channels. ``net`` is in the
+    published order."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class CameraPoseDecoder(nn.Module):
         self.net = nn.ModuleList([squeeze, *inner, motion, focal, centre])
 
     def forward(self, features: Tensor) -> CameraEstimate:
-        """``features`` [B, C, h, w]."""
+        """Predict motion and intrinsics from ``features`` [B, C, h, w]."""
         squeeze, first, second, motion, focal, centre = self.net
         x = relu(second(relu(first(relu(squeeze(features))))))
         return CameraEstimate(_to_camera_motion(motion(x)), _to_intrinsics(focal(x).float(), centre(x).float()))
@@ -63,7 +64,7 @@ def _to_intrinsics(focal: Tensor, centre: Tensor) -> Tensor:
 
 
 class PoseCNN(nn.Module):
-    """A plain network in place of encoder and decoder: ``frames`` pictures in, the motions between them out."""
+    """A plain network in place of encoder and decoder: from ``frames`` pictures to the motions between them."""
 
     def __init__(self, frames: int = 2) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class PoseCNN(nn.Module):
         self.pose_conv = nn.Conv2d(widths[-1], 6 * (frames - 1), 1)
 
     def forward(self, pictures: Tensor) -> CameraMotion:
-        """``pictures`` [B, 3 frames, H, W] RGB in [0, 1]."""
+        """Predict the camera's motion between ``pictures`` [B, 3 frames, H, W] RGB in [0, 1]."""
         for conv in self.net:
             pictures = relu(conv(pictures))
         return _to_camera_motion(self.pose_conv(pictures))

@@ -1,7 +1,7 @@
-"""Face depth: from one picture to how near each pixel is (DaGAN, section 3.1).
+"""Face depth: from one picture to the disparity of each pixel (DaGAN, section 3.1).
 
 The network is that of Godard et al., "Digging Into Self-Supervised Monocular Depth Estimation" (ICCV 2019), trained on
-faces. It gives *disparity* in (0, 1): large is near, and nothing converts it to metres on the way to the key points.
+faces. It returns *disparity* in (0, 1): large is near. Nothing converts it to metres before the key points use it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ _SCALE_COUNT = 4
 
 
 class ReflectPadConv(nn.Module):
-    """A 3 x 3 convolution of a picture that is mirrored at its border."""
+    """A 3 x 3 convolution with reflection padding."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+        filtered: Tensor = self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+        return filtered
 
 
 class _ConvElu(nn.Module):
@@ -39,7 +40,7 @@ class _ConvElu(nn.Module):
 
 
 class DepthDecoder(nn.Module):
-    """Up a pyramid of five feature maps whose channels are ``widths``.
+    """A decoder from a pyramid of five feature maps, whose channels are ``widths``, to disparity.
 
     ``decoder`` holds two steps for each of levels 4 to 0, then the heads of scales 0 to 3.
     """
@@ -69,7 +70,7 @@ class DepthDecoder(nn.Module):
 
 
 class FaceDepthNetwork(nn.Module):
-    """Encoder and decoder as one network: what DaGAN uses of them."""
+    """Encoder and decoder as the one network that DaGAN uses."""
 
     def __init__(self, encoder: ResNet, decoder: DepthDecoder) -> None:
         super().__init__()
@@ -78,4 +79,5 @@ class FaceDepthNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Disparity [B, 1, H, W] float32 of ``image`` [B, 3, H, W] RGB in [0, 1]; sides are multiples of 32."""
-        return self.decoder(self.encoder(image), scales=1)[0]
+        disparity: Tensor = self.decoder(self.encoder(image), scales=1)[0]
+        return disparity

@@ -1,12 +1,12 @@
-"""The critic of adversarial training: patches of a picture, together with where its key points should be.
+"""The discriminator of adversarial training, which judges patches of a picture together with its key points.
 
-DaGAN's own (and FOMM's): four convolutions without padding, of which all but the first are normalised, then one value a
-patch without a final activation. Names are those of the published state dict.
+It is DaGAN's own (and FOMM's): four convolutions without padding, of which all but the first are normalised, then one
+value a patch without a final activation. Attribute names are those of the published state dict.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from livehead.models.grid import corner_grid
 
 
 class DiscriminatorOutput(NamedTuple):
-    """``features`` after every block, and ``realness`` [B, 1, h, w]: 1 for real patches, 0 for generated ones."""
+    """The ``features`` after every block, and ``realness`` [B, 1, h, w]: 1 for real patches, 0 for generated ones."""
 
     features: list[Tensor]
     realness: Tensor
@@ -48,17 +48,19 @@ class _PatchDiscriminator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """``points`` key points; widths ``min(largest, expansion * 2^(i + 1))`` over ``blocks`` blocks."""
+    """A patch discriminator for ``points`` key points; block i is ``min(largest, expansion * 2^(i + 1))`` wide."""
 
     def __init__(self, points: int, expansion: int = 32, largest: int = 512, blocks: int = 4) -> None:
         super().__init__()
         self.discs = nn.ModuleDict({"1": _PatchDiscriminator(3 + points, expansion, largest, blocks)})
 
     def forward(self, image: Tensor, points: Tensor) -> DiscriminatorOutput:
-        """``image`` [B, 3, S, S] RGB in [0, 1]; ``points`` [B, K, 2]: no gradient flows into them."""
-        maps = gaussian_heat_maps(points.detach(), corner_grid(*image.shape[2:], image))
+        """Judge ``image`` [B, 3, S, S] RGB in [0, 1] with ``points`` [B, K, 2], into which no gradient flows."""
+        height, width = image.shape[2:]
+        maps = gaussian_heat_maps(points.detach(), corner_grid(height, width, image))
         x = torch.cat([image, maps.to(image.dtype)], dim=1)
-        patches, features = self.discs["1"], []
+        patches = cast(_PatchDiscriminator, self.discs["1"])
+        features: list[Tensor] = []
         for block in patches.down_blocks:
             x = block(x)
             features.append(x)

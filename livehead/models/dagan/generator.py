@@ -1,8 +1,8 @@
 """DaGAN's generator at its published size (section 3.4), in two halves.
 
-``encode`` does once what the source alone decides: its features, those of its depth and what they ask of the
-attention. ``move`` and ``paint`` follow every frame. The released decoder (residual blocks) and the SPADE one share
-all the rest. Depth of the driving frame, which the published call takes and never reads, is not asked for.
+``encode`` computes, once, all that depends on the source alone: its features, and the attention's queries from its
+depth. ``predict_motion`` and ``decode`` run for every frame. The released decoder (residual blocks) and the SPADE one
+share all the rest. The published call takes the driving frame's depth and never reads it; this one does not take it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livehead.models.blocks import AntiAliasInterpolation, DownBlock, ResBlock, SameBlock, UpBlock
@@ -20,12 +19,12 @@ from livehead.models.dagan.attention import CrossModalAttention
 from livehead.models.dagan.keypoint_motion import KeypointMotion, KeypointMotionField
 from livehead.models.dagan.keypoints import LearnedKeypoints
 from livehead.models.dagan.spade import SpadeDecoder
-from livehead.models.grid import resize_sampling_grid, sample_features
+from livehead.models.grid import resize_bilinear, resize_sampling_grid, sample_features
 
 
 class DaganEncodedSource(NamedTuple):
-    """All that depends on the source alone: ``image`` [B, 3, S, S], ``small`` [B, 3, S/4, S/4], ``features``
-    [B, C, S/4, S/4], ``query`` [B, 1, N, Q] (N places, row by row) and its own key ``points``."""
+    """All that depends on the source alone: ``image`` [B, 3, S, S], ``downscaled`` [B, 3, S/4, S/4], ``features``
+    [B, C, S/4, S/4], ``query`` [B, 1, N, Q] (N pixels, row by row) and its own key ``points``."""
 
     image: Tensor
     downscaled: Tensor
@@ -35,7 +34,7 @@ class DaganEncodedSource(NamedTuple):
 
 
 class GeneratorOutput(NamedTuple):
-    """``image`` [B, 3, S, S] RGB in [0, 1], float32; ``deformed``: the source along the flow, before any painting."""
+    """The drawn ``image`` [B, 3, S, S] RGB in [0, 1], float32; ``deformed``: the source, only warped."""
 
     image: Tensor
     deformed: Tensor
@@ -43,7 +42,7 @@ class GeneratorOutput(NamedTuple):
 
 
 class FeatureEncoder(nn.Module):
-    """A 7 x 7 convolution, then halved ``len(widths) - 1`` times. ``channels`` planes in, ``widths[-1]`` out."""
+    """A 7 x 7 convolution, then ``len(widths) - 1`` blocks that halve the size; from ``channels`` to ``widths[-1]``."""
 
     def __init__(self, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -58,7 +57,7 @@ class FeatureEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """``residuals`` blocks, then doubled as often as ``widths`` (of the encoder) were halved."""
+    """A decoder of ``residuals`` residual blocks, then blocks that double the size; ``widths``: the encoder's."""
 
     def __init__(self, widths: Sequence[int], residuals: int) -> None:
         super().__init__()
@@ -68,7 +67,7 @@ class ResidualDecoder(nn.Module):
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
 
     def forward(self, features: Tensor, photo: Tensor | None = None) -> Tensor:
-        """``features`` [B, C, h, w] to RGB in [0, 1], float32; the warped photo is of no use to it."""
+        """Decode ``features`` [B, C, h, w] to RGB in [0, 1], float32; the warped ``photo`` is not used."""
         x = self.bottleneck(features)
         for up in self.up_blocks:
             x = up(x)
@@ -76,7 +75,7 @@ class ResidualDecoder(nn.Module):
 
 
 class DaganGenerator(nn.Module):
-    """``appearance`` looks at colours, ``geometry`` at disparity; parts are injected by ``build``."""
+    """The generator: ``appearance`` encodes colours, ``geometry`` disparity. ``build_generator`` makes the parts."""
 
     def __init__(
         self,
@@ -97,58 +96,61 @@ class DaganGenerator(nn.Module):
         self.uses_spade = isinstance(decoder, SpadeDecoder)
 
     def encode(self, image: Tensor, depth: Tensor, points: LearnedKeypoints) -> DaganEncodedSource:
-        """Source ``image`` [B, 3, S, S] RGB in [0, 1], its disparity ``depth`` [B, 1, S, S] and its key points."""
+        """Encode a source ``image`` [B, 3, S, S] RGB in [0, 1], its disparity ``depth`` [B, 1, S, S] and key points."""
         query = self.attention.project_queries(self.geometry(depth))
         return DaganEncodedSource(image, self.down(image), self.appearance(image), query, points)
 
     def predict_motion(self, source: DaganEncodedSource, driving: LearnedKeypoints) -> KeypointMotionField:
-        """Where everything comes from when the source's points go to ``driving``."""
-        return self.motion(source.downscaled, source.points, driving)
+        """The motion field when the source's key points move to ``driving``."""
+        field: KeypointMotionField = self.motion(source.downscaled, source.points, driving)
+        return field
 
     def warp_source_features(self, source: DaganEncodedSource, field: KeypointMotionField) -> Tensor:
-        """The source's features along the flow, faded where occluded: [B, C, h, w]."""
-        size = source.features.shape[2:]
-        warped = sample_features(source.features, resize_sampling_grid(field.places, *size), "zeros")
-        return warped * _resize_bilinear(field.occlusion, size).to(warped.dtype)
+        """The source's features [B, C, h, w], warped by the field and faded where occluded."""
+        height, width = source.features.shape[2:]
+        sampling_grid = resize_sampling_grid(field.sampling_grid, height, width)
+        warped = sample_features(source.features, sampling_grid, "zeros")
+        return warped * resize_bilinear(field.occlusion, (height, width)).to(warped.dtype)
 
     def decode(self, source: DaganEncodedSource, field: KeypointMotionField) -> Tensor:
-        """The picture [B, 3, S, S] RGB in [0, 1], float32."""
+        """Draw the picture [B, 3, S, S] RGB in [0, 1], float32."""
         attended = self.attention(self.warp_source_features(source, field), source.query)
         photo = None
         if self.uses_spade:
-            photo = self.warp_source_image(source, field) * _resize_bilinear(
-                field.occlusion.float(), source.image.shape[2:]
-            )
-        return self.decoder(attended, photo)
+            occlusion = resize_bilinear(field.occlusion.float(), source.image.shape[2:])
+            photo = self.warp_source_image(source, field) * occlusion
+        picture: Tensor = self.decoder(attended, photo)
+        return picture
 
     def warp_source_image(self, source: DaganEncodedSource, field: KeypointMotionField) -> Tensor:
-        """The photo itself along the flow, [B, 3, S, S]."""
-        return sample_features(source.image, resize_sampling_grid(field.places, *source.image.shape[2:]), "zeros")
+        """The photo itself [B, 3, S, S], warped by the field."""
+        height, width = source.image.shape[2:]
+        return sample_features(source.image, resize_sampling_grid(field.sampling_grid, height, width), "zeros")
 
     def attention_weights(self, source: DaganEncodedSource, field: KeypointMotionField, rows: Tensor) -> Tensor:
-        """What the places ``rows`` [R] (row by row numbers) look at: [B, R, N], each in sum 1."""
+        """The attention weights [B, R, N], each in sum 1, of the pixels ``rows`` [R] (row-major indices)."""
         memory = self.attention.project_keys_values(self.warp_source_features(source, field))
         return self.attention.attention_weights(source.query[:, :, rows], memory)
 
     def forward(
         self, image: Tensor, depth: Tensor, points: LearnedKeypoints, driving: LearnedKeypoints
     ) -> GeneratorOutput:
-        """Source as in ``encode``, the performer's key points ``driving``."""
+        """Draw a source, given as to ``encode``, with the performer's key points ``driving``."""
         source = self.encode(image, depth, points)
         field = self.predict_motion(source, driving)
         return GeneratorOutput(self.decode(source, field), self.warp_source_image(source, field), field)
 
 
-def _resize_bilinear(planes: Tensor, size: Sequence[int]) -> Tensor:
-    if planes.shape[2:] == tuple(size):
-        return planes
-    return F.interpolate(planes, tuple(size), mode="bilinear", align_corners=False)
-
-
 def stack_sources(codes: Sequence[DaganEncodedSource]) -> DaganEncodedSource:
-    """Several sources as one batch."""
+    """Stack several sources to one batch."""
     if len(codes) == 1:
         return codes[0]
-    image, small, features, query = (torch.cat([code[i] for code in codes]) for i in range(4))
-    value, jacobian = (torch.cat([code.points[i] for code in codes]) for i in range(2))
-    return DaganEncodedSource(image, small, features, query, LearnedKeypoints(value, jacobian))
+    return DaganEncodedSource(
+        image=torch.cat([code.image for code in codes]),
+        downscaled=torch.cat([code.downscaled for code in codes]),
+        features=torch.cat([code.features for code in codes]),
+        query=torch.cat([code.query for code in codes]),
+        points=LearnedKeypoints(
+            torch.cat([code.points.value for code in codes]), torch.cat([code.points.jacobian for code in codes])
+        ),
+    )

@@ -1,5 +1,5 @@
-"""The other decoder: one that is told what to draw at every resolution (Park et al., "Semantic Image Synthesis with
-Spatially-Adaptive Normalization", CVPR 2019), where DaGAN's map is the warped photo itself and four learned planes.
+"""The SPADE decoder, which a map guides at every resolution (Park et al., "Semantic Image Synthesis with
+Spatially-Adaptive Normalization", CVPR 2019). DaGAN's map is the warped photo itself and four learned planes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _SLOPE = 0.2
 
 
 class SpadeNorm(nn.Module):
-    """Instance norm whose scale and shift are read off a ``guide`` map of ``planes`` planes."""
+    """An instance norm whose scale and shift are predicted from a ``guide`` map of ``planes`` planes."""
 
     def __init__(self, channels: int, planes: int) -> None:
         super().__init__()
@@ -23,11 +23,13 @@ class SpadeNorm(nn.Module):
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         hidden = self.mlp_shared(F.interpolate(guide, x.shape[2:], mode="nearest"))
-        return F.instance_norm(x) * (1 + self.mlp_gamma(hidden)) + self.mlp_beta(hidden)
+        gamma: Tensor = self.mlp_gamma(hidden)
+        beta: Tensor = self.mlp_beta(hidden)
+        return F.instance_norm(x) * (1 + gamma) + beta
 
 
 class SpadeResBlock(nn.Module):
-    """Residual block of two guided norms and convolutions; the short cut is guided too where the width changes."""
+    """A residual block of two guided norms and convolutions; the shortcut has a norm too where the width changes."""
 
     def __init__(self, channels: int, out: int, planes: int) -> None:
         super().__init__()
@@ -39,17 +41,18 @@ class SpadeResBlock(nn.Module):
         self.conv_s = nn.Conv2d(channels, out, 1, bias=False) if channels != out else None
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        beside = x
+        shortcut = x
         if self.norm_s is not None and self.conv_s is not None:
-            beside = self.conv_s(self.norm_s(x, guide))
+            shortcut = self.conv_s(self.norm_s(x, guide))
         x = self.conv_0(F.leaky_relu(self.norm_0(x, guide), _SLOPE))
-        return beside + self.conv_1(F.leaky_relu(self.norm_1(x, guide), _SLOPE))
+        x = self.conv_1(F.leaky_relu(self.norm_1(x, guide), _SLOPE))
+        return shortcut + x
 
 
 class SpadeDecoder(nn.Module):
-    """From features of ``channels`` planes at a quarter of the size to a picture, guided by the warped photo.
+    """A decoder from features of ``channels`` channels at a quarter of the size, guided by the warped photo.
 
-    ``width`` planes inside; spectral norms, with which it was trained, are part of the weights.
+    It is ``width`` channels wide inside; the spectral norms of its training are folded into the weights.
     """
 
     def __init__(self, channels: int, width: int = 512) -> None:
@@ -64,7 +67,10 @@ class SpadeDecoder(nn.Module):
         self.conv_img = nn.Conv2d(width // 8, 3, 3, padding=1)
 
     def forward(self, features: Tensor, photo: Tensor) -> Tensor:
-        """``features`` [B, C, S/4, S/4]; ``photo`` [B, 3, S, S]: warped, 0 where occluded. RGB in [0, 1], float32."""
+        """RGB [B, 3, S, S] in [0, 1], float32.
+
+        ``features`` [B, C, S/4, S/4]; ``photo`` [B, 3, S, S]: warped, 0 where occluded.
+        """
         planes = F.interpolate(self.compress(features), photo.shape[2:], mode="nearest")
         guide = torch.cat([planes, photo.to(planes.dtype)], dim=1)
         x = self.fc(features)

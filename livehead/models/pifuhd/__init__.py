@@ -1,1 +1,1 @@
-"""PIFuHD: a person's whole body from one photo."""
+"""PIFuHD: the mesh of a person's whole body from one photo."""

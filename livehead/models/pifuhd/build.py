@@ -1,4 +1,4 @@
-"""The one place where PIFuHD's sizes meet."""
+"""Builds PIFuHD from its sizes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from livehead.models.pifuhd.normals import NormalNet
 
 @dataclass(frozen=True)
 class PifuHdSizes:
-    """Widths of the published model. ``*_depth``: times that an hourglass halves; ``*_normed``: whether norms stand
-    between the layers of the implicit function."""
+    """Sizes of the published model.
+
+    ``*_depth``: how often an hourglass halves; ``*_normed``: whether norms lie between the layers of the implicit
+    function.
+    """
 
     normal_width: int = 64
     normal_halvings: int = 4
@@ -31,16 +34,16 @@ class PifuHdSizes:
 
     @property
     def embedding(self) -> int:
-        """Width of what the coarse function tells the fine one."""
+        """Width of the embedding that the coarse function passes to the fine one."""
         return self.coarse_widths[_EMBEDDING]
 
 
-_EMBEDDING = 2  # the coarse layer whose result it is
+_EMBEDDING = 2  # the coarse layer whose result is the embedding
 _COARSE_JOINED, _FINE_JOINED = (2, 3, 4), (1, 2)
 
 
 def build_pifuhd(sizes: PifuHdSizes | None = None) -> PifuHdNetwork:
-    """At random."""
+    """Build the network with random weights."""
     sizes = sizes or PifuHdSizes()
     coarse_widths = (sizes.coarse_features + 1, *sizes.coarse_widths)
     fine_widths = (sizes.fine_features + sizes.embedding, *sizes.fine_widths)

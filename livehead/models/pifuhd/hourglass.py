@@ -16,14 +16,15 @@ _GROUPS = 32
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Of 32 groups, as everywhere in PIFuHD."""
+    """A group norm of 32 groups, as everywhere in PIFuHD."""
     return nn.GroupNorm(_GROUPS, channels)
 
 
 class ConvBlock(nn.Module):
-    """Three convolutions, each before the next, side by side in the result, added to the input.
+    """Three convolutions in a row, whose outputs are concatenated and added to the input.
 
-    Norm and ReLU come before each. ``bn4`` is used only where the number of planes changes: it is saved in every block.
+    A norm and ReLU precede each. ``bn4`` is used only where the number of channels changes, but every published block
+    has it.
     """
 
     def __init__(self, channels: int, out: int) -> None:
@@ -41,12 +42,12 @@ class ConvBlock(nn.Module):
         first = self.conv1(relu(self.bn1(x)))
         second = self.conv2(relu(self.bn2(first)))
         third = self.conv3(relu(self.bn3(second)))
-        beside = x if self.downsample is None else self.downsample(self.bn4(x))
-        return torch.cat([first, second, third], dim=1).add_(beside)
+        shortcut = x if self.downsample is None else self.downsample(self.bn4(x))
+        return torch.cat([first, second, third], dim=1).add_(shortcut)
 
 
 class RecursiveHourglass(nn.ModuleDict):
-    """``depth`` times halved and doubled again, with a block beside every level."""
+    """An hourglass that halves ``depth`` times and doubles again, with a skip block on every level."""
 
     def __init__(self, depth: int, planes: int) -> None:
         names = [f"{part}_{level}" for level in range(1, depth + 1) for part in ("b1", "b2", "b3")]
@@ -60,13 +61,13 @@ class RecursiveHourglass(nn.ModuleDict):
         below = self[f"b2_{level}"](F.avg_pool2d(x, 2))
         below = self._forward_level(level - 1, below) if level > 1 else self["b2_plus_1"](below)
         below = self[f"b3_{level}"](below)
-        risen = F.interpolate(below, scale_factor=2, mode="bicubic", align_corners=True)
-        del below  # at full size the two that are left are a quarter of a gigabyte each
-        return risen.add_(self[f"b1_{level}"](x))
+        upsampled = F.interpolate(below, scale_factor=2, mode="bicubic", align_corners=True)
+        del below  # at full size the two tensors that are left take a quarter of a gigabyte each
+        return upsampled.add_(self[f"b1_{level}"](x))
 
 
 class HourglassStack(nn.Module):
-    """An hourglass and what is read off it. ``returns``: whether its output goes back for a next stack."""
+    """An hourglass and the layers that read features off it. ``feeds_next``: whether another stack follows."""
 
     def __init__(self, depth: int, planes: int, features: int, *, feeds_next: bool) -> None:
         super().__init__()
@@ -104,11 +105,12 @@ class HourglassFilter(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Of the last stack: the others are for training."""
+        """The features of the last stack: those of the others are for training only."""
         x = self.conv2(relu(self.bn1(self.conv1(pictures))))
         if self.halved:
             x = F.avg_pool2d(x, 2)
         x = self.conv4(self.conv3(x))
+        features: Tensor = x
         for stack in self.stacks:
             features, x = stack(x)
         return features

@@ -1,8 +1,8 @@
-"""Pixel-aligned implicit functions: from what the pictures show at a point's place to whether the point is inside
+"""Pixel-aligned implicit functions: from the pictures' features at a point's projection to whether the point is inside
 (Saito et al., "PIFu", ICCV 2019; "PIFuHD", CVPR 2020).
 
 Points are [B, N, 3] or [B, 3, N] in [-1, 1]: x to the right, y up, z towards the camera, which sees along z without
-perspective; a point's place in the picture is (x, -y), where -1 and 1 are the centres of the outermost pixels.
+perspective; a point's projection in the picture is (x, -y), where -1 and 1 are the centres of the outermost pixels.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from livehead.models.grid import sample_align_corners
 from livehead.models.pifuhd.hourglass import group_norm
 
 DEPTH_SCALE = 1.28
-"""How depth is told to the coarse function: 256 / 200, half the picture's side in pixels over the authors' unit."""
+"""Scale of depth for the coarse function: 256 / 200, half the picture's side in pixels over the authors' unit."""
 
 
 class PointMlp(nn.Module):
-    """Layers of ``widths``, the same for every point; those in ``joined`` see the input once more beside the last.
+    """Layers of ``widths`` that are applied to every point; those in ``joined`` take the input once more.
 
-    ``normed``: group norms between (over all points asked for at once, so it matters which). ``kept``: the layer whose
-    result is the embedding.
+    ``normed``: whether group norms lie between the layers (they range over all points of a call, so the result depends
+    on which those are). ``kept``: the layer whose result is the embedding.
     """
 
     def __init__(self, widths: Sequence[int], joined: Sequence[int], kept: int, *, normed: bool) -> None:
@@ -36,11 +36,12 @@ class PointMlp(nn.Module):
         self.joined, self.kept = frozenset(joined), kept
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` [B, N, C] to occupancy [B, N] in (0, 1) and the embedding [B, N, E]."""
+        """Occupancy [B, N] in (0, 1) and the embedding [B, N, E] of the inputs ``x`` [B, N, C]."""
         hidden, embedding = x, x
         for i, layer in enumerate(self.filters):
-            seen = torch.cat([hidden, x], dim=-1) if i in self.joined else hidden
-            hidden = F.linear(seen, layer.weight.squeeze(-1), layer.bias)
+            assert isinstance(layer, nn.Conv1d)
+            inputs = torch.cat([hidden, x], dim=-1) if i in self.joined else hidden
+            hidden = F.linear(inputs, layer.weight.squeeze(-1), layer.bias)
             if i == len(self.filters) - 1:
                 break
             if self.norms is not None:
@@ -52,21 +53,21 @@ class PointMlp(nn.Module):
 
 
 def project_to_image(points: Tensor) -> Tensor:
-    """Where the camera sees points [B, N, 3]: [B, N, 2]."""
+    """Project points [B, N, 3] to the picture: [B, N, 2]."""
     return points[..., :2] * points.new_tensor([1.0, -1.0])
 
 
 def coarse_input(features: Tensor, points: Tensor) -> Tensor:
-    """What the coarse function is told of points [B, N, 3]: [B, N, F + 1], the last the scaled depth."""
-    seen = sample_align_corners(features, project_to_image(points))
-    return torch.cat([seen, points[..., 2:] * DEPTH_SCALE], dim=-1)
+    """The coarse function's input for points [B, N, 3]: [B, N, F + 1], the last the scaled depth."""
+    sampled = sample_align_corners(features, project_to_image(points))
+    return torch.cat([sampled, points[..., 2:] * DEPTH_SCALE], dim=-1)
 
 
 def fine_input(features: Tensor, points: Tensor, embedding: Tensor) -> Tensor:
-    """What the fine function is told: [B, N, F + E]."""
+    """The fine function's input for points [B, N, 3]: [B, N, F + E]."""
     return torch.cat([sample_align_corners(features, project_to_image(points)), embedding], dim=-1)
 
 
 def is_inside(coordinates: Tensor) -> Tensor:
-    """Whether all coordinates [..., D] are in [-1, 1]: bool [...]."""
+    """Whether all coordinates [..., D] of each point are in [-1, 1]: bool [...]."""
     return (coordinates.abs() <= 1).all(dim=-1)

@@ -18,7 +18,7 @@ from livehead.models.pifuhd.normals import NormalNet
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedPerson:
-    """All that depends on the photo alone. ``front``, ``back``: normals [B, 3, S, S]; features [B, F, h, w]."""
+    """All that depends on the photo alone: normals ``front`` and ``back`` [B, 3, S, S], features [B, F, h, w]."""
 
     front: Tensor
     back: Tensor
@@ -27,7 +27,7 @@ class EncodedPerson:
 
 
 class OccupancyOutput(NamedTuple):
-    """1 inside, 0 outside, the surface at 0.5. ``fine``, ``coarse`` [B, 1, N]; ``embedding`` [B, E, N]."""
+    """Occupancy: 1 inside, 0 outside, 0.5 at the surface. ``fine``, ``coarse`` [B, 1, N]; ``embedding`` [B, E, N]."""
 
     fine: Tensor
     coarse: Tensor
@@ -35,9 +35,9 @@ class OccupancyOutput(NamedTuple):
 
 
 class PifuHdNetwork(nn.Module):
-    """From a photo of a person to the space that the body fills. For points see ``livehead.models.pifuhd.implicit``.
+    """The network from a photo of a person to the occupancy of points (coordinates: see ``implicit``).
 
-    Several points at a time: the last two of its parts are asked again and again, the others once a photo.
+    Its last two parts, the implicit functions, run for every batch of points, the others once a photo.
     """
 
     def __init__(
@@ -55,11 +55,14 @@ class PifuHdNetwork(nn.Module):
         self.coarse_mlp, self.fine_mlp = coarse_mlp, fine_mlp
 
     def forward(self, image: Tensor, large: Tensor, points: Tensor) -> OccupancyOutput:
-        """``image`` [B, 3, S, S] and ``large`` [B, 3, 2 S, 2 S], RGB in [-1, 1] (S is 512); points [B, 3, N]."""
+        """Occupancy of points [B, 3, N] from ``image`` [B, 3, S, S] and ``large`` [B, 3, 2 S, 2 S], RGB in [-1, 1].
+
+        S is 512 in the published model.
+        """
         return self.query(self.encode(image, large), points)
 
     def encode(self, image: Tensor, large: Tensor) -> EncodedPerson:
-        """Normals and features."""
+        """Compute normals and features of a photo, given at both sizes as in ``forward``."""
         image = _cast_like_network(image, self.coarse_filter)
         front, back = self.front(image), self.back(image)
         coarse = self.coarse_filter(torch.cat([image, front, back], dim=1))
@@ -68,7 +71,7 @@ class PifuHdNetwork(nn.Module):
         return EncodedPerson(front, back, _to_lookup_layout(coarse), _to_lookup_layout(fine))
 
     def query(self, code: EncodedPerson, points: Tensor) -> OccupancyOutput:
-        """At points [B, 3, N]; 0 outside the picture, before and behind the cube too only in the coarse one."""
+        """Occupancy at points [B, 3, N]: 0 outside the picture; the coarse one also before and behind the cube."""
         rows = points.transpose(1, 2)
         fine, coarse, embedding = self._evaluate_points(code, rows)
         coarse = coarse * is_inside(rows)
@@ -79,22 +82,22 @@ class PifuHdNetwork(nn.Module):
         """Unit normals [B, 3, N] outwards at points [B, 3, N] near the surface, by forward differences."""
         steps = torch.cat([torch.zeros(1, 3), torch.eye(3)]).to(points) * step
         moved = points.transpose(1, 2)[:, :, None] + steps
-        values = self._evaluate_points(code, moved.flatten(1, 2))[0].unflatten(1, (-1, 4))
+        values = torch.unflatten(self._evaluate_points(code, moved.flatten(1, 2))[0], 1, (-1, 4))
         return F.normalize(values[..., :1] - values[..., 1:], dim=-1, eps=1e-8).transpose(1, 2)
 
     def _evaluate_points(self, code: EncodedPerson, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Fine and coarse occupancy [B, N] and the embedding [B, N, E] at [B, N, 3], whatever the camera saw there."""
+        """Fine and coarse occupancy [B, N] and the embedding [B, N, E] at points [B, N, 3], not masked."""
         coarse, embedding = self.coarse_mlp(coarse_input(code.coarse, rows))
         fine, _ = self.fine_mlp(fine_input(code.fine, rows, embedding))
         return fine, coarse, embedding
 
 
 def _cast_like_network(picture: Tensor, network: nn.Module) -> Tensor:
-    """In the type and memory layout that ``network`` computes in."""
+    """Cast ``picture`` to the device, dtype and memory layout that ``network`` computes in."""
     weight = next(network.parameters())
     return picture.to(weight.device, weight.dtype, memory_format=torch.channels_last)
 
 
 def _to_lookup_layout(features: Tensor) -> Tensor:
-    """Float32 with the planes of one place side by side in memory: looked up a million times."""
+    """Convert to float32, channels last: a pixel's channels are looked up a million times."""
     return features.float().contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The network that paints surface normals, of pix2pixHD (Wang et al., "High-Resolution Image Synthesis and Semantic
+"""The network that predicts surface normals, of pix2pixHD (Wang et al., "High-Resolution Image Synthesis and Semantic
 Manipulation with Conditional GANs", CVPR 2018, the global generator), as PIFuHD uses it for front and back."""
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from livehead.models.blocks import relu
 
 
 class _InPlaceRelu(nn.Module):
-    """In place where no gradient will ask for what was there; without weights, as every layer between them."""
+    """ReLU as a module, in place where no gradient needs the input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return relu(x)
 
 
 class _InstanceNorm(nn.Module):
-    """Each plane of each picture to mean 0 and variance 1."""
+    """Normalises each plane of each picture to mean 0 and variance 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.instance_norm(x, eps=1e-5)
 
 
 class NormalResBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a short cut; nothing after the sum."""
+    """Two 3 x 3 convolutions with a residual connection; nothing follows the sum."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -32,13 +32,14 @@ class NormalResBlock(nn.Module):
         self.conv_block = nn.Sequential(*first, nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), _InstanceNorm())
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_block(x)
+        change: Tensor = self.conv_block(x)
+        return x + change
 
 
 class NormalNet(nn.Module):
-    """Halved ``halvings`` times, ``blocks`` residual blocks, doubled again. The layers lie at their published places.
+    """A network that halves ``halvings`` times, applies ``blocks`` residual blocks and doubles again.
 
-    ``width``: planes at full size; every halving doubles them.
+    ``width``: channels at full size; every halving doubles them. The layers' indices are the published ones.
     """
 
     def __init__(self, width: int, halvings: int, blocks: int) -> None:
@@ -56,5 +57,6 @@ class NormalNet(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
-        """``image`` [B, 3, S, S] RGB in [-1, 1] to normals [B, 3, S, S] in [-1, 1]; S is a multiple of 2^halvings."""
-        return self.model(image)
+        """Normals [B, 3, S, S] in [-1, 1] of ``image`` [B, 3, S, S] RGB in [-1, 1]; S is a multiple of 2^halvings."""
+        normals: Tensor = self.model(image)
+        return normals

@@ -1,7 +1,7 @@
-"""Occupancy on a regular grid over [-1, 1]^3, asked for only near the surface.
+"""Occupancy on a regular grid over [-1, 1]^3, evaluated only near the surface.
 
 The default is exact: every cell of the finest grid that the surface crosses has all its corners evaluated, whatever was
-filled in before. The published octree is kept beside it, with all that it does wrong, for parity.
+filled in before. The published octree is kept beside it, with its errors, for parity.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 OccupancyField: TypeAlias = Callable[[Floats], Floats]
-"""Occupancy [N] of points [N, 3] in [-1, 1]^3: x to the right, y up, z towards the camera."""
+"""Function that returns the occupancy [N] of points [N, 3] in [-1, 1]^3: x to the right, y up, z to the camera."""
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
-"""Told how many points were evaluated so far, and how many it will be, about."""
+"""Called with the number of points evaluated so far, and the approximate number in the end."""
 
 SURFACE_LEVEL = 0.5
-"""Occupancy at the surface."""
+"""The occupancy at the surface."""
 
-_COARSEST_CELLS = 64  # cells along each axis that are looked at before any is left out
-_UNIFORM_TOLERANCE = 0.05  # corners of a cell that differ by less say nothing of a surface in it
-_CHUNK_POINTS = 1 << 16  # points asked for at once: what a network needs for them fits into memory
+_COARSEST_CELLS = 64  # along each axis; all of them are evaluated
+_UNIFORM_TOLERANCE = 0.05  # a cell whose corners differ by less is taken for free of surface
+_CHUNK_POINTS = 1 << 16  # points evaluated at once: what a network needs for them fits into memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OccupancyGrid:
-    """``values`` [X, Y, Z]; the sample at index i lies at ``offset + scale * i`` ([3] each). ``evaluated``: how many
-    were asked for; the others are filled in."""
+    """Samples ``values`` [X, Y, Z]; the one at index i lies at ``offset + scale * i`` ([3] each).
+
+    ``evaluated``: the number of samples that were evaluated; the others are interpolated.
+    """
 
     values: Floats
     scale: Floats
@@ -50,10 +52,10 @@ def evaluate_octree(
     published: bool = False,
     progress: ProgressCallback | None = None,
 ) -> OccupancyGrid:
-    """Samples at multiples of ``2 / resolution`` from -1 to 1 on every axis, both ends included.
+    """Sample ``field`` at multiples of ``2 / resolution`` from -1 to 1 on every axis, both ends included.
 
-    ``first``: cells along an axis of the coarsest level; ``resolution`` is that times a power of two. What is smaller
-    than such a cell may be missed. ``published``: as PIFuHD's own code does it, ``resolution`` samples an axis.
+    ``first``: cells along an axis of the coarsest level; ``resolution`` is that times a power of two. A detail
+    smaller than such a cell may be missed. ``published``: as PIFuHD's own code does it, ``resolution`` samples an axis.
     """
     if resolution % first or (resolution // first) & (resolution // first - 1):
         raise ValueError(f"{resolution} is not {first} times a power of two")
@@ -66,18 +68,18 @@ def evaluate_octree(
 
 
 def evaluate_dense(field: OccupancyField, resolution: int, progress: ProgressCallback | None = None) -> OccupancyGrid:
-    """The same grid with every sample evaluated."""
+    """Sample ``field`` on the grid of ``evaluate_octree``, evaluating every sample."""
     levels = _OctreeLevels(field, resolution, resolution, progress)
     return OccupancyGrid(levels.values, *_grid_transform(resolution), levels.evaluated)
 
 
 def _grid_transform(resolution: int) -> tuple[Floats, Floats]:
-    """Scale and offset of the grid."""
+    """Scale and offset [3] of the grid."""
     return np.full(3, 2 / resolution, np.float32), np.full(3, -1, np.float32)
 
 
 class _OctreeLevels:
-    """From a coarse grid to finer ones. ``values`` and ``known`` [n, n, n]; what is not known was interpolated."""
+    """A grid that is refined level by level: ``values`` and ``known`` [n, n, n]; unknown values are interpolated."""
 
     def __init__(self, field: OccupancyField, resolution: int, first: int, progress: ProgressCallback | None) -> None:
         self._field, self._resolution, self._progress = field, resolution, progress
@@ -87,15 +89,15 @@ class _OctreeLevels:
         self._evaluate_samples(np.arange(self.values.size))
 
     def refine(self) -> None:
-        """Halve the cells."""
+        """Halve the cells and evaluate the samples of those that the surface crosses."""
         pending = _samples_of_cells(_find_surface_cells(self.values))
         self.values = _upsample_linear(self.values)
         known = np.zeros(self.values.shape, bool)
         known[::2, ::2, ::2] = self.known
         self.known = known
         asked = np.flatnonzero(pending & ~known)
-        # A sample on the other side than its neighbours had let expect brings the surface into cells that were passed
-        # over: they are asked for too, until nothing is unexpected. Cells far from that keep one sign throughout.
+        # A sample on another side of the surface than interpolation predicted brings the surface into skipped cells:
+        # those are evaluated too, until no prediction fails. Cells far from them keep one sign throughout.
         while asked.size:
             expected = self.values.ravel()[asked] > SURFACE_LEVEL
             self._evaluate_samples(asked)
@@ -104,7 +106,7 @@ class _OctreeLevels:
             asked = around[~self.known.ravel()[around]]
 
     def _evaluate_samples(self, samples: Indices) -> None:
-        """Evaluate samples, by their numbers."""
+        """Evaluate samples, given by their flat indices."""
         scale, offset = _grid_transform(self._resolution)
         stride = self._resolution // (len(self.values) - 1)
         ahead = self.evaluated + len(samples) * _remaining_sample_factor(stride)
@@ -118,7 +120,7 @@ class _OctreeLevels:
 
 
 def _remaining_sample_factor(stride: int) -> int:
-    """Samples of this level and the finer ones over those of this level: four times as many at every halving."""
+    """The number of samples of this and all finer levels over those of this one: four times as many each halving."""
     return (4 * stride**2 - 1) // 3
 
 
@@ -128,7 +130,7 @@ def _split_chunks(samples: Indices) -> Iterator[Indices]:
 
 
 def _corner_extremes(values: Floats) -> tuple[Floats, Floats]:
-    """Of the eight corners of every cell: [n - 1, n - 1, n - 1] each."""
+    """The least and the largest of the eight corners of every cell: [n - 1, n - 1, n - 1] each."""
     low = high = values
     for axis in range(3):
         head = (slice(None),) * axis
@@ -138,13 +140,13 @@ def _corner_extremes(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _find_surface_cells(values: Floats) -> npt.NDArray[np.bool_]:
-    """Cells that the surface crosses, or may cross."""
+    """Find the cells that the surface crosses, or may cross."""
     low, high = _corner_extremes(values)
     return (high - low >= _UNIFORM_TOLERANCE) | ((low <= SURFACE_LEVEL) & (high > SURFACE_LEVEL))
 
 
 def _samples_of_cells(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Samples [2 n + 1, ...] of the grid of half the cell size that lie in or on ``cells`` [n, n, n]."""
+    """The mask [2 n + 1, ...] of the samples, at half the cell size, that lie in or on ``cells`` [n, n, n]."""
     for axis in range(3):
         head = (slice(None),) * axis
         wide = np.zeros((*cells.shape[:axis], 2 * cells.shape[axis] + 1, *cells.shape[axis + 1 :]), bool)
@@ -156,7 +158,7 @@ def _samples_of_cells(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _upsample_linear(values: Floats) -> Floats:
-    """Linearly interpolated between the samples: [2 n - 1, 2 n - 1, 2 n - 1]."""
+    """Interpolate linearly between the samples: [2 n - 1, 2 n - 1, 2 n - 1]."""
     for axis in range(3):
         head = (slice(None),) * axis
         fine = np.empty((*values.shape[:axis], 2 * values.shape[axis] - 1, *values.shape[axis + 1 :]), np.float32)
@@ -169,19 +171,20 @@ def _upsample_linear(values: Floats) -> Floats:
 
 
 def _find_neighbours(samples: Indices, side: int) -> Indices:
-    """All samples of the cells about ``samples``, once each."""
+    """All samples of the cells around ``samples``, once each."""
     if not samples.size:
         return samples
     place = np.stack(np.unravel_index(samples, (side,) * 3))
     steps = np.array(list(product((-1, 0, 1), repeat=3))).T
     around = (place[:, :, None] + steps[:, None]).reshape(3, -1).clip(0, side - 1)
-    return np.unique(np.ravel_multi_index(tuple(around), (side,) * 3)).astype(np.int64)
+    indices: Indices = np.unique(np.ravel_multi_index(tuple(around), (side,) * 3)).astype(np.int64)
+    return indices
 
 
 def _evaluate_published(
     field: OccupancyField, resolution: int, first: int, progress: ProgressCallback | None
 ) -> OccupancyGrid:
-    """``eval_grid_octree`` of the published code, sample by sample.
+    """Evaluate as ``eval_grid_octree`` of the published code does, sample by sample.
 
     The last plane of every axis is never evaluated; cells of equal corners are filled far faces and evaluated corners
     included, later cells over earlier ones; the last slab of cells is never filled. y points down in this grid.
@@ -217,8 +220,8 @@ def _fill_uniform_cells(values: Floats, unknown: npt.NDArray[np.bool_], stride: 
     cells = np.flatnonzero((high - low < _UNIFORM_TOLERANCE) & unknown[middle, middle, middle])
     corner = np.stack(np.unravel_index(cells, low.shape)) * stride
     content = ((high + low) / 2).ravel()[cells]
-    # A sample on a face belongs to several cells, and the last one wins: the one whose near face it is. So far faces
-    # are written first, of the slowest axis before the others.
+    # A sample on a face belongs to several cells, and the last one wins: the one whose near face it is. So the far
+    # faces are written first, those of the slowest axis before the others.
     for far in product((True, False), repeat=3):
         for step in product(*((stride,) if end else range(stride) for end in far)):
             at = tuple(corner + np.array(step)[:, None])

@@ -1,4 +1,4 @@
-"""A photo's person as a mesh: everything that is done with PIFuHD's networks, in one place."""
+"""The use of PIFuHD's network: from a photo to the field of occupancy, its normals and a mesh."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from livehead.models.pifuhd.network import EncodedPerson, PifuHdNetwork
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 INPUT_SIDE = 512
-"""Of the smaller of the two pictures that the published networks look at, in pixels; the other has twice that."""
+"""Side, in pixels, of the smaller of the published network's two pictures; the other has twice that."""
 
-_FLOAT32_PARTS = ("coarse_mlp", "fine_mlp")  # a point's place in half precision is off by more than the finest cell
+_FLOAT32_PARTS = ("coarse_mlp", "fine_mlp")  # a point's position in half precision is off by more than the finest cell
 _CHUNK_POINTS = 1 << 14  # points at once: 64 MiB of the widest layer
 
 
 class BodyReconstructor:
-    """Runs ``network`` under ``setting``: ``look`` once a photo, then ask as often as needed."""
+    """Runs ``network`` under ``setting``: ``encode`` once a photo, then evaluate points as often as needed."""
 
     def __init__(self, network: PifuHdNetwork, setting: ExecutionConfig, side: int = INPUT_SIDE) -> None:
         self.setting = setting
@@ -37,13 +37,13 @@ class BodyReconstructor:
 
     @torch.inference_mode()
     def encode(self, image: Image) -> EncodedPerson:
-        """At a square picture of the person, uint8 [S, S, 3] RGB of any size."""
+        """Encode a square picture of the person, uint8 [S, S, 3] RGB of any size."""
         return self._network.encode(
             self._image_to_tensor(image, self.side), self._image_to_tensor(image, 2 * self.side)
         )
 
     def occupancy_field(self, code: EncodedPerson) -> octree.OccupancyField:
-        """Occupancy of points [N, 3], by the fine function."""
+        """The function that evaluates the occupancy of points [N, 3], by the fine implicit function."""
         return lambda points: self._evaluate_in_chunks(code, points, lambda c, p: self._network.query(c, p).fine[0, 0])
 
     def surface_normals(self, code: EncodedPerson, points: Floats) -> Floats:
@@ -51,7 +51,7 @@ class BodyReconstructor:
         return self._evaluate_in_chunks(code, points, lambda c, p: self._network.surface_normals(c, p)[0].T)
 
     def _image_to_tensor(self, image: Image, side: int) -> torch.Tensor:
-        """[1, 3, side, side] in [-1, 1], resized bilinearly as in the published code."""
+        """Convert to a tensor [1, 3, side, side] in [-1, 1], resized bilinearly as in the published code."""
         if image.shape[0] != side:
             image = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
         planes = torch.from_numpy(np.ascontiguousarray(image)).to(self.setting.device).permute(2, 0, 1)
@@ -59,19 +59,22 @@ class BodyReconstructor:
 
     @torch.inference_mode()
     def _evaluate_in_chunks(
-        self, code: EncodedPerson, points: Floats, ask: Callable[[EncodedPerson, torch.Tensor], torch.Tensor]
+        self, code: EncodedPerson, points: Floats, evaluate: Callable[[EncodedPerson, torch.Tensor], torch.Tensor]
     ) -> Floats:
-        answers = []
+        values = []
         for start in range(0, len(points), _CHUNK_POINTS):
             part = torch.from_numpy(points[start : start + _CHUNK_POINTS]).to(self.setting.device)
-            answers.append(ask(code, part.T[None]).cpu().numpy())
-        return np.concatenate(answers)
+            values.append(evaluate(code, part.T[None]).cpu().numpy())
+        return np.concatenate(values)
 
 
 def extract_body_mesh(
     field: octree.OccupancyField, resolution: int, progress: octree.ProgressCallback | None = None
 ) -> tuple[TriangleMesh, int]:
-    """The one body in ``field``, closed, and how many points were asked for. Raises: SourceError for none."""
+    """Extract the one body in ``field`` as a closed mesh, with the number of points evaluated.
+
+    Raises: SourceError when there is no body.
+    """
     grid = octree.evaluate_octree(field, resolution, progress=progress)
     mesh = extract_surface(grid)
     if mesh is None:

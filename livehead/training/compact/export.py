@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from livehead.errors import WeightsMissingError
-from livehead.models.compact.network import BLEND_PLANES, build_compact
+from livehead.models.compact.build import build_compact
+from livehead.models.compact.layers import BLEND_PLANES
 from livehead.models.engine import fold_batch_norm
 from livehead.models.quantize import ActivationRanges, observe_ranges, ranges_to_tensors
 from livehead.training.bundled_weights import ASSETS, register_weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from livehead.models.compact.network import CompactOutput
+from livehead.models.compact.types import CompactOutput
 from livehead.training.compact.pair_sampler import PairBatch
 from livehead.training.compact.recipe import CompactLossWeights
 from livehead.training.losses import importance_weights, pyramid_loss, texture_loss, weighted_l1

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from livehead.frames import Image
-from livehead.models.compact.network import CompactOutput
+from livehead.models.compact.types import CompactOutput
 from livehead.models.grid import resize_flow
 from livehead.training.compact.pair_sampler import PairBatch
 from livehead.training.sheets import tile_columns

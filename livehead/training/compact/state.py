@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from livehead.models.compact.network import CompactGenerator, build_compact
+from livehead.models.compact.build import build_compact
+from livehead.models.compact.network import CompactGenerator
 from livehead.models.quantize import split_ranges
 from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.compact.mouth_adversary import MouthAdversary

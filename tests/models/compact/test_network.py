@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from livehead.models.compact.build import build_compact
 from livehead.models.compact.motion_prior import TORSO_CANDIDATE, TorsoMotion
-from livehead.models.compact.network import build_compact, stack_sources
+from livehead.models.compact.network import stack_sources
 from livehead.models.dagan.dense_motion import blend_candidates
 from livehead.models.grid import resize_flow
 from livehead.motion.face.mean_face import load_mean_face

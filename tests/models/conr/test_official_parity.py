@@ -84,7 +84,7 @@ def test_all_four_networks_at_their_published_size_with_two_views(parity, publis
     colour, alpha = fixture["character_images"] / 255, fixture["character_masks"] / 255
     views = torch.cat([colour, alpha], dim=2)
     parsed = conr.parser(views[0, :, :3])
-    same(parsed.udp[:1], fixture["udp_raw_view0"])
+    same(parsed.dense_pose[:1], fixture["udp_raw_view0"])
     for i, feature in enumerate(parsed.features):
         same(feature.mean(dim=(2, 3))[None], fixture[f"parser_feat{i}_mean"])
     pose = torch.cat([fixture["pose_label"][:, :3], fixture["pose_mask"] / 255], dim=1)

@@ -58,8 +58,8 @@ def test_a_performer_with_singular_jacobians_is_drawn_all_the_same(generator):
     code = generator.encode(*some_source(1))
     flat = LearnedKeypoints(some_points(2).value, torch.zeros(1, 4, 2, 2))
     field = generator.predict_motion(code, flat)
-    assert field.places.isfinite().all()
-    assert field.places.abs().max() < 200
+    assert field.sampling_grid.isfinite().all()
+    assert field.sampling_grid.abs().max() < 200
     assert generator.decode(code, field).isfinite().all()
 
 

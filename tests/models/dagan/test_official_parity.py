@@ -76,7 +76,7 @@ def test_dense_motion(parity):
     same(candidates.warped, fixture["sparse_deformed"])
     field = motion(small, source, driving)
     same(field.mask, fixture["mask"])
-    same(field.places, fixture["deformation"])
+    same(field.sampling_grid, fixture["deformation"])
     same(field.occlusion, fixture["occlusion"])
 
 

@@ -21,7 +21,7 @@ class Judge:
     def reset(self) -> None:
         self.judged = 0
 
-    def judge(self, samples: Array) -> Array:
+    def speech_probabilities(self, samples: Array) -> Array:
         loud = np.sqrt(np.square(samples.reshape(-1, 512)).mean(axis=1)) > 0.05
         self.judged += len(loud)
         return loud.astype(np.float32)

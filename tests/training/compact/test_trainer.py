@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from livehead.errors import ConfigError
-from livehead.models.compact.network import build_compact
+from livehead.models.compact.build import build_compact
 from livehead.models.quantize import split_ranges
 from livehead.training.compact.export import averaged_half_weights, export_compact
 from livehead.training.compact.recipe import read_compact_recipe
