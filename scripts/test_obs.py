@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import base64
 import itertools
-import json
 import os
 import shutil
 import statistics
@@ -36,8 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "obs"))
 import cv2
 import numpy as np
 from devices import barcode, obs
+from devices.report import EXIT_CANNOT_RUN, write_report
 from livehead_source import NAME
-from obs_socket import PASSWORD, Obs, RequestError
+from obs_socket import PASSWORD, ObsConnection, RequestError
 
 from livehead.clock import NS, now_ns
 from livehead.errors import LiveheadError
@@ -101,7 +101,7 @@ class NumberedFrameSender:
             await asyncio.sleep(max(0.0, (start_ns + (count + 1) * NS / self.fps - now_ns()) / NS))
 
 
-def take_screenshot(client: Obs, source: str, width: int = 0, kind: str = "png") -> np.ndarray[Any, Any]:
+def take_screenshot(client: ObsConnection, source: str, width: int = 0, kind: str = "png") -> np.ndarray[Any, Any]:
     """What OBS shows of a source or scene: uint8 [H, W, 3 or 4] RGB(A)."""
     size = {"imageWidth": width} if width else {}
     data = client.ask("GetSourceScreenshot", sourceName=source, imageFormat=kind, **size)["imageData"]
@@ -111,7 +111,7 @@ def take_screenshot(client: Obs, source: str, width: int = 0, kind: str = "png")
     return cv2.cvtColor(image, order)
 
 
-def take_source_screenshot(client: Obs) -> np.ndarray[Any, Any] | None:
+def take_source_screenshot(client: ObsConnection) -> np.ndarray[Any, Any] | None:
     """What the source shows; None while it shows nothing, and so has no size."""
     try:
         return take_screenshot(client, NAME, 640, "jpg")
@@ -126,7 +126,7 @@ def save_image(image: np.ndarray[Any, Any], folder: Path | None, name: str) -> N
         cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(image, order))
 
 
-def measure_source(client: Obs, sent: dict[int, int], seconds: float) -> dict[str, Any]:
+def measure_source(client: ObsConnection, sent: dict[int, int], seconds: float) -> dict[str, Any]:
     """Look at the source again and again: how old what it shows is when it has been looked at."""
     ages: list[float] = []
     took: list[float] = []
@@ -160,7 +160,7 @@ def measure_source(client: Obs, sent: dict[int, int], seconds: float) -> dict[st
     return figures
 
 
-def wait_until_shown(client: Obs, wanted: bool, min_number: int = 0) -> float:
+def wait_until_shown(client: ObsConnection, wanted: bool, min_number: int = 0) -> float:
     """Seconds until a number not below ``least`` is read (or none is). Raises: TimeoutError."""
     began = time.monotonic()
     while time.monotonic() - began < RECOVERY_TIMEOUT_S:
@@ -200,7 +200,7 @@ async def measure_command_setup(
         figures["made"] = await asyncio.to_thread(run_setup_command, machine)
         figures["again"] = await asyncio.to_thread(run_setup_command, machine)
         figures["listens_at"] = find_udp_listeners(PORT)
-        with Obs("127.0.0.1", machine.port, SECRET) as client:
+        with ObsConnection("127.0.0.1", machine.port, SECRET) as client:
             async with sender.run():
                 figures["shown_after_s"] = await asyncio.to_thread(wait_until_shown, client, True)
                 figures |= await asyncio.to_thread(measure_source, client, sender.sent, seconds)
@@ -231,7 +231,7 @@ def measure_audio_level(machine: obs.ObsInstance) -> float:
     """Peak of the source's sound in [0, 1], from when there is any: the median of a second of OBS's meter."""
     peaks: list[float] = []
     end = time.monotonic() + RECOVERY_TIMEOUT_S
-    with Obs("127.0.0.1", machine.port, machine.password, events=METERS) as client:
+    with ObsConnection("127.0.0.1", machine.port, machine.password, events=METERS) as client:
         while len(peaks) < 20 and time.monotonic() < end:
             inputs = client.event("InputVolumeMeters")["inputs"]
             levels = [each["inputLevelsMul"] for each in inputs if each["inputName"] == NAME]
@@ -262,7 +262,7 @@ async def measure_chroma_key(pictures: Path | None) -> dict[str, Any]:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         avatar = await asyncio.create_subprocess_exec(*line, env=environment, stderr=subprocess.DEVNULL)
         try:
-            with Obs("127.0.0.1", machine.port, SECRET) as client:
+            with ObsConnection("127.0.0.1", machine.port, SECRET) as client:
                 image = await asyncio.to_thread(_wait_for_picture, client)
                 await asyncio.sleep(2)
                 image = take_screenshot(client, NAME)
@@ -275,7 +275,7 @@ async def measure_chroma_key(pictures: Path | None) -> dict[str, Any]:
     return {"clear": round(float((alpha == 0).mean()), 3), "solid": round(float((alpha == 255).mean()), 3)}
 
 
-def _wait_for_picture(client: Obs) -> np.ndarray[Any, Any]:
+def _wait_for_picture(client: ObsConnection) -> np.ndarray[Any, Any]:
     deadline = time.monotonic() + AVATAR_TIMEOUT_S
     while time.monotonic() < deadline:
         image = take_source_screenshot(client)
@@ -294,7 +294,7 @@ async def measure_script_setup(
     settings = {"port": PORT, "on_screen": True, "make_at_start": True, "server": "http://127.0.0.1:8999"}
     script = PLUGIN / "livehead_status.py"
     with obs.run_obs(password=SECRET, scripts={script: settings}) as machine:
-        with Obs("127.0.0.1", machine.port, SECRET) as client:
+        with ObsConnection("127.0.0.1", machine.port, SECRET) as client:
             await asyncio.sleep(3)
             figures["status_without"] = read_status(client)
             async with sender.run():
@@ -309,7 +309,7 @@ async def measure_script_setup(
     return figures
 
 
-def read_status(client: Obs) -> str:
+def read_status(client: ObsConnection) -> str:
     told = client.find("GetInputSettings", inputName="Livehead status")
     return "" if told is None else str(told["inputSettings"].get("text", ""))
 
@@ -375,12 +375,8 @@ def run_inside_namespace(chosen: argparse.Namespace) -> int:
         wrong = [str(error)]
     settings = {"size": chosen.size, "fps": chosen.fps, "cores": len(os.sched_getaffinity(0))}
     settings |= {"load": round(os.getloadavg()[0], 1), "wall_s": round(time.monotonic() - began)}
-    text = json.dumps(
-        {"command": "scripts/test_obs.py", "settings": settings, "results": results, "wrong": wrong}, indent=2
-    )
-    print(text)
-    if chosen.json:
-        chosen.json.write_text(text + "\n")
+    report = {"command": "scripts/test_obs.py", "settings": settings, "results": results, "wrong": wrong}
+    write_report(report, chosen.json)
     return 1 if wrong else 0
 
 
@@ -397,7 +393,7 @@ def main() -> int:
         return run_inside_namespace(chosen)
     if lacking := missing_requirements():
         print(lacking, file=sys.stderr)
-        return 3
+        return EXIT_CANNOT_RUN
     own = ["unshare", "--net", "--pid", "--fork", "--mount-proc"] if os.geteuid() == 0 else ["unshare", "--net", "-r"]
     again = [*own, sys.executable, *sys.argv]
     return subprocess.run(again, env=os.environ | {INSIDE: "1"}, check=False).returncode

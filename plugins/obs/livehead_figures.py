@@ -1,4 +1,4 @@
-"""How livehead's picture in OBS is doing, in one line: from what OBS shows, and from what ``livehead serve`` tells.
+"""One line on the state of livehead in OBS, from what OBS shows and from the metrics of ``livehead serve``.
 
 Standard library only: OBS runs it in a Python of its own.
 """
@@ -14,21 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _WINDOW_S = 2.0
-_STALE_S = 0.5  # a picture that stands still for longer is worth telling
-_ANSWER_S = 2.0
-_MOST_BYTES = 1 << 20
+_STALE_S = 0.5  # a picture that stands still for longer is reported
+_ANSWER_TIMEOUT_S = 2.0
+_MAX_ANSWER_BYTES = 1 << 20
 
 
-class Arrivals:
-    """New pictures as they come into OBS. ``clock`` gives seconds."""
+class PictureArrivals:
+    """Counts the new pictures that arrive in OBS; ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last: object = None
         self._times: deque[float] = deque()
 
-    def see(self, picture: object) -> None:
-        """What is shown now: anything that is another for another picture; None when there is none."""
+    def record(self, picture: object) -> None:
+        """Note what is shown now: a value that differs for each new picture, or None when nothing is shown."""
         now = self._clock()
         if picture is None:
             self.reset()
@@ -39,13 +39,13 @@ class Arrivals:
             self._times.popleft()
 
     def reset(self) -> None:
-        """Nothing has been shown."""
+        """Forget all pictures."""
         self._last = None
         self._times.clear()
 
     @property
     def fps(self) -> float:
-        """New pictures a second, over the last two."""
+        """New pictures a second, over the last two seconds."""
         if len(self._times) < 2:
             return 0.0
         span = self._clock() - self._times[0]
@@ -53,13 +53,13 @@ class Arrivals:
 
     @property
     def age_s(self) -> float | None:
-        """Since the last new picture; None when there was none."""
+        """Seconds since the last new picture; None when there was none."""
         return self._clock() - self._times[-1] if self._times else None
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """What ``/metrics`` of ``livehead serve`` tells, of all its sessions."""
+class ServerMetrics:
+    """The figures of all sessions in the ``/metrics`` of ``livehead serve``, read at ``at_s`` seconds."""
 
     sessions: int
     viewers: int
@@ -68,8 +68,8 @@ class Served:
     at_s: float
 
     @classmethod
-    def parse(cls, text: str, at_s: float) -> Served:
-        """From Prometheus' text format; what is missing counts as 0."""
+    def parse(cls, text: str, at_s: float) -> ServerMetrics:
+        """Parse Prometheus' text format; a missing figure counts as 0."""
         values: dict[str, float] = {}
         for line in text.splitlines():
             name, _, value = line.partition(" ")
@@ -84,17 +84,17 @@ class Served:
         sessions, viewers, frames, bitrate = (int(value) for value in found)
         return cls(sessions, viewers, frames, bitrate, at_s)
 
-    def fps(self, before: Served | None) -> float:
-        """Pictures a second since ``before``."""
+    def fps(self, before: ServerMetrics | None) -> float:
+        """Pictures sent a second since ``before``."""
         if before is None or self.at_s <= before.at_s or self.frames < before.frames:
             return 0.0
         return (self.frames - before.frames) / (self.at_s - before.at_s)
 
 
-class ServerWatch:
-    """Asks ``url`` again and again on a thread of its own, so that a server that hangs cannot hold OBS up.
+class ServerMonitor:
+    """Reads the metrics of the server at ``url`` on a thread of its own, so that a hanging server cannot block OBS.
 
-    ``line`` is what to tell of it.
+    ``line`` describes the server's present state.
     """
 
     def __init__(self, url: str, token: str = "", every_s: float = 2.0) -> None:
@@ -102,15 +102,15 @@ class ServerWatch:
         self._url = url.rstrip("/")
         self._token = token
         self._every_s = every_s
-        self._before: Served | None = None
+        self._before: ServerMetrics | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="livehead-server", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop the thread."""
         self._ended.set()
-        self._thread.join(_ANSWER_S + 1)
+        self._thread.join(_ANSWER_TIMEOUT_S + 1)
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -121,22 +121,22 @@ class ServerWatch:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             request = urllib.request.Request(f"{self._url}/metrics", headers=headers)
-            with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
-                text = answer.read(_MOST_BYTES).decode("utf-8", "replace")
+            with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_S) as answer:
+                text = answer.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")
         except urllib.error.HTTPError as error:
             self._before = None
             return "the server wants its token" if error.code == 401 else f"the server answers {error.code}"
         except (OSError, ValueError):
             self._before = None
             return "the server does not answer"
-        served = Served.parse(text, time.monotonic())
-        line = served_line(served, self._before)
+        served = ServerMetrics.parse(text, time.monotonic())
+        line = describe_server(served, self._before)
         self._before = served
         return line
 
 
-def served_line(served: Served, before: Served | None) -> str:
-    """Of the server, in a few words."""
+def describe_server(served: ServerMetrics, before: ServerMetrics | None) -> str:
+    """Describe the server's state in a few words."""
     if not served.sessions:
         return "the server runs, nobody has joined"
     rate = f"{served.bitrate / 1e6:.1f} Mbit/s, " if served.bitrate else ""
@@ -144,10 +144,10 @@ def served_line(served: Served, before: Served | None) -> str:
     return f"the server sends {served.fps(before):.0f} fps, {rate}{watching}"
 
 
-def shown_line(there: bool, arrivals: Arrivals, size: tuple[int, int], sounds: bool) -> str:
-    """Of the source in OBS, in a few words: whether it is ``there`` at all, and what arrives.
+def describe_source(there: bool, arrivals: PictureArrivals, size: tuple[int, int], sounds: bool) -> str:
+    """Describe the source in OBS in a few words: whether it is ``there`` at all, and what arrives.
 
-    ``sounds``: sound arrives too, and cannot be told from pictures.
+    ``sounds``: sound arrives too, which cannot be told apart from pictures.
     """
     if not there:
         return "there is no source of that name: press Make, mend"

@@ -1,4 +1,4 @@
-"""What the sources that show livehead in OBS are set to, in one place for the command and for the script inside OBS.
+"""The settings of the OBS sources that show livehead, shared by the command and the script inside OBS.
 
 Standard library only: OBS runs it in a Python of its own.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MEDIA, BROWSER, KEY_FILTER = "ffmpeg_source", "browser_source", "chroma_key_filter_v2"
-"""Kinds, as OBS names them."""
+"""The kinds of sources and filters, as OBS names them."""
 
 NAME = "Livehead"
 HOST, PORT = "127.0.0.1", 5000
@@ -18,15 +18,15 @@ HOST, PORT = "127.0.0.1", 5000
 _SILENCE_US = 1_000_000  # without a packet for so long the sender is gone, and OBS begins to look for it again
 _LOOK_AGAIN_S = 1  # the least that OBS takes
 # Nothing of the stream is looked at before it plays: the format is known, what is looked at is thrown away, and the
-# first key frame with it. FFmpeg's own wish is seconds.
+# first key frame with it. FFmpeg's default is seconds.
 _AT_ONCE = "fflags=nobuffer probesize=32 analyzeduration=1"
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """Where OBS awaits the stream. ``host``: its own address; 0.0.0.0 for a sender on any machine, else this one's.
+class StreamAddress:
+    """The address on which OBS receives the stream; ``host`` 0.0.0.0 accepts senders on other machines.
 
-    Raises: ValueError, with a sentence for the person.
+    Raises: ValueError with a sentence for the person.
     """
 
     host: str = HOST
@@ -41,33 +41,33 @@ class Listening:
             raise ValueError(f"{self.port} is no port: write 1 to 65535")
 
     @classmethod
-    def parse(cls, text: str) -> Listening:
-        """``HOST:PORT``, an IPv6 host in brackets. Raises: ValueError."""
+    def parse(cls, text: str) -> StreamAddress:
+        """Parse ``HOST:PORT``, with an IPv6 host in brackets. Raises: ValueError."""
         host, colon, port = text.rpartition(":")
         if not colon or not port.isdecimal():
             raise ValueError(f"{text!r} is no address and port: write {HOST}:{PORT}")
         return cls(host.removeprefix("[").removesuffix("]"), int(port))
 
     @property
-    def address(self) -> str:
-        """As a URL has it."""
+    def host_and_port(self) -> str:
+        """Host and port as a URL has them, an IPv6 host in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """For FFmpeg inside OBS. Bound to ``host`` alone: it would listen on all addresses of the machine otherwise."""
-        return f"udp://{self.address}?localaddr={self.host}&timeout={_SILENCE_US}"
+        """The URL for FFmpeg inside OBS; ``localaddr`` keeps it from listening on all of the machine's addresses."""
+        return f"udp://{self.host_and_port}?localaddr={self.host}&timeout={_SILENCE_US}"
 
 
-def media_settings(listening: Listening) -> dict[str, Any]:
-    """Of a Media Source that shows the stream of ``livehead run --sink udp:...``, as early as OBS can.
+def media_settings(address: StreamAddress) -> dict[str, Any]:
+    """Settings of a Media Source that shows the stream of ``livehead run --sink udp:...`` with the least delay.
 
-    ``close_when_inactive``: a hidden source would go on collecting what is sent and play it, seconds late, when it is
+    ``close_when_inactive``: a hidden source would go on collecting the stream and play it, seconds late, when it is
     shown again.
     """
     return {
         "is_local_file": False,
-        "input": listening.url,
+        "input": address.url,
         "input_format": "mpegts",
         "buffering_mb": 0,
         "ffmpeg_options": _AT_ONCE,
@@ -80,7 +80,7 @@ def media_settings(listening: Listening) -> dict[str, Any]:
 
 
 def browser_settings(url: str, size: tuple[int, int]) -> dict[str, Any]:
-    """Of a Browser Source that shows the viewers' page of ``livehead serve``; ``size`` of the page in pixels."""
+    """Settings of a Browser Source for the viewers' page of ``livehead serve``; ``size``: width, height in pixels."""
     return {
         "url": url,
         "is_local_file": False,
@@ -95,7 +95,7 @@ def browser_settings(url: str, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def key_settings(colour: str) -> dict[str, Any]:
-    """Of a Chroma Key filter that takes out ``#rrggbb``. Raises: ValueError."""
+    """Settings of a Chroma Key filter that removes the colour ``#rrggbb``. Raises: ValueError."""
     digits = colour.removeprefix("#")
     if len(digits) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
         raise ValueError(f"{colour!r} is no colour: write it as #00ff00")

@@ -1,7 +1,7 @@
-"""A script inside OBS (Tools, Scripts, +): makes or mends the source that shows livehead, and tells how it is doing.
+"""A script inside OBS (Tools, Scripts, +) that makes or repairs the source that shows livehead, and reports its state.
 
-The status stands in the script's own settings, and on screen in a text source if wished. Nothing here waits: without
-livehead the script says so and goes on.
+The state is shown in the script's own settings and, if wanted, on screen in a text source. Nothing here blocks OBS:
+without livehead the script says so and goes on.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import obspython as obs
-from livehead_figures import Arrivals, ServerWatch, shown_line
-from livehead_source import HOST, MEDIA, NAME, PORT, Listening, media_settings
+from livehead_figures import PictureArrivals, ServerMonitor, describe_source
+from livehead_source import HOST, MEDIA, NAME, PORT, StreamAddress, media_settings
 
 _EVERY_MS = 1000
 _TEXT_NAME, _TEXT_SIZE = "Livehead status", 28
-_TIPS = {  # OBS leaves the panel little width, so what the words stand for is told here
+_TIPS = {  # OBS leaves the panel little width, so that the words are explained here
     "source": "Name of the source that shows livehead",
     "host": "Address of this machine on which OBS awaits the stream; 0.0.0.0 if livehead runs on another machine",
     "make": "Make the source in the scene on air, or mend its settings",
@@ -25,8 +25,8 @@ _TIPS = {  # OBS leaves the panel little width, so what the words stand for is t
 _TEXT_KINDS = ("text_ft2_source_v2", "text_gdiplus_v2", "text_gdiplus")
 
 
-class Status:
-    """What the script knows between two calls of OBS."""
+class ScriptStatus:
+    """The script's state between two calls of OBS."""
 
     def __init__(self) -> None:
         self.name = NAME
@@ -34,14 +34,14 @@ class Status:
         self.on_screen = self.make_at_start = self.started = False
         self.server = ("", "")
         self.line = "not looked yet"
-        self.arrivals = Arrivals()
+        self.arrivals = PictureArrivals()
         self.size = (0, 0)
         self.sounds = self.there = False
-        self.watch: ServerWatch | None = None
+        self.watch: ServerMonitor | None = None
         self.settings: Any = None
 
     def look(self) -> None:
-        """At what the source shows now. Called with every picture of OBS."""
+        """Read what the source shows now; OBS calls this with each of its pictures."""
         source = obs.obs_get_source_by_name(self.name)
         self.there = source is not None
         if source is None:
@@ -51,13 +51,13 @@ class Status:
         playing = obs.obs_source_media_get_state(source) == obs.OBS_MEDIA_STATE_PLAYING
         # The media's clock goes on with each picture, and with each piece of sound. To take the picture itself is not
         # for scripts: OBS would not get to draw it.
-        self.arrivals.see(obs.obs_source_media_get_time(source) if playing and self.size[0] else None)
+        self.arrivals.record(obs.obs_source_media_get_time(source) if playing and self.size[0] else None)
         self.sounds = obs.obs_source_get_audio_timestamp(source) > 0
         obs.obs_source_release(source)
 
     def tell(self) -> None:
-        """Renew the line, and the text source that shows it."""
-        parts = [shown_line(self.there, self.arrivals, self.size, self.sounds)]
+        """Update the line and the text source that shows it."""
+        parts = [describe_source(self.there, self.arrivals, self.size, self.sounds)]
         if self.watch is not None:
             parts.append(self.watch.line)
         self.line = "; ".join(parts)
@@ -69,22 +69,22 @@ class Status:
             obs.obs_source_release(text)
 
     def ask(self, url: str, token: str) -> None:
-        """Watch the server at ``url`` from now on, none if it is empty."""
+        """Monitor the server at ``url`` from now on, or none if it is empty."""
         if (url, token) == self.server:
             return
         self.server = (url, token)
         self.close()
         if url:
-            self.watch = ServerWatch(url, token)
+            self.watch = ServerMonitor(url, token)
 
     def close(self) -> None:
-        """Ask no server any more."""
+        """Stop monitoring a server."""
         watch, self.watch = self.watch, None
         if watch is not None:
             watch.close()
 
 
-status = Status()
+status = ScriptStatus()
 
 
 def script_description() -> str:
@@ -155,7 +155,7 @@ def each_second() -> None:
 
 def refresh_pressed(properties: Any, button: Any) -> bool:
     status.tell()
-    return True  # the settings are drawn anew
+    return True  # OBS draws the settings again
 
 
 def make_pressed(properties: Any, button: Any) -> bool:
@@ -164,19 +164,19 @@ def make_pressed(properties: Any, button: Any) -> bool:
 
 
 def make_source() -> None:
-    """Make the source or mend it, and have it in the scene on air; what is wrong goes into the script log."""
+    """Make or repair the source and show it in the scene on air; errors go into the script log."""
     try:
-        listening = Listening(status.host, status.port)
+        address = StreamAddress(status.host, status.port)
     except ValueError as error:
         obs.script_log(obs.LOG_WARNING, str(error))
         return
     source = obs.obs_get_source_by_name(status.name)
     if source is None:
-        settings = _data(media_settings(listening))
+        settings = _data(media_settings(address))
         source = obs.obs_source_create(MEDIA, status.name, settings, None)
         obs.obs_data_release(settings)
     elif obs.obs_source_get_unversioned_id(source) == MEDIA:
-        _update(source, media_settings(listening))
+        _update(source, media_settings(address))
     else:
         obs.script_log(obs.LOG_WARNING, f"{status.name} is a source of another kind: choose another name")
         obs.obs_source_release(source)

@@ -1,4 +1,4 @@
-"""A conversation with OBS over obs-websocket 5, which is part of OBS from version 28 on.
+"""A client of obs-websocket 5, which is part of OBS from version 28 on.
 
 The protocol: hello (0) with a challenge, identify (1) with its answer, identified (2), then requests (6) and their
 responses (7), and events (5) in between; github.com/obsproject/obs-websocket, docs/generated/protocol.md.
@@ -23,28 +23,28 @@ from websockets.sync.client import ClientConnection, connect
 from livehead.errors import ConfigError, DeviceError
 
 PASSWORD = "OBS_WEBSOCKET_PASSWORD"
-"""Environment variable, so that the password stands on no command line."""
+"""The environment variable that holds the password, so that it appears on no command line."""
 
 _RPC = 1
 _HELLO, _IDENTIFY, _IDENTIFIED, _EVENT, _REQUEST, _RESPONSE = 0, 1, 2, 5, 6, 7
 _WRONG_PASSWORD, _OTHER_VERSION = 4009, 4010
 _NOT_FOUND = 600
-_PATIENCE_S = 8.0
+_TIMEOUT_S = 8.0
 _WHERE = "in OBS: Tools, WebSocket Server Settings"
 
 
 class RequestError(DeviceError):
-    """OBS does not do what was asked; ``code`` is the protocol's."""
+    """OBS refused a request; ``code`` is the protocol's."""
 
     def __init__(self, request: str, code: int, comment: str) -> None:
         super().__init__(f"OBS does not do {request} ({comment or code})", "is it of another version?")
         self.code = code
 
 
-class Obs:
-    """``with`` it. ``events``: the protocol's bits of what OBS shall tell by itself.
+class ObsConnection:
+    """A connection to OBS, for use in ``with``; ``events``: the protocol's bits of the events that OBS shall send.
 
-    Raises: DeviceError and ConfigError, each with what is wrong in one line.
+    Raises (on entering): DeviceError and ConfigError, each with one line that says what is wrong.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 4455, password: str = "", events: int = 0) -> None:
@@ -56,9 +56,9 @@ class Obs:
     def _place(self) -> str:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
-    def __enter__(self) -> Obs:
+    def __enter__(self) -> ObsConnection:
         try:
-            self._socket = connect(f"ws://{self._place}", open_timeout=_PATIENCE_S, max_size=None, proxy=None)
+            self._socket = connect(f"ws://{self._place}", open_timeout=_TIMEOUT_S, max_size=None, proxy=None)
         except (InvalidHandshake, InvalidMessage, EOFError) as error:
             raise self._stranger() from error
         except (OSError, TimeoutError) as error:
@@ -76,7 +76,7 @@ class Obs:
         self._socket.close()
 
     def ask(self, request: str, **data: Any) -> dict[str, Any]:
-        """One request and the data of its response. Raises: RequestError, DeviceError."""
+        """Send one request and return the data of its response. Raises: RequestError, DeviceError."""
         self._number += 1
         name = str(self._number)
         self._send(_REQUEST, {"requestType": request, "requestId": name, "requestData": data})
@@ -91,7 +91,7 @@ class Obs:
         return result
 
     def find(self, request: str, **data: Any) -> dict[str, Any] | None:
-        """As ``ask``; None where OBS has no such thing."""
+        """Send one request like ``ask``; return None where OBS has no such object."""
         try:
             return self.ask(request, **data)
         except RequestError as error:
@@ -100,7 +100,7 @@ class Obs:
             raise
 
     def event(self, name: str) -> dict[str, Any]:
-        """The data of the next event of that name. Raises: DeviceError."""
+        """Wait for the next event ``name`` and return its data. Raises: DeviceError."""
         while True:
             message = self._receive()
             if message["op"] == _EVENT and message["d"]["eventType"] == name:
@@ -129,7 +129,7 @@ class Obs:
 
     def _receive(self) -> dict[str, Any]:
         try:
-            message = json.loads(self._socket.recv(timeout=_PATIENCE_S))
+            message = json.loads(self._socket.recv(timeout=_TIMEOUT_S))
         except ConnectionClosed as error:
             raise self._ended(error) from error
         except TimeoutError as error:
@@ -152,7 +152,7 @@ class Obs:
         return DeviceError(f"what answers at {self._place} is no OBS 28 or newer", f"check the port {_WHERE}")
 
     def _unreachable(self, error: OSError) -> DeviceError:
-        """OBS that does not run and OBS that does not listen look alike from outside."""
+        """The error that tells whether OBS does not run or does not listen, as far as that can be known."""
         running = obs_runs() if _own(self._host) else None
         if running is False:
             return DeviceError("OBS is not running on this machine", "start it, then try again")
@@ -167,13 +167,13 @@ class Obs:
 
 
 def proof(password: str, salt: str, challenge: str) -> str:
-    """That one knows the password, without telling it."""
+    """The answer to ``challenge`` that proves knowledge of the password without revealing it."""
     secret = base64.b64encode(hashlib.sha256((password + salt).encode()).digest()).decode()
     return base64.b64encode(hashlib.sha256((secret + challenge).encode()).digest()).decode()
 
 
 def obs_runs() -> bool | None:
-    """Whether a process of that name runs on this machine; None where that cannot be told."""
+    """Whether a process named like OBS runs on this machine; None where that is unknown."""
     system = platform.system()
     if system == "Linux":
         return any(_name(folder) == "obs" for folder in Path("/proc").glob("[0-9]*"))

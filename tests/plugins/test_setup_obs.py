@@ -18,7 +18,7 @@ from typing import Any
 import obs_socket
 import pytest
 import setup_obs
-from livehead_source import BROWSER, KEY_FILTER, MEDIA, Listening, key_settings, media_settings
+from livehead_source import BROWSER, KEY_FILTER, MEDIA, StreamAddress, key_settings, media_settings
 from websockets.sync.server import ServerConnection, serve
 
 SALT, CHALLENGE = "a salt", "a challenge"
@@ -127,7 +127,7 @@ class LittleObs:
 
 
 @contextmanager
-def listening(talk: Any) -> Iterator[int]:
+def serve_obs(talk: Any) -> Iterator[int]:
     with serve(talk, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -142,10 +142,10 @@ def run(port: int, *arguments: str) -> int:
 
 def test_the_source_is_made_then_found_right_then_mended(capsys: pytest.CaptureFixture[str]) -> None:
     little = LittleObs()
-    with listening(little.talk) as port:
+    with serve_obs(little.talk) as port:
         assert run(port) == 0
         assert "the source Livehead is made" in capsys.readouterr().out
-        assert little.inputs == {"Livehead": (MEDIA, media_settings(Listening()))}
+        assert little.inputs == {"Livehead": (MEDIA, media_settings(StreamAddress()))}
         assert little.scenes == {"On air": ["Livehead"], "Beside": []}
         assert (little.bounds["boundsWidth"], little.bounds["boundsHeight"]) == (1920, 1080)
 
@@ -157,19 +157,19 @@ def test_the_source_is_made_then_found_right_then_mended(capsys: pytest.CaptureF
         little.inputs["Livehead"][1].update(buffering_mb=2, color_range=2)
         assert run(port) == 0
         assert "is mended" in capsys.readouterr().out
-        assert little.inputs["Livehead"][1] == media_settings(Listening()) | {"color_range": 2}, "a taste stays"
+        assert little.inputs["Livehead"][1] == media_settings(StreamAddress()) | {"color_range": 2}, "a taste stays"
 
 
 def test_a_source_of_another_scene_is_shown_in_this_one_too(capsys: pytest.CaptureFixture[str]) -> None:
     little = LittleObs()
-    with listening(little.talk) as port:
+    with serve_obs(little.talk) as port:
         assert run(port, "--scene", "Beside") == 0
         assert run(port) == 0
     assert little.scenes == {"On air": ["Livehead"], "Beside": ["Livehead"]}
 
 
 def test_the_next_step_names_the_sink(capsys: pytest.CaptureFixture[str]) -> None:
-    with listening(LittleObs().talk) as port:
+    with serve_obs(LittleObs().talk) as port:
         assert run(port, "--listen", "127.0.0.1:6000") == 0
         assert "--sink udp:127.0.0.1:6000" in capsys.readouterr().out
         assert run(port, "--listen", "0.0.0.0:6000") == 0
@@ -178,7 +178,7 @@ def test_the_next_step_names_the_sink(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_the_viewers_page_becomes_a_browser_source_of_the_canvas_size() -> None:
     little = LittleObs()
-    with listening(little.talk) as port:
+    with serve_obs(little.talk) as port:
         assert run(port, "--page", PAGE) == 0
     kind, settings = little.inputs["Livehead"]
     assert kind == BROWSER
@@ -187,7 +187,7 @@ def test_the_viewers_page_becomes_a_browser_source_of_the_canvas_size() -> None:
 
 def test_a_colour_is_keyed_out_by_one_filter() -> None:
     little = LittleObs()
-    with listening(little.talk) as port:
+    with serve_obs(little.talk) as port:
         assert run(port, "--key", "#00ff00") == run(port, "--key", "#0000FF") == 0
     assert len(little.filters) == 1
     [settings] = little.filters.values()
@@ -213,7 +213,7 @@ def test_what_is_wrong_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(obs_socket.PASSWORD, raising=False)
-    with listening(little.talk) as port:
+    with serve_obs(little.talk) as port:
         assert run(port, *arguments) == 2
     error = capsys.readouterr().err
     assert told in error
@@ -223,7 +223,7 @@ def test_what_is_wrong_is_told_in_one_line(
 def test_the_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     little = LittleObs("secret")
     monkeypatch.setenv(obs_socket.PASSWORD, "secret")
-    with listening(little.talk) as port:
+    with serve_obs(little.talk) as port:
         assert run(port) == 0
     assert "Livehead" in little.inputs
 
@@ -231,7 +231,7 @@ def test_the_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
 def test_a_source_of_another_kind_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     little = LittleObs()
     little.inputs["Livehead"] = ("image_source", {"file": "cat.png"})
-    with listening(little.talk) as port:
+    with serve_obs(little.talk) as port:
         assert run(port) == 2
     assert "of another kind (image_source)" in capsys.readouterr().err
     assert little.inputs["Livehead"] == ("image_source", {"file": "cat.png"})
@@ -245,14 +245,14 @@ def test_a_closed_port_is_told_by_what_runs(
     running: bool | None, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(obs_socket, "obs_runs", lambda: running)
-    with listening(lambda socket: None) as port:
+    with serve_obs(lambda socket: None) as port:
         pass
     assert run(port) == 2
     assert told in capsys.readouterr().err
 
 
 def test_another_server_is_no_obs(capsys: pytest.CaptureFixture[str]) -> None:
-    with listening(lambda socket: socket.send("hello there")) as port:
+    with serve_obs(lambda socket: socket.send("hello there")) as port:
         assert run(port) == 2
     assert "is no OBS 28 or newer" in capsys.readouterr().err
 
@@ -264,7 +264,7 @@ def test_an_end_in_the_middle_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         socket.send(json.dumps({"op": 2, "d": {"negotiatedRpcVersion": 1}}))
         socket.recv()
 
-    with listening(leaving) as port:
+    with serve_obs(leaving) as port:
         assert run(port) == 2
     assert "ended the connection" in capsys.readouterr().err
 
@@ -272,9 +272,9 @@ def test_an_end_in_the_middle_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize("text", ["5000", "localhost:5000", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x"])
 def test_an_address_that_obs_cannot_listen_on_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no"):
-        Listening.parse(text)
+        StreamAddress.parse(text)
 
 
 def test_obs_listens_on_the_named_address_alone() -> None:
-    assert Listening.parse("[::1]:7000").url.startswith("udp://[::1]:7000?localaddr=::1")
-    assert media_settings(Listening())["input"].startswith("udp://127.0.0.1:5000?localaddr=127.0.0.1")
+    assert StreamAddress.parse("[::1]:7000").url.startswith("udp://[::1]:7000?localaddr=::1")
+    assert media_settings(StreamAddress())["input"].startswith("udp://127.0.0.1:5000?localaddr=127.0.0.1")

@@ -1,1 +1,1 @@
-"""A livehead plugin with one sink."""
+"""An example of a livehead plugin, with one sink."""
