@@ -5,14 +5,15 @@
     ├── DeviceError
     │   ├── CaptureError
     │   └── SinkError
-    │       └── RefusedError
+    │       └── RejectedError
     ├── WeightsError
     │   ├── WeightsMissingError
     │   ├── WeightsMismatchError
     │   └── WeightsChecksumError
     ├── SourceError
     │   └── NoFaceError
-    └── ProtocolError
+    ├── ProtocolError
+    └── SessionError
 
 Each says in one line what is wrong and what to do about it; the command line prints that line and ends with status 2.
 """
@@ -83,6 +84,17 @@ class NoFaceError(SourceError):
 
 class ProtocolError(LiveheadError):
     """A message from a peer or a page is malformed, unknown or too big."""
+
+
+class SessionError(LiveheadError):
+    """A server's session cannot be had: it does not exist, has ended or is full, or the caller has no right to it.
+
+    ``status`` is the HTTP status (RFC 9110, section 15) that says so to a client: 401, 403, 404, 410, 429 or 503.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", *, status: int, subject: str = "") -> None:
+        super().__init__(problem, remedy, subject=subject)
+        self.status = status
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -31,9 +31,9 @@ from livehead.client.connection import (
     send_request,
     text_or_empty,
 )
-from livehead.clock import NS, now_ns
+from livehead.clock import NS, ExponentialBackoff, now_ns
 from livehead.concurrency import Latest
-from livehead.errors import ConfigError, LiveheadError, ProtocolError, SourceError
+from livehead.errors import ConfigError, LiveheadError, ProtocolError, SourceError, root_cause
 from livehead.motion.keypoints import Keypoints
 from livehead.protocol import messages
 from livehead.protocol.motion_packets import MotionPacketEncoder
@@ -43,7 +43,7 @@ from livehead.webrtc.remote_tracks import RemoteVideoCapture
 
 log = logging.getLogger(__name__)
 
-_MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.25, 8.0
+_BACKOFF_S = (0.25, 8.0)  # the first and the longest wait between two attempts
 _VIDEO_TIMEOUT_S = 5.0  # without a picture for so long, the connection is made anew; a server always sends some
 _UPLOAD_TIMEOUT_S = 60.0
 _SETTLE_NS = 5 * NS
@@ -98,8 +98,8 @@ class RemoteRenderer:
     async def run(self) -> None:
         """Until cancelled. Raises: LiveheadError when the server refuses for good what it is asked for at first."""
         writer = MotionPacketEncoder(await self._motions.get(), self._fps)
-        pause_s, told = _MIN_BACKOFF_S, ""
-        error: Exception
+        backoff, reported = ExponentialBackoff(*_BACKOFF_S), ""
+        error: BaseException
         while True:
             before = self.connection_count
             try:
@@ -107,17 +107,17 @@ class RemoteRenderer:
             except ssl.SSLCertVerificationError as failure:
                 error = certificate_error(self._address, failure)
             except (ExceptionGroup, LiveheadError, *CONNECTION_ERRORS) as ended:
-                error = _root_cause(ended)
+                error = root_cause(ended)
             if isinstance(error, LiveheadError) and not self._is_settled:
                 raise error  # no use in asking again
             if not isinstance(error, (LiveheadError, *CONNECTION_ERRORS)):
                 raise error
             if self.connection_count > before:
-                pause_s, told = _MIN_BACKOFF_S, ""
-            if told != (told := _describe_error(error)):
-                self._report(f"no connection to {self._address.http_url} ({told}); trying again")
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _MAX_BACKOFF_S)
+                backoff.reset()
+                reported = ""
+            if reported != (reported := _describe_error(error)):
+                self._report(f"no connection to {self._address.http_url} ({reported}); trying again")
+            await asyncio.sleep(backoff.next_delay_s())
 
     @property
     def _is_settled(self) -> bool:
@@ -267,16 +267,7 @@ def _upload_image(url: str, data: bytes, key: str) -> None:
         raise ConnectionError(str(error.reason)) from error
 
 
-def _root_cause(ended: Exception) -> Exception:
-    """The exception that ended a conversation: of several tasks' the server's word first."""
-    if isinstance(ended, ExceptionGroup):
-        ended = ended.subgroup(LiveheadError) or ended
-    while isinstance(ended, ExceptionGroup):
-        ended = ended.exceptions[0]
-    return ended
-
-
-def _describe_error(error: Exception) -> str:
+def _describe_error(error: BaseException) -> str:
     """In few words, none of which the other side chose but a sentence of its own."""
     if isinstance(error, LiveheadError):
         return error.problem

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from livehead.clock import NS
+from livehead.errors import SessionError
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MIN_TOKEN_LENGTH = 16  # characters
@@ -62,6 +63,11 @@ class AccessPolicy:
             return path == "/whep" or path.startswith("/whep/")
         parts = urlsplit(origin)
         return parts.scheme in ("http", "https") and bool(host) and parts.netloc.lower() == host.lower()
+
+
+def too_many_wrong_keys_error() -> SessionError:
+    """The error for an address that tries keys: it has to wait, whatever it shows (429 Too Many Requests)."""
+    return SessionError("there were too many wrong keys from this address", "wait a minute", status=429)
 
 
 def _host_name(host: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from livehead.concurrency import Latest
-from livehead.errors import ConfigError
+from livehead.errors import SessionError
 from livehead.interfaces import Motion
 from livehead.motion.keypoints import Keypoints
 from livehead.server.event_log import log_event
@@ -76,7 +76,7 @@ class SessionConnections:
         return await self._answer_or_close(peer, offer)
 
     async def accept_viewer(self, offer: str, *, transparent: bool) -> tuple[str, PeerConnection]:
-        """Answer a viewer's offer. Raises: ProtocolError, ConfigError when there are too many viewers."""
+        """Answer a viewer's offer. Raises: ProtocolError, SessionError when there are too many viewers."""
         self._require_viewer_slot()
         viewer: PeerConnection
 
@@ -93,7 +93,7 @@ class SessionConnections:
     def subscribe_motion(self) -> Iterator[Latest[Keypoints | None]]:
         """The performer's motion for a viewer who draws, None when the session ends.
 
-        Raises: ConfigError when there are too many viewers.
+        Raises: SessionError when there are too many viewers.
         """
         self._require_viewer_slot()
         motions: Latest[Keypoints | None] = Latest()
@@ -113,7 +113,7 @@ class SessionConnections:
 
     def _require_viewer_slot(self) -> None:
         if self.viewer_count >= self._max_viewers:
-            raise ConfigError("there are as many viewers as this server lets in", "try again later")
+            raise SessionError("there are as many viewers as this server lets in", "try again later", status=503)
 
     async def remove_viewer(self, viewer: PeerConnection) -> None:
         """End a viewer's connection."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias, get_args
 
 from livehead.clock import now_ns
-from livehead.errors import ConfigError, LiveheadError
+from livehead.errors import ConfigError, LiveheadError, SessionError, root_cause
 from livehead.server.access import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,9 @@ class RejectionLog:
         details: dict[str, EventDetail] = {"what": resource, "address": address}
         if isinstance(reason, int):
             details["status"] = reason
-        else:  # the sentences of a ConfigError are ours, others may name what was sent
-            details["why"] = reason.problem if isinstance(reason, ConfigError) else type(reason).__name__
+        else:  # only these errors' sentences are all our own words: others may name what was sent
+            known = isinstance(reason, (ConfigError, SessionError))
+            details["why"] = reason.problem if known else type(reason).__name__
         if self._suppressed_count:
             details["untold"], self._suppressed_count = self._suppressed_count, 0
         log_event("refused", level=logging.WARNING, **details)
@@ -76,7 +77,7 @@ class EventFormatter(logging.Formatter):
             event = "message"
             details = {"logger": record.name, "text": _redact_secrets(record.getMessage())}
             if record.exc_info and record.exc_info[1] is not None:
-                error = _root_cause(record.exc_info[1])
+                error = root_cause(record.exc_info[1])
                 details |= {"error": type(error).__name__, "where": _format_location(error)}
         if self._log_format == "json":
             return json.dumps({"time": time, "level": record.levelname.lower(), "event": event, **details})
@@ -100,13 +101,6 @@ def _format_value(value: EventDetail) -> str:
 
 def _redact_secrets(text: str) -> str:
     return _SECRET_PATTERN.sub("[hidden]", text)[:_MAX_MESSAGE_CHARS]
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """``error``, or the first of a group: a group is raised where tasks are awaited, which tells nothing."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _format_location(error: BaseException) -> str:

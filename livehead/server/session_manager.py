@@ -1,4 +1,4 @@
-"""All sessions of a server: at most so many, each its own task, ended when nobody is there any more."""
+"""All sessions of a server: each is a task of its own, and ends when nobody has been connected for a while."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from types import TracebackType
 from livehead.clock import now_ns
 from livehead.codecs.h264 import ENCODER_FACTORIES
 from livehead.concurrency import Worker
-from livehead.errors import ConfigError, LiveheadError
+from livehead.errors import LiveheadError, SessionError
 from livehead.server.access import constant_time_equal
 from livehead.server.avatar_runtime import AvatarFactory, AvatarRuntime
 from livehead.server.event_log import log_event
 from livehead.server.memory import trim_heap
-from livehead.server.session import Session, SessionDefaults
+from livehead.server.prometheus import ServerMetrics
+from livehead.server.session import Session
+from livehead.server.session_defaults import SessionDefaults
 
 log = logging.getLogger(__name__)
 
@@ -24,21 +26,25 @@ _CLOSE_TIMEOUT_S = 10.0
 
 
 class SessionManager:
-    """``async with`` ends all sessions. One stage is kept ready, so that whoever joins need not wait for it."""
+    """Runs the sessions of a server; leaving its ``async with`` block ends them all.
+
+    One avatar is kept ready, so that a performer who joins does not wait until it is built.
+    """
 
     def __init__(self, avatar_factory: AvatarFactory, defaults: SessionDefaults) -> None:
         self.avatar_factory = avatar_factory
         self.limits = defaults.limits
         self.ice = defaults.ice
-        """The servers that peers find their ways by."""
+        """The STUN and TURN servers that peers use."""
         self.opened_count = 0
-        """Sessions so far."""
+        """How many sessions there have been so far."""
+        self.metrics = ServerMetrics()
         self._defaults = defaults
         self._running: dict[Session, asyncio.Task[None]] = {}
-        self._prepare_worker = Worker("stage")
+        self._prepare_worker = Worker("prepare-avatar")
         self._spare_runtime_task: asyncio.Task[AvatarRuntime] | None = None
         self._reaper_task: asyncio.Task[None] | None = None
-        self._needs_trim = True  # of the start
+        self._needs_trim = True  # starting takes memory that is not needed afterwards
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._running))
@@ -47,7 +53,7 @@ class SessionManager:
         return len(self._running)
 
     async def __aenter__(self) -> SessionManager:
-        """Hardware encoders are tried now, so that no call has to wait for it."""
+        """Try the hardware encoders, so that no call has to wait for that, and build the first avatar."""
         await self._prepare_worker.run(ENCODER_FACTORIES[self._defaults.encoder])
         self._spare_runtime_task = asyncio.create_task(self._create_runtime())
         self._reaper_task = asyncio.create_task(self._reap_idle())
@@ -56,7 +62,7 @@ class SessionManager:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all sessions and free what was kept ready."""
+        """End all sessions and free the avatar that was kept ready."""
         for task in (self._reaper_task, self._spare_runtime_task):
             if task is not None and not task.done():
                 task.cancel()
@@ -78,28 +84,34 @@ class SessionManager:
         self._prepare_worker.close()
 
     async def open_session(self) -> Session:
-        """A new session. Raises: ConfigError when there are too many, LiveheadError when its stage cannot be made."""
-        if len(self._running) >= self.limits.sessions:
-            raise ConfigError("this server has as many sessions as it takes", "try again later")
+        """Start a session. Raises: SessionError when there are too many, LiveheadError when no avatar can be built."""
+        self._require_free_session()
         ready, self._spare_runtime_task = self._spare_runtime_task, None
-        stage = await (ready or self._create_runtime())
-        if len(self._running) >= self.limits.sessions:
-            stage.close(None)
-            raise ConfigError("this server has as many sessions as it takes", "try again later")
+        runtime = await (ready or self._create_runtime())
+        try:
+            self._require_free_session()
+        except SessionError:
+            runtime.close(None)
+            raise
         self.opened_count += 1
-        session = Session(stage, self.avatar_factory, self._defaults, self.opened_count)
+        stats = self.metrics.open_session_stats()
+        session = Session(runtime, self.avatar_factory, self._defaults, self.opened_count, stats)
         task = asyncio.create_task(session.run())
         self._running[session] = task
         task.add_done_callback(lambda _: self._on_session_ended(session))
         log_event("session opened", session=session.number, running=len(self._running))
         return session
 
+    def _require_free_session(self) -> None:
+        if len(self._running) >= self.limits.sessions:
+            raise SessionError("this server has as many sessions as it takes", "try again later", status=503)
+
     def find_by_key(self, key: str) -> Session | None:
-        """The session that ``key`` opens."""
+        """The session whose settings ``key`` opens, or None."""
         return self._find_by_secret(key, lambda session: session.key)
 
     def find_by_viewer_key(self, key: str) -> Session | None:
-        """The session that ``key`` lets watch."""
+        """The session that ``key`` lets a viewer watch, or None."""
         return self._find_by_secret(key, lambda session: session.viewer_key)
 
     def _find_by_secret(self, key: str, get_secret: Callable[[Session], str]) -> Session | None:
@@ -111,12 +123,13 @@ class SessionManager:
 
     def _on_session_ended(self, session: Session) -> None:
         task = self._running.pop(session)
+        self.metrics.add_ended_session(session)
         self._needs_trim = True
         reason = session.close_reason
         if not task.cancelled() and (error := task.exception()) is not None:
             reason = f"failed: {type(error).__name__}"
-            told = str(error) if isinstance(error, LiveheadError) else type(error).__name__
-            log.error("a session failed: %s", told, exc_info=error)
+            problem = str(error) if isinstance(error, LiveheadError) else type(error).__name__
+            log.error("a session failed: %s", problem, exc_info=error)
         log_event("session closed", session=session.number, reason=reason, running=len(self._running))
 
     async def _create_runtime(self) -> AvatarRuntime:
@@ -125,7 +138,7 @@ class SessionManager:
         )
 
     async def _reap_idle(self) -> None:
-        """End sessions that nobody uses, and keep one stage ready while there is room for its session.
+        """End sessions that nobody uses, and keep one avatar ready while there is room for its session.
 
         When the last one has ended, its memory goes back to the system: a server is idle most of its time.
         """
@@ -136,7 +149,7 @@ class SessionManager:
                 if session.is_idle(now):
                     session.close("nobody uses it")
             room = len(self._running) < self.limits.sessions
-            # not while somebody performs: making a stage would cost pictures
+            # not while somebody performs: building an avatar would cost pictures
             if self._spare_runtime_task is None and room and not self._running:
                 self._spare_runtime_task = asyncio.create_task(self._create_runtime())
             elif (

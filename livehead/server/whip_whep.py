@@ -6,8 +6,9 @@ A stream has a name of the publisher's choosing. Each connection gets an address
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from livehead.errors import ConfigError, ProtocolError
+from livehead.errors import ProtocolError, SessionError
 from livehead.server.access import generate_key
 from livehead.server.session import Session
 from livehead.server.session_manager import SessionManager
@@ -16,8 +17,16 @@ from livehead.webrtc.peer import PeerConnection
 _STREAM_NAME = re.compile(r"[\w-]{1,64}")
 
 
+@dataclass(frozen=True, slots=True)
+class SdpAnswer:
+    """The SDP that answers an offer, and the secret ``resource_id`` whose DELETE ends the connection."""
+
+    sdp: str
+    resource_id: str
+
+
 class WhipWhepStreams:
-    """Streams by name, connections by their addresses."""
+    """Keeps streams by their names and connections by their resource ids."""
 
     def __init__(self, sessions: SessionManager) -> None:
         self._sessions = sessions
@@ -25,10 +34,10 @@ class WhipWhepStreams:
         self._publishers: dict[str, Session] = {}
         self._viewers: dict[str, tuple[Session, PeerConnection]] = {}
 
-    async def publish_stream(self, name: str, offer: str) -> tuple[str, str]:
-        """Let a camera move the avatar of stream ``name``, which goes on when it was there: the answer, the address.
+    async def publish_stream(self, name: str, offer: str) -> SdpAnswer:
+        """Let a camera drive the avatar of stream ``name``, whose session goes on if there is one.
 
-        Raises: ProtocolError, ConfigError.
+        Raises: ProtocolError, SessionError, and LiveheadError when no avatar can be built.
         """
         if not _STREAM_NAME.fullmatch(name):
             raise ProtocolError("the name of a stream has 1 to 64 letters, digits, dashes and underscores")
@@ -37,14 +46,13 @@ class WhipWhepStreams:
         if session is None:
             session = self._streams[name] = await self._sessions.open_session()
         answer = await session.accept_publisher(offer)
-        place = generate_key()
-        self._publishers = {key: kept for key, kept in self._publishers.items() if kept is not session} | {
-            place: session
-        }
-        return answer, place
+        resource_id = generate_key()
+        others = {key: kept for key, kept in self._publishers.items() if kept is not session}
+        self._publishers = others | {resource_id: session}
+        return SdpAnswer(answer, resource_id)
 
     async def unpublish_stream(self, resource_id: str) -> bool:
-        """End the stream of that address; whether there was one."""
+        """End the stream that was published under ``resource_id``; False when there is none."""
         session = self._publishers.pop(resource_id, None)
         if session is not None:
             # at once, as ending takes a moment in which the same name may be published again
@@ -52,24 +60,24 @@ class WhipWhepStreams:
             session.close("unpublished")
         return session is not None
 
-    async def watch_stream(self, name: str, offer: str) -> tuple[str, str]:
-        """Show stream ``name``: the answer, the address. Raises: ProtocolError, ConfigError."""
+    async def watch_stream(self, name: str, offer: str) -> SdpAnswer:
+        """Show stream ``name`` to a viewer. Raises: ProtocolError, SessionError."""
         self._prune_ended()
         session = self._streams.get(name)
         if session is None:
-            raise ConfigError("there is no stream of that name", "publish it first")
+            raise SessionError("there is no stream of that name", "publish it first", status=404)
         return await self.watch_session(session, offer)
 
-    async def watch_session(self, session: Session, offer: str) -> tuple[str, str]:
-        """Show ``session``: the answer, the address. Raises: ProtocolError, ConfigError."""
+    async def watch_session(self, session: Session, offer: str) -> SdpAnswer:
+        """Show ``session`` to a viewer. Raises: ProtocolError, SessionError."""
         self._prune_ended()
         answer, viewer = await session.accept_viewer(offer)
-        place = generate_key()
-        self._viewers[place] = (session, viewer)
-        return answer, place
+        resource_id = generate_key()
+        self._viewers[resource_id] = (session, viewer)
+        return SdpAnswer(answer, resource_id)
 
     async def remove_viewer(self, resource_id: str, allowed_session: Session | None = None) -> bool:
-        """End that viewer's connection, if it is one of ``shown`` where that is given; whether there was one."""
+        """End a viewer's connection; False when there is none, or it is not one of ``allowed_session``."""
         session, viewer = self._viewers.get(resource_id, (None, None))
         if session is None or viewer is None or (allowed_session is not None and session is not allowed_session):
             return False
@@ -78,12 +86,12 @@ class WhipWhepStreams:
         return True
 
     def _prune_ended(self) -> None:
-        """What has ended by itself."""
+        """Forget the sessions and viewers that have ended by themselves."""
         running = set(self._sessions)
         self._streams = {name: session for name, session in self._streams.items() if session in running}
-        self._publishers = {place: session for place, session in self._publishers.items() if session in running}
+        self._publishers = {key: session for key, session in self._publishers.items() if session in running}
         self._viewers = {
-            place: (session, viewer)
-            for place, (session, viewer) in self._viewers.items()
+            resource_id: (session, viewer)
+            for resource_id, (session, viewer) in self._viewers.items()
             if session in running and not viewer.closed.is_set()
         }

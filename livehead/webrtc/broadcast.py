@@ -135,19 +135,25 @@ class PassthroughEncoder(Encoder):
 
 
 class BroadcastSink:
-    """A ``Sink`` whose pictures and sound go to every lane.
+    """A ``Sink`` whose pictures and sound go to every track.
 
-    ``delay_ms``: how long after its capture a picture is sent. Sound goes with it, but ``lead_ms`` sooner: by what
-    receivers keep it back for longer. ``encoder``: of H.264; a hardware encoder is tried on entering, so that the first
-    picture does not wait for it.
+    ``delay_ms()`` is how long after its capture a picture is sent. Sound goes with it, but ``audio_lead_ms()`` sooner:
+    by what receivers keep it back for longer. ``encoder`` chooses the encoder of H.264; a hardware encoder is tried on
+    entering, so that the first picture does not wait for it.
     """
 
     def __init__(
-        self, *, fps: float = 30.0, stats: StatsCollector | None = None, encoder: EncoderChoice = "auto"
+        self,
+        *,
+        fps: float = 30.0,
+        stats: StatsCollector | None = None,
+        encoder: EncoderChoice = "auto",
+        delay_ms: Callable[[], float] = lambda: 0.0,
+        audio_lead_ms: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.stats = stats or StatsCollector()
-        self.delay_ms: Callable[[], float] = lambda: 0.0
-        self.audio_lead_ms: Callable[[], float] = lambda: 0.0
+        self._delay_ms = delay_ms
+        self._audio_lead_ms = audio_lead_ms
         self._fps = fps
         self._encoder_choice, self._encoder_spec = encoder, X264
         self._encoders: dict[EncodingKey, VideoEncoder] = {}
@@ -248,8 +254,8 @@ class BroadcastSink:
         lanes = [lane for lane in self._tracks if lane.kind == "audio"]
         if not lanes:
             return
-        picture_ms = self.delay_ms()
-        due_ns = frame.captured_ns + round(self._audio_delay.next_delay_ms(picture_ms - self.audio_lead_ms()) * 1e6)
+        picture_ms = self._delay_ms()
+        due_ns = frame.captured_ns + round(self._audio_delay.next_delay_ms(picture_ms - self._audio_lead_ms()) * 1e6)
         late_ns = now_ns() - frame.captured_ns - round(picture_ms * 1e6)
         if late_ns > _MAX_AUDIO_LATENESS_NS:  # a machine that does not keep up: as with pictures, the newest counts
             self.stats.count("sound.late")

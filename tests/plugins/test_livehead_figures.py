@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from livehead_figures import Arrivals, Served, ServerWatch, served_line, shown_line
+from livehead_figures import PictureArrivals, ServerMetrics, ServerMonitor, describe_server, describe_source
+
+from tests.fixtures.studio import sessions
+from tests.server.test_session_manager import until
 
 METRICS = """# HELP livehead_sessions Sessions that run.
 # TYPE livehead_sessions gauge
@@ -28,55 +31,57 @@ class Clock:
         return self.now
 
 
-def seen(arrivals: Arrivals, clock: Clock, fps: float, seconds: float) -> None:
+def seen(arrivals: PictureArrivals, clock: Clock, fps: float, seconds: float) -> None:
     """OBS looks sixty times a second at a picture that changes ``fps`` times."""
     for tick in range(round(seconds * 60)):
-        arrivals.see(int(tick / 60 * fps))
+        arrivals.record(int(tick / 60 * fps))
         clock.now += 1 / 60
 
 
 @pytest.mark.parametrize("fps", [10, 25, 30])
 def test_new_pictures_are_counted_not_looks(fps: float) -> None:
     clock = Clock()
-    arrivals = Arrivals(clock)
+    arrivals = PictureArrivals(clock)
     seen(arrivals, clock, fps, 5)
     assert arrivals.fps == pytest.approx(fps, rel=0.06)
-    assert shown_line(True, arrivals, (640, 360), False) == f"640x360, {arrivals.fps:.0f} fps"
+    assert describe_source(True, arrivals, (640, 360), False) == f"640x360, {arrivals.fps:.0f} fps"
 
 
 def test_a_picture_that_stands_still_grows_old() -> None:
     clock = Clock()
-    arrivals = Arrivals(clock)
+    arrivals = PictureArrivals(clock)
     seen(arrivals, clock, 30, 3)
     for _ in range(180):
-        arrivals.see(89)
+        arrivals.record(89)
         clock.now += 1 / 60
     assert arrivals.fps == 0
-    assert shown_line(True, arrivals, (640, 360), False) == "640x360, 0 fps, last picture 3.0 s ago"
+    assert describe_source(True, arrivals, (640, 360), False) == "640x360, 0 fps, last picture 3.0 s ago"
 
 
 def test_no_stream_and_no_source_are_told_apart() -> None:
-    arrivals = Arrivals(Clock())
-    assert shown_line(False, arrivals, (0, 0), False).startswith("there is no source")
-    assert shown_line(True, arrivals, (0, 0), False).startswith("no stream")
-    arrivals.see(1)
-    arrivals.see(None)
-    assert shown_line(True, arrivals, (0, 0), False).startswith("no stream"), "what ended counts no more"
+    arrivals = PictureArrivals(Clock())
+    assert describe_source(False, arrivals, (0, 0), False).startswith("there is no source")
+    assert describe_source(True, arrivals, (0, 0), False).startswith("no stream")
+    arrivals.record(1)
+    arrivals.record(None)
+    assert describe_source(True, arrivals, (0, 0), False).startswith("no stream"), "what ended counts no more"
 
 
 def test_with_sound_no_rate_of_pictures_is_claimed() -> None:
     clock = Clock()
-    arrivals = Arrivals(clock)
+    arrivals = PictureArrivals(clock)
     seen(arrivals, clock, 47, 3)
-    assert shown_line(True, arrivals, (640, 360), True) == "640x360, with sound"
+    assert describe_source(True, arrivals, (640, 360), True) == "640x360, with sound"
 
 
 def test_the_servers_rate_is_between_two_answers() -> None:
-    before, after = (Served.parse(METRICS.format(sessions=1, frames=f), at) for f, at in ((100, 10.0), (148, 12.0)))
-    assert served_line(after, before) == "the server sends 24 fps, 2.5 Mbit/s, 1 viewer"
-    assert served_line(after, None).startswith("the server sends 0 fps")
-    assert after.fps(Served.parse(METRICS.format(sessions=1, frames=900), 11.0)) == 0, "a server that began anew"
-    assert served_line(Served.parse("", 0.0), None) == "the server runs, nobody has joined"
+    before, after = (
+        ServerMetrics.parse(METRICS.format(sessions=1, frames=f), at) for f, at in ((100, 10.0), (148, 12.0))
+    )
+    assert describe_server(after, before) == "the server sends 24 fps, 2.5 Mbit/s, 1 viewer"
+    assert describe_server(after, None).startswith("the server sends 0 fps")
+    assert after.fps(ServerMetrics.parse(METRICS.format(sessions=1, frames=900), 11.0)) == 0, "a server that began anew"
+    assert describe_server(ServerMetrics.parse("", 0.0), None) == "the server runs, nobody has joined"
 
 
 @contextmanager
@@ -103,7 +108,7 @@ def answering(status: int = 200, seconds: float = 0.0) -> Iterator[str]:
 
 def line_of(url: str, token: str, told: str) -> str:
     """The line that a watch comes to, once it has ``told`` in it."""
-    watch = ServerWatch(url, token, every_s=0.02)
+    watch = ServerMonitor(url, token, every_s=0.02)
     deadline = time.monotonic() + 10
     while told not in watch.line and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -127,7 +132,18 @@ def test_a_server_that_is_not_there_is_told_and_nothing_more(url: str) -> None:
 def test_a_server_that_hangs_holds_nothing_up() -> None:
     with answering(seconds=1.0) as url:
         began = time.monotonic()
-        watch = ServerWatch(url, "secret")
+        watch = ServerMonitor(url, "secret")
         assert watch.line.endswith("not asked yet")
         assert time.monotonic() - began < 0.5
         watch.close()
+
+
+async def test_the_figures_of_a_server_that_runs_are_read() -> None:
+    async with sessions() as running:
+        session = await running.open_session()
+        session.broadcast.add_video_track("H264")
+        await until(lambda: session.stats.read_counters().get("encoded", 0) > 3)
+        served = ServerMetrics.parse(running.metrics.render(list(running)).decode(), 0.0)
+    assert served.sessions == 1
+    assert served.frames > 3
+    assert served.bitrate > 0

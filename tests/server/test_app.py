@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from livehead.server.access import AccessPolicy
-from livehead.server.app import SECURITY_HEADERS
+from livehead.server.security_middleware import SECURITY_HEADERS
 from tests.fixtures.studio import TOKEN, serving
 
 
@@ -268,7 +268,7 @@ def test_a_token_opens_the_studio_and_guessing_is_ended_soon(caplog: pytest.LogC
 def test_operations_learn_how_it_goes(server: str) -> None:
     with studio(server):
         text = ask(server, "GET", "/metrics")[2].decode()
-    assert "livehead_sessions 1\n" in text
+    assert "livehead_sessions 1.0\n" in text
     names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(names) == len(set(names)) >= 8
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""A stage is changed between two pictures, and the panic key outlives the change."""
+"""An avatar is changed between two pictures, and the panic key outlives the change."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,7 +13,7 @@ from livehead.server.avatar_runtime import AvatarRuntime, SwitchableAnimator
 
 @dataclass(eq=False)
 class Shade:
-    """A stage and its performer: pictures of one shade, a little brighter each time."""
+    """A runtime and its animator, which draws pictures of one shade, a little brighter each time."""
 
     shade: int
     closed_for: list[AvatarRuntime | None] = field(default_factory=list)
@@ -22,14 +22,14 @@ class Shade:
     captured_ns: int = 0
 
     @property
-    def performer(self) -> "Shade":
+    def animator(self) -> "Shade":
         return self
 
     def estimate(self, inputs: DriverInputs) -> "Shade":
         return self
 
     def draw(self, motion: "Shade", moment_ns: int) -> Image:
-        assert motion is self, "a motion of another stage"
+        assert motion is self, "a motion of another runtime"
         self.shade += 1
         return np.full((2, 2, 3), self.shade, np.uint8)
 
@@ -43,40 +43,40 @@ class Shade:
 INPUTS = DriverInputs(VideoFrame(np.zeros((2, 2, 3), np.uint8), 0, Fraction(1, 90_000), 0), None, 0)
 
 
-def test_a_motion_is_drawn_by_the_stage_that_it_was_estimated_for() -> None:
+def test_a_motion_is_drawn_by_the_runtime_that_it_was_estimated_for() -> None:
     one, other = Shade(10), Shade(100)
-    revue = SwitchableAnimator(one)
-    before = revue.estimate(INPUTS)
-    revue.switch_to(other)
-    after = revue.estimate(INPUTS)
-    assert revue.draw(before, 0).mean() == 11
-    assert revue.draw(after, 0).mean() == 101
+    animator = SwitchableAnimator(one)
+    before = animator.estimate(INPUTS)
+    animator.switch_to(other)
+    after = animator.estimate(INPUTS)
+    assert animator.draw(before, 0).mean() == 11
+    assert animator.draw(after, 0).mean() == 101
 
 
-def test_the_stage_before_is_closed_once_the_next_one_plays_and_the_last_at_the_end() -> None:
+def test_the_runtime_before_is_closed_once_the_next_one_plays_and_the_last_at_the_end() -> None:
     one, other = Shade(10), Shade(100)
-    revue = SwitchableAnimator(one)
-    revue.switch_to(other)
+    animator = SwitchableAnimator(one)
+    animator.switch_to(other)
     assert one.closed_for == []
-    revue.estimate(INPUTS)
-    revue.estimate(INPUTS)
+    animator.estimate(INPUTS)
+    animator.estimate(INPUTS)
     assert one.closed_for == [other]
-    revue.close()
+    animator.close()
     assert other.closed_for == [None]
 
 
-def test_a_held_picture_is_held_across_a_change_of_stage() -> None:
-    revue = SwitchableAnimator(Shade(10))
-    revue.draw(revue.estimate(INPUTS), 0)
-    revue.frozen = True
-    revue.switch_to(Shade(100))
-    assert revue.draw(revue.estimate(INPUTS), 0).mean() == 11
-    revue.frozen = False
-    assert revue.draw(revue.estimate(INPUTS), 0).mean() == 101
+def test_a_held_picture_is_held_across_a_change_of_avatar() -> None:
+    animator = SwitchableAnimator(Shade(10))
+    animator.draw(animator.estimate(INPUTS), 0)
+    animator.frozen = True
+    animator.switch_to(Shade(100))
+    assert animator.draw(animator.estimate(INPUTS), 0).mean() == 11
+    animator.frozen = False
+    assert animator.draw(animator.estimate(INPUTS), 0).mean() == 101
 
 
-def test_the_governor_s_word_goes_on_to_the_next_stage() -> None:
-    revue, other = SwitchableAnimator(Shade(10)), Shade(100)
-    revue.set_quality(QualityLevel(256, 2, 20.0))
-    revue.switch_to(other)
+def test_the_quality_in_force_goes_on_to_the_next_runtime() -> None:
+    animator, other = SwitchableAnimator(Shade(10)), Shade(100)
+    animator.set_quality(QualityLevel(256, 2, 20.0))
+    animator.switch_to(other)
     assert other.quality == QualityLevel(256, 2, 20.0)

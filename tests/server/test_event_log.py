@@ -1,4 +1,4 @@
-"""The journal: one line an event, and no secret in any of them."""
+"""The event log: one line an event, and no secret in any of them."""
 
 import io
 import json
@@ -14,8 +14,8 @@ from livehead.errors import ConfigError, ProtocolError
 from livehead.pipeline import Pipeline
 from livehead.server import event_log
 from livehead.server.access import AccessPolicy
+from livehead.server.avatar_switcher import AvatarSwitcher
 from livehead.server.event_log import EventFormatter, RejectionLog, log_event
-from livehead.server.session import Session
 from tests.fixtures.studio import TOKEN, Client, Colours, serving
 from tests.server.test_app import ask, drain, photo, studio, until
 
@@ -77,7 +77,7 @@ def test_what_other_libraries_say_is_one_line_without_what_looks_like_a_secret(l
     said, failed = log.events
     assert said["logger"] == "somebody.else"
     assert failed["error"] == "ValueError"
-    assert "test_journal.py" in str(failed["where"])
+    assert "test_event_log.py" in str(failed["where"])
 
 
 def test_a_refusal_tells_its_reason_but_not_what_was_sent(log: Log) -> None:
@@ -153,7 +153,7 @@ def test_a_session_that_fails_says_where_and_not_what(log: Log, monkeypatch: pyt
     [closed] = log.named("session closed")
     assert closed["reason"] == "failed: RuntimeError"
     [failure] = [each for each in log.named("message") if each["level"] == "error"]
-    assert "test_journal.py" in str(failure["where"])
+    assert "test_event_log.py" in str(failure["where"])
     assert "somebody's" not in log.getvalue()
 
 
@@ -163,7 +163,7 @@ def test_a_conversation_that_fails_says_where_and_not_what_and_is_closed_as_brok
     async def broken(*_: object) -> None:
         raise RuntimeError("something of somebody's")
 
-    monkeypatch.setattr(Session, "update_settings", broken)
+    monkeypatch.setattr(AvatarSwitcher, "update_settings", broken)
     with serving() as server, studio(server) as (page, _):
         page.send('{"type":"settings","background":"blur"}')
         with pytest.raises(ConnectionClosed) as ending:
@@ -172,7 +172,7 @@ def test_a_conversation_that_fails_says_where_and_not_what_and_is_closed_as_brok
     assert ending.value.rcvd.code == 1011
     [failure] = [each for each in log.named("message") if each["level"] == "error"]
     assert failure["error"] == "RuntimeError"
-    assert "test_journal.py" in str(failure["where"])
+    assert "test_event_log.py" in str(failure["where"])
     assert "somebody's" not in log.getvalue()
 
 

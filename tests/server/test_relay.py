@@ -157,7 +157,7 @@ async def test_whoever_lets_another_machine_draw_gets_the_picture_through_its_re
         wishes = SessionRequest(messages.SettingsUpdate())
         away = RemoteRenderer(ServerAddress.parse(f"ws://{address}"), TOKEN, wishes, fps=30)
         async with away.camera, running(away):
-            away.submit_motion(FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion)(FaceControls(), 0))
+            away.submit_motion(FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion).pose_face(FaceControls(), 0))
             await until(lambda: away.camera.received > 10)
     assert coturn.relays >= 2
 

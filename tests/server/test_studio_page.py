@@ -26,8 +26,10 @@ WAIT_S = 40.0  # generous: CI's two cores also run the browser
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fake camera's file: the astronaut opens and closes her mouth once a second."""
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    puppet = FaceRig(portrait.motion)
-    motions = [puppet(FaceControls(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 15))), 0) for number in range(30)]
+    rig = FaceRig(portrait.motion)
+    motions = [
+        rig.pose_face(FaceControls(jaw=0.5 - 0.5 * float(np.cos(number * np.pi / 15))), 0) for number in range(30)
+    ]
     path = tmp_path_factory.mktemp("camera") / "speaker.mjpeg"
     write_mjpeg(render_driving(portrait, (480, 360), motions), path)
     return path

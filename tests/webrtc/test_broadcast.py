@@ -157,8 +157,7 @@ async def test_a_receiver_that_left_gets_nothing_more() -> None:
 
 
 async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
-    async with BroadcastSink() as broadcast:
-        broadcast.delay_ms = lambda: 120.0
+    async with BroadcastSink(delay_ms=lambda: 120.0) as broadcast:
         lane = broadcast.add_audio_track()
         captured = now_ns()
         for number in range(4):
@@ -170,8 +169,7 @@ async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
 
 
 async def test_sound_goes_before_its_picture_by_what_receivers_keep_it_back_and_is_no_later_for_that() -> None:
-    async with BroadcastSink() as broadcast:
-        broadcast.delay_ms, broadcast.audio_lead_ms = lambda: 400.0, lambda: 380.0
+    async with BroadcastSink(delay_ms=lambda: 400.0, audio_lead_ms=lambda: 380.0) as broadcast:
         lane = broadcast.add_audio_track()
         for number in range(4):
             await broadcast.send(sound(number, now_ns() - 3 * NS // 10))
