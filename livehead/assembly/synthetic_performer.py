@@ -46,23 +46,23 @@ def bundled_portrait(path: Path) -> Portrait:
 
 def step_shots(portrait: Portrait, size: tuple[int, int]) -> list[PreparedFrame]:
     """``JUMP_SHOTS`` shots of the head turned to one side, then as many of the other."""
-    puppet = FaceRig(portrait.motion)
+    rig = FaceRig(portrait.motion)
     sway = [JUMP_SWAY_DEGREES * (number / (JUMP_SHOTS - 1) - 0.5) for number in range(JUMP_SHOTS)]
-    motions = [puppet(FaceControls(yaw=side * JUMP_YAW_DEGREES + by), 0) for side in (-1, 1) for by in sway]
+    motions = [rig.pose_face(FaceControls(yaw=side * JUMP_YAW_DEGREES + by), 0) for side in (-1, 1) for by in sway]
     return [PreparedFrame(image) for image in render_driving(portrait, size, motions)]
 
 
 def continuous_shots(portrait: Portrait, size: tuple[int, int], fps: float) -> list[PreparedFrame]:
     """Turns, blinks, speech and a smile, once through; the end leads back to the beginning."""
-    puppet, script = FaceRig(portrait.motion), build_demo_timeline()
-    motions = [puppet(script.controls_at(number / fps), 0) for number in range(round(script.duration_s * fps))]
+    rig, script = FaceRig(portrait.motion), build_demo_timeline()
+    motions = [rig.pose_face(script.controls_at(number / fps), 0) for number in range(round(script.duration_s * fps))]
     return [PreparedFrame(image) for image in render_driving(portrait, size, motions)]
 
 
 def still_head_speech(motion: Keypoints) -> list[Keypoints]:
     """A still head that speaks: for seeing whether anything else moves."""
-    puppet = FaceRig(motion)
-    return [puppet(FaceControls(jaw=jaw / 10), 0) for jaw in (0, 2, 5, 9, 6, 3, 8, 1)]
+    rig = FaceRig(motion)
+    return [rig.pose_face(FaceControls(jaw=jaw / 10), 0) for jaw in (0, 2, 5, 9, 6, 3, 8, 1)]
 
 
 def synthetic_capture(settings: CameraSettings) -> Capture:

@@ -1,4 +1,4 @@
-"""The pose of a body: the motion of every body driver, and what a picture's people are told by.
+"""The pose of a body: the motion of every body driver, and the people found in a picture.
 
 Coordinates are those of ``livehead.motion.keypoints``. Points are named as OpenPose names them (``BODY_25``: right and
 left are the person's).
@@ -19,7 +19,7 @@ BODY25 = "body25"
 BODY25_POINTS = 25
 
 BODY_SMOOTHING = SmoothingParameters(cutoff=1.5, beta=20.0, neighbourhood=0.02)
-"""For bodies: their points move each for itself, and more than a face's among each other."""
+"""How bodies are smoothed: their points move each for itself, more than those of a face do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +51,12 @@ class BodyPose:
         return bool((self.confidence > 0).any())
 
     def as_unseen(self, captured_ns: int) -> BodyPose:
-        """The same places at another moment, nothing of them seen."""
+        """The pose with its points where they are, none of them seen, at another moment."""
         return replace(self, confidence=np.zeros_like(self.confidence), captured_ns=captured_ns)
 
 
 class BodyPoseSmoother:
-    """Smooths one stream of ``BodyPose`` as ``Smoother`` does key points; confidences pass unchanged."""
+    """Smooths one stream of ``BodyPose`` as ``KeypointSmoother`` does key points; confidences pass unchanged."""
 
     def __init__(self, smoothing: SmoothingParameters = BODY_SMOOTHING) -> None:
         self._smoother = KeypointSmoother(smoothing)
@@ -65,10 +65,10 @@ class BodyPoseSmoother:
         """Forget the past; the next pose passes unchanged."""
         self._smoother.reset()
 
-    def __call__(self, pose: BodyPose) -> BodyPose:
+    def smooth(self, pose: BodyPose) -> BodyPose:
         """``pose`` where it is in all likelihood. An unseen one passes unchanged and ends what was before."""
         sure = pose.confidence.max(axis=1)
-        moved = self._smoother(Keypoints(pose.set, pose.value, pose.depth, None, sure, pose.captured_ns))
+        moved = self._smoother.smooth(Keypoints(pose.set, pose.value, pose.depth, None, sure, pose.captured_ns))
         return replace(pose, value=moved.value, depth=moved.depth)
 
 
@@ -81,7 +81,7 @@ class PersonKeypoints:
     """One person in a picture: ``pose`` [K, 3] (x, y in pixels, score; zeros where missing) of the skeleton ``set``.
 
     ``left_hand``, ``right_hand`` [21, 3] and ``face`` [70, 3] likewise, without rows where they were not looked for.
-    ``score``: of the whole.
+    ``score``: how sure the whole person is.
     """
 
     set: str
@@ -92,7 +92,7 @@ class PersonKeypoints:
     face: Array = field(default_factory=_empty_points)
 
     def rescale(self, scale: tuple[float, float]) -> PersonKeypoints:
-        """In a picture of the same content ``scale`` (across, down) times the size, pixel centres at integers."""
+        """The person in the same picture at ``scale`` (across, down) times its size, pixel centres at integers."""
         return replace(
             self,
             pose=_rescale_points(self.pose, scale),

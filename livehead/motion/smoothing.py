@@ -45,13 +45,16 @@ class KeypointSmoother:
     def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
         self.parameters = smoothing or SmoothingParameters()
         self._last: Keypoints | None = None
-        self.reset()
+        self._size = 1.0
+        self._velocity: Array = np.zeros((1, 1, 3), np.float32)
+        self._torso_velocity: Array = np.zeros((1, 2), np.float32)
+        self._neighbour_weights: Array = np.ones((1, 1), np.float32)
 
     def reset(self) -> None:
         """Forget the past; the next key points pass unchanged."""
         self._last = None
 
-    def __call__(self, keypoints: Keypoints) -> Keypoints:
+    def smooth(self, keypoints: Keypoints) -> Keypoints:
         """``keypoints`` where they are in all likelihood. Unseen ones pass unchanged and end what was before."""
         if not keypoints.seen:
             self._last = None
@@ -67,8 +70,8 @@ class KeypointSmoother:
 
     def _restart_filter(self, keypoints: Keypoints) -> None:
         points = keypoints.points3d()
-        self._velocity: Array = np.zeros_like(points)
-        self._torso_velocity: Array = np.zeros((len(points), 2), np.float32)
+        self._velocity = np.zeros_like(points)
+        self._torso_velocity = np.zeros((len(points), 2), np.float32)
         self._size = max(float(keypoints.value.std(axis=1).mean()), 1e-6)
         self._neighbour_weights = _neighbour_weights(points[0], self.parameters.neighbourhood * self._size)
 

@@ -22,23 +22,23 @@ def test_a_still_body_trembles_less_and_a_moving_one_is_followed() -> None:
     for index in range(60):
         pose = standing(float(chance.normal(0, 0.003)), index)
         given.append(pose.value)
-        shown.append(smoother(pose).value)
+        shown.append(smoother.smooth(pose).value)
     trembling = [float(np.abs(np.diff(poses[20:], axis=0)).mean()) for poses in (given, shown)]
     assert trembling[1] < 0.5 * trembling[0]
     for index in range(60, 75):
         pose = standing(0.04 * (index - 59), index)
-        moved = smoother(pose)
+        moved = smoother.smooth(pose)
     assert np.abs(moved.value - pose.value).max() < 0.03
     np.testing.assert_array_equal(moved.confidence, pose.confidence)
 
 
 def test_an_unseen_pose_passes_and_ends_what_was_before() -> None:
     smoother = BodyPoseSmoother()
-    smoother(standing())
+    smoother.smooth(standing())
     lost = standing().as_unseen(FRAME_NS)
-    assert not smoother(lost).seen
+    assert not smoother.smooth(lost).seen
     there = standing(0.5, 2)
-    np.testing.assert_array_equal(smoother(there).value, there.value)
+    np.testing.assert_array_equal(smoother.smooth(there).value, there.value)
 
 
 def test_shapes_are_checked() -> None:

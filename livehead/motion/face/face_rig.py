@@ -1,4 +1,4 @@
-"""A face that is posed by hand: a few controls for a mesh, and a time line of them."""
+"""A face that is posed by a few controls instead of a performer, and a time line of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FaceControls:
     brows: float = 0.0
 
     def lerp(self, other: FaceControls, share: float) -> FaceControls:
-        """The pose ``share`` of the way to ``other``."""
+        """The controls ``share`` (0 to 1) of the way to ``other``."""
         return FaceControls(
             **{
                 f.name: (1 - share) * getattr(self, f.name) + share * getattr(other, f.name)
@@ -55,7 +55,7 @@ class FaceControls:
 
 
 class FaceRig:
-    """A face mesh on strings."""
+    """A face mesh that is moved by ``FaceControls``."""
 
     def __init__(self, source: Keypoints) -> None:
         """``source``: ``mesh478`` with depth, B = 1, the face as it is on its photo."""
@@ -76,8 +76,8 @@ class FaceRig:
         below = (self._rest - self._rest[self._corners].mean(axis=0)) @ self._down / self._mouth_width
         self._jaw_weights = smoothstep(below, 0.0, 0.9)
 
-    def __call__(self, controls: FaceControls, now_ns: int, face: Array | None = None) -> Keypoints:
-        """The face in ``pose``; ``face`` [478, 3] is the one at rest with another expression, that of speech, say."""
+    def pose_face(self, controls: FaceControls, now_ns: int, face: Array | None = None) -> Keypoints:
+        """The face as ``controls`` set it; ``face`` [478, 3] replaces the one at rest, by that of speech, say."""
         points = (self._rest if face is None else face).copy()
         if controls.brows:
             points -= (controls.brows * _BROW_RAISE * self._eye_distance * self._brow_weights)[:, None] * self._down
@@ -113,22 +113,25 @@ class FaceRig:
 
 
 class ControlTimeline:
-    """Poses along a time line, eased between; two at the same time make a sudden change."""
+    """Controls along a time line, eased between key frames; two key frames at one time make a sudden change."""
 
     def __init__(self, keyframes: Sequence[tuple[float, FaceControls]]) -> None:
-        """``keys``: seconds (never falling) and poses; before the first and after the last nothing moves."""
+        """``keyframes``: seconds (never falling) and controls; nothing moves before the first and after the last.
+
+        Raises: ValueError without any, or when they are out of order.
+        """
         self._seconds = [seconds for seconds, _ in keyframes]
-        self._controls = [pose for _, pose in keyframes]
+        self._controls = [controls for _, controls in keyframes]
         if not keyframes or self._seconds != sorted(self._seconds):
-            raise ValueError("a performance needs keys in the order of time")
+            raise ValueError("a time line needs key frames in the order of time")
 
     @property
     def duration_s(self) -> float:
-        """Seconds up to the last key."""
+        """The time of the last key frame, in seconds."""
         return self._seconds[-1]
 
     def controls_at(self, seconds: float) -> FaceControls:
-        """The pose at a time; exactly at a sudden change it is the later one."""
+        """The controls at a time; exactly at a sudden change they are the later ones."""
         after = bisect_right(self._seconds, seconds)
         if after == 0:
             return self._controls[0]
@@ -141,21 +144,26 @@ class ControlTimeline:
 def build_demo_timeline() -> ControlTimeline:
     """Twelve seconds that show what an avatar can do: turns, nods, blinks, speech, a smile. Ends as it begins."""
     rest = FaceControls()
-    keys = [(0.0, rest), (0.8, rest)]
-    keys += [
+    keyframes = [(0.0, rest), (0.8, rest)]
+    keyframes += [
         (1.6, FaceControls(yaw=18, look_right=0.05)),
         (2.0, FaceControls(yaw=18)),
         (3.2, FaceControls(yaw=-18, roll=-3)),
         (4.0, rest),
     ]
-    keys += [(4.5, FaceControls(pitch=8)), (5.0, FaceControls(pitch=-7, brows=0.6)), (5.5, rest)]
-    keys += _blink_keyframes(5.7)
+    keyframes += [(4.5, FaceControls(pitch=8)), (5.0, FaceControls(pitch=-7, brows=0.6)), (5.5, rest)]
+    keyframes += _blink_keyframes(5.7)
     for syllable, jaw in enumerate((0.5, 0.15, 0.7, 0.3, 0.9, 0.1, 0.6, 0.0, 0.45, 0.8, 0.2, 0.65)):
-        keys.append((6.1 + 0.16 * syllable, FaceControls(jaw=jaw, yaw=3 * np.sin(syllable), brows=0.3 * jaw)))
-    keys += [(8.2, rest), (8.8, FaceControls(smile=0.9, roll=4)), (9.6, FaceControls(smile=0.9, roll=4)), (10.2, rest)]
-    keys += _blink_keyframes(10.3)
-    keys += [(10.9, FaceControls(look_right=0.12)), (11.3, FaceControls(look_right=-0.12, roll=-5)), (12.0, rest)]
-    return ControlTimeline(keys)
+        keyframes.append((6.1 + 0.16 * syllable, FaceControls(jaw=jaw, yaw=3 * np.sin(syllable), brows=0.3 * jaw)))
+    keyframes += [
+        (8.2, rest),
+        (8.8, FaceControls(smile=0.9, roll=4)),
+        (9.6, FaceControls(smile=0.9, roll=4)),
+        (10.2, rest),
+    ]
+    keyframes += _blink_keyframes(10.3)
+    keyframes += [(10.9, FaceControls(look_right=0.12)), (11.3, FaceControls(look_right=-0.12, roll=-5)), (12.0, rest)]
+    return ControlTimeline(keyframes)
 
 
 def _blink_keyframes(start: float) -> list[tuple[float, FaceControls]]:

@@ -72,12 +72,7 @@ class NeutralCalibration:
         """``neutral``: a known one (of a profile, or of a whole clip); it is kept until ``restart``."""
         self._fixed = neutral is not None
         self._transition = None if neutral is None else _NeutralTransition(neutral, neutral, 0, _EASE_S)
-        self._reset_search()
-
-    def _reset_search(self) -> None:
-        self._best_cost = math.inf
-        self._first_seen_ns: int | None = None
-        self._neutrality_cost = _NeutralityCost()
+        self._search = _NeutralSearch()
 
     @property
     def neutral(self) -> Keypoints | None:
@@ -87,28 +82,18 @@ class NeutralCalibration:
     def restart(self) -> None:
         """Look for a new neutral from the next face on; the old one gives way to it within 0.3 s."""
         self._fixed = False
-        self._reset_search()
+        self._search = _NeutralSearch()
 
     def observe(self, driving: Keypoints) -> Keypoints:
         """The neutral to measure ``driving`` against. A change of it is spread over time, so nothing jumps."""
         now_ns = driving.captured_ns
         if self._transition is None or self._transition.target.set != driving.set:
             self._transition = _NeutralTransition(driving, driving, now_ns, _EASE_S)
-            self._reset_search()
-        if driving.seen and not self._fixed:
-            self._transition = self._maybe_replace(self._transition, driving)
+            self._search = _NeutralSearch()
+        if driving.seen and not self._fixed and (ease_s := self._search.find_ease(driving)) is not None:
+            before = self._transition.interpolate(now_ns)
+            self._transition = _NeutralTransition(before, driving, now_ns, ease_s)
         return self._transition.interpolate(now_ns)
-
-    def _maybe_replace(self, transition: _NeutralTransition, driving: Keypoints) -> _NeutralTransition:
-        """The change to make now that ``driving`` was seen."""
-        cost, now_ns = self._neutrality_cost(driving), driving.captured_ns
-        if self._first_seen_ns is None:
-            self._first_seen_ns = now_ns
-        early = (now_ns - self._first_seen_ns) * 1e-9 <= _COLLECTION_S
-        if cost + _COST_TOLERANCE >= self._best_cost * (1.0 if early else _LATE_COST_RATIO):
-            return transition
-        self._best_cost = cost
-        return _NeutralTransition(transition.interpolate(now_ns), driving, now_ns, _EASE_S if early else _LATE_EASE_S)
 
     def to_json(self) -> SavedNeutral | None:
         """The neutral as plain JSON for a profile; None before the first face."""
@@ -125,7 +110,7 @@ class NeutralCalibration:
 
     @classmethod
     def from_json(cls, saved: Mapping[str, object]) -> NeutralCalibration:
-        """The calibration that ``save`` wrote. Raises: ConfigError when it did not."""
+        """The calibration whose neutral ``to_json`` wrote. Raises: ConfigError when it did not."""
         try:
             depth, jacobian, torso = saved["depth"], saved["jacobian"], saved.get("torso")
             neutral = Keypoints(
@@ -142,19 +127,39 @@ class NeutralCalibration:
         return cls(neutral)
 
 
+class _NeutralSearch:
+    """The search for one performer's neutral face, from the first face that is seen."""
+
+    def __init__(self) -> None:
+        self._best_cost = math.inf
+        self._first_seen_ns: int | None = None
+        self._cost = _NeutralityCost()
+
+    def find_ease(self, driving: Keypoints) -> float | None:
+        """The seconds over which ``driving`` is to become the neutral; None when a better one is known."""
+        cost = self._cost.measure(driving)
+        if self._first_seen_ns is None:
+            self._first_seen_ns = driving.captured_ns
+        early = (driving.captured_ns - self._first_seen_ns) * 1e-9 <= _COLLECTION_S
+        if cost + _COST_TOLERANCE >= self._best_cost * (1.0 if early else _LATE_COST_RATIO):
+            return None
+        self._best_cost = cost
+        return _EASE_S if early else _LATE_EASE_S
+
+
 def find_best_neutral(motion: Iterable[Keypoints]) -> Keypoints | None:
     """The calmest, most frontal face of a recording; its first one where the set tells nothing of faces."""
-    judge = _NeutralityCost()
+    cost = _NeutralityCost()
     frames = [each for each in motion if each.seen]
     # Twice: what counts as wide open is known only after the eyes have been seen.
     for each in frames:
-        judge(each)
-    judge.forget_motion()
-    return min(frames, key=judge, default=None)
+        cost.measure(each)
+    cost.forget_motion()
+    return min(frames, key=cost.measure, default=None)
 
 
 class _NeutralityCost:
-    """Says how far a face is from neutral: turned, speaking, blinking, glancing aside, moving. 0 is perfect."""
+    """Measures how far a face is from neutral: turned, speaking, blinking, glancing aside, moving."""
 
     def __init__(self) -> None:
         self._widest_aperture = 0.0
@@ -163,7 +168,8 @@ class _NeutralityCost:
     def forget_motion(self) -> None:
         self._last = None
 
-    def __call__(self, driving: Keypoints) -> float:
+    def measure(self, driving: Keypoints) -> float:
+        """The cost of ``driving`` as a neutral, 0 for a perfect one; faces come in the order of time."""
         last, self._last = self._last, driving
         if driving.set != MESH478:
             return 0.0
@@ -187,7 +193,10 @@ class _NeutralityCost:
 
 
 def _estimate_head_angles(points: Array) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of mesh ``points`` [478, 3], roughly, each 0 for a usual upright face."""
+    """Yaw, pitch and roll in degrees of mesh ``points`` [478, 3], roughly, each 0 for a usual upright face.
+
+    Each is read off a line of the face, which costs less than ``measure_head_angles`` and has its signs.
+    """
     across = points[FACE_MESH.left_eye.upper[0]] - points[FACE_MESH.right_eye.upper[0]]
     upright = points[FACE_MESH.chin] - points[FACE_MESH.forehead]
     yaw = math.degrees(math.atan2(across[2], across[0]))

@@ -29,10 +29,8 @@ from livehead.motion.retarget.relative import transfer_relative_motion
 TransferMode: TypeAlias = Literal["relative", "absolute"]
 
 _MAX_YAW, _MAX_PITCH, _MAX_ROLL = 38.0, 26.0, 38.0  # degrees that one photo bears
-_MAX_GROWTH, _MAX_SHRINKING = (
-    0.35,
-    0.2,
-)  # of the logarithm of the head's size; beside a smaller head the photo has to be made up
+# Of the logarithm of the head's size; what a smaller head uncovers of the photo has to be made up.
+_MAX_GROWTH, _MAX_SHRINKING = 0.35, 0.2
 _LIMIT_KNEE = 0.6  # share of a limit up to which nothing is held back
 _MAX_TORSO_SHIFT = 0.7  # heights of the face that a point of the torso can leave its place
 _MAX_GAZE = 0.24  # widths of the eye that an iris can leave its middle
@@ -88,7 +86,7 @@ class MotionTransfer:
         neutral = self.calibration.observe(driving)
         if self._face is None:
             return replace(transfer_relative_motion(self.source, driving, neutral, adapt_scale=True), torso=None)
-        points = self._face(driving.points3d()[0], neutral.points3d()[0], self.gains)
+        points = self._face.transfer(driving.points3d()[0], neutral.points3d()[0], self.gains)
         moved = driving.with_points(points[None, :, :2].copy(), points[None, :, 2].copy())
         return replace(moved, torso=self._transfer_torso(driving, neutral))
 
@@ -107,7 +105,7 @@ class MotionTransfer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _NeutralMeasurements:
-    """What is measured once for each neutral face of the performer."""
+    """A neutral face of the performer, with all that is measured on it once."""
 
     points: Array
     closed: Array
@@ -129,12 +127,12 @@ class _FaceMotionTransfer:
         self._mouth_weights, self._brow_weights = mouth_weights(self._rest), brow_weights(self._rest)
         self._pivot = head_pivot(self._rest)
         low, high = self._rest[:468, :2].min(axis=0), self._rest[:468, :2].max(axis=0)
-        self._shift_limits = np.maximum(
-            np.stack([low + 1, 1 - high]), 0.1
-        )  # to the crop's edges: left and up, right and down
+        # As far as the crop's edges: left and up, right and down.
+        self._shift_limits = np.maximum(np.stack([low + 1, 1 - high]), 0.1)
         self._neutral: _NeutralMeasurements | None = None
 
-    def __call__(self, driving: Array, neutral: Array, gains: MotionGains) -> Array:
+    def transfer(self, driving: Array, neutral: Array, gains: MotionGains) -> Array:
+        """The avatar's face for the performer's face ``driving``, whose face at rest is ``neutral``."""
         measured = self._measure_neutral(neutral)
         motion = fit_head_motion(measured.points, driving)
         unturned = motion.inverse().apply(driving)
@@ -212,7 +210,7 @@ class _FaceMotionTransfer:
 
 
 def _clamp_gain(gain: float) -> float:
-    """How far a feature follows the performer and not the photo: gains above 1 exaggerate, but follow no further."""
+    """The share of a feature that is the performer's and not the photo's: gains above 1 exaggerate, but add none."""
     return min(max(gain, 0.0), 1.0)
 
 

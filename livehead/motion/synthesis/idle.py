@@ -46,7 +46,7 @@ class IdleMotion:
 
     def motion_at(self, now_ns: int) -> Keypoints:
         """The avatar at ``now_ns`` of any clock that starts at or after 0."""
-        return replace(self._rig(self.controls_at(now_ns * 1e-9), now_ns), torso=self._torso)
+        return replace(self._rig.pose_face(self.controls_at(now_ns * 1e-9), now_ns), torso=self._torso)
 
     def controls_at(self, seconds: float) -> FaceControls:
         """The same as controls."""

@@ -14,13 +14,13 @@ from livehead.motion.keypoints import Keypoints
 
 
 def test_the_pose_of_all_zeros_is_the_photo(source: Keypoints) -> None:
-    posed = FaceRig(source)(FaceControls(), 7)
+    posed = FaceRig(source).pose_face(FaceControls(), 7)
     np.testing.assert_allclose(posed.points3d(), source.points3d(), atol=1e-5)
     assert posed.captured_ns == 7
 
 
 def test_the_head_turns_by_the_angles_it_is_given(source: Keypoints) -> None:
-    posed = FaceRig(source)(FaceControls(yaw=15, pitch=-8, roll=5, right=0.1), 0)
+    posed = FaceRig(source).pose_face(FaceControls(yaw=15, pitch=-8, roll=5, right=0.1), 0)
     head = fit_head_motion(source.points3d()[0], posed.points3d()[0])
     assert head.euler_angles() == pytest.approx((15, -8, 5), abs=0.1)
     nose = FACE_MESH.nose
@@ -28,11 +28,11 @@ def test_the_head_turns_by_the_angles_it_is_given(source: Keypoints) -> None:
 
 
 def test_blink_jaw_smile_and_brows_move_what_they_name(source: Keypoints) -> None:
-    puppet = FaceRig(source)
+    rig = FaceRig(source)
     rest = source.points3d()[0]
 
     def points(pose: FaceControls) -> np.ndarray:
-        return puppet(pose, 0).points3d()[0]
+        return rig.pose_face(pose, 0).points3d()[0]
 
     assert eye_aperture(points(FaceControls(blink=1)), FACE_MESH.left_eye) < 1e-4
     assert lip_gaps(points(FaceControls(jaw=1))).max() > lip_gaps(rest).max() + 0.3 * mouth_width(rest)

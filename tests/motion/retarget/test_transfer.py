@@ -24,13 +24,13 @@ def performer(source: Keypoints) -> FaceRig:
     """Another person: narrower, with a closed mouth and small eyes, at another place and distance, a little turned."""
     points = source.points3d()[0]
     points = LipDeformer(points).closed * np.array([0.8, 1.1, 0.9], np.float32)
-    narrow = FaceRig(mesh_keypoints(points, 1.0, 0))(FaceControls(blink=0.3, growth=0.4, right=0.2, yaw=4), 0)
+    narrow = FaceRig(mesh_keypoints(points, 1.0, 0)).pose_face(FaceControls(blink=0.3, growth=0.4, right=0.2, yaw=4), 0)
     return FaceRig(narrow)
 
 
 def transfer(source: Keypoints, performer: FaceRig, pose: FaceControls, gains: MotionGains | None = None) -> np.ndarray:
-    moved = MotionTransfer(source, gains=gains, calibration=NeutralCalibration(performer(FaceControls(), 0)))
-    return moved.apply(performer(pose, 0)).points3d()[0]
+    moved = MotionTransfer(source, gains=gains, calibration=NeutralCalibration(performer.pose_face(FaceControls(), 0)))
+    return moved.apply(performer.pose_face(pose, 0)).points3d()[0]
 
 
 def closed(source: Keypoints) -> np.ndarray:
@@ -115,7 +115,7 @@ def test_gains_scale_their_region_alone(source: Keypoints, performer: FaceRig) -
 
 
 def test_absolute_motion_is_the_performers_own(source: Keypoints, performer: FaceRig) -> None:
-    driving = performer(FaceControls(yaw=5), 9)
+    driving = performer.pose_face(FaceControls(yaw=5), 9)
     assert MotionTransfer(source, mode="absolute").apply(driving) is driving
 
 
@@ -138,7 +138,7 @@ def leaning(motion: Keypoints, shift: tuple[float, float]) -> Keypoints:
 
 
 def test_the_torso_leans_in_proportion_to_the_faces(source: Keypoints, performer: FaceRig) -> None:
-    neutral = performer(FaceControls(), 0)
+    neutral = performer.pose_face(FaceControls(), 0)
     moved = MotionTransfer(source, calibration=NeutralCalibration(leaning(neutral, (0, 0))))
     shift = 0.1 * face_height(neutral.value[0])
     told = moved.apply(leaning(neutral, (shift, 0))).torso
@@ -148,7 +148,7 @@ def test_the_torso_leans_in_proportion_to_the_faces(source: Keypoints, performer
 
 
 def test_the_gain_of_the_head_is_the_torsos_too(source: Keypoints, performer: FaceRig) -> None:
-    neutral = leaning(performer(FaceControls(), 0), (0, 0))
+    neutral = leaning(performer.pose_face(FaceControls(), 0), (0, 0))
     moved = MotionTransfer(source, gains=MotionGains(head=0), calibration=NeutralCalibration(neutral))
     told = moved.apply(leaning(neutral, (0.1, 0.05))).torso
     assert told is not None
@@ -156,7 +156,7 @@ def test_the_gain_of_the_head_is_the_torsos_too(source: Keypoints, performer: Fa
 
 
 def test_a_torso_that_leaves_the_picture_is_held_back(source: Keypoints, performer: FaceRig) -> None:
-    neutral = leaning(performer(FaceControls(), 0), (0, 0))
+    neutral = leaning(performer.pose_face(FaceControls(), 0), (0, 0))
     told = MotionTransfer(source, calibration=NeutralCalibration(neutral)).apply(leaning(neutral, (9.0, 0))).torso
     assert told is not None
     away = np.abs(told[0] - rest_torso_points(source.value[0])).max()
@@ -166,9 +166,9 @@ def test_a_torso_that_leaves_the_picture_is_held_back(source: Keypoints, perform
 def test_an_unknown_torso_stays_unknown_and_an_older_neutral_is_made_up_for(
     source: Keypoints, performer: FaceRig
 ) -> None:
-    neutral = performer(FaceControls(), 0)
+    neutral = performer.pose_face(FaceControls(), 0)
     moved = MotionTransfer(source, calibration=NeutralCalibration(neutral))
-    assert moved.apply(performer(FaceControls(yaw=10), 0)).torso is None
+    assert moved.apply(performer.pose_face(FaceControls(yaw=10), 0)).torso is None
     told = moved.apply(leaning(neutral, (0, 0))).torso
     assert told is not None
     np.testing.assert_allclose(told[0], rest_torso_points(source.value[0]), atol=1e-6)

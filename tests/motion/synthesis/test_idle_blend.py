@@ -17,10 +17,10 @@ LARGEST_STEP = 0.14  # of the distance to go: the steepest part of a fade of 0.3
 
 
 def steps(source: Keypoints, seen: list[bool], poses: list[FaceControls]) -> tuple[np.ndarray, list[Keypoints]]:
-    presence, puppet = IdleBlend(IdleMotion(source)), FaceRig(source)
+    presence, rig = IdleBlend(IdleMotion(source)), FaceRig(source)
     shown = []
     for i, (here, pose) in enumerate(zip(seen, poses, strict=True)):
-        live = puppet(pose, i * FRAME_NS)
+        live = rig.pose_face(pose, i * FRAME_NS)
         live = live if here else replace(live, confidence=np.zeros(1, np.float32))
         shown.append(presence.apply(live, i * FRAME_NS))
     nose = np.array([each.value[0, 4] for each in shown])
@@ -31,7 +31,7 @@ def test_leaving_and_coming_back_elsewhere_makes_no_jump(source: Keypoints) -> N
     away, back = FaceControls(right=0.3), FaceControls(right=-0.3, down=0.1)
     taken, shown = steps(source, [True] * 20 + [False] * 30 + [True] * 30, [away] * 50 + [back] * 30)
     assert taken.max() < LARGEST_STEP * 0.4
-    np.testing.assert_allclose(shown[-1].value, FaceRig(source)(back, 0).value, atol=1e-5)
+    np.testing.assert_allclose(shown[-1].value, FaceRig(source).pose_face(back, 0).value, atol=1e-5)
 
 
 def test_idle_is_reached_within_half_a_second(source: Keypoints) -> None:
@@ -66,10 +66,10 @@ def with_torso(motion: Keypoints, right: float) -> Keypoints:
 
 
 def test_a_torso_that_leant_comes_to_rest_without_a_jump(source: Keypoints) -> None:
-    presence, puppet = IdleBlend(IdleMotion(source)), FaceRig(source)
+    presence, rig = IdleBlend(IdleMotion(source)), FaceRig(source)
     places = []
     for i in range(60):
-        live = with_torso(puppet(FaceControls(), i * FRAME_NS), 0.2)
+        live = with_torso(rig.pose_face(FaceControls(), i * FRAME_NS), 0.2)
         live = live if i < 30 else replace(live, confidence=np.zeros(1, np.float32))
         shown = presence.apply(live, i * FRAME_NS).torso
         assert shown is not None

@@ -23,7 +23,7 @@ def test_until_somebody_is_heard_the_avatar_idles(source: Keypoints) -> None:
 
 
 def test_what_is_heard_is_brought_to_the_avatar_with_its_gains(source: Keypoints) -> None:
-    open_mouth = FaceRig(source)(FaceControls(jaw=0.8), 1)
+    open_mouth = FaceRig(source).pose_face(FaceControls(jaw=0.8), 1)
     transfer = MotionTransfer(source, calibration=NeutralCalibration(source))
     spoken = VoiceFallback(lambda: open_mouth, transfer, make_idle_motion(source)).motion_at(NOW_NS)
     assert spoken.captured_ns == NOW_NS

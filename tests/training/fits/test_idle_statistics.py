@@ -52,9 +52,9 @@ def test_a_wave_is_found_in_its_octave_at_its_size():
 
 
 def test_what_the_idle_model_draws_is_measured_again():
-    puppet, pose = FaceRig(mesh_keypoints(load_mean_face() * np.float32(0.5), 1.0, 0)), IdleControls(2)
+    rig, pose = FaceRig(mesh_keypoints(load_mean_face() * np.float32(0.5), 1.0, 0)), IdleControls(2)
     times = np.arange(0, 40, 1 / FPS)
-    meshes = np.stack([puppet(pose.controls_at(t), 0).points3d()[0] for t in times])
+    meshes = np.stack([rig.pose_face(pose.controls_at(t), 0).points3d()[0] for t in times])
     found = summarize_clips([measure_idle_motion(times, meshes)])
     drawn = np.array([pose.controls_at(t).blink for t in np.arange(0, 40, 0.005)]) > 0.5
     assert abs(found["blinks_a_minute"] * 40 / 60 - (drawn[1:] & ~drawn[:-1]).sum()) <= 1
