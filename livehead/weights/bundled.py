@@ -17,7 +17,7 @@ ASSETS_PACKAGE = "livehead.assets"
 
 @dataclass(frozen=True, slots=True)
 class WeightsEntry:
-    """One checkpoint: ``file`` among the assets, its ``sha256``, ``licence`` and model ``card`` (a file beside it)."""
+    """A bundled checkpoint: its ``file`` among the assets, ``sha256``, ``licence`` and model ``card`` (a file too)."""
 
     name: str
     file: str
@@ -28,7 +28,7 @@ class WeightsEntry:
 
     @property
     def path(self) -> Traversable:
-        """Where the file is, inside the package."""
+        """The file inside the package."""
         return files(ASSETS_PACKAGE) / self.file
 
 

@@ -35,7 +35,7 @@ _MAX_FILE_BYTES = 1 << 30  # a real one has at most 210 MB
 
 
 class _InvalidCaffeModelError(Exception):
-    """What was read is not Caffe's."""
+    """The file is not a Caffe model; the message completes "PATH ..."."""
 
 
 def read_caffemodel(path: Path) -> dict[str, Tensor]:

@@ -27,35 +27,35 @@ if TYPE_CHECKING:
 
 
 class InertNamespace:
-    """What ``argparse`` had read when a network was saved: a bag of values that does nothing."""
+    """Stands for the ``argparse.Namespace`` that authors saved beside a network: it holds values and does nothing."""
 
 
 _SAFE_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(InertNamespace, "argparse.Namespace")]
-"""What stands for the names that a file may mention; no other is looked up."""
+"""The only names that a file may mention, and the inert classes that replace them."""
 
 _READ_ERRORS = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, RuntimeError, ValueError),
     *(LookupError, TypeError, AttributeError, AssertionError, OverflowError, MemoryError),
 )
-"""What PyTorch raises for files that are no checkpoints, or only the beginning of one."""
+"""What PyTorch raises for files that are no checkpoints, or are truncated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundStateDict:
-    """One network's tensors by key. ``place``: the entry where they were; empty if they are the whole file."""
+    """One network's tensors by key. ``entry``: the entry that held them; empty if they are the whole file."""
 
     entry: str
     tensors: Mapping[str, Tensor]
 
 
 def file_sha256(path: Path) -> str:
-    """Of the content, as hexadecimal digits."""
+    """The sha256 of the file's content, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_checkpoint(path: Path) -> list[FoundStateDict]:
-    """All networks of a file; what stands beside them (optimisers, counters) is left out.
+    """Read all networks of a file; other contents (optimisers, counters) are left out.
 
     Raises: WeightsMissingError when there is no file; WeightsMismatchError when it is none of the formats, damaged, or
     holds anything but tensors and plain values.

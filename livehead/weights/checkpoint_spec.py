@@ -1,4 +1,4 @@
-"""What a publication consists of: the networks in its files, its licence, and where it is to be had."""
+"""A published checkpoint: the networks in its files, its licence, and where it can be downloaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from livehead.errors import WeightsMissingError
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPart:
-    """One network of a publication: a pattern of the names of ``convert.load_official`` that it may be."""
+    """One network of a checkpoint; ``network`` is a pattern of the official names that it may have."""
 
     name: str
     network: str
@@ -18,9 +18,10 @@ class CheckpointPart:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSpec:
-    """What ``livehead weights import --as NAME`` takes. ``files``: as their authors call them.
+    """What ``livehead weights import --as NAME`` takes. ``files``: the names that their authors gave them.
 
-    ``one_size``: the number that ends the networks' names must be the same in all of them. ``half``: kept in float16.
+    ``same_size``: the number that ends the networks' names must be the same in all of them. ``store_float16``: the
+    imported copy is stored in float16.
     """
 
     name: str
@@ -33,7 +34,7 @@ class CheckpointSpec:
 
     @property
     def remedy(self) -> str:
-        """How to get it and bring it in, in one line."""
+        """How to download and import it, in one line."""
         files = " ".join(self.files)
         return (
             f"download {files} from {self.source} ({self.licence}) and run: "

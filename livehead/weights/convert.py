@@ -1,6 +1,6 @@
-"""Published state dicts to our networks: key by key, every one accounted for.
+"""Conversion of published state dicts to our networks, in which every key is accounted for.
 
-A network's own key names are ours; a list of prefixes says what each was called when it was published.
+A network's keys are ours; a list of prefixes maps them to the published ones.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ def official_names() -> list[str]:
 def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The published network ``name``, in evaluation mode, float32, from its state dict with the published key names.
 
-    Pictures are RGB in [0, 1], float32, [B, C, S, S]; ``LearnedPoints(value [B, K, 2], jacobian [B, K, 2, 2])`` are of
-    ``livehead.models.dagan.keypoints``. What each returns is called by its own type, and its forward is
+    Pictures are RGB in [0, 1], float32, [B, C, S, S]; ``LearnedKeypoints(value [B, K, 2], jacobian [B, K, 2, 2])`` is
+    defined in ``livehead.models.dagan.keypoints``. The networks' forward functions are
 
     - ``dagan-generator-{10,15}``, ``dagan-spade-{10,15}``: ``(image, depth, points, driving) -> GeneratorOutput(image,
-      deformed, field)``, ``field`` being ``MotionField(places, mask, occlusion)``; ``depth`` [B, 1, S, S] is the
-      source's disparity, ``points`` the source's key points, ``driving`` the performer's;
-    - ``dagan-keypoints-{rgbd,rgb,depth}-{10,15}``: ``(picture) -> LearnedPoints``; the fourth plane of ``rgbd`` is
+      deformed, field)``, ``field`` being ``KeypointMotionField(sampling_grid, mask, occlusion)``; ``depth`` [B, 1, S, S]
+      is the source's disparity, ``points`` the source's key points, ``driving`` the performer's;
+    - ``dagan-keypoints-{rgbd,rgb,depth}-{10,15}``: ``(picture) -> LearnedKeypoints``; the fourth plane of ``rgbd`` is
       disparity;
-    - ``dagan-discriminator-{10,15}``: ``(image, points [B, K, 2]) -> Judgement(features, realness)``;
+    - ``dagan-discriminator-{10,15}``: ``(image, points [B, K, 2]) -> DiscriminatorOutput(features, realness)``;
     - ``dagan-depth-encoder-{18,50}``: ``(image) -> [five feature maps, the finest first]``;
     - ``dagan-depth-decoder-{18,50}``: ``(features, scales=4) -> [disparities in (0, 1), the finest first]``;
     - ``dagan-pose-encoder-{18,50}``: as the depth encoder, of two pictures side by side [B, 6, S, S];
-    - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> PoseEstimate(CameraMotion, intrinsics [B, 3, 3])``;
+    - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> CameraEstimate(CameraMotion, intrinsics [B, 3, 3])``;
     - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3];
-    - ``conr-udpparsernet``: ``(picture) -> Parsed(udp, features)``; colours are times alpha, ``udp`` [B, 4, S, S] is
-      not yet clamped (``detect`` clamps), ``features`` are five maps, the coarsest first;
+    - ``conr-udpparsernet``: ``(picture) -> ParsedDensePose(dense_pose, features)``; colours are times alpha,
+      ``dense_pose`` [B, 4, S, S] is not yet clamped (``detect_dense_pose`` clamps), ``features`` are five maps, the coarsest first;
     - ``conr-target_pose_encoder``: ``(target) -> [five feature maps, the coarsest first]`` of [B, 4, S, S]: X, Y and Z
       times visibility, and visibility;
     - ``conr-shader``: ``(reference [B, V, 4, S, S], features, target) -> message [B, 64, S, S]``: RGBA of V views,
       colours times alpha twice, the parser's features of them [B, V, C, s, s], the pose encoder's [B, C, s, s];
-      ``levels`` gives what every block did;
+      ``run_levels`` returns the output of every block;
     - ``conr-rgbadecodernet``: ``(message) -> RGBA [B, 4, S, S]`` in [0, 1], straight alpha;
     - ``openpose-{body25,coco18,mpi15}``: ``(picture [B, 3, H, W], BGR, x / 256 - 0.5) -> maps [B, P + 1 + 2 L, H / 8,
       W / 8]``: a heat map of each part, the background, then the limbs' affinity fields (``openpose.skeletons``);
     - ``openpose-{hand21,face70}``: the same picture to ``[B, P + 1, H / 8, W / 8]``, the background last;
-    - ``pifuhd``: ``(image [B, 3, S, S], large [B, 3, 2 S, 2 S], points [B, 3, N]) -> Occupancy(fine [B, 1, N], coarse
+    - ``pifuhd``: ``(image [B, 3, S, S], large [B, 3, 2 S, 2 S], points [B, 3, N]) -> OccupancyOutput(fine [B, 1, N], coarse
       [B, 1, N], embedding [B, 256, N])``; the pictures are RGB in [-1, 1], S is 512; points are in [-1, 1], x to the
       right, y up, z towards the camera. ``encode(image, large)`` once and ``query(code, points)`` often do the same,
       ``surface_normals(code, points)`` gives unit vectors [B, 3, N]. The depth of the fine hourglass and norms between

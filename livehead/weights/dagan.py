@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
 from livehead.weights.key_map import CheckpointLayout, defer_build
+from livehead.weights.published_system import PublishedSystem
 
 _SITE = "https://github.com/harlanhong/CVPR2022-DaGAN"
 
@@ -31,8 +32,8 @@ _SPADE_RENAMES = (
 _ENCODER_RENAMES = (("encoder.", ""),)
 
 
-def layouts() -> dict[str, CheckpointLayout]:
-    """By the names of ``convert.load_official``."""
+def build_layouts() -> dict[str, CheckpointLayout]:
+    """The layouts by the names that ``convert.load_official`` takes."""
     from livehead.models.dagan import build
     from livehead.models.dagan.camera_pose import CameraPoseDecoder, PoseCNN
     from livehead.models.resnet import ResNet
@@ -88,17 +89,16 @@ def _depth_spec(layers: int, folder: str) -> CheckpointSpec:
     )
 
 
-PUBLICATIONS = (
+_SPECS = (
     _dagan_spec("dagan-vox-256", r"dagan-generator-\d+", "DaGAN_vox_adv_256.pth.tar"),
     _dagan_spec("dagan-spade-vox-256", r"dagan-spade-\d+", "SPADE_DaGAN_vox_adv_256.pth.tar"),
     _depth_spec(18, "weights_19"),
     _depth_spec(50, "depth_face_model_Voxceleb2_10w"),
 )
-"""What can be imported."""
 
 
-def identify(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """The network that these keys and shapes seem to be; None if none of these."""
+def identify_network(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The name of the network whose state dict has these keys and shapes; None if it is none of this system."""
 
     def side(key: str, axis: int) -> int:
         shape = shapes.get(key, ())
@@ -125,3 +125,6 @@ def _identify_depth(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
             deep = shapes.get("net.0.weight" if kind == "pose" else key, ())[1:2] == (2048,)
             return f"dagan-{kind}-decoder-{50 if deep else 18}"
     return None
+
+
+DAGAN = PublishedSystem(build_layouts, _SPECS, identify_network)

@@ -1,4 +1,4 @@
-"""How one published network is built here and how its keys are called on both sides."""
+"""How one published network is built here, and how its published keys map to ours."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 TensorShapes = Mapping[str, tuple[int, ...]]
-"""Of a state dict's tensors, by key."""
+"""The shapes of a state dict's tensors, by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointLayout:
-    """How one published network is built and read: ``renames`` (theirs, ours), keys to be ``ignored`` (a pattern).
+    """How one published network is built, and how its keys are read.
 
-    ``wrapper``: a pattern of what some files put before the published keys.
-    ``twins`` (a part of a key, another): tensors that were saved under both names; the second is read, or else the
-    first. ``variant``: what is built for these keys of ours, where the published files may differ.
+    ``renames``: pairs of prefixes (published, ours). ``ignored_keys``: a pattern of keys to be left out.
+    ``key_prefix``: a pattern of what some files put before the published keys. ``duplicate_keys``: two alternative
+    parts of a key, for tensors that were saved under both names; the second is read, or else the first.
+    ``select_variant``: returns the builder for given keys of ours, where the published files differ.
     """
 
     build: Callable[[], nn.Module]
@@ -31,11 +32,11 @@ class CheckpointLayout:
     select_variant: Callable[[TensorShapes], Callable[[], nn.Module]] | None = None
 
     def select_builder(self, shapes: TensorShapes) -> Callable[[], nn.Module]:
-        """For a state dict with these ``shapes``, by our keys."""
+        """The function that builds the network for a state dict with these ``shapes``, by our keys."""
         return self.build if self.select_variant is None else self.select_variant(shapes)
 
     def drop_duplicates(self, keys: Mapping[str, object]) -> dict[str, str]:
-        """The published keys to be read, and under which of their names; twins once."""
+        """Map every published key to be read to the name that it is saved under; duplicates are read once."""
         if self.duplicate_keys is None:
             return {key: key for key in keys}
         spare, true = self.duplicate_keys
@@ -43,7 +44,7 @@ class CheckpointLayout:
         return {key: name for key, name in names.items() if key == name or name not in keys}
 
     def to_our_key(self, key: str) -> str:
-        """Our name of a published key; the first prefix that fits counts."""
+        """Our name of a published key, by the first prefix that matches."""
         key = re.sub(self.key_prefix, "", key)
         for theirs, ours in self.renames:
             if key.startswith(theirs):
@@ -51,7 +52,7 @@ class CheckpointLayout:
         return key
 
     def to_official_key(self, key: str) -> str:
-        """The inverse of ``ours``."""
+        """The published name of a key of ours: the inverse of ``to_our_key``."""
         for theirs, ours in self.renames:
             if key.startswith(ours):
                 return theirs + key.removeprefix(ours)
@@ -59,5 +60,5 @@ class CheckpointLayout:
 
 
 def defer_build(make: Callable[..., nn.Module], *arguments: Any) -> Callable[[], nn.Module]:
-    """``make`` with its arguments, to be built when it is asked for."""
+    """Return a function that calls ``make`` with these arguments."""
     return lambda: make(*arguments)

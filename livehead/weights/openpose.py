@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
 from livehead.weights.key_map import CheckpointLayout, defer_build
+from livehead.weights.published_system import PublishedSystem
 
 _SITE = "http://vcl.snu.ac.kr/OpenPose/models"
 _LICENCE = "OpenPose's academic licence: non-commercial research only"
@@ -22,8 +23,8 @@ _VGG_LAYERS = (
 KeyRenames = tuple[tuple[str, str], ...]
 
 
-def layouts() -> dict[str, CheckpointLayout]:
-    """By the names of ``convert.load_official``."""
+def build_layouts() -> dict[str, CheckpointLayout]:
+    """The layouts by the names that ``convert.load_official`` takes."""
     from livehead.models.openpose import build, skeletons
 
     branches, points = _branch_renames(), _point_renames()
@@ -42,7 +43,7 @@ def _single_network_spec(network: str, file: str) -> CheckpointSpec:
     return CheckpointSpec(network, (CheckpointPart("network", network),), (file,), _LICENCE, _SITE)
 
 
-PUBLICATIONS = (
+_SPECS = (
     _single_network_spec("openpose-body25", "pose_iter_584000.caffemodel"),
     _single_network_spec("openpose-coco18", "pose_iter_440000.caffemodel"),
     _single_network_spec("openpose-mpi15", "pose_iter_160000.caffemodel"),
@@ -51,8 +52,8 @@ PUBLICATIONS = (
 )
 
 
-def identify(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """The name, for ``convert.load_official``, of the network with tensors of these shapes; None if of none here."""
+def identify_network(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The name of the network whose state dict has these keys and shapes; None if it is none of this system."""
     plain = {re.sub(_SEQUENCE_PREFIX, "", key): shape for key, shape in shapes.items()}
 
     def planes(layer: str) -> int:
@@ -131,3 +132,6 @@ def _stage_renames(layers: list[str], ours: str) -> Iterator[tuple[str, str]]:
     """All layers but the last have an activation."""
     for place, layer in enumerate(layers):
         yield f"{layer}.", f"{ours}.{place}." if layer == layers[-1] else f"{ours}.{place}.conv."
+
+
+OPENPOSE = PublishedSystem(build_layouts, _SPECS, identify_network)

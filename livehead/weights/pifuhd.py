@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from livehead.weights.checkpoint_spec import CheckpointPart, CheckpointSpec
 from livehead.weights.key_map import CheckpointLayout, TensorShapes, defer_build
+from livehead.weights.published_system import PublishedSystem
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,8 +45,8 @@ _KEY_RENAMES = (
 )
 
 
-def layouts() -> dict[str, CheckpointLayout]:
-    """By the names of ``convert.load_official``."""
+def build_layouts() -> dict[str, CheckpointLayout]:
+    """The layouts by the names that ``convert.load_official`` takes."""
     from livehead.models.pifuhd.build import build_pifuhd
 
     return {
@@ -72,7 +73,7 @@ def _select_variant(shapes: TensorShapes) -> Callable[[], nn.Module]:
     return defer_build(build_pifuhd, sizes)
 
 
-PUBLICATIONS = (
+_SPECS = (
     CheckpointSpec(
         "pifuhd",
         (CheckpointPart("person", "pifuhd"),),
@@ -82,9 +83,11 @@ PUBLICATIONS = (
         store_float16=True,
     ),
 )
-"""What can be imported."""
 
 
-def identify(shapes: TensorShapes) -> str | None:
-    """The network that these keys and shapes seem to be; None if none of these."""
+def identify_network(shapes: TensorShapes) -> str | None:
+    """The name of the network whose state dict has these keys and shapes; None if it is none of this system."""
     return "pifuhd" if {"netG.image_filter.conv1.weight", "image_filter.conv1.weight"} <= shapes.keys() else None
+
+
+PIFUHD = PublishedSystem(build_layouts, _SPECS, identify_network)

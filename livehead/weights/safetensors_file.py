@@ -1,4 +1,4 @@
-"""Checkpoints on disk: safetensors only, and read only when the sha256 is the recorded one."""
+"""Reading and writing of safetensors files; bundled ones are read only if their sha256 is the recorded one."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_safetensors(tensors: Mapping[str, Tensor], path: Path, *, store_float16: bool = False) -> None:
-    """Write safetensors one after the other: hardly more memory than the largest of them.
+    """Write tensors one after the other, so that it takes hardly more memory than the largest of them.
 
-    ``half``: numbers of float32 as float16, unless a tensor has some that float16 cannot hold.
+    ``store_float16``: float32 tensors are stored as float16, unless a tensor has some that float16 cannot hold.
     Raises: WeightsMismatchError for a type that safetensors lacks; OSError.
     """
     types = {key: _storage_dtype(value, half=store_float16) for key, value in tensors.items()}
