@@ -14,10 +14,8 @@ well, 1 when not, 3 when something is missing. Installs nothing. About a minute.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import threading
@@ -32,7 +30,14 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from test_whip import ADDRESS, make_network, run_program, wait_for_port
+from devices.network_namespace import (
+    ADDRESS,
+    enter_network_namespace,
+    make_network,
+    run_program,
+    wait_for_port,
+)
+from devices.report import EXIT_CANNOT_RUN, summarize_ages, write_report
 
 from livehead.assembly.synthetic_performer import DRAWN_PORTRAIT
 from livehead.bench.camera_to_page import match_latencies
@@ -208,10 +213,9 @@ def summarize_echo(seen: Sequence[dict[str, Any]], camera: Sequence[dict[str, An
         captured, shown = (
             [(each["at"], each["number"]) for each in part if each["number"] >= 0] for part in (camera, seen)
         )
-        ages = sorted(match_latencies(captured, shown))
+        ages = match_latencies(captured, shown)
         if ages:
-            p95 = round(ages[int(len(ages) * 0.95)], 1)
-            figures["age_ms"] = {"median": round(statistics.median(ages), 1), "p95": p95, "n": len(ages)}
+            figures["age_ms"] = summarize_ages(ages)
     return figures
 
 
@@ -298,10 +302,8 @@ def main() -> int:
     reason = missing_requirements()
     if reason:
         print(reason)
-        return 3
-    if INSIDE not in os.environ:
-        os.environ[INSIDE] = "1"
-        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+        return EXIT_CANNOT_RUN
+    enter_network_namespace(INSIDE)
     begun = time.monotonic()
     make_network()
     try:
@@ -310,12 +312,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     results["wall_s"] = round(time.monotonic() - begun, 1)
-    text = json.dumps(
-        {"command": "scripts/test_extension.py", "settings": {"model": chosen.model}, "results": results}, indent=2
-    )
-    print(text)
-    if chosen.json:
-        chosen.json.write_text(text + "\n")
+    report = {"command": "scripts/test_extension.py", "settings": {"model": chosen.model}}
+    write_report({**report, "results": results}, chosen.json)
     return 0 if results["passed"] else 1
 
 

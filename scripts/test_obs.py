@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "obs"))
 import cv2
 import numpy as np
 from devices import barcode, obs
-from devices.report import EXIT_CANNOT_RUN, write_report
+from devices.report import EXIT_CANNOT_RUN, summarize_ages, write_report
 from livehead_source import NAME
 from obs_socket import PASSWORD, ObsConnection, RequestError
 
@@ -151,12 +151,7 @@ def measure_source(client: ObsConnection, sent: dict[int, int], seconds: float) 
     figures["different"] = len(seen)
     figures["look_ms"] = round(statistics.median(took), 1)
     if ages:
-        ages.sort()
-        figures["age_ms"] = {
-            "median": round(statistics.median(ages), 1),
-            "p95": round(ages[int(len(ages) * 0.95)], 1),
-            "n": len(ages),
-        }
+        figures["age_ms"] = summarize_ages(ages)
     return figures
 
 

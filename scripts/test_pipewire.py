@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from devices import barcode, browser, desktop
+from devices.report import EXIT_CANNOT_RUN, summarize_ages, write_report
 
 from livehead.frames import VideoFrame
 from livehead.sinks.pipewire import PipeWireSink
@@ -67,7 +67,7 @@ async def measure_camera(size: tuple[int, int], fps: int, seconds: float) -> dic
 def summarize_report(
     report: dict[str, Any], sent: dict[int, float], send_ms: float, size: tuple[int, int], fps: int
 ) -> dict[str, Any]:
-    """Figures and verdict. The first second is the browser's start and is left out."""
+    """The figures, and whether they pass. The first second is the browser's start and is left out."""
     skip = min(fps, len(report["times"]) // 3)
     numbers, times = report["numbers"][skip:], report["times"][skip:]
     figures: dict[str, Any] = dict(barcode.summarize_sequence(numbers, report["coloursRight"][skip:]))
@@ -76,12 +76,8 @@ def summarize_report(
     if len(times) < 2:
         return {**figures, "passed": False, "problem": f"only {len(report['times'])} frames arrived"}
     figures["fps"] = round((len(times) - 1) * 1000 / (times[-1] - times[0]), 2)
-    ages = sorted(at - sent[number] for number, at in zip(numbers, times, strict=True) if number in sent)
-    figures["send_to_page_ms"] = {
-        "median": round(statistics.median(ages), 1),
-        "p95": round(ages[int(len(ages) * 0.95)], 1),
-        "n": len(ages),
-    }
+    ages = [at - sent[number] for number, at in zip(numbers, times, strict=True) if number in sent]
+    figures["send_to_page_ms"] = summarize_ages(ages)
     figures["send_ms"] = round(send_ms, 2)
     figures["passed"] = (
         figures["sizes"] == [f"{size[0]}x{size[1]}"]
@@ -107,17 +103,14 @@ def main() -> int:
     lacking = desktop.missing_programs() + ([] if browser.find_chromium() else ["chromium"])
     if lacking:
         print(f"missing: {', '.join(lacking)}. On Debian and Ubuntu: sudo apt-get install {desktop.PACKAGES}")
-        return 3
+        return EXIT_CANNOT_RUN
     width, height = (int(part) for part in chosen.size.split("x"))
     begun = time.monotonic()
     with desktop.run_services():
         results = asyncio.run(measure_camera((width, height), chosen.fps, chosen.seconds))
     results["wall_s"] = round(time.monotonic() - begun, 1)
     report = {"command": "scripts/test_pipewire.py", "settings": {"size": chosen.size, "fps": chosen.fps}}
-    text = json.dumps({**report, "results": results}, indent=2)
-    print(text)
-    if chosen.json:
-        chosen.json.write_text(text + "\n")
+    write_report({**report, "results": results}, chosen.json)
     return 0 if results["passed"] else 1
 
 

@@ -11,7 +11,6 @@ about 85 MB of kernel packages on the first run, installs nothing. Bounded to si
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from shlex import quote
 from typing import Any
 
 from devices import browser, v4l2_machine
+from devices.report import EXIT_CANNOT_RUN, write_report
 
 SCRIPTS = Path(__file__).resolve().parent
 MACHINE_TIMEOUT_S = 330.0
@@ -37,7 +37,7 @@ def main() -> int:
     if lacking:
         packages = f"{v4l2_machine.HOST_PACKAGES} chromium"
         print(f"missing: {', '.join(lacking)}. On Debian and Ubuntu: sudo apt-get install {packages}")
-        return 3
+        return EXIT_CANNOT_RUN
     paths = quote(f"{SCRIPTS.parent}:{SCRIPTS}")
     command = f"env PYTHONPATH={paths} {quote(sys.executable)} -m devices.v4l2_guest"
     begun = time.monotonic()
@@ -52,10 +52,7 @@ def main() -> int:
     passed = all(part["passed"] for part in results.values())
     results |= {"passed": passed, "build_s": round(built - begun, 1), "wall_s": round(time.monotonic() - begun, 1)}
     settings = {"size": "320x240", "fps": 10, "kernel": machine.release}
-    text = json.dumps({"command": "scripts/test_v4l2.py", "settings": settings, "results": results}, indent=2)
-    print(text)
-    if chosen.json:
-        chosen.json.write_text(text + "\n")
+    write_report({"command": "scripts/test_v4l2.py", "settings": settings, "results": results}, chosen.json)
     return 0 if passed else 1
 
 

@@ -17,9 +17,7 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +35,14 @@ import websockets
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from devices import barcode
+from devices.network_namespace import (
+    ADDRESS,
+    enter_network_namespace,
+    make_network,
+    run_program,
+    wait_for_port,
+)
+from devices.report import EXIT_CANNOT_RUN, summarize_ages, write_report
 
 from livehead.clock import NS, now_ns
 from livehead.errors import SinkError
@@ -45,7 +51,6 @@ from livehead.sinks.whip import WhipSink
 from livehead.webrtc.receiver_patches import patch_receiver
 
 INSIDE = "LIVEHEAD_TEST_WHIP_INSIDE"
-ADDRESS = "10.78.0.1"
 ROOM, STREAM, TOKEN = 1234, "avatar", "a-token-of-this-test"
 ENDPOINT = f"http://{ADDRESS}:7080/whip/endpoint/{STREAM}"
 SOCKET = f"ws://{ADDRESS}:8188"
@@ -71,36 +76,13 @@ def missing_requirements(whip_server: Path | None) -> str:
     return "" if os.geteuid() == 0 else "a network of its own needs root: run it with sudo"
 
 
-def make_network() -> None:
-    """One address that is not loopback, in the network namespace that this process is in."""
-    for command in (
-        "ip link set lo up",
-        "ip link add lh0 type veth peer name lh1",
-        f"ip addr add {ADDRESS}/24 dev lh0",
-        "ip link set lh0 up",
-        "ip link set lh1 up",
-    ):
-        subprocess.run(command.split(), check=True)
-
-
-@contextmanager
-def run_program(command: list[str], folder: Path) -> Iterator[None]:
-    """Runs until the block ends, which is as sudden as a crash; what it says is kept in ``folder``."""
-    with (folder / f"{Path(command[0]).name}.log").open("ab") as said:
-        child = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
-    try:
-        yield
-    finally:
-        child.kill()
-        child.wait()
-
-
 def janus_command(folder: Path, codec: str) -> list[str]:
     """Janus with one room and the WebSocket transport alone."""
     configs = folder / "janus"
     configs.mkdir(exist_ok=True)
     # The others look for servers of theirs, which a network without any keeps them waiting for.
-    unused = f'plugins: {{ disable = "{_library_names(PLUGINS)}" }}\ntransports: {{ disable = "{_library_names(TRANSPORTS)}" }}'
+    unused = f'plugins: {{ disable = "{_library_names(PLUGINS)}" }}\n'
+    unused += f'transports: {{ disable = "{_library_names(TRANSPORTS)}" }}'
     (configs / "janus.jcfg").write_text(f"general: {{ debug_level = 4 }}\n{unused}\n")
     (configs / "janus.transport.websockets.jcfg").write_text("general: { ws = true\n ws_port = 8188 }\n")
     room = (
@@ -122,19 +104,6 @@ def copy_whip_server(source: Path, folder: Path) -> None:
     (folder / "node_modules").symlink_to(source.resolve() / "node_modules")
     settings = {"janus": {"address": SOCKET}, "port": 7080, "rest": "/whip", "iceServers": []}
     (folder / "src" / "config.js").write_text(f"module.exports = {json.dumps(settings)};\n")
-
-
-def wait_for_port(port: int) -> None:
-    """Until something listens there. Raises: OSError."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            with socket.create_connection((ADDRESS, port), 2):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 def create_endpoint() -> None:
@@ -324,10 +293,9 @@ def summarize_viewer(viewer: JanusViewer, sent: dict[int, int]) -> dict[str, Any
     figures |= {"frames": len(viewer.received), "unreadable": len(viewer.received) - len(numbers)}
     steps = np.diff(numbers)
     figures |= {"missed": int((steps[steps > 1] - 1).sum()), "disordered": int((steps < 1).sum())}
-    ages = sorted((at - sent[number]) / 1e6 for number, at in viewer.received[FPS:] if number in sent)
+    ages = [(at - sent[number]) / 1e6 for number, at in viewer.received[FPS:] if number in sent]
     if ages:
-        p95 = ages[int(len(ages) * 0.95)]
-        figures["age_ms"] = {"median": round(statistics.median(ages), 1), "p95": round(p95, 1), "n": len(ages)}
+        figures["age_ms"] = summarize_ages(ages)
     return figures
 
 
@@ -392,18 +360,13 @@ def main() -> int:
     reason = missing_requirements(chosen.whip_server)
     if reason:
         print(reason)
-        return 3
-    if INSIDE not in os.environ:
-        os.environ[INSIDE] = "1"
-        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+        return EXIT_CANNOT_RUN
+    enter_network_namespace(INSIDE)
     begun = time.monotonic()
     results = run(chosen)
     results["wall_s"] = round(time.monotonic() - begun, 1)
     report = {"command": "scripts/test_whip.py", "settings": {"size": chosen.size, "codec": chosen.codec}}
-    text = json.dumps({**report, "results": results}, indent=2)
-    print(text)
-    if chosen.json:
-        chosen.json.write_text(text + "\n")
+    write_report({**report, "results": results}, chosen.json)
     return 0 if results["passed"] else 1
 
 
