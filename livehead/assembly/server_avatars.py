@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from livehead.assembly.avatar_runtime import IMAGE_BACKGROUND, AvatarRuntime, AvatarSettings
 from livehead.assembly.conr import require_face_model
 from livehead.assembly.live_avatar import (
     DEFAULT_MODEL,
@@ -28,7 +29,6 @@ from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.quality import QualityLevel, quality_levels
 from livehead.registry import list_names
-from livehead.server.avatar_runtime import IMAGE_BACKGROUND, AvatarRuntime, AvatarSettings
 
 _PAGE_DRIVERS = ("face", "voice", "face+voice", "idle")  # of the drivers that are installed, those a page can feed
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from livehead.assembly.avatar_runtime import IMAGE_BACKGROUND, AvatarFactory, AvatarSettings, SwitchableAnimator
 from livehead.concurrency import Worker
 from livehead.drivers.network import NetworkMotionSource
 from livehead.errors import ConfigError, SessionError
 from livehead.frames import Image
 from livehead.protocol.messages import SettingsUpdate
-from livehead.server.avatar_runtime import IMAGE_BACKGROUND, AvatarFactory, AvatarSettings, SwitchableAnimator
 
 ResultT = TypeVar("ResultT")
 

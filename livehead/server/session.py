@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from livehead.assembly.avatar_runtime import AvatarFactory, AvatarRuntime, AvatarSettings, SwitchableAnimator
 from livehead.audio.ring import AudioRingBuffer
 from livehead.clock import NS, now_ns
 from livehead.drivers.network import NetworkMotionSource
@@ -21,7 +22,6 @@ from livehead.pipeline import Pipeline
 from livehead.protocol import messages
 from livehead.quality import QualityController, QualityLevel
 from livehead.server.access import generate_key
-from livehead.server.avatar_runtime import AvatarFactory, AvatarRuntime, AvatarSettings, SwitchableAnimator
 from livehead.server.avatar_switcher import AvatarSwitcher, session_ended_error
 from livehead.server.connections import SessionConnections
 from livehead.server.event_log import log_event

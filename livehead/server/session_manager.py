@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+from livehead.assembly.avatar_runtime import AvatarFactory, AvatarRuntime
 from livehead.clock import now_ns
 from livehead.codecs.h264 import ENCODER_FACTORIES
 from livehead.concurrency import Worker
 from livehead.errors import LiveheadError, SessionError
 from livehead.server.access import constant_time_equal
-from livehead.server.avatar_runtime import AvatarFactory, AvatarRuntime
 from livehead.server.event_log import log_event
 from livehead.server.memory import trim_heap
 from livehead.server.prometheus import ServerMetrics

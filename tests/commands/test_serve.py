@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
+from livehead.assembly.avatar_runtime import IMAGE_BACKGROUND, AvatarSettings
 from livehead.assembly.server_avatars import ServerAvatarFactory
 from livehead.assembly.settings import ice_servers_from_settings
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
@@ -33,7 +34,6 @@ from livehead.errors import ConfigError
 from livehead.interfaces import DriverInputs
 from livehead.perception.photo import read_photo
 from livehead.server.access import EXTENSION_ORIGIN
-from livehead.server.avatar_runtime import IMAGE_BACKGROUND, AvatarSettings
 from tests.commands.test_bad_input import refused
 
 TOKEN = "a token of twenty-four c"

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from livehead.assembly.avatar_runtime import AvatarRuntime, AvatarSettings
 from livehead.bench.harness.camera_files import write_mjpeg
 from livehead.bench.harness.chromium import BrowserTab, HeadlessChromium, fake_device_flags
 from livehead.frames import Image
 from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy
-from livehead.server.avatar_runtime import AvatarRuntime, AvatarSettings
 from tests.fixtures.studio import SIZE, MirrorAvatar, MirrorAvatarFactory, serving
 
 PLUGINS = Path(__file__).parents[2] / "plugins"

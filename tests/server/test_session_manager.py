@@ -10,12 +10,12 @@ from typing import cast
 import numpy as np
 import pytest
 
+from livehead.assembly.avatar_runtime import AvatarRuntime, AvatarSettings
 from livehead.codecs.h264 import ENCODER_FACTORIES, X264, H264EncoderSpec
 from livehead.errors import SessionError
 from livehead.frames import Image
 from livehead.perception.portrait import Portrait
 from livehead.protocol import messages
-from livehead.server.avatar_runtime import AvatarRuntime, AvatarSettings
 from livehead.server.session import Session
 from tests.fixtures.studio import SIZE, Client, MirrorAvatar, MirrorAvatarFactory, sessions
 

@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from livehead.assembly.avatar_runtime import AvatarRuntime, SwitchableAnimator
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
 from livehead.quality import QualityLevel
-from livehead.server.avatar_runtime import AvatarRuntime, SwitchableAnimator
 
 
 @dataclass(eq=False)
