@@ -22,7 +22,7 @@ from tests.fixtures.source_tree import (
 
 FLOOR_0 = {
     *("interfaces", "frames", "concurrency", "clock", "config", "errors", "registry", "stats", "quality", "storage"),
-    *("threads", "signals", "environment"),
+    *("threads", "signals", "environment", "motion_stages"),
 }
 FLOOR_1 = {"motion", "models", "perception", "figure", "weights", "audio", "codecs", "protocol", "assets"}
 WINGS = (
@@ -30,7 +30,7 @@ WINGS = (
     {"drivers", "renderers", "compositing", "avatars", "animator"},
     {"sinks", "webrtc"},
 )
-FLOOR_3 = {"pipeline", "sink_runner", "motion_source", "motion_consumer", "motion_stages", "frame_relay"}
+FLOOR_3 = {"pipeline", "sink_runner", "motion_source", "motion_consumer", "frame_relay"}
 FLOOR_4 = {"assembly"}
 ROOF = {"cli", "cli_options", "commands", "server", "client", "cluster", "__main__"}
 ANNEX = {"training", "evaluation", "bench", "reporting"}

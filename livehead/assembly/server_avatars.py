@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,6 @@ from livehead.assembly.live_avatar import (
 )
 from livehead.assembly.shared_renderers import SharedRenderers, warm_up_batches
 from livehead.avatars.cache import AvatarCache
-from livehead.cli_options import print_status
 from livehead.config import GainSettings, PictureSettings, RunSettings
 from livehead.frames import Image
 from livehead.interfaces import Driver
@@ -29,6 +29,8 @@ from livehead.motion.keypoints import Keypoints
 from livehead.perception.portrait import Portrait
 from livehead.quality import QualityLevel, quality_levels
 from livehead.registry import list_names
+
+log = logging.getLogger(__name__)
 
 _PAGE_DRIVERS = ("face", "voice", "face+voice", "idle")  # of the drivers that are installed, those a page can feed
 
@@ -66,7 +68,7 @@ class ServerAvatarFactory:
         avatar: Path,
         folder: Path,
         *,
-        notify: Callable[[str], None] = print_status,
+        notify: Callable[[str], None] = log.info,
     ) -> None:
         """``notify`` gets what the person who serves should know."""
         self._notify = notify
