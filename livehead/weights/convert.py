@@ -34,8 +34,8 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     defined in ``livehead.models.dagan.keypoints``. The networks' forward functions are
 
     - ``dagan-generator-{10,15}``, ``dagan-spade-{10,15}``: ``(image, depth, points, driving) -> GeneratorOutput(image,
-      deformed, field)``, ``field`` being ``KeypointMotionField(sampling_grid, mask, occlusion)``; ``depth`` [B, 1, S, S]
-      is the source's disparity, ``points`` the source's key points, ``driving`` the performer's;
+      deformed, field)``, ``field`` being ``KeypointMotionField(sampling_grid, mask, occlusion)``; ``depth`` [B, 1, S,
+      S] is the source's disparity, ``points`` the source's key points, ``driving`` the performer's;
     - ``dagan-keypoints-{rgbd,rgb,depth}-{10,15}``: ``(picture) -> LearnedKeypoints``; the fourth plane of ``rgbd`` is
       disparity;
     - ``dagan-discriminator-{10,15}``: ``(image, points [B, K, 2]) -> DiscriminatorOutput(features, realness)``;
@@ -45,7 +45,8 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     - ``dagan-pose-decoder-{18,50}``: ``(the last feature map) -> CameraEstimate(CameraMotion, intrinsics [B, 3, 3])``;
     - ``dagan-posecnn``: ``([B, 6, S, S]) -> CameraMotion(axis_angle, translation)``, each [B, 1, 1, 3];
     - ``conr-udpparsernet``: ``(picture) -> ParsedDensePose(dense_pose, features)``; colours are times alpha,
-      ``dense_pose`` [B, 4, S, S] is not yet clamped (``detect_dense_pose`` clamps), ``features`` are five maps, the coarsest first;
+      ``dense_pose`` [B, 4, S, S] is not yet clamped (``detect_dense_pose`` clamps), ``features`` are five maps, the
+      coarsest first;
     - ``conr-target_pose_encoder``: ``(target) -> [five feature maps, the coarsest first]`` of [B, 4, S, S]: X, Y and Z
       times visibility, and visibility;
     - ``conr-shader``: ``(reference [B, V, 4, S, S], features, target) -> message [B, 64, S, S]``: RGBA of V views,
@@ -55,11 +56,11 @@ def load_official(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     - ``openpose-{body25,coco18,mpi15}``: ``(picture [B, 3, H, W], BGR, x / 256 - 0.5) -> maps [B, P + 1 + 2 L, H / 8,
       W / 8]``: a heat map of each part, the background, then the limbs' affinity fields (``openpose.skeletons``);
     - ``openpose-{hand21,face70}``: the same picture to ``[B, P + 1, H / 8, W / 8]``, the background last;
-    - ``pifuhd``: ``(image [B, 3, S, S], large [B, 3, 2 S, 2 S], points [B, 3, N]) -> OccupancyOutput(fine [B, 1, N], coarse
-      [B, 1, N], embedding [B, 256, N])``; the pictures are RGB in [-1, 1], S is 512; points are in [-1, 1], x to the
-      right, y up, z towards the camera. ``encode(image, large)`` once and ``query(code, points)`` often do the same,
-      ``surface_normals(code, points)`` gives unit vectors [B, 3, N]. The depth of the fine hourglass and norms between
-      the layers of the functions are told from the keys.
+    - ``pifuhd``: ``(image [B, 3, S, S], large [B, 3, 2 S, 2 S], points [B, 3, N]) -> OccupancyOutput(fine [B, 1, N],
+      coarse [B, 1, N], embedding [B, 256, N])``; the pictures are RGB in [-1, 1], S is 512; points are in [-1, 1], x to
+      the right, y up, z towards the camera. ``encode(image, large)`` once and ``query(code, points)`` often do the
+      same, ``surface_normals(code, points)`` gives unit vectors [B, 3, N]. The depth of the fine hourglass and norms
+      between the layers of the functions are told from the keys.
 
     Spectral norms become plain weights. Keys lose a leading ``module.``.
 
