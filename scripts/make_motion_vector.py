@@ -45,9 +45,9 @@ def select_lips(face: Keypoints) -> Keypoints:
 
 def encode_motions(sent: list[Keypoints]) -> tuple[list[bytes], dict[str, np.ndarray]]:
     writer = MotionPacketEncoder(sent[0], 1e9 / INTERVAL_NS)
-    opening = writer.header.pack()
+    header = writer.header.pack()
     packets = [writer.encode(each) for each in sent]
-    reader = MotionPacketDecoder(opening)
+    reader = MotionPacketDecoder(header)
     read = [reader.decode(packet) for packet in packets]
     name = sent[0].set
     nowhere = np.full((1, 3, 2), np.nan, np.float32)
@@ -58,7 +58,7 @@ def encode_motions(sent: list[Keypoints]) -> tuple[list[bytes], dict[str, np.nda
         f"{name}.time_us": np.array([each.captured_ns // 1000 for each in read]),
         f"{name}.torso": np.concatenate([nowhere if each.torso is None else each.torso for each in read]),
     }
-    return [opening, *packets], arrays
+    return [header, *packets], arrays
 
 
 def main() -> int:

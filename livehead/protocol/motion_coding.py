@@ -20,7 +20,7 @@ from livehead.motion.keypoints import Array
 QuantizedPoints = npt.NDArray[np.int64]
 
 POSITION_STEP = 1 / 8192
-"""Of positions, in the unit of key points: 0.016 pixels at 256."""
+"""The step of rounded positions in the unit of key points: 0.016 pixels of a picture of 256."""
 
 _COEFFICIENT_STEP = 1 / 256  # about 0.007 pixels at 256, for a face that fills the picture
 _WIDE_COEFFICIENTS = 32  # coefficients of 16 bits, the rest has 8
@@ -33,7 +33,7 @@ _BROKEN_PACKET = "a packet of motion is broken"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointArrays:
-    """What a packet tells of the points: ``value`` [K, 2], ``depth`` [K], ``jacobian`` [K, 2, 2]; float32."""
+    """The points of one moment: ``value`` [K, 2], ``depth`` [K], ``jacobian`` [K, 2, 2]; float32."""
 
     value: Array
     depth: Array | None
@@ -41,13 +41,13 @@ class PointArrays:
 
 
 class FaceMeshCodec:
-    """Meshes of ``mesh478``: 7 numbers for the pose, then the coefficients. Each body stands for itself."""
+    """Codes meshes of ``mesh478`` as 7 numbers for the pose, then the coefficients. Each body stands for itself."""
 
     def __init__(self, basis: FaceBasis) -> None:
         self._basis = basis
         self._wide_count = min(_WIDE_COEFFICIENTS, basis.size)
         self.body_bytes = _POSE_STRUCT.size + 2 * self._wide_count + (basis.size - self._wide_count)
-        """Bytes of a body."""
+        """The length of every body."""
 
     def encode(self, places: PointArrays) -> bytes:
         """The bytes of a mesh with depth."""
@@ -62,7 +62,7 @@ class FaceMeshCodec:
         return packed
 
     def decode(self, body: bytes) -> PointArrays:
-        """Raises: ProtocolError."""
+        """The mesh that ``encode`` wrote. Raises: ProtocolError."""
         if len(body) != self.body_bytes:
             raise ProtocolError(_BROKEN_PACKET, "update livehead at both ends")
         wide = np.frombuffer(body, "<i2", self._wide_count, _POSE_STRUCT.size).astype(np.float32)
@@ -73,7 +73,7 @@ class FaceMeshCodec:
 
 
 class PointSetCodec:
-    """Any set of ``points`` points: all numbers rounded to ``STEP``, whole or as differences from an earlier whole."""
+    """Rounds any set of ``points`` points to steps, which are sent as a keyframe or as a delta from an earlier one."""
 
     def __init__(self, points: int, *, depth: bool, jacobian: bool) -> None:
         self._point_count = points
@@ -86,24 +86,27 @@ class PointSetCodec:
         steps = np.rint(np.concatenate(parts).astype(np.float64) / POSITION_STEP)
         return np.asarray(steps.clip(-_MAX_QUANTIZED, _MAX_QUANTIZED), np.int64)
 
-    def dequantize(self, whole: QuantizedPoints) -> PointArrays:
-        """The inverse of ``round``, to within half a step."""
-        numbers = (whole * POSITION_STEP).astype(np.float32)
+    def dequantize(self, steps: QuantizedPoints) -> PointArrays:
+        """The inverse of ``quantize``, to within half a step."""
+        numbers = (steps * POSITION_STEP).astype(np.float32)
         value, rest = numbers[: 2 * self._point_count], numbers[2 * self._point_count :]
         depth = rest[: self._point_count] if self._depth else None
         jacobian = rest[self._point_count * self._depth :].reshape(-1, 2, 2) if self._jacobian else None
         return PointArrays(value.reshape(-1, 2), depth, jacobian)
 
     def unpack_quantized(self, body: bytes) -> QuantizedPoints:
-        """Raises: ProtocolError unless ``body`` is ``numbers`` numbers within their range."""
-        whole = unpack_varints(body, self.number_count)
-        if np.abs(whole).max(initial=0) > 2 * _MAX_QUANTIZED:
+        """The steps in ``body``. Raises: ProtocolError unless they are ``number_count`` numbers within their range."""
+        steps = unpack_varints(body, self.number_count)
+        if np.abs(steps).max(initial=0) > 2 * _MAX_QUANTIZED:
             raise ProtocolError(_BROKEN_PACKET, "update livehead at both ends")
-        return whole
+        return steps
 
 
 def pack_varints(numbers: QuantizedPoints) -> bytes:
-    """Each as zigzag (0, -1, 1, -2 are 0, 1, 2, 3), seven bits a byte, the lowest first, bit 7 set but in its last."""
+    """Pack each number as zigzag (0, -1, 1, -2 become 0, 1, 2, 3) in groups of seven bits, the lowest first.
+
+    Bit 7 is set in all but a number's last byte.
+    """
     zigzag = (numbers << 1) ^ (numbers >> 63)
     limits = 1 << 7 * np.arange(1, _VARINT_BYTES)
     lengths = 1 + (zigzag[:, None] >= limits).sum(axis=1)
@@ -117,7 +120,7 @@ def pack_varints(numbers: QuantizedPoints) -> bytes:
 
 
 def unpack_varints(body: bytes, count: int) -> QuantizedPoints:
-    """The inverse of ``pack_numbers``. Raises: ProtocolError unless ``body`` is exactly ``count`` numbers."""
+    """The inverse of ``pack_varints``. Raises: ProtocolError unless ``body`` is exactly ``count`` numbers."""
     data = np.frombuffer(body, np.uint8).astype(np.int64)
     ends = np.flatnonzero(data < 128)
     if len(ends) != count or (count and ends[-1] != len(data) - 1) or (not count and len(data)):

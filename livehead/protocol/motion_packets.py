@@ -1,7 +1,7 @@
-"""Motion over the wire: an opening that says what is sent, then a packet for each moment. No I/O here.
+"""Motion over the network: a header that says what is sent, then a packet for each moment. No I/O here.
 
-A packet of a face mesh stands for itself. One of any other set is whole once a second and a difference from the last
-whole one otherwise, so that what is lost in between never matters. docs/motion-format.md describes every byte.
+A packet of a face mesh stands for itself. One of any other set is a keyframe once a second and a delta from the last
+keyframe otherwise, so that a packet lost in between never matters. docs/motion-format.md describes every byte.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from livehead.protocol.motion_coding import (
 MAGIC, VERSION = b"LHMW", 1
 MAX_POINTS = 1024
 MAX_PACKET_BYTES = 32 * 1024
-"""Of a packet; the largest that is written has 28 kB."""
+"""The most bytes that a packet may have; the largest that is written has 28 kB."""
 
 _HEADER_STRUCT = struct.Struct("<4sBBHHBBI")
 _PACKET_STRUCT = struct.Struct("<BBHI")
@@ -37,7 +37,7 @@ _SEQUENCE_STRUCT = struct.Struct("<H")
 _TORSO_STRUCT = struct.Struct("<6h")
 _KIND_UNSEEN, _KIND_KEYFRAME, _KIND_DELTA, _FLAG_TORSO = 0, 1, 2, 4
 _KEYFRAME_INTERVAL_NS = NS
-_KEPT_KEYFRAMES = 2  # wholes that are remembered: packets may overtake each other
+_KEPT_KEYFRAMES = 2  # that a decoder remembers: packets may overtake each other
 _SET_NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UPDATE_REMEDY = "update livehead at both ends"
 
@@ -59,7 +59,7 @@ class MotionHeader:
 
     @classmethod
     def for_motion(cls, keypoints: Keypoints, fps: float) -> MotionHeader:
-        """For motion like ``keypoints``. Raises: ConfigError when it cannot be sent."""
+        """The header of motion like ``keypoints``. Raises: ConfigError when it cannot be sent."""
         count, points = keypoints.value.shape[:2]
         depth, jacobian = keypoints.depth is not None, keypoints.jacobian is not None
         if count != 1 or not 1 <= points <= MAX_POINTS or not _SET_NAME_PATTERN.fullmatch(keypoints.set):
@@ -69,7 +69,7 @@ class MotionHeader:
         return cls(keypoints.set, points, fps, depth, jacobian, "face" if face else "plain", number)
 
     def pack(self) -> bytes:
-        """Its bytes."""
+        """The bytes of the header, as docs/motion-format.md describes them."""
         name = self.set.encode("ascii")
         parts, rate = self.depth | self.jacobian << 1, round(min(max(self.fps, 0.01), 655.0) * 100)
         coding = self.coding == "face"
@@ -77,13 +77,13 @@ class MotionHeader:
 
     @classmethod
     def unpack(cls, data: bytes) -> MotionHeader:
-        """Raises: ProtocolError for anything but an opening of this version."""
+        """The header in ``data``. Raises: ProtocolError for anything but a header of this version."""
         if data[:4] != MAGIC:
             raise ProtocolError("this is no motion", "send what docs/motion-format.md describes")
         if len(data) > 4 and data[4] != VERSION:
             raise ProtocolError(f"motion of version {data[4]} is not known, only {VERSION}", _UPDATE_REMEDY)
         if len(data) < _HEADER_STRUCT.size:
-            raise ProtocolError("the opening of a motion is cut short", _UPDATE_REMEDY)
+            raise ProtocolError("the header of a motion is cut short", _UPDATE_REMEDY)
         _, _, coding, points, rate, parts, length, basis = _HEADER_STRUCT.unpack_from(data)
         name = data[_HEADER_STRUCT.size :].decode("ascii", "replace")
         if (
@@ -93,11 +93,11 @@ class MotionHeader:
             or parts > 3
             or not rate
         ):
-            raise ProtocolError("the opening of a motion is broken", _UPDATE_REMEDY)
+            raise ProtocolError("the header of a motion is broken", _UPDATE_REMEDY)
         depth, jacobian = bool(parts & 1), bool(parts & 2)
         if coding == 1:
             if (name, points, parts) != (MESH478, 478, 1):
-                raise ProtocolError("the opening of a motion is broken", _UPDATE_REMEDY)
+                raise ProtocolError("the header of a motion is broken", _UPDATE_REMEDY)
             if basis != load_face_basis().checksum:
                 raise ProtocolError("the motion of faces is sent by another basis than is known here", _UPDATE_REMEDY)
         elif coding != 0 or basis:
@@ -106,10 +106,10 @@ class MotionHeader:
 
 
 class MotionPacketEncoder:
-    """Motion to packets: the same motion gives the same bytes."""
+    """Encodes motion as packets: the same motion gives the same bytes."""
 
     def __init__(self, example: Keypoints, fps: float) -> None:
-        """``like``: any moment of the motion. Raises: ConfigError when it cannot be sent."""
+        """``example``: any moment of the motion. Raises: ConfigError when it cannot be sent."""
         self.header = MotionHeader.for_motion(example, fps)
         self._face_codec = FaceMeshCodec(load_face_basis()) if self.header.coding == "face" else None
         self._point_codec = _make_point_codec(self.header)
@@ -117,17 +117,17 @@ class MotionPacketEncoder:
         self._keyframe: tuple[int, int, QuantizedPoints] | None = None  # sequence, time, numbers
 
     def force_keyframe(self) -> None:
-        """For a new receiver: the next packet is whole."""
+        """Make the next packet a keyframe, as a new receiver needs it."""
         self._keyframe = None
 
     def accepts(self, keypoints: Keypoints) -> bool:
-        """Whether ``keypoints`` are of the kind that the opening says."""
-        opening = self.header
+        """Whether ``keypoints`` are of the kind that the header says."""
+        header = self.header
         parts = (keypoints.set, keypoints.value.shape[:2], keypoints.depth is not None, keypoints.jacobian is not None)
-        return parts == (opening.set, (1, opening.points), opening.depth, opening.jacobian)
+        return parts == (header.set, (1, header.points), header.depth, header.jacobian)
 
     def encode(self, keypoints: Keypoints) -> bytes:
-        """The next moment. Raises: ConfigError when it is not of the kind that the opening says."""
+        """The packet of the next moment. Raises: ConfigError when it is not of the kind that the header says."""
         if not self.accepts(keypoints):
             raise ConfigError(f"motion of {self.header.set} turned into one of {keypoints.set}", "start anew")
         self._sequence = (self._sequence + 1) & 0xFFFF
@@ -158,9 +158,9 @@ class MotionPacketEncoder:
 
 
 class MotionPacketDecoder:
-    """Packets to motion, whatever is lost, doubled or out of order on the way; newest wins.
+    """Decodes packets to motion, whatever is lost, doubled or out of order on the way; the newest wins.
 
-    ``lost``: packets that never came or came too late; ``waiting``: packets that came, but not the whole before them.
+    ``lost_packets`` never came or came too late; ``undecodable_packets`` came, but not the keyframe before them.
     """
 
     def __init__(self, header: bytes) -> None:
@@ -175,10 +175,10 @@ class MotionPacketDecoder:
         self._last_points = _zero_points(self.header)
 
     def decode(self, packet: bytes) -> Keypoints | None:
-        """The motion of a packet, ``captured_ns`` on the sender's clock from a start of its own; None where it tells
+        """The motion in ``packet``, ``captured_ns`` on the sender's clock from a start of its own; None where it tells
         nothing new. Unseen points stay where they were.
 
-        Raises: ProtocolError; the reader then goes on as if the packet had not come.
+        Raises: ProtocolError; the decoder then goes on as if the packet had not come.
         """
         if not _PACKET_STRUCT.size <= len(packet) <= MAX_PACKET_BYTES:
             raise ProtocolError("a packet of motion is too short or too long", _UPDATE_REMEDY)
@@ -202,7 +202,7 @@ class MotionPacketDecoder:
         return self._to_keypoints(places, confidence / 255, self._time_us * 1000, torso)
 
     def unseen_motion(self, captured_ns: int) -> Keypoints:
-        """Nobody is seen at ``captured_ns``: the last points, zeros before the first."""
+        """The last points (zeros before the first), of which none is seen at ``captured_ns``."""
         return self._to_keypoints(self._last_points, 0.0, captured_ns, None)
 
     def _to_keypoints(self, points: PointArrays, confidence: float, captured_ns: int, torso: Array | None) -> Keypoints:
@@ -217,14 +217,14 @@ class MotionPacketDecoder:
         )
 
     def _decode_points(self, kind: int, body: bytes, sequence: int) -> PointArrays | None:
-        """Where the points are; None for a difference whose whole did not come."""
+        """The points of a packet's body; None for a delta whose keyframe did not come."""
         if kind == _KIND_UNSEEN:
             if body:
                 raise ProtocolError("a packet of motion is too long", _UPDATE_REMEDY)
             return self._last_points
         if self._face_codec is not None:
             if kind != _KIND_KEYFRAME:
-                raise ProtocolError("a packet of a face is always whole", _UPDATE_REMEDY)
+                raise ProtocolError("a packet of a face is never a delta", _UPDATE_REMEDY)
             return self._face_codec.decode(body)
         if kind == _KIND_KEYFRAME:
             numbers = self._point_codec.unpack_quantized(body)
@@ -232,9 +232,9 @@ class MotionPacketDecoder:
             return self._point_codec.dequantize(numbers)
         if len(body) < _SEQUENCE_STRUCT.size:
             raise ProtocolError("a packet of motion is cut short", _UPDATE_REMEDY)
-        difference = self._point_codec.unpack_quantized(body[_SEQUENCE_STRUCT.size :])
-        key = self._keyframes.get(_SEQUENCE_STRUCT.unpack_from(body)[0])
-        return None if key is None else self._point_codec.dequantize(key + difference)
+        delta = self._point_codec.unpack_quantized(body[_SEQUENCE_STRUCT.size :])
+        keyframe = self._keyframes.get(_SEQUENCE_STRUCT.unpack_from(body)[0])
+        return None if keyframe is None else self._point_codec.dequantize(keyframe + delta)
 
     def _store_keyframe(self, sequence: int, numbers: QuantizedPoints) -> None:
         self._keyframes.pop(sequence, None)

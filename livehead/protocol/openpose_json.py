@@ -24,18 +24,18 @@ JsonDocument = dict[str, object]
 
 
 def to_openpose_document(people: Sequence[PersonKeypoints]) -> JsonDocument:
-    """The people of one picture: x, y in pixels and score, point after point."""
+    """The document of one picture's people: x, y in pixels and score, point after point."""
     return {"version": _VERSION, "people": [_to_person_entry(person) for person in people]}
 
 
 def to_video_document(frames: Sequence[tuple[float, Sequence[PersonKeypoints]]]) -> JsonDocument:
-    """Of a film, in one file: for each picture its time in seconds beside what it alone would have."""
+    """The document of a whole video: for each picture its time in seconds beside what it alone would have."""
     documents = [{"seconds": round(seconds, 6), **to_openpose_document(people)} for seconds, people in frames]
     return {"version": _VERSION, "frames": documents}
 
 
 def parse_people(text: str, skeleton: str) -> list[PersonKeypoints]:
-    """The people that ``people_document`` (or OpenPose) wrote, of that skeleton. Raises: ProtocolError."""
+    """The people that ``to_openpose_document`` (or OpenPose) wrote, of that skeleton. Raises: ProtocolError."""
     try:
         entries = json.loads(text)["people"]
         return [

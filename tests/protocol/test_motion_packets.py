@@ -173,7 +173,7 @@ class TestOtherSets:
         assert reader.lost_packets == 19
         np.testing.assert_allclose(got.value, motion[20].value, atol=1e-4)
 
-    def test_when_a_whole_one_is_lost_the_next_one_mends_it_within_a_second(self) -> None:
+    def test_when_a_keyframe_is_lost_the_next_one_mends_it_within_a_second(self) -> None:
         motion = [learned(index) for index in range(90)]
         reader, packets = sent(motion)
         read = [reader.decode(packet) for packet in packets[5:]]
@@ -182,7 +182,7 @@ class TestOtherSets:
         assert reader.undecodable_packets == first
         assert all(each is not None for each in read[first:])
 
-    def test_a_new_receiver_gets_a_whole_one_first(self) -> None:
+    def test_a_new_receiver_gets_a_keyframe_first(self) -> None:
         writer = MotionPacketEncoder(learned(0), FPS)
         writer.encode(learned(0))
         writer.force_keyframe()
@@ -247,30 +247,30 @@ class TestStrangers:
         ("place", "value", "told"),
         [(0, 0, "no motion"), (4, 2, "version 2"), (5, 2, "coded"), (6, 1, "broken"), (10, 3, "broken")],
     )
-    def test_an_opening_of_another_kind_is_refused(self, source: Keypoints, place: int, value: int, told: str) -> None:
-        opening = bytearray(MotionHeader.for_motion(source, FPS).pack())
-        opening[place] = value
+    def test_a_header_of_another_kind_is_refused(self, source: Keypoints, place: int, value: int, told: str) -> None:
+        header = bytearray(MotionHeader.for_motion(source, FPS).pack())
+        header[place] = value
         with pytest.raises(ProtocolError, match=told):
-            MotionPacketDecoder(bytes(opening))
+            MotionPacketDecoder(bytes(header))
 
     def test_another_basis_is_refused(self, source: Keypoints) -> None:
-        opening = replace(MotionHeader.for_motion(source, FPS), basis=load_face_basis().checksum ^ 1)
+        header = replace(MotionHeader.for_motion(source, FPS), basis=load_face_basis().checksum ^ 1)
         with pytest.raises(ProtocolError, match="basis"):
-            MotionPacketDecoder(opening.pack())
+            MotionPacketDecoder(header.pack())
 
-    def test_an_opening_reads_as_it_was_written(self, source: Keypoints) -> None:
+    def test_a_header_reads_as_it_was_written(self, source: Keypoints) -> None:
         for like in (source, learned(0)):
-            opening = MotionHeader.for_motion(like, 29.97)
-            assert MotionHeader.unpack(opening.pack()) == opening
+            header = MotionHeader.for_motion(like, 29.97)
+            assert MotionHeader.unpack(header.pack()) == header
 
     @settings(deadline=None, max_examples=400)
     @given(st.one_of(st.binary(max_size=120), st.binary(max_size=100).map(lambda rest: MAGIC + b"\1" + rest)))
-    def test_any_opening_is_read_or_refused(self, data: bytes) -> None:
+    def test_any_header_is_read_or_refused(self, data: bytes) -> None:
         try:
-            opening = MotionHeader.unpack(data)
+            header = MotionHeader.unpack(data)
         except ProtocolError:
             return
-        assert opening.pack() == data
+        assert header.pack() == data
 
     @settings(deadline=None, max_examples=300)
     @given(st.data())
