@@ -1,1 +1,1 @@
-"""Whole figures: bodies and meshes that stand, move and are seen."""
+"""Whole figures: meshes, a jointed mannequin, and pictures of both."""

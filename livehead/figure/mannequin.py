@@ -1,4 +1,4 @@
-"""A jointed doll of our own that can be drawn in any stance: as a picture, and as its exact ultra-dense pose.
+"""A jointed mannequin of our own that can be drawn in any stance: as a picture, and as its exact ultra-dense pose.
 
 It stands where a rigged character is missing: in tests, in ``livehead bench``, and to look at what the poses are. Its
 limbs are rows of beads, seen straight from the front without perspective; lengths are in units of its height.
@@ -26,7 +26,7 @@ _HAIR, _SKIN, _SHIRT, _TROUSERS = (58, 42, 74), (244, 206, 178), (70, 130, 180),
 
 @dataclass(frozen=True, slots=True)
 class MannequinPose:
-    """How it stands, in radians. ``turn``: the whole of it about the vertical. ``left`` and ``right`` arm: 0 stretched
+    """How it stands, in radians. ``yaw``: the whole of it about the vertical. ``left_arm``, ``right_arm``: 0 stretched
     out to the side as in the T-pose, positive upwards; ``elbows`` bend the forearms upwards, ``legs`` swings the legs
     apart to the sides. Left and right are its own."""
 
@@ -42,7 +42,7 @@ RELAXED_POSE = MannequinPose(left_arm=-1.15, right_arm=-1.15, legs=0.08)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MannequinImage:
-    """``pose`` float32 [S, S, 4]: X, Y, Z in the T-pose and visibility, in [0, 1]; ``picture`` uint8 [S, S, 4]: RGBA,
+    """``pose`` float32 [S, S, 4]: X, Y, Z in the T-pose and visibility, in [0, 1]; ``image`` uint8 [S, S, 4]: RGBA,
     straight alpha."""
 
     pose: Array
@@ -78,7 +78,7 @@ _LEG = (
 
 
 def draw_mannequin(mannequin_pose: MannequinPose, side: int) -> MannequinImage:
-    """In a square of ``side`` pixels."""
+    """Draw the mannequin in a square of ``side`` pixels."""
     nearest = np.full((side, side), -np.inf)
     rest = np.zeros((side, side, 3))
     colour = np.zeros((side, side, 3))

@@ -16,7 +16,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 FaceIndices: TypeAlias = npt.NDArray[np.int32]
 
 MESH_SUFFIXES = (".glb", ".obj", ".ply")
-"""Of the files that a mesh can be saved to."""
+"""The endings of the files that a mesh can be saved to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class TriangleMesh:
         return result
 
     def label_components(self) -> npt.NDArray[np.int32]:
-        """Which connected part each face belongs to [F], counted from 0."""
+        """The number of the connected part that each face belongs to [F], counted from 0."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -84,7 +84,7 @@ class TriangleMesh:
 
 
 def read_mesh(path: Path) -> TriangleMesh:
-    """A mesh that ``Mesh.save`` wrote, or another one of triangles. Raises: SourceError."""
+    """A mesh that ``TriangleMesh.save`` wrote, or another one of triangles. Raises: SourceError."""
     import trimesh
 
     if path.suffix.lower() not in MESH_SUFFIXES or not path.is_file():
@@ -108,7 +108,7 @@ def read_mesh(path: Path) -> TriangleMesh:
 
 
 def check_mesh_path(path: Path) -> None:
-    """Whether a mesh can be saved there. Raises: ConfigError."""
+    """Raises: ConfigError unless ``path`` is the name of a mesh file in a folder that exists."""
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise ConfigError(
             f"{path} is no mesh file", f"give a name that ends in {', '.join(MESH_SUFFIXES)}", subject=str(path)

@@ -18,8 +18,8 @@ _DEPTH_STEPS = 1 << 30  # steps of the depth buffer between the nearest and the 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fragments:
-    """What is seen: ``rows``, ``columns`` [N] of the pixels that show a face, its number ``face`` [N], and the
-    ``shares`` [N, 3] of its corners there."""
+    """What is seen: ``rows``, ``columns`` [N] of the pixels that show a face, its number ``face_indices`` [N], and
+    the ``barycentric`` shares [N, 3] of its corners there."""
 
     rows: IntArray
     columns: IntArray

@@ -15,7 +15,7 @@ from livehead.frames import Image
 from livehead.motion.keypoints import Array
 
 DENSE_POSE = "udp"
-"""The set's name, as ``mesh478`` is that of a face's."""
+"""The name of this kind of motion, as ``mesh478`` is that of a face's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +32,7 @@ class DensePose:
 
     @property
     def set(self) -> str:
-        """Of every motion of this kind."""
+        """The name of the set, the same for every motion of this kind."""
         return DENSE_POSE
 
     @property
@@ -41,6 +41,6 @@ class DensePose:
         return bool((self.value[..., 3] > 0).any())
 
     def to_rgba(self) -> Image:
-        """To be looked at: X, Y, Z as red, green and blue, visibility as straight alpha; uint8 [S, S, 4]."""
+        """The pose as a picture uint8 [S, S, 4]: X, Y, Z as red, green and blue, visibility as straight alpha."""
         picture: Image = np.rint(self.value.clip(0, 1) * 255).astype(np.uint8)
         return picture

@@ -23,9 +23,8 @@ MESH478 = "mesh478"
 class Keypoints:
     """``set`` names the points; ``value`` [B, K, 2] x, y in [-1, 1]; ``depth`` [B, K]; ``jacobian`` [B, K, 2, 2].
 
-    ``confidence`` [B] in [0, 1]; 0 = nothing seen, ``value`` is then the last good one. ``torso`` [B, 3, 2]: where
-    three points that move with the torso are (``livehead.motion.face.torso``), None where that is not known. All arrays are
-    float32.
+    ``confidence`` [B] in [0, 1]; 0 = nothing seen, ``value`` is then the last good one. ``torso`` [B, 3, 2]: three
+    points that move with the torso (``livehead.motion.face.torso``), None where they are not known. All are float32.
     """
 
     set: str

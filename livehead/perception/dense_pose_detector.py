@@ -22,7 +22,10 @@ class DensePoseDetector:
 
     @torch.inference_mode()
     def detect(self, squares: Sequence[Image]) -> Array:
-        """Of framed pictures uint8 [S, S, 3 or 4], RGB times alpha: float32 [B, S, S, 4] X, Y, Z, visibility."""
+        """The poses float32 [B, S, S, 4] (X, Y, Z, visibility) in framed pictures.
+
+        ``squares``: uint8 [S, S, 3 or 4], RGB times alpha.
+        """
         batch = torch.from_numpy(np.stack([square[..., :3] for square in squares])).to(self.setting.device)
         found = self._parser.detect_dense_pose(batch.permute(0, 3, 1, 2).float() / 255)
         return np.ascontiguousarray(found.permute(0, 2, 3, 1).cpu().numpy())

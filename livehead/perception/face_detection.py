@@ -26,9 +26,9 @@ _EYES_AND_MOUTH = ((33, 133), (362, 263), (13, 14))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedFace:
-    """One detected face: ``box`` (left, top, width, height) and ``marks`` [6, 2] in pixels, ``score`` in [0, 1].
+    """One detected face: ``box`` (left, top, width, height) and ``landmarks`` [6, 2] in pixels, ``score`` in [0, 1].
 
-    Marks: right eye, left eye, nose tip, mouth centre, right ear, left ear.
+    Landmarks: right eye, left eye, nose tip, mouth centre, right ear, left ear.
     """
 
     box: tuple[float, float, float, float]
@@ -45,8 +45,8 @@ class DetectedFace:
 class FittedMesh:
     """A mesh, ``points`` float32 [478, 3] in pixels of the photo (centres at integers; depth in pixels as well).
 
-    ``trust`` is the detector's score, less twice the disagreement of both networks: 0.73 to 0.96 for 145 faces that
-    stand upright, at most 0.62 for what is read into the same photos upside down.
+    ``confidence`` is the detector's score, less twice the disagreement of both networks: 0.73 to 0.96 for 145 faces
+    that stand upright, at most 0.62 for what is read into the same photos upside down.
     """
 
     points: Array

@@ -106,7 +106,10 @@ class BodyPoseTracker(MediaPipeTracker):
 
 
 def to_person(pose: BodyPose, width: int, height: int, min_confidence: float = 0.0) -> PersonKeypoints:
-    """The first body of ``pose`` in pixels of a ``width`` x ``height`` picture; points surer than ``least`` only."""
+    """The first body of ``pose`` in pixels of a ``width`` x ``height`` picture.
+
+    Points that are no surer than ``min_confidence`` are zeros.
+    """
     pixels = to_pixels(pose.value[0], width, height)
     sure = pose.confidence[0]
     points = np.concatenate([pixels, sure[:, None]], axis=1).astype(np.float32)

@@ -88,7 +88,7 @@ class OpenPoseFinder:
 
     @property
     def skeleton(self) -> Skeleton:
-        """Of the decoder."""
+        """The skeleton whose parts the decoder finds."""
         return self._decoder.skeleton
 
     def find(self, image: Image) -> list[PersonKeypoints]:
@@ -173,11 +173,11 @@ class HandFaceFinder:
 
     @property
     def skeleton(self) -> Skeleton:
-        """Of the bodies."""
+        """The skeleton of the bodies."""
         return self._finder.skeleton
 
     def find(self, image: Image) -> list[PersonKeypoints]:
-        """As ``finder`` does, with hands and faces; zeros where there is nothing to be seen of one."""
+        """The people that the body finder finds, with hands and faces; zeros for what is not seen of one."""
         before, self._last_hands = self._last_hands, []
         return [self._add_hands_and_face(person, image, before) for person in self._finder.find(image)]
 

@@ -23,12 +23,12 @@ MaskArray: TypeAlias = npt.NDArray[np.float32]
 _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 PIFUHD_SIDE = 1024
-"""Of the square, in pixels."""
+"""The side of the square, in pixels."""
 
 CROP_RULES: Mapping[str, Callable[[Body25Points], PixelSquare]] = MappingProxyType(
     {"full": body_crop.crop_full_body, "upper": body_crop.crop_upper_body, "face": body_crop.crop_face}
 )
-"""Rules by name."""
+"""The rules of ``body_crop`` by the name that a user gives."""
 
 _BACKGROUND_GREY = 127.5  # what stands in the place of the background: the middle of the range
 _MIN_SIDE, _RECOMMENDED_SIDE = 128, 512  # pixels of the photo along the square's side
@@ -52,8 +52,8 @@ class BodyFinder(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonPhoto:
-    """One person, in a square: ``image`` uint8 [1024, 1024, 3] RGB, ``person`` float32 [1024, 1024] in [0, 1], and
-    ``hints`` on what could be better, a sentence each."""
+    """One person in a square: ``image`` uint8 [1024, 1024, 3] RGB, ``mask`` float32 [1024, 1024] in [0, 1], the share of
+    the person, and ``hints`` on what could be better, a sentence each."""
 
     image: Image
     mask: MaskArray
@@ -65,8 +65,8 @@ def prepare_person_photo(
 ) -> PersonPhoto:
     """The tallest person of ``photo``, uint8 [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha.
 
-    ``crop`` is one of ``CROPS``. Without ``keep_background`` grey takes its place: alpha says where it is, or else a
-    segmentation. Raises: SourceError when there is nobody, or too little of them.
+    ``crop`` is one of ``CROP_RULES``. Without ``keep_background`` grey takes its place: alpha says where it is, or
+    else a segmentation. Raises: SourceError when there is nobody, or too little of them.
     """
     colours, alpha = photo[:, :, :3], _alpha_matte(photo)
     seen = colours if alpha is None else _composite_over_grey(colours, alpha)

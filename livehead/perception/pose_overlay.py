@@ -139,7 +139,7 @@ def _draw_dot(canvas: Image, point: Array, radius: float, colour: RgbColour) -> 
 
 
 def _line_width(points: Array, share: float) -> float:
-    """Of lines, by how large the person is."""
+    """The width of lines in pixels: ``share`` of the person's size, within limits."""
     seen: npt.NDArray[np.float32] = points[points[:, 2] > 0, :2]
     extent = float(np.hypot(*(seen.max(axis=0) - seen.min(axis=0)))) if len(seen) else 0.0
     return min(max(extent * share, _MIN_WIDTH), _MAX_WIDTH)

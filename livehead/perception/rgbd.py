@@ -1,4 +1,4 @@
-"""DaGAN's own eyes: face depth from a picture, and learned key points from both (DaGAN, sections 3.1 and 3.2)."""
+"""DaGAN's own detector: face depth from a picture, learned key points from both (DaGAN, sections 3.1 and 3.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from livehead.motion.keypoints import Keypoints
 _EXACT_DTYPE: FloatType = "f32"
 
 DAGAN_SIDE = 256
-"""Of the pictures that the published networks were trained on."""
+"""The side in pixels of the pictures that the published networks were trained on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +61,7 @@ class RgbdDetector:
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        """What a picture goes through, by name: for timing."""
+        """The networks that a picture goes through, by name: they are timed one by one."""
         return {"depth": self._depth, "keypoints": self._keypoints}
 
     @torch.inference_mode()

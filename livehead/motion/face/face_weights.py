@@ -35,7 +35,7 @@ def brow_weights(rest: Array) -> Array:
 
 
 def head_pivot(points: Array) -> Array:
-    """[3]: where the head of mesh ``points`` [478, 3] turns, behind the face and between the ears."""
+    """The point [3] about which the head of mesh ``points`` [478, 3] turns, behind the face and between the ears."""
     across = points[FACE_MESH.left_eye.upper[0]] - points[FACE_MESH.right_eye.upper[0]]
     inwards = np.cross(across, points[FACE_MESH.chin] - points[FACE_MESH.forehead])
     inwards /= max(float(np.linalg.norm(inwards)), 1e-9)
@@ -46,9 +46,9 @@ def head_pivot(points: Array) -> Array:
 def propagation_weights(
     rest: Array, movers: _IndexArray, skin: _IndexArray, falloff_radius: float, rigid_radius: float = 0.0
 ) -> Array:
-    """[skin, movers]: how much of each mover's displacement its surrounding skin takes on; fades over ``reach``.
+    """How much of each mover's displacement its surrounding skin takes on: [skin, movers].
 
-    Within ``stiff`` of the movers the skin moves as they do.
+    It fades over ``falloff_radius``; within ``rigid_radius`` of the movers the skin moves as they do.
     """
     apart = np.linalg.norm(rest[skin][:, None] - rest[movers][None], axis=2)
     weights = np.exp(-((apart / (0.6 * falloff_radius)) ** 2) / 2) + 1e-12

@@ -42,7 +42,7 @@ def lip_thickness(points: Array) -> Array:
 def scale_lip_thickness(change: Array, factors: Array) -> None:
     """Scales, in place, how much displacements ``change`` [478, 3] press the lips together or draw them out.
 
-    ``share`` [2, 9]: 1 leaves it; less keeps thin lips from being turned inside out by what thick ones can do.
+    ``factors`` [2, 9]: 1 leaves it; less keeps thin lips from being turned inside out by what thick ones can do.
     """
     inner = change[_LIP_RINGS[0]]
     change[_LIP_RINGS[1:]] = inner + factors[..., None] * (change[_LIP_RINGS[1:]] - inner)

@@ -19,7 +19,7 @@ _BROW_FACTOR = 0.6  # share of what brows do that is speech's to move
 
 
 def speech_weights() -> Array:
-    """[478]: how far each point takes part in speech: mouth, jaw and cheeks, and a little the brows."""
+    """How far each point [478] takes part in speech: mouth, jaw and cheeks, and a little the brows."""
     return np.maximum(mouth_weights(load_mean_face()), _BROW_FACTOR * brow_weights(load_mean_face()))
 
 

@@ -1,7 +1,8 @@
-"""Which frame of a performance is most like the photo: relative motion that starts there has least to make up.
+"""Which frame of a recording is most like the photo: relative motion that starts there has least to make up.
 
-Of FOMM's and DaGAN's demonstration. Shapes are compared, not places and sizes; that the published programs then run
-forwards and backwards from that frame and join the halves is the same as measuring every frame against it.
+FOMM and DaGAN choose it so in their demonstrations. Shapes are compared, not places and sizes. The
+published programs then run forwards and backwards from that frame and join the halves, which is the same as measuring
+every frame against it.
 """
 
 from __future__ import annotations

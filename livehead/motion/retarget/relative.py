@@ -42,7 +42,7 @@ def hull_area(points: Array) -> float:
 
 
 def invert_bounded(jacobian: Array, max_norm: float = MAX_INVERSE_NORM) -> Array:
-    """Inverses of [..., 2, 2], none larger (Frobenius) than ``largest``; smaller ones are exact."""
+    """Inverses of [..., 2, 2], none larger (Frobenius) than ``max_norm``; smaller ones are exact."""
     a, b, c, d = (jacobian[..., i, j] for i in (0, 1) for j in (0, 1))
     determinant = a * d - b * c
     least = np.maximum(np.linalg.norm(jacobian, axis=(-2, -1)) / max_norm, 1e-6)

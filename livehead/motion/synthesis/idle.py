@@ -13,8 +13,8 @@ from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import Keypoints
 
-# Measured by ``training.idle`` on 110 real clips of 68 persons, most of whom speak (14 minutes, 25 pictures a second).
-# 21.2 blinks a minute, of which one in ten comes within 0.5 s of the last.
+# Measured by ``training.fits.idle_statistics`` on 110 real clips of 68 persons, most of whom speak (14 minutes,
+# 25 pictures a second). 21.2 blinks a minute, of which one in ten comes within 0.5 s of the last.
 _BLINK_INTERVAL_S, _MIN_BLINK_INTERVAL_S = 60 / 21.2, 0.5
 # From four fifths open to shut in 0.069 s and back in 0.116 s (medians); the rest of the way is as fast.
 _LID_CLOSING_S, _LID_SHUT_S, _LID_OPENING_S = 0.097, 0.035, 0.163
@@ -49,7 +49,7 @@ class IdleMotion:
         return replace(self._rig.pose_face(self.controls_at(now_ns * 1e-9), now_ns), torso=self._torso)
 
     def controls_at(self, seconds: float) -> FaceControls:
-        """The same as controls."""
+        """The controls that make the face of ``motion_at``."""
         return self._controls.controls_at(seconds)
 
 
@@ -68,7 +68,7 @@ class IdleControls:
         self._glances = _RandomEvents(seed, 2, _MIN_GLANCE_INTERVAL_S, _GLANCE_INTERVAL_S)
 
     def controls_at(self, seconds: float) -> FaceControls:
-        """The pose at a time from 0 on."""
+        """The controls at a time from 0 on."""
         waves = (self._amplitudes * np.sin(self._angular_rates * seconds + self._phases)).sum(axis=1)
         sway = {name: float(wave) for name, wave in zip(_SWAY_STD, waves, strict=True)}
         right, down = self._glance_at(seconds)
@@ -94,17 +94,17 @@ class IdleControls:
 
 
 class _RandomEvents:
-    """Random moments from 0 on, the same for the same seed; found again at any time."""
+    """Events at random moments from 0 on, the same for the same seed; found again at any time."""
 
     def __init__(self, seed: int, stream: int, min_interval_s: float, mean_interval_s: float) -> None:
-        """``soonest_s`` and, on average, ``every_s`` after each other."""
+        """Events follow each other after ``min_interval_s`` at the soonest, ``mean_interval_s`` on average."""
         self.seed = seed
         self._random = np.random.default_rng([seed, stream])
         self._min_interval_s, self._mean_interval_s = min_interval_s, mean_interval_s
         self._event_seconds = [0.0]
 
     def find_last_event(self, seconds: float) -> tuple[float, int]:
-        """Seconds since the last moment and its number; before the first: a long time, 0."""
+        """Seconds since the last event and its number; infinity and 0 before the first."""
         while self._event_seconds[-1] <= seconds:
             # Short intervals are more frequent than long ones.
             interval = self._min_interval_s + float(

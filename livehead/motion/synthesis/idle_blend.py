@@ -76,5 +76,5 @@ class IdleBlend:
 
 
 def _offset_between(shown: Array | None, target: Array | None) -> Array | None:
-    """Where both are there."""
+    """What takes ``target`` to what is shown; None unless both are known."""
     return None if shown is None or target is None else shown - target

@@ -13,7 +13,7 @@ from livehead.motion.synthesis.idle import IdleControls, IdleMotion
 
 
 class SynthesizedMotion(Protocol):
-    """Motion as a function of time."""
+    """Motion that is made up: a function of time alone, as far as its caller sees."""
 
     def motion_at(self, now_ns: int) -> Keypoints:
         """The avatar at ``now_ns`` of any clock that starts at or after 0."""
@@ -21,7 +21,7 @@ class SynthesizedMotion(Protocol):
 
 
 class RigidIdleMotion:
-    """The turns and shifts of ``IdlePose`` in the picture's plane, of any set of points, about their middle."""
+    """The turns and shifts of ``IdleControls`` in the picture's plane, of any set of points, about their middle."""
 
     def __init__(self, source: Keypoints, seed: int = 0) -> None:
         self._source = source
@@ -45,5 +45,5 @@ class RigidIdleMotion:
 
 
 def make_idle_motion(source: Keypoints) -> SynthesizedMotion:
-    """What suits the source's set: a face that blinks and glances, or points that sway."""
+    """Make the idle motion that suits the source's set: a face that blinks and glances, or points that sway."""
     return IdleMotion(source) if source.set == MESH478 else RigidIdleMotion(source)

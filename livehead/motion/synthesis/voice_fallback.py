@@ -11,12 +11,12 @@ from livehead.motion.synthesis.rigid_idle import SynthesizedMotion
 
 
 class VoiceFallback:
-    """An ``Idle`` for ``Presence``: the motion that a voice makes, and ``idle`` as long as there is none."""
+    """A stand-in for idle motion in ``IdleBlend``: the motion that a voice makes, ``idle`` where there is none."""
 
     def __init__(
         self, latest_motion: Callable[[], Keypoints | None], transfer: MotionTransfer, idle: SynthesizedMotion
     ) -> None:
-        """``newest`` gives the voice's motion, which ``transfer`` brings to the avatar."""
+        """``latest_motion`` gives the voice's motion, which ``transfer`` brings to the avatar."""
         self._latest_motion = latest_motion
         self._transfer = transfer
         self._idle = idle
