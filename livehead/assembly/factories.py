@@ -37,13 +37,19 @@ if TYPE_CHECKING:
 def _create_camera(argument: str, settings: CameraSettings) -> Capture:
     from livehead.capture.camera import CameraCapture
 
-    device: int | str = int(argument) if argument.isdigit() else argument or 0
-    return CameraCapture(device, size=settings.size, fps=settings.fps)
+    return CameraCapture(_camera_device(argument), size=settings.size, fps=settings.fps)
 
 
 def _check_camera(argument: str) -> None:
     if argument and not argument.isdigit() and not argument.startswith("/dev/"):
         raise ConfigError(f"there is no camera {argument!r}", "write camera, camera:1 or camera:/dev/video0")
+    from livehead.capture.video_device import require_device
+
+    require_device(_camera_device(argument))
+
+
+def _camera_device(argument: str) -> int | str:
+    return int(argument) if argument.isdigit() else argument or 0
 
 
 def _create_video_file(argument: str, settings: CameraSettings) -> Capture:

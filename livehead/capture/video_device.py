@@ -111,6 +111,15 @@ def exposure_hint(device: int | str) -> str:
     return f", or: v4l2-ctl -d {_device_path(device)} -c exposure_dynamic_framerate=0"
 
 
+def require_device(device: int | str) -> None:
+    """Look whether the camera is there and may be opened, without opening it; only Linux can tell beforehand.
+
+    Raises: CaptureError.
+    """
+    if sys.platform == "linux" and not os.access(_device_path(device), os.R_OK | os.W_OK):
+        raise open_error(device, opened=False)
+
+
 def open_error(device: int | str, *, opened: bool, sysfs: Path = _SYSFS) -> CaptureError:
     """An error that says whether the camera is absent, forbidden or busy, with the remedy.
 

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from livehead.assembly.conr import require_face_model
 from livehead.assembly.dagan import CHECKPOINTS, load_detector
+from livehead.assembly.input_checks import check_model, check_output_file
 from livehead.assembly.live_avatar import DEFAULT_MODEL, make_renderer
 from livehead.evaluation.clips import list_clips
-from livehead.evaluation.frame_pairs import read_pairs
+from livehead.evaluation.frame_pairs import FramePair, read_pairs
 from livehead.evaluation.self_reenactment import (
     FRAME_SIDE,
     METRICS,
@@ -29,7 +30,6 @@ from livehead.motion.keypoints import Keypoints
 from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.pixel_square import PixelSquare
 from livehead.perception.portrait import Portrait
-from livehead.reporting.plot import plot_evaluation
 from livehead.reporting.report import JsonReport, format_table, write_json
 
 BASELINES = ("copy", "warp")
@@ -50,29 +50,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--audio", action="store_true", help="judge the driver voice by the clips' sound and mouths, in place of models"
     )
-    parser.add_argument("--frames", type=int, default=40, help="driving frames of each clip")
+    parser.add_argument("--frames", type=int, default=40, help="how many frames of each clip drive the avatar")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot the figures")
 
 
 def main(args: argparse.Namespace) -> int:
     """Measure, print the table and write the files that were asked for."""
+    for path in (args.json, args.plot):
+        if path is not None:
+            check_output_file(path)
     return _evaluate_voice(args) if args.audio else _evaluate_models(args)
 
 
 def _evaluate_models(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys([*BASELINES, *(name.strip() for name in args.model.split(",") if name.strip())]))
+    for name in names:
+        if name != "copy":
+            require_face_model(name)
+            check_model(name)
+    in_pairs = args.list is not None and args.list.suffix.lower() == ".csv"
+    clips = [] if in_pairs else list_clips(args.clips, args.list)
+    pairs = read_pairs(args.list, args.clips) if in_pairs else []
     models = {name: copy_baseline if name == "copy" else make_prepare_source(name) for name in names}
     settings = {"clips": str(args.clips), "list": str(args.list or ""), "frames": args.frames, "models": names}
     report = JsonReport("evaluate", settings)
-    in_pairs = args.list is not None and args.list.suffix.lower() == ".csv"
     with FaceMeshTracker(static=True) as finder:
-        results = _evaluate_pairs(args, models, finder) if in_pairs else _evaluate_clips(args, models, finder)
+        if in_pairs:
+            results = _evaluate_pairs(pairs, models, finder)
+        else:
+            results = _evaluate_clips(clips, models, finder, args.frames)
     columns = (*METRICS, POSE_KEY) if in_pairs else METRICS
     print(format_table({name: figures.mean for name, figures in results.items()}, columns, "model"))
     if args.json:
         write_json(report.finish({n: {"mean": f.mean, "clips": f.clips} for n, f in results.items()}), args.json)
     if args.plot:
+        from livehead.reporting.plot import plot_evaluation
+
         plot_evaluation(results, args.plot)
     return 0
 
@@ -103,19 +117,15 @@ def _make_voice_driver(source: Keypoints) -> Driver[Keypoints]:
 
 
 def _evaluate_clips(
-    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMeshTracker
+    clips: list[Path], models: dict[str, PrepareSource], finder: FaceMeshTracker, frames: int
 ) -> dict[str, ModelFigures]:
-    clips = list_clips(args.clips, args.list)
     with tqdm(total=len(clips), unit="clip", disable=None) as bar:
-        return evaluate_clips(
-            clips, models, finder, args.frames, lambda clip: (bar.set_postfix_str(clip), bar.update())[0]
-        )
+        return evaluate_clips(clips, models, finder, frames, lambda clip: (bar.set_postfix_str(clip), bar.update())[0])
 
 
 def _evaluate_pairs(
-    args: argparse.Namespace, models: dict[str, PrepareSource], finder: FaceMeshTracker
+    pairs: list[FramePair], models: dict[str, PrepareSource], finder: FaceMeshTracker
 ) -> dict[str, ModelFigures]:
-    pairs = read_pairs(args.list, args.clips)
     with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
         return evaluate_pairs(pairs, models, finder, lambda pair: (bar.set_postfix_str(pair), bar.update())[0])
 

@@ -240,7 +240,7 @@ class TestPlayers:
             AvatarSettings(photo, "face", "warp", "relative", choice.gains, "keep", True), first
         )
         assert second.driver is first.driver
-        assert second.company.calibration is first.company.calibration
+        assert second.live_avatar.calibration is first.live_avatar.calibration
         first.close(second)  # leaves the driver alone
         picture = second.animator.animate(DriverInputs(None, None, 0))
         assert picture.shape == (720, 1280, 3)
