@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpTransceiver, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
@@ -38,7 +37,9 @@ from livehead.webrtc.sender_patches import (
     SDP_PARSE_ERRORS,
     add_playout_delay,
     attach_encoded_track,
+    count_received_packets,
     negotiate_playout_delay,
+    negotiated_video_codec,
     preferred_codecs,
 )
 from livehead.webrtc.whip_client import WhipAnswer, WhipClient
@@ -246,7 +247,7 @@ class _WhipSession:
         if transceiver.kind == "audio":
             track = self._broadcast.add_audio_track()
         else:
-            track = self._broadcast.add_video_track("H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8")
+            track = self._broadcast.add_video_track(negotiated_video_codec(transceiver))
         self._tracks.append(track)
         transceiver.sender.replaceTrack(track)
         attach_encoded_track(transceiver.sender, track)
@@ -267,8 +268,7 @@ class _WhipSession:
                     return
 
     def _is_silent(self) -> bool:
-        transport: Any = self._video_transceiver.sender.transport
-        packets: int = transport._RTCDtlsTransport__rx_packets
+        packets = count_received_packets(self._video_transceiver.sender)
         if packets != self._last_report[0]:
             self._report_count += 1
             self._last_report = (packets, now_ns())
