@@ -52,8 +52,8 @@ class BodyFinder(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonPhoto:
-    """One person in a square: ``image`` uint8 [1024, 1024, 3] RGB, ``mask`` float32 [1024, 1024] in [0, 1], the share of
-    the person, and ``hints`` on what could be better, a sentence each."""
+    """One person in a square: ``image`` uint8 [1024, 1024, 3] RGB, ``mask`` float32 [1024, 1024] in [0, 1], the share
+    of the person, and ``hints`` on what could be better, a sentence each."""
 
     image: Image
     mask: MaskArray
