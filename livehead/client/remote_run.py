@@ -183,14 +183,9 @@ class RemoteRenderRun:
             audio_buffer=audio_tee,
             stats=stats,
         )
-        self.tracking_pipeline = Pipeline(
-            source,
-            MotionUplink(self.remote_renderer.submit_motion),
-            [],
-            microphone=microphone if needs.needs_audio else None,
-            audio_buffer=audio_tee,
-            stats=stats,
-        )
+        uplink = MotionUplink(self.remote_renderer.submit_motion)
+        heard = microphone if needs.needs_audio else None
+        self.tracking_pipeline = Pipeline(source, uplink, [], microphone=heard, audio_buffer=audio_tee, stats=stats)
         self.display_relay = FrameRelay(
             self.remote_renderer.camera,
             partial(letterbox, size=stream.size),

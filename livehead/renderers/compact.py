@@ -92,7 +92,7 @@ CompactRequest: TypeAlias = RenderRequest[CompactAvatar, Keypoints]
 """One picture that ``CompactRenderer`` is asked for."""
 
 
-class NetworkPicture(NamedTuple):
+class CompactPicture(NamedTuple):
     """What the network draws for one request.
 
     ``generated`` uint8 [S, S, 3] RGB; ``blend`` float32 [S, S], the photo's share of each pixel; ``flow`` float32
@@ -200,7 +200,7 @@ class CompactRenderer:
         return _SIDE if request.size >= self._full_size else _REDUCED_SIDE
 
     @torch.inference_mode()
-    def run_network(self, requests: Sequence[CompactRequest]) -> list[NetworkPicture]:
+    def run_network(self, requests: Sequence[CompactRequest]) -> list[CompactPicture]:
         """What the network draws for ``requests``, all of one ``batch_key``."""
         side = self.batch_key(requests[0])
         code = stack_sources([self._encode_source(request.avatar, side) for request in requests])
@@ -219,7 +219,7 @@ class CompactRenderer:
             known[side] = self._network.encode(*(part.to(self.setting.device) for part in (image, person, points)))
         return known[side]
 
-    def finish_image(self, request: CompactRequest, output: NetworkPicture) -> Image:
+    def finish_image(self, request: CompactRequest, output: CompactPicture) -> Image:
         """The photo at full size along the network's flow, blended with what the network generated."""
         avatar, size = request.avatar, request.size
         generated, blend, flow = output
@@ -274,11 +274,11 @@ def _load_bundled() -> tuple[CompactGenerator, ActivationRanges]:
     return network, ranges
 
 
-def _to_host(output: CompactOutput) -> list[NetworkPicture]:
+def _to_host(output: CompactOutput) -> list[CompactPicture]:
     generated = (output.generated * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     blend = output.alpha[:, 0].float().cpu().numpy()
     flow = output.field.flow.float().cpu().numpy()
-    return [NetworkPicture(*parts) for parts in zip(generated, blend, flow, strict=True)]
+    return [CompactPicture(*parts) for parts in zip(generated, blend, flow, strict=True)]
 
 
 def _resize_image(image: PixelArrayT, side: int) -> PixelArrayT:

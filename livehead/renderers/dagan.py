@@ -52,7 +52,7 @@ class DaganAvatar:
     )
 
 
-class NetworkPicture(NamedTuple):
+class DaganPicture(NamedTuple):
     """What the network draws for one request.
 
     ``image`` uint8 [256, 256, 3] RGB; ``grid`` float32 [h, w, 2], where in the source each pixel comes from, in
@@ -153,7 +153,7 @@ class DaganRenderer:
         return self.detector.motion_set
 
     @torch.inference_mode()
-    def run_network(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[NetworkPicture]:
+    def run_network(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[DaganPicture]:
         """What the network draws for ``requests``."""
         code = stack_sources([self.encode(request.avatar) for request in requests])
         points = to_learned_points([request.motion for request in requests], self.setting.device)
@@ -161,7 +161,7 @@ class DaganRenderer:
         drawn = self._network.decode(code, moved)
         pictures = (drawn * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
         grids = moved.sampling_grid.float().cpu()
-        return [NetworkPicture(picture, grid) for picture, grid in zip(pictures, grids, strict=True)]
+        return [DaganPicture(picture, grid) for picture, grid in zip(pictures, grids, strict=True)]
 
     @torch.inference_mode()
     def encode(self, avatar: DaganAvatar) -> DaganEncodedSource:
@@ -199,7 +199,7 @@ class DaganRenderer:
             query_cell=(row, column),
         )
 
-    def finish_image(self, request: RenderRequest[DaganAvatar, Keypoints], output: NetworkPicture) -> Image:
+    def finish_image(self, request: RenderRequest[DaganAvatar, Keypoints], output: DaganPicture) -> Image:
         """The network's picture at the size asked for, with the person's matte where there is alpha."""
         drawn = resize_image(output.image, request.size)
         if not self.alpha:

@@ -74,7 +74,8 @@ class SessionManager:
             for task in late:
                 task.cancel()
         rest = [task for task in (self._reaper_task, self._spare_runtime_task, *tasks) if task is not None]
-        await asyncio.gather(*rest, return_exceptions=True)
+        if rest:
+            await asyncio.wait(rest)
         if (
             self._spare_runtime_task is not None
             and not self._spare_runtime_task.cancelled()
