@@ -33,7 +33,9 @@ _EYE_X, _EYE_Y, _EYE_HALF_WIDTH = (
 
 def draw_portrait(size: int = 1024) -> npt.NDArray[np.uint8]:
     """The portrait as uint8 [size, size, 3] RGB."""
-    return _PortraitCanvas(size * 2).render(size)
+    canvas = _PortraitCanvas(size * 2)
+    canvas.draw()
+    return canvas.render(size)
 
 
 def _smoothstep(low: float, high: float, value: FloatField) -> FloatField:
@@ -52,7 +54,7 @@ def _smooth_curve(points: Sequence[tuple[float, float]], at: FloatField, soft: f
 
 
 class _PortraitCanvas:
-    """The picture in the making: coordinates are shares of the side, ``x`` from the middle to the right, ``y`` down."""
+    """Draws the picture; coordinates are shares of the side, ``x`` from the middle to the right, ``y`` down."""
 
     def __init__(self, side: int) -> None:
         self.side = side
@@ -60,6 +62,9 @@ class _PortraitCanvas:
         self.x, self.y = np.meshgrid(line - 0.5, line)
         self.random = np.random.default_rng(7)
         self.colour = self._backdrop_gradient()
+
+    def draw(self) -> None:
+        """Draw the person, from the back to the front."""
         self._draw_torso()
         self._draw_hair(front=False)
         self._draw_neck()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
+from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
 from livehead.protocol import messages
 from livehead.server.access import LOOPBACK_NAMES
@@ -41,7 +42,7 @@ class ServerAddress:
         except ValueError as error:
             raise ConfigError(f"{url} is no address of a server", remedy) from error
         if parts.username is not None or parts.password is not None:
-            raise ConfigError("a token or password may not stand in an address", "set LIVEHEAD_TOKEN")
+            raise ConfigError("a token or password may not stand in an address", f"set {TOKEN_VARIABLE}")
         rest = parts.path.strip("/") or parts.query or parts.fragment
         if parts.scheme not in ("ws", "wss") or not host or rest:
             raise ConfigError(f"{url} is no address of a server", remedy)

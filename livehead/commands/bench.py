@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jumps", type=int, default=DEFAULT_JUMPS, help="sudden motions to measure (pipeline), 0.75 s each"
     )
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, help="frames to time (model; pose: a third)")
-    parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, help="seconds that each renderer is measured (webrtc)")
+    seconds = "seconds that each renderer is measured (webrtc)"
+    parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, help=seconds)
     parser.add_argument(
         "--renderers",
         default="passthrough,warp,compact",

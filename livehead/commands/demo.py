@@ -69,7 +69,10 @@ def main(args: argparse.Namespace) -> int:
 async def _record_demo(
     settings: RunSettings, shots: list[PreparedFrame], path: Path
 ) -> list[tuple[Image, Image, Image]]:
-    """Both avatars side by side, the performer in a corner; gives eight moments for the contact sheet."""
+    """Record both avatars side by side, the performer in between; gives eight moments for the contact sheet.
+
+    A moment is the picture of the performer and those of the two avatars.
+    """
     portraits = [bundled_portrait(DRAWN_PORTRAIT), bundled_portrait(ASTRONAUT_PHOTO)]
     settings = settings.model_copy(update={"picture": settings.picture.model_copy(update={"fit": "crop"})})
     store, driver = AvatarCache(), make_driver("face", portraits)
@@ -90,7 +93,7 @@ async def _record_demo(
 
 
 def _join_pictures(left: Image, right: Image, performer: Image) -> Image:
-    """1280 x 720: the avatars, and the performer small in the middle of the lower edge."""
+    """A picture of 1280 x 720: the avatars, and the performer small in the middle of the lower edge."""
     import cv2
 
     picture = np.hstack([left, right])

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from livehead import __version__
+from livehead.assembly.input_checks import check_output_file
+from livehead.environment import HOME_VARIABLE
 from livehead.errors import LiveheadError
 from livehead.storage import write_atomically
 
@@ -34,7 +36,7 @@ OPENCV_PACKAGES = ("opencv-python", "opencv-python-headless", "opencv-contrib-py
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing looked at. ``needed`` ones must be well for a plain ``livehead run``."""
+    """The result of one check; those that are ``needed`` must be well for a plain ``livehead run``."""
 
     name: str
     well: bool
@@ -48,8 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Exit status 0 when a plain ``livehead run`` (camera in, virtual camera out) would work, else 1."""
-    findings = [finding for look in CHECKS for finding in look()]
+    """Check this machine; gives 0 when a plain ``livehead run`` (camera in, virtual camera out) would work, else 1."""
+    if args.json:
+        check_output_file(args.json)
+    findings = [finding for check in CHECKS for finding in check()]
     for finding in findings:
         print(f"{'ok  ' if finding.well else 'miss'}  {finding.name:<16} {finding.detail}")
         if not finding.well and finding.remedy:
@@ -112,7 +116,7 @@ def _check_machine() -> list[CheckResult]:
 
 
 def _check_networks() -> CheckResult:
-    """In which arithmetic the networks would run, and whether a package would make them quicker."""
+    """The number format in which the networks would run, and whether a package would make them quicker."""
     from livehead.models import openvino
     from livehead.models.engine import choose_execution_config, has_fast_int8
 
@@ -209,8 +213,8 @@ def _check_encoder() -> list[CheckResult]:
     from livehead.codecs.h264 import X264, best_encoder
 
     names = [name for name in ("libx264", "aac") if name in av.codecs_available]
-    maker = best_encoder()
-    calls = "x264, no hardware encoder works here" if maker is X264 else f"{maker.name}, x264 should it break"
+    encoder = best_encoder()
+    calls = "x264, no hardware encoder works here" if encoder is X264 else f"{encoder.name}, x264 should it break"
     return [
         CheckResult("file", len(names) == 2, f"PyAV {av.__version__}: {', '.join(names)}", "pip install -U av"),
         CheckResult("calls", "libx264" in names, calls, "pip install -U av"),
@@ -225,7 +229,7 @@ def _check_disk() -> list[CheckResult]:
     free = shutil.disk_usage(near).free / 1e9
     well = free > 0.2 and os.access(near, os.W_OK)
     return [
-        CheckResult("avatar store", well, f"{folder}, {free:.1f} GB free", "set LIVEHEAD_HOME to a folder with room")
+        CheckResult("avatar store", well, f"{folder}, {free:.1f} GB free", f"set {HOME_VARIABLE} to a folder with room")
     ]
 
 

@@ -1,4 +1,4 @@
-"""STUN and TURN servers, for peers that do not reach each other by themselves (RFC 8445, RFC 8656).
+"""STUN and TURN servers, for peers that do not reach each other on their own (RFC 8445, RFC 8656).
 
 Without any, nothing outside is asked and nothing is waited for: right for one machine, a LAN, and a server whose ports
 are open. A browser behind a strict firewall needs a TURN server, through which the media then go, encrypted as ever.
@@ -19,21 +19,22 @@ from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCIceTransp
 from aiortc.rtcicetransport import connection_kwargs, parse_stun_turn_uri
 from aiortc.sdp import MediaDescription
 
+from livehead.environment import TURN_PASSWORD_VARIABLE, TURN_SECRET_VARIABLE
 from livehead.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
 
-_CREDENTIAL_TTL_S = 24 * 3600  # of a password that is made from a secret
-_GATHER_TIMEOUT_S = 1.0  # a server that has not answered by then is done without
+_CREDENTIAL_TTL_S = 24 * 3600  # how long a password that is made from a secret is valid
+_GATHER_TIMEOUT_S = 1.0  # the connection does without a server that has not answered by then
 
 
 @dataclass(frozen=True, slots=True)
 class IceServers:
-    """``urls``: ``stun:HOST[:PORT]``, ``turn:HOST[:PORT][?transport=udp|tcp]`` or ``turns:HOST[:PORT]``.
+    """The servers that ICE asks: ``stun:HOST[:PORT]``, ``turn:HOST[:PORT][?transport=udp|tcp]``, ``turns:HOST[:PORT]``.
 
-    TURN wants ``username`` and ``password``; or ``secret``, which it shares with us, and from which a name and a
-    password for a day are made each time (coturn's ``use-auth-secret``; draft-uberti-behave-turn-rest-00).
-    ``relay_only``: media go through TURN alone, and neither side learns the other's address.
+    A TURN server needs ``username`` and ``password``; or ``secret``, which it shares with us, and from which a name and
+    a password for a day are made each time (coturn's ``use-auth-secret``; draft-uberti-behave-turn-rest-00). With
+    ``relay_only`` media go through TURN alone, and neither side learns the other's address.
 
     Raises: ConfigError.
     """
@@ -48,7 +49,7 @@ class IceServers:
         for url in self.urls:
             _check_ice_url(url)
         if self.turn_urls and not self.secret and not (self.username and self.password):
-            remedy = "give --ice-username and set LIVEHEAD_TURN_PASSWORD, or set LIVEHEAD_TURN_SECRET"
+            remedy = f"give --ice-username and set {TURN_PASSWORD_VARIABLE}, or set {TURN_SECRET_VARIABLE}"
             raise ConfigError("a TURN server wants a name and a password", remedy)
         if self.relay_only and not self.turn_urls:
             raise ConfigError("there is no TURN server to relay anything", "name one: --ice-server turn:HOST")
@@ -59,7 +60,7 @@ class IceServers:
         return tuple(url for url in self.urls if url.startswith("turn"))
 
     def credentials(self) -> tuple[str, str]:
-        """Name and password for the TURN servers."""
+        """The user name and the password for the TURN servers."""
         if not self.secret:
             return self.username, self.password
         username = f"{int(time.time()) + _CREDENTIAL_TTL_S}:{self.username or 'livehead'}"
@@ -67,23 +68,23 @@ class IceServers:
         return username, base64.b64encode(digest).decode()
 
     def rtc_configuration(self) -> RTCConfiguration:
-        """For a peer connection of ours, all of whose media are bundled. aiortc takes the first of each kind."""
+        """The configuration of a peer connection with bundled media; aiortc takes the first server of each kind."""
         policy = RTCIceTransportPolicy.RELAY if self.relay_only else RTCIceTransportPolicy.ALL
         return RTCConfiguration(
             iceServers=self._rtc_servers(), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE, iceTransportPolicy=policy
         )
 
     def create_connection(self, *, ice_controlling: bool) -> Connection:
-        """An ICE connection of its own that asks the same servers."""
+        """A separate ICE connection that asks the same servers."""
         policy = TransportPolicy.RELAY if self.relay_only else TransportPolicy.ALL
-        asked = connection_kwargs(self._rtc_servers())
-        return Connection(ice_controlling=ice_controlling, transport_policy=policy, **asked)
+        servers = connection_kwargs(self._rtc_servers())
+        return Connection(ice_controlling=ice_controlling, transport_policy=policy, **servers)
 
     def link_headers(self) -> list[str]:
-        """For whoever publishes or watches: values of ``Link`` headers (RFC 9725, section 4.6)."""
+        """The values of ``Link`` headers that tell a WHIP or WHEP client these servers (RFC 9725, section 4.6)."""
         username, password = self.credentials()
-        named = f'; username="{username}"; credential="{password}"; credential-type="password"'
-        return [f'<{url}>; rel="ice-server"{named if url in self.turn_urls else ""}' for url in self.urls]
+        login = f'; username="{username}"; credential="{password}"; credential-type="password"'
+        return [f'<{url}>; rel="ice-server"{login if url in self.turn_urls else ""}' for url in self.urls]
 
     def _rtc_servers(self) -> list[RTCIceServer]:
         username, password = self.credentials()
@@ -95,14 +96,14 @@ NO_ICE_SERVERS = IceServers()
 
 
 def patch_transceiver_gathering(transceiver: RTCRtpTransceiver) -> None:
-    """``gather_quickly`` for the connection of a transceiver; before it starts."""
+    """Apply ``patch_candidate_gathering`` to the ICE connection of a transceiver; called before it gathers."""
     patch_candidate_gathering(transceiver.receiver.transport.transport.iceGatherer._connection)
 
 
 def drop_invalid_candidates(sdp: str) -> str:
-    """``sdp`` without addresses whose port there cannot be: a call to one of them would end the socket for all others.
+    """``sdp`` without candidates whose port cannot exist: sending to one would end the socket for all the others.
 
-    What is no candidate at all stays, for whoever takes the description to refuse.
+    A line that is no candidate at all stays, so that the parser of the description refuses it.
     """
     return "".join(line for line in sdp.splitlines(keepends=True) if not _has_invalid_port(line))
 
@@ -118,9 +119,9 @@ def _has_invalid_port(line: str) -> bool:
 
 
 async def add_remote_candidates(transceiver: RTCRtpTransceiver, media: Sequence[MediaDescription]) -> None:
-    """Let a bundled connection know the addresses of all ``parts`` of a foreign description; before it takes that.
+    """Give a bundled connection the candidates of every section of a foreign description, before it is set.
 
-    Browsers name them in the first part, and aiortc looks into the last alone: it would wait to be called.
+    Browsers name them in the first section, and aiortc looks into the last alone: it would wait to be called.
     """
     transport = transceiver.receiver.transport.transport
     for part in media:
@@ -129,10 +130,11 @@ async def add_remote_candidates(transceiver: RTCRtpTransceiver, media: Sequence[
 
 
 def patch_candidate_gathering(connection: Any) -> None:
-    """Let one ICE connection listen on the loopback address too, and not wait long for servers; before it gathers.
+    """Let one ICE connection listen on the loopback address too, and not wait long for servers.
 
-    aiortc leaves loopback out, but a machine may have no other address and be its own peer. Servers are not asked from
-    there: no answer would come. ``tests/webrtc/test_ice.py`` fails when the names change that are aiortc's own.
+    It is called before the connection gathers candidates. aiortc leaves loopback out, but a machine may have no other
+    address and be its own peer. Servers are not asked from there: no answer would come. ``tests/webrtc/test_ice.py``
+    fails when the names change that are aiortc's own.
     """
     gather = connection.get_component_candidates
 
@@ -140,12 +142,12 @@ def patch_candidate_gathering(connection: Any) -> None:
         found = await gather(component=component, addresses=addresses, timeout=_GATHER_TIMEOUT_S)
         if connection._transport_policy is TransportPolicy.RELAY:
             return list(found)
-        asked = connection.stun_server, connection.turn_server
+        servers = connection.stun_server, connection.turn_server
         connection.stun_server = connection.turn_server = None
         try:
             return [*found, *await gather(component=component, addresses=[LOOPBACK])]
         finally:
-            connection.stun_server, connection.turn_server = asked
+            connection.stun_server, connection.turn_server = servers
 
     connection.get_component_candidates = gather_more
 
