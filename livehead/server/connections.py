@@ -85,7 +85,7 @@ class SessionConnections:
             if state in ("failed", "closed"):
                 self._viewers.discard(viewer)
 
-        viewer = PeerConnection(self._broadcast, matte=transparent, ice=self._ice, on_state=changed)
+        viewer = PeerConnection(self._broadcast, with_alpha=transparent, ice=self._ice, on_state=changed)
         self._viewers.add(viewer)
         return await self._answer_or_close(viewer, offer), viewer
 

@@ -1,7 +1,7 @@
-"""The avatar to any number of WebRTC receivers: each picture is encoded once for each codec in use, then fanned out.
+"""Sends the avatar to any number of WebRTC receivers: each picture is encoded once for each codec in use.
 
-A receiver has a ``Lane``. Encoded pictures cannot be dropped one by one, as later ones build on them: a lane that falls
-behind is emptied and goes on with the next key frame, which is then asked for.
+Each receiver has an ``EncodedTrack``. Encoded pictures cannot be dropped one by one, as later ones build on them: a
+track that falls behind is emptied and goes on with the next key frame, which is then requested.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ from livehead.stats import StatsCollector
 from livehead.webrtc.encoder import START_BITRATE, VideoCodec, VideoEncoder
 
 OPUS_RATE = 48_000
-TRACK_QUEUE_LENGTH = 8  # pictures that may wait for one receiver
+TRACK_QUEUE_LENGTH = 8
+"""How many pictures may wait for one receiver."""
 _MIN_KEY_FRAME_INTERVAL_NS = NS // 4  # requests within this time after a key frame are answered by it
 _AUDIO_QUEUE_LENGTH = 50  # packets of 20 ms
 _MAX_AUDIO_LATENESS_NS = NS // 4  # sound that is later than its picture by more is left out
 _OPUS_PACKET_SAMPLES = OPUS_RATE // 50
-_DEADBAND_MS = 8.0  # by which the wanted delay of sound may change for nothing
-_MAX_STEP_MS = 0.5  # by which the delay changes from packet to packet
+_DEADBAND_MS = 8.0  # smaller changes of the wanted delay of sound are ignored
+_MAX_STEP_MS = 0.5  # the most by which the delay changes from packet to packet
 
 
 class EncodingKey(NamedTuple):
-    """What one encoder makes for all lanes that want it. ``matte``: with the matte beside the colours."""
+    """What one encoder makes for all tracks that want it; ``with_alpha`` puts the matte beside the colours."""
 
     codec: VideoCodec
     with_alpha: bool = False
@@ -47,7 +48,7 @@ class EncodingKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """One picture or 20 ms of sound as RTP payloads; ``timestamp`` in the codec's clock."""
+    """One picture or 20 ms of sound as RTP payloads; ``timestamp`` counts ticks of the codec's RTP clock."""
 
     payloads: list[bytes]
     timestamp: int
@@ -55,9 +56,10 @@ class EncodedFrame:
 
 
 class EncodedTrack(MediaStreamTrack):
-    """The way to one receiver: a track for aiortc's sender, which it gives ``Encoded`` items.
+    """The track that aiortc's sender reads for one receiver; it gives ``EncodedFrame`` items.
 
-    ``bitrate``: the receiver's newest estimate in bits a second; None before the first.
+    At most ``capacity`` of them wait. ``on_key_request`` is called when the receiver needs a key frame. ``bitrate`` is
+    the receiver's newest estimate in bits a second, None before the first.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class EncodedTrack(MediaStreamTrack):
         self._needs_key_frame = kind == "video"
 
     def put(self, item: EncodedFrame) -> None:
-        """Add what was encoded; called on the event loop."""
+        """Queue an encoded frame; called on the event loop."""
         if self._needs_key_frame and not item.is_key_frame:
             self._on_key_request()
             return
@@ -90,43 +92,43 @@ class EncodedTrack(MediaStreamTrack):
         self._queue.put(item)
 
     def request_key_frame(self) -> None:
-        """The receiver cannot go on without a key frame."""
+        """Ask for a key frame, as the receiver cannot decode without one."""
         self._on_key_request()
 
     async def recv(self) -> Any:
         """The next item for aiortc's sender. Raises: MediaStreamError once stopped."""
         while True:
-            line = self._queue
+            queue = self._queue
             try:
-                item = await line.get()
+                item = await queue.get()
             except EndOfStream:
-                if line is not self._queue:
-                    continue  # emptied: the new line holds what follows
+                if queue is not self._queue:
+                    continue  # emptied: the new queue holds what follows
                 raise MediaStreamError from None
             self._queued -= self._queued > 0
             return item
 
     def stop(self) -> None:
-        """No more items. Called by aiortc too, when the connection ends."""
+        """End the track; aiortc calls this too, when the connection ends."""
         super().stop()
         self._queue.close()
 
 
 class PassthroughEncoder(Encoder):
-    """What aiortc's sender takes for its encoder: everything is encoded already."""
+    """Stands in for the encoder of aiortc's sender, as everything is encoded already."""
 
     def __init__(self, track: EncodedTrack) -> None:
         self._track = track
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        raise TypeError("a lane gives encoded items only")
+        raise TypeError("an encoded track gives encoded frames only")
 
     def pack(self, packet: Any) -> tuple[list[bytes], int]:
         return packet.payloads, packet.timestamp
 
     @property
     def target_bitrate(self) -> int:
-        """What the receiver says it can take (REMB), in bits a second."""
+        """The bitrate that the receiver says it can take (REMB), in bits a second."""
         return self._track.bitrate or START_BITRATE
 
     @target_bitrate.setter
@@ -172,36 +174,35 @@ class BroadcastSink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all lanes and join the threads."""
-        for lane in list(self._tracks):
-            lane.stop()
+        """End all tracks and join the threads."""
+        for track in list(self._tracks):
+            track.stop()
         self._worker.close()
         self._audio_worker.close()
 
     @property
     def receiver_count(self) -> int:
-        """How many lanes get pictures."""
-        return sum(lane.kind == "video" for lane in self._tracks)
+        """How many receivers get pictures."""
+        return sum(track.kind == "video" for track in self._tracks)
 
     @property
     def total_bitrate(self) -> int:
-        """Of all encoders that run, in bits a second."""
-        running = {lane.encoding for lane in self._tracks}
-        return sum(encoder.bitrate for coding, encoder in self._encoders.items() if coding in running)
+        """The bitrate that all running encoders aim at together, in bits a second."""
+        running = {track.encoding for track in self._tracks}
+        return sum(encoder.bitrate for encoding, encoder in self._encoders.items() if encoding in running)
 
     def add_video_track(self, codec: VideoCodec, *, with_alpha: bool = False) -> EncodedTrack:
-        """A lane of pictures, with their ``matte`` beside them or over black; the first is a key frame."""
-        coding = EncodingKey(codec, with_alpha)
+        """Add a receiver of pictures, with their matte beside them or over black; the first is a key frame."""
+        encoding = EncodingKey(codec, with_alpha)
 
-        def ask() -> None:
-            self._key_requests.add(coding)
+        def request_key_frame() -> None:
+            self._key_requests.add(encoding)
 
-        lane = EncodedTrack("video", coding, ask, TRACK_QUEUE_LENGTH)
-        ask()
-        return self._register_track(lane)
+        request_key_frame()
+        return self._register_track(EncodedTrack("video", encoding, request_key_frame, TRACK_QUEUE_LENGTH))
 
     def add_audio_track(self) -> EncodedTrack:
-        """A lane of Opus packets."""
+        """Add a receiver of Opus packets."""
         return self._register_track(EncodedTrack("audio", None, lambda: None, _AUDIO_QUEUE_LENGTH))
 
     def _register_track(self, track: EncodedTrack) -> EncodedTrack:
@@ -210,14 +211,14 @@ class BroadcastSink:
         return track
 
     async def send(self, frame: Frame) -> None:
-        """Encode and fan out one frame. Raises: SinkError when it cannot be encoded."""
+        """Encode one frame and queue it for every receiver. Raises: SinkError when it cannot be encoded."""
         if isinstance(frame, AudioFrame):
             await self._send_audio(frame)
             return
-        codings = {lane.encoding for lane in self._tracks if lane.encoding is not None}
-        for coding in codings:
-            await self._send_video(frame, coding)
-        if codings:
+        encodings = {track.encoding for track in self._tracks if track.encoding is not None}
+        for encoding in encodings:
+            await self._send_video(frame, encoding)
+        if encodings:
             self.stats.count("encoded")
             self.stats.record_timing("capture_to_wire", (now_ns() - frame.captured_ns) / 1e6)
 
@@ -225,8 +226,8 @@ class BroadcastSink:
         encoder = self._encoders.setdefault(
             encoding, VideoEncoder(encoding.codec, self._fps, encoder_spec=self._encoder_spec)
         )
-        lanes = [lane for lane in self._tracks if lane.encoding == encoding]
-        estimates = [lane.bitrate for lane in lanes if lane.bitrate is not None]
+        tracks = [track for track in self._tracks if track.encoding == encoding]
+        estimates = [track.bitrate for track in tracks if track.bitrate is not None]
         if estimates:
             encoder.bitrate = min(estimates)
         key = (
@@ -245,14 +246,13 @@ class BroadcastSink:
         self.stats.record_timing("encode", (now_ns() - start) / 1e6)
         item = EncodedFrame(payloads, timestamp, key or encoder.open_count != opened)
         self.stats.count("key_frames", int(item.is_key_frame))
-        for lane in [
-            lane for lane in self._tracks if lane.encoding == encoding
-        ]:  # some may have come or gone meanwhile
-            lane.put(item)
+        tracks = [track for track in self._tracks if track.encoding == encoding]  # some may have come or gone meanwhile
+        for track in tracks:
+            track.put(item)
 
     async def _send_audio(self, frame: AudioFrame) -> None:
-        lanes = [lane for lane in self._tracks if lane.kind == "audio"]
-        if not lanes:
+        tracks = [track for track in self._tracks if track.kind == "audio"]
+        if not tracks:
             return
         picture_ms = self._delay_ms()
         due_ns = frame.captured_ns + round(self._audio_delay.next_delay_ms(picture_ms - self._audio_lead_ms()) * 1e6)
@@ -263,8 +263,8 @@ class BroadcastSink:
         items = await self._audio_worker.run(self._opus_encoder.encode, frame)
         await sleep_until(due_ns)  # last of all: receivers wait for as long as packets are uneven
         for item in items:
-            for lane in lanes:
-                lane.put(item)
+            for track in tracks:
+                track.put(item)
 
 
 def _encode_frame(
@@ -275,7 +275,7 @@ def _encode_frame(
 
 
 class SmoothedDelay:
-    """A delay that goes after the wanted one slowly, and not after each of its whims: a jump sounds like jitter."""
+    """A delay that follows the wanted one slowly and ignores its small changes: a jump would sound like jitter."""
 
     def __init__(self) -> None:
         self._target_ms: float | None = None
@@ -292,7 +292,7 @@ class SmoothedDelay:
 
 
 class _OpusFrameEncoder:
-    """Mono sound of any rate to Opus packets of 20 ms."""
+    """Encodes mono sound of any rate as Opus packets of 20 ms."""
 
     def __init__(self) -> None:
         self._encoder = OpusEncoder()
@@ -312,6 +312,6 @@ class _OpusFrameEncoder:
             part.time_base = Fraction(1, OPUS_RATE)
             self._pts += part.samples
             payloads, timestamp = self._encoder.encode(part)
-            if payloads:  # the coder swallows its first packet
+            if payloads:  # the encoder gives nothing for its first packet
                 encoded.append(EncodedFrame(payloads, timestamp))
         return encoded

@@ -1,4 +1,4 @@
-"""Pictures to RTP payloads, tuned for a call: no frame is held back, and the bitrate follows the receiver's estimate.
+"""Encodes pictures as RTP payloads for a call: no frame is held back, and the bitrate follows the receiver's estimate.
 
 Chosen by measurement at 512 x 512 (median of one frame on one core): x264 ``ultrafast`` 1.3 ms, libvpx ``realtime``
 1.9 ms, and 11 ms for aiortc's own H.264 settings. x264 changes its bitrate while it runs as long as it runs in CBR
@@ -36,9 +36,9 @@ _COLOR_MATRICES = {"H264": av.video.reformatter.Colorspace.ITU709, "VP8": av.vid
 
 
 class VideoEncoder:
-    """Encodes the pictures of one stream, one call at a time.
+    """Encodes the pictures of one stream, one call at a time, at ``bitrate`` bits a second.
 
-    ``maker`` of H.264; when a graphics card's breaks, x264 goes on.
+    ``encoder_spec`` is the encoder of H.264; when a hardware encoder breaks, x264 goes on in its place.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class VideoEncoder:
 
     @property
     def bitrate(self) -> int:
-        """Wanted bits a second, within ``LEAST_BITRATE`` and ``MOST_BITRATE``; in force from the next frame on."""
+        """The wanted bits a second, from ``MIN_BITRATE`` to ``MAX_BITRATE``; in force from the next frame on."""
         return self._target_bitrate
 
     @bitrate.setter
@@ -65,11 +65,11 @@ class VideoEncoder:
 
     @property
     def encoder_name(self) -> str:
-        """FFmpeg's name of the encoder."""
+        """The encoder's name in FFmpeg."""
         return self._encoder_spec.name if self.codec == "H264" else "libvpx"
 
     def encode(self, frame: VideoFrame, *, force_key_frame: bool = False) -> tuple[list[bytes], int]:
-        """RTP payloads of ``frame`` (RGB) and its time in 1/90000 s. ``key``: a picture that stands alone."""
+        """RTP payloads of ``frame`` (uint8 RGB) and its time in 1/90000 s; a key frame if ``force_key_frame``."""
         try:
             return self._encode(frame, force_key_frame)
         except ENCODER_ERRORS as error:

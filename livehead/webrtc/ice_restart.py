@@ -1,4 +1,4 @@
-"""The way between two peers, which an ICE restart replaces while all that runs on it stays (RFC 8445, section 2.4).
+"""The path between two peers, which an ICE restart replaces while all that runs on it stays (RFC 8445, section 2.4).
 
 aiortc 1.16 knows no ICE restart: a peer connection has one ICE connection for life. But its DTLS transport asks for no
 more than datagrams to come and go, so a second ICE connection can be made beside the first and put in its place once
@@ -22,13 +22,13 @@ from livehead.webrtc.ice import NO_ICE_SERVERS, IceServers, patch_candidate_gath
 
 log = logging.getLogger(__name__)
 
-_CHECK_TIMEOUT_S = 12.0  # a new way that does not work by then is given up; the old one stays, if it still works
+_CHECK_TIMEOUT_S = 12.0  # a new path that does not work by then is given up; the old one stays, if it still works
 
 
 class RestartableIce:
-    """Of one peer, all of whose media are bundled: ``transport`` is theirs. Make it before the transport starts.
+    """Replaces the ICE connection under the ``transport`` of one peer, whose media are all bundled on it.
 
-    ``ice``: the servers that a new way is found by.
+    It is made before the transport starts. ``ice`` names the STUN and TURN servers that a new path may use.
     """
 
     def __init__(self, transport: RTCIceTransport, ice: IceServers = NO_ICE_SERVERS) -> None:
@@ -39,17 +39,20 @@ class RestartableIce:
         self._check_task: asyncio.Task[None] | None = None
         self._transport._recv, self._transport._send = self._receive, self._send
         self.restart_count = 0
-        """How often the way was replaced."""
+        """How often the path was replaced."""
 
     async def gather_candidates(self) -> None:
-        """Take ports for a new way; ``describe`` tells them, ``begin`` goes on. One that was begun before ends."""
+        """Open ports for a new path, and end one that was still being checked.
+
+        ``rewrite_sdp`` then describes the new path, and ``start_checks`` tries it.
+        """
         await self._discard_pending()
         self._pending = self._ice.create_connection(ice_controlling=self._active.ice_controlling)
         patch_candidate_gathering(self._pending)
         await self._pending.gather_candidates()
 
     def rewrite_sdp(self, sdp: str) -> str:
-        """``sdp`` of ours, with the addresses and passwords of the new way in place of those it had."""
+        """Our own ``sdp`` with the addresses and passwords of the new path in place of those it had."""
         assert self._pending is not None
         session = SessionDescription.parse(sdp)
         for part in session.media:
@@ -61,7 +64,7 @@ class RestartableIce:
         return str(session)
 
     async def start_checks(self, remote: MediaDescription) -> None:
-        """Look, beside whatever goes on, whether the new way leads to where ``remote`` says, and change to it then."""
+        """Try in the background whether the new path reaches the addresses of ``remote``; if so, switch to it."""
         assert self._pending is not None
         fresh, ice = self._pending, remote.ice or RTCIceParameters()
         fresh.remote_is_lite = bool(ice.iceLite)
@@ -73,7 +76,7 @@ class RestartableIce:
         self._check_task = asyncio.create_task(self._connect_pending(fresh))
 
     async def close(self) -> None:
-        """Free what is not in use; the way in use ends with its transport."""
+        """Free the path that is not in use; the one in use ends with its transport."""
         await self._discard_pending()
 
     async def _connect_pending(self, pending: Connection) -> None:
@@ -81,7 +84,7 @@ class RestartableIce:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 await pending.connect()
         except (ConnectionError, TimeoutError):
-            log.debug("a new way leads nowhere")
+            log.debug("a new path does not reach the other side")
             self._pending = None
             await pending.close()
             return
@@ -108,7 +111,7 @@ class RestartableIce:
             await fresh.close()
 
     async def _receive(self) -> bytes:
-        """The next datagram. Raises: ConnectionError when the way ends and no other takes its place."""
+        """The next datagram. Raises: ConnectionError when the path ends and no other takes its place."""
         while True:
             current = self._active
             try:
@@ -122,9 +125,9 @@ class RestartableIce:
 
 
 def is_ice_restart(sdp: str, previous_sdp: str) -> bool:
-    """Whether an offer is of the very connection whose offer was ``before``, and wants a new way: an ICE restart.
+    """Whether an offer belongs to the connection that ``previous_sdp`` offered, and asks for an ICE restart.
 
-    The same session (RFC 8866, section 5.2), the same keys, the same parts, but other ICE passwords.
+    It then has the same session (RFC 8866, section 5.2), the same keys and sections, but other ICE passwords.
     """
     new, old = SessionDescription.parse(sdp), SessionDescription.parse(previous_sdp)
     if _session_identity(new) != _session_identity(old):

@@ -1,4 +1,4 @@
-"""One WebRTC connection: a performer's camera and microphone in, the avatar out; or a viewer, avatar only."""
+"""One WebRTC connection of the server: performers send camera and sound and get the avatar, viewers only get it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 from livehead.errors import ProtocolError
 from livehead.webrtc.broadcast import BroadcastSink, EncodedTrack
-from livehead.webrtc.encoder import VideoCodec
 from livehead.webrtc.ice import (
     NO_ICE_SERVERS,
     IceServers,
@@ -29,6 +28,7 @@ from livehead.webrtc.sender_patches import (
     SDP_PARSE_ERRORS,
     attach_encoded_track,
     negotiate_playout_delay,
+    negotiated_video_codec,
     preferred_codecs,
 )
 
@@ -37,13 +37,15 @@ log = logging.getLogger(__name__)
 PeerState = Literal["new", "connecting", "connected", "failed", "closed"]
 
 _CONNECT_TIMEOUT_S = 12.0  # a connection that is not made by then is given up
-_MAX_CANDIDATES = 24  # addresses of the other side that are tried
+_MAX_CANDIDATES = 24  # how many addresses of the other side are tried
 
 
 class PeerConnection:
-    """``camera`` and ``microphone`` get the tracks that the other side sends; None where it may not send any.
+    """A connection that answers one offer and sends the other side what ``broadcast`` encodes.
 
-    ``matte``: send the matte beside the colours. ``ice``: the servers that the way is found by.
+    ``camera`` and ``microphone`` get the tracks that the other side sends; they are None where it may not send any.
+    ``with_alpha`` sends the matte beside the colours. ``ice`` names the STUN and TURN servers. ``on_state`` is called
+    with each new state.
     """
 
     def __init__(
@@ -52,12 +54,12 @@ class PeerConnection:
         camera: RemoteVideoCapture | None = None,
         microphone: RemoteAudioCapture | None = None,
         *,
-        matte: bool = False,
+        with_alpha: bool = False,
         ice: IceServers = NO_ICE_SERVERS,
         on_state: Callable[[PeerState], None] = lambda state: None,
     ) -> None:
         self._broadcast = broadcast
-        self._matte = matte
+        self._with_alpha = with_alpha
         self._camera = camera
         self._microphone = microphone
         self._on_state = on_state
@@ -75,11 +77,11 @@ class PeerConnection:
 
     @property
     def state(self) -> PeerState:
-        """Of the connection."""
+        """The WebRTC connection's state, as RTCPeerConnection names it."""
         return cast("PeerState", self._connection.connectionState)
 
     async def create_answer(self, offer: str) -> str:
-        """The SDP that answers ``offer``. Raises: ProtocolError when it is none, or offers nothing that we take."""
+        """Answer ``offer`` with SDP. Raises: ProtocolError when it is no offer, or offers nothing that we take."""
         offer = _filter_candidates(offer)
         parts = _parse_media_sections(offer)
         for number, part in enumerate(parts):
@@ -105,7 +107,7 @@ class PeerConnection:
         return str(self._connection.localDescription.sdp)
 
     def wants_ice_restart(self, offer: str) -> bool:
-        """Whether ``offer`` is of this very connection and wants another way for it: an ICE restart."""
+        """Whether ``offer`` belongs to this very connection and asks for an ICE restart."""
         if not self._remote_offer or self._restartable_ice is None or self.state != "connected":
             return False
         try:
@@ -114,7 +116,7 @@ class PeerConnection:
             return False
 
     async def restart_ice(self, offer: str) -> str:
-        """Answer such an offer: a new way under the same pictures, which change to it when it works.
+        """Answer an offer that asks for an ICE restart; media move to the new path when it works.
 
         Raises: ProtocolError.
         """
@@ -133,22 +135,21 @@ class PeerConnection:
 
     @property
     def ice_restart_count(self) -> int:
-        """How often the way to the other side was replaced."""
+        """How often an ICE restart has replaced the path to the other side."""
         return 0 if self._restartable_ice is None else self._restartable_ice.restart_count
 
     def _attach_sender(self, transceiver: RTCRtpTransceiver, part: MediaDescription) -> None:
         if part.direction not in ("recvonly", "sendrecv"):
-            return  # a lane that nobody reads would fill, and ask for key frames at all viewers' cost
+            return  # a track that nobody reads would fill, and ask for key frames at all viewers' cost
         if part.kind == "video":
             hint_start_bitrate(transceiver)
             negotiate_playout_delay(transceiver, part)
-            codec: VideoCodec = "H264" if transceiver._codecs[0].name.upper() == "H264" else "VP8"
-            lane = self._broadcast.add_video_track(codec, with_alpha=self._matte)
+            track = self._broadcast.add_video_track(negotiated_video_codec(transceiver), with_alpha=self._with_alpha)
         else:
-            lane = self._broadcast.add_audio_track()
-        self._tracks.append(lane)
-        transceiver.sender.replaceTrack(lane)
-        attach_encoded_track(transceiver.sender, lane)
+            track = self._broadcast.add_audio_track()
+        self._tracks.append(track)
+        transceiver.sender.replaceTrack(track)
+        attach_encoded_track(transceiver.sender, track)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "video" and self._camera is not None:
@@ -170,11 +171,11 @@ class PeerConnection:
             self._close_task = asyncio.create_task(self.close())
 
     async def close(self) -> None:
-        """End the connection; its lanes, threads and ports are free afterwards."""
+        """End the connection; its tracks, threads and ports are free afterwards."""
         if self._deadline is not None:
             self._deadline.cancel()
-        for lane in self._tracks:
-            lane.stop()
+        for track in self._tracks:
+            track.stop()
         await self._connection.close()
         async with self._restart_lock:
             if self._restartable_ice is not None:
@@ -183,7 +184,7 @@ class PeerConnection:
 
 
 def _parse_media_sections(offer: str) -> list[MediaDescription]:
-    """The media that are offered. Raises: ProtocolError unless it is one picture and at most one sound."""
+    """The media sections of ``offer``. Raises: ProtocolError unless they are one video and at most one audio."""
     try:
         session = SessionDescription.parse(offer)
     except SDP_PARSE_ERRORS as error:
@@ -194,22 +195,21 @@ def _parse_media_sections(offer: str) -> list[MediaDescription]:
         raise ProtocolError("the parts of an offer have to be bundled", "use a browser of the last ten years")
     kinds = sorted(part.kind for part in parts)
     if kinds not in (["video"], ["audio", "video"]):
-        told = ", ".join(kinds)[:60] or "nothing"
-        raise ProtocolError(f"an offer has one picture and at most one sound, this one {told}", "reload the page")
+        found = ", ".join(kinds)[:60] or "nothing"
+        raise ProtocolError(f"an offer has one picture and at most one sound, this one {found}", "reload the page")
     return list(parts)
 
 
 def _filter_candidates(offer: str) -> str:
-    """``offer`` without the names that only multicast DNS resolves and the ports that no address has, and with few.
+    """``offer`` with its first 24 candidates, less those with an impossible port or a name of multicast DNS.
 
-    Asking the network for a name takes a second and would be done at a stranger's wish. A browser that hides its
-    addresses behind such names reaches ours, and is answered where it calls from.
+    Asking the network for such a name takes a second, and a stranger could make the server ask. A browser that hides
+    its addresses behind such names reaches ours, and is answered where it calls from.
     """
     lines = [line for line in drop_invalid_candidates(offer).splitlines() if line.strip()]
     candidates = [line for line in lines if line.startswith("a=candidate:")]
-    taken = {line for line in candidates if ".local " not in line.lower()}
-    taken = {line for line in candidates if line in taken and candidates.index(line) < _MAX_CANDIDATES}
-    kept = [line for line in lines if not line.startswith("a=candidate:") or line in taken]
-    if not taken:  # more may come, by calling us
+    usable = {line for line in candidates[:_MAX_CANDIDATES] if ".local " not in line.lower()}
+    kept = [line for line in lines if not line.startswith("a=candidate:") or line in usable]
+    if not usable:  # the other side may still call us
         kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
     return "\r\n".join(kept) + "\r\n"

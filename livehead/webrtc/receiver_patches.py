@@ -1,4 +1,4 @@
-"""What aiortc 1.16 offers no setting for, set on one connection's own parts.
+"""What aiortc 1.16 offers no setting for when it receives, set on one connection's own parts.
 
 - Received pictures: aiortc hands a picture on with the first packet of the *next* one, a frame period late. The RTP
   marker already says that it is whole (RFC 6184, section 5.1; RFC 7741, section 4.1).
@@ -25,10 +25,10 @@ from aiortc.utils import uint16_add
 
 _VIDEO_CAPACITY, _AUDIO_CAPACITY = 512, 64
 _MAX_DECODER_BACKLOG = 15  # pictures, or packets of sound, that may wait for the decoder
-_AUDIO_GAP_PACKETS = 3  # later packets that must be there until a missing one is given up: 60 ms
+_AUDIO_GAP_PACKETS = 3  # a missing packet is given up when so many later ones are there: 60 ms
 
 START_BITRATE_KBIT = 1500
-"""What a browser sends its camera with until the first estimates are in; its own first guess is 300."""
+"""The kbit/s at which a browser sends its camera until the first estimates are in; its own first guess is 300."""
 
 
 class MarkerJitterBuffer(JitterBuffer):
@@ -44,7 +44,7 @@ class MarkerJitterBuffer(JitterBuffer):
             if packet is None:
                 return None
             if packets and packet.timestamp != packets[0].timestamp:
-                break  # a sender without markers: the next picture has begun
+                break  # the sender sets no markers, and the next picture has begun
             packets.append(packet)
             if packet.marker:
                 break
@@ -63,10 +63,7 @@ class LowDelayAudioBuffer(JitterBuffer):
         if first is None:
             return None
         if first:
-            if (
-                sum(_packet_at(self, first + later) is not None for later in range(_AUDIO_GAP_PACKETS))
-                < _AUDIO_GAP_PACKETS
-            ):
+            if not all(_packet_at(self, first + later) is not None for later in range(_AUDIO_GAP_PACKETS)):
                 return None
             self.remove(first)
         packet = _packet_at(self, 0)
@@ -76,12 +73,12 @@ class LowDelayAudioBuffer(JitterBuffer):
 
 
 def _packet_at(buffer: JitterBuffer, count: int) -> Any:
-    """The packet ``count`` after the first that is waited for, or None."""
+    """The packet that is ``count`` after the first one awaited, or None while it is missing."""
     return buffer._packets[uint16_add(buffer._origin or 0, count) % buffer.capacity]
 
 
 def patch_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
-    """Give ``receiver`` a jitter buffer of ours; before its first packet."""
+    """Give ``receiver`` a jitter buffer of ours for its ``kind`` of media; called before its first packet."""
     buffer = MarkerJitterBuffer() if kind == "video" else LowDelayAudioBuffer()
     private: Any = receiver
     private._RTCRtpReceiver__jitter_buffer = buffer
@@ -89,7 +86,7 @@ def patch_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
     handle: Callable[[RtpPacket, int], Awaitable[None]] = private._handle_rtp_packet
 
     async def handle_all(packet: RtpPacket, arrival_time_ms: int) -> None:
-        """As aiortc's, which takes one picture for each packet: after a gap is filled, several may be whole."""
+        """Handle a packet as aiortc does, but take every picture that is whole: a filled gap may complete several."""
         await handle(packet, arrival_time_ms)
         if waiting.qsize() > _MAX_DECODER_BACKLOG:
             _drop_backlog(waiting)
@@ -109,7 +106,7 @@ def patch_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
 
 
 def _drop_backlog(waiting: queue.Queue[Any]) -> None:
-    """Forget what waits for a decoder that does not keep up; the sign that the track has ended stays."""
+    """Drop what waits for a decoder that does not keep up, but keep the None that marks the end of the track."""
     with contextlib.suppress(queue.Empty):
         while True:
             if waiting.get_nowait() is None:
@@ -118,7 +115,7 @@ def _drop_backlog(waiting: queue.Queue[Any]) -> None:
 
 
 def hint_start_bitrate(transceiver: RTCRtpTransceiver) -> None:
-    """Tell the browser to start its camera sharp instead of blurred; before the answer is made."""
+    """Have the browser send its camera sharp from the start instead of blurred; called before the answer is made."""
     for codec in transceiver._codecs:
         if not is_rtx(codec):
             codec.parameters["x-google-start-bitrate"] = START_BITRATE_KBIT

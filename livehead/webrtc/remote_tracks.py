@@ -1,7 +1,7 @@
 """A peer's camera and microphone as captures that outlive the peer's connection.
 
 A connection may be lost and made anew, a camera pulled out and plugged in: the capture stays, and whichever track is
-plugged in last is the one that is read. While there is none, the camera gives small grey pictures, in which a driver
+attached last is the one that is read. While there is none, the camera gives small grey pictures, in which a driver
 sees nobody, so that the avatar idles instead of standing still.
 """
 
@@ -20,14 +20,14 @@ from livehead.clock import NS, TIME_BASE, FramePacer, PtsClock, RemoteClock, now
 from livehead.concurrency import Fifo, Latest, Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
 
-_FRAME_TIMEOUT_S = 0.7  # without a picture for so long, the camera counts as off
+_FRAME_TIMEOUT_S = 0.7  # a camera that has sent no picture for so long counts as off
 _PLACEHOLDER_SIDE = 64
-_MAX_TRACKED_SIDE = 1280  # pixels of a picture to be tracked: a tracker sees no more in more
+_MAX_TRACKED_SIDE = 1280  # pixels of a picture to be tracked: more would show a tracker nothing new
 _AUDIO_QUEUE_LENGTH = 50  # packets of 20 ms
 
 
 class RemoteTrack(Protocol):
-    """What a peer sends: aiortc's remote track. ``recv`` raises MediaStreamError after the last frame."""
+    """A track that a peer sends, as aiortc gives it. ``recv`` raises MediaStreamError after the last frame."""
 
     async def recv(self) -> Any: ...
 
@@ -44,7 +44,7 @@ class _TrackReader(ABC):
         self._read_task = asyncio.create_task(self._read_frames(track))
 
     def detach_track(self) -> None:
-        """Read nothing."""
+        """Stop reading."""
         if self._read_task is not None:
             self._read_task.cancel()
             self._read_task = None
@@ -59,15 +59,15 @@ class _TrackReader(ABC):
 
     @abstractmethod
     def _on_frame(self, frame: Any, arrived_ns: int) -> None:
-        """Keep one frame of aiortc's, which came at ``arrived_ns``."""
+        """Keep one frame, as aiortc gives it, which arrived at ``arrived_ns``."""
 
 
 class RemoteVideoCapture(_TrackReader):
-    """A ``Capture`` of pictures. ``fps``: how often grey pictures are given while no track gives any.
+    """A ``Capture`` of a peer's pictures, which gives grey ones ``fps`` times a second while no track gives any.
 
-    ``shown``: they are to be looked at and not tracked: of full size, and the last one again in place of grey ones.
-    ``captured_ns`` is when the picture was decoded here, less the ``age_ns`` that it then has, where that is known.
-    It is made RGB on a thread, and only when it is asked for.
+    With ``for_display`` pictures are for people and not for a tracker: they keep their full size, and the last one is
+    repeated in place of grey ones. ``captured_ns`` of a frame is when its picture was decoded here, less ``age_ns()``,
+    its age at that moment where that is known. Pictures are converted to RGB on a thread, and only when they are read.
     """
 
     def __init__(self, fps: float = 30.0, *, for_display: bool = False, age_ns: Callable[[], int] = lambda: 0) -> None:
@@ -85,17 +85,17 @@ class RemoteVideoCapture(_TrackReader):
 
     @property
     def received(self) -> int:
-        """Pictures that came in from peers."""
+        """How many pictures came in from peers."""
         return self._newest_picture.received
 
     @property
     def dropped(self) -> int:
-        """Pictures that a newer one replaced before they were read."""
+        """How many pictures a newer one replaced before they were read."""
         return self._newest_picture.dropped
 
     @property
     def is_live(self) -> bool:
-        """Whether a track gives pictures."""
+        """Whether a track gives pictures at present."""
         return self._pacer is None and self.received > 0
 
     async def __aenter__(self) -> RemoteVideoCapture:
@@ -119,8 +119,8 @@ class RemoteVideoCapture(_TrackReader):
         except TimeoutError:
             self._pacer = self._pacer or FramePacer(self._fps)
             captured_ns = await self._pacer.wait_for_slot()
-        longest = None if self._for_display else _MAX_TRACKED_SIDE
-        image = self._placeholder if picture is None else await self._worker.run(_to_rgb, picture, longest)
+        max_side = None if self._for_display else _MAX_TRACKED_SIDE
+        image = self._placeholder if picture is None else await self._worker.run(_to_rgb, picture, max_side)
         if self._for_display:
             self._placeholder = image
         return VideoFrame(image, self._timeline.to_pts(captured_ns), TIME_BASE, captured_ns)
@@ -136,10 +136,10 @@ class RemoteVideoCapture(_TrackReader):
 
 
 class RemoteAudioCapture(_TrackReader):
-    """A ``Capture`` of mono sound.
+    """A ``Capture`` of a peer's sound as mono float32 [1, N].
 
-    ``captured_ns`` is when a packet like this usually is decoded, less its length: the sender's time stamps tell it, so
-    that sound which comes unevenly does not go on unevenly.
+    ``captured_ns`` of a frame is when such a packet usually is decoded, less its length. The sender's time stamps tell
+    it, so that sound which arrives unevenly does not leave unevenly.
     """
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class RemoteAudioCapture(_TrackReader):
         self.detach_track()
 
     def attach_track(self, track: RemoteTrack) -> None:
-        """As for all; the track's time begins anew."""
+        """Read ``track`` from now on, whose time stamps begin anew."""
         self._clock = RemoteClock()
         super().attach_track(track)
 
@@ -178,7 +178,7 @@ class RemoteAudioCapture(_TrackReader):
 
 
 def _to_rgb(picture: Any, max_side: int | None) -> Image:
-    """uint8 [H, W, 3] RGB, no side above ``longest``."""
+    """``picture`` as uint8 [H, W, 3] RGB, scaled down until no side is longer than ``max_side``."""
     width, height = picture.width, picture.height
     if max_side is not None and max(width, height) > max_side:
         share = max_side / max(width, height)

@@ -71,7 +71,7 @@ def negotiated_video_codec(transceiver: RTCRtpTransceiver) -> VideoCodec:
 
 
 def count_received_packets(sender: RTCRtpSender) -> int:
-    """The number of packets that the other side has sent over ``sender``'s transport: its reports and its keep-alives."""
+    """The number of packets that the other side has sent over ``sender``'s transport: reports and keep-alives."""
     transport: Any = sender.transport
     packets: int = transport._RTCDtlsTransport__rx_packets
     return packets

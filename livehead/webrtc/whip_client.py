@@ -1,7 +1,7 @@
-"""The HTTP half of WHIP (RFC 9725): an offer is posted, an answer comes back, a DELETE ends it. Blocking.
+"""The HTTP half of a WHIP client (RFC 9725): it posts an offer, reads the answer, and ends the session by DELETE.
 
-The token is sent to the address that was given, and on to where that server points, but never in the clear to another.
-Whatever is said about an endpoint names its host only: the rest of an address may be a secret.
+All calls block. The token is sent to the address that was given, and on to where that server redirects, but never
+unencrypted to another host. Messages about an endpoint name its host only: the rest of an address may be a secret.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from livehead.webrtc.ice import LOOPBACK
 _SCHEMES = ("http", "https")
 _REQUEST_TIMEOUT_S = 5.0
 _DELETE_TIMEOUT_S = 2.0
-_MAX_ANSWER_BYTES = 1 << 18  # of an answer
+_MAX_ANSWER_BYTES = 1 << 18
 _MAX_REDIRECTS = 4
 _REDIRECT_STATUSES = (307, 308)
 _LOOPBACK_NAMES = (LOOPBACK, "localhost", "::1")
 _PERMANENT_STATUSES = (400, 401, 405, 406, 415, 422)
-"""A server that has taken us before may answer these others while it starts, or still holds what was lost."""
+"""Other statuses may pass: a server answers them while it starts, or while it still holds a session that was lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class WhipAnswer:
-    """``sdp`` of the server; ``place``: the address that a DELETE ends the connection at, empty if none was given."""
+    """The server's answer as ``sdp``, and the ``session_url`` whose DELETE ends the session, empty if not given."""
 
     sdp: str
     session_url: str
 
 
 class WhipClient:
-    """``url`` of a WHIP endpoint (http or https) and its bearer ``token``. Raises: ConfigError."""
+    """Publishes to the WHIP endpoint ``url`` (http or https) with a bearer ``token``. Raises: ConfigError."""
 
     def __init__(self, url: str, token: str = "") -> None:
         parts = split_network_url(url, _SCHEMES)
@@ -55,18 +55,18 @@ class WhipClient:
                 f"{WHIP_TOKEN_VARIABLE} holds what is no token", "copy it again: letters, digits and signs in one line"
             )
         self.name = f"{parts.scheme}://{parts.netloc}"
-        """What may be shown of the address."""
+        """The part of the address that may be shown: scheme, host and port."""
         self.is_loopback = parts.hostname in _LOOPBACK_NAMES
         """Whether the server is this machine."""
         self.sends_token_in_clear = bool(token) and parts.scheme == "http" and not self.is_loopback
-        """Whether whoever is on the way can read the token."""
+        """Whether anybody on the network path can read the token."""
         self._url = url
         self._token = token
         proxies = {urllib.request.ProxyHandler({})} if self.is_loopback else set()
         self._opener = urllib.request.build_opener(_NoRedirect, *proxies)
 
     def publish(self, offer: str) -> WhipAnswer:
-        """Post ``offer`` (SDP). Raises: SinkError, RefusedError where trying again is of no use."""
+        """Post ``offer`` (SDP). Raises: SinkError, RejectedError where trying again is of no use."""
         url = self._url
         for _ in range(_MAX_REDIRECTS):
             try:
@@ -74,16 +74,16 @@ class WhipClient:
                     return self._read_answer(reply, url)
             except urllib.error.HTTPError as error:
                 with error:
-                    where = _resolve_location(url, error.headers.get("location"))
-                    if error.code not in _REDIRECT_STATUSES or not where:
+                    location = _resolve_location(url, error.headers.get("location"))
+                    if error.code not in _REDIRECT_STATUSES or not location:
                         raise self._rejection_error(error.code) from None
-                    url = where
+                    url = location
             except (OSError, http.client.HTTPException) as error:
                 raise self._connection_error(error) from error
         raise SinkError(f"{self.name} sends us on and on", "give the address that it ends at", subject=self.name)
 
     def delete_session(self, session_url: str) -> bool:
-        """Tell the server that the connection of that ``place`` is over; whether it heard."""
+        """Tell the server that the session is over; False when it did not confirm that."""
         try:
             with self._send_request("DELETE", session_url, None, _DELETE_TIMEOUT_S):
                 return True
@@ -146,7 +146,7 @@ class WhipClient:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A POST that is sent on stays a POST, which urllib's own way does not do."""
+    """Leaves redirects to ``publish``: urllib would turn a redirected POST into a GET."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
@@ -155,7 +155,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _resolve_location(url: str, location: str | None) -> str:
-    """The address that ``location`` in an answer of ``url`` means; empty when it is none."""
+    """The absolute address that ``location`` in an answer of ``url`` means; empty when it is no address."""
     parts = split_network_url(urljoin(url, location), _SCHEMES) if location else None
     return parts.geturl() if parts is not None else ""
 

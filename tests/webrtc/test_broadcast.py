@@ -103,13 +103,13 @@ async def test_a_receiver_begins_with_a_key_frame_and_a_late_one_too() -> None:
         first = broadcast.add_video_track("H264")
         for number in range(3):
             await broadcast.send(picture(number))
-        assert (await first.recv()).key
-        assert not (await first.recv()).key
+        assert (await first.recv()).is_key_frame
+        assert not (await first.recv()).is_key_frame
         await asyncio.sleep(0.3)
         late = broadcast.add_video_track("H264")
         for number in range(3, 6):
             await broadcast.send(picture(number))
-        assert (await late.recv()).key
+        assert (await late.recv()).is_key_frame
 
 
 async def test_a_slow_receiver_is_emptied_and_goes_on_with_a_key_frame() -> None:
@@ -123,7 +123,7 @@ async def test_a_slow_receiver_is_emptied_and_goes_on_with_a_key_frame() -> None
                 await asyncio.sleep(0.3)  # after which a new key frame is allowed
         assert seen == TRACK_QUEUE_LENGTH + 5
         assert slow.dropped == TRACK_QUEUE_LENGTH
-        assert (await slow.recv()).key
+        assert (await slow.recv()).is_key_frame
         assert quick.dropped == 0
 
 

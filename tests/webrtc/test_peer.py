@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from livehead.errors import LiveheadError, ProtocolError
 from livehead.interfaces import DriverInputs, Motion
+from livehead.pipeline import Pipeline
+from livehead.server.session import Session
 from livehead.server.whip_whep import WhipWhepStreams
 from livehead.webrtc.broadcast import BroadcastSink
 from livehead.webrtc.peer import PeerConnection
@@ -26,9 +28,9 @@ def shows_the_camera(picture: np.ndarray) -> bool:
     return bool(np.abs(picture.reshape(-1, 3).mean(axis=0) - (200, 60, 20)).max() < 14)
 
 
-async def performing(session) -> Client:
+async def performing(session: Session) -> Client:
     client = Client(Colours())
-    await client.take(await session.perform(await client.offer()))
+    await client.take(await session.accept_publisher(await client.offer()))
     return client
 
 
@@ -124,35 +126,35 @@ async def test_without_a_camera_the_avatar_goes_on_by_itself() -> None:
 
 async def test_a_stream_is_published_by_whip_and_watched_by_whep() -> None:
     async with sessions() as all_sessions:
-        broadcasts = WhipWhepStreams(all_sessions)
+        streams = WhipWhepStreams(all_sessions)
         camera, viewer = Client(Colours()), Client()
         with pytest.raises(LiveheadError, match="no stream"):
-            await broadcasts.watch_stream("me", await viewer.offer())
-        answer, place = await broadcasts.publish_stream("me", await camera.offer())
-        await camera.take(answer)
-        answer, seat = await broadcasts.watch_stream("me", viewer.peer.localDescription.sdp)
-        await viewer.take(answer)
+            await streams.watch_stream("me", await viewer.offer())
+        published = await streams.publish_stream("me", await camera.offer())
+        await camera.take(published.sdp)
+        watched = await streams.watch_stream("me", viewer.peer.localDescription.sdp)
+        await viewer.take(watched.sdp)
         assert shows_the_camera((await viewer.pictures(40))[-1])
-        assert await broadcasts.remove_viewer(seat)
-        assert not await broadcasts.remove_viewer(seat)
-        assert await broadcasts.unpublish_stream(place)
-        assert not await broadcasts.unpublish_stream(place)
+        assert await streams.remove_viewer(watched.resource_id)
+        assert not await streams.remove_viewer(watched.resource_id)
+        assert await streams.unpublish_stream(published.resource_id)
+        assert not await streams.unpublish_stream(published.resource_id)
         for each in (camera, viewer):
             await each.close()
 
 
 async def test_a_stream_that_just_ended_can_be_published_again_at_once() -> None:
     async with sessions() as all_sessions:
-        broadcasts = WhipWhepStreams(all_sessions)
+        streams = WhipWhepStreams(all_sessions)
         camera = Client(Colours())
         offer = await camera.offer()
-        _, place = await broadcasts.publish_stream("me", offer)
+        published = await streams.publish_stream("me", offer)
         first = next(iter(all_sessions))
-        assert await broadcasts.unpublish_stream(place)
+        assert await streams.unpublish_stream(published.resource_id)
         with pytest.raises(LiveheadError, match="has ended"):
             await first.accept_publisher(offer)
-        answer, _ = await broadcasts.publish_stream("me", offer)
-        await camera.take(answer)
+        again = await streams.publish_stream("me", offer)
+        await camera.take(again.sdp)
         await camera.pictures(5)
         await camera.close()
 
@@ -349,24 +351,25 @@ async def test_nothing_of_a_connection_that_never_came_up_or_was_refused_is_kept
 
 async def test_nothing_of_a_session_that_ended_is_kept() -> None:
     async with sessions() as all_sessions:
-        broadcasts = WhipWhepStreams(all_sessions)
+        streams = WhipWhepStreams(all_sessions)
         client = Client(Colours())
-        _, place = await broadcasts.publish_stream("me", await client.offer())
+        published = await streams.publish_stream("me", await client.offer())
         [session] = all_sessions
-        parts = [weakref.ref(part) for part in (session, session.broadcast, session.camera, session._pipeline)]
-        session = None
-        assert await broadcasts.unpublish_stream(place)
+        [pipeline] = [each for each in gc.get_objects() if type(each) is Pipeline and each.stats is session.stats]
+        parts = [weakref.ref(part) for part in (session, session.broadcast, session.camera, pipeline)]
+        session = pipeline = None
+        assert await streams.unpublish_stream(published.resource_id)
         await all_gone(parts)
         await client.close()
 
 
 async def test_a_publisher_that_takes_no_picture_costs_viewers_no_key_frames() -> None:
     async with sessions() as running:
-        broadcasts = WhipWhepStreams(running)
+        streams = WhipWhepStreams(running)
         publisher, viewer = Client(Colours()), Client()
         publisher.peer.getTransceivers()[0].direction = "sendonly"
-        await publisher.take((await broadcasts.publish_stream("talk", await publisher.offer()))[0])
-        await viewer.take((await broadcasts.watch_stream("talk", await viewer.offer()))[0])
+        await publisher.take((await streams.publish_stream("talk", await publisher.offer())).sdp)
+        await viewer.take((await streams.watch_stream("talk", await viewer.offer())).sdp)
         await viewer.pictures(45)
         (session,) = running
         assert session.broadcast.receiver_count == 1
