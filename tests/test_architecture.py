@@ -57,7 +57,8 @@ QUICK_MODULES = (
 PLUGIN_ROOMS = {"", "interfaces", "frames", "errors", "config", "registry", "protocol"}
 MAX_FUNCTION_LINES = 50
 MAX_ONE_WORD_SHARE = 0.12
-MAX_BOUNDARIES = 2
+BOUNDARIES = ["livehead/concurrency.py", "livehead/renderers/batching.py", "livehead/sink_runner.py"]
+"""Where whatever fails is caught: a worker's call, one session's picture of a batch, a sink's send."""
 BOUNDARY_MARK = "boundary:"
 
 
@@ -200,17 +201,17 @@ def test_functions_are_short() -> None:
     assert not long, "\n".join(long)
 
 
-def test_everything_is_caught_at_the_roof_and_at_two_marked_boundaries_only() -> None:
+def test_everything_is_caught_at_the_roof_and_at_the_marked_boundaries_only() -> None:
     wrong, marked = [], []
     for module in our_modules():
         lines = module.text.splitlines()
         for line in broad_catches(module):
             if BOUNDARY_MARK in lines[line - 1] or BOUNDARY_MARK in lines[line - 2]:
-                marked.append(f"{module.shown_path}:{line}")
+                marked.append(module.shown_path)
             elif module.room not in {"cli", "__main__"}:
                 wrong.append(f"{module.shown_path}:{line}")
     assert not wrong, wrong
-    assert len(marked) <= MAX_BOUNDARIES, marked
+    assert sorted(marked) == BOUNDARIES
 
 
 def broad_catches(module: SourceModule) -> Iterator[int]:

@@ -156,47 +156,46 @@ def build_live_avatar(
     ``driver`` None: motion of ``motion_set`` comes over the network. ``background_image``: uint8 [H, W, 3] RGB, in
     place of the background that the settings name. ``allow_transparent``: those who get the pictures also take
     pictures without any background. ``create_renderer``: called as ``make_renderer``, for renderers that are shared.
-
     Raises: ConfigError, SourceError.
     """
     require_face_model(settings.model)
     picture = settings.picture
     background = picture.background if background_image is None else background_image
-    if picture.background == NONE and not allow_transparent:
-        raise ConfigError(
-            "no background at all is for livehead serve, whose pages can show it",
-            "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
-        )
+    _require_visible_background(picture.background, allow_transparent)
     alpha = background_image is not None or picture.background != "keep"
     limit_helper_threads()
     renderer = create_renderer(
         settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=live_network_threads()
     )
     calibration = calibration or NeutralCalibration()
-    version = weights_version(settings.model)
+    version, gains = weights_version(settings.model), to_gains(settings.gains)
     scenes, transfers = [], []
     for portrait in portraits:
         avatar = store.get_avatar(portrait, renderer, version)
-        transfer = MotionTransfer(
-            avatar.motion, mode=settings.mode, gains=to_gains(settings.gains), calibration=calibration
-        )
+        transfer = MotionTransfer(avatar.motion, mode=settings.mode, gains=gains, calibration=calibration)
         stage = PortraitCompositor(portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge)
         transfers.append(transfer)
         alone = make_idle_motion(avatar.motion)
         if driver is not None and driver.has_unseen_motion:
-            speaking = MotionTransfer(
-                avatar.motion, gains=to_gains(settings.gains), calibration=NeutralCalibration(portraits[0].motion)
-            )
+            neutral = NeutralCalibration(portraits[0].motion)
+            speaking = MotionTransfer(avatar.motion, gains=gains, calibration=neutral)
             transfers.append(speaking)
             alone = VoiceFallback(driver.unseen_motion, speaking, alone)
         scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(alone), stage))
     first = scenes[0].avatar
-    renderer.render(
-        first, first.motion, settings.render_size
-    )  # what a first frame compiles is ready before a camera is opened
+    renderer.render(first, first.motion, settings.render_size)  # compile before a camera is opened
     animator = Animator(driver, renderer, scenes, motion_set=motion_set, size=settings.render_size, on_motion=on_motion)
     avatars = tuple(scene.avatar for scene in scenes)
     return LiveAvatar(animator, renderer, avatars, tuple(transfers), calibration, settings.render_size)
+
+
+def _require_visible_background(background: str, allow_transparent: bool) -> None:
+    """Raises: ConfigError when there would be no background, but those who get the pictures need one."""
+    if background == NONE and not allow_transparent:
+        raise ConfigError(
+            "no background at all is for livehead serve, whose pages can show it",
+            "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
+        )
 
 
 def is_realtime(live_avatar: LiveAvatar, fps: float) -> bool:
