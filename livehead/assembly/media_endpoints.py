@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from livehead.audio.portaudio import require_device
 from livehead.capture.file import AudioFileCapture
 from livehead.capture.microphone import MicrophoneCapture
 from livehead.capture.tts_input import PushedAudioCapture
@@ -35,7 +36,19 @@ def check_sink(spec: str) -> None:
 
 
 def check_microphone(spec: str) -> None:
-    """Look at a microphone's spec without opening anything. Raises: ConfigError, CaptureError."""
+    """Look whether there is what a microphone's spec names, without opening it. Raises: ConfigError, CaptureError."""
+    _check_sound_spec(spec)
+    if spec.partition(":")[0] not in ("file", "speech"):
+        require_device("input", _parse_device(spec))
+
+
+def check_sound_output(spec: str) -> None:
+    """Look whether there is an output device that ``spec`` names, without opening it. Raises: SinkError."""
+    require_device("output", _parse_device(spec))
+
+
+def _check_sound_spec(spec: str) -> None:
+    """Raises: ConfigError for a spec that lacks its argument, CaptureError for a file that is not there."""
     kind, _, argument = spec.partition(":")
     if kind in ("file", "speech") and not argument:
         raise ConfigError(f"a {kind} microphone needs more", "write --microphone file:talk.wav or speech:PATH|PORT")
@@ -60,7 +73,7 @@ def open_microphone(spec: str, rate: int, stats: StatsCollector) -> Capture:
 
     Raises: ConfigError.
     """
-    check_microphone(spec)
+    _check_sound_spec(spec)
     kind, _, argument = spec.partition(":")
     if kind == "file":
         return AudioFileCapture(Path(argument), rate=rate)

@@ -8,7 +8,7 @@ from pathlib import Path
 from livehead.assembly.conr import require_face_model, require_photo
 from livehead.assembly.input_checks import resolve_model_name
 from livehead.assembly.live_avatar import resolve_driver_name
-from livehead.assembly.media_endpoints import check_capture, check_microphone, check_sink
+from livehead.assembly.media_endpoints import check_capture, check_microphone, check_sink, check_sound_output
 from livehead.compositing.background import check_background
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
@@ -39,6 +39,8 @@ def check_live_settings(settings: RunSettings) -> DriverFactory:
         check_microphone(settings.microphone)
     if settings.sound_out and not settings.microphone and not driver.needs_audio:
         raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
+    if settings.sound_out:
+        check_sound_output(settings.sound_out)
     for sink in settings.sinks:
         check_sink(sink)
     check_background(settings.picture.background)

@@ -199,6 +199,11 @@ def list_devices(direction: Direction) -> list[str]:
     return [str(device["name"]) for device in _query_devices(load_portaudio(direction), direction)]
 
 
+def require_device(direction: Direction, name: str | int | None) -> None:
+    """Look whether there is a device that ``name`` means, without opening it. Raises: CaptureError or SinkError."""
+    _find_device(load_portaudio(direction), direction, name)
+
+
 def load_portaudio(direction: Direction) -> ModuleType:
     """Import the module ``sounddevice``. Raises: CaptureError or SinkError when the PortAudio library is missing."""
     _silence_alsa()

@@ -1,11 +1,14 @@
 """What is shown of a sink, and where its secrets come from."""
 
+import sys
+from collections.abc import Callable
+
 import pytest
 
-from livehead.assembly import media_endpoints
-from livehead.assembly.media_endpoints import redacted
+from livehead.assembly.media_endpoints import check_capture, check_microphone, check_sink, open_sink, redacted
 from livehead.config import RunSettings, StreamSettings, parse_settings
 from livehead.environment import STREAM_KEY_VARIABLE, WHIP_TOKEN_VARIABLE
+from livehead.errors import LiveheadError
 
 
 @pytest.mark.parametrize(
@@ -42,12 +45,35 @@ def test_a_token_comes_from_the_environment_or_the_settings(monkeypatch: pytest.
     if where == "environment":
         monkeypatch.setenv(WHIP_TOKEN_VARIABLE, "secret")
     stream = parse_settings(StreamSettings, {} if where == "environment" else {"whip_token": "secret"})
-    sink = media_endpoints.whip_sink("https://sfu.example/x", stream)
-    assert sink._endpoint._token == "secret"
+    monkeypatch.setattr("livehead.sinks.whip.WhipSink", lambda url, **given: given)
+    assert open_sink("whip:https://sfu.example/x", stream)["token"] == "secret"
 
 
 def test_a_stream_key_is_added_to_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STREAM_KEY_VARIABLE, "secret")
-    sink = media_endpoints.rtmp_sink("//live.example/app", StreamSettings())
-    assert sink._link._target.url.endswith("rtmp://live.example/app/secret")
-    assert media_endpoints.rtmps_sink("//live.example/app", StreamSettings())._link._target.port == 443
+    monkeypatch.setattr("livehead.sinks.stream.StreamSink", lambda target, **given: target)
+    assert open_sink("rtmp://live.example/app", StreamSettings()).url.endswith("rtmp://live.example/app/secret")
+    assert open_sink("rtmps://live.example/app", StreamSettings()).port == 443
+
+
+@pytest.mark.parametrize(
+    ("check", "spec", "complaint"),
+    [
+        (check_capture, "camera:front", "there is no camera"),
+        (check_capture, "camera:87", "camera 87"),
+        (check_capture, "file:", "needs a path"),
+        (check_capture, "file:nobody.mp4", "nobody.mp4"),
+        (check_microphone, "file:", "needs more"),
+        (check_microphone, "file:nobody.wav", "nobody.wav"),
+        (check_sink, "file:talk.gif", ".mp4"),
+        (check_sink, "file:nowhere/talk.mp4", "folder"),
+        (check_sink, "window:large", "one word too many"),
+    ],
+)
+def test_an_end_that_cannot_be_there_is_told_before_it_is_opened(
+    check: Callable[[str], None], spec: str, complaint: str
+) -> None:
+    if spec == "camera:87" and sys.platform != "linux":
+        pytest.skip("only Linux can tell without opening the camera")
+    with pytest.raises(LiveheadError, match=complaint):
+        check(spec)
