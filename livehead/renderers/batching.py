@@ -58,15 +58,22 @@ class NetworkRenderer(Renderer[Any, Any, Any], Protocol):
         ...
 
 
+_REQUEST_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+"""What torch, numpy and OpenVINO raise for a request of the wrong shape, type or content."""
+
+
 @dataclass(slots=True, eq=False)
 class _PendingDraw:
-    """A request that waits for the network, and then what came of it."""
+    """A request that waits for the network, and then what the network made of it."""
 
     request: AnyRequest
     key: Hashable
     output: Any = None
-    error: BaseException | None = None
     is_done: bool = False
+    is_alone: bool = False
+    """Whether it is drawn without others, because a batch with it has failed."""
+    is_abandoned: bool = False
+    """Whether the thread that asked for it waits no more."""
 
 
 class NetworkBatcher:
@@ -85,15 +92,15 @@ class NetworkBatcher:
         self._warm_sizes: dict[Hashable, set[int]] = {}
 
     def run(self, requests: Sequence[AnyRequest]) -> list[Any]:
-        """What the network makes of ``requests``. Raises: what it raises for one of them when drawn alone."""
+        """What the network makes of ``requests``. Raises: what it raises for the first bad one of them."""
         draws = [_PendingDraw(request, self.renderer.batch_key(request)) for request in requests]
         with self._changed:
             self._waiting.extend(draws)
-        for draw in draws:
-            self._finish(draw)
-        for draw in draws:
-            if draw.error is not None:
-                raise draw.error
+        try:
+            for draw in draws:
+                self._finish(draw)
+        finally:
+            self._abandon([draw for draw in draws if not draw.is_done])
         return [draw.output for draw in draws]
 
     def warm_up(self, request: AnyRequest) -> None:
@@ -113,45 +120,55 @@ class NetworkBatcher:
             self._stop_drawing([])
 
     def _finish(self, draw: _PendingDraw) -> None:
-        """Wait until ``draw`` is done; meanwhile draw for all who wait whenever nobody else does."""
+        """Wait until ``draw`` is done; the thread whose draw has waited longest draws for all that fit beside it.
+
+        After an error each of them is drawn alone by its own thread, so that a bad request spoils no picture but its
+        own.
+        """
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: draw.is_done or not self._is_drawing)
+                self._changed.wait_for(lambda: draw.is_done or (not self._is_drawing and self._waiting[0] is draw))
                 if draw.is_done:
                     return
                 self._is_drawing = True
                 batch = self._take_batch()
             try:
-                self._draw_batch(batch)
+                outputs = self.renderer.run_network([each.request for each in batch])
+                for each, output in zip(batch, outputs, strict=True):
+                    each.output, each.is_done = output, True
+            except _REQUEST_ERRORS:
+                if len(batch) == 1:
+                    raise
+                for each in batch:
+                    each.is_alone = True
             finally:
-                self._stop_drawing([other for other in batch if not other.is_done and other is not draw])
+                self._stop_drawing([each for each in batch if not each.is_done])
 
     def _take_batch(self) -> list[_PendingDraw]:
-        """The request that waits longest and those that can be drawn with it, as many as a warm size holds."""
+        """The draw that has waited longest and those that can be drawn with it, as many as a warm size holds."""
         oldest = self._waiting[0]
-        alike = [draw for draw in self._waiting if draw.key == oldest.key][: self.max_batch]
+        alike = [each for each in self._waiting if each.key == oldest.key and not each.is_alone][: self.max_batch]
         warm_sizes = self._warm_sizes.get(oldest.key, set())
-        batch = alike[: max((size for size in warm_sizes if size <= len(alike)), default=1)]
-        for draw in batch:
-            self._waiting.remove(draw)
+        size = max((size for size in warm_sizes if size <= len(alike)), default=1)
+        batch = [oldest] if oldest.is_alone else alike[:size]
+        for each in batch:
+            self._waiting.remove(each)
         return batch
 
-    def _draw_batch(self, batch: Sequence[_PendingDraw]) -> None:
-        """Draw all at once, or after an error each alone, so that a bad request spoils no picture but its own."""
-        try:
-            for draw, output in zip(batch, self.renderer.run_network([draw.request for draw in batch]), strict=True):
-                draw.output, draw.is_done = output, True
-        except Exception as error:  # noqa: BLE001  boundary: the session that asked gets the error
-            if len(batch) == 1:
-                batch[0].error, batch[0].is_done = error, True
-                return
-            for draw in batch:
-                self._draw_batch([draw])
-
     def _stop_drawing(self, left_over: Sequence[_PendingDraw]) -> None:
+        """Let the next thread draw; what was not drawn waits in front."""
         with self._changed:
-            self._waiting.extendleft(reversed(left_over))
+            self._waiting.extendleft(each for each in reversed(left_over) if not each.is_abandoned)
             self._is_drawing = False
+            self._changed.notify_all()
+
+    def _abandon(self, draws: Sequence[_PendingDraw]) -> None:
+        """Take ``draws``, for which nobody waits any more, out of the line."""
+        with self._changed:
+            for draw in draws:
+                draw.is_abandoned = True
+                if draw in self._waiting:
+                    self._waiting.remove(draw)
             self._changed.notify_all()
 
 

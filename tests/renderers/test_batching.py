@@ -145,8 +145,16 @@ def test_a_request_that_fails_fails_alone() -> None:
     first, bad, third, fourth = draw_while_the_network_is_busy(network, renderer, (1, -1, 3, 4))
     assert isinstance(bad, ValueError)
     assert [np.unique(picture).item() for picture in (first, third, fourth)] == [11, 13, 14]
-    assert network.batches == [1, 4, 1, 1, 1, 1], "a batch that failed is drawn again one by one"
+    assert network.batches == [1, 4, 1, 1, 1, 1], "after an error each is drawn alone"
     assert np.all(renderer.render(Shade(1), 1, 8) == 2), "the next picture is drawn as ever"
+
+
+def test_a_failing_request_among_several_of_one_thread_leaves_nobody_waiting() -> None:
+    network = ShadingNetwork()
+    renderer = BatchingRenderer(warm_batcher(network, 8))
+    with pytest.raises(ValueError, match="no such motion"):
+        renderer.render_many([RenderRequest(Shade(10), motion, 8) for motion in (1, -1, 3, 4)])
+    assert np.all(renderer.render(Shade(1), 1, 8) == 2)
 
 
 def test_requests_of_different_keys_are_never_drawn_together() -> None:

@@ -11,8 +11,8 @@ from livehead.environment import HOME_VARIABLE
 from livehead.errors import SourceError
 from livehead.evaluation.image_metrics import psnr
 from livehead.interfaces import RenderRequest
-from livehead.models.compact.motion_prior import TORSO_CANDIDATE
 from livehead.models.compact.build import build_compact
+from livehead.models.compact.motion_prior import TORSO_CANDIDATE
 from livehead.motion.face.face_rig import FaceControls, FaceRig
 from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, to_pixels
