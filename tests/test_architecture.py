@@ -57,8 +57,8 @@ QUICK_MODULES = (
 PLUGIN_ROOMS = {"", "interfaces", "frames", "errors", "config", "registry", "protocol"}
 MAX_FUNCTION_LINES = 50
 MAX_ONE_WORD_SHARE = 0.12
-BOUNDARIES = ["livehead/concurrency.py", "livehead/renderers/batching.py", "livehead/sink_runner.py"]
-"""Where whatever fails is caught: a worker's call, one session's picture of a batch, a sink's send."""
+BOUNDARIES = ["livehead/concurrency.py", "livehead/sink_runner.py"]
+"""Where whatever fails is caught: a worker's call and a sink's send."""
 BOUNDARY_MARK = "boundary:"
 
 
@@ -201,7 +201,7 @@ def test_functions_are_short() -> None:
     assert not long, "\n".join(long)
 
 
-def test_everything_is_caught_at_the_roof_and_at_the_marked_boundaries_only() -> None:
+def test_everything_is_caught_at_the_roof_and_at_two_marked_boundaries_only() -> None:
     wrong, marked = [], []
     for module in our_modules():
         lines = module.text.splitlines()

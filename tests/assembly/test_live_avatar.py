@@ -1,15 +1,10 @@
-
 import cv2
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from livehead.assembly.live_avatar import (
-    build_live_avatar,
-    build_voice_driver,
-    initial_calibration,
-    resolve_driver_name,
-)
+from livehead.assembly.factories import create_voice_driver
+from livehead.assembly.live_avatar import build_live_avatar, initial_calibration, resolve_driver_name
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.avatars.cache import AvatarCache
 from livehead.bench.voice_timing import synthesize_babble
@@ -47,8 +42,8 @@ def test_eyes_and_renderer_share_a_precision():
 
 def test_a_voice_is_transferred_against_the_avatar_s_own_face():
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
-    driver = build_voice_driver(portrait)
-    assert initial_calibration(driver, [portrait]).neutral is portrait.motion
+    driver = create_voice_driver(portrait)
+    assert initial_calibration(driver).neutral is portrait.motion
     still = driver.estimate(DriverInputs(None, None, 0))
     assert driver.motion_set == still.set == portrait.motion.set
 
