@@ -33,17 +33,17 @@ def check_live_settings(settings: RunSettings) -> DriverFactory:
             f"the driver gives {driver.motion_set} and the renderer takes {taken}",
             "choose a driver and a model that share a set of points",
         )
+    for sink in settings.sinks:
+        check_sink(sink)
+    check_background(settings.picture.background)
+    if settings.sound_out and not settings.microphone and not driver.needs_audio:
+        raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
     if driver.needs_camera:
         check_capture(settings.capture)
     if settings.microphone:
         check_microphone(settings.microphone)
-    if settings.sound_out and not settings.microphone and not driver.needs_audio:
-        raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
     if settings.sound_out:
         check_sound_output(settings.sound_out)
-    for sink in settings.sinks:
-        check_sink(sink)
-    check_background(settings.picture.background)
     return driver
 
 
