@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple, TypeAlias, TypeVar, cast
+from typing import NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -34,10 +33,9 @@ from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import SelfieSegmenter
+from livehead.renderers.remap import PixelArrayT, pixel_grid, resize_matte, sample_image, upsample_image
 from livehead.renderers.warp.mouth import MouthInterior, analyse_mouth, draw_cavity
 from livehead.weights.safetensors_file import load_strict_state, read_weights
-
-PixelArrayT = TypeVar("PixelArrayT", Image, Array)
 
 _SIDE = 192  # of the picture that the network sees and generates: two cores draw it in time for 30 fps
 _REDUCED_SIDE = 128  # of the same where less is asked for than at first: half the time of the other, 0.2 dB below it
@@ -84,7 +82,7 @@ class CompactAvatar:
     def upsampled_photo(self, side: int) -> Image:
         """The portrait with ``_DENSITY`` samples a pixel for an output of ``side`` pixels."""
         if side not in self._upsampled_photos:
-            self._upsampled_photos[side] = _upsample_photo(_resize_image(self.image, side))
+            self._upsampled_photos[side] = upsample_image(_resize_image(self.image, side), _DENSITY)
         return self._upsampled_photos[side]
 
 
@@ -225,8 +223,8 @@ class CompactRenderer:
         generated, blend, flow = output
         whole = (size, size)
         shift = cv2.resize(flow, whole, interpolation=cv2.INTER_LINEAR)
-        places = np.asarray(cv2.scaleAdd(shift, _DENSITY * size / 2, _pixel_grid(size, _DENSITY)), np.float32)
-        photo = _remap_image(avatar.upsampled_photo(size), places)
+        places = np.asarray(cv2.scaleAdd(shift, _DENSITY * size / 2, pixel_grid(size, _DENSITY)), np.float32)
+        photo = sample_image(avatar.upsampled_photo(size), places)
         drawn = cv2.resize(generated, whole, interpolation=cv2.INTER_LINEAR)
         share = cv2.resize(blend, whole, interpolation=cv2.INTER_LINEAR)
         picture: Image = cv2.blendLinear(photo, drawn, share, 1 - share).astype(np.uint8, copy=False)
@@ -248,10 +246,8 @@ def _draw_mouth(picture: Image, avatar: CompactAvatar, face: Array) -> None:
 def _warp_matte(person: Array, flow: Array, size: int) -> Image:
     """The person's share of each pixel, carried along ``flow``: uint8 [size, size]."""
     shift = cv2.resize(flow, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
-    places = np.asarray(cv2.scaleAdd(shift, _SIDE / 2, _pixel_grid(_SIDE, 1)), np.float32)
-    share = np.asarray(cv2.resize(_remap_image(person, places), (size, size)), np.float32)
-    matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
-    return matte
+    places = np.asarray(cv2.scaleAdd(shift, _SIDE / 2, pixel_grid(_SIDE)), np.float32)
+    return resize_matte(sample_image(person, places), size)
 
 
 def _collect_torso_motion(requests: Sequence[CompactRequest], device: torch.device) -> TorsoMotion:
@@ -287,26 +283,3 @@ def _resize_image(image: PixelArrayT, side: int) -> PixelArrayT:
         return np.ascontiguousarray(image)
     how = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_CUBIC
     return cast(PixelArrayT, cv2.resize(image, (side, side), interpolation=how))
-
-
-def _upsample_photo(image: Image) -> Image:
-    """``_DENSITY`` samples a pixel, every first at the centre of a pixel of ``image``."""
-    side = image.shape[0]
-    line = np.arange(_DENSITY * side - _DENSITY + 1, dtype=np.float32) / _DENSITY
-    between = np.stack(np.meshgrid(line, line), axis=-1)
-    return _remap_image(image, between, cv2.INTER_LANCZOS4)
-
-
-def _remap_image(source: PixelArrayT, grid: Array, interpolation: int = cv2.INTER_LINEAR) -> PixelArrayT:
-    """``source`` [S, S] or [S, S, C] at ``places`` [H, W, 2] (x, y in its pixels); beyond the border it repeats."""
-    taken = cv2.remap(source, grid, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cast(PixelArrayT, taken)
-
-
-@lru_cache(maxsize=8)
-def _pixel_grid(side: int, density: int) -> Array:
-    """Where each pixel lies in a picture of ``density`` samples a pixel: float32 [side, side, 2] (x, y)."""
-    line = np.arange(side, dtype=np.float32) * density
-    pixels: Array = np.stack(np.meshgrid(line, line), axis=-1)
-    pixels.setflags(write=False)
-    return pixels

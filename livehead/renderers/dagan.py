@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-import cv2
 import numpy as np
 import torch
 
@@ -25,6 +24,7 @@ from livehead.perception.portrait import Portrait
 from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector, resize_image, to_keypoints, to_learned_points
 from livehead.perception.segmentation import SelfieSegmenter
 from livehead.renderers.debug_panels import DebugPanels
+from livehead.renderers.remap import resize_matte, sample_image
 
 _PARTS: CompilableParts = {
     "motion.dense": lambda mask, occlusion: MotionMasks(mask, occlusion, None),
@@ -206,7 +206,4 @@ class DaganRenderer:
             return drawn
         grid = resize_sampling_grid(output.grid[None], DAGAN_SIDE, DAGAN_SIDE)[0].numpy()
         pixels = ((grid + 1) * DAGAN_SIDE - 1) / 2
-        moved = cv2.remap(request.avatar.person, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        share = np.asarray(cv2.resize(moved, (request.size, request.size)), np.float32)
-        matte: Image = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
-        return np.dstack([drawn, matte])
+        return np.dstack([drawn, resize_matte(sample_image(request.avatar.person, pixels), request.size)])

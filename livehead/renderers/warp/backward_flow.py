@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -12,8 +10,7 @@ import numpy.typing as npt
 
 from livehead.motion.face.mesh import Indices
 from livehead.motion.keypoints import Array
-
-PixelArrayT = TypeVar("PixelArrayT", npt.NDArray[np.uint8], Array)
+from livehead.renderers.remap import pixel_grid
 
 _SUBPIXEL_BITS = 4  # bits of sub-pixel position that the polygon filler takes
 _MIN_CELLS = 128  # the flow is looked up in no fewer cells than that along a side ...
@@ -34,12 +31,12 @@ class BackwardFlow:
     def sampling_grid(self, density: int = 1, border: int = 0) -> Array:
         """Where each pixel comes from: float32 [S, S, 2], x, y in samples of the source.
 
-        The source holds ``density`` samples a pixel, the first of them at the pixel's centre, and ``around`` pixels
+        The source holds ``density`` samples a pixel, the first of them at the pixel's centre, and ``border`` pixels
         more on each side than the picture.
         """
         side = self.triangle_ids.shape[0]
         shift, seams = self._coarse_displacement(_grid_step(side))
-        places = np.asarray(cv2.scaleAdd(shift, density, _pixel_grid(side, density, border)), np.float32)
+        places = np.asarray(cv2.scaleAdd(shift, density, pixel_grid(side, density, border)), np.float32)
         if len(seams):
             own = np.take(self.affine, np.take(self.triangle_ids, seams), axis=0)
             x, y = (seams % side).astype(np.float32), (seams // side).astype(np.float32)
@@ -85,23 +82,9 @@ def compute_backward_flow(source: Array, target: Array, triangles: Indices, two_
     return BackwardFlow(_rasterize(place[order], side), _affine_maps(place[order], origin[order]))
 
 
-def sample_image(source: PixelArrayT, grid: Array, interpolation: int = cv2.INTER_LINEAR) -> PixelArrayT:
-    """``source`` [S, S] or [S, S, C] at ``places`` [H, W, 2]: x, y in samples, which go on beyond the edges."""
-    taken = cv2.remap(source, grid, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cast(PixelArrayT, taken)
-
-
 def _grid_step(side: int) -> int:
     """The widest step that divides ``side`` and leaves enough cells."""
     return max((step for step in (1, 2, 4, 8) if side % step == 0 and side // step >= _MIN_CELLS), default=1)
-
-
-@lru_cache(maxsize=8)
-def _pixel_grid(side: int, density: int, border: int) -> Array:
-    line = (np.arange(side, dtype=np.float32) + border) * density
-    pixels: Array = np.stack(np.meshgrid(line, line), axis=-1)
-    pixels.setflags(write=False)
-    return pixels
 
 
 def _signed_double_areas(corners: Array) -> Array:

@@ -17,7 +17,7 @@ from livehead.frames import Image
 from livehead.motion.easing import smoothstep
 from livehead.motion.face.mesh import FACE_MESH, EyeIndices, Indices
 from livehead.motion.keypoints import Array
-from livehead.renderers.warp.backward_flow import sample_image
+from livehead.renderers.remap import sample_image
 
 _CLOSED, _OPEN = 0.11, 0.18  # opening over width: the mesh of a closed eye still gapes by the first, see tests
 _RIM, _RIM_OUTER = 1.08, 1.3  # radii of the iris at which it begins and ends to give way to the white

@@ -16,7 +16,8 @@ from livehead.motion.face.mesh import FACE_MESH, EyeIndices, Indices
 from livehead.motion.keypoints import MESH478, Array, Keypoints, to_pixels
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import SelfieSegmenter
-from livehead.renderers.warp.backward_flow import compute_backward_flow, sample_image
+from livehead.renderers.remap import sample_image, upsample_image
+from livehead.renderers.warp.backward_flow import compute_backward_flow
 from livehead.renderers.warp.eyes import (
     CompletedEyeball,
     close_lids,
@@ -63,11 +64,9 @@ class WarpAvatar:
 def _make_textures(layers: PortraitLayers, motion: Keypoints, tight_mask: bool) -> _WarpTextures:
     side, around = layers.side, layers.border
     masked = np.dstack([layers.image, layers.alpha if tight_mask else layers.matte])
-    line = np.arange(_DENSITY * (masked.shape[0] - 1) + 1, dtype=np.float32) / _DENSITY
-    between = np.stack(np.meshgrid(line, line), axis=-1)
     pixels = to_pixels(motion.value[0], side, side) + np.float32(around)
     eyeballs = tuple(complete_eyeball(layers.image, pixels, eye) for eye in _EYES)
-    return _WarpTextures(sample_image(masked, between, cv2.INTER_LANCZOS4), around, layers.background, eyeballs)
+    return _WarpTextures(upsample_image(masked, _DENSITY), around, layers.background, eyeballs)
 
 
 class WarpRenderer:

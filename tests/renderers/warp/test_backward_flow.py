@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from livehead.renderers.warp.backward_flow import compute_backward_flow, sample_image
+from livehead.renderers.remap import sample_image
+from livehead.renderers.warp.backward_flow import compute_backward_flow
 
 SIDE = 128
 PLANE = np.array([[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]], np.float32)
