@@ -68,7 +68,7 @@ def _serialize(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> obje
 
 
 def _deserialize(kind: Any, tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
-    """The inverse, guided by the annotation ``kind``."""
+    """The value that ``_serialize`` took apart, guided by the annotation ``kind``."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         arms = [arm for arm in typing.get_args(kind) if arm is not types.NoneType]

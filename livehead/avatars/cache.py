@@ -63,11 +63,11 @@ class AvatarCache:
         return self._get_or_make(path, kind, lambda: renderer.prepare(sheet))
 
     def was_consent_shown(self, digest: str) -> bool:
-        """Whether ``remember_consent_shown`` was called for the photo of this digest."""
+        """Whether ``record_consent_shown`` was called for the photo of this digest."""
         return self._consent_path(digest).exists()
 
     def record_consent_shown(self, digest: str) -> None:
-        """The person was told to use this photo only with the consent of whom it shows."""
+        """Remember that the notice about the depicted person's consent was shown for this photo."""
         try:
             self._consent_path(digest).parent.mkdir(parents=True, exist_ok=True)
             self._consent_path(digest).touch()
@@ -78,7 +78,7 @@ class AvatarCache:
         return self.folder / "consent" / digest[:32]
 
     def _archive_path(self, digest: str, label: str, details: str) -> Path:
-        """Every circumstance that changes the content is in the name."""
+        """The file's path, whose name depends on every circumstance that changes the content."""
         key = hashlib.sha256(f"{details} {livehead.__version__} {_code_stamp()}".encode()).hexdigest()
         return self.folder / f"{digest[:32]}-{label}-{key[:12]}.npz"
 
@@ -110,7 +110,7 @@ def _mark_used(path: Path) -> None:
 
 @cache
 def _code_stamp() -> str:
-    """Changes with the code that prepares: a checkout that is being worked on never meets avatars of its past."""
+    """A digest that changes with the code that prepares avatars, so that a changed checkout never reads old ones."""
     package = Path(livehead.__file__).parent
     files = sorted(path for room in _STAMPED_PACKAGES for path in (package / room).rglob("*.py"))
     seen = [(path.relative_to(package).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]

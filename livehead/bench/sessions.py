@@ -17,9 +17,11 @@ from livehead.assembly.live_avatar import make_renderer
 from livehead.assembly.shared_renderers import SharedRenderers
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.config import RunSettings
+from livehead.errors import ConfigError
 from livehead.interfaces import Renderer
 from livehead.motion.face.face_rig import FaceRig, build_demo_timeline
-from livehead.motion.keypoints import Keypoints
+from livehead.motion.keypoints import MESH478, Keypoints
+from livehead.registry import find_renderer
 from livehead.renderers.batching import BatchingRenderer
 from livehead.reporting.report import Json
 from livehead.stats import peak_memory_mb, summarize_ms
@@ -38,8 +40,15 @@ def measure_sessions(settings: RunSettings, name: str, frames: int) -> dict[str,
     """Figures of ``name`` by way and number of sessions, each of which draws ``frames`` frames as fast as it can.
 
     ``fps`` of all sessions together, ``frame_ms`` from asking for a picture to having it, ``peak_mb`` of the process:
-    medians of several turns. Raises: what making the renderer raises.
+    medians of several turns. Raises: ConfigError for a model that does not take the face mesh, and what making the
+    renderer raises.
     """
+    if MESH478 not in find_renderer(name).motion_sets:
+        raise ConfigError(
+            f"sessions are not measured with {name}, which does not take the face mesh",
+            "use --model compact or --model warp",
+            subject=name,
+        )
     spawn = multiprocessing.get_context("spawn")  # a forked child would hold what this process does
     turns: dict[tuple[SharingMode, int], list[dict[str, Any]]] = {}
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1) as processes:

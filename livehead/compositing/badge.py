@@ -37,7 +37,7 @@ class AvatarBadge:
         self._inverse_alpha = 255 - alpha
 
     def draw(self, canvas: Image) -> None:
-        """Into ``canvas``, uint8 [H, W, 3] or [H, W, 4] straight alpha."""
+        """Draw the mark into ``canvas``, uint8 [H, W, 3] or [H, W, 4] straight alpha."""
         part = canvas[self._area]
         if part.shape[2] == 4:
             part[:] = _alpha_over(self._mark, part)

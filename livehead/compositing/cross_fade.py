@@ -1,4 +1,4 @@
-"""The short passage from one avatar to the next."""
+"""The short cross-fade from one avatar to the next."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class CrossFade:
 
     @property
     def active(self) -> bool:
-        """Whether a passage is under way."""
+        """Whether a cross-fade is under way."""
         return self._last is not None
 
     def start(self, last: Image, now_ns: int) -> None:
-        """From now on, ``last`` (uint8 [H, W, 3]; kept, not copied) gives way to what ``blend`` is given."""
+        """Begin a cross-fade from ``last`` (uint8 [H, W, 3]; kept, not copied) to the pictures given to ``blend``."""
         self._last = last
         self._started_ns = now_ns
 

@@ -16,13 +16,13 @@ DEFAULT_BACKGROUND = "white"
 
 
 def require_figure_background(background: str) -> None:
-    """Raises: ConfigError for a background that only a photo has."""
+    """Check that ``background`` suits a figure without a photo. Raises: ConfigError for one that only a photo has."""
     if background == BLUR:
         raise ConfigError("a character sheet has no background to blur", "give a colour or an image", subject=BLUR)
 
 
 class FigureCompositor:
-    """Puts what a renderer makes of a pose's ``window`` back where the pose's frame has it.
+    """Puts the rendered ``window`` of a pose back where the pose's frame has it.
 
     ``frame``: width and height of the pose's pictures; the whole frame is shown, as large as the canvas of ``size``
     allows, in its middle. ``background``: ``keep`` (white), a colour, the path of an image or an image.

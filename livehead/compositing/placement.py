@@ -17,7 +17,7 @@ _MIN_CROP_HEIGHT = 0.95  # ... and never less than this, or hair and chin are cu
 
 @dataclass(frozen=True, slots=True)
 class PixelRect:
-    """Whole pixels of a canvas."""
+    """A rectangle of whole pixels on a canvas."""
 
     left: int
     top: int
@@ -26,11 +26,11 @@ class PixelRect:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
+        """The rectangle as slices of rows and columns."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def intersect(self, other: PixelRect) -> PixelRect:
-        """What both cover, never empty in the uses here."""
+        """The part that both rectangles cover, which is never empty in the uses here."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right = min(self.left + self.width, other.left + other.width)
         bottom = min(self.top + self.height, other.top + other.height)

@@ -27,7 +27,7 @@ _SIDES_DIM = 0.72  # so that the sides stay behind the photo
 
 
 class PortraitCompositor:
-    """Puts what a renderer makes of a portrait's square onto a canvas of ``size`` (width, height).
+    """Puts the rendered square of a portrait onto a canvas of ``size`` (width, height).
 
     ``fit``: ``fit`` the whole photo between bars, ``blur`` the whole photo between blurred sides, ``crop`` head and
     shoulders (with blurred sides where a narrow photo has no more). ``background``: ``keep``, ``blur``, a colour
@@ -146,7 +146,7 @@ class _BackgroundReplacer:
 
 
 class _PremultiplyBuffers:
-    """Working memory at the renderer's resolution."""
+    """Buffers, used again for every frame, in which a picture of the renderer's resolution is premultiplied."""
 
     def __init__(self, side: int) -> None:
         self.side = side
@@ -155,7 +155,7 @@ class _PremultiplyBuffers:
         self._colour, self._share = (np.empty((side, side, 3), np.uint8) for _ in range(2))
 
     def premultiply(self, rendered: Image) -> tuple[Image, Image]:
-        """Of RGBA: the colour times alpha, and one minus alpha."""
+        """The colour times alpha of an RGBA picture, and one minus its alpha."""
         cv2.extractChannel(rendered, 3, self._alpha)
         cv2.cvtColor(rendered, cv2.COLOR_RGBA2RGB, self._colour)
         cv2.merge([self._alpha] * 3, self._share)
@@ -194,7 +194,7 @@ class _FeatheredPaste:
 
 
 def _full_weight_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
-    """First and last + 1 of the weights that are 1."""
+    """The span of the weights that are 1: the first index, and one more than the last."""
     whole = np.flatnonzero(weights >= 1)
     return (int(whole[0]), int(whole[-1]) + 1) if len(whole) else (0, 0)
 
@@ -253,7 +253,7 @@ def _draw_blurred_sides(photo: Image, size: tuple[int, int]) -> Image:
 
 
 def _resample_photo(photo: Image, placement: PhotoPlacement) -> Image:
-    """The part of a photo (or of its mask) that ``place_of.seen`` shows, at canvas resolution."""
+    """The part of a photo (or of its mask) that ``placement.visible`` shows, at canvas resolution."""
     box = placement.photo_box(photo.shape[1], photo.shape[0])
     how = Pillow.Resampling.LANCZOS if placement.scale < 1 else Pillow.Resampling.BICUBIC
     picture = Pillow.fromarray(photo).resize((placement.visible.width, placement.visible.height), how, box=box)

@@ -153,12 +153,12 @@ class CompactRenderer:
 
     @property
     def motion_sets(self) -> frozenset[str]:
-        """Takes the face mesh with irises."""
+        """The sets of points that this renderer takes: the face mesh with irises."""
         return frozenset({MESH478})
 
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:
-        """What a frame goes through, by name: for timing."""
+        """The parts of the network that a frame goes through, by name, for timing."""
         return {name: self._network.get_submodule(name) for name in (*_PARTS, *_TRACED_PARTS)}
 
     @property
@@ -233,7 +233,7 @@ class CompactRenderer:
 
 
 def _draw_mouth(picture: Image, avatar: CompactAvatar, face: Array) -> None:
-    """Darken, in place, a mouth that the photo shows closed: what is inside the network can only guess, palely."""
+    """Darken, in place, a mouth that the photo shows closed: the network can only guess, palely, what is inside."""
     mouth = avatar.mouth
     if mouth.toothless == 0:
         return

@@ -73,12 +73,12 @@ class ConrRenderer:
 
     @property
     def network(self) -> ConrNetwork:
-        """As it was made ready for the setting."""
+        """The network as it was made ready for the execution setting."""
         return self._network
 
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:
-        """What a frame goes through, by name: for timing."""
+        """The parts of the network that a frame goes through, by name, for timing."""
         pose, drawing = self._network.pose, self._network.drawing
         if self.setting.int8:
             return {"pose": pose, "drawing": drawing}
@@ -87,7 +87,7 @@ class ConrRenderer:
 
     @property
     def motion_sets(self) -> frozenset[str]:
-        """Takes ultra-dense poses."""
+        """The sets of points that this renderer takes: ultra-dense poses."""
         return frozenset({DENSE_POSE})
 
     @property
@@ -126,7 +126,7 @@ class ConrRenderer:
 
     @torch.inference_mode()
     def render_uncached(self, avatar: ConrAvatar, motion: DensePose, size: int) -> Image:
-        """As ``render``, by the published call, which keeps nothing: what keeping is measured against."""
+        """As ``render``, but by the published call, which keeps nothing of the sheet; for comparisons."""
         views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
         drawn = self._network(views.float() / 255, self._to_pose_batch([motion]))
         return _to_output_image(drawn[0].permute(1, 2, 0).cpu().numpy(), size)

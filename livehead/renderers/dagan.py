@@ -108,17 +108,17 @@ class DaganRenderer:
 
     @property
     def networks(self) -> Mapping[str, torch.nn.Module]:
-        """All that take part, by the names under which their ranges are kept."""
+        """All networks that take part, by the names under which their ranges are kept."""
         return {**self.detector.parts, "generator": self._network}
 
     @property
     def parts(self) -> Mapping[str, torch.nn.Module]:
-        """What a frame goes through, by name: for timing."""
+        """The parts of the network that a frame goes through, by name, for timing."""
         return {name: self._network.get_submodule(name) for name in ("motion", "attention", "decoder")}
 
     @property
     def motion_sets(self) -> frozenset[str]:
-        """Takes the detector's key points."""
+        """The sets of points that this renderer takes: the detector's key points."""
         return frozenset({self.detector.motion_set})
 
     @property
@@ -177,12 +177,12 @@ class DaganRenderer:
 
     @torch.inference_mode()
     def predict_motion(self, avatar: DaganAvatar, motion: Keypoints) -> KeypointMotionField:
-        """The flow alone."""
+        """The motion field alone, without drawing anything."""
         return self._network.predict_motion(self.encode(avatar), to_learned_points([motion], self.setting.device))
 
     @torch.inference_mode()
     def debug_panels(self, avatar: DaganAvatar, motion: Keypoints) -> DebugPanels:
-        """What led to the picture of ``motion``, to be looked at."""
+        """The intermediate results that led to the picture of ``motion``, to be looked at."""
         code, moved = self.encode(avatar), self.predict_motion(avatar, motion)
         side = moved.sampling_grid.shape[1]
         middle = avatar.motion.value[0].mean(axis=0)

@@ -1,4 +1,4 @@
-"""What a depth-aware generator thinks, drawn: depth, key points, flow, occlusion and attention side by side."""
+"""The intermediate results of a depth-aware generator side by side: depth, key points, flow, attention."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SOURCE, _DRIVING = (80, 160, 255), (255, 120, 60)  # RGB
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DebugPanels:
-    """The parts of one frame.
+    """The intermediate results of one frame.
 
     ``image`` uint8 [S, S, 3] RGB and ``disparity`` float32 [S, S] of the source; ``source`` and ``driving`` key points
-    [K, 2] in [-1, 1]; ``places`` [h, w, 2] where each pixel comes from; ``occlusion`` [h, w], 0 = made up;
-    ``attention`` [h, w] of the place ``asking`` (row, column).
+    [K, 2] in [-1, 1]; ``sampling_grid`` [h, w, 2] where each pixel comes from; ``occlusion`` [h, w], 0 = made up;
+    ``attention`` [h, w] of the place ``query_cell`` (row, column).
     """
 
     image: Image
@@ -66,7 +66,7 @@ class DebugPanels:
         return canvas
 
     def _draw_flow(self) -> Image:
-        """Direction as hue, length as saturation."""
+        """The flow as a picture: its direction as hue, its length as saturation."""
         height, width = self.sampling_grid.shape[:2]
         x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
         dx, dy = self.sampling_grid[..., 0] - x, self.sampling_grid[..., 1] - y
@@ -83,10 +83,10 @@ class DebugPanels:
 
 @runtime_checkable
 class DebugPanelRenderer(Protocol):
-    """A renderer that can show what it thinks."""
+    """A renderer that can show its intermediate results."""
 
     def debug_panels(self, avatar: Any, motion: Keypoints) -> DebugPanels:
-        """What led to the picture of ``motion``."""
+        """The intermediate results that led to the picture of ``motion``."""
         ...
 
 

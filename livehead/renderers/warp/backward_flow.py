@@ -20,7 +20,9 @@ _MIN_DOUBLE_AREA = 1e-3  # doubled area in square pixels below which a triangle 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BackwardFlow:
-    """``names`` int32 [S, S]: the number of the nearest triangle at each pixel, 0 where there is none.
+    """A flow as triangles.
+
+    ``triangle_ids`` int32 [S, S]: the number of the nearest triangle at each pixel, 0 where there is none.
 
     ``affine`` float32 [T + 1, 2, 3]: each triangle's map from a target pixel (x, y, 1) to source minus target pixel.
     """

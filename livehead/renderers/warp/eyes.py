@@ -82,7 +82,7 @@ def lash_points(source: Array, target: Array, scale: float) -> Array:
 
 
 def lash_triangles(first: int) -> Indices:
-    """The skin between lids and ring with the points of ``lashes``, numbered from ``first``, in between."""
+    """The skin between lids and ring with the points of ``lash_points``, numbered from ``first``, in between."""
     triangles: list[tuple[int, int, int]] = []
     for eye, ring, start in ((FACE_MESH.right_eye, _RIGHT_RING, first), (FACE_MESH.left_eye, _LEFT_RING, first + 7)):
         outer, inner = int(eye.upper[0]), int(eye.upper[-1])
@@ -161,7 +161,7 @@ def draw_eye(picture: Image, eyeball: CompletedEyeball, target: Array, eye: EyeI
 def _render_eyeball(
     eyeball: CompletedEyeball, middle: Array, axes: Array, iris: Array, shape: tuple[int, int]
 ) -> Array:
-    """The bare eyeball in an opening with ``middle`` and ``frame``, ``iris`` [5, 2] in place: float32 [h, w, 3]."""
+    """The bare eyeball in an opening with ``middle`` and ``axes``, ``iris`` [5, 2] in place: float32 [h, w, 3]."""
     pixels = np.empty((*shape, 2), np.float32)
     pixels[..., 0] = np.arange(shape[1])
     pixels[..., 1] = np.arange(shape[0])[:, None]
@@ -195,19 +195,19 @@ def _opening_axes(pixels: Array, eye: EyeIndices) -> tuple[Array, Array]:
 
 
 def _inverse_axes(frame: Array) -> Array:
-    """Of two axes at right angles, which are never zero."""
+    """The inverse of two axes at right angles, which are never zero."""
     inverse: Array = frame.T / np.sum(frame * frame, axis=0)[:, None]
     return inverse
 
 
 def _eye_openness(points: Array, eye: EyeIndices) -> float:
-    """Mean opening over width."""
+    """The mean opening of an eye over its width."""
     gape = np.linalg.norm(points[eye.upper[3:-3], :2] - points[eye.lower[3:-3], :2], axis=-1).mean()
     return float(gape / max(float(np.linalg.norm(points[eye.upper[0]] - points[eye.upper[-1]])), 1e-6))
 
 
 def _iris_radius(iris: Array) -> float:
-    """Of an iris [5, 2]: its centre, then its rim."""
+    """The mean radius of an iris [5, 2], given as its centre and four points of its rim."""
     return max(float(np.sqrt(np.sum((iris[1:] - iris[0]) ** 2, axis=1)).mean()), 0.5)
 
 

@@ -26,7 +26,7 @@ _FILL_SIDE = 256  # the hidden background is made up at this size
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PortraitLayers:
-    """A portrait of ``side`` S pixels with ``around`` A more on each side, E = S + 2 A in all.
+    """A portrait of ``side`` S pixels with ``border`` A more on each side, E = S + 2 A in all.
 
     ``image`` uint8 [E, E, 3] RGB; ``matte`` and ``alpha`` uint8 [E, E], 255 over the person; ``background`` uint8
     [S, S, 3] RGB is the picture itself wherever ``matte`` is below 255, so that laying ``image`` over it by ``matte``
@@ -42,7 +42,7 @@ class PortraitLayers:
 
     @property
     def side(self) -> int:
-        """Pixels of the portrait proper."""
+        """Side in pixels of the portrait itself, without its border."""
         return self.background.shape[0]
 
     @property
@@ -51,7 +51,7 @@ class PortraitLayers:
         return (self.image.shape[0] - self.side) // 2
 
     def resize(self, side: int) -> PortraitLayers:
-        """The same at ``side`` pixels."""
+        """The same layers with a portrait of ``side`` pixels."""
         if side == self.side:
             return self
         whole = side + 2 * round(side * _BORDER_SHARE)
@@ -67,7 +67,7 @@ class PortraitLayers:
 
 
 def split_layers(portrait: Portrait, segmentation: SelfieSegmenter) -> PortraitLayers:
-    """Split ``portrait`` into the person who has its face and all else."""
+    """Split ``portrait`` into the person to whom its face belongs and everything else."""
     image, person = _extend_portrait(portrait, segmentation)
     side = portrait.image.shape[0]
     around = (image.shape[0] - side) // 2
@@ -93,7 +93,7 @@ def _resize_image(image: Image, side: int) -> Image:
 
 
 def _extend_portrait(portrait: Portrait, segmentation: SelfieSegmenter) -> tuple[Image, Array]:
-    """The portrait with what the photo has around it, edges going on, and its share of person."""
+    """The portrait with what the photo has around it, its edges repeated, and the person's share of each pixel."""
     side, crop = portrait.image.shape[0], portrait.crop
     scale = side / crop.side
     around = round(side * _BORDER_SHARE)

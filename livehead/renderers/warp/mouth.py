@@ -100,7 +100,7 @@ def interior_triangles(first: int) -> Indices:
 def draw_cavity(
     picture: Image, mouth: MouthInterior, face: Array, interior: Array, scale: float, opacity: float = 1.0
 ) -> None:
-    """Lay the cavity between the two edges of ``inside`` [18, 2], in place.
+    """Lay the cavity between the two edges of ``interior`` [18, 2], in place.
 
     ``face`` [478, 2] and ``inside`` are in pixels of ``picture`` [S, S, 3]; ``scale`` is pixels per source unit;
     ``most`` in [0, 1] is how much of it is laid over what is there.

@@ -85,7 +85,7 @@ class WarpRenderer:
 
     @property
     def motion_sets(self) -> frozenset[str]:
-        """Takes the face mesh with irises."""
+        """The sets of points that this renderer takes: the face mesh with irises."""
         return frozenset({MESH478})
 
     @property
@@ -94,7 +94,7 @@ class WarpRenderer:
         return "processor, no network"
 
     def prepare(self, source: Portrait) -> WarpAvatar:
-        """Split the portrait and hang the shell on its face. Raises: SourceError."""
+        """Split the portrait into layers and hang the mesh of hair and body on its face. Raises: SourceError."""
         if source.motion.set != MESH478:
             raise SourceError(f"warp takes {MESH478}, not {source.motion.set}", subject=source.name)
         face = source.motion.points3d()[0]
@@ -129,9 +129,9 @@ def _draw_eyes_and_mouth(person: Image, avatar: WarpAvatar, textures: _WarpTextu
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PosedMesh:
-    """All points in the source, ``origin`` [V, 2], and in the motion, ``place`` [V, 3].
+    """All points in the source, ``source_points`` [V, 2], and in the motion, ``target_points`` [V, 3].
 
-    The first ``behind`` of ``triangles`` lie behind the skin; ``scale`` is the head's size over the source's.
+    The first ``two_sided`` of ``triangles`` lie behind the skin; ``scale`` is the head's size over the source's.
     """
 
     source_points: Array
@@ -156,7 +156,7 @@ def _pose_mesh(avatar: WarpAvatar, target: Array) -> _PosedMesh:
 
 
 def _composite_over(person: Image, background: Image) -> Image:
-    """RGBA over RGB."""
+    """Lay ``person`` (uint8 [S, S, 4] RGBA, straight alpha) over ``background`` (uint8 [S, S, 3] RGB)."""
     share = cv2.extractChannel(person, 3)
     picture: Image = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
     cv2.copyTo(background, cv2.compare(share, 0, cv2.CMP_EQ), picture)  # type: ignore[call-overload]
