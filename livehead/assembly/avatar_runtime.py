@@ -1,4 +1,4 @@
-"""What a session plays on. The roof makes it (``assembly/server_avatars.py``); the server knows only this shape."""
+"""The avatar of a session as the server knows it; ``assembly/server_avatars.py`` builds it from drivers and models."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from livehead.protocol.messages import SettingsUpdate
 from livehead.quality import QualityLevel
 
 IMAGE_BACKGROUND = "image"
-"""As ``background``: the picture in ``Choice.backdrop``."""
+"""The ``background`` of settings that show the picture in ``AvatarSettings.backdrop``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AvatarSettings:
-    """All that decides how an avatar looks and moves. ``backdrop``: uint8 [H, W, 3] RGB, for background ``image``.
+    """All that decides how an avatar looks and moves.
 
-    ``feed``: motion that another machine estimates; while there is one, ``driver`` has a rest.
+    ``backdrop``, uint8 [H, W, 3] RGB, is the picture of the background ``image``. ``feed`` is motion that another
+    machine estimates; while there is one, ``driver`` is not used.
     """
 
     portrait: Portrait
@@ -65,7 +66,7 @@ class AvatarSettings:
 
 
 class AvatarRuntime(Protocol):
-    """One avatar, ready to perform. Every verb may be called from any thread."""
+    """An avatar that is ready to play. Every method may be called from any thread."""
 
     @property
     def animator(self) -> AnimatorProtocol: ...
@@ -81,12 +82,12 @@ class AvatarRuntime(Protocol):
     def recalibrate(self) -> None: ...
 
     def close(self, successor: AvatarRuntime | None) -> None:
-        """Free what ``successor`` does not go on with. Called where ``estimate`` is called."""
+        """Free what ``successor`` does not take over; called on the thread that calls ``estimate``."""
         ...
 
 
 class AvatarFactory(Protocol):
-    """Makes stages. Its verbs block, so they are called on threads."""
+    """Builds avatars. Its methods block, so they are called on threads."""
 
     @property
     def drivers(self) -> tuple[str, ...]: ...
@@ -97,11 +98,11 @@ class AvatarFactory(Protocol):
     def default_settings(self) -> AvatarSettings: ...
 
     def prepare_portrait(self, pixels: Image) -> Portrait:
-        """Raises: SourceError, NoFaceError."""
+        """Prepare a photo, uint8 [H, W, 3] RGB. Raises: SourceError, NoFaceError."""
         ...
 
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
-        """``previous`` is still playing; what it has that fits (its driver, its calibration) is used again.
+        """Build an avatar. ``previous`` still plays; its driver and calibration are used again where they fit.
 
         Raises: LiveheadError.
         """
@@ -110,7 +111,7 @@ class AvatarFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _TaggedMotion:
-    """A motion and the stage that it is for, so that a change of stage never mixes the two."""
+    """A motion and the avatar that it is for, so that no avatar draws the motion of another."""
 
     runtime: AvatarRuntime
     motion: Motion
@@ -125,9 +126,9 @@ class _TaggedMotion:
 
 
 class SwitchableAnimator:
-    """A ``Performer`` whose stage can be changed between two pictures.
+    """An animator whose avatar can be changed between two pictures.
 
-    ``watch``: called with each motion as it is estimated, where that is done.
+    ``on_motion`` is called with each motion, on the thread that estimated it.
     """
 
     def __init__(self, runtime: AvatarRuntime, on_motion: Callable[[Motion], None] = lambda motion: None) -> None:
@@ -139,15 +140,15 @@ class SwitchableAnimator:
         self._quality: QualityLevel | None = None
         self._last_image: Image | None = None
         self.frozen = False
-        """While set, the last picture is given again, whatever stage plays."""
+        """While this is set, the last picture is repeated, whichever avatar plays."""
 
     @property
     def runtime(self) -> AvatarRuntime:
-        """The stage that plays."""
+        """The avatar that plays."""
         return self._runtime
 
     def switch_to(self, runtime: AvatarRuntime) -> None:
-        """Go on with ``stage``; the one before is closed when its last call is over."""
+        """Play ``runtime`` from now on; the one before is closed when its last call is over."""
         with self._lock:
             if self._quality is not None:
                 runtime.animator.set_quality(self._quality)
@@ -181,9 +182,9 @@ class SwitchableAnimator:
             old.close(runtime)
         return runtime
 
-    def draw(self, cue: _TaggedMotion, moment_ns: int) -> Image:
+    def draw(self, tagged: _TaggedMotion, moment_ns: int) -> Image:
         if not self.frozen or self._last_image is None:
-            self._last_image = cue.runtime.animator.draw(cue.motion, moment_ns)
+            self._last_image = tagged.runtime.animator.draw(tagged.motion, moment_ns)
         return self._last_image
 
     def set_quality(self, quality: QualityLevel) -> None:
@@ -192,7 +193,7 @@ class SwitchableAnimator:
             self._runtime.animator.set_quality(quality)
 
     def close(self) -> None:
-        """Close every stage; after the last call."""
-        for stage in self._retired:
-            stage.close(self._runtime)
+        """Close every avatar; called after the last picture."""
+        for runtime in self._retired:
+            runtime.close(self._runtime)
         self._runtime.close(None)

@@ -1,4 +1,4 @@
-"""What a client of ours needs to converse with a ``livehead serve``: its address, a WebSocket, an answer at a time."""
+"""How livehead as a client talks to a ``livehead serve``: the server's address, its WebSocket, requests and answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from livehead.server.access import LOOPBACK_NAMES
 AnswerT = TypeVar("AnswerT", bound=messages.SignalingMessage)
 
 CONNECTION_ERRORS = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)
-"""What a connection that is not there, or no longer, raises."""
+"""The exceptions that mean that a connection could not be made or is lost."""
 
 _ANSWER_TIMEOUT_S = 10.0
 _PING_INTERVAL_S = 3.0
@@ -28,14 +28,14 @@ _PING_INTERVAL_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Where a studio is: ``socket`` for messages, ``http`` for uploads (no slash at the end)."""
+    """The addresses of a server: ``websocket_url`` for messages, ``http_url`` for uploads (no slash at its end)."""
 
     websocket_url: str
     http_url: str
 
     @classmethod
     def parse(cls, url: str, remedy: str = "write --render-at wss://HOST[:PORT]") -> ServerAddress:
-        """``wss://host[:port]``, or ``ws://`` on this machine. Raises: ConfigError with that ``remedy``."""
+        """Parse ``wss://host[:port]``, or ``ws://`` for this machine. Raises: ConfigError with that ``remedy``."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -48,8 +48,8 @@ class ServerAddress:
             raise ConfigError(f"{url} is no address of a server", remedy)
         if parts.scheme == "ws" and not _is_loopback(host):
             raise ConfigError(f"{host} would be reached in the clear", remedy)
-        place = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
-        return cls(f"{parts.scheme}://{place}/signal", f"http{'s' * (parts.scheme == 'wss')}://{place}")
+        netloc = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
+        return cls(f"{parts.scheme}://{netloc}/signal", f"http{'s' * (parts.scheme == 'wss')}://{netloc}")
 
 
 def _is_loopback(host: str) -> bool:
@@ -60,7 +60,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def open_socket(address: ServerAddress) -> connect:
-    """A connection, to be entered with ``async with``. Raises: what ``LOST`` lists."""
+    """A WebSocket connection, to be entered with ``async with``. Raises: what ``CONNECTION_ERRORS`` lists."""
     return connect(
         address.websocket_url,
         compression=None,
@@ -72,7 +72,7 @@ def open_socket(address: ServerAddress) -> connect:
 
 
 def certificate_error(address: ServerAddress, error: ssl.SSLCertVerificationError) -> ConfigError:
-    """What to say of a server whose certificate nobody vouches for."""
+    """The error for a server whose certificate no trusted authority has signed."""
     return ConfigError(
         f"the certificate of {address.http_url} is not trusted ({error.verify_message})",
         "set SSL_CERT_FILE to the PEM file of who issued it",
@@ -85,7 +85,10 @@ async def send_message(socket: ClientConnection, message: messages.ClientMessage
 
 
 async def send_request(socket: ClientConnection, message: messages.ClientMessage, kind: type[AnswerT]) -> AnswerT:
-    """The answer of ``kind``; news in between are passed over. Raises: ConfigError when there is a problem instead."""
+    """Send ``message`` and wait for an answer of ``kind``; other messages are skipped.
+
+    Raises: ConfigError with the problem that the server answers instead.
+    """
     await send_message(socket, message)
     async with asyncio.timeout(_ANSWER_TIMEOUT_S):
         while True:
@@ -97,5 +100,5 @@ async def send_request(socket: ClientConnection, message: messages.ClientMessage
 
 
 def text_or_empty(received: str | bytes) -> str:
-    """A message that is text; of any other nothing is left, which is none."""
+    """The message if it is text; an empty text, which is no valid message, if it is binary."""
     return received if isinstance(received, str) else ""

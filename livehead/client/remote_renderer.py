@@ -1,7 +1,7 @@
-"""The other end of a studio: motion goes to a ``livehead serve`` elsewhere, the picture that it draws comes back.
+"""Lets a ``livehead serve`` elsewhere draw the avatar: motion goes there, and the picture comes back.
 
-Motion goes over the WebSocket, newest only; the picture comes by WebRTC. Whatever is lost is made anew, with growing
-pauses: the same session where the server still has it, else a new one, which is told everything again.
+Motion goes over the WebSocket, newest only; the picture comes by WebRTC. A lost connection is made again, with growing
+pauses: to the same session where the server still has it, else to a new one, which gets every setting again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from livehead.webrtc.remote_tracks import RemoteVideoCapture
 log = logging.getLogger(__name__)
 
 _BACKOFF_S = (0.25, 8.0)  # the first and the longest wait between two attempts
-_VIDEO_TIMEOUT_S = 5.0  # without a picture for so long, the connection is made anew; a server always sends some
+_VIDEO_TIMEOUT_S = 5.0  # without a picture for so long the connection is made again, as a server always sends some
 _UPLOAD_TIMEOUT_S = 60.0
 _SETTLE_NS = 5 * NS
 _MOTION_AGE_WINDOW, _STATS_WINDOW = 30, 5  # packets, and reports of a second, of which the median counts
@@ -52,7 +52,7 @@ _MOTION_AGE_WINDOW, _STATS_WINDOW = 30, 5  # packets, and reports of a second, o
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """What a new session is told: settings, and the bytes of image files for avatar and background."""
+    """What a new session is to be set to: settings, and the bytes of image files for avatar and background."""
 
     settings: messages.SettingsUpdate
     photo: bytes | None = None
@@ -60,9 +60,9 @@ class SessionRequest:
 
 
 class RemoteRenderer:
-    """``run`` beside whatever ``put``s motion and reads ``camera``, a ``Capture`` of the pictures that come back.
+    """Sends submitted motion while ``run`` runs; ``camera`` is a ``Capture`` of the pictures that come back.
 
-    ``tell`` gets a line when the connection is lost and when it is there (again).
+    ``report`` gets a line when the connection is lost, and when it is made.
     """
 
     def __init__(
@@ -76,12 +76,9 @@ class RemoteRenderer:
     ) -> None:
         self.camera = RemoteVideoCapture(fps, for_display=True, age_ns=self._picture_age_ns)
         self.sent_packets = self.sent_bytes = self.connection_count = 0
-        self._motion_ages_ms: deque[float] = deque(
-            maxlen=_MOTION_AGE_WINDOW
-        )  # from what is seen here to the packet that tells it ...
-        self._return_delays_ms: deque[float] = deque(
-            maxlen=_STATS_WINDOW
-        )  # ... and from that to the picture, which comes back
+        # the delays from a frame seen here to its packet of motion, and from that to the picture that comes back
+        self._motion_ages_ms: deque[float] = deque(maxlen=_MOTION_AGE_WINDOW)
+        self._return_delays_ms: deque[float] = deque(maxlen=_STATS_WINDOW)
         self._address = address
         self._token = token
         self._session_request = session_request
@@ -96,7 +93,7 @@ class RemoteRenderer:
         self._motions.put(motion)
 
     async def run(self) -> None:
-        """Until cancelled. Raises: LiveheadError when the server refuses for good what it is asked for at first."""
+        """Run until cancelled. Raises: LiveheadError when the server refuses at first what it is asked for."""
         writer = MotionPacketEncoder(await self._motions.get(), self._fps)
         backoff, reported = ExponentialBackoff(*_BACKOFF_S), ""
         error: BaseException
@@ -106,8 +103,8 @@ class RemoteRenderer:
                 await self._run_connection(writer)
             except ssl.SSLCertVerificationError as failure:
                 error = certificate_error(self._address, failure)
-            except (ExceptionGroup, LiveheadError, *CONNECTION_ERRORS) as ended:
-                error = root_cause(ended)
+            except (ExceptionGroup, LiveheadError, *CONNECTION_ERRORS) as failure:
+                error = root_cause(failure)
             if isinstance(error, LiveheadError) and not self._is_settled:
                 raise error  # no use in asking again
             if not isinstance(error, (LiveheadError, *CONNECTION_ERRORS)):
@@ -121,11 +118,11 @@ class RemoteRenderer:
 
     @property
     def _is_settled(self) -> bool:
-        """Whether the server has taken all that it was asked for: it does not say so, but it would have complained."""
+        """Whether the server has accepted the settings: it confirms none, but would have refused them by now."""
         return self._first_connected_ns is not None and now_ns() - self._first_connected_ns > _SETTLE_NS
 
     async def _run_connection(self, writer: MotionPacketEncoder) -> None:
-        """One connection from hello to its end. Raises: what ends it."""
+        """Hold one connection from hello to its end. Raises: the error that ends it."""
         async with open_socket(self._address) as socket:
             hello = messages.HelloMessage(role="studio", token=self._token, key=self._session_key)
             welcome = await send_request(socket, hello, messages.WelcomeMessage)
@@ -156,13 +153,13 @@ class RemoteRenderer:
                 await picture.close()
 
     async def _configure_session(self, socket: ClientConnection, welcome: messages.WelcomeMessage) -> None:
-        """Tell a new session what is wished. Raises: SourceError when it does not like an image."""
+        """Send a new session its images and settings. Raises: SourceError when it refuses an image."""
         for path, image in (("photo", self._session_request.photo), ("backdrop", self._session_request.backdrop)):
             if image is None:
                 continue
             if len(image) > welcome.most_upload_bytes:
-                most = f"{welcome.most_upload_bytes / 1e6:.0f} MB"
-                raise ConfigError(f"the {path} has more than the {most} that the server takes", "make it smaller")
+                limit = f"{welcome.most_upload_bytes / 1e6:.0f} MB"
+                raise ConfigError(f"the {path} has more than the {limit} that the server takes", "make it smaller")
             await asyncio.to_thread(_upload_image, f"{self._address.http_url}/{path}", image, welcome.key)
         if self._session_request.settings.model_dump(exclude={"type"}, exclude_none=True):
             await send_message(socket, self._session_request.settings)
@@ -188,16 +185,16 @@ class RemoteRenderer:
                 self._return_delays_ms.append(message.total_ms + socket.latency * 1000)
 
     def _picture_age_ns(self) -> int:
-        """How old what a picture shows is when that comes back; 0 until the server has told its share.
+        """How old the frame that a picture shows is when the picture comes back; 0 until the server has sent its share.
 
-        The ways there and back take what a ping takes, the rest is measured at both ends: near enough for sound.
+        The network takes what a ping takes, and the rest is measured at both ends: near enough for sound.
         """
         if not self._motion_ages_ms or not self._return_delays_ms:
             return 0
         return round((median(self._motion_ages_ms) + median(self._return_delays_ms)) * 1e6)
 
     async def _watch_video(self, video: _ReturnVideo) -> None:
-        """Raises: ConnectionError when no picture comes any more."""
+        """Wait until no picture comes any more. Raises: ConnectionError then."""
         while not video.connection_lost.is_set():
             before = self.camera.received
             try:
@@ -210,7 +207,7 @@ class RemoteRenderer:
 
 
 class _ReturnVideo:
-    """The WebRTC side of a connection: the avatar's picture, plugged into ``camera``."""
+    """The WebRTC connection that the avatar's picture comes back by, to be read from ``camera``."""
 
     def __init__(self, camera: RemoteVideoCapture, ice: IceServers) -> None:
         self.connection_lost = asyncio.Event()
@@ -243,7 +240,7 @@ class _ReturnVideo:
 
 
 def _to_ice_servers(welcome: messages.WelcomeMessage) -> IceServers:
-    """The servers that ours tells us to find the way by. Raises: ConfigError."""
+    """The STUN and TURN servers that the server's welcome names. Raises: ConfigError."""
     urls = tuple(url for server in welcome.ice_servers for url in server.urls)
     relays = [server for server in welcome.ice_servers if server.credential]
     name, password = (relays[0].username, relays[0].credential) if relays else ("", "")
@@ -251,16 +248,16 @@ def _to_ice_servers(welcome: messages.WelcomeMessage) -> IceServers:
 
 
 def _upload_image(url: str, data: bytes, key: str) -> None:
-    """Raises: SourceError with what the server says, OSError when it is not reached."""
+    """Upload an image. Raises: SourceError with the server's answer, OSError when the server is not reached."""
     request = Request(url, data, {"authorization": f"Bearer {key}"}, method="PUT")
     try:
         urlopen(request, timeout=_UPLOAD_TIMEOUT_S).close()
     except HTTPError as error:
         with error:
-            told = error.read(4096)
+            body = error.read(4096)
         try:
-            said = json.loads(told)
-            raise SourceError(str(said["problem"]), str(said["remedy"])) from error
+            answer = json.loads(body)
+            raise SourceError(str(answer["problem"]), str(answer["remedy"])) from error
         except (ValueError, KeyError, TypeError):
             raise SourceError(f"the server refuses the picture ({error.code})", "look at its log") from error
     except URLError as error:
@@ -268,7 +265,7 @@ def _upload_image(url: str, data: bytes, key: str) -> None:
 
 
 def _describe_error(error: BaseException) -> str:
-    """In few words, none of which the other side chose but a sentence of its own."""
+    """The error in few words, without any text of the other side but the problem that it named."""
     if isinstance(error, LiveheadError):
         return error.problem
     return "closed by the server" if isinstance(error, ConnectionClosed) else str(error) or type(error).__name__

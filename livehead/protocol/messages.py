@@ -1,4 +1,4 @@
-"""What the page and the server say to each other over the WebSocket: typed messages as JSON text. No I/O here.
+"""The messages of page and server over the WebSocket: typed, as JSON text. This module does no I/O.
 
     page   -> server   hello, offer, motion, follow, settings, calibrate, freeze, record, playout, bye
     server -> page     welcome, answer, opening, state, figures, recording, problem
@@ -18,7 +18,7 @@ from livehead.config import GainSettings
 from livehead.errors import LiveheadError, ProtocolError
 
 MAX_MESSAGE_BYTES = 64 * 1024
-"""Of one message; an offer of a browser with all its codecs takes about 8 kB."""
+"""The largest message; an offer of a browser with all its codecs takes about 8 kB."""
 
 PROTOCOL_VERSION = 1
 
@@ -31,15 +31,16 @@ BackgroundName = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA
 
 
 class SignalingMessage(BaseModel):
-    """Base of all: frozen, unknown keys refused, nothing coerced."""
+    """The base of all messages: they are frozen, refuse unknown keys and coerce nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class HelloMessage(SignalingMessage):
-    """First message. ``key`` of an earlier ``welcome`` goes on with that session; a viewer's key says whom to watch.
+    """The first message of a page.
 
-    ``transparent``: a viewer wants the matte beside the colours, in a picture of twice the width.
+    The ``key`` of an earlier ``welcome`` goes on with that session; a viewer's key says which session to watch. With
+    ``transparent`` a viewer gets the matte beside the colours, in a picture of twice the width.
     """
 
     type: Literal["hello"] = "hello"
@@ -50,27 +51,30 @@ class HelloMessage(SignalingMessage):
 
 
 class OfferMessage(SignalingMessage):
-    """SDP of the page's connection, all candidates in it."""
+    """The SDP offer of the page's connection, with all candidates in it."""
 
     type: Literal["offer"] = "offer"
     sdp: SdpText
 
 
 class StartMotionMessage(SignalingMessage):
-    """Motion comes instead of a camera: ``opening`` in hexadecimal (docs/motion-format.md), then binary packets."""
+    """Announces motion in place of a camera: ``opening`` is its header in hexadecimal (docs/motion-format.md).
+
+    Binary packets of motion follow.
+    """
 
     type: Literal["motion"] = "motion"
     opening: HexMotionHeader
 
 
 class FollowMotionMessage(SignalingMessage):
-    """A viewer draws by itself: it gets the motion, ``opening`` and then packets, in place of pictures."""
+    """Asks for motion in place of pictures, for a viewer that draws the avatar: an ``opening`` and packets follow."""
 
     type: Literal["follow"] = "follow"
 
 
 class SettingsUpdate(SignalingMessage):
-    """What to change; what is not given stays. ``background`` ``image`` is the one uploaded last."""
+    """The settings to change; those that are None stay. The ``background`` ``image`` is the one uploaded last."""
 
     type: Literal["settings"] = "settings"
     driver: ShortName | None = None
@@ -82,34 +86,34 @@ class SettingsUpdate(SignalingMessage):
 
 
 class CalibrateMessage(SignalingMessage):
-    """Look for the performer's neutral face anew."""
+    """Asks the server to look for the performer's neutral face anew."""
 
     type: Literal["calibrate"] = "calibrate"
 
 
 class FreezeMessage(SignalingMessage):
-    """Hold the picture, or go on."""
+    """Asks the server to hold the picture, or to go on."""
 
     type: Literal["freeze"] = "freeze"
     on: bool
 
 
 class RecordMessage(SignalingMessage):
-    """Start or end a recording on the server."""
+    """Asks the server to start or end a recording."""
 
     type: Literal["record"] = "record"
     on: bool
 
 
 class PlayoutDelay(SignalingMessage):
-    """How much longer than pictures the page's browser keeps sound back, so that it is sent so much sooner."""
+    """Reports by how much longer than pictures the page's browser keeps sound back, so that it is sent sooner."""
 
     type: Literal["playout"] = "playout"
     sound_later_ms: Annotated[float, Field(ge=0, le=1000)]
 
 
 class ByeMessage(SignalingMessage):
-    """The session is over; without it, it waits for the page to come back."""
+    """Ends the session; without this message it waits for the page to come back."""
 
     type: Literal["bye"] = "bye"
 
@@ -140,7 +144,7 @@ class CurrentSettings(SignalingMessage):
 
 
 class IceServer(SignalingMessage):
-    """Of STUN or TURN; the latter wants ``username`` and ``credential``."""
+    """A STUN or TURN server; the latter needs ``username`` and ``credential``."""
 
     urls: tuple[IceUrl, ...]
     username: SecretKey = ""
@@ -148,9 +152,9 @@ class IceServer(SignalingMessage):
 
 
 class WelcomeMessage(SignalingMessage):
-    """Answers ``hello``. ``key`` opens this session's uploads and recordings, ``viewer_key`` its viewers' page.
+    """The answer to ``hello``: ``key`` opens this session's uploads and recordings, ``viewer_key`` its viewers' page.
 
-    ``ice_servers`` are those that the way is to be found by, with ``relay_only`` by nothing but TURN.
+    The page's connection uses ``ice_servers``, and nothing but TURN with ``relay_only``.
     """
 
     type: Literal["welcome"] = "welcome"
@@ -169,21 +173,21 @@ class WelcomeMessage(SignalingMessage):
 
 
 class AnswerMessage(SignalingMessage):
-    """SDP that answers the offer."""
+    """The SDP that answers the offer."""
 
     type: Literal["answer"] = "answer"
     sdp: str
 
 
 class MotionHeaderMessage(SignalingMessage):
-    """Of the motion that follows, in hexadecimal; again whenever that is of another kind."""
+    """The header of the motion that follows, in hexadecimal; sent again whenever the kind of motion changes."""
 
     type: Literal["opening"] = "opening"
     opening: HexMotionHeader
 
 
 class SessionState(SignalingMessage):
-    """How the session stands, after each change."""
+    """The state of the session, sent after each change."""
 
     type: Literal["state"] = "state"
     chosen: CurrentSettings
@@ -196,7 +200,7 @@ class SessionState(SignalingMessage):
 
 
 class SessionStats(SignalingMessage):
-    """Once a second. Times in ms, medians of the last second; ``bitrate`` in bits a second."""
+    """The session's figures, sent once a second: times are medians in ms, ``bitrate`` is in bits a second."""
 
     type: Literal["figures"] = "figures"
     fps: float
@@ -212,7 +216,7 @@ class SessionStats(SignalingMessage):
 
 
 class RecordingReady(SignalingMessage):
-    """A recording waits to be fetched."""
+    """Says that a recording can be downloaded."""
 
     type: Literal["recording"] = "recording"
     seconds: float
@@ -220,7 +224,7 @@ class RecordingReady(SignalingMessage):
 
 
 class ProblemMessage(SignalingMessage):
-    """Something asked for was not done. ``fatal``: the connection ends."""
+    """Says that a request was not carried out; if it is ``fatal``, the connection ends."""
 
     type: Literal["problem"] = "problem"
     problem: str
@@ -237,7 +241,7 @@ _SERVER_MESSAGE_ADAPTER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[Serv
 
 
 def decode_client_message(text: str) -> ClientMessage:
-    """A message of the page. Raises: ProtocolError."""
+    """Decode a message of a page. Raises: ProtocolError."""
     if len(text) > MAX_MESSAGE_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
         raise ProtocolError(f"a message has more than {MAX_MESSAGE_BYTES} bytes", "send less at a time")
     try:
@@ -247,7 +251,7 @@ def decode_client_message(text: str) -> ClientMessage:
 
 
 def decode_server_message(text: str) -> ServerMessage:
-    """A message of the server, for a client of its own. Raises: ProtocolError."""
+    """Decode a message of the server, for livehead as a client. Raises: ProtocolError."""
     try:
         return _SERVER_MESSAGE_ADAPTER.validate_json(text)
     except ValidationError as error:
@@ -255,17 +259,17 @@ def decode_server_message(text: str) -> ServerMessage:
 
 
 def encode_message(message: ClientMessage | ServerMessage) -> str:
-    """JSON text of a message."""
+    """The JSON text of a message."""
     return message.model_dump_json()
 
 
 def to_problem_message(error: LiveheadError, *, fatal: bool = False) -> ProblemMessage:
-    """What the page is told of an error: never more than its two sentences."""
+    """The message that tells a page of an error: its two sentences and nothing more."""
     return ProblemMessage(problem=error.problem, remedy=error.remedy, fatal=fatal)
 
 
 def _describe_error(error: ValidationError | UnicodeError) -> str:
-    """One line, in which nothing of the message is repeated."""
+    """What is wrong with a message in one line, which repeats nothing of it."""
     if isinstance(error, UnicodeError):
         return "a message is not text"
     first = error.errors(include_input=False, include_url=False)[0]

@@ -1,4 +1,4 @@
-"""Who may use the server: token, Origin and Host, rates. Decisions only, no I/O.
+"""Decides who may use the server: by token, Origin and Host, and by rates. This module does no I/O.
 
 A browser sends the requests of any page to any address, so an answer depends on where the request's page came from:
 ``Origin`` has to be the very host that was asked. Without a token only loopback names are answered, since another
@@ -18,27 +18,29 @@ from livehead.clock import NS
 from livehead.errors import SessionError
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-MIN_TOKEN_LENGTH = 16  # characters
+MIN_TOKEN_LENGTH = 16
+"""How many characters a token has at least."""
 EXTENSION_ORIGIN = "chrome-extension://gdbhjjaanmgagdkiehdmecmfomfgadih"
-"""Origin of plugins/browser: its name follows from the public key in its manifest, which a test compares."""
-_MAX_ADDRESSES = 4096  # remembered at a time, so that an attacker's addresses cannot fill the memory
+"""The Origin of plugins/browser: its name follows from the public key in its manifest, which a test compares."""
+_MAX_ADDRESSES = 4096  # are remembered at a time, so that an attacker's addresses cannot fill the memory
 
 
 def generate_key() -> str:
-    """A key that nobody guesses: 192 random bits."""
+    """A key that nobody can guess: 192 random bits as text."""
     return secrets.token_urlsafe(24)
 
 
 def constant_time_equal(one: str, other: str) -> bool:
-    """Whether two secrets are equal, in a time that does not tell how much of them is."""
+    """Whether two secrets are equal; the time this takes does not reveal how far they agree."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """``token``: what a studio has to show; empty where only loopback is served. ``origins``: further pages' own.
+    """The rules of access: a studio page has to show ``token``, which is empty where only loopback is served.
 
-    ``watchers``: origins that may watch what they hold a key or the token for, and reach nothing else.
+    Pages of ``origins`` may use the server beside its own. Pages of ``viewer_origins`` may watch what they hold a key
+    or the token for, and reach nothing else.
     """
 
     token: str = ""
@@ -46,15 +48,15 @@ class AccessPolicy:
     viewer_origins: frozenset[str] = frozenset()
 
     def is_valid_token(self, token: str) -> bool:
-        """Whether ``shown`` opens a studio."""
+        """Whether ``token`` opens a studio."""
         return not self.token or constant_time_equal(self.token, token)
 
     def is_allowed_host(self, host: str) -> bool:
-        """Whether a request to this ``Host`` is answered."""
+        """Whether a request with this ``Host`` header is answered."""
         return bool(self.token) or _host_name(host) in LOOPBACK_NAMES
 
     def is_allowed_origin(self, origin: str | None, host: str, path: str = "/") -> bool:
-        """Whether a request of a page of ``origin`` for ``path`` is answered; one without Origin is no page's."""
+        """Whether a request for ``path`` by a page of ``origin`` is answered; one without Origin comes from no page."""
         if origin is None:
             return True
         if origin in self.origins:
@@ -71,7 +73,7 @@ def too_many_wrong_keys_error() -> SessionError:
 
 
 def _host_name(host: str) -> str:
-    """The name in ``Host``, without port and brackets; empty for what is none."""
+    """The host name in a ``Host`` header, without port and brackets; empty when there is none."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -79,7 +81,7 @@ def _host_name(host: str) -> str:
 
 
 class RateLimiter:
-    """At most ``most`` events of one address in ``period_s``; a bucket that fills evenly."""
+    """Lets at most ``max_events`` of one address pass in ``period_s`` seconds, as a token bucket that fills evenly."""
 
     def __init__(self, max_events: int, period_s: float) -> None:
         self._max_events = float(max_events)
@@ -87,7 +89,7 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def try_acquire(self, address: str, now_ns: int) -> bool:
-        """Count one event; whether it was still within the rate."""
+        """Count one event, and say whether it was still within the rate."""
         left = self._available_events(address, now_ns)
         self._buckets[address] = (max(left - 1, 0.0), now_ns)
         self._buckets.move_to_end(address)

@@ -1,7 +1,7 @@
-"""Certificates for a server at home, which no authority would certify: names without a domain, private addresses.
+"""Makes certificates for names without a domain and for private addresses, which no public authority certifies.
 
-A root is made for one purpose, signs one certificate, and its key is forgotten: whoever trusts the root trusts that
-certificate and no other that anybody could ever make.
+A root is made for one purpose, signs one certificate, and its key is thrown away: a person who trusts the root trusts
+that certificate and no other that anybody could ever make.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from livehead.errors import ConfigError
 
 VALIDITY_DAYS = 397
-"""How long it is valid: systems refuse what is valid for longer."""
+"""How many days a certificate is valid: systems refuse one that is valid for longer."""
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]{0,62}))*", re.IGNORECASE)
-_CLOCK_SKEW = timedelta(hours=1)  # clocks differ
+_CLOCK_SKEW = timedelta(hours=1)  # a certificate is valid so much earlier, as clocks differ
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """PEM: ``chain`` and ``key`` for the server, ``root`` for those who are to trust it."""
+    """A certificate in PEM: ``chain`` and ``key`` are for the server, ``root`` for those who are to trust it."""
 
     chain: bytes
     key: bytes
     root: bytes
 
     def write_pem_files(self, chain: Path, key: Path, root: Path) -> None:
-        """``key`` so that only its owner can read it; nothing is written over. Raises: ConfigError."""
+        """Write the three files, ``key`` with mode 0600; no file is written over. Raises: ConfigError."""
         for path, data, mode in ((key, self.key, 0o600), (chain, self.chain, 0o644), (root, self.root, 0o644)):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +50,9 @@ class ServerCertificate:
 
 
 def make_certificate(names: Sequence[str], now: datetime | None = None) -> ServerCertificate:
-    """For a server that is reached by ``names``: host names and addresses. Raises: ConfigError."""
-    places = [_general_name(name) for name in names]
-    if not places:
+    """Make a certificate for a server with these host names and IP ``names``. Raises: ConfigError."""
+    general_names = [_general_name(name) for name in names]
+    if not general_names:
         raise ConfigError("a certificate needs a name", "give host names or addresses, as studio.local 192.168.1.5")
     begin = (now or datetime.now(UTC)) - _CLOCK_SKEW
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -65,7 +65,7 @@ def make_certificate(names: Sequence[str], now: datetime | None = None) -> Serve
     )
     own = (
         _certificate_builder(_distinguished_name(names[0][:64]), issuer, key.public_key(), begin)
-        .add_extension(x509.SubjectAlternativeName(places), critical=False)
+        .add_extension(x509.SubjectAlternativeName(general_names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(is_authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -1,4 +1,4 @@
-"""Who is connected to a session: one performer, any number of viewers, those among them who draw by themselves."""
+"""The connections of a session: one performer, and viewers who get pictures or draw them from the motion they get."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from livehead.webrtc.remote_tracks import RemoteAudioCapture, RemoteVideoCapture
 
 
 class SessionConnections:
-    """Of session ``number``: the performer's feeds ``camera`` and ``microphone``, all get the ``broadcast``.
+    """The connections of session ``number``: the performer's tracks go to ``camera`` and ``microphone``.
 
-    ``most``: viewers at a time. ``ice``: the servers that all find their ways by.
+    Performer and viewers get what ``broadcast`` encodes. At most ``max_viewers`` watch at a time. ``ice`` names the
+    STUN and TURN servers for all connections.
     """
 
     def __init__(
@@ -41,23 +42,22 @@ class SessionConnections:
         self._max_viewers = max_viewers
         self._ice = ice
         self._viewers: set[PeerConnection] = set()
-        self._motion_subscribers: tuple[
-            Latest[Keypoints | None], ...
-        ] = ()  # replaced, not changed: another thread reads it
+        # replaced and never changed, as another thread reads it
+        self._motion_subscribers: tuple[Latest[Keypoints | None], ...] = ()
 
     @property
     def viewer_count(self) -> int:
-        """How many watch."""
+        """How many viewers get pictures or motion."""
         return len(self._viewers) + len(self._motion_subscribers)
 
     @property
     def in_use(self) -> bool:
         """Whether anybody is connected, or about to be."""
-        performs = self.publisher is not None and self.publisher.state in ("new", "connecting", "connected")
-        return performs or self.viewer_count > 0
+        has_publisher = self.publisher is not None and self.publisher.state in ("new", "connecting", "connected")
+        return has_publisher or self.viewer_count > 0
 
     async def accept_publisher(self, offer: str, on_state: Callable[[PeerState], None]) -> str:
-        """Answer the performer's offer: an ICE restart, or else a new connection, which ends the one before.
+        """Answer the performer's offer with SDP: an ICE restart, or a new connection, which ends the one before.
 
         Raises: ProtocolError.
         """
@@ -65,11 +65,11 @@ class SessionConnections:
             log_event("restart", session=self._number, role="performer")
             return await self.publisher.restart_ice(offer)
 
-        def changed(state: PeerState) -> None:
+        def on_change(state: PeerState) -> None:
             log_event("peer", session=self._number, role="performer", state=state)
             on_state(state)
 
-        peer = PeerConnection(self._broadcast, self._camera, self._microphone, ice=self._ice, on_state=changed)
+        peer = PeerConnection(self._broadcast, self._camera, self._microphone, ice=self._ice, on_state=on_change)
         before, self.publisher = self.publisher, peer
         if before is not None:
             await before.close()
@@ -80,18 +80,18 @@ class SessionConnections:
         self._require_viewer_slot()
         viewer: PeerConnection
 
-        def changed(state: PeerState) -> None:
+        def on_change(state: PeerState) -> None:
             log_event("peer", session=self._number, role="viewer", state=state)
             if state in ("failed", "closed"):
                 self._viewers.discard(viewer)
 
-        viewer = PeerConnection(self._broadcast, with_alpha=transparent, ice=self._ice, on_state=changed)
+        viewer = PeerConnection(self._broadcast, with_alpha=transparent, ice=self._ice, on_state=on_change)
         self._viewers.add(viewer)
         return await self._answer_or_close(viewer, offer), viewer
 
     @contextmanager
     def subscribe_motion(self) -> Iterator[Latest[Keypoints | None]]:
-        """The performer's motion for a viewer who draws, None when the session ends.
+        """Give the performer's motion to a viewer who draws the avatar; None marks the end of the session.
 
         Raises: SessionError when there are too many viewers.
         """
@@ -106,7 +106,7 @@ class SessionConnections:
             log_event("follower", session=self._number, state="closed")
 
     def publish_motion(self, motion: Motion) -> None:
-        """Give ``motion`` to whoever follows; callable from any thread."""
+        """Give ``motion`` to every viewer who subscribed to it; callable from any thread."""
         if isinstance(motion, Keypoints):
             for motions in self._motion_subscribers:
                 motions.put(motion)
@@ -132,7 +132,7 @@ class SessionConnections:
         return answer
 
     async def close(self) -> None:
-        """End them all."""
+        """End all connections."""
         for motions in self._motion_subscribers:
             motions.put(None)
         peers = (self.publisher, *self._viewers)

@@ -1,8 +1,9 @@
-"""What happens in the server, one line an event: for people as text, for programs as JSON.
+"""The server's log, one line for each event: as text for people, as JSON for programs.
 
-An event has a name and details of fixed kinds, none of which another side writes: no token, key, SDP, address of a
-candidate or picture can be among them. What other libraries log is taken too, with whatever looks like a secret left
-out. Whoever is refused without end fills no disk: of an address, so many lines a minute are told, then only counted.
+An event has a name and details of fixed kinds, none of which a client writes: no token, key, SDP, address of a
+candidate or picture can be among them. Lines that other libraries log are taken too, with whatever looks like a secret
+left out. A client that is refused without end fills no disk: only so many lines a minute are written for an address,
+and the others are counted.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ LOG_FORMATS: tuple[LogFormat, ...] = get_args(LogFormat)
 
 EventDetail: TypeAlias = str | int | float | bool
 
-_MAX_REJECTIONS, _REJECTION_PERIOD_S = 20, 60.0  # lines for each address
-_MAX_MESSAGE_CHARS = 2000  # characters of a foreign message
+_MAX_REJECTIONS, _REJECTION_PERIOD_S = 20, 60.0  # lines for one address
+_MAX_MESSAGE_CHARS = 2000  # of another library's message
 _SECRET_PATTERN = re.compile(
     r"bearer\s+\S+|(?:token|key|password|pwd|ufrag|secret)[\"']?\s*[=:]\s*[\"']?[^\s\"',;&]+|a=(?:candidate|ice-)\S.*",
     re.IGNORECASE,
@@ -34,19 +35,19 @@ _SECRET_PATTERN = re.compile(
 
 
 def log_event(event: str, *, level: int = logging.INFO, **details: EventDetail) -> None:
-    """Note that ``event`` happened."""
+    """Log that ``event`` happened."""
     log.log(level, "%s", _format_event(event, details), extra={"event": event, "details": details})
 
 
 class RejectionLog:
-    """Notes what was refused, and to whom."""
+    """Logs requests that were refused, with the address that they came from."""
 
     def __init__(self) -> None:
         self._rate = RateLimiter(_MAX_REJECTIONS, _REJECTION_PERIOD_S)
         self._suppressed_count = 0
 
     def log_rejection(self, address: str, resource: str, reason: LiveheadError | int) -> None:
-        """``what`` was asked for by ``address``; ``why``: the error that was answered, or an HTTP status."""
+        """Log that ``address`` was refused ``resource``; ``reason`` is the error or HTTP status of the answer."""
         if not self._rate.try_acquire(address, now_ns()):
             self._suppressed_count += 1
             return
@@ -62,14 +63,14 @@ class RejectionLog:
 
 
 class EventFormatter(logging.Formatter):
-    """Formats events, and foreign records, as ``form`` says; always one line, whatever they hold."""
+    """Formats events and other libraries' records as text or JSON, always in one line."""
 
     def __init__(self, log_format: LogFormat) -> None:
         super().__init__()
         self._log_format = log_format
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of one record."""
+        """The line for one record."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         event = getattr(record, "event", None)
         details: dict[str, EventDetail] = dict(getattr(record, "details", {}))
@@ -85,7 +86,7 @@ class EventFormatter(logging.Formatter):
 
 
 def configure_log_format(log_format: LogFormat) -> None:
-    """Let everything that is logged in this process be told in ``form``, where it is told already."""
+    """Let every handler of the root logger write in ``log_format``."""
     for handler in logging.getLogger().handlers:
         handler.setFormatter(EventFormatter(log_format))
 
@@ -104,6 +105,6 @@ def _redact_secrets(text: str) -> str:
 
 
 def _format_location(error: BaseException) -> str:
-    """Where it was raised; not what it said, which may quote what somebody sent."""
+    """Where the error was raised; not its message, which may quote what a client sent."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))

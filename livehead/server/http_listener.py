@@ -1,4 +1,4 @@
-"""The socket that the application is served on, by uvicorn."""
+"""Serves the application on a socket, by uvicorn."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _PING_INTERVAL_S = 10.0
 
 
 class _FirstRequestTimeout(H11Protocol):
-    """uvicorn's, which waits for a first request as long as the other side likes."""
+    """uvicorn's protocol, with a time limit for the first request: uvicorn would wait for it without end."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.loop.call_later(_FIRST_REQUEST_TIMEOUT_S, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
-        asked: object = self.headers  # None until the first request is whole
-        if asked is None and not self.transport.is_closing():
+        headers: object = self.headers  # None until the first request is whole
+        if headers is None and not self.transport.is_closing():
             self.transport.close()
 
 
 class _GracefulServer(uvicorn.Server):
-    """uvicorn's, which after a graceful end kills the process once more with the signal that ended it."""
+    """uvicorn's server, which ends by itself: uvicorn would raise the signal that ended it a second time."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -58,7 +58,7 @@ class _GracefulServer(uvicorn.Server):
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Look whether one can listen there. Raises: ConfigError."""
+    """Check that a server can listen on ``host`` and ``port``. Raises: ConfigError."""
     _open_listening_socket(host, port).close()
 
 
@@ -70,7 +70,7 @@ class HttpListener:
         self._tls = tls
         self._socket = _open_listening_socket(host, port)
         self.port: int = self._socket.getsockname()[1]
-        """The port, also where a free one was asked for."""
+        """The port that the server listens on, also where port 0 asked for a free one."""
         config = uvicorn.Config(
             app,
             http=_FirstRequestTimeout,
@@ -92,7 +92,7 @@ class HttpListener:
         self._server = _GracefulServer(config)
 
     def url(self, token: str = "") -> str:
-        """What to open. The token is behind ``#``, which browsers send to nobody."""
+        """The address to open in a browser. The token is behind ``#``, a part that browsers send to no server."""
         name = "localhost" if self._host in ("127.0.0.1", "localhost", "::1") else self._host
         name = f"[{name}]" if ":" in name else name
         return f"http{'s' if self._tls else ''}://{name}:{self.port}/" + (f"#token={token}" if token else "")
@@ -103,7 +103,7 @@ class HttpListener:
         return bool(self._server.started)
 
     async def serve(self) -> None:
-        """Until a signal or ``stop``."""
+        """Serve until a signal comes or ``stop`` is called."""
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ def _open_listening_socket(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
-        listening.listen()  # who calls before the server answers waits instead of being refused
+        listening.listen()  # a client that connects before the server answers waits instead of being refused
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:

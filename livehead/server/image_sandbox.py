@@ -1,4 +1,4 @@
-"""Photos of strangers, decoded in a process of their own that can do no harm: little memory and time, no files.
+"""Decodes strangers' photos in a process that can do no harm: it has little memory and time, and no files.
 
 Run as a program it reads a photo from standard input and writes its pixels, or what is wrong with it, to standard
 output. The server never decodes what was uploaded.
@@ -20,25 +20,26 @@ from livehead.frames import Image
 
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_PIXELS = 20_000_000
-_CPU_LIMIT_S = 10  # of processor time; waiting takes at most twice as long
-_MEMORY_LIMIT_BYTES = 1 << 30  # bytes of address space beyond what the program has when it starts
-_EXIT_REJECTED = 3  # exit status: standard output says why
-_MODULE = "livehead.server.image_sandbox"
+_CPU_LIMIT_S = 10
+_MEMORY_LIMIT_BYTES = 1 << 30  # of address space, beyond what the program has when it starts
+_EXIT_REJECTED = 3  # exit status with which standard output says why the photo was refused
+_MODULE = __name__
 
 
 class SandboxedImageDecoder:
-    """At most two photos at a time; the others wait."""
+    """Decodes at most two photos at a time, each within ``timeout_s`` seconds; the others wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = 2 * _CPU_LIMIT_S) -> None:
+        self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(2)
 
     async def decode(self, data: bytes, name: str = "The photo") -> Image:
-        """``data`` as uint8 [H, W, 3] RGB. Raises: SourceError."""
+        """The photo in the file ``data`` as uint8 [H, W, 3] RGB; ``name`` is for messages. Raises: SourceError."""
         async with self._slots:
-            return await _decode_in_subprocess(data, name)
+            return await _decode_in_subprocess(data, name, self._timeout_s)
 
 
-async def _decode_in_subprocess(data: bytes, name: str) -> Image:
+async def _decode_in_subprocess(data: bytes, name: str, timeout_s: float) -> Image:
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -48,10 +49,10 @@ async def _decode_in_subprocess(data: bytes, name: str) -> Image:
         stdin=pipe,
         stdout=pipe,
         stderr=asyncio.subprocess.DEVNULL,
-        env=_child_environment(),
+        env=child_environment(),
     )
     try:
-        output, _ = await asyncio.wait_for(child.communicate(data), 2 * _CPU_LIMIT_S)
+        output, _ = await asyncio.wait_for(child.communicate(data), timeout_s)
     except TimeoutError as error:
         raise SourceError(f"{name} takes too long to decode", "save it anew as JPEG or PNG") from error
     finally:
@@ -60,16 +61,16 @@ async def _decode_in_subprocess(data: bytes, name: str) -> Image:
             await child.wait()
     head, _, body = output.partition(b"\n")
     if child.returncode == _EXIT_REJECTED:
-        told = json.loads(head)
-        raise SourceError(told["problem"], told["remedy"])
+        refusal = json.loads(head)
+        raise SourceError(refusal["problem"], refusal["remedy"])
     if child.returncode != 0:
         raise SourceError(f"{name} cannot be decoded", "save it anew as JPEG or PNG, or use another photo")
     height, width = (int(part) for part in head.split())
     return np.frombuffer(body, np.uint8).reshape(height, width, 3)
 
 
-def _child_environment() -> dict[str, str]:
-    """Where the package is, and nothing of the server's own surroundings: no token, no home."""
+def child_environment() -> dict[str, str]:
+    """The environment of the decoding process: where the package is, but no token and no home of the server's."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
     return kept | {
         "PYTHONPATH": str(Path(livehead.__file__).parents[1]),
@@ -78,8 +79,11 @@ def _child_environment() -> dict[str, str]:
     }
 
 
-def _apply_resource_limits() -> None:
-    """Give up what decoding does not need; where the system has no such limits, the server's clock remains."""
+def apply_resource_limits() -> None:
+    """Give up files, processor time and memory that decoding does not need.
+
+    On Windows, which has no such limits, the server's own timeout remains.
+    """
     if sys.platform == "win32":
         return
     import resource
@@ -90,20 +94,20 @@ def _apply_resource_limits() -> None:
     limits = [(resource.RLIMIT_CPU, _CPU_LIMIT_S), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)]
     if used:
         limits.append((resource.RLIMIT_AS, used + _MEMORY_LIMIT_BYTES))
-    for what, most in limits:
-        resource.setrlimit(what, (most, most))
+    for kind, limit in limits:
+        resource.setrlimit(kind, (limit, limit))
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 
 
 def main() -> int:
-    """Decode standard input."""
+    """Decode the photo on standard input; the exit status says whether it worked."""
     from PIL import Image as Pillow
 
     from livehead.perception.photo import decode_photo
 
     Pillow.init()  # loads what reads each format, while files may still be opened
     data = sys.stdin.buffer.read(MAX_UPLOAD_BYTES + 1)
-    _apply_resource_limits()
+    apply_resource_limits()
     try:
         pixels = decode_photo(data, sys.argv[1], MAX_PIXELS)
     except SourceError as error:

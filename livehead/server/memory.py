@@ -1,4 +1,4 @@
-"""Memory of what has ended, back to the system.
+"""Gives the memory of sessions that have ended back to the system.
 
 A session has threads of its own. glibc lets threads allocate from arenas of their own and keeps what is freed there:
 the process stays as large as its busiest moment, some hundred megabytes above what it uses, however long it is idle.
@@ -12,9 +12,10 @@ import sys
 
 
 def trim_heap() -> bool:
-    """Free what only refers to itself, and hand free pages to the system; whether the C library can (glibc does).
+    """Collect garbage and return free pages to the system; False where the C library cannot (only glibc can).
 
-    For when nobody performs: no Python runs beside it for a few tenths of a second. Source: malloc_trim(3).
+    It is called while nobody performs, as no other Python code runs for a few tenths of a second. Source:
+    malloc_trim(3).
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

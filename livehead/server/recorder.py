@@ -1,4 +1,4 @@
-"""Records what a session sends, on the server; the file is named by the server and goes with the session."""
+"""Records what a session sends on the server; the server names the file, and removes it with the session."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from livehead.sinks.file import FileSink
 from livehead.webrtc.broadcast import OPUS_RATE
 
 MAX_RECORDING_S = 30 * 60
-"""Longest recording in seconds."""
+"""How long a recording may last, in seconds."""
 
 
 class SessionRecorder:
-    """A ``Sink`` that takes everything and keeps it while ``recording``.
+    """A ``Sink`` that takes every frame, and writes it to a file while ``recording``.
 
-    ``on_end`` is called when a recording ends by itself: of length, or with what went wrong. ``seal`` gets each file
-    that is whole, on a thread.
+    ``on_end`` is called when a recording ends by itself: with an error, or with None when it was too long. ``sign`` is
+    called on a thread with each file that is whole.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class SessionRecorder:
         self._started_ns = 0
         self._file_number = 0
         self.finished_path: Path | None = None
-        """The newest recording that is whole."""
+        """The file of the newest recording that is whole."""
         self.finished_seconds = 0.0
-        """Its length."""
+        """The length of that recording in seconds."""
 
     @property
     def recording(self) -> bool:
-        """Whether pictures are kept."""
+        """Whether frames are written to a file."""
         return self._file is not None
 
     async def __aenter__(self) -> SessionRecorder:
@@ -57,7 +57,7 @@ class SessionRecorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish what is being recorded."""
+        """Finish the file that is being written."""
         await self.stop()
 
     async def start(self) -> None:
@@ -85,16 +85,16 @@ class SessionRecorder:
                     before.unlink(missing_ok=True)
 
     async def send(self, frame: Frame) -> None:
-        """Keep ``frame``, if recording. A full disk ends the recording, not the sink."""
-        failed: SinkError | None = None
+        """Write ``frame`` if a recording runs. A full disk ends the recording, not the sink."""
+        failure: SinkError | None = None
         async with self._lock:
             if self._file is None or (isinstance(frame, AudioFrame) and frame.rate != OPUS_RATE):
                 return
             try:
                 await self._file.send(frame)
             except SinkError as error:
-                failed = error
-        if failed is not None or now_ns() - self._started_ns > MAX_RECORDING_S * NS:
+                failure = error
+        if failure is not None or now_ns() - self._started_ns > MAX_RECORDING_S * NS:
             with suppress(SinkError):
                 await self.stop()
-            self._on_end(failed)
+            self._on_end(failure)

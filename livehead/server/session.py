@@ -97,7 +97,7 @@ class Session:
         )
 
     def _build_media_loop(self, wrappers: EndpointWrappers) -> tuple[SwitchableMotionSource, Pipeline | FrameRelay]:
-        """What runs between the publisher's tracks and the sinks, and the source that a network feed is attached to."""
+        """Build what runs between the publisher's tracks and the sinks; its source takes a network feed too."""
         audio_buffer = AudioRingBuffer(on_gap=lambda: self.stats.count("sound.gaps"))
         camera, sinks = wrappers.capture(self.camera), [wrappers.sink(self.broadcast), self.recorder]
         camera_source = DriverMotionSource(
@@ -128,7 +128,7 @@ class Session:
         return self.avatar_switcher.settings
 
     async def run(self) -> None:
-        """Play until ``close``. Raises: what the pipeline raises."""
+        """Play until ``close`` is called. Raises: CaptureError, SinkError, as the pipeline does."""
         try:
             await self._media_loop.run()
         finally:
@@ -170,7 +170,7 @@ class Session:
         return await self.connections.accept_viewer(offer, transparent=transparent)
 
     def motion_input(self, header: bytes) -> NetworkMotionSource:
-        """For motion of another machine: the one that plays, when its opening is the same. Raises: ProtocolError."""
+        """The input for motion of another machine: the one in use if ``header`` is its own. Raises: ProtocolError."""
         playing = self.avatar_settings.feed
         if playing is not None and playing.header == header:
             playing.restart_decoder()
@@ -178,7 +178,7 @@ class Session:
         return NetworkMotionSource(header, fps=self.fps)
 
     async def use_motion_input(self, feed: NetworkMotionSource) -> None:
-        """Play ``feed`` in place of the camera. Raises: ConfigError when the model does not take that motion."""
+        """Play ``feed`` in place of the camera. Raises: ConfigError when the model does not take such motion."""
         await self.avatar_switcher.use_feed(feed)
         self._motion_source.attach_feed(feed)
 

@@ -31,7 +31,10 @@ class SessionManager:
     One avatar is kept ready, so that a performer who joins does not wait until it is built.
     """
 
-    def __init__(self, avatar_factory: AvatarFactory, defaults: SessionDefaults) -> None:
+    def __init__(
+        self, avatar_factory: AvatarFactory, defaults: SessionDefaults, *, reap_interval_s: float = _REAP_INTERVAL_S
+    ) -> None:
+        """``reap_interval_s``: how often sessions that nobody uses are looked for."""
         self.avatar_factory = avatar_factory
         self.limits = defaults.limits
         self.ice = defaults.ice
@@ -40,6 +43,7 @@ class SessionManager:
         """How many sessions there have been so far."""
         self.metrics = ServerMetrics()
         self._defaults = defaults
+        self._reap_interval_s = reap_interval_s
         self._running: dict[Session, asyncio.Task[None]] = {}
         self._prepare_worker = Worker("prepare-avatar")
         self._spare_runtime_task: asyncio.Task[AvatarRuntime] | None = None
@@ -144,7 +148,7 @@ class SessionManager:
         When the last one has ended, its memory goes back to the system: a server is idle most of its time.
         """
         while True:
-            await asyncio.sleep(_REAP_INTERVAL_S)
+            await asyncio.sleep(self._reap_interval_s)
             now = now_ns()
             for session in list(self._running):
                 if session.is_idle(now):

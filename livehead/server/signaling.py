@@ -1,4 +1,4 @@
-"""One page's WebSocket: reads its messages, does what they ask, tells it how things stand."""
+"""The WebSocket of one page: its messages are read and carried out, and it is sent the state of its session."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ log = logging.getLogger(__name__)
 _HELLO_TIMEOUT_S = 5.0
 _STATS_INTERVAL_S = 1.0
 _MAX_MESSAGES, _RATE_PERIOD_S = 60, 2.0  # of one page; a slider that is dragged sends about 20 a second
-_MAX_MOTION_PACKETS = 240  # of motion in that time
-_MAX_PENDING_CHANGES = 64  # changes that may wait
-_MAX_REJECTED_MESSAGES = 20  # messages that are refused until the connection is ended
+_MAX_MOTION_PACKETS = 240  # in the same time
+_MAX_PENDING_CHANGES = 64
+_MAX_REJECTED_MESSAGES = 20  # so many malformed messages end the connection
 CLOSE_REJECTED, CLOSE_SESSION_ENDED = 4403, 4410
 _CLOSE_NORMAL, _CLOSE_INTERNAL_ERROR = 1000, 1011  # RFC 6455, section 7.4.1
 
 
 class SignalingConnection:
-    """From ``hello`` to the end of the connection."""
+    """One connection of a page, from ``hello`` to its end.
+
+    ``auth_failures`` limits wrong keys and tokens of one address, here and in requests; ``rejections`` logs refusals.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class SignalingConnection:
         self._pending_changes: asyncio.Queue[messages.ClientMessage] = asyncio.Queue(_MAX_PENDING_CHANGES)
 
     async def run(self) -> None:
-        """Until either side ends it."""
+        """Converse with the page until either side ends the connection."""
         await self._socket.accept()
         try:
             async with asyncio.timeout(_HELLO_TIMEOUT_S):
@@ -123,7 +126,7 @@ class SignalingConnection:
             return session
         session = self._sessions.find_by_key(hello.key) if hello.key else None
         if session is None:
-            # Only those who come with a token wait: keys cannot be guessed, and a call must not be locked out.
+            # Only clients without a session's key wait: keys cannot be guessed, and a call must not be locked out.
             if self._access.token and self._auth_failures.is_exhausted(self._address, now_ns()):
                 raise too_many_wrong_keys_error()
             if not self._access.is_valid_token(hello.token):
@@ -146,8 +149,8 @@ class SignalingConnection:
         return session
 
     async def _receive_messages(self, session: Session, *, viewer: bool) -> None:
-        refused = 0
-        while refused < _MAX_REJECTED_MESSAGES:
+        rejected_count = 0
+        while rejected_count < _MAX_REJECTED_MESSAGES:
             received = await self._socket.receive()
             if received["type"] == "websocket.disconnect":
                 return
@@ -167,12 +170,12 @@ class SignalingConnection:
                     self._handle_viewer_message(session, message) if viewer else self._handle_message(session, message)
                 )
             except LiveheadError as error:
-                refused += isinstance(error, ProtocolError)
+                rejected_count += isinstance(error, ProtocolError)
                 self._rejections.log_rejection(self._address, "message", error)
                 await self._send_message(messages.to_problem_message(error))
 
     def _receive_motion_packet(self, packet: bytes) -> None:
-        """Of motion; those that come too fast are dropped, as the newest counts. Raises: ProtocolError."""
+        """Take a packet of motion; packets beyond the rate are dropped, as newer ones follow. Raises: ProtocolError."""
         if self._motion_input is None:
             raise ProtocolError("a binary message has no place here", "send motion first")
         if self._packet_rate.try_acquire(self._address, now_ns()):
@@ -195,15 +198,15 @@ class SignalingConnection:
         await self._send_message(messages.AnswerMessage(sdp=answer))
 
     async def _stream_motion(self, session: Session) -> None:
-        """Send the performer's motion until the session ends."""
+        """Send the performer's motion to a viewer until the session ends."""
         try:
             with session.connections.subscribe_motion() as motions:
-                writer: MotionPacketEncoder | None = None
+                encoder: MotionPacketEncoder | None = None
                 while (motion := await motions.get()) is not None:
-                    if writer is None or not writer.accepts(motion):
-                        writer = MotionPacketEncoder(motion, session.fps)
-                        await self._send_message(messages.MotionHeaderMessage(opening=writer.header.pack().hex()))
-                    await self._send_payload(writer.encode(motion))
+                    if encoder is None or not encoder.accepts(motion):
+                        encoder = MotionPacketEncoder(motion, session.fps)
+                        await self._send_message(messages.MotionHeaderMessage(opening=encoder.header.pack().hex()))
+                    await self._send_payload(encoder.encode(motion))
             await self._close_socket(CLOSE_SESSION_ENDED)
         except LiveheadError as error:
             await self._send_message(messages.to_problem_message(error))
@@ -230,7 +233,7 @@ class SignalingConnection:
                 raise ProtocolError("this message has no place here")
 
     async def _apply_changes(self, session: Session) -> None:
-        """Do what takes its time, in order, beside the conversation: the panic key does not wait for a new avatar."""
+        """Carry out slow changes in order, beside the conversation: the panic key does not wait for a new avatar."""
         while True:
             message = await self._pending_changes.get()
             try:
@@ -268,7 +271,7 @@ class SignalingConnection:
             await self._send_message(session.stats_sampler.sample())
 
     async def _close_when_session_ends(self, session: Session) -> None:
-        """End the conversation when the session ends, so that the page can begin another."""
+        """Close the connection when the session ends, so that the page can begin another."""
         await session.ended.wait()
         await self._close_socket(CLOSE_SESSION_ENDED)
 
@@ -293,7 +296,7 @@ class SignalingConnection:
 
 
 def _ice_server_fields(ice: IceServers) -> dict[str, Any]:
-    """What a welcome tells of the servers that a way is found by; the credentials are made for this page."""
+    """The fields of a welcome that name the STUN and TURN servers, with credentials made for this page."""
     if not ice.urls:
         return {}
     username, credential = ice.credentials()

@@ -122,8 +122,7 @@ async def test_memory_goes_back_when_the_last_session_has_ended_and_not_while_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: list[int] = []
-    monkeypatch.setattr("livehead.server.session_manager._REAP_INTERVAL_S", 0.02)
-    async with sessions() as running:
+    async with sessions(reap_interval_s=0.02) as running:
         monkeypatch.setattr("livehead.server.session_manager.trim_heap", lambda: given.append(len(running)))
         await until(lambda: bool(given))  # what starting took
         given.clear()
