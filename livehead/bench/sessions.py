@@ -31,16 +31,17 @@ SharingMode: TypeAlias = Literal["own", "shared"]
 """A network for each session, as it was before, or one network for all of them."""
 
 SESSION_COUNTS = (1, 4, 8)
-_TURNS = 3
 _WARM_UP_FRAMES = 3
 _MOTIONS = 30
 
 
-def measure_sessions(settings: RunSettings, name: str, frames: int) -> dict[str, Json]:
+def measure_sessions(
+    settings: RunSettings, name: str, frames: int, counts: Sequence[int] = SESSION_COUNTS, turns: int = 3
+) -> dict[str, Json]:
     """Figures of ``name`` by way and number of sessions, each of which draws ``frames`` frames as fast as it can.
 
     ``fps`` of all sessions together, ``frame_ms`` from asking for a picture to having it, ``peak_mb`` of the process:
-    medians of several turns. Raises: ConfigError for a model that does not take the face mesh, and what making the
+    the median of ``turns``. Raises: ConfigError for a model that does not take the face mesh, and what making the
     renderer raises.
     """
     if MESH478 not in find_renderer(name).motion_sets:
@@ -50,16 +51,15 @@ def measure_sessions(settings: RunSettings, name: str, frames: int) -> dict[str,
             subject=name,
         )
     spawn = multiprocessing.get_context("spawn")  # a forked child would hold what this process does
-    turns: dict[tuple[SharingMode, int], list[dict[str, Any]]] = {}
+    measured: dict[tuple[SharingMode, int], list[dict[str, Any]]] = {}
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1) as processes:
-        for _ in range(_TURNS):
-            for count in SESSION_COUNTS:
+        for _ in range(turns):
+            for count in counts:
                 for mode in get_args(SharingMode):
                     figures = processes.submit(_measure_case, settings, name, mode, count, frames).result()
-                    turns.setdefault((mode, count), []).append(figures)
+                    measured.setdefault((mode, count), []).append(figures)
     return {
-        mode: {str(count): _middle_turn(turns[mode, count]) for count in SESSION_COUNTS}
-        for mode in get_args(SharingMode)
+        mode: {str(count): _middle_turn(measured[mode, count]) for count in counts} for mode in get_args(SharingMode)
     }
 
 
