@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sessions",
         type=int,
         metavar="FRAMES",
+        dest="session_frames",  # serve has a setting called sessions
         help="so many frames by one, four and eight sessions at once, each with its own network and all with one "
         "(model)",
     )
@@ -101,10 +102,10 @@ def _bench_model(args: argparse.Namespace, settings: RunSettings, model: str) ->
         results = add_peak_memory(bench_named_model(settings, model, args.rounds), settings, model)
         results["stillness"] = measure_temporal_noise(settings, STILL_FRAMES)
     print(format_model(results))
-    if args.sessions:
+    if args.session_frames:
         from livehead.bench.sessions import format_sessions, measure_sessions
 
-        sessions = measure_sessions(settings, model, args.sessions)
+        sessions = measure_sessions(settings, model, args.session_frames)
         results["sessions"] = sessions
         print(format_sessions(sessions))
     return results
