@@ -90,15 +90,11 @@ def main(args: argparse.Namespace) -> int:
     profile = _load_profile(args, profiles)
     settings = settings_from_args(args, profile)
     paths: list[Path] = args.avatar or list(profile.avatars)
-    check_photos(paths)
-    check_live_settings(settings)
-    for path in (args.record_motion, args.json):
-        if path is not None:
-            check_output_file(path)
     if args.render_at:
         return _run_remotely(args, settings, paths)
     if args.token_file:
         raise ConfigError("--token-file is for --render-at", "leave it out")
+    _check_input(args, settings, paths)
     driver_name = resolve_driver_name(settings.driver, settings.model, settings.precision)
     settings = settings.model_copy(update={"driver": driver_name})
     with ExitStack() as stack:
@@ -121,6 +117,15 @@ def main(args: argparse.Namespace) -> int:
     if args.json is not None:
         _write_figures(run, args.json)
     return 0
+
+
+def _check_input(args: argparse.Namespace, settings: RunSettings, paths: list[Path]) -> None:
+    """Look at photos, specs and outputs before anything costly happens. Raises: LiveheadError."""
+    check_photos(paths)
+    check_live_settings(settings)
+    for path in (args.record_motion, args.json):
+        if path is not None:
+            check_output_file(path)
 
 
 def _prepare_run(
@@ -173,9 +178,10 @@ def _run_remotely(args: argparse.Namespace, settings: RunSettings, paths: list[P
     address, token = ServerAddress.parse(args.render_at), read_token(args.token_file)
     if len(paths) > 1:
         raise ConfigError("there is one avatar at a time with --render-at", "name one --avatar")
+    _check_input(args, settings, paths)
+    request = build_session_request(settings, paths[0])
     with ExitStack() as stack:
         portraits = open_portraits(paths, AvatarCache(), print_status)
-        request = build_session_request(settings, paths[0])
         driver = make_driver(settings.driver, portraits, settings.model, settings.precision)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         on_motion = recorder.add if recorder else None

@@ -47,11 +47,12 @@ async def test_a_packet_wakes_the_reader_and_the_newest_counts(
     fed: tuple[MotionPacketEncoder, NetworkMotionSource],
 ) -> None:
     writer, feed = fed
+    packets = [writer.encode(face(number)) for number in (0, 9)]
     waiting = asyncio.create_task(received(feed))
     await asyncio.sleep(0)
     before = now_ns()
-    feed.receive_packet(writer.encode(face(0)))
-    feed.receive_packet(writer.encode(face(9)))
+    for packet in packets:
+        feed.receive_packet(packet)
     motion = await waiting
     assert motion.seen
     assert before <= motion.captured_ns <= now_ns()
