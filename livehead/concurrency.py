@@ -104,9 +104,7 @@ class Worker:
         """``fn(*args)`` on the thread. Raises: what ``fn`` raises."""
         return (await self.submit_and_wait(fn, *args, **kwargs)).result()
 
-    async def run_or_error(
-        self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T | Exception:
+    async def run_or_error(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
         """As ``run``, but gives the exception that ``fn`` raised in place of the result, for callers that count it."""
         try:
             return await self.run(fn, *args, **kwargs)

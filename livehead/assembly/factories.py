@@ -328,7 +328,5 @@ def _check_conr(precision: str) -> None:
 WARP_MODEL = RendererFactory(_create_warp, motion_sets=frozenset({MESH478}))
 COMPACT_MODEL = RendererFactory(_create_compact, _check_int8, frozenset({MESH478}))
 DAGAN_MODEL = RendererFactory(_create_dagan, _check_dagan, own_driver="dagan", has_debug_panels=True)
-DAGAN_SPADE_MODEL = RendererFactory(
-    _create_dagan_spade, _check_dagan_spade, own_driver="dagan", has_debug_panels=True
-)
+DAGAN_SPADE_MODEL = RendererFactory(_create_dagan_spade, _check_dagan_spade, own_driver="dagan", has_debug_panels=True)
 CONR_MODEL = RendererFactory(_create_conr, _check_conr, frozenset({DENSE_POSE}), avatar_source="character-sheet")

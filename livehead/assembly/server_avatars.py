@@ -1,11 +1,13 @@
-"""Who plays in ``livehead serve``: the avatars that pages ask for, made of livehead's own drivers and models."""
+"""The avatars of ``livehead serve``: built as pages ask for them, of livehead's own drivers and models."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakSet
 
 from livehead.assembly.avatar_runtime import IMAGE_BACKGROUND, AvatarRuntime, AvatarSettings
 from livehead.assembly.conr import require_face_model
@@ -36,7 +38,7 @@ _PAGE_DRIVERS = ("face", "voice", "face+voice", "idle")  # of the drivers that a
 
 
 class ActiveAvatar:
-    """A ``Stage``: one company, and the driver that it may hand on to the next."""
+    """An ``AvatarRuntime``: a live avatar, and the driver that it may hand on to its successor."""
 
     def __init__(self, settings: AvatarSettings, live_avatar: LiveAvatar, driver: Driver[Keypoints] | None) -> None:
         self.settings = settings
@@ -60,7 +62,10 @@ class ActiveAvatar:
 
 
 class ServerAvatarFactory:
-    """A ``Troupe`` of livehead's own models. Guests' photos are kept in ``folder`` only, which goes with the server."""
+    """An ``AvatarFactory`` of livehead's own models.
+
+    Guests' photos are kept in ``folder`` only, which goes with the server. Sessions share one network a model.
+    """
 
     def __init__(
         self,
@@ -76,6 +81,8 @@ class ServerAvatarFactory:
         self._guest_store = AvatarCache(folder)
         self._own_store = AvatarCache()
         self._shared_renderers = SharedRenderers()
+        self._active_avatars: WeakSet[ActiveAvatar] = WeakSet()
+        self._batch_thread: threading.Thread | None = None
         require_face_model(settings.model)
         [portrait] = open_portraits([avatar], self._own_store, notify)
         known = list_names("renderers")
@@ -101,18 +108,16 @@ class ServerAvatarFactory:
             self._prepared = self._prepare_realtime_avatar()
         elif self._default_settings.model in known:
             self._prepared = self._build_avatar(self._default_settings)
-        if self._prepared is not None:
-            warm_up_batches(self._prepared.live_avatar, settings.stream.fps)
 
     def _prepare_realtime_avatar(self) -> ActiveAvatar:
         """The default model, or the quicker one where it is too slow."""
-        playing = self._build_avatar(self._default_settings)
-        if is_realtime(playing.live_avatar, self._settings.stream.fps):
-            return playing
+        active = self._build_avatar(self._default_settings)
+        if is_realtime(active.live_avatar, self._settings.stream.fps):
+            return active
         fps = self._settings.stream.fps
         self._notify(f"{DEFAULT_MODEL} is too slow for {fps:g} fps here, so {FALLBACK_MODEL} draws at first")
         self._default_settings = replace(self._default_settings, model=FALLBACK_MODEL)
-        return self._build_avatar(self._default_settings, playing)
+        return self._build_avatar(self._default_settings, active)
 
     def default_settings(self) -> AvatarSettings:
         return self._default_settings
@@ -121,39 +126,54 @@ class ServerAvatarFactory:
         return self._guest_store.get_portrait(pixels, "your photo")
 
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
-        waiting, self._prepared = self._prepared, None
-        if waiting is not None and settings is self._default_settings:
-            return waiting
-        return self._build_avatar(settings, previous if isinstance(previous, ActiveAvatar) else None)
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and settings is self._default_settings:
+            self._active_avatars.add(prepared)
+            return prepared
+        avatar = self._build_avatar(settings, previous if isinstance(previous, ActiveAvatar) else None)
+        if previous is None and self._active_avatars:
+            self._prepare_batches(avatar)
+        self._active_avatars.add(avatar)
+        return avatar
 
-    def _build_avatar(self, choice: AvatarSettings, previous: ActiveAvatar | None = None) -> ActiveAvatar:
+    def _prepare_batches(self, avatar: ActiveAvatar) -> None:
+        """Have the network drawn in batches from now on, as a second session begins: beside it, on a thread.
+
+        A server with one session pays neither the time nor the memory of what batches compile.
+        """
+        if self._batch_thread is None:
+            arguments = (avatar.live_avatar, self._settings.stream.fps)
+            self._batch_thread = threading.Thread(target=warm_up_batches, args=arguments, name="batches", daemon=True)
+            self._batch_thread.start()
+
+    def _build_avatar(self, wanted: AvatarSettings, previous: ActiveAvatar | None = None) -> ActiveAvatar:
         driver = calibration = None
         if previous is not None:
-            same_performer = previous.settings.feed is choice.feed
+            same_performer = previous.settings.feed is wanted.feed
             calibration = previous.live_avatar.calibration if same_performer else None
-            if previous.settings.driver == choice.driver and same_performer:
+            if previous.settings.driver == wanted.driver and same_performer:
                 driver = previous.driver
-        if driver is None and choice.feed is None:
-            driver = make_driver(choice.driver, [choice.portrait], choice.model, self._settings.precision)
-        shown = choice.background == IMAGE_BACKGROUND
+        if driver is None and wanted.feed is None:
+            driver = make_driver(wanted.driver, [wanted.portrait], wanted.model, self._settings.precision)
+        has_image = wanted.background == IMAGE_BACKGROUND
         picture = PictureSettings(
             fit=self._settings.picture.fit,
-            background="keep" if shown else choice.background,
-            badge=choice.badge,
+            background="keep" if has_image else wanted.background,
+            badge=wanted.badge,
         )
         settings = self._settings.model_copy(
-            update={"model": choice.model, "mode": choice.mode, "gains": choice.gains, "picture": picture}
+            update={"model": wanted.model, "mode": wanted.mode, "gains": wanted.gains, "picture": picture}
         )
-        company = build_live_avatar(
+        live_avatar = build_live_avatar(
             settings,
-            [choice.portrait],
+            [wanted.portrait],
             driver,
-            self._own_store if choice.portrait is self._default_settings.portrait else self._guest_store,
-            motion_set=choice.feed.motion_set if choice.feed is not None else "",
+            self._own_store if wanted.portrait is self._default_settings.portrait else self._guest_store,
+            motion_set=wanted.feed.motion_set if wanted.feed is not None else "",
             calibration=calibration,
-            background_image=choice.backdrop if shown else None,
+            background_image=wanted.backdrop if has_image else None,
             allow_transparent=True,
             create_renderer=self._shared_renderers.make_renderer,
         )
-        company.warm_up(quality_levels(QualityLevel(settings.render_size, 1, settings.stream.fps)))
-        return ActiveAvatar(choice, company, driver)
+        live_avatar.warm_up(quality_levels(QualityLevel(settings.render_size, 1, settings.stream.fps)))
+        return ActiveAvatar(wanted, live_avatar, driver)

@@ -39,9 +39,9 @@ class SharedRenderers:
 
 
 def warm_up_batches(live_avatar: LiveAvatar, fps: float) -> None:
-    """Draw several pictures at once at every size that the quality controller may choose, before anyone is watching.
+    """Draw several pictures at once at every size that the quality controller may choose.
 
-    What that compiles takes seconds the first time on a machine; without it, sessions are drawn one by one.
+    What that compiles takes seconds the first time on a machine; until it is done, sessions are drawn one by one.
     """
     from livehead.renderers.batching import BatchingRenderer
 

@@ -69,7 +69,9 @@ class VoiceDriver(BaseDriver):
         since_ns = max(shown_ns - self._start_ns, 0)
         left = np.float32(1 - smoothstep((self._heard_ns - self._seam_ns) / NS / _SEAM_EASE_S))
         mouth = self._mouth + left * self._seam_offset
-        return self._face_rig.pose_face(self._idle.controls_at(since_ns / NS), shown_ns, self._speech_face.deform(mouth))
+        return self._face_rig.pose_face(
+            self._idle.controls_at(since_ns / NS), shown_ns, self._speech_face.deform(mouth)
+        )
 
     def _process_audio(self, audio: AudioFrame) -> None:
         """Hear what is new in ``audio``."""

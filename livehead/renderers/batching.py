@@ -104,18 +104,29 @@ class NetworkBatcher:
         return [draw.output for draw in draws]
 
     def warm_up(self, request: AnyRequest) -> None:
-        """Draw ``request`` in batches of two, four and so on, so that such batches may be drawn from now on."""
+        """Draw ``request`` in batches of two, four and so on, so that such batches may be drawn from now on.
+
+        Other threads go on drawing meanwhile, one by one, as what a batch compiles may take seconds. On a GPU they wait
+        for each batch: nothing else may run there while its graph is recorded.
+        """
         key = self.renderer.batch_key(request)
+        size = 2
+        while size <= self.max_batch:
+            if size not in self._warm_sizes.get(key, ()):
+                self._run_beside_others([request] * size)
+                with self._changed:
+                    self._warm_sizes[key] = self._warm_sizes.get(key, set()) | {size}
+            size *= 2
+
+    def _run_beside_others(self, requests: Sequence[AnyRequest]) -> None:
+        if self.renderer.device.type != "cuda":
+            self.renderer.run_network(requests)
+            return
         with self._changed:
             self._changed.wait_for(lambda: not self._is_drawing)
             self._is_drawing = True
         try:
-            size = 2
-            while size <= self.max_batch:
-                if size not in self._warm_sizes.get(key, ()):
-                    self.renderer.run_network([request] * size)
-                    self._warm_sizes.setdefault(key, set()).add(size)
-                size *= 2
+            self.renderer.run_network(requests)
         finally:
             self._stop_drawing([])
 

@@ -52,5 +52,3 @@ def test_images_are_brought_and_settings_are_told(photo: Path, tmp_path: Path) -
     assert wishes.settings.model == "warp"
     assert wishes.settings.background == "image"
     assert build_session_request(RunSettings(), photo).settings.model is None
-
-
