@@ -139,9 +139,9 @@ async def test_after_a_lost_connection_the_same_session_goes_on(served: Served) 
 async def test_after_a_restart_of_the_server_the_run_comes_back(served: Served, tmp_path: Path) -> None:
     told: list[str] = []
     portrait = bundled_portrait(DRAWN_PORTRAIT)
-    wishes = SessionRequest(messages.SettingsUpdate(badge=True), photo=DRAWN_PORTRAIT.read_bytes())
+    session_request = SessionRequest(messages.SettingsUpdate(badge=True), photo=DRAWN_PORTRAIT.read_bytes())
     driver = IdleDriver(portrait.motion)
-    run = RemoteRenderRun(SETTINGS, driver, served.address, TOKEN, wishes, notify=told.append)
+    run = RemoteRenderRun(SETTINGS, driver, served.address, TOKEN, session_request, notify=told.append)
     going = asyncio.create_task(run.run())
     try:
         await until(lambda: going.done() or run.remote_renderer.connection_count)
@@ -177,8 +177,8 @@ async def test_a_photo_without_a_face_ends_the_run(served: Served, tmp_path: Pat
     import cv2
 
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
-    wishes = SessionRequest(messages.SettingsUpdate(), photo=(tmp_path / "grey.png").read_bytes())
-    studio = RemoteRenderer(served.address, TOKEN, wishes, fps=30)
+    session_request = SessionRequest(messages.SettingsUpdate(), photo=(tmp_path / "grey.png").read_bytes())
+    studio = RemoteRenderer(served.address, TOKEN, session_request, fps=30)
     studio.submit_motion(bundled_portrait(DRAWN_PORTRAIT).motion)
     with pytest.raises(SourceError, match="face"):
         await asyncio.wait_for(studio.run(), PATIENCE_S)

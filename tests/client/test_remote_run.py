@@ -46,9 +46,9 @@ def test_a_file_that_holds_something_else_is_not_repeated(tmp_path: Path, conten
 def test_images_are_brought_and_settings_are_told(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "beach.png").write_bytes(b"a beach")
     settings = RunSettings.model_validate({"model": "warp", "picture": {"background": str(tmp_path / "beach.png")}})
-    wishes = build_session_request(settings, photo)
-    assert wishes.photo == photo.read_bytes()
-    assert wishes.backdrop == b"a beach"
-    assert wishes.settings.model == "warp"
-    assert wishes.settings.background == "image"
+    session_request = build_session_request(settings, photo)
+    assert session_request.photo == photo.read_bytes()
+    assert session_request.backdrop == b"a beach"
+    assert session_request.settings.model == "warp"
+    assert session_request.settings.background == "image"
     assert build_session_request(RunSettings(), photo).settings.model is None

@@ -154,8 +154,8 @@ async def test_a_publisher_behind_a_firewall_publishes_through_a_relay(coturn: C
 
 async def test_whoever_lets_another_machine_draw_gets_the_picture_through_its_relay(coturn: Coturn) -> None:
     with serving(AccessPolicy(TOKEN), ice=coturn.servers()) as address:
-        wishes = SessionRequest(messages.SettingsUpdate())
-        away = RemoteRenderer(ServerAddress.parse(f"ws://{address}"), TOKEN, wishes, fps=30)
+        session_request = SessionRequest(messages.SettingsUpdate())
+        away = RemoteRenderer(ServerAddress.parse(f"ws://{address}"), TOKEN, session_request, fps=30)
         async with away.camera, running(away):
             away.submit_motion(FaceRig(bundled_portrait(DRAWN_PORTRAIT).motion).pose_face(FaceControls(), 0))
             await until(lambda: away.camera.received > 10)

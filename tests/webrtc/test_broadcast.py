@@ -52,8 +52,8 @@ async def test_only_those_who_ask_get_the_matte_beside_the_colours() -> None:
         await broadcast.send(frame)
         decoder = Vp8Decoder()
 
-        async def shown(lane: EncodedTrack) -> np.ndarray:
-            payloads = (await lane.recv()).payloads
+        async def shown(track: EncodedTrack) -> np.ndarray:
+            payloads = (await track.recv()).payloads
             data = b"".join(VpxPayloadDescriptor.parse(payload)[1] for payload in payloads)
             return decoder.decode(JitterFrame(data, 0))[0].to_ndarray(format="gray").astype(int)
 
@@ -81,13 +81,13 @@ async def test_a_hardware_encoder_is_tried_at_the_start_and_never_on_the_event_l
     monkeypatch.setitem(cast("dict[str, object]", ENCODER_FACTORIES), "auto", find)
     async with BroadcastSink(encoder="auto") as broadcast:
         assert happened == ["tried"]
-        lane = broadcast.add_video_track("H264")
+        track = broadcast.add_video_track("H264")
         await broadcast.send(picture(0))
-        assert (await lane.recv()).payloads
+        assert (await track.recv()).payloads
     async with BroadcastSink(encoder="software") as broadcast:
-        lane = broadcast.add_video_track("H264")
+        track = broadcast.add_video_track("H264")
         await broadcast.send(picture(0))
-        assert (await lane.recv()).payloads
+        assert (await track.recv()).payloads
     assert happened == ["tried", "opened"]
 
 
@@ -129,65 +129,65 @@ async def test_a_slow_receiver_is_emptied_and_goes_on_with_a_key_frame() -> None
 
 async def test_a_request_storm_makes_few_key_frames() -> None:
     async with BroadcastSink() as broadcast:
-        lane = broadcast.add_video_track("H264")
+        track = broadcast.add_video_track("H264")
         for number in range(10):
-            lane.request_key_frame()
+            track.request_key_frame()
             await broadcast.send(picture(number))
-            await lane.recv()
+            await track.recv()
         assert broadcast.stats.read_counters()["key_frames"] == 1
 
 
 async def test_the_slowest_receiver_s_estimate_sets_the_bitrate() -> None:
     async with BroadcastSink() as broadcast:
-        lanes = [broadcast.add_video_track("H264") for _ in range(2)]
-        for lane, bitrate in zip(lanes, (2_000_000, 700_000), strict=True):
-            PassthroughEncoder(lane).target_bitrate = bitrate
+        tracks = [broadcast.add_video_track("H264") for _ in range(2)]
+        for track, bitrate in zip(tracks, (2_000_000, 700_000), strict=True):
+            PassthroughEncoder(track).target_bitrate = bitrate
         await broadcast.send(picture(0))
         assert broadcast.total_bitrate == 700_000
 
 
 async def test_a_receiver_that_left_gets_nothing_more() -> None:
     async with BroadcastSink() as broadcast:
-        lane = broadcast.add_video_track("VP8")
-        lane.stop()
+        track = broadcast.add_video_track("VP8")
+        track.stop()
         await broadcast.send(picture(0))
         assert broadcast.receiver_count == 0
         with pytest.raises(MediaStreamError):
-            await lane.recv()
+            await track.recv()
 
 
 async def test_sound_waits_until_the_picture_of_its_moment_is_out() -> None:
     async with BroadcastSink(delay_ms=lambda: 120.0) as broadcast:
-        lane = broadcast.add_audio_track()
+        track = broadcast.add_audio_track()
         captured = now_ns()
         for number in range(4):
             await broadcast.send(sound(number, captured))
-        first = await lane.recv()
+        first = await track.recv()
         assert now_ns() - captured >= 0.12 * NS
-        second = await lane.recv()
+        second = await track.recv()
         assert second.timestamp - first.timestamp == 960
 
 
 async def test_sound_goes_before_its_picture_by_what_receivers_keep_it_back_and_is_no_later_for_that() -> None:
     async with BroadcastSink(delay_ms=lambda: 400.0, audio_lead_ms=lambda: 380.0) as broadcast:
-        lane = broadcast.add_audio_track()
+        track = broadcast.add_audio_track()
         for number in range(4):
             await broadcast.send(sound(number, now_ns() - 3 * NS // 10))
         async with asyncio.timeout(5):
-            await lane.recv()
+            await track.recv()
         assert "sound.late" not in broadcast.stats.read_counters()
 
 
 async def test_sound_that_is_far_too_late_is_left_out_so_that_it_catches_up_with_the_picture() -> None:
     async with BroadcastSink() as broadcast:
-        lane = broadcast.add_audio_track()
+        track = broadcast.add_audio_track()
         for number in range(5):
             await broadcast.send(sound(number, now_ns() - NS))
         assert broadcast.stats.read_counters()["sound.late"] == 5
         for number in range(5, 9):
             await broadcast.send(sound(number, now_ns()))
         async with asyncio.timeout(5):
-            packets = [await lane.recv() for _ in range(3)]
+            packets = [await track.recv() for _ in range(3)]
         steps = [after.timestamp - before.timestamp for before, after in zip(packets, packets[1:], strict=False)]
         assert steps == [960, 960]  # no gap in the receiver's time, which it would fill
 
@@ -206,10 +206,10 @@ def test_a_delay_of_sound_changes_slowly_and_not_for_nothing() -> None:
 async def test_sound_keeps_its_level() -> None:
     decoder = OpusDecoder()
     async with BroadcastSink() as broadcast:
-        lane = broadcast.add_audio_track()
+        track = broadcast.add_audio_track()
         for number in range(20):
             await broadcast.send(sound(number, now_ns()))
-        items = [await lane.recv() for _ in range(15)]
+        items = [await track.recv() for _ in range(15)]
     frames = [
         frame
         for item in items

@@ -64,10 +64,10 @@ async def test_a_driver_hears_the_performer_s_microphone(monkeypatch: pytest.Mon
     heard: list[np.ndarray] = []
     estimate = MirrorAvatar.estimate
 
-    def listening(stage: MirrorAvatar, inputs: DriverInputs) -> Motion:
+    def listening(avatar: MirrorAvatar, inputs: DriverInputs) -> Motion:
         if inputs.audio is not None:
             heard.append(inputs.audio.samples)
-        return estimate(stage, inputs)
+        return estimate(avatar, inputs)
 
     monkeypatch.setattr(MirrorAvatar, "estimate", listening)
     async with sessions() as all_sessions:

@@ -33,10 +33,10 @@ async def test_the_installed_aiortc_has_the_parts_that_are_replaced() -> None:
     for name in ("encoder", "rtp_header_extensions_map"):
         assert hasattr(sender, f"_RTCRtpSender__{name}"), name
     async with BroadcastSink() as broadcast:
-        lane = broadcast.add_video_track("VP8")
-        attach_encoded_track(sender, lane)
+        track = broadcast.add_video_track("VP8")
+        attach_encoded_track(sender, track)
         sender._RTCRtpSender__encoder.target_bitrate = 900_000
-        assert lane.bitrate == 900_000
+        assert track.bitrate == 900_000
     await connection.close()
 
 
