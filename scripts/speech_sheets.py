@@ -17,8 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from livehead.animator import Animator
-from livehead.assembly.factories import create_voice_driver
 from livehead.assembly.live_avatar import build_live_avatar, initial_calibration, open_portraits
+from livehead.assembly.model_factories import create_voice_driver
 from livehead.assembly.speech_video import estimate_voice_motion
 from livehead.avatars.cache import AvatarCache
 from livehead.config import PictureSettings, RunSettings

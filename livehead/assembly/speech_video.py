@@ -12,8 +12,8 @@ from itertools import chain
 import numpy as np
 
 from livehead.assembly.animation import AnimationRequest
-from livehead.assembly.factories import create_voice_driver
 from livehead.assembly.live_avatar import build_live_avatar, initial_calibration, open_portraits
+from livehead.assembly.model_factories import create_voice_driver
 from livehead.assembly.video_export import choose_batch_size, export_video, read_sound_frames
 from livehead.avatars.cache import AvatarCache
 from livehead.clock import NS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from livehead.assembly.factories import create_voice_driver
+from livehead.assembly.model_factories import create_voice_driver
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.bench.av_sync import as_results, measure_voice
 from livehead.bench.voice_timing import measure_real_time_factor

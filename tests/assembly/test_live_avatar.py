@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from livehead.assembly.factories import create_voice_driver
 from livehead.assembly.live_avatar import build_live_avatar, initial_calibration, resolve_driver_name
+from livehead.assembly.model_factories import create_voice_driver
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.avatars.cache import AvatarCache
 from livehead.bench.voice_timing import synthesize_babble

@@ -1,0 +1,172 @@
+"""Livehead's own captures and sinks as factory records; pyproject.toml names them as entry points.
+
+Each record's ``check`` looks at the argument before anything is opened. What a factory creates is imported only when
+it is created.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from livehead.config import CameraSettings, StreamSettings
+from livehead.environment import STREAM_KEY_VARIABLE, WHIP_TOKEN_VARIABLE
+from livehead.errors import CaptureError, ConfigError, SinkError
+from livehead.interfaces import Capture, Sink
+from livehead.registry import CaptureFactory, SinkFactory, reject_argument
+
+
+def _create_camera(argument: str, settings: CameraSettings) -> Capture:
+    from livehead.capture.camera import CameraCapture
+
+    return CameraCapture(_camera_device(argument), size=settings.size, fps=settings.fps)
+
+
+def _check_camera(argument: str) -> None:
+    if argument and not argument.isdigit() and not argument.startswith("/dev/"):
+        raise ConfigError(f"there is no camera {argument!r}", "write camera, camera:1 or camera:/dev/video0")
+    from livehead.capture.video_device import require_device
+
+    require_device(_camera_device(argument))
+
+
+def _camera_device(argument: str) -> int | str:
+    return int(argument) if argument.isdigit() else argument or 0
+
+
+def _create_video_file(argument: str, settings: CameraSettings) -> Capture:
+    from livehead.capture.file import FileCapture
+
+    return FileCapture(Path(argument))
+
+
+def _check_video_file(argument: str) -> None:
+    if not argument:
+        raise ConfigError("a file capture needs a path", "write --capture file:talk.mp4")
+    if not Path(argument).exists():
+        raise CaptureError(f"there is no file {argument}", "give the path of a video", subject=argument)
+    if Path(argument).is_dir():
+        raise CaptureError(f"{argument} is a folder", "give the path of a video", subject=argument)
+
+
+def _create_synthetic(argument: str, settings: CameraSettings) -> Capture:
+    from livehead.assembly.synthetic_performer import synthetic_capture
+
+    return synthetic_capture(settings)
+
+
+CAMERA = CaptureFactory(_create_camera, _check_camera)
+VIDEO_FILE = CaptureFactory(_create_video_file, _check_video_file)
+SYNTHETIC = CaptureFactory(_create_synthetic, reject_argument)
+
+
+def _create_virtual_camera(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.virtual_camera import VirtualCameraSink
+
+    return VirtualCameraSink(size=stream.size, fps=stream.fps, device=argument or None)
+
+
+def _create_pipewire(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.pipewire import PipeWireSink
+
+    return PipeWireSink(stream.size, round(stream.fps), *([argument] if argument else []))
+
+
+def _create_recording(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.file import FileSink
+    from livehead.sinks.provenance import ManifestSigner
+
+    return FileSink(
+        Path(argument), fps=stream.fps, audio_rate=stream.audio_rate, on_finished=ManifestSigner().sign_if_possible
+    )
+
+
+def _check_recording(argument: str) -> None:
+    from livehead.sinks.file import require_mp4
+
+    if not argument:
+        raise ConfigError("a file sink needs a path", "write --sink file:out.mp4")
+    path = Path(argument)
+    require_mp4(path)
+    if not path.parent.is_dir():
+        raise SinkError(f"cannot write {path}: its folder is missing", f"mkdir -p {path.parent}", subject=argument)
+
+
+def _create_whip(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.assembly.settings import ice_servers_from_settings
+    from livehead.sinks.whip import WhipSink
+
+    token = os.environ.get(WHIP_TOKEN_VARIABLE, "") or stream.whip_token.get_secret_value()
+    sound = stream.audio_rate is not None
+    ice = ice_servers_from_settings(stream.ice)
+    return WhipSink(argument, token=token.strip(), fps=stream.fps, sound=sound, encoder=stream.encoder, ice=ice)
+
+
+def _check_whip(argument: str) -> None:
+    from livehead.webrtc.whip_client import WhipClient
+
+    WhipClient(argument, "")
+
+
+def _create_rtmp(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.stream import StreamSink, rtmp_target
+
+    key = os.environ.get(STREAM_KEY_VARIABLE, "") or stream.stream_key.get_secret_value()
+    return StreamSink(
+        rtmp_target(argument, key.strip()),
+        size=stream.size,
+        fps=stream.fps,
+        bitrate=stream.bitrate,
+        audio_rate=stream.audio_rate,
+    )
+
+
+def _check_rtmp(argument: str) -> None:
+    from livehead.sinks.stream import rtmp_target
+
+    rtmp_target(argument)
+
+
+def _create_rtmps(argument: str, stream: StreamSettings) -> Sink:
+    return _create_rtmp(f"rtmps:{argument}", stream)
+
+
+def _check_rtmps(argument: str) -> None:
+    _check_rtmp(f"rtmps:{argument}")
+
+
+def _create_udp(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.stream import StreamSink, udp_target
+
+    return StreamSink(
+        udp_target(argument), size=stream.size, fps=stream.fps, bitrate=stream.bitrate, audio_rate=stream.audio_rate
+    )
+
+
+def _check_udp(argument: str) -> None:
+    from livehead.sinks.stream import udp_target
+
+    udp_target(argument)
+
+
+def _create_window(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.window import WindowSink
+
+    return WindowSink()
+
+
+def _create_null(argument: str, stream: StreamSettings) -> Sink:
+    from livehead.sinks.null import NullSink
+
+    return NullSink()
+
+
+VIRTUAL_CAMERA = SinkFactory(_create_virtual_camera)
+PIPEWIRE = SinkFactory(_create_pipewire)
+RECORDING = SinkFactory(_create_recording, _check_recording)
+WHIP = SinkFactory(_create_whip, _check_whip)
+RTMP = SinkFactory(_create_rtmp, _check_rtmp)
+RTMPS = SinkFactory(_create_rtmps, _check_rtmps)
+UDP = SinkFactory(_create_udp, _check_udp)
+WINDOW = SinkFactory(_create_window, reject_argument)
+NULL = SinkFactory(_create_null, reject_argument)
