@@ -66,12 +66,21 @@ def test_the_run_files_that_ship_are_valid() -> None:
 
 
 def test_every_registered_name_loads() -> None:
-    for kind in ("captures", "drivers", "renderers", "sinks"):
-        assert registry.list_names(kind), kind
-        for name in registry.list_names(kind):
-            assert callable(registry.load_factory(kind, name))
+    finders = {
+        "captures": registry.find_capture,
+        "drivers": registry.find_driver,
+        "renderers": registry.find_renderer,
+        "sinks": registry.find_sink,
+    }
+    for group, find in finders.items():
+        names = registry.list_names(group)  # type: ignore[arg-type]
+        assert names, group
+        for name in names:
+            factory = find(name)
+            assert callable(factory.create)
+            assert callable(factory.check)
 
 
 def test_an_unknown_name_is_told_with_the_nearest_known_one() -> None:
     with pytest.raises(ConfigError, match="did you mean 'window'"):
-        registry.load_factory("sinks", "windw")
+        registry.find_sink("windw")

@@ -53,7 +53,7 @@ def _check_sound_spec(spec: str) -> None:
     if kind in ("file", "speech") and not argument:
         raise ConfigError(f"a {kind} microphone needs more", "write --microphone file:talk.wav or speech:PATH|PORT")
     if kind == "file" and not Path(argument).is_file():
-        raise CaptureError(f"there is no file {argument}", "give the path of a sound file", subject=argument)
+        raise CaptureError(f"{argument} does not exist", "give the path of a sound file", subject=argument)
 
 
 def open_capture(spec: str, camera: CameraSettings) -> Capture:

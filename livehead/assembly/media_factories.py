@@ -44,7 +44,7 @@ def _check_video_file(argument: str) -> None:
     if not argument:
         raise ConfigError("a file capture needs a path", "write --capture file:talk.mp4")
     if not Path(argument).exists():
-        raise CaptureError(f"there is no file {argument}", "give the path of a video", subject=argument)
+        raise CaptureError(f"{argument} does not exist", "give the path of a video", subject=argument)
     if Path(argument).is_dir():
         raise CaptureError(f"{argument} is a folder", "give the path of a video", subject=argument)
 

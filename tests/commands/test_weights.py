@@ -98,7 +98,8 @@ def test_a_damaged_import_is_found_by_verify_and_by_use(imported, home, photo, c
         file.seek(-1, 2)
         file.write(b"\x7f")
     assert "damaged" in refused(capsys, "weights", "verify", "dagan-vox-256")
-    assert "damaged" in refused(capsys, "run", "--model", "dagan", "--avatar", photo, "--sink", "null")
+    use = ("run", "--model", "dagan", "--avatar", photo, "--capture", "synthetic", "--sink", "null")
+    assert "damaged" in refused(capsys, *use)
 
 
 @pytest.fixture(scope="module")

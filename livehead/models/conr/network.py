@@ -65,7 +65,8 @@ class ConrNetwork(nn.Module):
 
     def encode_pose(self, pose: Tensor) -> list[Tensor]:
         """Encode ultra-dense poses [B, 4, S, S] in [0, 1]: X, Y, Z, visibility."""
-        return self.pose.extract_features(mask_by_visibility(pose))
+        features: list[Tensor] = self.pose(mask_by_visibility(pose))  # by the call, which a compiled part stands in for
+        return features
 
     def render(self, code: EncodedSheet, target: Sequence[Tensor]) -> Tensor:
         """RGBA [B, 4, S, S] in [0, 1], float32, straight alpha (the published picture is this, colours times alpha)."""
