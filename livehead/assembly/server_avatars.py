@@ -46,6 +46,7 @@ class ActiveAvatar:
         self.driver = driver
         self.animator = live_avatar.animator
         self.hardware = live_avatar.hardware
+        self.is_closed = False
 
     def set_gains(self, gains: GainSettings) -> None:
         self.settings = replace(self.settings, gains=gains)
@@ -55,6 +56,7 @@ class ActiveAvatar:
         self.live_avatar.recalibrate()
 
     def close(self, successor: AvatarRuntime | None) -> None:
+        self.is_closed = True
         if isinstance(successor, ActiveAvatar) and successor.driver is self.driver:
             return
         if self.driver is not None:
@@ -131,7 +133,7 @@ class ServerAvatarFactory:
             self._active_avatars.add(prepared)
             return prepared
         avatar = self._build_avatar(settings, previous if isinstance(previous, ActiveAvatar) else None)
-        if previous is None and self._active_avatars:
+        if previous is None and any(not other.is_closed for other in self._active_avatars):
             self._prepare_batches(avatar)
         self._active_avatars.add(avatar)
         return avatar
