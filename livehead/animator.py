@@ -1,6 +1,6 @@
-"""Driver, motion transfer and renderer in one synchronous call, for one performer and any number of avatars.
+"""Joins driver, motion transfer and renderer in synchronous calls, for one performer and any number of avatars.
 
-Its two halves may run on a thread each: ``estimate`` looks at the performer, ``draw`` makes the picture.
+The two halves of a frame may run on a thread each: ``estimate`` looks at the performer, ``draw`` makes the picture.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from livehead.quality import QualityLevel
 
 
 class TrackedMotion(Motion, Protocol):
-    """A motion that tells whether there was anybody to be seen."""
+    """A motion that tells whether the performer was seen."""
 
     @property
     def seen(self) -> bool: ...
@@ -32,26 +32,26 @@ MotionT = TypeVar("MotionT", bound=TrackedMotion, default=Keypoints)
 
 
 class MotionRetargeter(Protocol[MotionT]):
-    """From the performer's motion to the avatar's: ``MotionTransfer``."""
+    """Turns the performer's motion into the avatar's, as ``MotionTransfer`` does."""
 
     def apply(self, driving: MotionT, /) -> MotionT: ...
 
 
 class IdleFallback(Protocol[MotionT]):
-    """Idle motion while the performer is not seen, eased in and out: ``motion.presence.Presence``."""
+    """Gives idle motion while the performer is not seen, eased in and out, as ``IdleBlend`` does."""
 
     def apply(self, motion: MotionT, now_ns: int, /) -> MotionT: ...
 
 
 class OutputCompositor(Protocol):
-    """From the rendered square to the picture that is sent: ``Compositor``."""
+    """Turns the rendered square into the picture that is sent; ``PortraitCompositor`` is one."""
 
     def compose(self, rendered: Image) -> Image: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AvatarScene(Generic[MotionT]):
-    """One avatar with everything that is its own."""
+    """One avatar with the transfer, the idle motion and the compositor that belong to it alone."""
 
     name: str
     avatar: Avatar
@@ -63,8 +63,8 @@ class AvatarScene(Generic[MotionT]):
 class Animator(Generic[MotionT]):
     """Animates one of ``scenes`` at a time, rendered at ``size`` pixels square until ``set_quality`` says otherwise.
 
-    ``driver`` None: motion of ``motion_set`` comes from elsewhere, and ``draw`` alone is called. ``on_motion`` is
-    called with each motion as the driver estimates it, on the driver's thread: by it, motion is recorded.
+    With ``driver`` None, motion of ``motion_set`` comes from elsewhere, and ``draw`` alone is called. ``on_motion`` is
+    called with each motion that the driver estimates, on the driver's thread; recordings are made with it.
     Raises: ConfigError when the renderer does not take the driver's set of points; both are named.
     """
 
@@ -103,12 +103,12 @@ class Animator(Generic[MotionT]):
 
     @property
     def selected_scene(self) -> AvatarScene[MotionT]:
-        """The scene that was asked for last."""
+        """The scene that was selected last."""
         return self._scenes[self._selected_index]
 
     @property
     def scenes(self) -> Sequence[AvatarScene[MotionT]]:
-        """All scenes, in the order of ``next_scene``."""
+        """All scenes, in the order in which ``select_next_scene`` goes through them."""
         return tuple(self._scenes)
 
     def estimate(self, inputs: DriverInputs) -> MotionT:
@@ -121,7 +121,10 @@ class Animator(Generic[MotionT]):
         return motion
 
     def draw(self, motion: MotionT, moment_ns: int | None = None) -> Image:
-        """The picture to send: uint8 [H, W, 3] RGB. ``moment_ns``: of the picture, where ``motion`` is older."""
+        """Draw the picture to send: uint8 [H, W, 3] RGB.
+
+        ``moment_ns`` is the moment of the picture, where ``motion`` is older.
+        """
         self._apply_requests()
         if self.frozen and self._last_image is not None:
             return self._last_image
@@ -129,7 +132,10 @@ class Animator(Generic[MotionT]):
         return self._compose_frame(self._renderer.render(self._scenes[self._current_index].avatar, moved, self._size))
 
     def draw_many(self, motions: Sequence[MotionT]) -> list[Image]:
-        """As ``draw`` of one after the other, but the renderer draws all at once: quicker, where none is waited for."""
+        """Draw all ``motions`` at once, with the same pictures as ``draw`` one after the other.
+
+        This is quicker where nobody waits for the single picture.
+        """
         self._apply_requests()
         if self.frozen and self._last_image is not None:
             return [self._last_image] * len(motions)
@@ -140,7 +146,7 @@ class Animator(Generic[MotionT]):
         return [self._compose_frame(rendered) for rendered in self._renderer.render_many(requests)]
 
     def _apply_requests(self) -> None:
-        """Do what was asked for since the last picture."""
+        """Carry out what was requested since the last picture."""
         while self._requests:
             self._requests.popleft()()
         if self.frozen and self._last_image is not None:
@@ -161,11 +167,11 @@ class Animator(Generic[MotionT]):
         return self._last_image
 
     def animate(self, inputs: DriverInputs) -> Image:
-        """Both halves: from inputs to the picture to send."""
+        """Run both halves of a frame, from inputs to the picture to send."""
         return self.draw(self.estimate(inputs))
 
     def select_next_scene(self) -> AvatarScene[MotionT]:
-        """Change to the next avatar with a short cross-fade; gives it. Callable from any thread."""
+        """Change to the next avatar with a short cross-fade, and return its scene. Callable from any thread."""
         self._selected_index = (self._selected_index + 1) % len(self._scenes)
         return self._scenes[self._selected_index]
 
@@ -174,5 +180,5 @@ class Animator(Generic[MotionT]):
         self._requests.append(request)
 
     def set_quality(self, quality: QualityLevel) -> None:
-        """Take the governor's word from the next picture on. Callable from any thread."""
+        """Draw at the size of ``quality`` from the next picture on. Callable from any thread."""
         self._size = quality.size

@@ -20,7 +20,10 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class _CommandSpec:
-    """``module`` has ``add_arguments(parser)`` and ``main(args) -> int``; imported only when the command is used."""
+    """A command's module, which has ``add_arguments(parser)`` and ``main(args) -> int``, and its words in the help.
+
+    The module is imported only when the command is used.
+    """
 
     module: str
     summary: str
@@ -122,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def limit_blas_threads() -> None:
-    """Keep NumPy's matrix library on one thread, unless the user has said otherwise. Called before NumPy is imported.
+    """Keep NumPy's matrix library on one thread, unless the user has set a number; called before NumPy is imported.
 
     The library's other threads wait for work in a busy loop. At thirty small products a second they never stop: on two
     cores that took more time than tracking and drawing together.
@@ -137,7 +140,7 @@ def quiet_loggers() -> None:
 
 
 class DefaultsHelpFormatter(argparse.HelpFormatter):
-    """Shows the default of every option that has one a person would want to know: no None, no switch that is off."""
+    """Shows the defaults of options that a person would want to know: neither None, nor those of switches."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = action.default
@@ -148,7 +151,7 @@ class DefaultsHelpFormatter(argparse.HelpFormatter):
 
 
 def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; only the command that ``arguments`` name is imported, so that ``--help`` is quick."""
+    """Make the parser; only the command that ``arguments`` name is imported, so that ``--help`` is quick."""
     parser = argparse.ArgumentParser(prog="livehead", description="A talking avatar from one photo, live.")
     parser.add_argument("--version", action="version", version=f"livehead {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they become settings."""
+"""Options that several commands share, and how settings are made from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAIN_REGIONS = tuple(GainSettings.model_fields)
 
 
 def print_status(line: str) -> None:
-    """Print a line for the person, beside whatever progress bar there is."""
+    """Print a line for the person, above a progress bar if there is one."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -28,8 +28,8 @@ def add_picture_arguments(
 ) -> None:
     """Add the options for how the avatar looks; one that is not given comes from --config, else from the defaults.
 
-    ``default_size``: what the help names as the picture's size, if that is not the settings' own.
-    ``allow_transparent``: the command can show a picture without a background.
+    ``default_size`` is what the help names as the picture's size, if that is not the settings' own.
+    ``allow_transparent`` is for commands that can show a picture without a background.
     """
     absent: Any = argparse.SUPPRESS
     add, defaults = parser.add_argument, RunSettings()
@@ -97,5 +97,5 @@ def add_webrtc_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_from_args(args: argparse.Namespace, profile: CallProfile | None = None) -> RunSettings:
-    """Defaults, under those of ``--config``, a profile and the command line, in this order. Raises: ConfigError."""
+    """Merge the defaults, ``--config``, a profile and the command line, in this order. Raises: ConfigError."""
     return merge_settings(vars(args), args.config, profile)

@@ -19,7 +19,7 @@ _RESYNC_NS = NS // 2  # a reader that was held up for longer (a suspended laptop
 
 
 def now_ns() -> int:
-    """The present moment on the monotonic clock, which every ``captured_ns`` is on."""
+    """Return the present moment on the monotonic clock, which every ``captured_ns`` is on."""
     return time.monotonic_ns()
 
 
@@ -42,7 +42,7 @@ class PtsClock:
         self._last_pts = -1
 
     def to_pts(self, moment_ns: int) -> int:
-        """The tick of ``moment_ns``; a moment not later than the one before gets the next free tick."""
+        """Return the tick of ``moment_ns``; a moment not later than the one before gets the next free tick."""
         if self._origin_ns is None:
             self._origin_ns = moment_ns
         ticks = round((moment_ns - self._origin_ns) / NS / self.time_base)
@@ -61,7 +61,10 @@ class RemoteClock:
         self._transit_times: deque[int] = deque(maxlen=_TRANSIT_WINDOW)
 
     def to_local_ns(self, sent_ns: int, arrived_ns: int) -> int:
-        """The local time at which a packet stamped ``sent_ns`` usually arrives; this one arrived at ``arrived_ns``."""
+        """Return the local time at which a packet stamped ``sent_ns`` usually arrives.
+
+        ``arrived_ns`` is the moment at which this one arrived.
+        """
         transit_ns = arrived_ns - sent_ns
         if self._transit_times and abs(transit_ns - median_low(self._transit_times)) > NS:
             self._transit_times.clear()  # the sender restarted its clock, or was silent and its clock stood still
@@ -105,9 +108,9 @@ class RealtimePacer:
         self._start_ns: int | None = None
 
     async def wait_until_due(self, since_start_ns: int, length_ns: int = 0) -> int:
-        """Return ``length_ns`` after ``since_start_ns`` is due, and give the moment at which it was due.
+        """Return ``length_ns`` after ``since_start_ns`` is due; the result is the moment at which it was due.
 
-        The start is the first call, so that a picture and a sound that are first asked for together stay together.
+        The first call sets the start, so that a picture and a sound that are first asked for together stay together.
         """
         now = self._clock.now_ns()
         if self._start_ns is None or now - (self._start_ns + since_start_ns + length_ns) > _RESYNC_NS:
@@ -128,7 +131,7 @@ class ExponentialBackoff:
         self._max_s = max_s
 
     def next_delay_s(self) -> float:
-        """Seconds to wait before the next attempt."""
+        """Return the seconds to wait before the next attempt."""
         wait_s = self._delay_s * random.uniform(0.75, 1.25)
         self._delay_s = min(self._delay_s * 2, self._max_s)
         return wait_s

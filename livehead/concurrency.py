@@ -1,6 +1,6 @@
-"""The only queues and threads: a slot for the newest item, a bounded line for sound, a worker for heavy calls.
+"""The queues and threads of the pipeline: a slot for the newest item, a bounded queue for sound, a worker thread.
 
-Media never waits for a slow reader: ``Latest`` and ``Fifo`` drop the old and count what they dropped.
+Media never waits for a slow reader: ``Latest`` and ``Fifo`` drop the oldest items and count what they dropped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ P = ParamSpec("P")
 
 
 class _DroppingQueue(Generic[T]):
-    """Items put from any thread, taken by one coroutine; holds ``capacity`` and drops the oldest beyond it."""
+    """A queue that any thread puts into and one coroutine reads.
+
+    It holds ``capacity`` items and drops the oldest beyond that.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._items: deque[T] = deque()
@@ -45,14 +48,14 @@ class _DroppingQueue(Generic[T]):
             self._wake_reader()
 
     def close(self, error: Exception | None = None) -> None:
-        """No more items: the reader gets what is left, then ``error`` or EndOfStream."""
+        """End the queue: the reader gets the items that are left, then ``error`` or EndOfStream."""
         with self._lock:
             if not self._closed:
                 self._closed, self._error = True, error
             self._wake_reader()
 
     async def get(self) -> T:
-        """The oldest item held. Raises: EndOfStream, or what ``close`` was given, once closed and empty."""
+        """Return the oldest item held. Raises: EndOfStream, or what ``close`` was given, once closed and empty."""
         while True:
             with self._lock:
                 if self._items:
@@ -72,18 +75,18 @@ class _DroppingQueue(Generic[T]):
 
 
 class Latest(_DroppingQueue[T]):
-    """A slot of one: a newer item replaces an unread one, which counts as ``dropped``."""
+    """A slot for one item: a newer item replaces an unread one, which counts as ``dropped``."""
 
     def __init__(self) -> None:
         super().__init__(capacity=1)
 
 
 class Fifo(_DroppingQueue[T]):
-    """A line of at most ``capacity`` items, for sound: in order, the oldest dropped and counted when full."""
+    """A queue of at most ``capacity`` items in order, for sound; when full, the oldest is dropped and counted."""
 
 
 class Worker:
-    """One thread for blocking calls, in order. ``async with`` joins it.
+    """One thread that runs blocking calls in order; leaving its ``async with`` block joins the thread.
 
     A cancelled ``run`` waits for the call in flight before the cancellation goes on, so that nothing which the call
     uses (a device, a buffer) is freed under it.
@@ -101,18 +104,18 @@ class Worker:
         self.close()
 
     async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``fn(*args)`` on the thread. Raises: what ``fn`` raises."""
+        """Run ``fn(*args)`` on the thread and return its result. Raises: what ``fn`` raises."""
         return (await self.submit_and_wait(fn, *args, **kwargs)).result()
 
     async def run_or_error(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
-        """As ``run``, but gives the exception that ``fn`` raised in place of the result, for callers that count it."""
+        """Run ``fn(*args)`` on the thread and return its result or the exception that it raised."""
         try:
             return await self.run(fn, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  boundary: one bad frame must not end the live pipeline
             return error
 
     async def submit_and_wait(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Wait until ``fn(*args)`` is done or given up on the thread; gives the finished call."""
+        """Wait until ``fn(*args)`` has run on the thread or was cancelled, and return the finished call."""
         call = self._executor.submit(fn, *args, **kwargs)
         done = asyncio.Event()
         loop = asyncio.get_running_loop()

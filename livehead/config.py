@@ -1,6 +1,6 @@
 """Typed settings, read from TOML. Every default of the command line is written here, once.
 
-An unknown key is an error that names the nearest known one.
+An unknown key is an error that names the nearest known key.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ class IceSettings(StrictSettings):
 
 
 class StreamSettings(StrictSettings):
-    """What the sinks get: pictures of ``size`` (width, height in pixels) at ``fps``, and sound of ``audio_rate`` Hz.
+    """The pictures and the sound that the sinks get.
 
-    ``audio_rate`` None means no sound. ``bitrate`` is that of the picture by rtmp: and udp:, in bits a second.
-    ``encoder`` makes WebRTC's H.264; auto takes the graphics card's where a trial of it succeeds. ``whip_token`` and
-    ``stream_key`` can also come from the environment, and are never shown.
+    Pictures have ``size`` (width, height in pixels) and come at ``fps``; sound has ``audio_rate`` Hz, and None means no
+    sound. ``bitrate`` is that of the picture by rtmp: and udp:, in bits a second. ``encoder`` makes WebRTC's H.264;
+    auto takes the graphics card's where a trial of it succeeds. ``whip_token`` and ``stream_key`` can also come from
+    the environment, and are never shown.
     """
 
     size: Size = (1280, 720)
@@ -74,7 +75,7 @@ class CameraSettings(StrictSettings):
 
 
 class GainSettings(StrictSettings):
-    """How strongly each region of the face follows the performer, where 1 is exactly and 0 not at all."""
+    """How strongly each region of the face follows the performer, where 1 is exactly and 0 is not at all."""
 
     eyes: Gain = 1.0
     mouth: Gain = 1.0
@@ -92,18 +93,20 @@ class PictureSettings(StrictSettings):
 
 
 class BudgetSettings(StrictSettings):
-    """What livehead may use: milliseconds a frame (0 means one frame period), and a share of the machine."""
+    """How much time livehead may use, in milliseconds a frame (0 means one frame period), and what share of the
+    machine.
+    """
 
     frame_ms: Annotated[float, Field(ge=0)] = 0.0
     machine_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class ServeSettings(StrictSettings):
-    """Where ``livehead serve`` is reached and by whom; ``run`` does not use it.
+    """The address of ``livehead serve`` and who may use it; ``livehead run`` does not read these settings.
 
     ``avatar`` is the photo that is shown until a page brings its own. ``token`` can also come from the environment, and
-    is never shown. ``origins`` are those of pages that a proxy serves, as ``https://a.example``. ``extension``: this
-    machine's browser extension may watch. A session that nobody is connected to ends after ``idle_s`` seconds.
+    is never shown. ``origins`` are those of pages that a proxy serves, as ``https://a.example``. ``extension`` lets
+    this machine's browser extension watch. A session that nobody is connected to ends after ``idle_s`` seconds.
     """
 
     avatar: Path | None = None
@@ -145,7 +148,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 def load_settings(settings_type: type[SettingsT], path: Path) -> SettingsT:
-    """Settings of ``settings_type`` from a TOML file. Raises: ConfigError."""
+    """Read settings of ``settings_type`` from a TOML file. Raises: ConfigError."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -156,7 +159,7 @@ def load_settings(settings_type: type[SettingsT], path: Path) -> SettingsT:
 
 
 def parse_settings(settings_type: type[SettingsT], values: dict[str, Any], where: str = "settings") -> SettingsT:
-    """Settings of ``settings_type`` from plain values.
+    """Make settings of ``settings_type`` from plain values.
 
     Raises: ConfigError with the key, its fault and the nearest known key.
     """

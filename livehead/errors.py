@@ -25,7 +25,7 @@ from collections.abc import Iterable
 
 
 class LiveheadError(Exception):
-    """Base of all: ``problem`` says what is wrong, ``remedy`` what the person can do about it."""
+    """The base of all errors: ``problem`` says what is wrong, ``remedy`` what the person can do about it."""
 
     def __init__(self, problem: str, remedy: str = "", *, subject: str = "") -> None:
         super().__init__(problem, remedy)
@@ -55,11 +55,11 @@ class SinkError(DeviceError):
 
 
 class RejectedError(SinkError):
-    """A receiver refuses for good: what was asked has to change before it is asked again."""
+    """A receiver refuses for good: the request has to change before it is made again."""
 
 
 class WeightsError(LiveheadError):
-    """A checkpoint cannot be used."""
+    """A checkpoint cannot be used for the reason that the message gives."""
 
 
 class WeightsMissingError(WeightsError):
@@ -98,14 +98,17 @@ class SessionError(LiveheadError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The remedy for an unknown name: ``did you mean 'x'?`` for the nearest of ``known``, else the whole list."""
+    """Return the remedy for an unknown name.
+
+    It is ``did you mean 'x'?`` for the nearest of ``known``, else the whole list.
+    """
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
 def root_cause(failure: BaseException) -> BaseException:
-    """The one exception of a (nested) exception group that a person is told: a LiveheadError if there is any."""
+    """Return the one exception of a (nested) exception group to show to a person: a LiveheadError if there is any."""
     if isinstance(failure, BaseExceptionGroup):
         failure = failure.subgroup(LiveheadError) or failure
     while isinstance(failure, BaseExceptionGroup):

@@ -1,7 +1,7 @@
-"""Pictures passed on as they come: a capture's frames, fitted on a thread, to any number of sinks.
+"""Passes pictures on as they come: a capture's frames, fitted on a thread, to any number of sinks.
 
-``run --render-at`` shows the pictures that come back from the drawing machine by it, and ``bench webrtc`` measures with
-it what everything but the avatar costs.
+``run --render-at`` shows with it the pictures that come back from the machine that draws, and ``bench webrtc`` measures
+with it what everything but the avatar costs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from livehead.stats import StatsCollector
 
 
 def resize_image(image: Image, size: tuple[int, int]) -> Image:
-    """``image`` uint8 [h, w, 3 or 4] RGB(A) stretched to ``size`` (width, height), without its alpha."""
+    """Stretch ``image`` (uint8 [h, w, 3 or 4] RGB(A)) to ``size`` (width, height), without its alpha."""
     if image.shape[1::-1] == size:
         return image[..., :3]
     return np.asarray(cv2.resize(np.ascontiguousarray(image[..., :3]), size), np.uint8)
@@ -33,7 +33,7 @@ def resize_image(image: Image, size: tuple[int, int]) -> Image:
 class FrameRelay:
     """Runs one capture of pictures, a microphone and any number of sinks, without a driver and without a renderer.
 
-    ``fit(image)`` makes of the capture's picture the one that is sent, uint8 [H, W, 3] RGB both; it is called on a
+    ``fit(image)`` turns the capture's picture into the one that is sent, both uint8 [H, W, 3] RGB; it is called on a
     thread. At most ``fps`` pictures a second are passed on. ``sound_out`` is a sink that gets sound only.
     """
 

@@ -24,10 +24,11 @@ _NO_ATTACHMENTS: Mapping[str, object] = MappingProxyType({})
 class VideoFrame:
     """One picture with its times.
 
-    ``image``: uint8 [H, W, 3] RGB or [H, W, 4] RGBA straight alpha.
-    ``pts``, ``time_base``: presentation time is ``pts * time_base`` seconds from the stream's start.
-    ``captured_ns``: when the *driving* picture was taken, on the monotonic clock; it is carried unchanged to the sink.
-    ``attached``: data that a capture adds (a time code, for example); it travels with the frame.
+    ``image`` is uint8 [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha.
+    ``pts``, ``time_base``: the presentation time is ``pts * time_base`` seconds from the stream's start.
+    ``captured_ns`` is when the *driving* picture was taken, on the monotonic clock; it is carried unchanged to the
+    sink.
+    ``attached`` is data that a capture adds (a time code, for example); it travels with the frame.
     """
 
     image: Image
@@ -43,16 +44,16 @@ class VideoFrame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """The picture's width and height in pixels."""
         return self.image.shape[1], self.image.shape[0]
 
     @property
     def seconds(self) -> float:
-        """Presentation time in seconds."""
+        """The presentation time in seconds."""
         return float(self.pts * self.time_base)
 
     def with_image(self, image: Image) -> VideoFrame:
-        """A copy of this frame with another picture and the same times."""
+        """Return a copy of this frame with another picture and the same times."""
         return replace(self, image=image)
 
 

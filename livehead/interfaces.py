@@ -1,4 +1,4 @@
-"""The few roles that everything in livehead plays. Two or three verbs each; a further wish becomes a new object."""
+"""The roles that captures, sinks, drivers, avatars and renderers play, as protocols of two or three methods each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Capture(Protocol):
     ) -> None: ...
 
     async def recv(self) -> Frame:
-        """The next frame. Raises: EndOfStream after the last, CaptureError when the device is gone for good."""
+        """Return the next frame. Raises: EndOfStream after the last, CaptureError when the device is gone for good."""
         ...
 
 
@@ -38,12 +38,12 @@ class Sink(Protocol):
     ) -> None: ...
 
     async def send(self, frame: Frame) -> None:
-        """Take one frame; returns when the sink is ready for the next. Raises: SinkError."""
+        """Take one frame and return when the sink is ready for the next. Raises: SinkError."""
         ...
 
 
 class Motion(Protocol):
-    """What a driver estimates and a renderer takes: key points, a body pose. ``set`` names its points."""
+    """The motion that a driver estimates and a renderer takes: key points or a body pose. ``set`` names its points."""
 
     @property
     def set(self) -> str: ...
@@ -69,55 +69,58 @@ AvatarT_co = TypeVar("AvatarT_co", bound="Avatar", covariant=True)
 
 
 class Driver(Protocol[MotionT_co]):
-    """Estimates the performer's motion. Called from one worker thread; may keep state between calls."""
+    """Estimates the performer's motion. It is called from one worker thread and may keep state between calls."""
 
     has_unseen_motion: bool
     """Whether ``unseen_motion`` ever gives any."""
 
     @property
     def motion_set(self) -> str:
-        """Name of the set of points that ``estimate`` returns."""
+        """The name of the set of points that ``estimate`` returns."""
         ...
 
     def estimate(self, inputs: DriverInputs) -> MotionT_co:
-        """Motion at ``inputs``. Confidence 0 means nothing was seen; the value is then the last good one."""
+        """Estimate the motion at ``inputs``.
+
+        Confidence 0 means that nothing was seen; the value is then the last good one.
+        """
         ...
 
     @property
     def neutral_motion(self) -> MotionT_co | None:
-        """The performer's neutral motion where the driver knows it beforehand, as of a recording; else None."""
+        """The performer's neutral motion where the driver knows it beforehand, as from a recording; else None."""
         ...
 
     def unseen_motion(self) -> MotionT_co | None:
-        """What the avatar does while nobody is seen, in its own points: what a voice says. None: it idles."""
+        """Return the avatar's motion while nobody is seen, in its own points, as from a voice; None lets it idle."""
         ...
 
     def close(self) -> None:
-        """Free trackers and networks; after the last ``estimate``."""
+        """Free trackers and networks, after the last ``estimate``."""
         ...
 
 
 class BaseDriver:
-    """What a ``Driver`` answers that knows no neutral motion, hears nothing and holds nothing that must be freed."""
+    """A base for drivers that know no neutral motion, hear nothing and hold nothing that must be freed."""
 
     has_unseen_motion: bool = False
     """Whether ``unseen_motion`` ever gives any."""
 
     @property
     def neutral_motion(self) -> Any:
-        """None: the performer's neutral motion has to be found."""
+        """None, since the performer's neutral motion has to be found."""
         return None
 
     def unseen_motion(self) -> Any:
-        """None: the avatar idles while nobody is seen."""
+        """Return None, so that the avatar idles while nobody is seen."""
         return None
 
     def close(self) -> None:
-        """There is nothing to free."""
+        """Do nothing, since there is nothing to free."""
 
 
 class Avatar(Protocol):
-    """A source prepared once by a renderer: immutable, cacheable on disk."""
+    """A source that a renderer has prepared once: immutable, and cacheable on disk."""
 
     @property
     def motion(self) -> Motion:
@@ -135,7 +138,7 @@ class RenderRequest(Generic[AvatarT_co, MotionT_co]):
 
 
 class Renderer(Protocol[SourceT_contra, AvatarT, MotionT_contra]):
-    """A renderer draws avatars. It holds no avatar and no size of its own; synchronous, no I/O, no gradients."""
+    """Draws avatars. It holds no avatar and no size of its own, is synchronous, and does no I/O."""
 
     @property
     def avatar_type(self) -> type[AvatarT]:
@@ -144,22 +147,22 @@ class Renderer(Protocol[SourceT_contra, AvatarT, MotionT_contra]):
 
     @property
     def motion_sets(self) -> frozenset[str]:
-        """Names of the sets of points that ``render`` takes."""
+        """The names of the sets of points that ``render`` takes."""
         ...
 
     @property
     def hardware(self) -> str:
-        """What really does the work here, and how: ``processor, fp32``."""
+        """The hardware that draws here and the precision in words, for example ``processor, fp32``."""
         ...
 
     def prepare(self, source: SourceT_contra) -> AvatarT:
-        """Everything that depends on the source alone. Raises: SourceError."""
+        """Compute everything that depends on the source alone. Raises: SourceError."""
         ...
 
     def render(self, avatar: AvatarT, motion: MotionT_contra, size: int) -> Image:
-        """The avatar in that motion: uint8 [size, size, 3] RGB, or RGBA straight alpha."""
+        """Draw the avatar in that motion: uint8 [size, size, 3] RGB, or RGBA with straight alpha."""
         ...
 
     def render_many(self, requests: Sequence[RenderRequest[AvatarT, MotionT_contra]]) -> list[Image]:
-        """The pictures of all ``requests``, in their order; the network draws as many at once as it can."""
+        """Draw all ``requests`` and return their pictures in order; the network draws as many at once as it can."""
         ...

@@ -19,9 +19,9 @@ MotionT_contra = TypeVar("MotionT_contra", bound=Motion, contravariant=True)
 
 
 class MotionAnimator(Protocol[MotionT_contra]):
-    """Draws motion: an ``Animator``. ``draw`` is called from one worker thread.
+    """Draws motion, as an ``Animator`` does; ``draw`` is called from one worker thread.
 
-    ``presented_ns`` is the moment of the picture; that of the motion is before it where a motion is drawn once more.
+    ``presented_ns`` is the moment of the picture; that of the motion is earlier where a motion is drawn once more.
     """
 
     def draw(self, motion: MotionT_contra, presented_ns: int, /) -> Image: ...
@@ -52,7 +52,7 @@ class AnimatorConsumer:
         await self._stack.aclose()
 
     async def consume(self, motion: TimedMotion) -> VideoFrame | None:
-        """Draw one motion; None where that fails."""
+        """Draw one motion; return None where that fails."""
         image = await self._worker.run_or_error(self._animator.draw, motion.motion, motion.presented_ns)
         if isinstance(image, Exception):
             count_bad_frame(self._stats, "draw", image)

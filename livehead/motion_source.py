@@ -1,4 +1,4 @@
-"""Motion from a driver: a camera, a microphone's newest sound and the frame clock become inputs, the driver estimates.
+"""Motion from a driver: a camera, a microphone's newest sound and the frame clock become inputs for the driver.
 
     camera -> newest inputs -> estimate (thread) -> output
     frame clock, while there is no camera or it gives nothing, for drivers that hear or idle
@@ -30,13 +30,13 @@ _EARLY_TOLERANCE_PERIODS = 0.6  # periods that a frame may come before its time
 
 
 class MotionEstimator(Protocol):
-    """Estimates motion from inputs: a ``Driver``, or an ``Animator`` that has one. Called from one worker thread."""
+    """Estimates motion from inputs, on one worker thread: a ``Driver``, or an ``Animator`` that has one."""
 
     def estimate(self, inputs: DriverInputs) -> Motion: ...
 
 
 class AudioBuffer(Protocol):
-    """Keeps the last moments of sound for a driver: ``audio.ring.AudioRingBuffer``."""
+    """Keeps the last moments of sound for a driver, as ``audio.ring.AudioRingBuffer`` does."""
 
     def put(self, frame: AudioFrame) -> None: ...
 
@@ -46,14 +46,14 @@ class AudioBuffer(Protocol):
 class FrameRateGate:
     """Lets through about ``fps`` frames a second of a capture that gives more.
 
-    The mean rate is held, not each distance: frames of a network come early and late in turn.
+    The mean rate is held, not each interval: frames that come over a network are early and late in turn.
     """
 
     def __init__(self) -> None:
         self._due_ns = 0
 
     def admits(self, captured_ns: int, fps: float) -> bool:
-        """Whether the frame of ``captured_ns`` is one of ``fps`` a second."""
+        """Tell whether the frame taken at ``captured_ns`` is let through at ``fps`` frames a second."""
         period_ns = round(NS / fps)
         if captured_ns < self._due_ns - _EARLY_TOLERANCE_PERIODS * period_ns:
             return False
@@ -64,8 +64,8 @@ class FrameRateGate:
 class DriverMotionSource:
     """A ``MotionSource``: a driver before a camera, or before the frame clock alone.
 
-    ``capture`` None means that the driver needs no camera: it is asked ``fps`` times a second. ``audio_buffer``: the
-    driver hears its newest sound; while the camera gives nothing, the frame clock then goes on in its place.
+    ``capture`` None means that the driver needs no camera and is asked ``fps`` times a second. The driver hears the
+    newest sound of ``audio_buffer``; while the camera gives nothing, the frame clock then goes on in its place.
     ``has_consumers`` tells whether anybody takes the pictures; while nobody does, nothing is estimated.
     """
 
@@ -110,7 +110,7 @@ class DriverMotionSource:
         await self._stack.aclose()
 
     def stop(self) -> None:
-        """End as if the camera had ended; callable from the event loop, also before ``run``."""
+        """End ``run`` as if the camera had ended; callable from the event loop, also before ``run``."""
         self._stopping = True
         self._pending_inputs.close()  # here, as a task that is cancelled before its first step closes nothing
         for task in self._reading:
@@ -134,7 +134,7 @@ class DriverMotionSource:
                 self.stop()
 
     async def _run_reader(self, reader: Callable[[], Awaitable[None]]) -> None:
-        """Run one reader; the camera's end ends everything."""
+        """Run one reader; the end of the camera ends everything."""
         try:
             await reader()
             self.stop()
@@ -160,7 +160,7 @@ class DriverMotionSource:
             self._submit(DriverInputs(frame=frame, audio=None, now_ns=frame.captured_ns))
 
     async def _run_frame_clock(self) -> None:
-        """Ask the driver at the frame rate; silent while the camera gives pictures."""
+        """Ask the driver at the frame rate, but not while the camera gives pictures."""
         pacer = FramePacer(self._fps)
         while True:
             pacer.period_ns = round(NS / self._fps)
@@ -208,7 +208,7 @@ class DriverMotionSource:
 
 
 def _repeated(inputs: DriverInputs, motion: Motion, new_inputs: DriverInputs) -> TimedMotion:
-    """The motion of ``inputs`` at the moment of ``new_inputs``, which the driver does not look at."""
+    """Return the motion of ``inputs`` at the moment of ``new_inputs``, which the driver does not look at."""
     presented_ns = motion.captured_ns + new_inputs.now_ns - inputs.now_ns
     return TimedMotion(motion, presented_ns, now_ns(), 0.0, _attached_to(inputs))
 

@@ -23,8 +23,8 @@ class TimedMotion:
     """A motion on its way from a source to a consumer.
 
     ``presented_ns`` is the moment of the picture that it is for: later than ``motion.captured_ns`` where the same
-    motion is drawn once more. ``attached`` is what the capture attached to the driving frame (a time code, say).
-    ``estimate_ms`` is how long the driver took, ``ready_ns`` when the motion left the source.
+    motion is drawn once more. ``attached`` is what the capture attached to the driving frame (a time code, for
+    example). ``estimate_ms`` is how long the driver took, ``ready_ns`` when the motion left the source.
     """
 
     motion: Motion
@@ -39,7 +39,7 @@ class MotionSource(Protocol):
 
     @property
     def ends_with_microphone(self) -> bool:
-        """Whether the end of the microphone's sound is the end of the motion, as there is nothing else to see."""
+        """True where the end of the microphone's sound ends the motion, as there is no camera."""
         ...
 
     async def __aenter__(self) -> MotionSource: ...
@@ -71,7 +71,7 @@ class MotionConsumer(Protocol):
     ) -> None: ...
 
     async def consume(self, motion: TimedMotion) -> VideoFrame | None:
-        """Take one motion; gives the picture to send, or None where there is none: a bad motion, an uplink."""
+        """Take one motion; return the picture to send, or None where there is none (a bad motion, an uplink)."""
         ...
 
     def set_quality(self, quality: QualityLevel) -> None:

@@ -32,14 +32,14 @@ TRAILING_SILENCE_S = 0.5  # a driver that can hear needs, and shows, a little si
 
 
 class AnimatorProtocol(MotionEstimator, MotionAnimator[Any], Protocol):
-    """What turns inputs into pictures, in two halves that run on a thread each: an ``Animator`` with a driver."""
+    """Turns inputs into pictures in two halves that run on a thread each, as an ``Animator`` with a driver does."""
 
 
 class Pipeline:
     """Runs one motion source, one motion consumer and any number of sinks.
 
-    ``audio_buffer``: where the microphone's sound is kept for the source's driver. ``sound_out``: a sink that gets the
-    microphone's sound and no pictures. ``quality_controller`` is shown the time of each frame, and its level is given
+    ``audio_buffer`` keeps the microphone's sound for the source's driver. ``sound_out`` is a sink that gets the
+    microphone's sound and no pictures. ``quality_controller`` is given the time of each frame, and its level is given
     to source and consumer.
     """
 
@@ -84,7 +84,7 @@ class Pipeline:
         has_consumers: Callable[[], bool] = lambda: True,
         stats: StatsCollector | None = None,
     ) -> Pipeline:
-        """The usual pipeline: an animator whose driver looks at ``capture`` (None: at nothing), and which draws.
+        """Make the usual pipeline: an animator whose driver looks at ``capture`` (None: at nothing), and which draws.
 
         ``has_consumers`` tells whether anybody takes the pictures; while nobody does, none is made.
         """
@@ -124,7 +124,7 @@ class Pipeline:
         self._sinks.raise_if_all_failed()
 
     def stop(self) -> None:
-        """End as if the source had ended: frames under way are delivered, then everything is closed."""
+        """End ``run`` as if the source had ended: frames under way are delivered, then everything is closed."""
         self._source.stop()
 
     async def _run_source(self, listening: asyncio.Task[None] | None) -> None:

@@ -23,8 +23,8 @@ MAX_RAISE_BACKOFF = 16  # largest multiple of RAISE_AFTER_NS between failed atte
 class QualityLevel:
     """One step of quality.
 
-    ``size``: side of the rendered square in pixels. ``track_every``: the tracker sees one frame in so many.
-    ``fps``: frames a second.
+    ``size`` is the side of the rendered square in pixels, ``fps`` the frames a second. The tracker looks at one frame
+    in ``track_every``.
     """
 
     size: int
@@ -37,9 +37,9 @@ class QualityLevel:
 
 
 def quality_levels(best: QualityLevel, *, can_skip_tracking: bool = True) -> tuple[QualityLevel, ...]:
-    """The steps of quality: the best, then smaller pictures, then half the tracking rate, then fewer frames a second.
+    """Return the steps of quality: best, smaller pictures, half the tracking rate, then fewer frames a second.
 
-    ``can_skip_tracking``: false leaves the step with half the tracking rate out, where it would save nothing. With
+    With ``can_skip_tracking`` false the step with half the tracking rate is left out, as it would save nothing. With
     fewer frames each one is tracked again: that costs no more than before, and no picture repeats a motion.
     """
     levels = [best]
@@ -72,7 +72,7 @@ class QualityController:
 
     @property
     def quality(self) -> QualityLevel:
-        """The present level."""
+        """The present level of quality."""
         return self.levels[self._level_index]
 
     def observe_frame(self, busy_ms: float, share: float, now_ns: int) -> QualityLevel | None:

@@ -1,9 +1,9 @@
-"""Captures, drivers, renderers and sinks by name, found as entry points, so that a plugin's parts stand beside our own.
+"""Captures, drivers, renderers and sinks by name, found as entry points, so that plugins stand beside livehead's own.
 
 An entry point of the groups ``livehead.captures``, ``livehead.drivers``, ``livehead.renderers`` and ``livehead.sinks``
 names one of the factory records below. A record says what its part needs before anything is made: whether a driver
-looks at a camera, which motion a renderer takes, whether an argument makes sense. A plain callable is accepted in
-place of a record and counts as one without any special need.
+looks at a camera, which motion a renderer takes, whether an argument makes sense. A plain callable is accepted in place
+of a record and counts as one without any special need.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ FactoryGroup = Literal["captures", "drivers", "renderers", "sinks"]
 
 
 def accept_any_argument(argument: str) -> None:
-    """The check of a factory whose argument may be any text."""
+    """Accept any text as a factory's argument."""
 
 
 def reject_argument(argument: str) -> None:
-    """The check of a factory that takes no argument. Raises: ConfigError."""
+    """Refuse an argument for a factory that takes none. Raises: ConfigError."""
     if argument:
         raise ConfigError(f"{argument!r} is one word too many", "leave out what stands after the colon")
 
@@ -55,8 +55,8 @@ class DriverFactory:
     """How a driver is made from ``--driver NAME:ARGUMENT``, and what it needs.
 
     ``create(argument, portrait)`` gives the driver for the avatar's portrait. ``motion_set`` names the points that it
-    estimates, "" where only the driver itself knows. ``starts_neutral``: its first motion is a neutral face already,
-    as that of a voice or of idling is, so that nothing has to be calibrated.
+    estimates, "" where only the driver itself knows. ``starts_neutral`` means that its first motion is a neutral face
+    already, as that of a voice or of idling is, so that nothing has to be calibrated.
     """
 
     create: Callable[[str, Any], Driver[Any]]
@@ -73,8 +73,8 @@ class RendererFactory:
 
     ``create(size, alpha=, precision=, threads=)`` gives the renderer. ``motion_sets`` names the sets of points that it
     takes. ``avatar_source`` says what becomes an avatar: a photo of a face, or a folder with a character sheet.
-    ``own_driver``: the driver that estimates the points of this very model, "" where any driver of its sets will do.
-    ``has_debug_panels``: it can show what led to a picture (``DebugPanelRenderer``).
+    ``own_driver`` is the driver that estimates the points of this very model, "" where any driver of its sets will do.
+    ``has_debug_panels`` means that it can show what led to a picture (``DebugPanelRenderer``).
     ``check(precision)`` raises ConfigError or WeightsError for what this machine lacks, without loading a network.
     """
 
@@ -90,27 +90,27 @@ FactoryT = TypeVar("FactoryT", CaptureFactory, SinkFactory, DriverFactory, Rende
 
 
 def list_names(group: FactoryGroup) -> list[str]:
-    """Every registered name of ``group``, sorted."""
+    """Return every registered name of ``group``, sorted."""
     return sorted({point.name for point in entry_points(group=f"livehead.{group}")})
 
 
 def find_capture(name: str) -> CaptureFactory:
-    """The factory of the capture ``name``. Raises: ConfigError naming the nearest known name."""
+    """Return the factory of the capture ``name``. Raises: ConfigError naming the nearest known name."""
     return _find_factory("captures", name, CaptureFactory)
 
 
 def find_sink(name: str) -> SinkFactory:
-    """The factory of the sink ``name``. Raises: ConfigError naming the nearest known name."""
+    """Return the factory of the sink ``name``. Raises: ConfigError naming the nearest known name."""
     return _find_factory("sinks", name, SinkFactory)
 
 
 def find_driver(name: str) -> DriverFactory:
-    """The factory of the driver ``name``. Raises: ConfigError naming the nearest known name."""
+    """Return the factory of the driver ``name``. Raises: ConfigError naming the nearest known name."""
     return _find_factory("drivers", name, DriverFactory)
 
 
 def find_renderer(name: str) -> RendererFactory:
-    """The factory of the renderer ``name``. Raises: ConfigError naming the nearest known name."""
+    """Return the factory of the renderer ``name``. Raises: ConfigError naming the nearest known name."""
     return _find_factory("renderers", name, RendererFactory)
 
 

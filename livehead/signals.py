@@ -1,4 +1,4 @@
-"""A live command ends by Ctrl-C, a termination signal, or when its time is over."""
+"""Ends a live command by Ctrl-C, by a termination signal, or when its time is over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def stop_on_signals(stop: Callable[[], None], seconds: float | None = None) -> None:
-    """Let the running loop call ``stop`` at the first signal, or after ``seconds``."""
+    """Make the running loop call ``stop`` at the first signal, or after ``seconds``."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         if sys.platform == "win32":

@@ -43,7 +43,7 @@ class SinkRunner:
         self.audio.close()
 
     async def deliver_frames(self, queue: Latest[VideoFrame] | Fifo[AudioFrame]) -> None:
-        """Send what comes in ``queue`` until it is closed; a bad frame is counted and skipped."""
+        """Send the frames that come in ``queue`` until it is closed; a bad frame is counted and skipped."""
         failures = 0
         while True:
             try:
@@ -73,7 +73,7 @@ class SinkRunner:
 
 
 class SinkGroup:
-    """All sinks of one run: every picture and every stretch of sound goes to each of them.
+    """All sinks of one run: every picture and every block of sound goes to each of them.
 
     ``sound_out`` is a sink that gets sound and no pictures; when it fails, the run goes on without it.
     """
@@ -102,7 +102,7 @@ class SinkGroup:
             runner.video.put(frame)
 
     def put_audio(self, frame: AudioFrame) -> None:
-        """Give a stretch of sound to every sink, in order."""
+        """Give a block of sound to every sink, in order."""
         for runner in self._all_runners():
             runner.audio.put(frame)
 
@@ -112,7 +112,7 @@ class SinkGroup:
             runner.close()
 
     def raise_if_all_failed(self) -> None:
-        """Raises: the last sink's error, where every sink for pictures was given up."""
+        """Raise the last sink's error where every sink for pictures was given up."""
         failed = [runner.error for runner in self._runners if runner.error]
         if failed and len(failed) == len(self._runners):
             raise failed[-1]

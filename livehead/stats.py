@@ -1,4 +1,4 @@
-"""Counters, stage timings, and a fixed benchmark that makes figures of different machines comparable."""
+"""Counters, timings of the pipeline's stages, and a fixed benchmark that makes machines comparable."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ class StatsCollector:
             return self._counts[name]
 
     def record_timing(self, stage: str, milliseconds: float) -> None:
-        """Add one timing of ``stage``."""
+        """Add one timing of ``stage`` in milliseconds."""
         with self._lock:
             self._stage_timings.setdefault(stage, deque(maxlen=self._max_timings)).append(milliseconds)
 
     def recent_timings(self, stage: str, n: int) -> list[float]:
-        """The newest ``n`` timings of ``stage`` in ms, oldest first."""
+        """Return the newest ``n`` timings of ``stage`` in ms, oldest first."""
         with self._lock:
             return list(self._stage_timings.get(stage, ()))[-n:]
 
     def read_counters(self) -> dict[str, int]:
-        """A copy of all counters."""
+        """Return a copy of all counters."""
         with self._lock:
             return dict(self._counts)
 
     def summarize_stages(self) -> dict[str, dict[str, float]]:
-        """The summary of each stage's timings, as ``summarize_ms`` gives it."""
+        """Return the summary of each stage's timings, in the form of ``summarize_ms``."""
         with self._lock:
             stages = {name: list(samples) for name, samples in self._stage_timings.items()}
         return {name: summarize_ms(samples) for name, samples in stages.items()}
 
 
 def peak_memory_mb() -> float:
-    """The largest resident memory of this process so far, in MB (10^6 bytes)."""
+    """Return the largest resident memory of this process so far, in MB (10^6 bytes)."""
     if sys.platform == "win32":
         import psutil
 
@@ -81,7 +81,7 @@ def peak_memory_mb() -> float:
 
 
 def process_uptime_s() -> float:
-    """Seconds since this process was started, or, outside Linux, since this module was imported."""
+    """Return the seconds since this process was started, or, outside Linux, since this module was imported."""
     try:
         with open("/proc/self/stat", encoding="ascii") as figures:
             ticks = int(figures.read().rsplit(")", 1)[1].split()[19])
@@ -112,7 +112,7 @@ def time_yardstick() -> dict[str, float]:
 
 
 def machine_info(precision: str = "fp32") -> dict[str, object]:
-    """The machine that figures were measured on: cpu, cores, threads, gpu, torch, precision."""
+    """Describe the machine that figures were measured on: cpu, cores, threads, gpu, torch, precision."""
     import torch
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
@@ -128,7 +128,7 @@ def machine_info(precision: str = "fp32") -> dict[str, object]:
 
 
 def cpu_info() -> tuple[str, int]:
-    """The processor's name, and the number of its cores that this process may use."""
+    """Return the processor's name and the number of its cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return _cpu_name(), cores
 

@@ -1,4 +1,4 @@
-"""Where livehead keeps its files, and how it writes them: whole or not at all, and no more than a cache may hold."""
+"""The folders in which livehead keeps its files, and writing to them whole or not at all, within a cache's limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SYSTEM_FOLDERS = {
 
 
 def storage_folder(kind: Literal["cache", "config", "data"], name: str) -> Path:
-    """The folder ``name`` below ``$LIVEHEAD_HOME``, else below where the system keeps files of this ``kind``.
+    """Return the folder ``name`` below ``$LIVEHEAD_HOME``, else below where the system keeps files of this ``kind``.
 
     The folder need not exist yet.
     """
@@ -39,10 +39,10 @@ def storage_folder(kind: Literal["cache", "config", "data"], name: str) -> Path:
 def replace_file(path: Path, *, suffix: str = "", mode: int = 0o666) -> Iterator[Path]:
     """Give an empty file to write to, which takes the place of ``path`` when the block ends without an error.
 
-    It lies in the folder of ``path``, so that the change is one step: readers meet the old content or the new one,
-    whole. After an error it is gone and ``path`` as it was. A symbolic link stays one; a device or a pipe
-    (``/dev/stdout``) is written to itself. ``suffix``: for writers that go by the end of the name. ``mode``: of the
-    new file, before the process's umask. Raises: OSError.
+    The file lies in the folder of ``path``, so that the change is one step: readers meet the old content or the new
+    one, whole. After an error it is gone and ``path`` is as it was. A symbolic link stays one; a device or a pipe
+    (``/dev/stdout``) is written to itself. ``suffix`` is for writers that go by the end of the name, ``mode`` is that
+    of the new file before the process's umask. Raises: OSError.
     """
     if _is_stream(path):
         yield path
@@ -85,12 +85,12 @@ def evict_oldest(folder: Path, pattern: str, *, max_files: int, max_bytes: float
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether ``path`` is a device, a pipe or another name of an open file (``/dev/fd/3``)."""
+    """Tell whether ``path`` is a device, a pipe or another name of an open file (``/dev/fd/3``)."""
     return (path.exists() and not path.is_file()) or path.parts[:2] == ("/", "dev")
 
 
 def _last_used_s(path: Path) -> float:
-    """Seconds; 0 for a file that another process has just removed."""
+    """Return when a file was last used in seconds; 0 for one that another process has just removed."""
     try:
         return path.stat().st_mtime
     except OSError:

@@ -15,12 +15,12 @@ from livehead.stats import cpu_info
 
 
 def available_cores() -> int:
-    """How many cores this process may use; a network that has nobody beside it gets as many threads."""
+    """Return how many cores this process may use; a network that has nothing beside it gets as many threads."""
     return cpu_info()[1]
 
 
 def live_network_threads() -> int:
-    """How many threads a network gets in a live call.
+    """Return how many threads a network gets in a live call.
 
     One core is left to the tracker or the encoder: a network that waits for it at every layer is slower than alone.
     """
@@ -28,14 +28,17 @@ def live_network_threads() -> int:
 
 
 def set_network_threads(count: int | None = None, *, by_openvino: bool = False) -> None:
-    """Give torch ``count`` threads, all cores if None, or one where ``by_openvino`` the parts that cost have theirs."""
+    """Give torch ``count`` threads, all cores if None.
+
+    Where the costly parts run ``by_openvino``, which has threads of its own, torch gets one.
+    """
     import torch
 
     torch.set_num_threads(1 if by_openvino else count or available_cores())
 
 
 def network_threads() -> int:
-    """How many threads torch has."""
+    """Return how many threads torch has."""
     import torch
 
     return int(torch.get_num_threads())
@@ -43,7 +46,7 @@ def network_threads() -> int:
 
 @contextmanager
 def keep_network_threads(count: int | None = None) -> Iterator[None]:
-    """Give torch ``count`` threads within the block, if not None, and what it had before afterwards."""
+    """Give torch ``count`` threads within the block, if not None, and afterwards what it had before."""
     before = network_threads()
     if count is not None:
         set_network_threads(count)

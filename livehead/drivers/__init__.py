@@ -1,1 +1,1 @@
-"""Drivers: from inputs to motion."""
+"""Drivers, which estimate motion from the performer's picture or sound, or make it up."""

@@ -11,7 +11,7 @@ from livehead.perception.mediapipe_pose import BodyPoseTracker
 
 
 class BodyDriver(BaseDriver):
-    """Tracks one person and smooths. A ``Driver`` of ``body25``, for one thread."""
+    """Tracks one person and smooths the motion. It is a ``Driver`` of ``body25`` for one thread."""
 
     def __init__(self, smoothing: SmoothingParameters = BODY_SMOOTHING) -> None:
         self._tracker = BodyPoseTracker()
@@ -20,11 +20,11 @@ class BodyDriver(BaseDriver):
 
     @property
     def motion_set(self) -> str:
-        """OpenPose's 25 parts."""
+        """The set ``body25``: OpenPose's 25 parts."""
         return BODY25
 
     def estimate(self, inputs: DriverInputs) -> BodyPose:
-        """The body at ``inputs.frame``, in the coordinates of the frame's square.
+        """Estimate the body at ``inputs.frame``, in the coordinates of the frame's square.
 
         All confidences are 0 while nobody is seen; the value is then the last good one, zeros before the first.
         """

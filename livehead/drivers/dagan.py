@@ -1,4 +1,4 @@
-"""The performer's picture itself drives the avatar: learned key points of colour and depth together."""
+"""The performer's picture itself drives the avatar, through key points that DaGAN's detector learned."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from livehead.perception.pixel_square import PixelSquare
 from livehead.perception.portrait import cut_portrait, propose_crop
 from livehead.perception.rgbd import DAGAN_SIDE, RgbdDetector
 
-_DETECT_EVERY_FRAMES = 5  # frames: the face tracker only says whether somebody is there, and where
-_MAX_DRIFT = 0.12  # of the crop's side, from the place that a new crop would have
+_DETECT_EVERY_FRAMES = 5  # the face tracker only says whether somebody is there, and where
+_MAX_DRIFT = 0.12  # share of the crop's side, from the place that a new crop would have
 
 
 class DaganDriver(BaseDriver):
-    """Looks at head and shoulders of the performer. A ``Driver`` of ``dagan15`` or ``dagan10``, for one thread.
+    """Looks at head and shoulders of the performer. It is a ``Driver`` of ``dagan15`` or ``dagan10`` for one thread.
 
-    A square frame is taken whole: clips of a face are cut already. Of any other, a square about the face is taken;
-    it stays where it is until the face has left its middle. Key points are always told in the coordinates of the first
-    such square, so that a new one makes no jump.
+    A square frame is taken whole, since clips of a face are cropped already. In any other frame a square about the face
+    is taken; it stays where it is until the face has left its middle. Key points are always given in the coordinates of
+    the first such square, so that a new square makes no jump.
     """
 
     def __init__(self, detector: RgbdDetector, smoothing: SmoothingParameters | None = None) -> None:
@@ -42,11 +42,14 @@ class DaganDriver(BaseDriver):
 
     @property
     def motion_set(self) -> str:
-        """Of the detector: ``dagan15`` or ``dagan10``."""
+        """The detector's set of points: ``dagan15`` or ``dagan10``."""
         return self._detector.motion_set
 
     def estimate(self, inputs: DriverInputs) -> Keypoints:
-        """The performer at ``inputs.frame``. Confidence is 0 while no face is seen; the value is the last good one."""
+        """Estimate the performer's key points at ``inputs.frame``.
+
+        Confidence is 0 while no face is seen; the value is then the last good one.
+        """
         frame = inputs.frame
         if frame is None:
             return self._last
@@ -65,7 +68,7 @@ class DaganDriver(BaseDriver):
         self._mesh.close()
 
     def _update_crop(self, image: Image, captured_ns: int) -> None:
-        """Now and then, and as long as nobody is there, look for the face and see whether it left its square."""
+        """Look for the face now and then, and always while nobody is there, and see whether it left its square."""
         self._frame_count += 1
         if self._face_visible and self._frame_count % _DETECT_EVERY_FRAMES:
             return
@@ -78,7 +81,7 @@ class DaganDriver(BaseDriver):
 
 
 def _crop_around_face(points: Array, width: int, height: int) -> PixelSquare:
-    """The square to look at, for a mesh [478, 3] in the coordinates of the frame's square."""
+    """Return the square to look at, for a mesh [478, 3] in the coordinates of the frame's square."""
     if width == height:
         return PixelSquare(0, 0, width)
     pixels = points * np.float32(max(width, height) / 2)
@@ -87,7 +90,7 @@ def _crop_around_face(points: Array, width: int, height: int) -> PixelSquare:
 
 
 def _keep_or_replace_crop(crop: PixelSquare | None, wanted: PixelSquare) -> PixelSquare:
-    """``crop`` as long as it is near enough to the one that is wanted."""
+    """Return ``crop`` as long as it is near enough to the one that is wanted, else the wanted one."""
     if crop is None:
         return wanted
     apart = max(abs(_crop_center(crop, axis) - _crop_center(wanted, axis)) for axis in (0, 1))
@@ -100,7 +103,7 @@ def _crop_center(crop: PixelSquare, axis: int) -> float:
 
 
 def _to_home_coordinates(found: Keypoints, crop: PixelSquare, home: PixelSquare) -> Keypoints:
-    """Key points found in ``crop`` in the coordinates of ``home``."""
+    """Convert key points found in ``crop`` to the coordinates of ``home``, the first square."""
     if crop == home:
         return found
     zoom = np.float32(crop.side / home.side)

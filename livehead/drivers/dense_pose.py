@@ -16,7 +16,7 @@ from livehead.perception.pixel_square import PixelSquare
 
 
 class DensePoseSequenceDriver(BaseDriver):
-    """Plays ``sequence`` at ``fps``, from the first call's time on; after the last pose it begins again."""
+    """Plays ``sequence`` at ``fps`` from the time of the first call on; after the last pose it begins again."""
 
     def __init__(self, sequence: DensePoseSequence, fps: float) -> None:
         self._sequence = sequence
@@ -25,11 +25,11 @@ class DensePoseSequenceDriver(BaseDriver):
 
     @property
     def motion_set(self) -> str:
-        """``udp``."""
+        """The set ``udp``: ultra-dense poses."""
         return DENSE_POSE
 
     def estimate(self, inputs: DriverInputs) -> DensePose:
-        """The pose at ``inputs.now_ns``. Raises: CaptureError when its file cannot be read any more."""
+        """Return the pose at ``inputs.now_ns``. Raises: CaptureError when its file cannot be read any more."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         passed = (inputs.now_ns - self._start_ns) * self._fps / 10**9
@@ -39,7 +39,7 @@ class DensePoseSequenceDriver(BaseDriver):
 
 
 class DensePoseImageDriver(BaseDriver):
-    """Reads poses off pictures of a character, which are looked at through ``window`` (all of them, if None)."""
+    """Reads poses off pictures of a character, of which only ``window`` is looked at (the whole picture, if None)."""
 
     def __init__(self, detector: DensePoseDetector, window: PixelSquare | None = None) -> None:
         self._detector = detector
@@ -48,11 +48,11 @@ class DensePoseImageDriver(BaseDriver):
 
     @property
     def motion_set(self) -> str:
-        """``udp``."""
+        """The set ``udp``: ultra-dense poses."""
         return DENSE_POSE
 
     def estimate(self, inputs: DriverInputs) -> DensePose:
-        """The pose in ``inputs.frame``; the last one where there is none."""
+        """Return the pose in ``inputs.frame``, or the last one where there is none."""
         if inputs.frame is None:
             return self._last
         picture = inputs.frame.image

@@ -12,11 +12,11 @@ from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.torso_tracker import TorsoTracker
 
-_LOST_FACE_NS = 2_000_000_000  # who was away for longer sits elsewhere, or is somebody else
+_LOST_FACE_NS = 2_000_000_000  # a performer who was away for longer sits elsewhere, or is somebody else
 
 
 class FaceDriver(BaseDriver):
-    """Tracks the largest face and keeps to it. A ``Driver`` of ``mesh478`` with a torso, for one thread."""
+    """Tracks the largest face and keeps to it. It is a ``Driver`` of ``mesh478`` with a torso, for one thread."""
 
     def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
         self._mesh = FaceMeshTracker()
@@ -28,11 +28,11 @@ class FaceDriver(BaseDriver):
 
     @property
     def motion_set(self) -> str:
-        """The face mesh with irises."""
+        """The set ``mesh478``: the face mesh with irises."""
         return MESH478
 
     def estimate(self, inputs: DriverInputs) -> Keypoints:
-        """The face at ``inputs.frame``, in the coordinates of the frame's square.
+        """Estimate the face at ``inputs.frame``, in the coordinates of the frame's square.
 
         Confidence is 0 while no face is seen; the value is then the last good one, zeros before the first.
         """

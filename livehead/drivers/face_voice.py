@@ -15,34 +15,37 @@ _CAMERA_TIMEOUT_NS = 150_000_000  # a camera that has given no frame for longer 
 
 
 class FaceVoiceDriver(BaseDriver):
-    """A ``FaceDriver`` that listens as well. Its motion is the face's, in the camera's coordinates.
+    """A ``FaceDriver`` that listens as well; its motion is the face's, in the camera's coordinates.
 
-    While no face is seen, confidence is 0 and the avatar does what ``spoken_now`` says: give that to the avatar's
-    ``Presence`` (through ``Spoken``) as what it does when left alone; it eases from one to the other and back.
+    While no face is seen, confidence is 0, and the avatar takes the voice's ``unseen_motion`` (through
+    ``VoiceFallback``) as its idle motion; its ``IdleBlend`` eases from one to the other and back.
     """
 
     def __init__(self, face: FaceDriver, voice: VoiceDriver) -> None:
         self._face = face
         self._voice = voice
-        self._last_frame_ns: int | None = None  # when a frame last came
+        self._last_frame_ns: int | None = None  # when the newest frame came
         self._voice_motion: Keypoints | None = None
 
     @property
     def motion_set(self) -> str:
-        """The face mesh with irises."""
+        """The set ``mesh478``: the face mesh with irises."""
         return self._face.motion_set
 
     has_unseen_motion = True
 
     def unseen_motion(self) -> Keypoints | None:
-        """What the voice alone makes of the newest inputs, in the avatar's own points; None before any came.
+        """Return the motion by the voice alone for the newest inputs, in the avatar's own points; None before any came.
 
-        May be asked from any thread.
+        Any thread may call this.
         """
         return self._voice_motion
 
     def estimate(self, inputs: DriverInputs) -> Keypoints:
-        """The face at ``inputs.frame``; confidence 0 when there is none in it, or when no frame came for a while."""
+        """Estimate the face at ``inputs.frame``.
+
+        Confidence is 0 when there is none in it, or when no frame came for a while.
+        """
         self._voice_motion = self._voice.estimate(inputs)
         motion = self._face.estimate(inputs)
         if inputs.frame is not None:

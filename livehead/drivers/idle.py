@@ -12,27 +12,28 @@ from livehead.motion.synthesis.idle import IdleMotion
 class IdleDriver(BaseDriver):
     """Idle motion of one avatar, made from the avatar's own points.
 
-    Transfer it in the mode ``absolute``, or, to move other avatars too, relative to ``Calibration(source)``.
+    It is transferred in the mode ``absolute``, or, to move other avatars too, relative to
+    ``NeutralCalibration(source)``.
     """
 
     def __init__(self, source: Keypoints, seed: int = 0) -> None:
-        """``source``: the avatar's own motion, ``mesh478`` with depth."""
+        """Start at rest from ``source``, the avatar's own motion: ``mesh478`` with depth."""
         self._source = source
         self._motion = IdleMotion(source, seed)
         self._start_ns: int | None = None
 
     @property
     def motion_set(self) -> str:
-        """The avatar's own set."""
+        """The set of points of the avatar's own motion."""
         return self._source.set
 
     @property
     def neutral_motion(self) -> Keypoints:
-        """The avatar's own motion, which idling starts from."""
+        """The avatar's own motion, from which idling starts."""
         return self._source
 
     def estimate(self, inputs: DriverInputs) -> Keypoints:
-        """The avatar at ``inputs.now_ns``; the first call is its time 0."""
+        """Return the avatar's motion at ``inputs.now_ns``; the first call is its time 0."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns

@@ -20,7 +20,7 @@ _TIMEOUT_NS = NS // 2  # without a packet for so long, nobody is seen
 
 
 class NetworkMotionSource:
-    """A ``MotionSource`` that estimates nothing itself: ``receive_packet`` is given what comes over the network.
+    """A ``MotionSource`` that estimates nothing itself: ``receive_packet`` is given the network's packets.
 
     The newest packet wins. While none comes, motion with confidence 0 is given ``fps`` times a second, so that the
     avatar idles instead of standing still.
@@ -29,13 +29,13 @@ class NetworkMotionSource:
     ends_with_microphone = False
 
     def __init__(self, header: bytes, *, fps: float = 30.0) -> None:
-        """``header`` says what kind of motion the packets hold. Raises: ProtocolError."""
+        """Prepare for packets with the kind of motion that ``header`` names. Raises: ProtocolError."""
         self.header = header
         self._fps = fps
         self._decoder = MotionPacketDecoder(header)
         self._arrivals: Latest[Keypoints] = Latest()
         self._latest: Keypoints | None = None
-        self._unseen_due_ns: int | None = None  # when the motion of nobody is given next
+        self._unseen_due_ns: int | None = None  # when a motion with confidence 0 is given next
 
     @property
     def motion_set(self) -> str:
@@ -67,7 +67,7 @@ class NetworkMotionSource:
         self.stop()
 
     async def recv(self) -> TimedMotion:
-        """The newest motion, or one with confidence 0 while none comes. Raises: EndOfStream after ``stop``."""
+        """Return the newest motion, or one with confidence 0 while none comes. Raises: EndOfStream after ``stop``."""
         if self._unseen_due_ns is None:
             self._unseen_due_ns = now_ns() + round(NS / self._fps)
         try:
@@ -93,11 +93,11 @@ class NetworkMotionSource:
         self._arrivals.close()
 
     def set_quality(self, quality: QualityLevel) -> None:
-        """Idle at the frame rate of ``quality``; how often the sender looks is the sender's affair."""
+        """Idle at the frame rate of ``quality``; the sender alone decides how often it tracks."""
         self._fps = quality.fps
 
     def _unseen_motion(self, at_ns: int) -> Keypoints:
-        """The last motion, or a neutral one, as that of nobody."""
+        """Return the last motion, or a neutral one, with confidence 0."""
         if self._latest is None:
             return self._decoder.unseen_motion(at_ns)
         return replace(self._latest, confidence=np.zeros(1, np.float32), captured_ns=at_ns)

@@ -12,17 +12,17 @@ from livehead.motion.retarget.calibration import find_best_neutral
 
 
 class ReplayDriver(BaseDriver):
-    """Plays recorded motion at its own pace, forth and back so that it never jumps, for as long as it is asked."""
+    """Plays recorded motion at its own pace, forwards and backwards in turn, so that it never jumps or ends."""
 
     def __init__(self, motion: Sequence[Keypoints]) -> None:
-        """``motion``: not empty, in the order of time (``livehead.protocol.motion_file.load_motion``)."""
+        """Play ``motion``, not empty and in the order of time, as ``protocol.motion_file.load_motion`` gives it."""
         self.motion = motion
         self._times_ns = [each.captured_ns for each in motion]
         self._start_ns: int | None = None
 
     @property
     def motion_set(self) -> str:
-        """The set that was recorded."""
+        """The set of points that was recorded."""
         return self.motion[0].set
 
     @property
@@ -31,7 +31,7 @@ class ReplayDriver(BaseDriver):
         return find_best_neutral(self.motion)
 
     def estimate(self, inputs: DriverInputs) -> Keypoints:
-        """The recorded motion at ``inputs.now_ns``; the first call is its beginning."""
+        """Return the recorded motion at ``inputs.now_ns``; the first call is its beginning."""
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns

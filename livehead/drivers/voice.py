@@ -17,23 +17,27 @@ from livehead.motion.face.speech_basis import SpeechFace
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.synthesis.idle import IdleControls
 
-_SEAM_EASE_S = 0.05  # over a seam in the sound
-_MAX_SILENCE_S = 1.0  # more of it changes nothing
-_SPEAKING_SWAY_GAIN = 1.4  # who speaks sways more than who waits
+_SEAM_EASE_S = 0.05  # the mouth eases over a seam in the sound
+_MAX_SILENCE_S = 1.0  # more silence than this changes nothing
+_SPEAKING_SWAY_GAIN = 1.4  # a speaking head sways more than a waiting one
 
 
 class VoiceDriver(BaseDriver):
     """Speech and idle motion of one avatar, in the avatar's own points; for one thread.
 
-    Transfer it as ``IdleDriver``'s motion. ``Inputs.audio`` is the newest sound, up to a second of it, mono at 16 kHz;
-    only samples that were not heard yet are taken, by their ``pts``. None is silence. The motion is ``LOOK_AHEAD_S``
-    behind the newest sound (and up to a step of 20 ms more); ``captured_ns`` tells the moment that is shown.
+    It is transferred like the motion of ``IdleDriver``. ``DriverInputs.audio`` is the newest sound, up to a second of
+    it, mono at 16 kHz; only samples that were not heard yet are taken, by their ``pts``. None is silence. The motion is
+    ``LOOK_AHEAD_S`` behind the newest sound (and up to a step of 20 ms more); its ``captured_ns`` is the moment that it
+    shows.
     """
 
     def __init__(
         self, source: Keypoints, model: VoiceModel, activity: SpeechDetector | None = None, seed: int = 0
     ) -> None:
-        """``source``: the avatar's own motion, ``mesh478`` with depth. ``activity`` tells speech from noise."""
+        """Start at rest from ``source``, the avatar's own motion: ``mesh478`` with depth.
+
+        ``activity`` tells speech from noise.
+        """
         self._source = source
         self._face_rig = FaceRig(source)
         self._speech_face = SpeechFace(source.points3d()[0], model.basis)
@@ -49,7 +53,7 @@ class VoiceDriver(BaseDriver):
 
     @property
     def motion_set(self) -> str:
-        """The avatar's own set."""
+        """The set of points of the avatar's own motion."""
         return self._source.set
 
     @property
@@ -58,7 +62,7 @@ class VoiceDriver(BaseDriver):
         return self._source
 
     def estimate(self, inputs: DriverInputs) -> Keypoints:
-        """The avatar as it speaks the sound of ``inputs``, which may have no frame."""
+        """Estimate the avatar's motion as it speaks the sound of ``inputs``, which may have no frame."""
         if inputs.audio is None:
             self._process_silence(inputs.now_ns)
         else:
@@ -74,7 +78,7 @@ class VoiceDriver(BaseDriver):
         )
 
     def _process_audio(self, audio: AudioFrame) -> None:
-        """Hear what is new in ``audio``."""
+        """Hear the samples of ``audio`` that were not heard before."""
         end = audio.pts + audio.samples.shape[1]
         samples = audio.samples[0]
         if self._next_pts is not None and audio.pts <= self._next_pts <= end:
@@ -89,14 +93,14 @@ class VoiceDriver(BaseDriver):
             self._seam_ns, self._seam_offset = self._heard_ns, self._seam_offset - self._mouth
 
     def _process_silence(self, now_ns: int) -> None:
-        """Hear silence for as long as nothing was heard."""
+        """Hear silence for as long as no sound came."""
         seconds = min(max((now_ns - self._heard_ns) / NS, 0.0), _MAX_SILENCE_S)
         self._next_pts = None
         self._heard_ns = max(now_ns, self._heard_ns)
         self._predict_mouth(np.zeros(round(seconds * SAMPLE_RATE / STEP_SAMPLES) * STEP_SAMPLES, np.float32))
 
     def _start_new_segment(self) -> None:
-        """Another stretch of sound: nothing of the old one shall be heard in it, but the mouth must not jump."""
+        """Start another stretch of sound: nothing of the old one is heard in it, but the mouth does not jump."""
         self._stream.reset()
         self._seam_offset, self._seam_ns = self._mouth, -NS
 

@@ -24,10 +24,12 @@ BODY_SMOOTHING = SmoothingParameters(cutoff=1.5, beta=20.0, neighbourhood=0.02)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyPose:
-    """``set`` names the points; ``value`` [B, K, 2] x, y in [-1, 1]; ``depth`` [B, K] in the same unit, away from the
-    camera, 0 at the middle of the hips.
+    """The pose of one or several bodies at one moment; ``set`` names its points.
 
-    ``confidence`` [B, K] in [0, 1]: of each point; 0 = not seen, its value is then a guess or the last good one. All
+    ``value`` [B, K, 2] holds x, y in [-1, 1]; ``depth`` [B, K] is in the same unit, grows away from the camera and is 0
+    at the middle of the hips.
+
+    ``confidence`` [B, K] in [0, 1] is each point's: 0 = not seen, its value is then a guess or the last good one. All
     arrays are float32.
     """
 
@@ -47,11 +49,11 @@ class BodyPose:
 
     @property
     def seen(self) -> bool:
-        """Whether any point of any body was seen."""
+        """True if any point of any body was seen."""
         return bool((self.confidence > 0).any())
 
     def as_unseen(self, captured_ns: int) -> BodyPose:
-        """The pose with its points where they are, none of them seen, at another moment."""
+        """Return the pose at another moment, with its points where they are and none of them seen."""
         return replace(self, confidence=np.zeros_like(self.confidence), captured_ns=captured_ns)
 
 
@@ -66,7 +68,7 @@ class BodyPoseSmoother:
         self._smoother.reset()
 
     def smooth(self, pose: BodyPose) -> BodyPose:
-        """``pose`` where it is in all likelihood. An unseen one passes unchanged and ends what was before."""
+        """Return ``pose`` where it is in all likelihood. An unseen one passes unchanged and ends what was before."""
         sure = pose.confidence.max(axis=1)
         moved = self._smoother.smooth(Keypoints(pose.set, pose.value, pose.depth, None, sure, pose.captured_ns))
         return replace(pose, value=moved.value, depth=moved.depth)
@@ -80,8 +82,8 @@ def _empty_points(points: int = 0) -> Array:
 class PersonKeypoints:
     """One person in a picture: ``pose`` [K, 3] (x, y in pixels, score; zeros where missing) of the skeleton ``set``.
 
-    ``left_hand``, ``right_hand`` [21, 3] and ``face`` [70, 3] likewise, without rows where they were not looked for.
-    ``score``: how sure the whole person is.
+    ``left_hand``, ``right_hand`` [21, 3] and ``face`` [70, 3] hold the same, without rows where they were not looked
+    for. ``score`` tells how sure the whole person is.
     """
 
     set: str
@@ -92,7 +94,7 @@ class PersonKeypoints:
     face: Array = field(default_factory=_empty_points)
 
     def rescale(self, scale: tuple[float, float]) -> PersonKeypoints:
-        """The person in the same picture at ``scale`` (across, down) times its size, pixel centres at integers."""
+        """Return the person in the picture scaled by ``scale`` (across, down), with pixel centres at integers."""
         return replace(
             self,
             pose=_rescale_points(self.pose, scale),

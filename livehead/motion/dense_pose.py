@@ -20,7 +20,7 @@ DENSE_POSE = "udp"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DensePose:
-    """``value`` float32 [S, S, 4]: X, Y, Z and visibility, each in [0, 1]; 0 everywhere where nothing is seen."""
+    """One ultra-dense pose: ``value`` float32 [S, S, 4] is X, Y, Z, visibility in [0, 1]; 0 where nothing is seen."""
 
     value: Array
     captured_ns: int
@@ -37,10 +37,10 @@ class DensePose:
 
     @property
     def seen(self) -> bool:
-        """Whether any of the body is visible."""
+        """True if any of the body is visible."""
         return bool((self.value[..., 3] > 0).any())
 
     def to_rgba(self) -> Image:
-        """The pose as a picture uint8 [S, S, 4]: X, Y, Z as red, green and blue, visibility as straight alpha."""
+        """Return the pose as a picture uint8 [S, S, 4]: X, Y, Z as red, green, blue, visibility as straight alpha."""
         picture: Image = np.rint(self.value.clip(0, 1) * 255).astype(np.uint8)
         return picture

@@ -21,7 +21,9 @@ MESH478 = "mesh478"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Keypoints:
-    """``set`` names the points; ``value`` [B, K, 2] x, y in [-1, 1]; ``depth`` [B, K]; ``jacobian`` [B, K, 2, 2].
+    """The key points of B faces at one moment; ``set`` names them.
+
+    ``value`` [B, K, 2] holds x, y in [-1, 1]; ``depth`` is [B, K], ``jacobian`` [B, K, 2, 2].
 
     ``confidence`` [B] in [0, 1]; 0 = nothing seen, ``value`` is then the last good one. ``torso`` [B, 3, 2]: three
     points that move with the torso (``livehead.motion.face.torso``), None where they are not known. All are float32.
@@ -51,21 +53,21 @@ class Keypoints:
 
     @property
     def seen(self) -> bool:
-        """Whether any of the batch was seen."""
+        """True if any of the batch was seen."""
         return bool((self.confidence > 0).any())
 
     def with_points(self, value: Array, depth: Array | None = None) -> Keypoints:
-        """The same moment with the points at other places; the torso's stay."""
+        """Return the same moment with the points at other places; the torso's stay."""
         return replace(self, value=value, depth=self.depth if depth is None else depth)
 
     def points3d(self) -> Array:
-        """[B, K, 3]: x, y and depth; depth is 0 where the set has none."""
+        """The points' x, y and depth [B, K, 3]; depth is 0 where the set has none."""
         depth = np.zeros(self.value.shape[:2], np.float32) if self.depth is None else self.depth
         return np.concatenate([self.value, depth[..., None]], axis=-1)
 
 
 def mesh_keypoints(points: Array, confidence: float, captured_ns: int) -> Keypoints:
-    """One face mesh [478, 3] (x, y, depth as above) as ``Keypoints`` with B = 1."""
+    """Return one face mesh [478, 3] (x, y, depth) as ``Keypoints`` with B = 1."""
     points = np.ascontiguousarray(points, np.float32)
     return Keypoints(
         set=MESH478,
@@ -78,14 +80,14 @@ def mesh_keypoints(points: Array, confidence: float, captured_ns: int) -> Keypoi
 
 
 def to_square(pixels: Array, width: int, height: int) -> Array:
-    """Pixels [..., 2] (pixel centres at integers) of a ``width`` x ``height`` picture to coordinates in its square."""
+    """Map pixels [..., 2] (centres at integers) of a ``width`` x ``height`` picture to coordinates in its square."""
     side = max(width, height)
     offset = np.array([(side - width) / 2, (side - height) / 2], np.float32)
     return ((2 * (pixels + offset) + 1) / side - 1).astype(np.float32)
 
 
 def to_pixels(value: Array, width: int, height: int) -> Array:
-    """The inverse of ``to_square``."""
+    """Map coordinates in a picture's square to its pixels: the inverse of ``to_square``."""
     side = max(width, height)
     offset = np.array([(side - width) / 2, (side - height) / 2], np.float32)
     return (((value + 1) * side - 1) / 2 - offset).astype(np.float32)

@@ -20,7 +20,7 @@ _MIN_GAP_S = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class SmoothingParameters:
-    """How much to smooth. A *size* is the standard deviation of the points about their centre, so no unit is needed.
+    """The strength of smoothing. A *size* is the points' standard deviation about their centre, so no unit is needed.
 
     ``cutoff``: Hz at rest; lower is steadier. ``beta``: Hz per (size / s) squared; higher follows sooner.
     ``speed_cutoff``: Hz, of the speed estimate. ``neighbourhood``: sizes over which points share that estimate.
@@ -37,9 +37,9 @@ class SmoothingParameters:
 
 
 class KeypointSmoother:
-    """Smooths one stream of ``Keypoints`` by their ``captured_ns``; whole key points, jacobians and torso too.
+    """A filter of one stream of ``Keypoints`` by their ``captured_ns``; it smooths jacobians and torso too.
 
-    Starts afresh by itself after a gap, a lost face or another set of points.
+    It starts afresh by itself after a gap, a lost face or another set of points.
     """
 
     def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
@@ -55,7 +55,7 @@ class KeypointSmoother:
         self._last = None
 
     def smooth(self, keypoints: Keypoints) -> Keypoints:
-        """``keypoints`` where they are in all likelihood. Unseen ones pass unchanged and end what was before."""
+        """Return ``keypoints`` where they are in all likelihood. Unseen ones pass unchanged and end what was before."""
         if not keypoints.seen:
             self._last = None
             return keypoints
@@ -92,7 +92,7 @@ class KeypointSmoother:
         )
 
     def _filter_torso(self, last: Array | None, now: Array | None, seconds: float) -> Array | None:
-        """The torso's points [B, 3, 2]; being a plane's they share one speed."""
+        """Filter the torso's points [B, 3, 2]; being a plane's they share one speed."""
         if last is None or now is None:
             return now
         smoothing = self.parameters
@@ -116,7 +116,7 @@ def _smoothing_factor(cutoff: Array | float, seconds: float) -> Array:
 
 
 def _neighbour_weights(points: Array, reach: float) -> Array:
-    """[K, K], rows summing to 1: each point's neighbours in ``points`` [K, 3], weighted by a Gaussian of ``reach``."""
+    """Weigh each point's neighbours in ``points`` [K, 3] by a Gaussian of ``reach``: [K, K], rows summing to 1."""
     apart = np.square(points[:, None] - points[None]).sum(axis=-1)
     weights = np.exp(-apart / max(2 * reach * reach, 1e-12))
     weights[weights < 1e-3] = 0  # far ones do not matter, and numbers near the smallest float would make it slow

@@ -18,7 +18,7 @@ _MAX_OPENING = 1.35  # lids cannot open further, times their rest
 
 @dataclass(frozen=True, slots=True)
 class GazeOffset:
-    """Where an iris lies between the corners of its eye: to the ``right`` and ``down``, in widths of the eye."""
+    """The place of an iris between the corners of its eye: to the ``right`` and ``down``, in widths of the eye."""
 
     right: float
     down: float
@@ -44,7 +44,7 @@ def eye_opening(now: float, neutral: float) -> float:
 
 
 def estimate_gaze(points: Array, eye: EyeIndices) -> GazeOffset:
-    """Where the eye of mesh ``points`` [478, 3] looks, in the head's own frame if the points are."""
+    """Estimate where the eye of mesh ``points`` [478, 3] looks, in the head's own frame if the points are."""
     origin, across, down = _eye_axes(points, eye)
     offset = points[eye.iris[0]] - origin
     width = float(np.linalg.norm(across))
@@ -57,7 +57,7 @@ class EyeDeformer:
     """One eye of a mesh at rest, and how its points move when the lids close or the iris turns."""
 
     def __init__(self, rest: Array, eye: EyeIndices) -> None:
-        """``rest``: mesh [478, 3] of the source."""
+        """Take the mesh ``rest`` [478, 3] of the source."""
         self.eye = eye
         self.rest_gaze = estimate_gaze(rest, eye)
         upper, lower = eye.upper[1:-1], eye.lower[1:-1]
@@ -72,7 +72,7 @@ class EyeDeformer:
     def set_lids_and_gaze(self, points: Array, opening: float, gaze: GazeOffset) -> None:
         """Sets lids and iris of ``points`` [478, 3], in place; the mesh is otherwise posed as ``rest`` was.
 
-        ``opening`` is in units of the rest's, 0 lets the lids meet; ``look`` is where the iris shall lie.
+        ``opening`` is in units of the rest's, 0 lets the lids meet; ``gaze`` is where the iris shall lie.
         """
         closing = np.float32(opening - 1) * self._lid_travel
         points[self._lids] += closing

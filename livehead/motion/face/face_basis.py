@@ -24,8 +24,10 @@ _FLAT_SIZE = 478 * 3
 
 @dataclass(frozen=True, eq=False)
 class FaceBasis:
-    """``mean`` float32 [478, 3]; ``rows`` int8 [K, 1434] (x, y, depth of point 0, then of point 1, ...); ``scale``
-    float32 [K]: row ``k`` of the basis is ``scale[k] * rows[k]``, about 1 in length, the most telling first.
+    """A linear basis of face meshes: the ``mean`` float32 [478, 3], and ``rows`` that are scaled by ``scale``.
+
+    ``rows`` int8 [K, 1434] hold x, y, depth of point 0, then of point 1, ...; with ``scale`` float32 [K], row ``k`` of
+    the basis is ``scale[k] * rows[k]``, about 1 in length, the most telling first.
     """
 
     mean: Array
@@ -41,12 +43,12 @@ class FaceBasis:
 
     @property
     def size(self) -> int:
-        """K, how many rows there are."""
+        """The number of rows, K."""
         return len(self.scale)
 
     @cached_property
     def checksum(self) -> int:
-        """Tells this basis from others: CRC-32 of the little-endian bytes of mean, rows and scale, in this order."""
+        """The CRC-32 of the little-endian bytes of mean, rows and scale, in this order, by which bases are told apart."""
         parts = (self.mean.astype("<f4"), self.rows, self.scale.astype("<f4"))
         return zlib.crc32(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
 
@@ -64,17 +66,17 @@ class FaceBasis:
         return fit_head_motion(self.mean, points)
 
     def encode(self, points: Array, pose: HeadMotion) -> Array:
-        """Coefficients [K] of the mesh ``points`` [478, 3], by least squares; ``pose`` may be rounded."""
+        """Return the coefficients [K] of the mesh ``points`` [478, 3], by least squares; ``pose`` may be rounded."""
         difference = pose.inverse().apply(points) - self.mean
         return np.asarray(difference.ravel() @ self._pseudo_inverse, np.float32)
 
     def decode(self, coefficients: Array, pose: HeadMotion) -> Array:
-        """The mesh [478, 3] of ``coefficients`` [K] in ``pose``."""
+        """Return the mesh [478, 3] of ``coefficients`` [K] in ``pose``."""
         return pose.apply(self.mean + (coefficients @ self._matrix).reshape(478, 3))
 
 
 @cache
 def load_face_basis() -> FaceBasis:
-    """The bundled basis."""
+    """Load the bundled basis."""
     with (files("livehead.assets") / "face_basis.npz").open("rb") as stored, np.load(stored) as arrays:
         return FaceBasis(arrays["mean"], arrays["rows"], arrays["scale"])

@@ -24,7 +24,7 @@ _BROW_RAISE = 0.09  # how far raised brows go up, over the distance of the eyes
 
 @dataclass(frozen=True, slots=True)
 class FaceControls:
-    """What a face does; all 0 is the photo as it is.
+    """The controls that pose a face; all 0 is the photo as it is.
 
     ``yaw``, ``pitch``, ``roll`` in degrees (signs: ``HeadMotion.angles``); ``right``, ``down`` in the unit of points;
     ``growth``: logarithm of the head's size; ``blink`` 0 to 1 (shut); ``look_right``, ``look_down`` in eye widths;
@@ -58,7 +58,7 @@ class FaceRig:
     """A face mesh that is moved by ``FaceControls``."""
 
     def __init__(self, source: Keypoints) -> None:
-        """``source``: ``mesh478`` with depth, B = 1, the face as it is on its photo."""
+        """Take the face as it is on its photo: ``source`` is ``mesh478`` with depth, B = 1."""
         self._rest = source.points3d()[0]
         self._eyes = (EyeDeformer(self._rest, FACE_MESH.right_eye), EyeDeformer(self._rest, FACE_MESH.left_eye))
         self._lips = LipDeformer(self._rest)
@@ -77,7 +77,7 @@ class FaceRig:
         self._jaw_weights = smoothstep(below, 0.0, 0.9)
 
     def pose_face(self, controls: FaceControls, now_ns: int, face: Array | None = None) -> Keypoints:
-        """The face as ``controls`` set it; ``face`` [478, 3] replaces the one at rest, by that of speech, say."""
+        """Return the face as ``controls`` set it; ``face`` [478, 3] takes the place of the one at rest (of speech)."""
         points = (self._rest if face is None else face).copy()
         if controls.brows:
             points -= (controls.brows * _BROW_RAISE * self._eye_distance * self._brow_weights)[:, None] * self._down
@@ -116,7 +116,7 @@ class ControlTimeline:
     """Controls along a time line, eased between key frames; two key frames at one time make a sudden change."""
 
     def __init__(self, keyframes: Sequence[tuple[float, FaceControls]]) -> None:
-        """``keyframes``: seconds (never falling) and controls; nothing moves before the first and after the last.
+        """Take ``keyframes``: seconds (never falling) and controls; nothing moves before the first and after the last.
 
         Raises: ValueError without any, or when they are out of order.
         """
@@ -142,7 +142,7 @@ class ControlTimeline:
 
 
 def build_demo_timeline() -> ControlTimeline:
-    """Twelve seconds that show what an avatar can do: turns, nods, blinks, speech, a smile. Ends as it begins."""
+    """Build twelve seconds of what an avatar can do: turns, nods, blinks, speech, a smile. They end as they begin."""
     rest = FaceControls()
     keyframes = [(0.0, rest), (0.8, rest)]
     keyframes += [

@@ -1,4 +1,4 @@
-"""Which parts of a face take part in what, as smooth weights on one mesh; what moves along; where its head turns."""
+"""Smooth weights that tell which points of a mesh mouth and brows move, and the point about which its head turns."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _EYE_CORNERS = [33, 133, 362, 263]
 
 
 def mouth_weights(rest: Array) -> Array:
-    """How far each point [478] of mesh ``rest`` [478, 3] takes part in what mouth and jaw do.
+    """Return how far each point [478] of mesh ``rest`` [478, 3] takes part in what mouth and jaw do.
 
-    Fades out towards the skull, where residual motion is the tracker's error; lids and irises move by themselves.
+    The weights fade out towards the skull, where residual motion is the tracker's error; lids and irises move by
+    themselves.
     """
     height = _height_below_nose(rest)
     eye_line = float(height[_EYE_CORNERS].mean())
@@ -28,7 +29,7 @@ def mouth_weights(rest: Array) -> Array:
 
 
 def brow_weights(rest: Array) -> Array:
-    """How far each point [478] of mesh ``rest`` [478, 3] takes part in what the brows do."""
+    """Return how far each point [478] of mesh ``rest`` [478, 3] takes part in what the brows do."""
     height = _height_below_nose(rest)
     above = float(height[_EYE_CORNERS].mean()) - height
     return _suppress_eyes(smoothstep(above, 0.02, 0.08) * (1 - smoothstep(above, 0.22, 0.4)), lid_factor=1.0)
@@ -46,7 +47,7 @@ def head_pivot(points: Array) -> Array:
 def propagation_weights(
     rest: Array, movers: _IndexArray, skin: _IndexArray, falloff_radius: float, rigid_radius: float = 0.0
 ) -> Array:
-    """How much of each mover's displacement its surrounding skin takes on: [skin, movers].
+    """Return how much of each mover's displacement its surrounding skin takes on: [skin, movers].
 
     It fades over ``falloff_radius``; within ``rigid_radius`` of the movers the skin moves as they do.
     """
@@ -60,7 +61,7 @@ def propagation_weights(
 
 
 def _height_below_nose(rest: Array) -> Array:
-    """[478]: height below the tip of the nose over the face's length; about 0.45 at the chin."""
+    """Return each point's height [478] below the tip of the nose over the face's length; about 0.45 at the chin."""
     upright = rest[FACE_MESH.chin, :2] - rest[FACE_MESH.forehead, :2]
     return np.asarray(
         (rest[:, :2] - rest[FACE_MESH.nose, :2]) @ upright / max(float(upright @ upright), 1e-9), np.float32

@@ -29,12 +29,12 @@ class HeadMotion:
     shift: Array
 
     def apply(self, points: npt.ArrayLike) -> Array:
-        """Moves points [..., 3]."""
+        """Move points [..., 3]."""
         moved: Array = (np.asarray(points, np.float32) @ (self.scale * self.rotation.T) + self.shift).astype(np.float32)
         return moved
 
     def inverse(self) -> HeadMotion:
-        """The motion back."""
+        """Return the motion that undoes this one."""
         back = self.rotation.T
         return HeadMotion(1 / self.scale, back, (-(back @ self.shift) / self.scale).astype(np.float32))
 
@@ -57,7 +57,7 @@ def rotation_matrix(yaw: float, pitch: float, roll: float) -> Array:
 
 
 def face_height(points: npt.ArrayLike) -> float:
-    """Chin to forehead of a mesh [478, 2 or 3] in the picture's plane, in the unit of its points."""
+    """The distance from chin to forehead of a mesh [478, 2 or 3] in the picture's plane, in the unit of its points."""
     places = np.asarray(points, np.float32)[:, :2]
     return max(float(np.linalg.norm(places[FACE_MESH.chin] - places[FACE_MESH.forehead])), 1e-6)
 
@@ -80,8 +80,8 @@ def measure_head_angles(points: Array) -> tuple[float, float, float]:
 def fit_head_motion(source: Array, target: Array) -> HeadMotion:
     """The similarity that carries the skull of mesh ``source`` [478, 3] to that of ``target`` [478, 3].
 
-    Least squares over the points that move with the skull alone (Umeyama, "Least-squares estimation of transformation
-    parameters between two point patterns", 1991, equations 40-42).
+    It is the least-squares fit over the points that move with the skull alone (Umeyama, "Least-squares estimation of
+    transformation parameters between two point patterns", 1991, equations 40-42).
     """
     s = source[FACE_MESH.rigid].astype(np.float64)
     t = target[FACE_MESH.rigid].astype(np.float64)

@@ -24,23 +24,23 @@ _LOWER_LIP_SHARE = 0.65  # the lower lip's usual share of a change of the gap: i
 
 
 def mouth_width(points: Array) -> float:
-    """Distance of the corners of the mouth in mesh ``points`` [478, 3]."""
+    """The distance of the corners of the mouth in mesh ``points`` [478, 3]."""
     return float(np.linalg.norm(points[FACE_MESH.mouth.upper[0]] - points[FACE_MESH.mouth.upper[-1]]))
 
 
 def lip_gaps(points: Array) -> Array:
-    """Distances [9] between the inner edges of the lips, down the face; 0 where they touch or cross."""
+    """The distances [9] between the inner edges of the lips, down the face; 0 where they touch or cross."""
     apart = (points[_LOWER_LIP] - points[_UPPER_LIP]) @ _down_axis(points)
     return np.asarray(np.maximum(apart, 0), np.float32)
 
 
 def lip_thickness(points: Array) -> Array:
-    """[2, 9]: thickness of the upper and the lower lip of mesh ``points`` [478, 3]."""
+    """The thickness [2, 9] of the upper and the lower lip of mesh ``points`` [478, 3]."""
     return np.asarray(np.linalg.norm(points[_LIP_RINGS[-1]] - points[_LIP_RINGS[0]], axis=-1), np.float32)
 
 
 def scale_lip_thickness(change: Array, factors: Array) -> None:
-    """Scales, in place, how much displacements ``change`` [478, 3] press the lips together or draw them out.
+    """Scale, in place, how much displacements ``change`` [478, 3] press the lips together or draw them out.
 
     ``factors`` [2, 9]: 1 leaves it; less keeps thin lips from being turned inside out by what thick ones can do.
     """
@@ -52,7 +52,7 @@ class LipDeformer:
     """The mouth of a mesh at rest, and how the skin about it follows the lips."""
 
     def __init__(self, rest: Array) -> None:
-        """``rest``: mesh [478, 3] of the source."""
+        """Take the mesh ``rest`` [478, 3] of the source."""
         width = mouth_width(rest)
         edges = FACE_MESH.mouth.inner
         near = np.linalg.norm(rest[:468, None] - rest[None, edges], axis=2).min(axis=1) < width
@@ -72,7 +72,7 @@ class LipDeformer:
         self.open_lips(self.closed, np.zeros(len(_UPPER_LIP), np.float32))
 
     def open_lips(self, points: Array, gaps: Array, lower_share: float = _LOWER_LIP_SHARE) -> None:
-        """Moves the lips of ``points`` [478, 3], in place, until they are ``gaps`` [9] apart; 0 lets them touch.
+        """Move the lips of ``points`` [478, 3], in place, until they are ``gaps`` [9] apart; 0 lets them touch.
 
         ``lower_share`` of the way is the lower lip's. The skin follows. The lips never cross, whatever they did before.
         """
@@ -91,7 +91,7 @@ class LipDeformer:
 
 
 def _is_below_lips(points: Array) -> npt.NDArray[np.bool_]:
-    """[468]: which points lie below the line where the lips meet; in a smile its middle hangs below its ends."""
+    """Tell which points [468] lie below the line where the lips meet; in a smile its middle hangs below its ends."""
     down = _down_axis(points)
     across = np.array([down[1], -down[0], 0], np.float32)
     seam = (points[FACE_MESH.mouth.upper] + points[FACE_MESH.mouth.lower]) / 2
@@ -102,7 +102,7 @@ def _is_below_lips(points: Array) -> npt.NDArray[np.bool_]:
 
 
 def _down_axis(points: Array) -> Array:
-    """Unit vector down the face in the picture's plane: across the line of the eyes, for a pursed mouth has no line."""
+    """The unit vector down the face in the picture: across the line of the eyes, for a pursed mouth has no line."""
     across = points[FACE_MESH.left_eye.upper[0]] - points[FACE_MESH.right_eye.upper[0]]
     length = max(float(np.hypot(across[0], across[1])), 1e-9)
     return np.array([-across[1] / length, across[0] / length, 0], np.float32)

@@ -12,12 +12,12 @@ from livehead.motion.keypoints import Array
 
 
 def load_mean_face() -> Array:
-    """The mesh [478, 3] of the mean face, upright and looking into the camera; chin to forehead span 2."""
+    """Load the mesh [478, 3] of the mean face, upright and looking into the camera; chin to forehead span 2."""
     return _load_arrays()[0]
 
 
 def load_mirror_indices() -> npt.NDArray[np.int64]:
-    """For each point of the mesh [478], the index of its mirror image on the other side of the face."""
+    """Load, for each point of the mesh [478], the index of its mirror image on the other side of the face."""
     return _load_arrays()[1]
 
 

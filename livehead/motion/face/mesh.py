@@ -20,7 +20,7 @@ _FACE_POINTS = 468  # without the irises
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EyeIndices:
-    """One eye. ``upper`` and ``lower`` [9] run along the lids from the outer to the inner corner, both ends in both.
+    """The points of one eye. ``upper`` and ``lower`` [9] run along the lids, outer to inner corner, with both.
 
     ``opening`` [16] is the loop of the two, ``lids`` all points that a blink moves (the loop and two rings around it);
     ``iris`` [5] is the pupil's centre, then four points of the rim; ``brow`` [10] belongs to the same side.
@@ -36,7 +36,7 @@ class EyeIndices:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MouthIndices:
-    """The mouth. ``upper`` and ``lower`` [11] run along the inner edge of the lips from the right to the left corner.
+    """The points of the mouth. ``upper`` and ``lower`` [11] run along the lips' inner edge from right to left corner.
 
     ``inner`` [20] is the loop of the two, ``outer`` [20] the loop around the lips, ``lips`` [40] the points of both.
     """
@@ -50,7 +50,7 @@ class MouthIndices:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceMeshTopology:
-    """The whole set. ``triangles`` [852, 3] leave both eye openings and the inner mouth free.
+    """The named points of the whole mesh; its ``triangles`` [852, 3] leave both eye openings and the inner mouth free.
 
     Their corners turn clockwise on the screen (x right, y down: positive cross product) where the skin faces the
     camera. ``oval`` [36] is the loop around the face, from the top of the forehead over the person's left; ``jaw`` [15]
@@ -82,7 +82,7 @@ def _close_loop(first: Indices, second: Indices) -> Indices:
 
 
 def _unpack_triangles(packed: str) -> Indices:
-    """Unpacks first corners as differences, then both other corners relative to the first."""
+    """Unpack first corners as differences, then both other corners relative to the first."""
     column = np.frombuffer(zlib.decompress(b85decode(packed)), "<i2").astype(np.int32).reshape(3, -1)
     first = np.cumsum(column[0])
     return _read_only(np.stack([first, first + column[1], first + column[2]], axis=1))

@@ -1,4 +1,4 @@
-"""What speech does to a face: a linear basis of displacements, and one face that is moved by it.
+"""Speech as a linear basis of displacements of a face, and one face that is moved by it.
 
 Displacements are in the frame of the mean face (``assets/face_mean.npz``), of a head of its size that looks ahead, and
 count from a mouth whose lips touch. The first coefficient is the mean distance of the inner lips in the same unit; the
@@ -19,15 +19,15 @@ _BROW_FACTOR = 0.6  # share of what brows do that is speech's to move
 
 
 def speech_weights() -> Array:
-    """How far each point [478] takes part in speech: mouth, jaw and cheeks, and a little the brows."""
+    """Return how far each point [478] takes part in speech: mouth, jaw and cheeks, and a little the brows."""
     return np.maximum(mouth_weights(load_mean_face()), _BROW_FACTOR * brow_weights(load_mean_face()))
 
 
 class SpeechFace:
-    """One face at rest, with closed lips, and what coefficients make of it."""
+    """One face at rest, with closed lips, which coefficients of speech deform."""
 
     def __init__(self, rest: Array, basis: Array) -> None:
-        """``rest``: mesh [478, 3] in the unit of key points. ``basis``: [K, 478, 3] as above."""
+        """Take the mesh ``rest`` [478, 3] in the unit of key points and the ``basis`` [K, 478, 3] of displacements."""
         mean = load_mean_face()
         to_face = fit_head_motion(mean, rest)
         self._lips = LipDeformer(rest)
@@ -40,7 +40,7 @@ class SpeechFace:
         self._thickness_factors = np.clip(own / np.maximum(lip_thickness(LipDeformer(mean).closed), 1e-6), 0.2, 1.2)
 
     def deform(self, coefficients: Array) -> Array:
-        """The face [478, 3] for coefficients [K]; all 0 are closed lips. Eyes and head stay at rest."""
+        """Return the face [478, 3] for coefficients [K]; all 0 are closed lips. Eyes and head stay at rest."""
         change = np.tensordot(coefficients.astype(np.float32), self._basis, axes=1)
         scale_lip_thickness(change, self._thickness_factors)
         points: Array = self._closed_mesh + change

@@ -18,7 +18,7 @@ _NECK_DROP, _SHOULDER_OFFSET, _SHOULDER_DROP = 1.0, 1.0, 0.5
 
 
 def rest_torso_points(points: npt.ArrayLike) -> Array:
-    """Where the torso's points are put under a mesh [478, 2 or 3]: [3, 2] in its unit. An upright torso is assumed."""
+    """Put the torso's points [3, 2] under a mesh [478, 2 or 3], in its unit; an upright torso is assumed."""
     height = face_height(points)
     middle = np.asarray(points, np.float32)[FACE_MESH.oval, :2].mean(axis=0)
     offsets = np.array(

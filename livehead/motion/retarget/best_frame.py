@@ -1,4 +1,4 @@
-"""Which frame of a recording is most like the photo: relative motion that starts there has least to make up.
+"""The search for the frame of a recording that is most like the photo: relative motion from it has least to make up.
 
 FOMM and DaGAN choose it so in their demonstrations. Shapes are compared, not places and sizes. The
 published programs then run forwards and backwards from that frame and join the halves, which is the same as measuring
@@ -16,7 +16,7 @@ from livehead.motion.retarget.relative import hull_area
 
 
 def shape_distances(source: Array, frames: Sequence[Array]) -> Array:
-    """Sums of squared distances of landmarks [N, 2], centred and of unit hull: one for each of ``frames``."""
+    """The sum of squared distances of landmarks [N, 2], centred and of unit hull, for each of ``frames``."""
     own = _normalise_shape(source)
     return np.array([np.square(own - _normalise_shape(frame)).sum() for frame in frames])
 

@@ -1,4 +1,4 @@
-"""Finding the performer's neutral face, against which relative motion is measured. Nobody has to press anything.
+"""The search for the performer's neutral face, against which relative motion is measured; no key need be pressed.
 
 The first face that is seen is the neutral at once, so the avatar moves from the first frame on; calmer, more frontal
 faces replace it in the next two seconds, much better ones later too. Every replacement is eased, so nothing jumps.
@@ -40,7 +40,7 @@ class SavedNeutral(TypedDict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _NeutralTransition:
-    """The way from one neutral to the next."""
+    """The eased way from one neutral face to the next."""
 
     start: Keypoints
     target: Keypoints
@@ -69,7 +69,7 @@ class NeutralCalibration:
     """The neutral face of one performer, improved while he is watched."""
 
     def __init__(self, neutral: Keypoints | None = None) -> None:
-        """``neutral``: a known one (of a profile, or of a whole clip); it is kept until ``restart``."""
+        """Take a known ``neutral`` (a profile's, a whole clip's), which stays until ``restart``, or search for one."""
         self._fixed = neutral is not None
         self._transition = None if neutral is None else _NeutralTransition(neutral, neutral, 0, _EASE_S)
         self._search = _NeutralSearch()
@@ -85,7 +85,7 @@ class NeutralCalibration:
         self._search = _NeutralSearch()
 
     def observe(self, driving: Keypoints) -> Keypoints:
-        """The neutral to measure ``driving`` against. A change of it is spread over time, so nothing jumps."""
+        """Return the neutral to measure ``driving`` against. A change of it is spread over time, so nothing jumps."""
         now_ns = driving.captured_ns
         if self._transition is None or self._transition.target.set != driving.set:
             self._transition = _NeutralTransition(driving, driving, now_ns, _EASE_S)
@@ -96,7 +96,7 @@ class NeutralCalibration:
         return self._transition.interpolate(now_ns)
 
     def to_json(self) -> SavedNeutral | None:
-        """The neutral as plain JSON for a profile; None before the first face."""
+        """Return the neutral as plain JSON for a profile; None before the first face."""
         neutral = self.neutral
         if neutral is None:
             return None
@@ -110,7 +110,7 @@ class NeutralCalibration:
 
     @classmethod
     def from_json(cls, saved: Mapping[str, object]) -> NeutralCalibration:
-        """The calibration whose neutral ``to_json`` wrote. Raises: ConfigError when it did not."""
+        """Restore the calibration whose neutral ``to_json`` wrote. Raises: ConfigError when it did not."""
         try:
             depth, jacobian, torso = saved["depth"], saved["jacobian"], saved.get("torso")
             neutral = Keypoints(
@@ -136,7 +136,7 @@ class _NeutralSearch:
         self._cost = _NeutralityCost()
 
     def find_ease(self, driving: Keypoints) -> float | None:
-        """The seconds over which ``driving`` is to become the neutral; None when a better one is known."""
+        """Return the seconds over which ``driving`` is to become the neutral; None when a better one is known."""
         cost = self._cost.measure(driving)
         if self._first_seen_ns is None:
             self._first_seen_ns = driving.captured_ns
@@ -148,7 +148,7 @@ class _NeutralSearch:
 
 
 def find_best_neutral(motion: Iterable[Keypoints]) -> Keypoints | None:
-    """The calmest, most frontal face of a recording; its first one where the set tells nothing of faces."""
+    """Find the calmest, most frontal face of a recording; its first one where the set tells nothing of faces."""
     cost = _NeutralityCost()
     frames = [each for each in motion if each.seen]
     # Twice: what counts as wide open is known only after the eyes have been seen.
@@ -159,7 +159,7 @@ def find_best_neutral(motion: Iterable[Keypoints]) -> Keypoints | None:
 
 
 class _NeutralityCost:
-    """Measures how far a face is from neutral: turned, speaking, blinking, glancing aside, moving."""
+    """The measure of how far a face is from neutral: turned, speaking, blinking, glancing aside, moving."""
 
     def __init__(self) -> None:
         self._widest_aperture = 0.0
@@ -169,7 +169,7 @@ class _NeutralityCost:
         self._last = None
 
     def measure(self, driving: Keypoints) -> float:
-        """The cost of ``driving`` as a neutral, 0 for a perfect one; faces come in the order of time."""
+        """Return the cost of ``driving`` as a neutral, 0 for a perfect one; faces come in the order of time."""
         last, self._last = self._last, driving
         if driving.set != MESH478:
             return 0.0
@@ -193,7 +193,7 @@ class _NeutralityCost:
 
 
 def _estimate_head_angles(points: Array) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of mesh ``points`` [478, 3], roughly, each 0 for a usual upright face.
+    """Estimate yaw, pitch and roll in degrees of mesh ``points`` [478, 3], each 0 for a usual upright face.
 
     Each is read off a line of the face, which costs less than ``measure_head_angles`` and has its signs.
     """
@@ -206,7 +206,7 @@ def _estimate_head_angles(points: Array) -> tuple[float, float, float]:
 
 
 def _mean_speed(last: Keypoints | None, now: Keypoints) -> float:
-    """Mean speed of the points in sizes of the face (their standard deviation) per second."""
+    """The mean speed of the points in sizes of the face (their standard deviation) per second."""
     if last is None or now.captured_ns <= last.captured_ns:
         return 0.0
     moved = float(np.linalg.norm(now.value - last.value, axis=-1).mean())

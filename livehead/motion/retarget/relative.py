@@ -18,7 +18,7 @@ MAX_INVERSE_NORM = 20.0
 def transfer_relative_motion(
     source: Keypoints, driving: Keypoints, neutral: Keypoints, *, adapt_scale: bool, relative_jacobian: bool = True
 ) -> Keypoints:
-    """The source moved as the performer moved since ``neutral``.
+    """Return the source moved as the performer moved since ``neutral``.
 
     Points move by the performer's displacement (times the ratio of the sizes of the faces, the square roots of their
     convex hulls' areas, if ``adapt_scale``); Jacobians turn by the performer's change of Jacobian, or are his own
@@ -37,12 +37,12 @@ def transfer_relative_motion(
 
 
 def hull_area(points: Array) -> float:
-    """Area of the convex hull of ``points`` [N, 2], in the square of their unit."""
+    """The area of the convex hull of ``points`` [N, 2], in the square of their unit."""
     return float(cv2.contourArea(cv2.convexHull(np.asarray(points, np.float32))))
 
 
 def invert_bounded(jacobian: Array, max_norm: float = MAX_INVERSE_NORM) -> Array:
-    """Inverses of [..., 2, 2], none larger (Frobenius) than ``max_norm``; smaller ones are exact."""
+    """Invert matrices [..., 2, 2]; no inverse is larger (Frobenius) than ``max_norm``, smaller ones are exact."""
     a, b, c, d = (jacobian[..., i, j] for i in (0, 1) for j in (0, 1))
     determinant = a * d - b * c
     least = np.maximum(np.linalg.norm(jacobian, axis=(-2, -1)) / max_norm, 1e-6)

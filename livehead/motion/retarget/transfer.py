@@ -1,4 +1,4 @@
-"""From the performer's motion to the avatar's.
+"""The transfer of the performer's motion to the avatar.
 
 Absolute: the avatar takes the performer's points as they are. Relative: it takes what changed since the performer's
 neutral face, in proportion to its own features; for a face mesh that is split into the head's rigid motion, the lids
@@ -39,7 +39,7 @@ _EYEBALL_RADIUS = 0.42  # its radius in widths of the eye
 
 @dataclass(frozen=True, slots=True)
 class MotionGains:
-    """How much of each kind of motion the avatar takes: 0 none, 1 as it is.
+    """The shares of each kind of motion that the avatar takes: 0 none, 1 as it is.
 
     ``gaze_to_camera``: 0 looks where the performer looks, 1 always into the camera.
     """
@@ -52,7 +52,7 @@ class MotionGains:
 
 
 class MotionTransfer:
-    """Moves one avatar. ``gains`` and ``calibration`` may be changed or replaced between two calls."""
+    """The transfer of motion to one avatar. ``gains`` and ``calibration`` may be replaced between two calls."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class MotionTransfer:
         gains: MotionGains | None = None,
         calibration: NeutralCalibration | None = None,
     ) -> None:
-        """``source``: the avatar's own motion, at rest, in the coordinates of its crop."""
+        """Take the avatar's own motion ``source``, at rest, in the coordinates of its crop."""
         self.source = source
         self.mode: TransferMode = mode
         self.gains = gains or MotionGains()
@@ -70,7 +70,7 @@ class MotionTransfer:
         self._face = _FaceMotionTransfer(source) if source.set == MESH478 and source.depth is not None else None
 
     def apply(self, driving: Keypoints) -> Keypoints:
-        """The avatar's motion for ``driving``, in the coordinates of the avatar's crop.
+        """Return the avatar's motion for ``driving``, in the coordinates of the avatar's crop.
 
         Raises: ConfigError when the performer's points are not of the avatar's set.
         """
@@ -91,7 +91,7 @@ class MotionTransfer:
         return replace(moved, torso=self._transfer_torso(driving, neutral))
 
     def _transfer_torso(self, driving: Keypoints, neutral: Keypoints) -> Array | None:
-        """The avatar's torso moved as the performer's did since ``neutral``, in proportion to the faces."""
+        """Return the avatar's torso moved as the performer's did since ``neutral``, in proportion to the faces."""
         if driving.torso is None:
             return None
         # a neutral face of an older profile has no torso: it is where the driver would have put it
@@ -105,7 +105,7 @@ class MotionTransfer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _NeutralMeasurements:
-    """A neutral face of the performer, with all that is measured on it once."""
+    """A neutral face of the performer, with all measurements that are taken on it once."""
 
     points: Array
     closed: Array
@@ -132,7 +132,7 @@ class _FaceMotionTransfer:
         self._neutral: _NeutralMeasurements | None = None
 
     def transfer(self, driving: Array, neutral: Array, gains: MotionGains) -> Array:
-        """The avatar's face for the performer's face ``driving``, whose face at rest is ``neutral``."""
+        """Return the avatar's face for the performer's face ``driving``, whose face at rest is ``neutral``."""
         measured = self._measure_neutral(neutral)
         motion = fit_head_motion(measured.points, driving)
         unturned = motion.inverse().apply(driving)
@@ -160,7 +160,7 @@ class _FaceMotionTransfer:
         return self._neutral
 
     def _transfer_head(self, neutral: _NeutralMeasurements, motion: HeadMotion, gains: MotionGains) -> HeadMotion:
-        """The rigid motion of the avatar's head about its own middle, held back where a photo cannot follow."""
+        """Return the rigid motion of the avatar's head about its own middle, held back where a photo cannot follow."""
         yaw, pitch, roll = (gains.head * angle for angle in motion.euler_angles())
         turn = rotation_matrix(_soft_limit(yaw, _MAX_YAW), _soft_limit(pitch, _MAX_PITCH), _soft_limit(roll, _MAX_ROLL))
         growth = gains.head * math.log(max(motion.scale, 1e-3))
@@ -174,7 +174,7 @@ class _FaceMotionTransfer:
         return HeadMotion(scale, turn, place.astype(np.float32))
 
     def _transfer_expression(self, neutral: _NeutralMeasurements, unturned: Array, gains: MotionGains) -> Array:
-        """The source with the performer's mouth and brows; lids and irises still at rest."""
+        """Return the source with the performer's mouth and brows; lids and irises still at rest."""
         to_source = neutral.to_source
         change = (unturned - neutral.closed) @ (to_source.scale * to_source.rotation.T)
         scale_lip_thickness(change, neutral.lip_ratio)
@@ -215,7 +215,7 @@ def _clamp_gain(gain: float) -> float:
 
 
 def _soft_limit(value: float, limit: float) -> float:
-    """``value`` as it is up to a knee, then softly held within ``limit``."""
+    """Return ``value`` as it is up to a knee, then softly held within ``limit``."""
     knee = _LIMIT_KNEE * limit
     beyond = abs(value) - knee
     if beyond <= 0:

@@ -1,4 +1,4 @@
-"""What a face does when nobody drives it: it blinks, sways a little and glances about."""
+"""The idle motion of a face that nobody drives: it blinks, sways a little and glances about."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class IdleMotion:
     """Idle motion of one avatar: a function of time and ``seed`` alone."""
 
     def __init__(self, source: Keypoints, seed: int = 0) -> None:
-        """``source``: the avatar's own motion, ``mesh478`` with depth."""
+        """Take the avatar's own motion ``source``, ``mesh478`` with depth."""
         self._rig = FaceRig(source)
         self._torso = rest_torso_points(source.value[0])[None] if source.torso is None else source.torso
         self._controls = IdleControls(seed)
 
     def motion_at(self, now_ns: int) -> Keypoints:
-        """The avatar at ``now_ns`` of any clock that starts at or after 0."""
+        """Return the avatar's motion at ``now_ns`` of any clock that starts at or after 0."""
         return replace(self._rig.pose_face(self.controls_at(now_ns * 1e-9), now_ns), torso=self._torso)
 
     def controls_at(self, seconds: float) -> FaceControls:
-        """The controls that make the face of ``motion_at``."""
+        """Return the controls that make the face of ``motion_at``."""
         return self._controls.controls_at(seconds)
 
 
@@ -57,7 +57,7 @@ class IdleControls:
     """The controls of an idle face: a function of time and ``seed`` alone."""
 
     def __init__(self, seed: int = 0, liveliness: float = 1.0) -> None:
-        """``liveliness``: how much the head sways, against the calmest quarter of people who speak."""
+        """Take ``liveliness``: how much the head sways, against the calmest quarter of people who speak."""
         random = np.random.default_rng([seed, 0])
         shape = (len(_SWAY_STD), len(_OCTAVES_HZ) - 1)
         low, high = np.log(_OCTAVES_HZ[:-1]), np.log(_OCTAVES_HZ[1:])
@@ -68,7 +68,7 @@ class IdleControls:
         self._glances = _RandomEvents(seed, 2, _MIN_GLANCE_INTERVAL_S, _GLANCE_INTERVAL_S)
 
     def controls_at(self, seconds: float) -> FaceControls:
-        """The controls at a time from 0 on."""
+        """Return the controls at a time in seconds, from 0 on."""
         waves = (self._amplitudes * np.sin(self._angular_rates * seconds + self._phases)).sum(axis=1)
         sway = {name: float(wave) for name, wave in zip(_SWAY_STD, waves, strict=True)}
         right, down = self._glance_at(seconds)
@@ -94,17 +94,17 @@ class IdleControls:
 
 
 class _RandomEvents:
-    """Events at random moments from 0 on, the same for the same seed; found again at any time."""
+    """A row of events at random moments from 0 on, the same for the same seed; it can be looked up at any time."""
 
     def __init__(self, seed: int, stream: int, min_interval_s: float, mean_interval_s: float) -> None:
-        """Events follow each other after ``min_interval_s`` at the soonest, ``mean_interval_s`` on average."""
+        """Let events follow each other after ``min_interval_s`` at the soonest, ``mean_interval_s`` on average."""
         self.seed = seed
         self._random = np.random.default_rng([seed, stream])
         self._min_interval_s, self._mean_interval_s = min_interval_s, mean_interval_s
         self._event_seconds = [0.0]
 
     def find_last_event(self, seconds: float) -> tuple[float, int]:
-        """Seconds since the last event and its number; infinity and 0 before the first."""
+        """Return the seconds since the last event and its number; infinity and 0 before the first."""
         while self._event_seconds[-1] <= seconds:
             # Short intervals are more frequent than long ones.
             interval = self._min_interval_s + float(

@@ -1,4 +1,4 @@
-"""When the performer leaves the picture: the avatar eases into idle motion, and back, without a jump."""
+"""The blend for a performer who leaves the picture: the avatar eases into idle motion, and back, without a jump."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EASE_S = 0.35  # patience and ease together: idle within half a second
 
 
 class IdleBlend:
-    """Follows live motion while the performer is seen and idle motion while he is not.
+    """The blend that follows live motion while the performer is seen and idle motion while he is not.
 
     At a switch the distance between where the avatar is and where it should be is kept, and then faded out; so the
     avatar's path has no jump even if the performer comes and goes in the middle of a fade.
@@ -34,11 +34,11 @@ class IdleBlend:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the avatar is left to itself at present."""
+        """True while the avatar is left to itself."""
         return self._is_idle
 
     def apply(self, motion: Keypoints, now_ns: int) -> Keypoints:
-        """What to show at ``now_ns`` (the clock of ``captured_ns``), given live motion (ignored while unseen)."""
+        """Return the motion to show at ``now_ns`` (the clock of ``captured_ns``); ``motion`` counts only while seen."""
         if motion.seen:
             self._live, self._last_seen_ns = motion, now_ns
         away = self._live is None or (now_ns - self._last_seen_ns) * 1e-9 > _LOST_FACE_DELAY_S
@@ -68,13 +68,14 @@ class IdleBlend:
         return self._last_output
 
     def _blend_torso(self, target: Keypoints, left: np.float32) -> Array | None:
-        """Idle motion tells of a torso only where the performer's own is known: else the picture would change with
-        every switch."""
+        """Return the torso to show: idle motion tells of one only where the performer's own is known.
+
+        Otherwise the picture would change with every switch."""
         if target.torso is None or (self._live is not None and self._live.torso is None):
             return None
         return target.torso if self._torso_offset is None else target.torso + left * self._torso_offset
 
 
 def _offset_between(shown: Array | None, target: Array | None) -> Array | None:
-    """What takes ``target`` to what is shown; None unless both are known."""
+    """Return the difference from ``target`` to what is shown; None unless both are known."""
     return None if shown is None or target is None else shown - target

@@ -1,4 +1,4 @@
-"""What learned points do when nobody drives them: they have no lids to blink with, so the whole picture sways."""
+"""The idle motion of learned points that nobody drives: they have no lids to blink with, so the picture sways."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from livehead.motion.synthesis.idle import IdleControls, IdleMotion
 
 
 class SynthesizedMotion(Protocol):
-    """Motion that is made up: a function of time alone, as far as its caller sees."""
+    """The interface of motion that is made up: a function of time alone, as far as its caller sees."""
 
     def motion_at(self, now_ns: int) -> Keypoints:
-        """The avatar at ``now_ns`` of any clock that starts at or after 0."""
+        """Return the avatar's motion at ``now_ns`` of any clock that starts at or after 0."""
         ...
 
 
 class RigidIdleMotion:
-    """The turns and shifts of ``IdleControls`` in the picture's plane, of any set of points, about their middle."""
+    """Idle motion of any set of points: the turns and shifts of ``IdleControls`` in the picture, about their middle."""
 
     def __init__(self, source: Keypoints, seed: int = 0) -> None:
         self._source = source
@@ -29,7 +29,7 @@ class RigidIdleMotion:
         self._centre = source.value.mean(axis=1, keepdims=True)
 
     def motion_at(self, now_ns: int) -> Keypoints:
-        """The avatar at ``now_ns``; Jacobians turn along."""
+        """Return the avatar's motion at ``now_ns``; Jacobians turn along."""
         pose = self._controls.controls_at(now_ns * 1e-9)
         c, s = math.cos(math.radians(pose.roll)), math.sin(math.radians(pose.roll))
         turn = np.array([[c, -s], [s, c]], np.float32)

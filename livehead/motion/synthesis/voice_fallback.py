@@ -1,4 +1,4 @@
-"""What an avatar does when its performer is not to be seen but may be heard."""
+"""The motion of an avatar whose performer is not to be seen but may be heard."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class VoiceFallback:
     def __init__(
         self, latest_motion: Callable[[], Keypoints | None], transfer: MotionTransfer, idle: SynthesizedMotion
     ) -> None:
-        """``latest_motion`` gives the voice's motion, which ``transfer`` brings to the avatar."""
+        """Take ``latest_motion``, which gives the voice's motion, and ``transfer``, which brings it to the avatar."""
         self._latest_motion = latest_motion
         self._transfer = transfer
         self._idle = idle
 
     def motion_at(self, now_ns: int) -> Keypoints:
-        """The avatar at ``now_ns``."""
+        """Return the avatar's motion at ``now_ns``."""
         motion = self._latest_motion()
         if motion is None:
             return self._idle.motion_at(now_ns)
