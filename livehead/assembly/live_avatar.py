@@ -1,4 +1,4 @@
-"""The roof's carpentry: from settings and photos to an ``Animator``."""
+"""From settings, photos and a driver to a live avatar: renderer, motion transfer, compositor and animator."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def make_renderer(
 
 
 def open_portraits(paths: Sequence[Path], store: AvatarCache, notify: Callable[[str], None]) -> list[Portrait]:
-    """Photos as portraits. ``tell`` gets the consent line once for each new photo, and what could be better of each.
+    """Photos as portraits. ``notify`` gets the consent line once for each new photo, and what could be better of each.
 
     Raises: SourceError.
     """
@@ -173,7 +173,9 @@ def build_live_avatar(
     for portrait in portraits:
         avatar = store.get_avatar(portrait, renderer, version)
         transfer = MotionTransfer(avatar.motion, mode=settings.mode, gains=gains, calibration=calibration)
-        stage = PortraitCompositor(portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge)
+        compositor = PortraitCompositor(
+            portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge
+        )
         transfers.append(transfer)
         alone = make_idle_motion(avatar.motion)
         if driver is not None and driver.has_unseen_motion:
@@ -181,7 +183,7 @@ def build_live_avatar(
             speaking = MotionTransfer(avatar.motion, gains=gains, calibration=neutral)
             transfers.append(speaking)
             alone = VoiceFallback(driver.unseen_motion, speaking, alone)
-        scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(alone), stage))
+        scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(alone), compositor))
     first = scenes[0].avatar
     renderer.render(first, first.motion, settings.render_size)  # compile before a camera is opened
     animator = Animator(driver, renderer, scenes, motion_set=motion_set, size=settings.render_size, on_motion=on_motion)
@@ -199,8 +201,10 @@ def _require_visible_background(background: str, allow_transparent: bool) -> Non
 
 
 def is_realtime(live_avatar: LiveAvatar, fps: float) -> bool:
-    """Whether the renderer draws in time for live pictures, at its size or at what the governor makes of it first; a
-    quarter of each is left to all that follows it."""
+    """True where the renderer draws in time for live pictures, at its size or one step of quality below it.
+
+    A quarter of each frame's time is left to all that follows the renderer.
+    """
     best_levels = quality_levels(QualityLevel(live_avatar.render_size, 1, fps))[:2]
     return any(_measure_draw_s(live_avatar, level.size) * fps < 1 - _HEADROOM for level in best_levels)
 

@@ -62,7 +62,7 @@ def read_token(path: Path | None) -> str:
 
 
 def build_session_request(settings: RunSettings, photo: Path) -> SessionRequest:
-    """What the drawing machine is told. Raises: ConfigError when it could not do it."""
+    """Build the request for the drawing machine's session. Raises: ConfigError for what it could not do."""
     background, backdrop = settings.picture.background, None
     if background not in ("keep", "blur") and not _COLOUR_PATTERN.fullmatch(background):
         if not Path(background).is_file():
@@ -239,7 +239,7 @@ class RemoteRenderRun:
         )
 
     def results(self) -> dict[str, Any]:
-        """The run's figures for a report: times of each stage, counts, start and memory."""
+        """The run's figures for a report: times of each step, counts, start and memory."""
         remote, display = self.remote_renderer, self.display_relay.stats.summarize_stages()
         stages = self.tracking_pipeline.stats.summarize_stages()
         counts = {"packets": remote.sent_packets, "bytes": remote.sent_bytes, "pictures": remote.camera.received}

@@ -19,8 +19,8 @@ class SwitchableMotionSource:
     """A ``MotionSource``: the camera's driver, or in its place the network feed that is attached.
 
     ``tag`` is called on the event loop with each motion of a feed and gives what the consumer is to draw, as the
-    camera's own estimator does for the camera's motion. Whoever builds ``camera_source`` lets it rest while ``feed``
-    is set.
+    camera's own estimator does for the camera's motion. The caller builds ``camera_source`` so that it estimates
+    nothing while ``feed`` is set.
     """
 
     ends_with_microphone = False

@@ -48,7 +48,7 @@ class FaceBasis:
 
     @cached_property
     def checksum(self) -> int:
-        """The CRC-32 of the little-endian bytes of mean, rows and scale, in this order, by which bases are told apart."""
+        """The CRC-32 of the little-endian bytes of mean, rows and scale, in this order, which tells bases apart."""
         parts = (self.mean.astype("<f4"), self.rows, self.scale.astype("<f4"))
         return zlib.crc32(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
 
