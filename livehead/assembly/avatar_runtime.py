@@ -54,7 +54,7 @@ class AvatarSettings:
         )
 
     def builds_same_avatar_as(self, other: AvatarSettings) -> bool:
-        """Whether an update made nothing new that an avatar has to be built again for."""
+        """Tell whether an update made nothing new that an avatar has to be built again for."""
         return (self.driver, self.model, self.mode, self.background, self.badge, self.feed) == (
             other.driver,
             other.model,

@@ -85,7 +85,7 @@ class LoadedAvatar:
 
     @property
     def hardware(self) -> str:
-        """What does the renderer's work here, and in which precision."""
+        """Returns what does the renderer's work here, and in which precision."""
         return self._live_avatar.hardware
 
     def animate(

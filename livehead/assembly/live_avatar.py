@@ -62,7 +62,7 @@ class LiveAvatar:
 
     @property
     def hardware(self) -> str:
-        """What does the renderer's work."""
+        """Returns what does the renderer's work."""
         return self.renderer.hardware
 
     def warm_up(self, quality_levels: Iterable[QualityLevel]) -> None:
@@ -192,7 +192,7 @@ def build_live_avatar(
 
 
 def _require_visible_background(background: str, allow_transparent: bool) -> None:
-    """Raises: ConfigError when there would be no background, but those who get the pictures need one."""
+    """Refuse a picture without a background where its viewers need one. Raises: ConfigError."""
     if background == NONE and not allow_transparent:
         raise ConfigError(
             "no background at all is for livehead serve, whose pages can show it",

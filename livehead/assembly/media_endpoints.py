@@ -48,7 +48,7 @@ def check_sound_output(spec: str) -> None:
 
 
 def _check_sound_spec(spec: str) -> None:
-    """Raises: ConfigError for a spec that lacks its argument, CaptureError for a file that is not there."""
+    """Check a microphone's spec. Raises: ConfigError where its argument is missing, CaptureError where its file is."""
     kind, _, argument = spec.partition(":")
     if kind in ("file", "speech") and not argument:
         raise ConfigError(f"a {kind} microphone needs more", "write --microphone file:talk.wav or speech:PATH|PORT")

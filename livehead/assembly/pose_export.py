@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PoseOutputs:
-    """Where people are written to.
+    """Says where people are written to.
 
     ``json_files`` hold all frames, ``folder`` gets a JSON file a frame; ``pictures`` are made of a photo, ``video`` of
     a video.

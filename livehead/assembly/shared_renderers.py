@@ -21,7 +21,7 @@ class SharedRenderers:
     def make_renderer(
         self, name: str, size: int, *, alpha: bool = False, precision: str = "auto", threads: int | None = None
     ) -> Renderer[Any, Any, Any]:
-        """As ``live_avatar.make_renderer``. A model without a network, or one that cannot share it, is made anew.
+        """Do as ``live_avatar.make_renderer``. A model without a network, or one that cannot share it, is made anew.
 
         Pictures with and without ``alpha`` come from one network. Raises: ConfigError, WeightsError.
         """

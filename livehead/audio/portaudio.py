@@ -145,7 +145,7 @@ class DeviceStream:
 
     @property
     def running(self) -> bool:
-        """Whether the stream is open and active."""
+        """Tells whether the stream is open and active."""
         return self._stream is not None and bool(self._stream.active)
 
     def _start_stream(self, sounddevice: ModuleType, device: dict[str, Any], rate: int) -> None:

@@ -40,7 +40,7 @@ class AvatarCache:
         self._max_files = max_files
 
     def get_portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
-        """As ``prepare_portrait``, which is asked only about new photos. Raises: NoFaceError, SourceError."""
+        """Do as ``prepare_portrait``, which is asked only about new photos. Raises: NoFaceError, SourceError."""
         path = self._archive_path(photo_digest(photo), "portrait", crop)
         return replace(self._get_or_make(path, Portrait, lambda: prepare_portrait(photo, name, crop)), name=name)
 
@@ -57,13 +57,13 @@ class AvatarCache:
     def get_figure_avatar(
         self, sheet: CharacterSheet, renderer: Renderer[CharacterSheet, AvatarT, Any], version: str
     ) -> AvatarT:
-        """As ``get_avatar``, of a character sheet. Raises: SourceError."""
+        """Do as ``get_avatar``, of a character sheet. Raises: SourceError."""
         kind = renderer.avatar_type
         path = self._archive_path(sheet.digest, kind.__name__, f"{kind.__module__} {version}")
         return self._get_or_make(path, kind, lambda: renderer.prepare(sheet))
 
     def was_consent_shown(self, digest: str) -> bool:
-        """Whether ``record_consent_shown`` was called for the photo of this digest."""
+        """Tell whether ``record_consent_shown`` was called for the photo of this digest."""
         return self._consent_path(digest).exists()
 
     def record_consent_shown(self, digest: str) -> None:

@@ -111,7 +111,7 @@ def detect_jumps(received: ReceivedFrames, jumps: JumpSchedule, start_ns: int) -
 
 
 def project_on_poses(received: ReceivedFrames, jumps: JumpSchedule, start_ns: int) -> npt.NDArray[np.float64]:
-    """Where each picture [N] lies between the poses: -1 is the first pose at rest, 1 the second, 0 the middle.
+    """Return where each picture [N] lies between the poses: -1 is the first pose at rest, 1 the second, 0 the middle.
 
     The plan is used only to learn what the two poses at rest look like, from pictures shortly before a jump.
     """

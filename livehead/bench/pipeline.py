@@ -34,7 +34,7 @@ _FRAME_STAGES = ("wait_estimate", "estimate", "wait_draw", "draw", "send")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PipelineRun:
-    """What a run of the pipeline left behind.
+    """Holds what a run of the pipeline left behind.
 
     ``camera_start_ns`` is moment 0 of the scene on the monotonic clock, ``missed_exposures`` the number of camera
     pictures that the pipeline came too late for, ``stats`` the pipeline's own figures.

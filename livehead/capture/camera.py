@@ -30,7 +30,7 @@ _LOW_RATE_SHARE = 0.7  # below this share of the requested rate the camera is ca
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """What is known of a camera while it runs."""
+    """Holds what is known of a camera while it runs."""
 
     connected: bool = False
     fps: float = 0.0

@@ -134,7 +134,7 @@ class RemoteMotionSource:
         self._feed.set_quality(quality)
 
     async def _maintain_connection(self) -> None:
-        """Until the session is over, or its motion turns into another kind."""
+        """Keep the connection until the session is over, or its motion turns into another kind."""
         backoff, told = ExponentialBackoff(), False
         while True:
             try:
@@ -171,7 +171,7 @@ class RemoteMotionSource:
 
 
 async def _request_motion_header(socket: ClientConnection, key: str) -> bytes:
-    """Of the motion that follows. Raises: ConfigError with what the server says instead."""
+    """Ask for the header of the motion that follows. Raises: ConfigError with what the server says instead."""
     await send_request(socket, messages.HelloMessage(role="viewer", key=key), messages.WelcomeMessage)
     return bytes.fromhex(
         (await send_request(socket, messages.FollowMotionMessage(), messages.MotionHeaderMessage)).opening

@@ -52,7 +52,7 @@ _MOTION_AGE_WINDOW, _STATS_WINDOW = 30, 5  # packets, and reports of a second, o
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """What a new session is to be set to: settings, and the bytes of image files for avatar and background."""
+    """Holds what a new session is to be set to: settings, and the bytes of image files for avatar and background."""
 
     settings: messages.SettingsUpdate
     photo: bytes | None = None
@@ -118,7 +118,7 @@ class RemoteRenderer:
 
     @property
     def _is_settled(self) -> bool:
-        """Whether the server has accepted the settings: it confirms none, but would have refused them by now."""
+        """Tells whether the server has accepted the settings: it confirms none, but would have refused them by now."""
         return self._first_connected_ns is not None and now_ns() - self._first_connected_ns > _SETTLE_NS
 
     async def _run_connection(self, writer: MotionPacketEncoder) -> None:

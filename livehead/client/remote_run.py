@@ -204,7 +204,7 @@ class RemoteRenderRun:
         self.display_relay.stop()
 
     async def run(self, seconds: float | None = None) -> None:
-        """Until ``stop``, a signal, the capture's end or no sink is left. Raises: LiveheadError of whichever part."""
+        """Run until ``stop``, a signal, the capture's end or no sink is left. Raises: LiveheadError of any part."""
         stop_on_signals(self.stop, seconds)
         try:
             async with asyncio.TaskGroup() as group:

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Raises: SourceError, CaptureError, SinkError, WeightsError, ConfigError."""
+    """Find the people and write them. Raises: SourceError, CaptureError, SinkError, WeightsError, ConfigError."""
     photo = is_photo(args.source)
     outputs = _check_outputs(args.out, photo=photo, source=args.source)
     _check_source(args.source, photo=photo)
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _check_source(path: Path, *, photo: bool) -> None:
-    """Raises: SourceError, CaptureError for a file that cannot be opened."""
+    """Check the input. Raises: SourceError, CaptureError for a file that cannot be opened."""
     if photo:
         check_photo(path)
     else:

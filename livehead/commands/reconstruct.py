@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Raises: SourceError, WeightsError that says how to get them, ConfigError, SinkError."""
+    """Reconstruct the person. Raises: SourceError, WeightsError that says how to get them, ConfigError, SinkError."""
     request = _check_request(args)
     from livehead.assembly.body_reconstruction import reconstruct_person
     from livehead.stats import StatsCollector

@@ -99,7 +99,7 @@ def main(args: argparse.Namespace) -> int:
     settings = settings.model_copy(update={"driver": driver_name})
     with ExitStack() as stack:
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
-        run, live_avatar = _prepare_run(settings, paths, profile, recorder)
+        run, live_avatar = _prepare_run(settings, paths, profile, recorder, stack)
         print_status(run.describe())
         asyncio.run(run.run(args.seconds))
     if args.profile:
@@ -129,9 +129,9 @@ def _check_input(args: argparse.Namespace, settings: RunSettings, paths: list[Pa
 
 
 def _prepare_run(
-    settings: RunSettings, paths: list[Path], profile: CallProfile, recorder: MotionRecorder | None
+    settings: RunSettings, paths: list[Path], profile: CallProfile, recorder: MotionRecorder | None, stack: ExitStack
 ) -> tuple[LiveRun, LiveAvatar]:
-    """Everything that a run needs, ready for its first frame. Raises: LiveheadError."""
+    """Build all that a run needs for its first frame; ``stack`` closes the driver. Raises: LiveheadError."""
     store = AvatarCache()
     portraits = open_portraits(paths, store, print_status)
     on_motion = recorder.add if recorder else None
@@ -139,6 +139,7 @@ def _prepare_run(
     driver: Driver[Keypoints] | None = None
     if remote_source is None:
         driver = make_driver(settings.driver, portraits, settings.model)
+        stack.callback(driver.close)
     else:
         remote_source.on_motion = on_motion
     calibration = initial_calibration(driver)
@@ -183,6 +184,7 @@ def _run_remotely(args: argparse.Namespace, settings: RunSettings, paths: list[P
     with ExitStack() as stack:
         portraits = open_portraits(paths, AvatarCache(), print_status)
         driver = make_driver(settings.driver, portraits, settings.model, settings.precision)
+        stack.callback(driver.close)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
         on_motion = recorder.add if recorder else None
         run = RemoteRenderRun(settings, driver, address, token, request, on_motion=on_motion, notify=print_status)

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Raises: WeightsError, ConfigError."""
+    """List, import or verify checkpoints. Raises: WeightsError, ConfigError."""
     store = CheckpointStore()
     if args.action == "import":
         _import_checkpoint(store, args.name, args.files, args.licence)

@@ -19,7 +19,7 @@ class CrossFade:
 
     @property
     def active(self) -> bool:
-        """Whether a cross-fade is under way."""
+        """Tells whether a cross-fade is under way."""
         return self._last is not None
 
     def start(self, last: Image, now_ns: int) -> None:

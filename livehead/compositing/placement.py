@@ -39,7 +39,7 @@ class PixelRect:
 
 @dataclass(frozen=True, slots=True)
 class PhotoPlacement:
-    """Where a photo and its portrait's square lie on a canvas: canvas = ``scale`` * photo + (``left``, ``top``).
+    """Says where a photo and its portrait's square lie on a canvas: canvas = ``scale`` * photo + (``left``, ``top``).
 
     Pixel edges, not centres, are at integers here. The square ``head`` lies on whole canvas pixels and may leave the
     canvas; ``seen`` is the part of the canvas that the photo covers.

@@ -125,7 +125,7 @@ class _BackgroundReplacer:
         self._premultiply_buffers = _PremultiplyBuffers(0)
 
     def composite_over(self, rendered: Image) -> Image:
-        """What the canvas shows of a square [S, S, 3 or 4]; overwritten by the next call."""
+        """Return what the canvas shows of a square [S, S, 3 or 4]; overwritten by the next call."""
         if rendered.shape[2] == 3:
             colour = _resize_square(rendered, self._colour)[self._visible]
             clear = self._photo_inverse_alpha

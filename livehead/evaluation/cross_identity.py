@@ -107,7 +107,7 @@ def choose_pairs(data: Path, splits: Sequence[str], count: int) -> list[CrossIde
 
 
 def is_profile(portrait: Image, finder: FaceDetector) -> bool:
-    """Whether the face looks so far to a side, or is so hidden, that ``animate`` refuses the photo."""
+    """Tell whether the face looks so far to a side, or is so hidden, that ``animate`` refuses the photo."""
     mesh = find_mesh(finder, portrait)
     if mesh is None:
         return True

@@ -29,7 +29,7 @@ class TriangleMesh:
     colours: Image | None = None
 
     def volume(self) -> float:
-        """What the surface encloses, in cubed units of the vertices; negative where it is inside out."""
+        """Return what the surface encloses, in cubed units of the vertices; negative where it is inside out."""
         return float(_signed_volumes(self).sum())
 
     def vertex_normals(self) -> FloatArray:
@@ -108,7 +108,7 @@ def read_mesh(path: Path) -> TriangleMesh:
 
 
 def check_mesh_path(path: Path) -> None:
-    """Raises: ConfigError unless ``path`` is the name of a mesh file in a folder that exists."""
+    """Check a mesh's file name. Raises: ConfigError unless ``path`` names one in a folder that exists."""
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise ConfigError(
             f"{path} is no mesh file", f"give a name that ends in {', '.join(MESH_SUFFIXES)}", subject=str(path)

@@ -23,7 +23,7 @@ def normals_to_colours(normals: FloatArray) -> Image:
 
 
 def sample_photo_colours(vertices: FloatArray, image: Image, person: FloatArray) -> Image:
-    """What ``image`` uint8 [S, S, 3] RGB shows at vertices [V, 3] in [-1, 1]: uint8 [V, 3] RGB.
+    """Return what ``image`` uint8 [S, S, 3] RGB shows at vertices [V, 3] in [-1, 1]: uint8 [V, 3] RGB.
 
     ``person`` [S, S] in [0, 1]. The camera sees along z, so the back is painted as the front is. Where a vertex lies
     outside the person or on the outline, the nearest colour inside is taken.

@@ -109,7 +109,7 @@ def faster_precisions() -> list[Precision]:
 
 
 def has_fast_int8() -> bool:
-    """Whether networks run here on a CPU that multiplies 8-bit integers faster than other numbers."""
+    """Tell whether networks run here on a CPU that multiplies 8-bit integers faster than other numbers."""
     if torch.cuda.is_available():
         return False
     return torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported()
@@ -295,7 +295,7 @@ class PackedConvTranspose(nn.Module):
 
     @staticmethod
     def can_replace(layer: nn.Module) -> TypeGuard[nn.ConvTranspose2d]:
-        """Whether ``layer`` is a transposed convolution that doubles the size with a 4 x 4 kernel."""
+        """Tell whether ``layer`` is a transposed convolution that doubles the size with a 4 x 4 kernel."""
         if not isinstance(layer, nn.ConvTranspose2d) or layer.groups != 1 or layer.output_padding != (0, 0):
             return False
         return (layer.kernel_size, layer.stride, layer.padding, layer.dilation) == ((4, 4), (2, 2), (1, 1), (1, 1))

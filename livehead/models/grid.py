@@ -176,7 +176,7 @@ def _bilinear_corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Te
 
 
 def _zero_padded_corners(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """As ``_bilinear_corners``, for positions anywhere: pixels outside the picture have weight zero."""
+    """Do as ``_bilinear_corners``, for positions anywhere: pixels outside the picture have weight zero."""
     x, y = x.clamp(-2, width + 1), y.clamp(-2, height + 1)  # far outside is outside too, and this fits an integer
     left, top = x.floor(), y.floor()
     u, v = x - left, y - top

@@ -46,7 +46,7 @@ def to_nhwc(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def is_tracing() -> bool:
-    """Whether ``torch.jit.trace`` is recording what is computed."""
+    """Tell whether ``torch.jit.trace`` is recording what is computed."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]  # torch.jit has no annotations
 
 

@@ -31,7 +31,7 @@ MAX_CACHED_NETWORKS, MAX_CACHE_BYTES = 32, 2**30  # those used longest ago go fi
 
 
 def is_available() -> bool:
-    """Whether OpenVINO is installed."""
+    """Tell whether OpenVINO is installed."""
     return importlib.util.find_spec("openvino") is not None
 
 

@@ -73,7 +73,7 @@ def find_tallest(people: Sequence[Body25Points]) -> Body25Points | None:
 
 
 def has_visible_feet(points: Body25Points) -> bool:
-    """Whether the person's feet are in the photo."""
+    """Tell whether the person's feet are in the photo."""
     return bool((points[list(_FEET_JOINTS), 2] > _CONFIDENT_SCORE).any())
 
 

@@ -38,7 +38,7 @@ class CharacterSheet:
 
 
 def is_character_sheet(path: Path) -> bool:
-    """Whether ``path`` is a folder with pictures in it."""
+    """Tell whether ``path`` is a folder with pictures in it."""
     return path.is_dir() and bool(list_pictures(path))
 
 

@@ -57,7 +57,7 @@ class DensePoseSequence:
 
 
 def is_dense_pose_folder(path: Path) -> bool:
-    """Whether there are poses in it."""
+    """Tell whether there are poses in it."""
     return path.is_dir() and bool(_list_pose_files(path))
 
 
@@ -87,7 +87,7 @@ def open_dense_pose_sequence(folder: Path, axes: str = AXES) -> DensePoseSequenc
 
 
 def require_axes(axes: str) -> None:
-    """Raises: ConfigError unless ``axes`` names each of x, y, z once."""
+    """Check the axes. Raises: ConfigError unless ``axes`` names each of x, y, z once."""
     known = ["".join(order) for order in permutations(AXES)]
     if axes not in known:
         raise ConfigError(f"{axes!r} is no order of axes", f"use one of {', '.join(known)}", subject=axes)
@@ -123,7 +123,7 @@ def quantize_pose(pose: Array) -> Image:
 
 
 def frame_dense_pose(pose: Array, window: PixelSquare, captured_ns: int) -> DensePose:
-    """What ``window`` shows of ``pose`` [H, W, 4], at the networks' size.
+    """Return what ``window`` shows of ``pose`` [H, W, 4], at the networks' size.
 
     Coordinates are never mixed, or edges would show parts of the body that are not there; visibility is.
     """

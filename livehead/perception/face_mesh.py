@@ -114,7 +114,7 @@ class FaceMeshTracker(MediaPipeTracker):
         return faces
 
     def _is_overtaken(self, image: Image) -> bool:
-        """Whether another face has been much larger than the followed one for some surveys."""
+        """Tell whether another face has been much larger than the followed one for some surveys."""
         self._frames_since_survey = 0
         boxes = self._detect_boxes(image)
         # The followed face's own box is of its own area, give or take: only a clearly larger one can be another's.
@@ -147,7 +147,7 @@ class FaceMeshTracker(MediaPipeTracker):
         return [_landmarks_to_mesh(face, width, height) for face in self._mesh_graph.run(image) or ()]
 
     def _detect_meshes_padded(self, image: Image) -> list[Array]:
-        """As ``_detect_meshes``, with a margin, without which a face that fills the picture is easily missed."""
+        """Do as ``_detect_meshes``, with a margin, without which a face that fills the picture is easily missed."""
         side = max(image.shape[:2])
         margin = side // 4
         padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), constant_values=127)

@@ -125,7 +125,7 @@ def _min_visibility(visibility: Array) -> Array:
 
 
 def _to_network_input(image: Image) -> Image:
-    """What the networks need of ``image``: RGB over mid grey, no larger than is of use to them."""
+    """Return what the networks need of ``image``: RGB over mid grey, no larger than is of use to them."""
     if image.shape[2] == 4:
         alpha = image[..., 3:].astype(np.uint16)
         image = ((image[..., :3] * alpha + 128 * (255 - alpha)) // 255).astype(np.uint8)

@@ -86,7 +86,7 @@ class MediaPipeGraph:
             self._solution.process(np.zeros((64, 64, 3), np.uint8))
 
     def run(self, image: Image) -> Any:
-        """What the graph finds in ``image``, uint8 [H, W, 3] RGB: MediaPipe's own (untyped) result, or None."""
+        """Return what the graph finds in ``image``, uint8 [H, W, 3] RGB: MediaPipe's own (untyped) result, or None."""
         image = np.ascontiguousarray(image)
         if not self._mutes_native_logs:
             return getattr(self._solution.process(image), self._output)
@@ -109,7 +109,7 @@ class MediaPipeGraph:
 
 
 class MediaPipeTracker:
-    """What the trackers share: graphs that ``close``, or the end of a ``with`` block, frees."""
+    """Holds what the trackers share: graphs that ``close``, or the end of a ``with`` block, frees."""
 
     def __init__(self, *graphs: MediaPipeGraph) -> None:
         self._graphs = graphs

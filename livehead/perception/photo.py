@@ -49,7 +49,7 @@ def read_photo(path: str | os.PathLike[str]) -> Image:
 
 
 def read_cutout(path: str | os.PathLike[str]) -> Image:
-    """As ``read_photo``, transparent parts kept: uint8 [H, W, 4] RGBA with straight alpha. Raises: SourceError."""
+    """Do as ``read_photo``, transparent parts kept: uint8 [H, W, 4] RGBA with straight alpha. Raises: SourceError."""
     file = Path(path)
     _require_file(file)
     return _decode_image(file, str(file), None, keep_alpha=True)
@@ -78,7 +78,7 @@ def read_upright_size(path: Path) -> tuple[int, int]:
 
 
 def is_photo(path: Path) -> bool:
-    """Whether a file looks like a photo rather than a video, by its first bytes; a video's name decides otherwise.
+    """Tell whether a file looks like a photo rather than a video, by its first bytes; a video's name decides otherwise.
 
     Raises: SourceError when there is no such file.
     """
@@ -97,7 +97,7 @@ def is_photo(path: Path) -> bool:
 
 
 def decode_photo(data: bytes, name: str, max_pixels: int) -> Image:
-    """As ``read_photo``, of a file's content; more than ``most_pixels`` are refused by the header.
+    """Do as ``read_photo``, of a file's content; more than ``most_pixels`` are refused by the header.
 
     Raises: SourceError.
     """
@@ -215,7 +215,7 @@ def _to_rgba(picture: Pillow.Image) -> Pillow.Image:
 
 
 def _apply_colour_profile(picture: Pillow.Image, profile: bytes) -> Pillow.Image:
-    """From the colours of an embedded profile (a phone's Display P3, a press's CMYK) to sRGB."""
+    """Convert from the colours of an embedded profile (a phone's Display P3, a press's CMYK) to sRGB."""
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode="RGB")

@@ -51,7 +51,7 @@ class PixelSquare:
 
 
 def _shared_range(start: int, count: int, length: int) -> tuple[slice, slice]:
-    """Where ``count`` pixels from ``start`` on lie within ``length``: counted from ``start``, and from 0."""
+    """Return where ``count`` pixels from ``start`` on lie within ``length``: counted from ``start``, and from 0."""
     first = max(start, 0)
     end = max(min(start + count, length), first)
     return slice(first - start, end - start), slice(first, end)

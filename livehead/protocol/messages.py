@@ -269,7 +269,7 @@ def to_problem_message(error: LiveheadError, *, fatal: bool = False) -> ProblemM
 
 
 def _describe_error(error: ValidationError | UnicodeError) -> str:
-    """What is wrong with a message in one line, which repeats nothing of it."""
+    """Return what is wrong with a message in one line, which repeats nothing of it."""
     if isinstance(error, UnicodeError):
         return "a message is not text"
     first = error.errors(include_input=False, include_url=False)[0]

@@ -31,7 +31,7 @@ class MotionRecorder:
     """Writes key points as they come; memory does not grow. The file is complete once it is closed."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises: SinkError when the file cannot be written."""
+        """Begin a recording in ``path``. Raises: SinkError when the file cannot be written."""
         self._path = Path(path)
         try:
             self._zip = zipfile.ZipFile(self._path, "w", zipfile.ZIP_DEFLATED, compresslevel=3)

@@ -121,7 +121,7 @@ class MotionPacketEncoder:
         self._keyframe = None
 
     def accepts(self, keypoints: Keypoints) -> bool:
-        """Whether ``keypoints`` are of the kind that the header says."""
+        """Tell whether ``keypoints`` are of the kind that the header says."""
         header = self.header
         parts = (keypoints.set, keypoints.value.shape[:2], keypoints.depth is not None, keypoints.jacobian is not None)
         return parts == (header.set, (1, header.points), header.depth, header.jacobian)
@@ -243,7 +243,7 @@ class MotionPacketDecoder:
             del self._keyframes[next(iter(self._keyframes))]
 
     def _accept_sequence(self, sequence: int, time_us: int) -> bool:
-        """Whether the packet is newer than all before it."""
+        """Tell whether the packet is newer than all before it."""
         if self._sequence is None:
             self._sequence, self._time_us = sequence, time_us
             return True

@@ -38,7 +38,7 @@ class NetworkRenderer(Renderer[Any, Any, Any], Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
+        """Returns where the network runs."""
         ...
 
     def batch_key(self, request: AnyRequest) -> Hashable:
@@ -46,7 +46,7 @@ class NetworkRenderer(Renderer[Any, Any, Any], Protocol):
         ...
 
     def run_network(self, requests: Sequence[AnyRequest]) -> list[Any]:
-        """What the network makes of ``requests``, which have one key, in their order."""
+        """Return what the network makes of ``requests``, which have one key, in their order."""
         ...
 
     def finish_image(self, request: AnyRequest, output: Any) -> Image:
@@ -92,7 +92,7 @@ class NetworkBatcher:
         self._warm_sizes: dict[Hashable, set[int]] = {}
 
     def run(self, requests: Sequence[AnyRequest]) -> list[Any]:
-        """What the network makes of ``requests``. Raises: what it raises for the first bad one of them."""
+        """Return what the network makes of ``requests``. Raises: what it raises for the first bad one of them."""
         draws = [_PendingDraw(request, self.renderer.batch_key(request)) for request in requests]
         with self._changed:
             self._waiting.extend(draws)
@@ -202,7 +202,7 @@ class BatchingRenderer:
 
     @property
     def hardware(self) -> str:
-        """Where the shared network runs, and in which precision."""
+        """Returns where the shared network runs, and in which precision."""
         return self._renderer.hardware
 
     def prepare(self, source: Any) -> Any:
@@ -214,7 +214,7 @@ class BatchingRenderer:
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[AnyRequest]) -> list[Image]:
-        """As ``render`` of each; what follows the network is done on the calling thread, beside other threads."""
+        """Do as ``render`` of each; what follows the network is done on the calling thread, beside other threads."""
         outputs = self._batcher.run(requests)
         return [self._renderer.finish_image(request, output) for request, output in zip(requests, outputs, strict=True)]
 

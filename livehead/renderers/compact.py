@@ -74,7 +74,7 @@ class CompactAvatar:
 
     @property
     def mouth(self) -> MouthInterior:
-        """What the portrait shows of the inside of its mouth."""
+        """Returns what the portrait shows of the inside of its mouth."""
         if not self._mouth_cache:
             self._mouth_cache.append(analyse_mouth(self.image, self.motion.points3d()[0]))
         return self._mouth_cache[0]
@@ -91,7 +91,7 @@ CompactRequest: TypeAlias = RenderRequest[CompactAvatar, Keypoints]
 
 
 class CompactPicture(NamedTuple):
-    """What the network draws for one request.
+    """Holds what the network draws for one request.
 
     ``generated`` uint8 [S, S, 3] RGB; ``blend`` float32 [S, S], the photo's share of each pixel; ``flow`` float32
     [G, G, 2], displacements in [-1, 1].
@@ -143,7 +143,7 @@ class CompactRenderer:
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
+        """Returns where the network runs."""
         return self.setting.device
 
     @property
@@ -163,7 +163,7 @@ class CompactRenderer:
 
     @property
     def hardware(self) -> str:
-        """Where the network runs, and in which precision."""
+        """Returns where the network runs, and in which precision."""
         return self.setting.description
 
     def prepare(self, source: Portrait) -> CompactAvatar:
@@ -182,7 +182,7 @@ class CompactRenderer:
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[CompactRequest]) -> list[Image]:
-        """As ``render`` of each; the network draws all for which it makes a picture of the same side at once."""
+        """Do as ``render`` of each; the network draws all for which it makes a picture of the same side at once."""
         groups: dict[int, list[int]] = {}
         for number, request in enumerate(requests):
             groups.setdefault(self.batch_key(request), []).append(number)
@@ -199,7 +199,7 @@ class CompactRenderer:
 
     @torch.inference_mode()
     def run_network(self, requests: Sequence[CompactRequest]) -> list[CompactPicture]:
-        """What the network draws for ``requests``, all of one ``batch_key``."""
+        """Return what the network draws for ``requests``, all of one ``batch_key``."""
         side = self.batch_key(requests[0])
         code = stack_sources([self._encode_source(request.avatar, side) for request in requests])
         driving = torch.from_numpy(np.concatenate([request.motion.points3d() for request in requests]))

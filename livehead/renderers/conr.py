@@ -92,7 +92,7 @@ class ConrRenderer:
 
     @property
     def hardware(self) -> str:
-        """Where the networks run, in words."""
+        """Returns where the networks run, in words."""
         return self.setting.description
 
     def prepare(self, source: CharacterSheet) -> ConrAvatar:
@@ -107,7 +107,7 @@ class ConrRenderer:
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[RenderRequest[ConrAvatar, DensePose]]) -> list[Image]:
-        """As ``render`` of each; the network draws characters with equally many views together."""
+        """Do as ``render`` of each; the network draws characters with equally many views together."""
         pictures = [np.zeros((request.size, request.size, 4), np.uint8) for request in requests]
         for numbers in _group_by_view_count(requests):
             drawn = self._draw_batch([requests[number] for number in numbers])
@@ -117,7 +117,7 @@ class ConrRenderer:
 
     @torch.inference_mode()
     def encode(self, avatar: ConrAvatar) -> EncodedSheet:
-        """What this renderer's network makes of the sheet, kept with the avatar."""
+        """Return what this renderer's network makes of the sheet, kept with the avatar."""
         known = avatar._encoded_sheets.get(self._network)
         if known is None:
             views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
@@ -126,7 +126,7 @@ class ConrRenderer:
 
     @torch.inference_mode()
     def render_uncached(self, avatar: ConrAvatar, motion: DensePose, size: int) -> Image:
-        """As ``render``, but by the published call, which keeps nothing of the sheet; for comparisons."""
+        """Do as ``render``, but by the published call, which keeps nothing of the sheet; for comparisons."""
         views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
         drawn = self._network(views.float() / 255, self._to_pose_batch([motion]))
         return _to_output_image(drawn[0].permute(1, 2, 0).cpu().numpy(), size)

@@ -53,7 +53,7 @@ class DaganAvatar:
 
 
 class DaganPicture(NamedTuple):
-    """What the network draws for one request.
+    """Holds what the network draws for one request.
 
     ``image`` uint8 [256, 256, 3] RGB; ``grid`` float32 [h, w, 2], where in the source each pixel comes from, in
     [-1, 1], on the processor.
@@ -93,7 +93,7 @@ class DaganRenderer:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks run."""
+        """Returns where the networks run."""
         return self.setting.device
 
     @property
@@ -103,7 +103,7 @@ class DaganRenderer:
 
     @property
     def setting(self) -> ExecutionConfig:
-        """Where the networks run, in which precision."""
+        """Returns where the networks run, in which precision."""
         return self.detector.setting
 
     @property
@@ -123,7 +123,7 @@ class DaganRenderer:
 
     @property
     def hardware(self) -> str:
-        """Where the networks run, in words."""
+        """Returns where the networks run, in words."""
         return self.setting.description
 
     def prepare(self, source: Portrait) -> DaganAvatar:
@@ -142,7 +142,7 @@ class DaganRenderer:
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[Image]:
-        """As ``render`` of each; the network draws all at once."""
+        """Do as ``render`` of each; the network draws all at once."""
         if not requests:
             return []
         outputs = self.run_network(requests)
@@ -154,7 +154,7 @@ class DaganRenderer:
 
     @torch.inference_mode()
     def run_network(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[DaganPicture]:
-        """What the network draws for ``requests``."""
+        """Return what the network draws for ``requests``."""
         code = stack_sources([self.encode(request.avatar) for request in requests])
         points = to_learned_points([request.motion for request in requests], self.setting.device)
         moved = self._network.predict_motion(code, points)
@@ -165,7 +165,7 @@ class DaganRenderer:
 
     @torch.inference_mode()
     def encode(self, avatar: DaganAvatar) -> DaganEncodedSource:
-        """What this renderer's network makes of the source, kept with the avatar."""
+        """Return what this renderer's network makes of the source, kept with the avatar."""
         known = avatar._encoded_sources.get(self._network)
         if known is None:
             device = self.setting.device

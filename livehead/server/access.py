@@ -31,7 +31,7 @@ def generate_key() -> str:
 
 
 def constant_time_equal(one: str, other: str) -> bool:
-    """Whether two secrets are equal; the time this takes does not reveal how far they agree."""
+    """Tell whether two secrets are equal; the time this takes does not reveal how far they agree."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
@@ -48,11 +48,11 @@ class AccessPolicy:
     viewer_origins: frozenset[str] = frozenset()
 
     def is_valid_token(self, token: str) -> bool:
-        """Whether ``token`` opens a studio."""
+        """Tell whether ``token`` opens a studio."""
         return not self.token or constant_time_equal(self.token, token)
 
     def is_allowed_host(self, host: str) -> bool:
-        """Whether a request with this ``Host`` header is answered."""
+        """Tell whether a request with this ``Host`` header is answered."""
         return bool(self.token) or _host_name(host) in LOOPBACK_NAMES
 
     def is_allowed_origin(self, origin: str | None, host: str, path: str = "/") -> bool:
@@ -98,7 +98,7 @@ class RateLimiter:
         return left >= 1
 
     def is_exhausted(self, address: str, now_ns: int) -> bool:
-        """Whether the next event would be over the rate; counts nothing."""
+        """Tell whether the next event would be over the rate; counts nothing."""
         return self._available_events(address, now_ns) < 1
 
     def _available_events(self, address: str, now_ns: int) -> float:

@@ -61,7 +61,7 @@ class AvatarSwitcher:
 
     @property
     def frozen(self) -> bool:
-        """Whether the last picture is held."""
+        """Tells whether the last picture is held."""
         return self._animator.frozen
 
     async def set_portrait(self, pixels: Image) -> None:

@@ -52,7 +52,7 @@ class SessionConnections:
 
     @property
     def in_use(self) -> bool:
-        """Whether anybody is connected, or about to be."""
+        """Tells whether anybody is connected, or about to be."""
         has_publisher = self.publisher is not None and self.publisher.state in ("new", "connecting", "connected")
         return has_publisher or self.viewer_count > 0
 

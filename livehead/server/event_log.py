@@ -105,6 +105,6 @@ def _redact_secrets(text: str) -> str:
 
 
 def _format_location(error: BaseException) -> str:
-    """Where the error was raised; not its message, which may quote what a client sent."""
+    """Return where the error was raised; not its message, which may quote what a client sent."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))

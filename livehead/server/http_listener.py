@@ -99,7 +99,7 @@ class HttpListener:
 
     @property
     def started(self) -> bool:
-        """Whether requests are answered."""
+        """Tells whether requests are answered."""
         return bool(self._server.started)
 
     async def serve(self) -> None:

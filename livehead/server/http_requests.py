@@ -26,7 +26,7 @@ class RequestAuthenticator:
         self._auth_failures = auth_failures
 
     def has_valid_token(self, request: Request) -> bool:
-        """Whether the request shows the server's token, from an address that has not shown too many wrong ones."""
+        """Tell whether the request shows the server's token, from an address that has not shown too many wrong ones."""
         if self._access.token and self._auth_failures.is_exhausted(client_address(request), now_ns()):
             return False
         return self._access.is_valid_token(bearer_token(request.headers))

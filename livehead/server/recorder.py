@@ -48,7 +48,7 @@ class SessionRecorder:
 
     @property
     def recording(self) -> bool:
-        """Whether frames are written to a file."""
+        """Tells whether frames are written to a file."""
         return self._file is not None
 
     async def __aenter__(self) -> SessionRecorder:

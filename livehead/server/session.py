@@ -151,7 +151,7 @@ class Session:
         return self.connections.in_use or self.broadcast.receiver_count > 0 or self.recorder.recording
 
     def is_idle(self, now: int) -> bool:
-        """Whether nobody has been connected for as long as the limits say."""
+        """Tell whether nobody has been connected for as long as the limits say."""
         if self.connections.in_use:
             self._last_used_ns = now
         return now - self._last_used_ns > self._idle_limit_s * NS

@@ -13,7 +13,7 @@ from livehead.webrtc.ice import NO_ICE_SERVERS, IceServers
 
 @dataclass(frozen=True, slots=True)
 class EndpointWrappers:
-    """What stands at the two ends of a session's pipeline; a latency measurement puts its own before them."""
+    """Holds what stands at the two ends of a session's pipeline; a latency measurement puts its own before them."""
 
     capture: Callable[[Capture], Capture] = lambda capture: capture
     sink: Callable[[Sink], Sink] = lambda sink: sink

@@ -41,7 +41,7 @@ class PlayoutTiming:
         return recent_median_ms(self._stats, "capture_to_wire")
 
     def audio_lead_ms(self) -> float:
-        """By how many ms sound has to leave sooner than its picture."""
+        """Return by how many ms sound has to leave sooner than its picture."""
         return min(statistics.median(self._playout_delays_ms), self.video_latency_ms() - _MIN_AUDIO_DELAY_MS)
 
 

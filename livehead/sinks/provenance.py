@@ -41,7 +41,7 @@ _VALIDITY_YEARS = 10
 
 @dataclass(frozen=True, slots=True)
 class ProvenanceReport:
-    """What a video's manifest states, and whether it still holds.
+    """Holds what a video's manifest states, and whether it still holds.
 
     ``intact``: nothing was changed since the video was signed; otherwise ``why`` says what is wrong. ``tool``,
     ``model`` and ``when`` are the manifest's words. ``signer``: the certificate's serial number, made of its key's
@@ -58,7 +58,7 @@ class ProvenanceReport:
 
 
 def can_sign() -> bool:
-    """Whether ``c2pa-python``, which writes manifests, is installed."""
+    """Tell whether ``c2pa-python``, which writes manifests, is installed."""
     return importlib.util.find_spec("c2pa") is not None
 
 

@@ -73,7 +73,7 @@ class SpeakerSink:
 
     @property
     def is_playing(self) -> bool:
-        """Whether the device is in use at present."""
+        """Tells whether the device is in use at present."""
         return self._stream.running
 
     async def send(self, frame: Frame) -> None:

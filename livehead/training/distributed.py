@@ -27,11 +27,11 @@ class ProcessGroupInfo:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files."""
+        """Tells whether this process writes files."""
         return self.rank == 0
 
     def any_process(self, flag_here: bool) -> bool:
-        """Whether ``flag_here`` is set in any process; all of them must call this, and all get the same answer."""
+        """Tell whether ``flag_here`` is set in any process; all of them must call this, and all get the same answer."""
         if self.world_size == 1:
             return flag_here
         flag = torch.tensor([float(flag_here)], device=self.device)

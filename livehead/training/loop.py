@@ -61,7 +61,7 @@ class TrainingLoop:
                 signal.signal(kind, handler)
 
     def should_stop(self) -> bool:
-        """Whether any process got a signal to stop."""
+        """Tell whether any process got a signal to stop."""
         self.stop_requested = self.process.any_process(self.stop_requested)
         return self.stop_requested
 

@@ -40,7 +40,7 @@ _MAX_STEP_MS = 0.5  # the most by which the delay changes from packet to packet
 
 
 class EncodingKey(NamedTuple):
-    """What one encoder makes for all tracks that want it; ``with_alpha`` puts the matte beside the colours."""
+    """Holds what one encoder makes for all tracks that want it; ``with_alpha`` puts the matte beside the colours."""
 
     codec: VideoCodec
     with_alpha: bool = False

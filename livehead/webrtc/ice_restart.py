@@ -125,7 +125,7 @@ class RestartableIce:
 
 
 def is_ice_restart(sdp: str, previous_sdp: str) -> bool:
-    """Whether an offer belongs to the connection that ``previous_sdp`` offered, and asks for an ICE restart.
+    """Tell whether an offer belongs to the connection that ``previous_sdp`` offered, and asks for an ICE restart.
 
     It then has the same session (RFC 8866, section 5.2), the same keys and sections, but other ICE passwords.
     """

@@ -107,7 +107,7 @@ class PeerConnection:
         return str(self._connection.localDescription.sdp)
 
     def wants_ice_restart(self, offer: str) -> bool:
-        """Whether ``offer`` belongs to this very connection and asks for an ICE restart."""
+        """Tell whether ``offer`` belongs to this very connection and asks for an ICE restart."""
         if not self._remote_offer or self._restartable_ice is None or self.state != "connected":
             return False
         try:

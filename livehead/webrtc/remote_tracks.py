@@ -95,7 +95,7 @@ class RemoteVideoCapture(_TrackReader):
 
     @property
     def is_live(self) -> bool:
-        """Whether a track gives pictures at present."""
+        """Tells whether a track gives pictures at present."""
         return self._pacer is None and self.received > 0
 
     async def __aenter__(self) -> RemoteVideoCapture:

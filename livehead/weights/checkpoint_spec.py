@@ -18,7 +18,7 @@ class CheckpointPart:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSpec:
-    """What ``livehead weights import --as NAME`` takes. ``files``: the names that their authors gave them.
+    """Holds what ``livehead weights import --as NAME`` takes. ``files``: the names that their authors gave them.
 
     ``same_size``: the number that ends the networks' names must be the same in all of them. ``store_float16``: the
     imported copy is stored in float16.

@@ -58,11 +58,11 @@ class CheckpointStore:
         self.folder = folder or storage_folder("data", "weights")
 
     def list_names(self) -> list[str]:
-        """Of all that was imported, sorted."""
+        """List the names of all imported checkpoints, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
 
     def tensors_path(self, name: str) -> Path:
-        """Where the tensors of ``name`` lie."""
+        """Return where the tensors of ``name`` lie."""
         return self.folder / f"{name}.safetensors"
 
     def read_record(self, name: str) -> ImportedCheckpoint:
@@ -129,7 +129,7 @@ class CheckpointStore:
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=model) from error
 
     def load_ranges(self, model: str, checkpoints: Sequence[str]) -> dict[str, ActivationRanges]:
-        """What ``keep_ranges`` was given for these very checkpoints; nothing where there is none."""
+        """Return what ``keep_ranges`` was given for these very checkpoints; nothing where there is none."""
         try:
             document = json.loads(self._ranges_path(model).read_text(encoding="utf-8"))
             if document["weights"] != self._read_digests(checkpoints):
@@ -183,7 +183,7 @@ _MatchedNetworks = dict[str, tuple[str, dict[str, "Tensor"]]]
 
 
 def _match_parts(publication: CheckpointSpec, files: Sequence[Path]) -> _MatchedNetworks:
-    """By part: the network's official name and its tensors, every key and shape checked."""
+    """Match parts by name: the network's official name and its tensors, every key and shape checked."""
     chosen: _MatchedNetworks = {}
     for path in files:
         for found in read_checkpoint(path):

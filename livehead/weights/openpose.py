@@ -74,7 +74,7 @@ def identify_network(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
 
 
 def _dense_renames() -> KeyRenames:
-    """Of BODY_25: its fields are ``L2``, its heat maps ``L1``."""
+    """List BODY_25's renamed keys: its fields are ``L2``, its heat maps ``L1``."""
     return (
         *_trunk_renames(_VGG_LAYERS),
         *_neck_renames(("conv4_3_CPM", "conv4_4_CPM"), prelu=True),
@@ -96,7 +96,7 @@ def _dense_stage_renames() -> Iterator[tuple[str, str]]:
 
 
 def _branch_renames() -> KeyRenames:
-    """Of COCO_18 and MPI_15: their fields are ``L1``, their heat maps ``L2``."""
+    """List the renamed keys of COCO_18 and MPI_15: their fields are ``L1``, their heat maps ``L2``."""
     renames = [*_trunk_renames(_VGG_LAYERS), *_neck_renames(("conv4_3_CPM", "conv4_4_CPM"), prelu=False)]
     for branch, level in (("fields", "L1"), ("heats", "L2")):
         renames += _stage_renames([f"conv5_{i}_CPM_{level}" for i in range(1, 6)], f"{branch}.0")
@@ -106,7 +106,7 @@ def _branch_renames() -> KeyRenames:
 
 
 def _point_renames() -> KeyRenames:
-    """Of hand and face."""
+    """List the renamed keys of the hand and face networks."""
     renames = [*_trunk_renames((*_VGG_LAYERS, "conv4_3", "conv4_4", "conv5_1", "conv5_2", "conv5_3_CPM"))]
     renames += _stage_renames(["conv6_1_CPM", "conv6_2_CPM"], "stages.0")
     for stage in range(2, 7):
@@ -121,7 +121,7 @@ def _trunk_renames(layers: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 def _neck_renames(layers: tuple[str, ...], *, prelu: bool) -> Iterator[tuple[str, str]]:
-    """What follows the VGG; with ``prelu``, so does the activation of its last layer."""
+    """Return what follows the VGG; with ``prelu``, so does the activation of its last layer."""
     for place, layer in enumerate((_VGG_LAYERS[-1], *layers), start=len(_VGG_LAYERS) - 1):
         yield f"{layer}.", f"trunk.{place}.conv."
         if prelu:

@@ -57,7 +57,7 @@ class CompactMotionField(NamedTuple):
 
 
 class MotionCues(NamedTuple):
-    """What the meshes alone tell of a motion, before a network runs.
+    """Holds what the meshes alone tell of a motion, before a network runs.
 
     ``network_input`` [B, 45 + 2 layers, S/4, S/4]: the motion network's; ``logits`` and ``displacements``: the prior;
     ``surface`` [B, 12, S/2, S/2] and ``skin_flow`` [B, S/2, S/2, 2]: the driving face's planes and flow.

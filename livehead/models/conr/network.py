@@ -74,7 +74,7 @@ class ConrNetwork(nn.Module):
         return rgba
 
     def forward(self, views: Tensor, pose: Tensor) -> Tensor:
-        """As the published call: everything is computed anew, the parser's own, unused pose included."""
+        """Do as the published call: everything is computed anew, the parser's own, unused pose included."""
         parsed = self.parser(views[:, :, :3].flatten(0, 1))
         return self.render(_encode_described_views(views, parsed.features), self.encode_pose(pose))
 

@@ -137,7 +137,7 @@ class ConrShader(nn.Module):
         return self.aggregate_views(encode_sheet(reference, features), target)
 
     def aggregate_views(self, code: EncodedSheet, target: Sequence[Tensor]) -> Tensor:
-        """As ``forward``, from an encoded sheet."""
+        """Do as ``forward``, from an encoded sheet."""
         *_, (_, message) = self.run_levels(code, target)
         return message
 

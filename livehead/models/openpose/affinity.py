@@ -107,6 +107,6 @@ def _sample_along_limbs(
 
 
 def _has_enough_aligned(count: Indices, steps: Indices, rule: LineIntegralRule) -> npt.NDArray[np.bool_]:
-    """Whether ``count`` of ``steps`` samples are a sufficient share."""
+    """Tell whether ``count`` of ``steps`` samples are a sufficient share."""
     found: npt.NDArray[np.bool_] = count.astype(np.float32) / steps.astype(np.float32) > np.float32(rule.min_share)
     return found

@@ -80,7 +80,7 @@ class BodyPoseDecoder:
         return self._decode_planes(DensePlanes(heat), DensePlanes(fields), scale)
 
     def decode_upsampled(self, cells: Array, scale: float = 1.0) -> DecodedPeople:
-        """As ``decode``, by resizing all maps to the input's size first; for comparison."""
+        """Do as ``decode``, by resizing all maps to the input's size first; for comparison."""
         height, width = cells.shape[1:]
         return self.decode_dense(resize_cubic(cells, (width * STRIDE, height * STRIDE)), scale)
 

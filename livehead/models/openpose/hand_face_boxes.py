@@ -131,7 +131,7 @@ def face_region(person: Array, skeleton: Skeleton) -> SquareRegion:
 
 
 def is_large_enough(square: SquareRegion) -> bool:
-    """Whether the square is large enough for a face's points to be found."""
+    """Tell whether the square is large enough for a face's points to be found."""
     return square.side >= _MIN_FACE_SIDE
 
 
@@ -159,7 +159,7 @@ def _distance(a: Array, b: Array) -> float:
 
 
 def find_highest_points(cells: Array) -> Array:
-    """Where each plane of ``cells`` [K, h, w] is highest: [K, 3] of x, y in pixels of the square, and score."""
+    """Return where each plane of ``cells`` [K, h, w] is highest: [K, 3] of x, y in pixels of the square, and score."""
     maps = resize_cubic(cells, (REGION_SIDE, REGION_SIDE))
     best = maps.reshape(len(maps), -1).argmax(axis=1)
     y, x = np.divmod(best, REGION_SIDE)

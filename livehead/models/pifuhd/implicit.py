@@ -69,5 +69,5 @@ def fine_input(features: Tensor, points: Tensor, embedding: Tensor) -> Tensor:
 
 
 def is_inside(coordinates: Tensor) -> Tensor:
-    """Whether all coordinates [..., D] of each point are in [-1, 1]: bool [...]."""
+    """Tell whether all coordinates [..., D] of each point are in [-1, 1]: bool [...]."""
     return (coordinates.abs() <= 1).all(dim=-1)

@@ -25,7 +25,7 @@ _WARM_UP_STEPS = 75  # of silence, after which the state depends on nothing befo
 
 
 class SpeechDetector(Protocol):
-    """What ``VoiceStream`` needs of a voice activity detector (``perception.voice_activity``)."""
+    """Holds what ``VoiceStream`` needs of a voice activity detector (``perception.voice_activity``)."""
 
     def reset(self) -> None: ...
 

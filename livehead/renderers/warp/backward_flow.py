@@ -31,7 +31,7 @@ class BackwardFlow:
     affine: Array
 
     def sampling_grid(self, density: int = 1, border: int = 0) -> Array:
-        """Where each pixel comes from: float32 [S, S, 2], x, y in samples of the source.
+        """Return where each pixel comes from: float32 [S, S, 2], x, y in samples of the source.
 
         The source holds ``density`` samples a pixel, the first of them at the pixel's centre, and ``border`` pixels
         more on each side than the picture.

@@ -32,7 +32,7 @@ _TONGUE_COLOUR = np.array([140, 68, 72], np.float32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MouthInterior:
-    """What a photo shows of the inside of its mouth.
+    """Holds what a photo shows of the inside of its mouth.
 
     ``split`` is the share of the inside that hangs on the upper lip (teeth belong to one jaw or the other).
 
@@ -64,7 +64,7 @@ class MouthInterior:
 
 
 def analyse_mouth(image: Image, face: Array) -> MouthInterior:
-    """What ``image`` [S, S, 3] shows of the inside of the mouth; ``face`` [478, 3] in [-1, 1]."""
+    """Return what ``image`` [S, S, 3] shows of the inside of the mouth; ``face`` [478, 3] in [-1, 1]."""
     upper, lower = face[FACE_MESH.mouth.upper[1:-1]], face[FACE_MESH.mouth.lower[1:-1]]
     gape = np.linalg.norm(lower - upper, axis=-1).astype(np.float32)
     width = float(np.linalg.norm(face[FACE_MESH.mouth.upper[0]] - face[FACE_MESH.mouth.upper[-1]]))
@@ -189,7 +189,7 @@ def _elliptic_profile(u: Array, width: float) -> Array:
 
 
 def _find_jaw_parting(image: Image, upper: Array, lower: Array, wide: bool) -> float:
-    """Where between the lips, from 0.3 (near the upper) to 0.95, the jaws part: in the darkest row.
+    """Return where between the lips, from 0.3 (near the upper) to 0.95, the jaws part: in the darkest row.
 
     Unless the mouth is ``wide`` open, what is bright are the upper teeth, so it is the darkest row below the brightest.
     """

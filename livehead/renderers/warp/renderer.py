@@ -36,7 +36,7 @@ _DENSITY = 2  # linear samples of a picture that was enlarged well are as sharp 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _WarpTextures:
-    """What is sampled at one size: ``person`` RGBA (the last is a mask) has ``_DENSITY`` samples a pixel."""
+    """Holds what is sampled at one size: ``person`` RGBA (the last is a mask) has ``_DENSITY`` samples a pixel."""
 
     person: Image
     border: int

@@ -103,7 +103,7 @@ class PairSampler:
         return _collate_pairs([self._draw_pair(augmentation, rng) for _ in range(size)])
 
     def held_out_batches(self, frames: int) -> list[tuple[str, PairBatch]]:
-        """For each clip its name, and its first frame with ``frames`` targets evenly spread over the rest.
+        """Give for each clip its name, and its first frame with ``frames`` targets evenly spread over the rest.
 
         This is the protocol of ``livehead evaluate``.
         """

@@ -87,7 +87,7 @@ class FrameSampler:
         return FrameTripletBatch(_to_nchw(np.stack(plain)), _to_nchw(np.stack(seen)))
 
     def held_out_pairs(self, frames: int, clips: int) -> list[tuple[str, FramePairBatch]]:
-        """Of each of the first ``clips`` its name, and its first frame with ``frames`` more, evenly spread.
+        """Give of each of the first ``clips`` its name, and its first frame with ``frames`` more, evenly spread.
 
         This is the protocol of ``livehead evaluate``.
         """
@@ -100,7 +100,7 @@ class FrameSampler:
         return chosen
 
     def held_out_triplets(self, frames: int, clips: int) -> list[tuple[str, FrameTripletBatch]]:
-        """Of each of the first ``clips`` its name, and ``frames`` triplets evenly spread, with unchanged colours."""
+        """Give of each of the first ``clips`` its name, and ``frames`` triplets evenly spread, in unchanged colours."""
         chosen = []
         for clip in self.clips[:clips]:
             count, frame = self._clip_cache.open_clip(clip)

@@ -70,7 +70,7 @@ class DaganTrainingState(TrainingProgress):
     critic_optimiser: torch.optim.Optimizer
 
     def checkpoint_entries(self) -> Iterator[tuple[str, str, nn.Module]]:
-        """For each network its entry in a checkpoint, the name of its layout (of any size), and the network."""
+        """List for each network its entry in a checkpoint, the name of its layout (of any size), and the network."""
         yield "generator", "dagan-generator-15", self.model.generator
         yield "kp_detector", "dagan-keypoints-rgbd-15", self.model.detector
         yield "discriminator", "dagan-discriminator-15", self.critic
