@@ -93,9 +93,7 @@ class PictureSettings(StrictSettings):
 
 
 class BudgetSettings(StrictSettings):
-    """How much time livehead may use, in milliseconds a frame (0 means one frame period), and what share of the
-    machine.
-    """
+    """How much livehead may use: milliseconds a frame (0 means one frame period) and a share of the machine."""
 
     frame_ms: Annotated[float, Field(ge=0)] = 0.0
     machine_share: Annotated[float, Field(gt=0, le=1)] = 1.0

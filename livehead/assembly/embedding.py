@@ -85,7 +85,7 @@ class LoadedAvatar:
 
     @property
     def hardware(self) -> str:
-        """Returns what does the renderer's work here, and in which precision."""
+        """The hardware and precision that draw the avatar here."""
         return self._live_avatar.hardware
 
     def animate(

@@ -62,7 +62,7 @@ class LiveAvatar:
 
     @property
     def hardware(self) -> str:
-        """Returns what does the renderer's work."""
+        """The hardware and precision that draw the avatar here."""
         return self.renderer.hardware
 
     def warm_up(self, quality_levels: Iterable[QualityLevel]) -> None:

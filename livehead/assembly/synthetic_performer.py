@@ -1,6 +1,6 @@
 """The synthetic performer: a photo that ships, moved by a script.
 
-It is filmed ahead, so that its own cost is not measured. It is composed here from ``motion/performance``, the
+It is filmed ahead, so that its own cost is not measured. It is composed here from ``motion/face/face_rig``, the
 renderer ``warp`` and ``capture/synthetic``.
 """
 

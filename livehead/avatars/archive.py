@@ -1,7 +1,8 @@
-"""Prepared things on disk: dataclasses of arrays, key points and plain values, as one ``.npz`` without any pickle.
+"""Prepared avatars on disk: dataclasses of arrays, key points and plain values, as one ``.npz`` without any pickle.
 
 The file holds the arrays and a JSON tree that says where they belong; the types to build come from the reader's own
-annotations, never from the file. Fields whose name begins with an underscore are caches: left out, they start anew.
+annotations, never from the file. Fields whose name begins with an underscore are caches: they are left out and start
+empty.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def write_archive(path: Path, content: object) -> None:
 
 
 def read_archive(kind: type[T], path: Path) -> T:
-    """The ``kind`` that was stored at ``path``. Raises: FileNotFoundError, ArchiveError."""
+    """Read the ``kind`` that was stored at ``path``. Raises: FileNotFoundError, ArchiveError."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}  # reading checks each member's CRC
@@ -52,7 +53,7 @@ def read_archive(kind: type[T], path: Path) -> T:
 
 
 def _serialize(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> object:
-    """``content`` as JSON values; arrays go into ``arrays`` and leave their name."""
+    """Return ``content`` as JSON values; arrays go into ``arrays``, and their name stands in their place."""
     if isinstance(content, np.ndarray):
         name = f"a{len(arrays)}"
         arrays[name] = content
@@ -68,7 +69,7 @@ def _serialize(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> obje
 
 
 def _deserialize(kind: Any, tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
-    """The value that ``_serialize`` took apart, guided by the annotation ``kind``."""
+    """Build the value that ``_serialize`` took apart, guided by the annotation ``kind``."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         arms = [arm for arm in typing.get_args(kind) if arm is not types.NoneType]

@@ -1,4 +1,4 @@
-"""Prepared avatars on disk: a photo is searched, segmented and prepared once, and known by its pixels afterwards."""
+"""Prepared avatars on disk: a photo is segmented and prepared once, and recognised by its pixels afterwards."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ T = TypeVar("T")
 class AvatarCache:
     """Portraits and avatars under ``folder``; by default ``$LIVEHEAD_HOME/avatars``, else in the user's cache.
 
-    It is a cache: what is missing, damaged or of another version is made again, and a folder that cannot be written
-    costs a log line, nothing else.
+    Whatever is missing, damaged or of another version is made again, and a folder that cannot be written costs a log
+    line, nothing else.
     """
 
     def __init__(self, folder: Path | None = None, max_files: int = _MAX_FILES) -> None:
@@ -40,14 +40,17 @@ class AvatarCache:
         self._max_files = max_files
 
     def get_portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
-        """Do as ``prepare_portrait``, which is asked only about new photos. Raises: NoFaceError, SourceError."""
+        """Return the portrait of a photo; only new photos go through ``prepare_portrait``.
+
+        Raises: NoFaceError, SourceError.
+        """
         path = self._archive_path(photo_digest(photo), "portrait", crop)
         return replace(self._get_or_make(path, Portrait, lambda: prepare_portrait(photo, name, crop)), name=name)
 
     def get_avatar(self, portrait: Portrait, renderer: Renderer[Portrait, AvatarT, Any], version: str) -> AvatarT:
-        """``renderer.prepare(portrait)``, kept on disk for the next time.
+        """Return ``renderer.prepare(portrait)``, kept on disk for the next time.
 
-        ``version`` names whatever decides the avatars beside the code: a checkpoint, a precision. Raises: SourceError.
+        ``version`` names what decides the avatars beside the code: a checkpoint, a precision. Raises: SourceError.
         """
         kind = renderer.avatar_type
         details = f"{kind.__module__} {version} {portrait.crop} {portrait.image.shape}"
@@ -57,7 +60,10 @@ class AvatarCache:
     def get_figure_avatar(
         self, sheet: CharacterSheet, renderer: Renderer[CharacterSheet, AvatarT, Any], version: str
     ) -> AvatarT:
-        """Do as ``get_avatar``, of a character sheet. Raises: SourceError."""
+        """Return ``renderer.prepare(sheet)`` of a character sheet, kept on disk for the next time.
+
+        ``version`` is as in ``get_avatar``. Raises: SourceError.
+        """
         kind = renderer.avatar_type
         path = self._archive_path(sheet.digest, kind.__name__, f"{kind.__module__} {version}")
         return self._get_or_make(path, kind, lambda: renderer.prepare(sheet))
@@ -78,7 +84,7 @@ class AvatarCache:
         return self.folder / "consent" / digest[:32]
 
     def _archive_path(self, digest: str, label: str, details: str) -> Path:
-        """The file's path, whose name depends on every circumstance that changes the content."""
+        """Return the file's path, whose name depends on every circumstance that changes the content."""
         key = hashlib.sha256(f"{details} {livehead.__version__} {_code_stamp()}".encode()).hexdigest()
         return self.folder / f"{digest[:32]}-{label}-{key[:12]}.npz"
 
@@ -104,13 +110,13 @@ class AvatarCache:
 def _mark_used(path: Path) -> None:
     try:
         os.utime(path)
-    except OSError as error:  # a folder that may only be read serves all the same
+    except OSError as error:  # a read-only folder can be used as well
         _log.debug("cannot mark %s as used (%s)", path, error)
 
 
 @cache
 def _code_stamp() -> str:
-    """A digest that changes with the code that prepares avatars, so that a changed checkout never reads old ones."""
+    """Return a digest that changes with the code that prepares avatars, so that changed code never reads old ones."""
     package = Path(livehead.__file__).parent
     files = sorted(path for room in _STAMPED_PACKAGES for path in (package / room).rglob("*.py"))
     seen = [(path.relative_to(package).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]

@@ -1,4 +1,4 @@
-"""What lies behind the person: the photo's own background out of focus, a colour, another image, or nothing."""
+"""The background behind the person: the photo's own out of focus, a colour, another image, or nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLUR_SIGMA = 1 / 60  # standard deviation of the blur over the canvas' width
 _DOWNSCALE = 4  # the blur is computed at a quarter of the resolution, which nobody can tell
 _PERSON_MARGIN = (
     1 / 160
-)  # of the canvas' width: what is blurred keeps this distance from the person, whose colours would bleed
+)  # share of the canvas' width; the blur keeps this distance from the person, whose colours would bleed
 
 
 def check_background(spec: str, *, allow_transparent: bool = False) -> None:
@@ -38,9 +38,10 @@ def check_background(spec: str, *, allow_transparent: bool = False) -> None:
 
 
 class BackgroundPainter:
-    """``spec``: ``blur``, a colour (``#rrggbb`` or a CSS name), the path of an image, or one: uint8 [H, W, 3] RGB.
+    """Paints a background: ``blur``, a colour (``#rrggbb`` or a CSS name), the path of an image, or an image.
 
-    Raises: ConfigError for a word that is none of these, SourceError for an image that cannot be read.
+    An image that is passed itself is uint8 [H, W, 3] RGB. Raises: ConfigError for a word that is none of these,
+    SourceError for an image that cannot be read.
     """
 
     def __init__(self, spec: str | Image) -> None:
@@ -56,9 +57,9 @@ class BackgroundPainter:
             self._image = read_photo(spec)
 
     def paint(self, canvas: Image, person: Image, photo_area: tuple[slice, slice]) -> Image:
-        """The background alone, over the whole canvas: uint8 [H, W, 3].
+        """Paint the background alone over the whole canvas: uint8 [H, W, 3].
 
-        ``still``: the canvas with the photo; ``person``: uint8 [H, W] share of person; ``seen``: where the photo lies.
+        ``canvas`` shows the photo, which lies in ``photo_area``; ``person`` is uint8 [H, W], the share of person.
         """
         if self._colour is not None:
             return np.full_like(canvas, self._colour)
@@ -70,7 +71,7 @@ class BackgroundPainter:
 
 
 def _parse_colour(spec: str) -> tuple[int, ...] | None:
-    """Red, green and blue of a colour; None for what can only be an image's path. Raises: ConfigError."""
+    """Return a colour's red, green and blue; None for what can only be an image's path. Raises: ConfigError."""
     try:
         return ImageColor.getrgb(spec)[:3]
     except ValueError as error:
@@ -85,7 +86,7 @@ def _suggest_background(spec: str) -> str:
 
 
 def _cover_canvas(image: Image, width: int, height: int) -> Image:
-    """The middle of ``image``, as large as fills the canvas."""
+    """Cut out the middle of ``image``, scaled so that it fills the canvas."""
     scale = max(width / image.shape[1], height / image.shape[0])
     columns, rows = round(width / scale), round(height / scale)
     left, top = (image.shape[1] - columns) // 2, (image.shape[0] - rows) // 2
@@ -95,7 +96,7 @@ def _cover_canvas(image: Image, width: int, height: int) -> Image:
 
 
 def _blur_background(photo: Image, person: Image, canvas_width: int) -> Image:
-    """``photo`` blurred as if the person were not there: background colours alone are averaged."""
+    """Blur ``photo`` as if the person were not there: only background colours are averaged."""
     reach = max(int(canvas_width * _PERSON_MARGIN), 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     size = (max(photo.shape[1] // _DOWNSCALE, 1), max(photo.shape[0] // _DOWNSCALE, 1))

@@ -10,7 +10,7 @@ from PIL import ImageDraw, ImageFont
 from livehead.frames import Image
 
 _TEXT = "AVATAR"
-_HEIGHT_SHARE = 1 / 22  # of the canvas
+_HEIGHT_SHARE = 1 / 22  # share of the canvas
 _BACKGROUND_RGBA = (20, 20, 20, 170)
 _TEXT_RGBA = (255, 255, 255, 235)
 
@@ -46,7 +46,7 @@ class AvatarBadge:
 
 
 def _alpha_over(top: Image, under: Image) -> Image:
-    """``top`` over ``under``, both uint8 [H, W, 4] RGBA straight alpha."""
+    """Lay ``top`` over ``under``, both uint8 [H, W, 4] RGBA with straight alpha."""
     share, below = top[..., 3:] / np.float32(255), under[..., 3:] / np.float32(255)
     below = below * (1 - share)
     whole = share + below

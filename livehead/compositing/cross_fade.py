@@ -19,7 +19,7 @@ class CrossFade:
 
     @property
     def active(self) -> bool:
-        """Tells whether a cross-fade is under way."""
+        """True while a cross-fade is under way."""
         return self._last is not None
 
     def start(self, last: Image, now_ns: int) -> None:
@@ -28,7 +28,10 @@ class CrossFade:
         self._started_ns = now_ns
 
     def blend(self, image: Image, now_ns: int) -> Image:
-        """``image`` itself when no passage is under way, else a new picture. A picture of another size ends it."""
+        """Return ``image`` itself when no cross-fade is under way, else a new picture.
+
+        A picture of another size ends the cross-fade.
+        """
         last = self._last
         if last is None:
             return image

@@ -1,4 +1,4 @@
-"""Where a cut-out figure appears: the frame of its pose, laid on a canvas of any size, before any background."""
+"""Lays a cut-out figure on a canvas of any size, in the frame of its pose, before any background."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def require_figure_background(background: str) -> None:
 class FigureCompositor:
     """Puts the rendered ``window`` of a pose back where the pose's frame has it.
 
-    ``frame``: width and height of the pose's pictures; the whole frame is shown, as large as the canvas of ``size``
-    allows, in its middle. ``background``: ``keep`` (white), a colour, the path of an image or an image.
+    ``frame`` is the width and height of the pose's pictures; the whole frame is shown, as large as the canvas of
+    ``size`` allows, in its middle. ``background`` is ``keep`` (white), a colour, the path of an image or an image.
 
-    Raises: ConfigError, SourceError (a background that is none).
+    Raises: ConfigError, SourceError for a background that cannot be used.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FigureCompositor:
         self._window = PixelSquare(round(left), round(top), max(round(window.side * scale), 1))
 
     def compose(self, rendered: Image) -> Image:
-        """``rendered``: uint8 [S, S, 4] RGBA straight alpha. A new uint8 [height, width, 3] RGB canvas."""
+        """Lay ``rendered`` (uint8 [S, S, 4] RGBA, straight alpha) on a new uint8 [height, width, 3] RGB canvas."""
         height, width = self._background.shape[:2]
         whole = self._window.paste(_premultiply_alpha(rendered), width, height)
         clear = cv2.merge([255 - whole[..., 3]] * 3)

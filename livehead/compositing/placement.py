@@ -1,4 +1,4 @@
-"""Where a photo, and the portrait's square in it, lie on a canvas."""
+"""The place of a photo, and of the portrait's square in it, on a canvas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PixelRect:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def intersect(self, other: PixelRect) -> PixelRect:
-        """The part that both rectangles cover, which is never empty in the uses here."""
+        """Return the part that both rectangles cover, which is never empty in the uses here."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right = min(self.left + self.width, other.left + other.width)
         bottom = min(self.top + self.height, other.top + other.height)
@@ -39,10 +39,10 @@ class PixelRect:
 
 @dataclass(frozen=True, slots=True)
 class PhotoPlacement:
-    """Says where a photo and its portrait's square lie on a canvas: canvas = ``scale`` * photo + (``left``, ``top``).
+    """The place of a photo and its portrait's square on a canvas: canvas = ``scale`` * photo + (``left``, ``top``).
 
     Pixel edges, not centres, are at integers here. The square ``head`` lies on whole canvas pixels and may leave the
-    canvas; ``seen`` is the part of the canvas that the photo covers.
+    canvas; ``visible`` is the part of the canvas that the photo covers.
     """
 
     scale: float
@@ -52,7 +52,7 @@ class PhotoPlacement:
     visible: PixelRect
 
     def photo_box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """``seen`` in photo pixels: left, top, right, bottom, as fractions of pixels."""
+        """Return ``visible`` in photo pixels: left, top, right, bottom, with fractions of pixels."""
         seen = self.visible
         left, top = (seen.left - self.left) / self.scale, (seen.top - self.top) / self.scale
         right, bottom = left + seen.width / self.scale, top + seen.height / self.scale
@@ -91,15 +91,20 @@ def place_photo(photo_size: tuple[int, int], crop: PixelSquare, size: tuple[int,
 
 
 def _centre_window(centre: float, window: float, length: float) -> float:
-    """Start of a window about ``centre`` that stays on ``length``, or has it in its middle where it is longer."""
+    """Return the start of a window about ``centre`` that stays on ``length``.
+
+    A window that is longer than ``length`` holds it in its middle.
+    """
     if window > length:
         return (length - window) / 2
     return max(0.0, min(centre - window / 2, length - window))
 
 
 def _snap_to_cover(wanted: float, before: float, after: float, length: int) -> int:
-    """The whole pixel nearest to ``wanted`` from which a photo that reaches ``before`` back and ``after`` ahead covers
-    a canvas of ``length``, if it is long enough to."""
+    """Return the whole pixel nearest to ``wanted`` from which the photo covers a canvas of ``length``, if it can.
+
+    The photo reaches ``before`` back and ``after`` ahead of that pixel.
+    """
     if before + after < length:
         return round(wanted)
     return max(min(round(wanted), int(np.floor(before + 0.5))), int(np.ceil(length - after - 0.5)))

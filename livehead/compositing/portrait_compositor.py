@@ -20,7 +20,7 @@ from livehead.perception.pixel_square import PixelSquare
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import SelfieSegmenter
 
-_FEATHER = 0.05  # of the square's side: how wide the passage from rendered square to still photo is
+_FEATHER = 0.05  # share of the square's side over which the rendered square passes into the still photo
 _BAR_COLOUR = (16, 16, 16)
 _SIDES_BLUR = 1 / 28  # standard deviation of blurred sides over the canvas' width
 _SIDES_DIM = 0.72  # so that the sides stay behind the photo
@@ -29,12 +29,13 @@ _SIDES_DIM = 0.72  # so that the sides stay behind the photo
 class PortraitCompositor:
     """Puts the rendered square of a portrait onto a canvas of ``size`` (width, height).
 
-    ``fit``: ``fit`` the whole photo between bars, ``blur`` the whole photo between blurred sides, ``crop`` head and
-    shoulders (with blurred sides where a narrow photo has no more). ``background``: ``keep``, ``blur``, a colour
-    (``#rrggbb`` or a CSS name), the path of an image or an image; ``none`` makes canvases that are clear there, their
-    colours those of ``keep``. ``badge``: a small visible "avatar" mark in a corner.
+    ``fit`` is one of three words: ``fit`` shows the whole photo between bars, ``blur`` the whole photo between blurred
+    sides, ``crop`` head and shoulders (with blurred sides where a narrow photo has no more). ``background`` is
+    ``keep``, ``blur``, a colour (``#rrggbb`` or a CSS name), the path of an image or an image; ``none`` makes canvases
+    that are transparent there, their colours those of ``keep``. ``badge`` adds a small visible "avatar" mark in a
+    corner.
 
-    Raises: ConfigError, SourceError (a background that is none).
+    Raises: ConfigError, SourceError for a background that cannot be used.
     """
 
     def __init__(
@@ -64,10 +65,11 @@ class PortraitCompositor:
         )
 
     def compose(self, rendered: Image) -> Image:
-        """``rendered``: uint8 [S, S, 3] RGB or [S, S, 4] RGBA straight alpha, the portrait's square in motion.
+        """Lay ``rendered``, the portrait's square in motion, on a new canvas.
 
-        Returns a new uint8 [height, width, 3] RGB canvas, [height, width, 4] RGBA straight alpha for background
-        ``none``. Without alpha, a replaced background keeps the photo's own outline of the person.
+        ``rendered`` is uint8 [S, S, 3] RGB or [S, S, 4] RGBA with straight alpha; the canvas uint8 [height, width, 3]
+        RGB, or [height, width, 4] RGBA with straight alpha for background ``none``. Without alpha, a replaced
+        background keeps the photo's own outline of the person.
         """
         canvas = self._still.copy()
         if self._background_replacer is None and canvas.shape[2] == 4:
@@ -88,7 +90,7 @@ class PortraitCompositor:
         return slice(top, top + self._visible_head.height), slice(left, left + self._visible_head.width)
 
     def _crop_with_alpha(self, rendered: Image) -> Image:
-        """The visible part of a square [S, S, 3 or 4] with its alpha, or with the photo's own outline."""
+        """Return the visible part of a square [S, S, 3 or 4] with its alpha, or with the photo's own outline."""
         if rendered.shape[2] == 4:
             return _resize_square(rendered, self._square)[self._visible_slices]
         colour = _resize_square(rendered, self._square[..., :3].copy())[self._visible_slices]
@@ -97,7 +99,7 @@ class PortraitCompositor:
     def _replace_background(
         self, still: Image, photo: Image, placement: PhotoPlacement, background: BackgroundPainter
     ) -> Image:
-        """The still canvas with another background, which is kept for what moves."""
+        """Return the still canvas with another background, which is kept for the moving pictures."""
         mask = _person_mask(photo, placement, self.size)
         ground = background.paint(still, mask, placement.visible.slices)
         part = self._visible_head.slices
@@ -125,7 +127,7 @@ class _BackgroundReplacer:
         self._premultiply_buffers = _PremultiplyBuffers(0)
 
     def composite_over(self, rendered: Image) -> Image:
-        """Return what the canvas shows of a square [S, S, 3 or 4]; overwritten by the next call."""
+        """Return the canvas's part for a square [S, S, 3 or 4] before the background; the next call overwrites it."""
         if rendered.shape[2] == 3:
             colour = _resize_square(rendered, self._colour)[self._visible]
             clear = self._photo_inverse_alpha
@@ -155,7 +157,7 @@ class _PremultiplyBuffers:
         self._colour, self._share = (np.empty((side, side, 3), np.uint8) for _ in range(2))
 
     def premultiply(self, rendered: Image) -> tuple[Image, Image]:
-        """The colour times alpha of an RGBA picture, and one minus its alpha."""
+        """Return the colour times alpha of an RGBA picture, and one minus its alpha."""
         cv2.extractChannel(rendered, 3, self._alpha)
         cv2.cvtColor(rendered, cv2.COLOR_RGBA2RGB, self._colour)
         cv2.merge([self._alpha] * 3, self._share)
@@ -185,7 +187,7 @@ class _FeatheredPaste:
         self._strips = [strip for strip in strips if all(part.start < part.stop for part in strip)]
 
     def paste(self, picture: Image, canvas: Image) -> None:
-        """``into`` already shows the still picture."""
+        """Paste ``picture`` into ``canvas``, which already shows the still picture."""
         canvas[self._middle] = picture[self._middle]
         for strip in self._strips:
             canvas[strip] = cv2.add(
@@ -194,7 +196,7 @@ class _FeatheredPaste:
 
 
 def _full_weight_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
-    """The span of the weights that are 1: the first index, and one more than the last."""
+    """Return the span of the weights that are 1: the first index, and one more than the last."""
     whole = np.flatnonzero(weights >= 1)
     return (int(whole[0]), int(whole[-1]) + 1) if len(whole) else (0, 0)
 
@@ -202,9 +204,10 @@ def _full_weight_span(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
 def _feather_weights(
     head: PixelRect, part: PixelRect, crop: PixelSquare, photo: Image
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Weight of the rendered square in each row and column of ``part``: 0 at its border, 1 from the feather on.
+    """Return the weight of the rendered square in each row and column of ``part``.
 
-    A border that lies on the photo's own edge has no still photo beyond it and stays at 1.
+    It is 0 at the border of the part and 1 from the feather on. A border that lies on the photo's own edge has no still
+    photo beyond it and stays at 1.
     """
     height, width = photo.shape[:2]
     feather = max(_FEATHER * head.width, 2.0)
@@ -223,7 +226,7 @@ def _feather_weights(
 
 
 def _person_mask(photo: Image, placement: PhotoPlacement, size: tuple[int, int]) -> Image:
-    """uint8 [height, width]: the share of person in each pixel of the still canvas."""
+    """Return the share of person in each pixel of the still canvas: uint8 [height, width]."""
     with SelfieSegmenter() as segmentation:
         person = (segmentation.segment_person(photo) * 255).astype(np.uint8)
     mask = np.zeros((size[1], size[0]), np.uint8)
@@ -232,7 +235,7 @@ def _person_mask(photo: Image, placement: PhotoPlacement, size: tuple[int, int])
 
 
 def _draw_still_canvas(photo: Image, placement: PhotoPlacement, size: tuple[int, int], fit: Fit) -> Image:
-    """The canvas with the photo in its place and nothing moving."""
+    """Draw the canvas with the photo in its place and nothing moving."""
     canvas = np.empty((size[1], size[0], 3), np.uint8)
     canvas[:] = _BAR_COLOUR if fit == "fit" else _draw_blurred_sides(photo, size)
     canvas[placement.visible.slices] = _resample_photo(photo, placement)
@@ -240,7 +243,7 @@ def _draw_still_canvas(photo: Image, placement: PhotoPlacement, size: tuple[int,
 
 
 def _draw_blurred_sides(photo: Image, size: tuple[int, int]) -> Image:
-    """The photo, blurred and dimmed, over a canvas of ``size``."""
+    """Draw the photo, blurred and dimmed, over a canvas of ``size``."""
     height, width = photo.shape[:2]
     scale = max(size[0] / width, size[1] / height)
     window = (min(size[0] / scale, width), min(size[1] / scale, height))
@@ -253,7 +256,7 @@ def _draw_blurred_sides(photo: Image, size: tuple[int, int]) -> Image:
 
 
 def _resample_photo(photo: Image, placement: PhotoPlacement) -> Image:
-    """The part of a photo (or of its mask) that ``placement.visible`` shows, at canvas resolution."""
+    """Return the part of a photo (or of its mask) that ``placement.visible`` shows, at canvas resolution."""
     box = placement.photo_box(photo.shape[1], photo.shape[0])
     how = Pillow.Resampling.LANCZOS if placement.scale < 1 else Pillow.Resampling.BICUBIC
     picture = Pillow.fromarray(photo).resize((placement.visible.width, placement.visible.height), how, box=box)
@@ -261,7 +264,7 @@ def _resample_photo(photo: Image, placement: PhotoPlacement) -> Image:
 
 
 def _resize_square(square: Image, into: Image) -> Image:
-    """``square`` at the size of ``into``, and there, unless it has that size already."""
+    """Resize ``square`` into the picture ``into``; a square that has its size already is returned as it is."""
     side = into.shape[0]
     if square.shape[0] == side:
         return square
@@ -278,5 +281,5 @@ def _drop_alpha(picture: Image) -> Image:
 
 
 def _multiply_by_mask(picture: Image, share: Image) -> Image:
-    """uint8 [h, w, 3] times uint8 [h, w], of which 255 is one."""
+    """Multiply uint8 [h, w, 3] by uint8 [h, w], of which 255 is one."""
     return cv2.multiply(picture, cv2.merge([share, share, share]), scale=1 / 255).astype(np.uint8, copy=False)

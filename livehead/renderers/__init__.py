@@ -1,1 +1,1 @@
-"""Renderers: from an avatar and a motion to a picture."""
+"""Renderers, which turn an avatar and a motion into a picture."""

@@ -31,30 +31,30 @@ AnyRequest: TypeAlias = RenderRequest[Any, Any]
 
 @runtime_checkable
 class NetworkRenderer(Renderer[Any, Any, Any], Protocol):
-    """A renderer whose work divides into a network, which draws many at once, and what follows for each picture."""
+    """A renderer whose work divides into a network, which draws many at once, and a finish for each picture."""
 
     alpha: bool
     """Whether the pictures are RGBA; the network does the same work for both."""
 
     @property
     def device(self) -> torch.device:
-        """Returns where the network runs."""
+        """The torch device that the network runs on."""
         ...
 
     def batch_key(self, request: AnyRequest) -> Hashable:
-        """Requests of equal keys can go through the network together."""
+        """Return a key of ``request``; requests of equal keys can go through the network together."""
         ...
 
     def run_network(self, requests: Sequence[AnyRequest]) -> list[Any]:
-        """Return what the network makes of ``requests``, which have one key, in their order."""
+        """Return the network's outputs for ``requests``, which have one key, in their order."""
         ...
 
     def finish_image(self, request: AnyRequest, output: Any) -> Image:
-        """The picture from what the network made of ``request``; callable from any thread."""
+        """Make the picture from the network's output for ``request``; callable from any thread."""
         ...
 
     def with_alpha(self, alpha: bool) -> NetworkRenderer:
-        """The same renderer around the same network, with pictures that have ``alpha`` or not."""
+        """Return the same renderer around the same network, with pictures that have ``alpha`` or not."""
         ...
 
 
@@ -64,7 +64,7 @@ _REQUEST_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeEr
 
 @dataclass(slots=True, eq=False)
 class _PendingDraw:
-    """A request that waits for the network, and then what the network made of it."""
+    """A request that waits for the network, and then the network's output for it."""
 
     request: AnyRequest
     key: Hashable
@@ -79,8 +79,8 @@ class _PendingDraw:
 class NetworkBatcher:
     """Gathers the requests of all threads for the network of ``renderer``; at most ``max_batch`` are drawn at once.
 
-    A batch has a size for which ``warm_up`` was called, else it is a single request: no call ever waits until a network
-    is compiled for a new shape.
+    A batch has a size for which ``warm_up`` was called, else it is a single request, so that no call ever waits until a
+    network is compiled for a new shape.
     """
 
     def __init__(self, renderer: NetworkRenderer, max_batch: int | None = None) -> None:
@@ -92,7 +92,7 @@ class NetworkBatcher:
         self._warm_sizes: dict[Hashable, set[int]] = {}
 
     def run(self, requests: Sequence[AnyRequest]) -> list[Any]:
-        """Return what the network makes of ``requests``. Raises: what it raises for the first bad one of them."""
+        """Return the network's outputs for ``requests``. Raises: the network's error for the first bad one of them."""
         draws = [_PendingDraw(request, self.renderer.batch_key(request)) for request in requests]
         with self._changed:
             self._waiting.extend(draws)
@@ -133,8 +133,7 @@ class NetworkBatcher:
     def _finish(self, draw: _PendingDraw) -> None:
         """Wait until ``draw`` is done; the thread whose draw has waited longest draws for all that fit beside it.
 
-        After an error each of them is drawn alone by its own thread, so that a bad request spoils no picture but its
-        own.
+        After an error each of them is drawn alone by its own thread, so that a bad request spoils only its own picture.
         """
         while True:
             with self._changed:
@@ -156,7 +155,7 @@ class NetworkBatcher:
                 self._stop_drawing([each for each in batch if not each.is_done])
 
     def _take_batch(self) -> list[_PendingDraw]:
-        """The draw that has waited longest and those that can be drawn with it, as many as a warm size holds."""
+        """Take the draw that has waited longest and those that can be drawn with it, as many as a warm size holds."""
         oldest = self._waiting[0]
         alike = [each for each in self._waiting if each.key == oldest.key and not each.is_alone][: self.max_batch]
         warm_sizes = self._warm_sizes.get(oldest.key, set())
@@ -167,14 +166,14 @@ class NetworkBatcher:
         return batch
 
     def _stop_drawing(self, left_over: Sequence[_PendingDraw]) -> None:
-        """Let the next thread draw; what was not drawn waits in front."""
+        """Let the next thread draw; the draws in ``left_over`` wait in front."""
         with self._changed:
             self._waiting.extendleft(each for each in reversed(left_over) if not each.is_abandoned)
             self._is_drawing = False
             self._changed.notify_all()
 
     def _abandon(self, draws: Sequence[_PendingDraw]) -> None:
-        """Take ``draws``, for which nobody waits any more, out of the line."""
+        """Remove ``draws``, for which nobody waits any more, from the queue."""
         with self._changed:
             for draw in draws:
                 draw.is_abandoned = True
@@ -197,27 +196,27 @@ class BatchingRenderer:
 
     @property
     def motion_sets(self) -> frozenset[str]:
-        """Names of the sets of points that the shared renderer takes."""
+        """The names of the sets of points that the shared renderer takes."""
         return self._renderer.motion_sets
 
     @property
     def hardware(self) -> str:
-        """Returns where the shared network runs, and in which precision."""
+        """The hardware and the precision of the shared network, in words."""
         return self._renderer.hardware
 
     def prepare(self, source: Any) -> Any:
-        """The avatar that the shared renderer makes of ``source``. Raises: SourceError."""
+        """Prepare the shared renderer's avatar of ``source``. Raises: SourceError."""
         return self._renderer.prepare(source)
 
     def render(self, avatar: Any, motion: Any, size: int) -> Image:
-        """The avatar in that motion, drawn together with what other threads ask for at the same moment."""
+        """Draw the avatar in that motion, together with the requests of other threads at the same moment."""
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[AnyRequest]) -> list[Image]:
-        """Do as ``render`` of each; what follows the network is done on the calling thread, beside other threads."""
+        """Draw all ``requests``; the calling thread finishes its pictures itself, beside other threads."""
         outputs = self._batcher.run(requests)
         return [self._renderer.finish_image(request, output) for request, output in zip(requests, outputs, strict=True)]
 
     def warm_up_batches(self, avatar: Any, size: int) -> None:
-        """Make batches of ``size`` possible: what they compile, which may take seconds, is ready afterwards."""
+        """Make batches of ``size`` possible: compile for them, which may take seconds."""
         self._batcher.warm_up(RenderRequest(avatar, avatar.motion, size))

@@ -37,12 +37,10 @@ from livehead.renderers.remap import PixelArrayT, pixel_grid, resize_matte, samp
 from livehead.renderers.warp.mouth import MouthInterior, analyse_mouth, draw_cavity
 from livehead.weights.safetensors_file import load_strict_state, read_weights
 
-_SIDE = 192  # of the picture that the network sees and generates: two cores draw it in time for 30 fps
-_REDUCED_SIDE = 128  # of the same where less is asked for than at first: half the time of the other, 0.2 dB below it
+_SIDE = 192  # side of the picture that the network sees and generates: two cores draw it in time for 30 fps
+_REDUCED_SIDE = 128  # the same side for outputs below full size: half the time of the other, 0.2 dB below it
 _DENSITY = 2  # samples of the photo per pixel of output: linear samples of an enlarged photo stay sharp
-_CAVITY_OPACITY = (
-    0.7  # of the inside of a mouth that the photo shows closed, what is painted over what the network draws
-)
+_CAVITY_OPACITY = 0.7  # opacity of the darkening over the network's picture, inside a mouth that the photo shows closed
 _EXACT_PARTS = ("geometry",)  # parts of the network that stay exact: half a pixel is lost in half precision
 _PARTS: CompilableParts = {
     "motion": MotionMasks,
@@ -57,10 +55,10 @@ _TRACED_PARTS: CompilableParts = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompactAvatar:
-    """A portrait made ready for ``CompactRenderer``.
+    """A portrait prepared for ``CompactRenderer``.
 
-    ``image`` uint8 [S, S, 3] RGB; ``person`` float32 [192, 192] in [0, 1]. What the network makes of them is derived
-    when it is first needed and kept, per network, side of its picture and size of output.
+    ``image`` is uint8 [S, S, 3] RGB, ``person`` float32 [192, 192] in [0, 1]. The network's results for them are
+    computed when they are first needed and kept, per network, side of its picture and size of output.
     """
 
     motion: Keypoints
@@ -74,13 +72,13 @@ class CompactAvatar:
 
     @property
     def mouth(self) -> MouthInterior:
-        """Returns what the portrait shows of the inside of its mouth."""
+        """The inside of the mouth as the portrait shows it."""
         if not self._mouth_cache:
             self._mouth_cache.append(analyse_mouth(self.image, self.motion.points3d()[0]))
         return self._mouth_cache[0]
 
     def upsampled_photo(self, side: int) -> Image:
-        """The portrait with ``_DENSITY`` samples a pixel for an output of ``side`` pixels."""
+        """Return the portrait with ``_DENSITY`` samples a pixel for an output of ``side`` pixels."""
         if side not in self._upsampled_photos:
             self._upsampled_photos[side] = upsample_image(_resize_image(self.image, side), _DENSITY)
         return self._upsampled_photos[side]
@@ -91,9 +89,9 @@ CompactRequest: TypeAlias = RenderRequest[CompactAvatar, Keypoints]
 
 
 class CompactPicture(NamedTuple):
-    """Holds what the network draws for one request.
+    """The network's output for one request.
 
-    ``generated`` uint8 [S, S, 3] RGB; ``blend`` float32 [S, S], the photo's share of each pixel; ``flow`` float32
+    ``generated`` is uint8 [S, S, 3] RGB; ``blend`` float32 [S, S], the photo's share of each pixel; ``flow`` float32
     [G, G, 2], displacements in [-1, 1].
     """
 
@@ -105,13 +103,13 @@ class CompactPicture(NamedTuple):
 class CompactRenderer:
     """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
 
-    Where a motion tells of the torso, the torso follows it, else the network guesses from the head.
+    Where a motion has a torso, the picture's torso follows it, else the network guesses it from the head.
 
-    ``full_size``: side in pixels of an output at full quality; for a smaller one the network draws a smaller picture
-    too, in half the time. ``alpha``: the pictures are RGBA, with straight alpha of the person alone. ``precision``:
-    ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``threads``: those of what OpenVINO
-    compiles, all cores if None. ``network``: other weights than the
-    bundled ones, for int8 with their ``ranges``.
+    ``full_size`` is the side in pixels of an output at full quality; for a smaller one the network draws a smaller
+    picture too, in half the time. With ``alpha`` the pictures are RGBA, with straight alpha of the person alone.
+    ``precision``: ``auto`` takes the fastest that is safe on this machine, ``fp32`` is exact. ``threads`` is the number
+    for the parts that OpenVINO compiles, all cores if None. ``network`` replaces the bundled weights, for int8 with
+    their ``ranges``.
 
     Raises: WeightsError, ConfigError.
     """
@@ -136,14 +134,14 @@ class CompactRenderer:
         )
 
     def with_alpha(self, alpha: bool) -> CompactRenderer:
-        """The same renderer around the same network, with pictures that have ``alpha`` or not."""
+        """Return the same renderer around the same network, with pictures that have ``alpha`` or not."""
         other = copy.copy(self)
         other.alpha = alpha
         return other
 
     @property
     def device(self) -> torch.device:
-        """Returns where the network runs."""
+        """The torch device that the network runs on."""
         return self.setting.device
 
     @property
@@ -163,7 +161,7 @@ class CompactRenderer:
 
     @property
     def hardware(self) -> str:
-        """Returns where the network runs, and in which precision."""
+        """The hardware and the precision of the network, in words."""
         return self.setting.description
 
     def prepare(self, source: Portrait) -> CompactAvatar:
@@ -178,11 +176,11 @@ class CompactRenderer:
         return avatar
 
     def render(self, avatar: CompactAvatar, motion: Keypoints, size: int) -> Image:
-        """The portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        """Draw the portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[CompactRequest]) -> list[Image]:
-        """Do as ``render`` of each; the network draws all for which it makes a picture of the same side at once."""
+        """Draw all ``requests``; those with network pictures of the same side go through the network at once."""
         groups: dict[int, list[int]] = {}
         for number, request in enumerate(requests):
             groups.setdefault(self.batch_key(request), []).append(number)
@@ -194,12 +192,12 @@ class CompactRenderer:
         return [pictures[number] for number in range(len(requests))]
 
     def batch_key(self, request: CompactRequest) -> int:
-        """Side in pixels of the picture that the network sees and generates for ``request``."""
+        """Return the side in pixels of the picture that the network sees and generates for ``request``."""
         return _SIDE if request.size >= self._full_size else _REDUCED_SIDE
 
     @torch.inference_mode()
     def run_network(self, requests: Sequence[CompactRequest]) -> list[CompactPicture]:
-        """Return what the network draws for ``requests``, all of one ``batch_key``."""
+        """Run the network for ``requests``, all of one ``batch_key``."""
         side = self.batch_key(requests[0])
         code = stack_sources([self._encode_source(request.avatar, side) for request in requests])
         driving = torch.from_numpy(np.concatenate([request.motion.points3d() for request in requests]))
@@ -218,7 +216,7 @@ class CompactRenderer:
         return known[side]
 
     def finish_image(self, request: CompactRequest, output: CompactPicture) -> Image:
-        """The photo at full size along the network's flow, blended with what the network generated."""
+        """Warp the photo at full size along the network's flow and blend it with the generated picture."""
         avatar, size = request.avatar, request.size
         generated, blend, flow = output
         whole = (size, size)
@@ -244,14 +242,14 @@ def _draw_mouth(picture: Image, avatar: CompactAvatar, face: Array) -> None:
 
 
 def _warp_matte(person: Array, flow: Array, size: int) -> Image:
-    """The person's share of each pixel, carried along ``flow``: uint8 [size, size]."""
+    """Carry the person's share of each pixel along ``flow``: uint8 [size, size]."""
     shift = cv2.resize(flow, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
     places = np.asarray(cv2.scaleAdd(shift, _SIDE / 2, pixel_grid(_SIDE)), np.float32)
     return resize_matte(sample_image(person, places), size)
 
 
 def _collect_torso_motion(requests: Sequence[CompactRequest], device: torch.device) -> TorsoMotion:
-    """The torsos of avatars and motions, as far as the motions know them."""
+    """Gather the torsos of avatars and motions, as far as the motions have them."""
     driving, source = [], []
     for request in requests:
         avatar, motion = request.avatar, request.motion
@@ -278,7 +276,7 @@ def _to_host(output: CompactOutput) -> list[CompactPicture]:
 
 
 def _resize_image(image: PixelArrayT, side: int) -> PixelArrayT:
-    """``image`` [S, S] or [S, S, C] with ``side`` pixels."""
+    """Resize ``image`` [S, S] or [S, S, C] to ``side`` pixels."""
     if image.shape[0] == side:
         return np.ascontiguousarray(image)
     how = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_CUBIC

@@ -22,12 +22,12 @@ from livehead.perception.character_sheet import CharacterSheet
 from livehead.perception.dense_pose_detector import DensePoseDetector
 from livehead.perception.figure_framing import CONR_SIDE
 
-_EXACT_PARTS = ("parser",)  # what it says of the sheet is said once, and everything depends on it
+_EXACT_PARTS = ("parser",)  # it runs once for a sheet, and everything depends on its result
 _FULL_PRECISION_LAYERS = (
     "norm1",
     "norm2",
     "conv_rgba.0",
-)  # of the decoder: cheap, and what eight bits lose there is seen at once
+)  # layers of the decoder: they are cheap, and what eight bits lose there is seen at once
 _POSE_PARTS: CompilableParts = {"pose": lambda *maps: list(maps)}
 _WHOLE_PARTS: CompilableParts = {**_POSE_PARTS, "drawing": lambda picture: picture}
 _BLOCK_PARTS: CompilableParts = {
@@ -39,10 +39,10 @@ _BLOCK_PARTS: CompilableParts = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConrAvatar:
-    """A character sheet made ready for ``ConrRenderer``.
+    """A character sheet prepared for ``ConrRenderer``.
 
-    ``motion``: the pose of its first view; ``views`` uint8 [V, 256, 256, 4] RGBA, colours times alpha. What a network
-    makes of them is derived when it is first needed and kept.
+    ``motion`` is the pose of its first view, ``views`` uint8 [V, 256, 256, 4] RGBA with colours times alpha. A
+    network's results for them are computed when they are first needed and kept.
     """
 
     motion: DensePose
@@ -73,7 +73,7 @@ class ConrRenderer:
 
     @property
     def network(self) -> ConrNetwork:
-        """The network as it was made ready for the execution setting."""
+        """The network, prepared for the execution setting."""
         return self._network
 
     @property
@@ -92,7 +92,7 @@ class ConrRenderer:
 
     @property
     def hardware(self) -> str:
-        """Returns where the networks run, in words."""
+        """The hardware and the precision of the networks, in words."""
         return self.setting.description
 
     def prepare(self, source: CharacterSheet) -> ConrAvatar:
@@ -103,11 +103,11 @@ class ConrRenderer:
         return avatar
 
     def render(self, avatar: ConrAvatar, motion: DensePose, size: int) -> Image:
-        """The character in that pose: uint8 [size, size, 4] RGBA, straight alpha."""
+        """Draw the character in that pose: uint8 [size, size, 4] RGBA, straight alpha."""
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[RenderRequest[ConrAvatar, DensePose]]) -> list[Image]:
-        """Do as ``render`` of each; the network draws characters with equally many views together."""
+        """Draw all ``requests``; the network draws characters with equally many views together."""
         pictures = [np.zeros((request.size, request.size, 4), np.uint8) for request in requests]
         for numbers in _group_by_view_count(requests):
             drawn = self._draw_batch([requests[number] for number in numbers])
@@ -117,7 +117,7 @@ class ConrRenderer:
 
     @torch.inference_mode()
     def encode(self, avatar: ConrAvatar) -> EncodedSheet:
-        """Return what this renderer's network makes of the sheet, kept with the avatar."""
+        """Encode the sheet with this renderer's network; the result is kept with the avatar."""
         known = avatar._encoded_sheets.get(self._network)
         if known is None:
             views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
@@ -126,14 +126,14 @@ class ConrRenderer:
 
     @torch.inference_mode()
     def render_uncached(self, avatar: ConrAvatar, motion: DensePose, size: int) -> Image:
-        """Do as ``render``, but by the published call, which keeps nothing of the sheet; for comparisons."""
+        """Draw like ``render`` by the published call, which keeps nothing of the sheet; for comparisons."""
         views = torch.from_numpy(avatar.views).to(self.setting.device).permute(0, 3, 1, 2)[None]
         drawn = self._network(views.float() / 255, self._to_pose_batch([motion]))
         return _to_output_image(drawn[0].permute(1, 2, 0).cpu().numpy(), size)
 
     @torch.inference_mode()
     def _draw_batch(self, requests: Sequence[RenderRequest[ConrAvatar, DensePose]]) -> Array:
-        """float32 [B, 256, 256, 4], straight alpha."""
+        """Draw a batch: float32 [B, 256, 256, 4], straight alpha."""
         code = stack_sheets([self.encode(request.avatar) for request in requests])
         poses = self._to_pose_batch([request.motion for request in requests])
         drawn = self._network.render(code, self._network.encode_pose(poses))
@@ -145,7 +145,7 @@ class ConrRenderer:
 
 
 def _group_by_view_count(requests: Sequence[RenderRequest[ConrAvatar, DensePose]]) -> Iterator[list[int]]:
-    """The numbers of the requests whose pose shows anything, in groups of equally many views."""
+    """Yield the numbers of the requests whose pose shows anything, in groups of equally many views."""
     groups: dict[int, list[int]] = {}
     for number, request in enumerate(requests):
         if request.motion.seen:
@@ -154,8 +154,10 @@ def _group_by_view_count(requests: Sequence[RenderRequest[ConrAvatar, DensePose]
 
 
 def _to_output_image(picture: Array, size: int) -> Image:
-    """float32 [S, S, 4] in [0, 1] to uint8 [size, size, 4]; resampled with colours times alpha, so that none that is
-    not seen seeps in."""
+    """Convert float32 [S, S, 4] in [0, 1] to uint8 [size, size, 4].
+
+    It is resampled with colours times alpha, so that no colour of a transparent pixel seeps in.
+    """
     if size != CONR_SIDE:
         colour, alpha = picture[..., :3] * picture[..., 3:], picture[..., 3:]
         how = cv2.INTER_CUBIC if size > CONR_SIDE else cv2.INTER_AREA

@@ -36,11 +36,11 @@ _PART_PRECISION: Mapping[str, FloatType] = {"attention": "bf16"}  # its weights 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DaganAvatar:
-    """A portrait made ready for ``DaganRenderer``.
+    """A portrait prepared for ``DaganRenderer``.
 
-    ``motion``: its learned key points; ``image`` uint8 [256, 256, 3] RGB; ``disparity`` float32 [256, 256] in (0, 1),
-    large is near; ``person`` float32 [256, 256] in [0, 1]. What a generator makes of them is derived when it is first
-    needed and kept.
+    ``motion`` has its learned key points; ``image`` is uint8 [256, 256, 3] RGB; ``disparity`` float32 [256, 256] in (0,
+    1), large is near; ``person`` float32 [256, 256] in [0, 1]. A generator's results for them are computed when they
+    are first needed and kept.
     """
 
     motion: Keypoints
@@ -53,10 +53,10 @@ class DaganAvatar:
 
 
 class DaganPicture(NamedTuple):
-    """Holds what the network draws for one request.
+    """The network's output for one request.
 
-    ``image`` uint8 [256, 256, 3] RGB; ``grid`` float32 [h, w, 2], where in the source each pixel comes from, in
-    [-1, 1], on the processor.
+    ``image`` is uint8 [256, 256, 3] RGB; ``grid`` float32 [h, w, 2], where in the source each pixel comes from, in [-1,
+    1], on the processor.
     """
 
     image: Image
@@ -86,14 +86,14 @@ class DaganRenderer:
         self._network = optimize_for_inference(network, setting, ("down",), _PARTS, ranges, _PART_PRECISION)
 
     def with_alpha(self, alpha: bool) -> DaganRenderer:
-        """The same renderer around the same network, with pictures that have ``alpha`` or not."""
+        """Return the same renderer around the same network, with pictures that have ``alpha`` or not."""
         other = copy.copy(self)
         other.alpha = alpha
         return other
 
     @property
     def device(self) -> torch.device:
-        """Returns where the networks run."""
+        """The torch device that the networks run on."""
         return self.setting.device
 
     @property
@@ -103,7 +103,7 @@ class DaganRenderer:
 
     @property
     def setting(self) -> ExecutionConfig:
-        """Returns where the networks run, in which precision."""
+        """The device and the precision that the networks run with."""
         return self.detector.setting
 
     @property
@@ -123,7 +123,7 @@ class DaganRenderer:
 
     @property
     def hardware(self) -> str:
-        """Returns where the networks run, in words."""
+        """The hardware and the precision of the networks, in words."""
         return self.setting.description
 
     def prepare(self, source: Portrait) -> DaganAvatar:
@@ -138,23 +138,23 @@ class DaganRenderer:
         return avatar
 
     def render(self, avatar: DaganAvatar, motion: Keypoints, size: int) -> Image:
-        """The portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        """Draw the portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
         return self.render_many([RenderRequest(avatar, motion, size)])[0]
 
     def render_many(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[Image]:
-        """Do as ``render`` of each; the network draws all at once."""
+        """Draw all ``requests``; the network draws all of them at once."""
         if not requests:
             return []
         outputs = self.run_network(requests)
         return [self.finish_image(request, output) for request, output in zip(requests, outputs, strict=True)]
 
     def batch_key(self, request: RenderRequest[DaganAvatar, Keypoints]) -> str:
-        """The network's pictures are all of one size, so that all requests can be drawn together."""
+        """Return one key for all requests, since the network's pictures are all of one size."""
         return self.detector.motion_set
 
     @torch.inference_mode()
     def run_network(self, requests: Sequence[RenderRequest[DaganAvatar, Keypoints]]) -> list[DaganPicture]:
-        """Return what the network draws for ``requests``."""
+        """Run the network for ``requests``."""
         code = stack_sources([self.encode(request.avatar) for request in requests])
         points = to_learned_points([request.motion for request in requests], self.setting.device)
         moved = self._network.predict_motion(code, points)
@@ -165,7 +165,7 @@ class DaganRenderer:
 
     @torch.inference_mode()
     def encode(self, avatar: DaganAvatar) -> DaganEncodedSource:
-        """Return what this renderer's network makes of the source, kept with the avatar."""
+        """Encode the source with this renderer's network; the result is kept with the avatar."""
         known = avatar._encoded_sources.get(self._network)
         if known is None:
             device = self.setting.device
@@ -177,12 +177,12 @@ class DaganRenderer:
 
     @torch.inference_mode()
     def predict_motion(self, avatar: DaganAvatar, motion: Keypoints) -> KeypointMotionField:
-        """The motion field alone, without drawing anything."""
+        """Compute the motion field alone, without drawing anything."""
         return self._network.predict_motion(self.encode(avatar), to_learned_points([motion], self.setting.device))
 
     @torch.inference_mode()
     def debug_panels(self, avatar: DaganAvatar, motion: Keypoints) -> DebugPanels:
-        """The intermediate results that led to the picture of ``motion``, to be looked at."""
+        """Compute the intermediate results that led to the picture of ``motion``, for display."""
         code, moved = self.encode(avatar), self.predict_motion(avatar, motion)
         side = moved.sampling_grid.shape[1]
         middle = avatar.motion.value[0].mean(axis=0)
@@ -200,7 +200,7 @@ class DaganRenderer:
         )
 
     def finish_image(self, request: RenderRequest[DaganAvatar, Keypoints], output: DaganPicture) -> Image:
-        """The network's picture at the size asked for, with the person's matte where there is alpha."""
+        """Bring the network's picture to the size asked for, with the person's matte where there is alpha."""
         drawn = resize_image(output.image, request.size)
         if not self.alpha:
             return drawn

@@ -12,7 +12,7 @@ from livehead.frames import Image
 from livehead.motion.keypoints import Array, Keypoints
 
 _TITLES = ("source", "depth", "key points", "flow", "occlusion", "attention")
-_LARGEST_FLOW = 0.5  # in units of the picture's half side: what is drawn in full colour
+_LARGEST_FLOW = 0.5  # length of the flow that is drawn in full colour, in units of the picture's half side
 _SOURCE, _DRIVING = (80, 160, 255), (255, 120, 60)  # RGB
 
 
@@ -20,9 +20,9 @@ _SOURCE, _DRIVING = (80, 160, 255), (255, 120, 60)  # RGB
 class DebugPanels:
     """The intermediate results of one frame.
 
-    ``image`` uint8 [S, S, 3] RGB and ``disparity`` float32 [S, S] of the source; ``source`` and ``driving`` key points
-    [K, 2] in [-1, 1]; ``sampling_grid`` [h, w, 2] where each pixel comes from; ``occlusion`` [h, w], 0 = made up;
-    ``attention`` [h, w] of the place ``query_cell`` (row, column).
+    ``image`` uint8 [S, S, 3] RGB and ``disparity`` float32 [S, S] are the source's; ``source`` and ``driving`` are key
+    points [K, 2] in [-1, 1]; ``sampling_grid`` [h, w, 2] says where each pixel comes from; ``occlusion`` [h, w] is 0
+    where the picture is made up; ``attention`` [h, w] is that of the place ``query_cell`` (row, column).
     """
 
     image: Image
@@ -35,7 +35,7 @@ class DebugPanels:
     query_cell: tuple[int, int]
 
     def draw_beside(self, picture: Image) -> Image:
-        """``picture`` uint8 [H, W, 3] RGB with all panels to its right, two by three, each with its title."""
+        """Draw all panels, two by three and each with its title, to the right of ``picture`` (uint8 [H, W, 3] RGB)."""
         height = picture.shape[0]
         side = max(height // 3 // 2 * 2, 2)
         parts = (
@@ -66,7 +66,7 @@ class DebugPanels:
         return canvas
 
     def _draw_flow(self) -> Image:
-        """The flow as a picture: its direction as hue, its length as saturation."""
+        """Draw the flow as a picture: its direction as hue, its length as saturation."""
         height, width = self.sampling_grid.shape[:2]
         x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
         dx, dy = self.sampling_grid[..., 0] - x, self.sampling_grid[..., 1] - y
@@ -86,7 +86,7 @@ class DebugPanelRenderer(Protocol):
     """A renderer that can show its intermediate results."""
 
     def debug_panels(self, avatar: Any, motion: Keypoints) -> DebugPanels:
-        """The intermediate results that led to the picture of ``motion``."""
+        """Compute the intermediate results that led to the picture of ``motion``."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Dense backward flow from a triangle mesh: where in the source each place of the picture has its colour from."""
+"""Dense backward flow from a triangle mesh: where in the source each pixel of the picture gets its colour."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ _MIN_DOUBLE_AREA = 1e-3  # doubled area in square pixels below which a triangle 
 class BackwardFlow:
     """A flow as triangles.
 
-    ``triangle_ids`` int32 [S, S]: the number of the nearest triangle at each pixel, 0 where there is none.
-
-    ``affine`` float32 [T + 1, 2, 3]: each triangle's map from a target pixel (x, y, 1) to source minus target pixel.
+    ``triangle_ids`` int32 [S, S] is the number of the nearest triangle at each pixel, 0 where there is none. ``affine``
+    float32 [T + 1, 2, 3] is each triangle's map from a target pixel (x, y, 1) to source minus target pixel.
     """
 
     triangle_ids: npt.NDArray[np.int32]
     affine: Array
 
     def sampling_grid(self, density: int = 1, border: int = 0) -> Array:
-        """Return where each pixel comes from: float32 [S, S, 2], x, y in samples of the source.
+        """Return where each pixel comes from: float32 [S, S, 2], x and y in samples of the source.
 
         The source holds ``density`` samples a pixel, the first of them at the pixel's centre, and ``border`` pixels
         more on each side than the picture.
@@ -47,12 +46,15 @@ class BackwardFlow:
         return places
 
     def coverage_mask(self) -> npt.NDArray[np.bool_]:
-        """Mask [S, S] of pixels over which there is a triangle."""
+        """Return the mask [S, S] of pixels over which there is a triangle."""
         mask: npt.NDArray[np.bool_] = self.triangle_ids > 0
         return mask
 
     def _coarse_displacement(self, step: int) -> tuple[Array, npt.NDArray[np.intp]]:
-        """The shift [S, S, 2], linear between every ``step``-th pixel, and the flat indices where that is too rough."""
+        """Return the shift [S, S, 2], linear between every ``step``-th pixel, and where that is too coarse.
+
+        The latter are flat indices.
+        """
         side = self.triangle_ids.shape[0]
         own = np.take(self.affine, self.triangle_ids[step // 2 :: step, step // 2 :: step], axis=0)
         centres = (np.arange(side // step, dtype=np.float32) + 0.5) * step - 0.5
@@ -72,9 +74,9 @@ class BackwardFlow:
 
 
 def compute_backward_flow(source: Array, target: Array, triangles: Indices, two_sided: int, side: int) -> BackwardFlow:
-    """Draw ``triangles`` [T, 3] far to near into ``side`` x ``side`` pixels, the nearest wins.
+    """Draw ``triangles`` [T, 3] from far to near into ``side`` x ``side`` pixels, so that the nearest wins.
 
-    ``source`` [V, 2] and ``target`` [V, 3] are in [-1, 1], depth away from the camera. The first ``two_sided``
+    ``source`` [V, 2] and ``target`` [V, 3] are in [-1, 1], with depth away from the camera. The first ``two_sided``
     triangles lie behind all others and are drawn whichever way they are turned; of the others those that show their
     back (counter-clockwise on the screen) are left out.
     """
@@ -85,19 +87,19 @@ def compute_backward_flow(source: Array, target: Array, triangles: Indices, two_
 
 
 def _grid_step(side: int) -> int:
-    """The widest step that divides ``side`` and leaves enough cells."""
+    """Return the widest step that divides ``side`` and leaves enough cells."""
     return max((step for step in (1, 2, 4, 8) if side % step == 0 and side // step >= _MIN_CELLS), default=1)
 
 
 def _signed_double_areas(corners: Array) -> Array:
-    """Doubled signed areas [T] of triangles [T, 3, 2], positive for clockwise on the screen."""
+    """Return the doubled signed areas [T] of triangles [T, 3, 2], positive for clockwise on the screen."""
     one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     turn: Array = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
     return turn
 
 
 def _sort_far_to_near(positions: Array, depth: Array, triangles: Indices, two_sided: int) -> npt.NDArray[np.intp]:
-    """Indices of the triangles to draw, those that show their back left out, the farthest first."""
+    """Return the indices of the triangles to draw, the farthest first, without those that show their back."""
     far = -depth[triangles].sum(axis=1)
     behind = np.argsort(far[:two_sided], kind="stable")
     front = two_sided + np.flatnonzero(_signed_double_areas(positions[triangles[two_sided:]]) > 0)
@@ -105,7 +107,7 @@ def _sort_far_to_near(positions: Array, depth: Array, triangles: Indices, two_si
 
 
 def _rasterize(corners: Array, side: int) -> npt.NDArray[np.int32]:
-    """The number, from 1, of the last of ``corners`` [T, 3, 2] over each pixel; 0 where there is none."""
+    """Return the number, from 1, of the last of ``corners`` [T, 3, 2] over each pixel; 0 where there is none."""
     names = np.zeros((side, side), np.int32)
     fixed = np.rint(np.clip(corners, -4 * side, 5 * side) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     fill = cv2.fillConvexPoly
@@ -115,7 +117,7 @@ def _rasterize(corners: Array, side: int) -> npt.NDArray[np.int32]:
 
 
 def _affine_maps(target: Array, source: Array) -> Array:
-    """[T + 1, 2, 3]: affine maps from target to source minus target pixels; the first is zero."""
+    """Return affine maps [T + 1, 2, 3] from target to source minus target pixels; the first is zero."""
     one, other = target[:, 1] - target[:, 0], target[:, 2] - target[:, 0]
     shift = source - target
     shift_one, shift_other = shift[:, 1] - shift[:, 0], shift[:, 2] - shift[:, 0]

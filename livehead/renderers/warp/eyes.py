@@ -1,7 +1,7 @@
-"""The eyes: lids that close, an eyeball that looks about behind them.
+"""The eyes of a warped portrait: lids that close, and an eyeball behind them that looks about.
 
-A photo shows only part of an eyeball. What the lids and the iris hide is made up once, from what can be seen: the white
-by its own colours, the iris by its mean colour at each distance from the pupil.
+A photo shows only part of an eyeball. What the lids and the iris hide is completed once, from the visible part: the
+white by its own colours, the iris by its mean colour at each distance from the pupil.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ _MIN_KNOWN_PIXELS = 12  # pixels; fewer are no base for a colour
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompletedEyeball:
-    """A completed eyeball. ``white`` and ``iris`` uint8 [h, w, 3] RGB, with ``centre`` [2] of the iris in their pixels.
+    """An eyeball with the parts that the photo hides filled in.
 
-    ``frame`` [2, 2] are the eye's axes (towards the inner corner, and down as long as the lids are apart) and
-    ``middle`` [2] the middle of the opening, in pixels; ``radius`` is the iris's. ``rest`` [3] is the photo's gaze
-    (along and down) and opening, in widths of the eye.
+    ``white`` and ``iris`` are uint8 [h, w, 3] RGB, with ``centre`` [2] of the iris in their pixels; ``radius`` is the
+    iris's. ``axes`` [2, 2] are the eye's axes (towards the inner corner, and down as long as the lids are apart) and
+    ``opening_centre`` [2] the middle of the opening, in pixels. ``rest_gaze`` [3] is the photo's gaze (along and down)
+    and opening, in widths of the eye.
     """
 
     white: Image
@@ -65,7 +66,7 @@ def close_lids(source: Array, target: Array, eye: EyeIndices) -> None:
 
 
 def lash_points(source: Array, target: Array, scale: float) -> Array:
-    """14 points above the upper lids, 7 of the right and 7 of the left eye: [14, 3].
+    """Return 14 points [14, 3] above the upper lids, 7 of the right and 7 of the left eye.
 
     In ``source`` [478, 3] they lie part of the way to the next ring of the mesh. In ``target`` they keep their distance
     from the lid's edge (times ``scale``) when a closing lid pulls that ring away, so that lashes are not drawn out.
@@ -82,7 +83,10 @@ def lash_points(source: Array, target: Array, scale: float) -> Array:
 
 
 def lash_triangles(first: int) -> Indices:
-    """The skin between lids and ring with the points of ``lash_points``, numbered from ``first``, in between."""
+    """Return the skin between lids and ring as triangles, with the points of ``lash_points`` in between.
+
+    Those points are numbered from ``first``.
+    """
     triangles: list[tuple[int, int, int]] = []
     for eye, ring, start in ((FACE_MESH.right_eye, _RIGHT_RING, first), (FACE_MESH.left_eye, _LEFT_RING, first + 7)):
         outer, inner = int(eye.upper[0]), int(eye.upper[-1])
@@ -98,7 +102,7 @@ def lash_triangles(first: int) -> Indices:
 
 
 def skin_triangles() -> Indices:
-    """The mesh's triangles but for those that ``lash_triangles`` replaces."""
+    """Return the mesh's triangles but for those that ``lash_triangles`` replaces."""
     replaced = np.zeros(len(FACE_MESH.triangles), bool)
     for eye, ring in ((FACE_MESH.right_eye, _RIGHT_RING), (FACE_MESH.left_eye, _LEFT_RING)):
         replaced |= np.isin(FACE_MESH.triangles, np.concatenate([eye.upper, ring])).all(axis=1)
@@ -107,7 +111,7 @@ def skin_triangles() -> Indices:
 
 
 def complete_eyeball(image: Image, pixels: Array, eye: EyeIndices) -> CompletedEyeball:
-    """Make up what is hidden of the eyeball in ``image`` [S, S, 3]; ``pixels`` [478, 2] is the mesh in its pixels."""
+    """Fill in the hidden parts of the eyeball in ``image`` [S, S, 3]; ``pixels`` [478, 2] is the mesh in its pixels."""
     middle, frame = _opening_axes(pixels, eye)
     width = float(np.linalg.norm(pixels[eye.upper[0]] - pixels[eye.upper[-1]]))
     corner = np.clip(np.floor(middle - 0.8 * width), 0, image.shape[0] - 1).astype(int)
@@ -161,7 +165,7 @@ def draw_eye(picture: Image, eyeball: CompletedEyeball, target: Array, eye: EyeI
 def _render_eyeball(
     eyeball: CompletedEyeball, middle: Array, axes: Array, iris: Array, shape: tuple[int, int]
 ) -> Array:
-    """The bare eyeball in an opening with ``middle`` and ``axes``, ``iris`` [5, 2] in place: float32 [h, w, 3]."""
+    """Draw the bare eyeball in an opening with ``middle`` and ``axes``, ``iris`` [5, 2] in place: float32 [h, w, 3]."""
     pixels = np.empty((*shape, 2), np.float32)
     pixels[..., 0] = np.arange(shape[1])
     pixels[..., 1] = np.arange(shape[0])[:, None]
@@ -176,14 +180,14 @@ def _render_eyeball(
 
 
 def _gaze_and_opening(pixels: Array, eye: EyeIndices, middle: Array, axes: Array) -> Array:
-    """Gaze along and down the eye and its opening, [3], in its widths."""
+    """Return the gaze along and down the eye and its opening, [3], in widths of the eye."""
     width, gape = np.sqrt(np.sum(axes * axes, axis=0))
     gaze = _inverse_axes(axes) @ (pixels[eye.iris[0]] - middle)
     return np.array([gaze[0], gaze[1] * gape / width, gape / width], np.float32)
 
 
 def _opening_axes(pixels: Array, eye: EyeIndices) -> tuple[Array, Array]:
-    """Middle [2] and axes [2, 2] (columns: corner to corner, lid to lid) of the opening."""
+    """Return the middle [2] and the axes [2, 2] (columns: corner to corner, lid to lid) of the opening."""
     across = pixels[eye.upper[-1]] - pixels[eye.upper[0]]
     gape = (pixels[eye.lower[2:-2]] - pixels[eye.upper[2:-2]]).mean(axis=0)
     down = np.array([-across[1], across[0]]) / max(float(np.hypot(across[0], across[1])), 1e-6)
@@ -195,19 +199,19 @@ def _opening_axes(pixels: Array, eye: EyeIndices) -> tuple[Array, Array]:
 
 
 def _inverse_axes(frame: Array) -> Array:
-    """The inverse of two axes at right angles, which are never zero."""
+    """Return the inverse of two axes at right angles, which are never zero."""
     inverse: Array = frame.T / np.sum(frame * frame, axis=0)[:, None]
     return inverse
 
 
 def _eye_openness(points: Array, eye: EyeIndices) -> float:
-    """The mean opening of an eye over its width."""
+    """Return the mean opening of an eye over its width."""
     gape = np.linalg.norm(points[eye.upper[3:-3], :2] - points[eye.lower[3:-3], :2], axis=-1).mean()
     return float(gape / max(float(np.linalg.norm(points[eye.upper[0]] - points[eye.upper[-1]])), 1e-6))
 
 
 def _iris_radius(iris: Array) -> float:
-    """The mean radius of an iris [5, 2], given as its centre and four points of its rim."""
+    """Return the mean radius of an iris [5, 2], given as its centre and four points of its rim."""
     return max(float(np.sqrt(np.sum((iris[1:] - iris[0]) ** 2, axis=1)).mean()), 0.5)
 
 
@@ -218,14 +222,14 @@ def _distance_map(shape: tuple[int, ...], centre: Array) -> Array:
 
 
 def _polygon_mask(corners: Array, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Share of each pixel inside ``corners`` [n, 2], 0 to 255."""
+    """Return the share of each pixel inside ``corners`` [n, 2], 0 to 255."""
     mask = np.zeros(shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.rint(corners * 16).astype(np.int32)], (255,), cv2.LINE_AA, 4)
     return mask
 
 
 def _complete_white(patch: Array, known: npt.NDArray[np.bool_], width: float) -> Array:
-    """``patch`` where it is ``known`` white, elsewhere smooth colours from nearby."""
+    """Return ``patch`` where it is ``known`` white, elsewhere smooth colours from nearby."""
     if int(known.sum()) < _MIN_KNOWN_PIXELS:
         return np.full_like(patch, 0.5 * float(patch.mean()) + 90)
     weight = known.astype(np.float32)
@@ -239,7 +243,7 @@ def _complete_white(patch: Array, known: npt.NDArray[np.bool_], width: float) ->
 
 
 def _complete_iris(patch: Array, known: npt.NDArray[np.bool_], away: Array) -> Array:
-    """``patch`` where it is ``known`` iris, elsewhere the mean colour at the same distance from the pupil."""
+    """Return ``patch`` where it is ``known`` iris, elsewhere the mean colour at the same distance from the pupil."""
     if int(known.sum()) < _MIN_KNOWN_PIXELS:
         pupil = np.clip((away - 0.35) / 0.15, 0.25, 1)[..., None]
         dark: Array = (_DARK_IRIS * pupil).astype(np.float32)

@@ -17,9 +17,9 @@ from livehead.perception.segmentation import SelfieSegmenter
 
 Mask = npt.NDArray[np.uint8]
 
-_BORDER_SHARE = 1 / 4  # of the crop's side: so much of what lies beyond may move into the picture
+_BORDER_SHARE = 1 / 4  # share of the crop's side beyond its edges that may move into the picture
 _PERSON_THRESHOLD = 0.15  # share of person from which a pixel belongs to the person's layer
-_MARGIN = 0.02  # of the side: the layer takes so much background with it ...
+_MARGIN = 0.02  # share of the side: the layer takes so much background with it ...
 _FEATHER = 0.012  # ... and fades out over so much more
 _FILL_SIDE = 256  # the hidden background is made up at this size
 
@@ -28,10 +28,10 @@ _FILL_SIDE = 256  # the hidden background is made up at this size
 class PortraitLayers:
     """A portrait of ``side`` S pixels with ``border`` A more on each side, E = S + 2 A in all.
 
-    ``image`` uint8 [E, E, 3] RGB; ``matte`` and ``alpha`` uint8 [E, E], 255 over the person; ``background`` uint8
-    [S, S, 3] RGB is the picture itself wherever ``matte`` is below 255, so that laying ``image`` over it by ``matte``
-    gives the picture back exactly. ``alpha`` is the person alone, for other backgrounds. ``ends`` [2, 2] are the
-    photo's first and last x, y in the portrait's [-1, 1].
+    ``image`` is uint8 [E, E, 3] RGB; ``matte`` and ``alpha`` are uint8 [E, E], 255 over the person; ``background``
+    uint8 [S, S, 3] RGB is the picture itself wherever ``matte`` is below 255, so that laying ``image`` over it by
+    ``matte`` gives the picture back exactly. ``alpha`` is the person alone, for other backgrounds. ``ends`` [2, 2] are
+    the photo's first and last x, y in the portrait's [-1, 1].
     """
 
     image: Image
@@ -42,16 +42,16 @@ class PortraitLayers:
 
     @property
     def side(self) -> int:
-        """Side in pixels of the portrait itself, without its border."""
+        """The side in pixels of the portrait itself, without its border."""
         return self.background.shape[0]
 
     @property
     def border(self) -> int:
-        """Pixels beyond each edge of the portrait."""
+        """The number of pixels beyond each edge of the portrait."""
         return (self.image.shape[0] - self.side) // 2
 
     def resize(self, side: int) -> PortraitLayers:
-        """The same layers with a portrait of ``side`` pixels."""
+        """Return the same layers with a portrait of ``side`` pixels."""
         if side == self.side:
             return self
         whole = side + 2 * round(side * _BORDER_SHARE)
@@ -67,7 +67,7 @@ class PortraitLayers:
 
 
 def split_layers(portrait: Portrait, segmentation: SelfieSegmenter) -> PortraitLayers:
-    """Split ``portrait`` into the person to whom its face belongs and everything else."""
+    """Split ``portrait`` into the person with that face and everything else."""
     image, person = _extend_portrait(portrait, segmentation)
     side = portrait.image.shape[0]
     around = (image.shape[0] - side) // 2
@@ -93,7 +93,7 @@ def _resize_image(image: Image, side: int) -> Image:
 
 
 def _extend_portrait(portrait: Portrait, segmentation: SelfieSegmenter) -> tuple[Image, Array]:
-    """The portrait with what the photo has around it, its edges repeated, and the person's share of each pixel."""
+    """Return the portrait with its surroundings in the photo, edges repeated, and the person's share of each pixel."""
     side, crop = portrait.image.shape[0], portrait.crop
     scale = side / crop.side
     around = round(side * _BORDER_SHARE)
@@ -117,12 +117,15 @@ def _extend_portrait(portrait: Portrait, segmentation: SelfieSegmenter) -> tuple
 
 
 def _clip_span(start: float, length: float, limit: int) -> tuple[int, int]:
-    """First and end pixel of that part of a stretch which lies in the photo."""
+    """Return the first and the end pixel of the part of a stretch that lies in the photo."""
     return max(int(np.floor(start)), 0), min(int(np.ceil(start + length)), limit)
 
 
 def _keep_face_component(person: Array, outline: Array) -> Array:
-    """``person`` without what hangs together with no face, the face (``outline`` [36, 2] in pixels) itself filled."""
+    """Return ``person`` without regions that do not touch the face, and with the face itself filled.
+
+    The face is given by its ``outline`` [36, 2] in pixels.
+    """
     filled = np.zeros(person.shape, np.uint8)
     cv2.fillPoly(filled, [np.rint(outline).astype(np.int32)], (1,))
     either = ((person > _PERSON_THRESHOLD) | (filled > 0)).astype(np.uint8)
@@ -133,7 +136,7 @@ def _keep_face_component(person: Array, outline: Array) -> Array:
 
 
 def _feather_matte(alpha: Array, side: int) -> Mask:
-    """255 over the person and a margin, fading out; 0 farther off."""
+    """Return a matte of 255 over the person and a margin, fading out to 0 farther off."""
     distance = cv2.distanceTransform((alpha < _PERSON_THRESHOLD).astype(np.uint8), cv2.DIST_L2, 3)
     beyond = (distance - _MARGIN * side) / max(_FEATHER * side, 1)
     matte: Mask = np.rint(255 * (1 - smoothstep(beyond))).astype(np.uint8)
@@ -141,7 +144,7 @@ def _feather_matte(alpha: Array, side: int) -> Mask:
 
 
 def _inpaint_background(image: Image, matte: Mask) -> Image:
-    """``image`` with the inside of the person painted over from around."""
+    """Return ``image`` with the inside of the person painted over from around."""
     side = image.shape[0]
     kernel = np.ones((3, 3), np.uint8)
     sure = (matte == 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What surrounds the face: hair, ears, neck and shoulders as a coarse mesh that hangs on the head."""
+"""The surroundings of the face: hair, ears, neck and shoulders as a coarse mesh that hangs on the head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from livehead.motion.face.mesh import FACE_MESH, Indices
 from livehead.motion.keypoints import Array
 from livehead.renderers.warp.foreground import PortraitLayers
 
-_EXTENT = 1.5  # the mesh reaches this far, so that the picture's edge has something to pull in
+_EXTENT = 1.5  # the mesh reaches this far beyond the picture, so that there is something to pull in at its edge
 _SPACING = 0.14
 _CLEARANCE = 0.05  # no vertex is nearer to the face's outline
 _EDGE_HOLD = 0.3  # from the photo's end inwards
@@ -32,12 +32,12 @@ _SLOPE, _DEEPEST = 0.7, 0.45  # how quickly and how far the head recedes behind 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HairBodyMesh:
-    """``points`` [M, 3] in the source, the last 36 of them the face's outline; ``triangles`` [T, 3] over the face's
-    points and these.
+    """A mesh around the face that follows the head near it and lets go of it towards the body.
 
-    ``head`` [M] is how far a point goes with the skull, ``bend`` [M, 36] how it follows what the outline does beside
-    that, and ``pivot`` [3] the joint of head and neck; ``height`` is that of the face. ``free`` [2, M, 2] is what is
-    left of a shift away from the photo's first and last x, y.
+    ``points`` [M, 3] lie in the source, the last 36 of them on the face's outline; ``triangles`` [T, 3] are over the
+    face's points and these. ``head`` [M] is how far a point goes with the skull, ``bend`` [M, 36] how it follows what
+    the outline does beside that, and ``pivot`` [3] the joint of head and neck; ``height`` is that of the face. ``free``
+    [2, M, 2] is the share of a shift that is left near the photo's first and last x, y.
     """
 
     points: Array
@@ -49,7 +49,7 @@ class HairBodyMesh:
     free: Array
 
     def deform(self, motion: HeadMotion, outline: Array) -> Array:
-        """The points [M, 3] after ``motion``, when the face's outline has gone to ``outline`` [36, 3]."""
+        """Return the points [M, 3] after ``motion``, when the face's outline has gone to ``outline`` [36, 3]."""
         body = self._body_shift(motion)
         rigid = motion.apply(self.points) - self.points
         shift: Array = body + self.head[:, None] * (rigid - body)
@@ -59,7 +59,10 @@ class HairBodyMesh:
         return self.points + shift
 
     def _body_shift(self, motion: HeadMotion) -> Array:
-        """Shift [M, 3] of the body: it comes along where the neck would stretch, shear or swell too much."""
+        """Return the shift [M, 3] of the body.
+
+        The body comes along where the neck would stretch, shear or swell too much.
+        """
         shift = motion.apply(self.pivot) - self.pivot
         amount = float(np.linalg.norm(shift[:2])) / self.height
         share = 1 - _soft_limit((1 - _BODY_FOLLOWS) * amount, _NECK_SHEARS) / max(amount, 1e-6)
@@ -94,7 +97,7 @@ def build_hair_body_mesh(face: Array, layers: PortraitLayers, first: int) -> Hai
 
 
 def _grid_vertices(outline: Array) -> Array:
-    """A grid [M, 2] over the picture and some more, without what lies on the face."""
+    """Return a grid [M, 2] over the picture and a margin, without what lies on the face."""
     line = np.arange(-_EXTENT, _EXTENT + _SPACING / 2, _SPACING, dtype=np.float32)
     grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     contour = np.ascontiguousarray(outline)
@@ -109,7 +112,7 @@ def _pairwise_distances(points: Array, others: Array) -> Array:
 
 
 def _head_weights(points: Array, face: Array, height: float) -> Array:
-    """[M] in [0, 1]: 1 beside and above the face, falling to 0 from the chin down."""
+    """Return weights [M] in [0, 1]: 1 beside and above the face, falling to 0 from the chin down."""
     down = (face[FACE_MESH.chin, :2] - face[FACE_MESH.forehead, :2]) / height
     below = (points - face[FACE_MESH.chin, :2]) @ down / height
     weight: Array = (1 - smoothstep(below, _NECK_TOP, _NECK_BOTTOM)).astype(np.float32)
@@ -117,12 +120,12 @@ def _head_weights(points: Array, face: Array, height: float) -> Array:
 
 
 def _soft_limit(x: float, limit: float) -> float:
-    """``x`` while it is small, never beyond ``most``."""
+    """Return ``x`` while it is small, and never more than ``limit``."""
     return float(limit * np.tanh(x / limit))
 
 
 def _neck_pivot(face: Array, height: float) -> Array:
-    """About where a head turns: below and behind the middle of the face [478, 3]."""
+    """Return about where a head turns: below and behind the middle of the face [478, 3]."""
     middle = (face[FACE_MESH.forehead] + face[FACE_MESH.chin]) / 2
     down = (face[FACE_MESH.chin, :2] - face[FACE_MESH.forehead, :2]) / height
     pivot: Array = np.append(middle[:2] + _JOINT[0] * height * down, middle[2] + _JOINT[1] * height).astype(np.float32)
@@ -130,15 +133,19 @@ def _neck_pivot(face: Array, height: float) -> Array:
 
 
 def _proximity_weights(distance: Array) -> Array:
-    """[M] in [0, 1]: what is far from the face is hardly its hair, whatever the segmentation says."""
+    """Return weights [M] in [0, 1] that fall with the distance: far from the face there is hardly hair.
+
+    This holds whatever the segmentation says.
+    """
     weight: Array = (1 - smoothstep(distance, *_HAIR_ENDS)).astype(np.float32)
     return weight
 
 
 def _edge_freedom(points: Array, layers: PortraitLayers) -> Array:
-    """[2, M, 2]: 0 at the photo's ends where they cut the person off, 1 some way inside and where they do not.
+    """Return [2, M, 2]: 0 at the photo's ends where they cut the person off, 1 some way inside and where they do not.
 
-    There is nothing beyond the ends to move in, so hair or shoulders that are cut off there stretch, not come off.
+    There is nothing beyond the ends to move in, so hair or shoulders that are cut off there stretch instead of coming
+    off.
     """
     x = np.clip(np.stack([points - layers.ends[0], layers.ends[1] - points]) / _EDGE_HOLD, 0, 1)
     for end in (0, 1):
@@ -151,7 +158,10 @@ def _edge_freedom(points: Array, layers: PortraitLayers) -> Array:
 
 
 def _person_along_edge(layers: PortraitLayers, end: int, axis: int) -> Array:
-    """How much person there is along the photo's first or last (``end``) column or row (``axis`` 0 or 1), smoothed."""
+    """Return the share of person along the photo's first or last column or row, smoothed.
+
+    ``end`` chooses the first or the last, ``axis`` 0 or 1 column or row.
+    """
     whole = layers.alpha.shape[0]
     place = ((layers.ends[end, axis] + 1) * layers.side - 1) / 2 + layers.border
     line = int(np.clip(round(float(place)) + (2 if end == 0 else -2), 0, whole - 1))
@@ -162,7 +172,7 @@ def _person_along_edge(layers: PortraitLayers, end: int, axis: int) -> Array:
 
 
 def _delaunay_triangles(points: Array, outline: Array, first: int) -> Indices:
-    """Delaunay triangles over the outline and ``points``, without the inside of the outline."""
+    """Return Delaunay triangles over the outline and ``points``, without the inside of the outline."""
     everything = np.concatenate([outline, points]).astype(np.float32)
     names = np.concatenate([FACE_MESH.oval, first + np.arange(len(points))]).astype(np.int32)
     reach = int(np.abs(everything).max()) + 2
@@ -180,7 +190,7 @@ def _delaunay_triangles(points: Array, outline: Array, first: int) -> Indices:
 
 
 def _triangle_corners(triangles: Indices, face: Array, points: Array, first: int) -> Array:
-    """Corners [T, 3, 2] of ``triangles`` over ``face`` and, from ``first``, over ``points``."""
+    """Return the corners [T, 3, 2] of ``triangles`` over ``face`` and, from ``first``, over ``points``."""
     everything = np.zeros((first + len(points), 2), np.float32)
     everything[: len(face)], everything[first:] = face[:, :2], points[:, :2]
     corners: Array = everything[triangles]
@@ -188,7 +198,7 @@ def _triangle_corners(triangles: Indices, face: Array, points: Array, first: int
 
 
 def _touches_person(corners: Array, layers: PortraitLayers) -> npt.NDArray[np.bool_]:
-    """Which of the triangles [T, 3, 2] touch the person."""
+    """Tell which of the triangles [T, 3, 2] touch the person."""
     pixels = ((corners + 1) * layers.side - 1) / 2 + layers.border
     last = layers.matte.shape[0] - 1
     low = np.clip(np.floor(pixels.min(axis=1)).astype(int), 0, last)

@@ -1,4 +1,4 @@
-"""The inside of the mouth: the photo's own as far as it reaches, behind it a dark cavity with teeth and a tongue."""
+"""The inside of the mouth: the photo's own as far as it reaches, behind it a dark cavity with teeth and tongue."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _TONGUE_COLOUR = np.array([140, 68, 72], np.float32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MouthInterior:
-    """Holds what a photo shows of the inside of its mouth.
+    """The inside of the mouth as a photo shows it.
 
     ``split`` is the share of the inside that hangs on the upper lip (teeth belong to one jaw or the other).
 
-    ``gape`` [9] is the opening under each inner point of the upper lip, ``width`` that of the mouth (source units,
-    [-1, 1]); ``light`` scales the cavity's colours to the photo's; ``toothless`` in [0, 1]: 1 where the photo's mouth
-    is closed, so that its teeth are to be made up; ``stretch`` is how far the inside may be stretched.
+    ``gape`` [9] is the opening under each inner point of the upper lip, ``width`` that of the mouth (source units, [-1,
+    1]); ``light`` scales the cavity's colours to the photo's; ``toothless`` in [0, 1] is 1 where the photo's mouth is
+    closed, so that its teeth have to be made up; ``stretch`` is how far the inside may be stretched.
     """
 
     split: float
@@ -49,10 +49,10 @@ class MouthInterior:
     stretch: float
 
     def interior_points(self, face: Array, scale: float) -> Array:
-        """18 points: the lower edge of what hangs on the upper lip, then the upper edge of what lies on the lower.
+        """Return 18 points: the lower edge of what hangs on the upper lip, and the upper edge of the rest.
 
-        ``face`` [478, 3] is the target, ``scale`` its size over the source's. Both edges are one until the own inside
-        is stretched to its limit.
+        ``face`` [478, 3] is the target, ``scale`` its size over the source's. Both edges are one until the photo's own
+        inside is stretched to its limit.
         """
         upper, lower = face[FACE_MESH.mouth.upper[1:-1]], face[FACE_MESH.mouth.lower[1:-1]]
         gape = np.linalg.norm(lower - upper, axis=-1)
@@ -64,7 +64,7 @@ class MouthInterior:
 
 
 def analyse_mouth(image: Image, face: Array) -> MouthInterior:
-    """Return what ``image`` [S, S, 3] shows of the inside of the mouth; ``face`` [478, 3] in [-1, 1]."""
+    """Measure the inside of the mouth in ``image`` [S, S, 3]; ``face`` [478, 3] is in [-1, 1]."""
     upper, lower = face[FACE_MESH.mouth.upper[1:-1]], face[FACE_MESH.mouth.lower[1:-1]]
     gape = np.linalg.norm(lower - upper, axis=-1).astype(np.float32)
     width = float(np.linalg.norm(face[FACE_MESH.mouth.upper[0]] - face[FACE_MESH.mouth.upper[-1]]))
@@ -85,7 +85,7 @@ def analyse_mouth(image: Image, face: Array) -> MouthInterior:
 
 
 def interior_triangles(first: int) -> Indices:
-    """Triangles of the inside, whose 18 points are numbered from ``first``."""
+    """Return the triangles of the inside, whose 18 points are numbered from ``first``."""
     left, right = int(FACE_MESH.mouth.upper[0]), int(FACE_MESH.mouth.upper[-1])
     upper, lower = [int(i) for i in FACE_MESH.mouth.upper[1:-1]], [int(i) for i in FACE_MESH.mouth.lower[1:-1]]
     hanging, lying = list(range(first, first + 9)), list(range(first + 9, first + 18))
@@ -102,8 +102,8 @@ def draw_cavity(
 ) -> None:
     """Lay the cavity between the two edges of ``interior`` [18, 2], in place.
 
-    ``face`` [478, 2] and ``inside`` are in pixels of ``picture`` [S, S, 3]; ``scale`` is pixels per source unit;
-    ``most`` in [0, 1] is how much of it is laid over what is there.
+    ``face`` [478, 2] and ``interior`` are in pixels of ``picture`` [S, S, 3]; ``scale`` is pixels per source unit;
+    ``opacity`` in [0, 1] is the cavity's share over what is there.
     """
     hanging, lying = interior[:9], interior[9:]
     ends = face[FACE_MESH.mouth.upper[[0, -1]]]
@@ -129,7 +129,10 @@ def draw_cavity(
 
 
 def _cavity_colours(mouth: MouthInterior, face: Array, width: float, shape: tuple[int, ...]) -> Array:
-    """Colours [h, w, 3] of the cavity; ``face`` [478, 2] in its pixels, ``width`` of the mouth at rest in pixels."""
+    """Return the colours [h, w, 3] of the cavity.
+
+    ``face`` [478, 2] is in its pixels, ``width`` that of the mouth at rest in pixels.
+    """
     upper, lower = face[FACE_MESH.mouth.upper], face[FACE_MESH.mouth.lower]
     across = (upper[-1] - upper[0]) / max(float(np.linalg.norm(upper[-1] - upper[0])), 1e-6)
     down = np.array([-across[1], across[0]], np.float32)
@@ -156,7 +159,10 @@ def _cavity_colours(mouth: MouthInterior, face: Array, width: float, shape: tupl
 
 
 def _draw_teeth(colour: Array, u: Array, below: Array, above: Array, gape: float, smile: float, share: float) -> Array:
-    """Teeth over ``colour`` [h, w, 3]; ``u`` from the middle, ``below`` and ``above`` the lips, in mouth widths."""
+    """Draw teeth over ``colour`` [h, w, 3].
+
+    ``u`` is the distance from the middle, ``below`` and ``above`` those from the lips, in mouth widths.
+    """
     lower_edge = _LOWER_TEETH * _inverse_lerp(gape, 0.2, 0.5) * _elliptic_profile(u, 0.22)
     colour = _mix_colours(
         colour, _TEETH * 0.7, share * _soft_step(lower_edge - above, 0.02) * _inverse_lerp(gape, 0.25, 0.5)
@@ -174,7 +180,7 @@ def _mix_colours(below: Array, above: Array, share: Array) -> Array:
 
 
 def _soft_step(inside: Array, softness: float) -> Array:
-    """0 to 1 as ``inside`` goes from 0 to ``softness``."""
+    """Return a step from 0 to 1 as ``inside`` goes from 0 to ``softness``."""
     ramp: Array = np.clip(inside / softness, 0, 1)
     return ramp
 
@@ -189,9 +195,9 @@ def _elliptic_profile(u: Array, width: float) -> Array:
 
 
 def _find_jaw_parting(image: Image, upper: Array, lower: Array, wide: bool) -> float:
-    """Return where between the lips, from 0.3 (near the upper) to 0.95, the jaws part: in the darkest row.
+    """Find where between the lips, from 0.3 (near the upper) to 0.95, the jaws part: in the darkest row.
 
-    Unless the mouth is ``wide`` open, what is bright are the upper teeth, so it is the darkest row below the brightest.
+    Unless the mouth is ``wide`` open, bright rows are the upper teeth, so it is the darkest row below the brightest.
     """
     side = image.shape[0]
     rows = np.linspace(0.1, 0.95, 18, dtype=np.float32)

@@ -36,7 +36,10 @@ _DENSITY = 2  # linear samples of a picture that was enlarged well are as sharp 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _WarpTextures:
-    """Holds what is sampled at one size: ``person`` RGBA (the last is a mask) has ``_DENSITY`` samples a pixel."""
+    """The pictures that are sampled at one size.
+
+    ``person`` is RGBA, where the last is a mask, with ``_DENSITY`` samples a pixel.
+    """
 
     person: Image
     border: int
@@ -46,7 +49,7 @@ class _WarpTextures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarpAvatar:
-    """A portrait made ready for ``WarpRenderer``."""
+    """A portrait prepared for ``WarpRenderer``: its layers, the mesh around its face and its mouth."""
 
     motion: Keypoints
     layers: PortraitLayers
@@ -55,7 +58,7 @@ class WarpAvatar:
     _textures: dict[tuple[int, bool], _WarpTextures] = field(default_factory=dict, repr=False)
 
     def get_textures(self, side: int, tight_mask: bool) -> _WarpTextures:
-        """What to sample for a picture of ``side`` pixels, masked tightly or with a margin; made once for each."""
+        """Return the textures for a picture of ``side`` pixels, masked tightly or with a margin; each is made once."""
         if (side, tight_mask) not in self._textures:
             self._textures[side, tight_mask] = _make_textures(self.layers.resize(side), self.motion, tight_mask)
         return self._textures[side, tight_mask]
@@ -72,7 +75,7 @@ def _make_textures(layers: PortraitLayers, motion: Keypoints, tight_mask: bool) 
 class WarpRenderer:
     """Draws portraits in the motion of ``mesh478``, given in the coordinates of the portrait's crop.
 
-    ``alpha``: the pictures are RGBA, with straight alpha of the person alone.
+    With ``alpha`` the pictures are RGBA, with straight alpha of the person alone.
     """
 
     def __init__(self, *, alpha: bool = False) -> None:
@@ -90,7 +93,7 @@ class WarpRenderer:
 
     @property
     def hardware(self) -> str:
-        """The processor: there is no network to speed up."""
+        """Always the processor, as there is no network to speed up."""
         return "processor, no network"
 
     def prepare(self, source: Portrait) -> WarpAvatar:
@@ -104,7 +107,7 @@ class WarpRenderer:
         return WarpAvatar(source.motion, layers, shell, analyse_mouth(source.image, face))
 
     def render(self, avatar: WarpAvatar, motion: Keypoints, size: int) -> Image:
-        """uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
+        """Draw the portrait in that motion: uint8 [size, size, 3] RGB, or [size, size, 4] with ``alpha``."""
         textures = avatar.get_textures(size, self.alpha)
         pose = _pose_mesh(avatar, motion.points3d()[0])
         flow = compute_backward_flow(pose.source_points, pose.target_points, pose.triangles, pose.two_sided, size)
@@ -114,7 +117,7 @@ class WarpRenderer:
         return person if self.alpha else _composite_over(person, textures.background)
 
     def render_many(self, requests: Sequence[RenderRequest[WarpAvatar, Keypoints]]) -> list[Image]:
-        """The pictures are drawn one after the other: without a network, a batch gains nothing."""
+        """Draw all ``requests`` one after the other: without a network, a batch gains nothing."""
         return [self.render(request.avatar, request.motion, request.size) for request in requests]
 
 
@@ -169,7 +172,7 @@ def _composite_over(person: Image, background: Image) -> Image:
 
 
 def _eye_opening_triangles(eye: EyeIndices) -> Indices:
-    """A fan about the pupil that closes the opening of ``eye``."""
+    """Return a fan of triangles about the pupil that closes the opening of ``eye``."""
     loop = eye.opening
     return np.stack([np.full_like(loop, eye.iris[0]), loop, np.roll(loop, -1)], axis=1)
 
