@@ -29,7 +29,7 @@ _NETWORK_NAMES = ("udpparsernet", "target_pose_encoder", "shader", "rgbadecodern
 
 
 def is_figure_avatar(avatar: Path, model: str) -> bool:
-    """Whether ``avatar`` is drawn by CoNR: because ``model`` says so, or by itself (``auto``) as a character sheet.
+    """Tell whether CoNR draws ``avatar``: because ``model`` says so, or by itself (``auto``) as a sheet.
 
     Raises: ConfigError for a sheet and a model of faces.
     """
@@ -45,13 +45,13 @@ def is_figure_avatar(avatar: Path, model: str) -> bool:
 
 
 def require_face_model(model: str) -> None:
-    """The check of commands that move faces. Raises: ConfigError for a model that draws whole figures in poses."""
+    """Refuse, where faces are moved, a model that draws whole figures in poses. Raises: ConfigError."""
     if model == CONR_MODEL:
         raise ConfigError(f"{CONR_MODEL} draws characters in poses, not faces", _ANIMATE_REMEDY, subject=model)
 
 
 def require_photo(avatar: Path) -> None:
-    """The check of commands that move faces. Raises: SourceError for a character sheet."""
+    """Refuse, where faces are moved, a character sheet. Raises: SourceError."""
     if is_character_sheet(avatar):
         raise SourceError(f"{avatar} is a character sheet, not a photo", _ANIMATE_REMEDY, subject=str(avatar))
 

@@ -107,7 +107,7 @@ async def _track_video(path: Path, portrait: Portrait, settings: RunSettings) ->
 
 
 def _find_neutral(tracked: TrackedVideo, portrait: Portrait) -> Keypoints | None:
-    """What relative motion is measured from: a neutral face; of learned points, the frame most like the photo."""
+    """Find what relative motion starts from: a neutral face, or of learned points the frame most like the photo."""
     seen = [i for i, mesh in enumerate(tracked.face_meshes) if mesh.seen and tracked.motions[i].seen]
     if not seen:
         return find_best_neutral(tracked.motions)
@@ -117,7 +117,7 @@ def _find_neutral(tracked: TrackedVideo, portrait: Portrait) -> Keypoints | None
 
 
 def crop_to_head(tracked: TrackedVideo, neutral: Keypoints) -> TrackedVideo:
-    """For absolute motion: the points relative to head and shoulders, unless the video already is such a square."""
+    """Give the points relative to head and shoulders, for absolute motion, unless the video is such a square."""
     width, height = tracked.frame_size
     if width == height:
         return tracked

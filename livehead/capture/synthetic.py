@@ -75,7 +75,7 @@ class SyntheticCapture:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to free."""
+        """Close the capture, which holds nothing that must be freed."""
 
     async def recv(self) -> VideoFrame:
         """Wait for the next exposure and give its frame. Raises: EndOfStream when the schedule ends."""

@@ -134,7 +134,7 @@ class AudioTee:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nothing is open."""
+        """Close the capture; the audio buffer needs no closing."""
 
     def put(self, frame: AudioFrame) -> None:
         self._audio_buffer.put(frame)

@@ -22,7 +22,7 @@ class NullSink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        """Close the sink, which holds nothing that must be freed."""
 
     async def send(self, frame: Frame) -> None:
         """Count ``frame`` and discard it."""
