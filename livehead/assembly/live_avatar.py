@@ -151,7 +151,7 @@ def build_live_avatar(
     allow_transparent: bool = False,
     create_renderer: Callable[..., Renderer[Any, Any, Any]] = make_renderer,
 ) -> LiveAvatar:
-    """Everything between the driver's inputs and the pictures to send, of ``size`` (the stream's, if None).
+    """Build all that lies between the driver's inputs and pictures of ``size`` (None: the stream's).
 
     ``driver`` None: motion of ``motion_set`` comes over the network. ``background_image``: uint8 [H, W, 3] RGB, in
     place of the background that the settings name. ``allow_transparent``: those who get the pictures also take
@@ -169,13 +169,12 @@ def build_live_avatar(
     )
     calibration = calibration or NeutralCalibration()
     version, gains = weights_version(settings.model), to_gains(settings.gains)
+    canvas = size or settings.stream.size
     scenes, transfers = [], []
     for portrait in portraits:
         avatar = store.get_avatar(portrait, renderer, version)
         transfer = MotionTransfer(avatar.motion, mode=settings.mode, gains=gains, calibration=calibration)
-        compositor = PortraitCompositor(
-            portrait, size or settings.stream.size, picture.fit, background, badge=picture.badge
-        )
+        compositor = PortraitCompositor(portrait, canvas, picture.fit, background, badge=picture.badge)
         transfers.append(transfer)
         alone = make_idle_motion(avatar.motion)
         if driver is not None and driver.has_unseen_motion:
