@@ -176,13 +176,12 @@ def build_live_avatar(
         transfer = MotionTransfer(avatar.motion, mode=settings.mode, gains=gains, calibration=calibration)
         compositor = PortraitCompositor(portrait, canvas, picture.fit, background, badge=picture.badge)
         transfers.append(transfer)
-        alone = make_idle_motion(avatar.motion)
+        unseen_motion = make_idle_motion(avatar.motion)
         if driver is not None and driver.has_unseen_motion:
-            neutral = NeutralCalibration(portraits[0].motion)
-            speaking = MotionTransfer(avatar.motion, gains=gains, calibration=neutral)
+            speaking = MotionTransfer(avatar.motion, gains=gains, calibration=NeutralCalibration(portraits[0].motion))
             transfers.append(speaking)
-            alone = VoiceFallback(driver.unseen_motion, speaking, alone)
-        scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(alone), compositor))
+            unseen_motion = VoiceFallback(driver.unseen_motion, speaking, unseen_motion)
+        scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(unseen_motion), compositor))
     first = scenes[0].avatar
     renderer.render(first, first.motion, settings.render_size)  # compile before a camera is opened
     animator = Animator(driver, renderer, scenes, motion_set=motion_set, size=settings.render_size, on_motion=on_motion)
