@@ -35,7 +35,7 @@ _REMEDY = "open it in an image viewer and save it again as JPEG or PNG, or use a
 
 
 def read_photo(path: str | os.PathLike[str]) -> Image:
-    """The photo at ``path`` as uint8 [H, W, 3] sRGB: upright by its EXIF tag, long side at most ``LONG_SIDE``.
+    """The photo at ``path`` as uint8 [H, W, 3] sRGB: upright by its EXIF tag, long side at most ``MAX_LONG_SIDE``.
 
     Grey, palette, CMYK and 16-bit pictures are converted, embedded colour profiles applied, transparent parts laid over
     a neutral grey; of an animation the first picture is taken. A picture of more than Pillow's limit of about 90
@@ -97,7 +97,7 @@ def is_photo(path: Path) -> bool:
 
 
 def decode_photo(data: bytes, name: str, max_pixels: int) -> Image:
-    """Do as ``read_photo``, of a file's content; more than ``most_pixels`` are refused by the header.
+    """Do as ``read_photo``, of a file's content; more than ``max_pixels`` are refused by the header.
 
     Raises: SourceError.
     """
@@ -161,7 +161,7 @@ def _available_formats() -> tuple[str, ...]:
 
 
 def _load_reduced(picture: Pillow.Image) -> Pillow.Image:
-    """The first picture of the file, decoded, upright and no longer than ``LONG_SIDE``."""
+    """The first picture of the file, decoded, upright and no longer than ``MAX_LONG_SIDE``."""
     picture.draft(None, (MAX_LONG_SIDE, MAX_LONG_SIDE))  # JPEG decodes straight to a half, quarter or eighth
     profile = picture.info.get("icc_profile")
     picture.load()
@@ -190,7 +190,7 @@ def _to_8bit_grey(picture: Pillow.Image) -> Pillow.Image:
 
 
 def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
-    """Any 8-bit mode to sRGB, transparent parts over ``_NEUTRAL``."""
+    """Any 8-bit mode to sRGB, transparent parts over ``_TRANSPARENT_FILL``."""
     profile = picture.info.get("icc_profile")
     if "A" in picture.getbands():
         picture = picture.convert("RGBA")

@@ -72,7 +72,7 @@ class _TorsoWindow:
     zoom: float
 
     def build_pyramid(self, image: Image) -> list[Array]:
-        """Grey float32 [h, w] of the window in ``_LEVELS``."""
+        """Grey float32 [h, w] of the window in ``_PYRAMID_LEVELS``."""
         part = image[self.top : self.bottom, self.left : self.right]
         height, width = (max(round(side * self.zoom), 8) for side in part.shape[:2])
         # to twice the size by four samples a pixel, then by means: means of a camera frame would take longest of all
@@ -203,7 +203,7 @@ class _PyramidLevel:
         )
 
     def _median_brightness(self, off: Array, inside: npt.NDArray[np.bool_]) -> Array:
-        """Brightness alone that explains most of what ``_compared`` found."""
+        """Brightness alone that explains most of what ``_residuals`` found."""
         return np.array([np.median(off[inside]) if inside.any() else 0, 0], np.float32)
 
     def _residuals(self, picture: Array, found: _AffineMap) -> tuple[Array, npt.NDArray[np.bool_]]:

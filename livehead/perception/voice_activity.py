@@ -29,7 +29,7 @@ class VoiceActivityDetector:
 
     @torch.inference_mode()
     def speech_probabilities(self, samples: Samples) -> npt.NDArray[np.float32]:
-        """[N] samples at ``RATE``, N a multiple of ``CHUNK``, to the probability of speech in each chunk."""
+        """[N] samples at ``RATE``, N a multiple of ``CHUNK_SAMPLES``, to the probability of speech in each chunk."""
         chunks = torch.from_numpy(samples).reshape(-1, 1, CHUNK_SAMPLES)
         found = [float(self._detector(chunk, SAMPLE_RATE)) for chunk in chunks]
         return np.array(found, np.float32)

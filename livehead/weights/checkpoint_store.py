@@ -129,7 +129,7 @@ class CheckpointStore:
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=model) from error
 
     def load_ranges(self, model: str, checkpoints: Sequence[str]) -> dict[str, ActivationRanges]:
-        """Return what ``keep_ranges`` was given for these very checkpoints; nothing where there is none."""
+        """Return what ``save_ranges`` was given for these very checkpoints; nothing where there is none."""
         try:
             document = json.loads(self._ranges_path(model).read_text(encoding="utf-8"))
             if document["weights"] != self._read_digests(checkpoints):

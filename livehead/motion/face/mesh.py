@@ -20,7 +20,7 @@ _FACE_POINTS = 468  # without the irises
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EyeIndices:
-    """The points of one eye. ``upper`` and ``lower`` [9] run along the lids, outer to inner corner, with both.
+    """The points of one eye. ``upper`` and ``lower`` [9] run along the lids, from outer to inner corner, both included.
 
     ``opening`` [16] is the loop of the two, ``lids`` all points that a blink moves (the loop and two rings around it);
     ``iris`` [5] is the pupil's centre, then four points of the rim; ``brow`` [10] belongs to the same side.
