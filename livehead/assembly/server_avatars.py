@@ -66,7 +66,7 @@ class ActiveAvatar:
 class ServerAvatarFactory:
     """An ``AvatarFactory`` of livehead's own models.
 
-    Guests' photos are kept in ``folder`` only, which goes with the server. Sessions share one network a model.
+    Guests' photos are kept in ``folder`` only, which goes with the server. On a GPU sessions share one network a model.
     """
 
     def __init__(

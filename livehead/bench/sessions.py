@@ -112,7 +112,7 @@ def _measure_case(settings: RunSettings, name: str, mode: SharingMode, count: in
 
 def _make_renderers(settings: RunSettings, name: str, mode: SharingMode, count: int) -> list[Renderer[Any, Any, Any]]:
     """One renderer for each session, made with as many threads as in a live call."""
-    shared = SharedRenderers()
+    shared = SharedRenderers(on_cpu=True)
     create = shared.make_renderer if mode == "shared" else make_renderer
     threads = live_network_threads()
     return [create(name, settings.render_size, precision=settings.precision, threads=threads) for _ in range(count)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from livehead.assembly import shared_renderers
 from livehead.assembly.live_avatar import build_live_avatar, make_driver
@@ -35,7 +36,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_sessions_share_a_network_with_and_without_alpha_until_the_last_one_ends(loaded: list[str]) -> None:
-    shared = SharedRenderers()
+    shared = SharedRenderers(on_cpu=True)
     sessions = [shared.make_renderer("compact", 96, alpha=alpha, precision="fp32") for alpha in (False, True, False)]
     assert all(isinstance(renderer, BatchingRenderer) for renderer in sessions)
     assert loaded == ["compact"]
@@ -48,7 +49,7 @@ def test_sessions_share_a_network_with_and_without_alpha_until_the_last_one_ends
 
 
 def test_a_model_without_a_network_is_made_for_each_session(loaded: list[str]) -> None:
-    shared = SharedRenderers()
+    shared = SharedRenderers(on_cpu=True)
     first, second = (shared.make_renderer("warp", 96) for _ in range(2))
     assert isinstance(first, WarpRenderer)
     assert first is not second
@@ -58,7 +59,7 @@ def test_a_model_without_a_network_is_made_for_each_session(loaded: list[str]) -
 def test_two_live_avatars_of_one_network_draw_what_one_of_its_own_draws(loaded: list[str]) -> None:
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     green = SETTINGS.model_copy(update={"picture": PictureSettings(background="#00ff00")})
-    shared = SharedRenderers()
+    shared = SharedRenderers(on_cpu=True)
 
     def first_picture(settings: RunSettings, **options: Any) -> np.ndarray[Any, Any]:
         driver = make_driver("idle", [portrait])
@@ -69,3 +70,10 @@ def test_two_live_avatars_of_one_network_draw_what_one_of_its_own_draws(loaded: 
     for settings in (SETTINGS, green):
         together = first_picture(settings, create_renderer=shared.make_renderer)
         np.testing.assert_array_equal(together, first_picture(settings))
+
+
+def test_on_a_processor_every_session_has_a_network_of_its_own(loaded: list[str]) -> None:
+    shared = SharedRenderers()
+    first, second = (shared.make_renderer("compact", 96) for _ in range(2))
+    assert first is not second
+    assert len(loaded) == (1 if torch.cuda.is_available() else 2)
