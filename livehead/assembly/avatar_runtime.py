@@ -144,7 +144,7 @@ class SwitchableAnimator:
 
     @property
     def runtime(self) -> AvatarRuntime:
-        """The avatar that plays."""
+        """The avatar runtime that draws at present."""
         return self._runtime
 
     def switch_to(self, runtime: AvatarRuntime) -> None:

@@ -80,7 +80,7 @@ def certificate_error(address: ServerAddress, error: ssl.SSLCertVerificationErro
 
 
 async def send_message(socket: ClientConnection, message: messages.ClientMessage) -> None:
-    """Send ``message``."""
+    """Send ``message`` to the server as JSON text."""
     await socket.send(messages.encode_message(message))
 
 

@@ -102,7 +102,7 @@ class RemoteMotionSource:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the connection."""
+        """End the connection to the performer's session."""
         if self._connection_task is not None:
             self._connection_task.cancel()
             await asyncio.wait([self._connection_task])

@@ -224,7 +224,7 @@ class _ReturnVideo:
         return str(self._peer.localDescription.sdp)
 
     async def accept_answer(self, answer: str) -> None:
-        """Raises: ProtocolError."""
+        """Take the server's SDP answer. Raises: ProtocolError when it is not one of WebRTC."""
         try:
             await self._peer.setRemoteDescription(RTCSessionDescription(drop_invalid_candidates(answer), "answer"))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
