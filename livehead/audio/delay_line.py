@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 
+from livehead.audio.downmix import SpeechDownmixer
 from livehead.audio.resampler import Signal, interpolate, kernel_half_width
 from livehead.clock import NS
 from livehead.frames import AudioFrame
@@ -29,7 +30,7 @@ _MARGIN_WINDOW_S = 2.0  # ... for so long, the delay shrinks again
 
 
 class DelayLine:
-    """A delay line for mono sound: one thread writes blocks, another reads the samples that are due."""
+    """A delay line for sound, mixed down to mono: one thread writes blocks, another reads the samples that are due."""
 
     def __init__(self) -> None:
         self.delay_s: float | None = None
@@ -38,6 +39,7 @@ class DelayLine:
         """How often the sound had not arrived when it was due."""
         self._lock = threading.Lock()
         self._rate = 0
+        self._downmixer = SpeechDownmixer()
         self._samples: Signal = np.zeros(0, np.float32)
         self._end = 0  # running number of the sample after the newest ...
         self._end_ns = 0  # ... and its time
@@ -55,7 +57,7 @@ class DelayLine:
 
     def write(self, frame: AudioFrame) -> None:
         """Add a block at the place that its time gives; a ``pts`` that goes back drops what was not read yet."""
-        samples = frame.samples.mean(axis=0, dtype=np.float32)
+        samples = self._downmixer(frame.samples, frame.rate)
         with self._lock:
             if frame.rate != self._rate:
                 self._rate, self._samples, self._read_position = frame.rate, self._samples[:0], None

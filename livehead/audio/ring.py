@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from livehead.audio.downmix import SpeechDownmixer
 from livehead.audio.rates import DRIVER_RATE
 from livehead.audio.resampler import Signal, StreamingResampler
 from livehead.clock import NS
@@ -33,6 +34,7 @@ class AudioRingBuffer:
         self._end_ns: int | None = None  # ... and its time
         self._next_pts = 0  # the capture's, of the sample after its newest block
         self._resampler: StreamingResampler | None = None
+        self._downmixer = SpeechDownmixer()
         self._overlap = 0  # samples of the next blocks that the buffer has already
 
     def put(self, frame: AudioFrame) -> None:
@@ -41,7 +43,7 @@ class AudioRingBuffer:
             self._start_new_stream(frame.captured_ns)
         self._next_pts = frame.pts + frame.samples.shape[1]
         resampler = self._resampler_for(frame)
-        block = resampler(frame.samples.mean(axis=0, dtype=np.float32))
+        block = resampler(self._downmixer(frame.samples, frame.rate))
         self._append(block[self._overlap :])
         self._overlap -= min(self._overlap, len(block))
         if (

@@ -23,6 +23,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from livehead.audio.downmix import SpeechDownmixer
 from livehead.audio.resampler import Signal, StreamingResampler
 from livehead.clock import NS, PlaybackClock, RealtimePacer
 from livehead.errors import CaptureError, ProtocolError
@@ -64,6 +65,7 @@ class PushedAudioCapture:
         self._lock = threading.Lock()
         self._queue: Signal = np.zeros(0, np.float32)
         self._resampler = StreamingResampler(rate, rate)
+        self._downmixer = SpeechDownmixer()
         self._pts = 0
         self.generation = 0
         """How often the queue was cleared."""
@@ -104,9 +106,9 @@ class PushedAudioCapture:
         if rate not in RATES or samples.ndim not in (1, 2):
             raise ValueError(f"speech is [N] or [C, N] at {RATES[0]} to {RATES[-1]} Hz, got {samples.shape} at {rate}")
         scale = 32768 if samples.dtype.kind == "i" else 1
-        mono = samples.astype(np.float32).mean(axis=0) if samples.ndim == 2 else samples.astype(np.float32)
-        mono = np.clip(np.nan_to_num(mono / scale), -1, 1)
+        channels = np.clip(np.nan_to_num(np.atleast_2d(samples).astype(np.float32) / scale), -1, 1)
         with self._lock:
+            mono = self._downmixer(channels, rate)
             if self.queued_s + len(mono) / rate > _MAX_QUEUED_S:
                 raise CaptureError(
                     f"more than {_MAX_QUEUED_S:g} s of speech are waiting", "push it as it is spoken: look at queued_s"

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from av.video.frame import PictureType
 
+from livehead.audio.downmix import SpeechDownmixer, fit_channels
 from livehead.clock import NS, TIME_BASE
 from livehead.codecs.alpha import flatten_alpha
 from livehead.codecs.color import BT709, label_as_bt709
@@ -23,14 +24,20 @@ from livehead.frames import AudioFrame, Frame, Image, Samples, VideoFrame
 
 _MAX_JITTER_S = 0.02  # a larger error of a sound's time is a gap or an overlap; a smaller one is jitter
 _MAX_HELD_AUDIO_S = 10.0  # sound kept while the first picture is awaited
-_AUDIO_BITRATE = 128_000
+_MONO_BITRATE = 128_000
+_CHANNEL_BITRATE = 96_000  # of each channel of several
 _GLOBAL_HEADER = 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
+
+
+AUDIO_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+"""The numbers of channels that a muxer's sound may have, with FFmpeg's names of their layouts."""
 
 
 @dataclass(frozen=True, slots=True)
 class MuxerOptions:
     """How a muxer encodes: nominal ``fps``, sound of ``audio_rate`` Hz or none, and ``x264_options``.
 
+    ``audio_channels`` is one of ``AUDIO_LAYOUTS``; sound of another number of channels is mixed down or repeated.
     A key frame comes at least every ``key_frame_every`` pictures and, where ``key_frame_s`` is given, after so many
     seconds. ``bitrate``: bits a second, where the options set no quality. ``global_header``: the container stores the
     decoders' parameters once (FFmpeg cannot know this by itself of a container that wraps another).
@@ -43,6 +50,7 @@ class MuxerOptions:
     key_frame_s: float | None = None
     bitrate: int | None = None
     global_header: bool = False
+    audio_channels: int = 1
 
 
 class MediaMuxer:
@@ -66,6 +74,7 @@ class MediaMuxer:
         self._last_key_pts = 0
         self._held_audio: list[AudioFrame] = []
         self._samples_written = 0
+        self._downmixer = SpeechDownmixer()
 
     def open_encoders(self, size: tuple[int, int]) -> None:
         """Open the encoders for pictures of ``size`` (width, height). Raises: FFmpegError."""
@@ -83,8 +92,9 @@ class MediaMuxer:
         if options.bitrate is not None:
             coder.bit_rate = options.bitrate
         if options.audio_rate is not None:
-            self._audio = self._container.add_stream("aac", rate=options.audio_rate, layout="mono")
-            self._audio.codec_context.bit_rate = _AUDIO_BITRATE
+            channels = options.audio_channels
+            self._audio = self._container.add_stream("aac", rate=options.audio_rate, layout=AUDIO_LAYOUTS[channels])
+            self._audio.codec_context.bit_rate = _MONO_BITRATE if channels == 1 else channels * _CHANNEL_BITRATE
         if options.global_header:
             for stream in filter(None, (self._video, self._audio)):
                 stream.codec_context.flags |= _GLOBAL_HEADER
@@ -151,14 +161,15 @@ class MediaMuxer:
             samples = self._align_samples(frame)
             if not samples.shape[1]:
                 continue
-            sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            layout = AUDIO_LAYOUTS[self._options.audio_channels]
+            sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
             sound.rate, sound.pts, sound.time_base = frame.rate, self._samples_written, Fraction(1, frame.rate)
             self._samples_written += samples.shape[1]
             self._container.mux(self._audio.encode(sound))
 
     def _align_samples(self, frame: AudioFrame) -> Samples:
-        """The frame as mono samples to append: led by silence after a gap, cut at an overlap."""
-        samples = np.ascontiguousarray(frame.samples.mean(axis=0, keepdims=True, dtype=np.float32))
+        """The frame's samples [audio_channels, N] to append: led by silence after a gap, cut at an overlap."""
+        samples = fit_channels(frame.samples, frame.rate, self._options.audio_channels, self._downmixer)
         due = round((frame.captured_ns - (self._origin_ns or 0)) * frame.rate / NS)
         off = due - self._samples_written
         if abs(off) <= _MAX_JITTER_S * frame.rate and self._samples_written:

@@ -30,8 +30,9 @@ class FileSink:
     """Writes pictures, and sound when ``audio_rate`` is given, to ``path`` (``.mp4``; an existing file is replaced).
 
     Each frame's time is its ``captured_ns``, counted from the first picture's: the frame rate is variable, and sound is
-    cut or led by silence to match. The first picture sets the size (an odd side gains one repeated line); later ones
-    are scaled to it. ``fps`` is only the nominal rate. ``crf``: x264's quality, lower is better; ``preset``: x264's.
+    cut or led by silence to match. It has ``audio_channels``, one of ``codecs.muxer.AUDIO_LAYOUTS``. The first picture
+    sets the size (an odd side gains one repeated line); later ones are scaled to it. ``fps`` is only the nominal
+    rate. ``crf``: x264's quality, lower is better; ``preset``: x264's.
     ``on_finished`` is called with the path of each complete file, off the event loop (see ``sinks/provenance.py``).
     Raises: SinkError, on entering when the file cannot be made, on sending when the disk is full.
     """
@@ -42,12 +43,22 @@ class FileSink:
         *,
         fps: float = 30.0,
         audio_rate: int | None = None,
+        audio_channels: int = 1,
         crf: int = 18,
         preset: str = "veryfast",
         on_finished: Callable[[Path], None] = lambda path: None,
     ) -> None:
         self.path = Path(path)
-        self._recording = _Mp4Recording(self.path, fps, audio_rate, {"crf": str(crf), "preset": preset})
+        self._recording = _Mp4Recording(
+            self.path,
+            MuxerOptions(
+                fps,
+                audio_rate,
+                {"crf": str(crf), "preset": preset},
+                key_frame_every=_KEY_FRAME_INTERVAL,
+                audio_channels=audio_channels,
+            ),
+        )
         self._on_finished = on_finished
         self._failed = False
         self._stack = AsyncExitStack()
@@ -97,9 +108,9 @@ def require_mp4(path: Path) -> None:
 class _Mp4Recording:
     """The file under recording with its muxer; all calls come from one thread."""
 
-    def __init__(self, path: Path, fps: float, audio_rate: int | None, options: dict[str, str]) -> None:
+    def __init__(self, path: Path, options: MuxerOptions) -> None:
         self._path = path
-        self._options = MuxerOptions(fps, audio_rate, options, key_frame_every=_KEY_FRAME_INTERVAL)
+        self._options = options
         self._output: _FaultTolerantFile | None = None
         self._muxer: MediaMuxer | None = None
 

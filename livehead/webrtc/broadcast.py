@@ -18,6 +18,7 @@ from aiortc.codecs.base import Encoder
 from aiortc.codecs.opus import OpusEncoder
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from livehead.audio.downmix import SpeechDownmixer
 from livehead.clock import NS, now_ns, sleep_until
 from livehead.codecs.alpha import flatten_alpha, pack_alpha_side_by_side
 from livehead.codecs.h264 import ENCODER_FACTORIES, X264, EncoderChoice
@@ -292,10 +293,11 @@ class SmoothedDelay:
 
 
 class _OpusFrameEncoder:
-    """Encodes mono sound of any rate as Opus packets of 20 ms."""
+    """Encodes sound of any rate, mixed down to mono, as Opus packets of 20 ms."""
 
     def __init__(self) -> None:
         self._encoder = OpusEncoder()
+        self._downmixer = SpeechDownmixer()
         self._resampler = av.AudioResampler(
             format="s16", layout="stereo", rate=OPUS_RATE, frame_size=_OPUS_PACKET_SAMPLES
         )
@@ -303,7 +305,7 @@ class _OpusFrameEncoder:
 
     def encode(self, frame: AudioFrame) -> list[EncodedFrame]:
         # both channels alike: a resampler that makes stereo of mono would take 3 dB off
-        samples = np.repeat(np.clip(frame.samples.mean(axis=0), -1, 1), 2)[None]
+        samples = np.repeat(np.clip(self._downmixer(frame.samples, frame.rate), -1, 1), 2)[None]
         sound = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16), format="s16", layout="stereo")
         sound.sample_rate = frame.rate
         encoded = []
