@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from livehead.errors import ConfigError, did_you_mean
+from livehead.untrusted_files import DamagedFileError, read_untrusted
 
 
 def _parse_size(value: Any) -> Any:
@@ -26,6 +27,18 @@ def _parse_size(value: Any) -> Any:
 Side = Annotated[int, Field(ge=16, le=4096)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
 Gain = Annotated[float, Field(ge=0, le=3)]
+
+
+def _parse_face(value: Any) -> Any:
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if value in ("largest", "left", "right") or (type(value) is int and 1 <= value <= 100):
+        return value
+    raise ValueError("a face is largest, left, right or a number, where 1 is the first from the left")
+
+
+FaceChoice = Annotated[Literal["largest", "left", "right"] | int, BeforeValidator(_parse_face)]
+"""Which face of a photo with several becomes the avatar: a number counts from the left, from 1."""
 
 
 class StrictSettings(BaseModel):
@@ -52,7 +65,8 @@ class StreamSettings(StrictSettings):
     """The pictures and the sound that the sinks get.
 
     Pictures have ``size`` (width, height in pixels) and come at ``fps``; sound has ``audio_rate`` Hz, and None means no
-    sound. ``bitrate`` is that of the picture by rtmp: and udp:, in bits a second. ``encoder`` makes WebRTC's H.264;
+    sound; a recording's has ``audio_channels``, a broadcast's at most two of them. ``bitrate`` is that of the picture
+    by rtmp: and udp:, in bits a second. ``encoder`` makes WebRTC's H.264;
     auto takes the graphics card's where a trial of it succeeds. ``whip_token`` and ``stream_key`` can also come from
     the environment, and are never shown.
     """
@@ -60,6 +74,7 @@ class StreamSettings(StrictSettings):
     size: Size = (1280, 720)
     fps: Annotated[float, Field(gt=0, le=120)] = 30.0
     audio_rate: int | None = None
+    audio_channels: Literal[1, 2, 3, 4, 5, 6] = 1
     bitrate: Annotated[int, Field(ge=100_000, le=50_000_000)] = 3_000_000
     encoder: Literal["auto", "software"] = "auto"
     whip_token: SecretStr = SecretStr("")
@@ -85,8 +100,9 @@ class GainSettings(StrictSettings):
 
 
 class PictureSettings(StrictSettings):
-    """How the avatar is placed into the picture that is sent."""
+    """How the avatar is placed into the picture that is sent, and which ``face`` of its photo it is."""
 
+    face: FaceChoice = "largest"
     fit: Literal["fit", "crop", "blur"] = "blur"
     background: str = "keep"
     badge: bool = False
@@ -143,15 +159,16 @@ class RunSettings(StrictSettings):
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
+_MAX_KEY_LENGTH = 100  # of a key in an error's line; a damaged file can have one of any length
 
 
 def load_settings(settings_type: type[SettingsT], path: Path) -> SettingsT:
     """Read settings of ``settings_type`` from a TOML file. Raises: ConfigError."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = read_untrusted(path, lambda content: tomllib.loads(content.decode("utf-8")))
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({error.strerror})", "give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except DamagedFileError as error:
         raise ConfigError(f"{path} is not TOML ({error})", "mend that line") from error
     return parse_settings(settings_type, tree, where=str(path))
 
@@ -171,9 +188,11 @@ def _describe_error(settings_type: type[BaseModel], error: ValidationError) -> s
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
+    key = key if len(key) <= _MAX_KEY_LENGTH else f"{key[:_MAX_KEY_LENGTH]}..."
     if first["type"] == "extra_forbidden":
         return f"unknown key {key!r}: {did_you_mean(path[-1], _known_keys(settings_type, path[:-1]))}"
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def _known_keys(settings_type: type[BaseModel], path: list[str]) -> list[str]:

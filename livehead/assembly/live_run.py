@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from livehead.assembly.hotkeys import Hotkeys
 from livehead.assembly.live_avatar import DEFAULT_MODEL, LiveAvatar, to_gains
-from livehead.assembly.media_endpoints import open_capture, open_microphone, open_sink, open_sound_output, redacted
+from livehead.assembly.media_endpoints import (
+    count_microphone_channels,
+    open_capture,
+    open_microphone,
+    open_sink,
+    open_sound_output,
+    redacted,
+)
 from livehead.audio.rates import SOUND_RATE
 from livehead.audio.ring import AudioRingBuffer
 from livehead.config import RunSettings, StreamSettings
@@ -57,7 +64,8 @@ class LiveRun:
         if settings.sound_out and not self.microphone:
             raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
         if self.microphone:
-            stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
+            channels = count_microphone_channels(self.microphone)
+            stream = stream.model_copy(update={"audio_rate": SOUND_RATE, "audio_channels": channels})
         budget = settings.budget
         self.quality_controller = QualityController(
             QualityLevel(settings.render_size, 1, stream.fps),

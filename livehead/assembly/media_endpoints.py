@@ -16,6 +16,7 @@ from livehead.capture.tts_input import PushedAudioCapture
 from livehead.config import CameraSettings, StreamSettings
 from livehead.errors import CaptureError, ConfigError
 from livehead.interfaces import Capture, Sink
+from livehead.perception.audio_blocks import count_channels
 from livehead.registry import find_capture, find_sink
 from livehead.sinks.speaker import SpeakerSink
 from livehead.stats import StatsCollector
@@ -80,6 +81,12 @@ def open_microphone(spec: str, rate: int, stats: StatsCollector) -> Capture:
     if kind == "speech":
         return PushedAudioCapture(int(argument) if argument.isdigit() else Path(argument), rate=rate)
     return MicrophoneCapture(_parse_device(spec), rate=rate, block_ms=_AUDIO_BLOCK_MS, stats=stats)
+
+
+def count_microphone_channels(spec: str) -> int:
+    """How many channels the sound of ``open_microphone`` has: those of a file, else one. Raises: CaptureError."""
+    kind, _, argument = spec.partition(":")
+    return count_channels(Path(argument)) if kind == "file" else 1
 
 
 def open_sound_output(spec: str, rate: int, stats: StatsCollector) -> Sink:

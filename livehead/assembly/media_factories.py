@@ -77,7 +77,11 @@ def _create_recording(argument: str, stream: StreamSettings) -> Sink:
     from livehead.sinks.provenance import ManifestSigner
 
     return FileSink(
-        Path(argument), fps=stream.fps, audio_rate=stream.audio_rate, on_finished=ManifestSigner().sign_if_possible
+        Path(argument),
+        fps=stream.fps,
+        audio_rate=stream.audio_rate,
+        audio_channels=stream.audio_channels,
+        on_finished=ManifestSigner().sign_if_possible,
     )
 
 
@@ -118,6 +122,7 @@ def _create_rtmp(argument: str, stream: StreamSettings) -> Sink:
         fps=stream.fps,
         bitrate=stream.bitrate,
         audio_rate=stream.audio_rate,
+        audio_channels=min(stream.audio_channels, 2),
     )
 
 
@@ -139,7 +144,12 @@ def _create_udp(argument: str, stream: StreamSettings) -> Sink:
     from livehead.sinks.stream import StreamSink, udp_target
 
     return StreamSink(
-        udp_target(argument), size=stream.size, fps=stream.fps, bitrate=stream.bitrate, audio_rate=stream.audio_rate
+        udp_target(argument),
+        size=stream.size,
+        fps=stream.fps,
+        bitrate=stream.bitrate,
+        audio_rate=stream.audio_rate,
+        audio_channels=min(stream.audio_channels, 2),
     )
 
 

@@ -43,7 +43,7 @@ def animate_by_speech(request: AnimationRequest) -> SpeechVideoFigures:
     heard = read_audio_blocks(request.audio, SAMPLE_RATE)
     first = next(heard)  # sound that cannot be decoded is told before a photo is prepared for it
     store = AvatarCache()
-    (portrait,) = open_portraits([request.avatar], store, request.notify)
+    (portrait,) = open_portraits([request.avatar], store, request.notify, request.settings.picture.face)
     settings, size = request.face_picture(portrait)
     driver = create_voice_driver(portrait)
     calibration = initial_calibration(driver)
@@ -51,7 +51,7 @@ def animate_by_speech(request: AnimationRequest) -> SpeechVideoFigures:
     started = time.monotonic()
     fps = settings.stream.fps
     motions = estimate_voice_motion(driver, chain([first], heard), fps)
-    sound, batch_size = read_sound_frames(request.audio), choose_batch_size(settings.model)
+    sound, batch_size = read_sound_frames(request.audio, tell_damage=False), choose_batch_size(settings.model)
     frames = asyncio.run(
         export_video(live_avatar.animator.draw_many, motions, sound, request.out, batch_size=batch_size)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -16,7 +16,7 @@ from livehead.clock import NS, TIME_BASE
 from livehead.concurrency import Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import Motion
-from livehead.perception.audio_blocks import read_audio_blocks
+from livehead.perception.audio_blocks import read_channel_blocks
 from livehead.perception.portrait import Portrait
 from livehead.sinks.file import FileSink
 from livehead.sinks.provenance import ManifestSigner
@@ -43,9 +43,11 @@ async def export_video(
     for them. ``total`` is how many there will be, if known. ``sound`` (see ``read_sound_frames``) is written to its
     end. Raises: SinkError; what ``motions`` and ``sound`` raise.
     """
-    rate = None if sound is None else SOUND_RATE
+    first = None if sound is None else next(sound, None)
+    sound = None if sound is None or first is None else chain([first], sound)
+    rate, channels = (None, 1) if first is None else (SOUND_RATE, first.samples.shape[0])
     async with (
-        FileSink(out, audio_rate=rate, on_finished=ManifestSigner().sign_if_possible) as sink,
+        FileSink(out, audio_rate=rate, audio_channels=channels, on_finished=ManifestSigner().sign_if_possible) as sink,
         Worker("sound") as listening,
     ):
         writer = _InterleavedWriter(sink, sound, listening)
@@ -135,11 +137,14 @@ def unbatched(draw: Callable[[MotionT], Image]) -> Callable[[Sequence[MotionT]],
     return lambda motions: [draw(motion) for motion in motions]
 
 
-def read_sound_frames(path: Path, end_ns: int | None = None) -> Iterator[AudioFrame]:
-    """The sound of ``path`` up to ``end_ns``, stamped with its own times. Raises: CaptureError."""
+def read_sound_frames(path: Path, end_ns: int | None = None, *, tell_damage: bool = True) -> Iterator[AudioFrame]:
+    """The sound of ``path`` up to ``end_ns`` in its own channels, stamped with its own times. Raises: CaptureError.
+
+    ``tell_damage``: log at the end how much of it was damaged.
+    """
     given = 0
     last = None if end_ns is None else round(end_ns * 1e-9 * SOUND_RATE)
-    for samples in read_audio_blocks(path, SOUND_RATE):
+    for samples in read_channel_blocks(path, SOUND_RATE, tell_damage=tell_damage):
         kept = samples if last is None else samples[:, : max(last - given, 0)]
         if not kept.shape[1]:
             return

@@ -19,10 +19,10 @@ import numpy as np
 from livehead.clock import NS, TIME_BASE, PlaybackClock, RealtimePacer
 from livehead.concurrency import Worker
 from livehead.errors import CaptureError
-from livehead.frames import AudioFrame, Image, VideoFrame
+from livehead.frames import AudioFrame, Image, Samples, VideoFrame
 from livehead.interfaces import EndOfStream
-from livehead.perception.audio_blocks import read_audio_blocks
-from livehead.perception.av_files import decode_frames, no_video_error, open_media
+from livehead.perception.audio_blocks import read_audio_blocks, read_channel_blocks
+from livehead.perception.av_files import count_noun, decode_frames, no_video_error, open_media
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ class FileCapture:
 
     def _close(self) -> None:
         self._frames = iter(())  # the generator owns the container and closes it
+        self._decoder.report_damage()
 
 
 def read_video_frames(path: str | Path) -> Iterator[VideoFrame]:
@@ -146,23 +147,24 @@ class _FileDecoder:
                 step, last = (seconds - last) or step, seconds
                 yield seconds, _to_upright_rgb(frame)
             self._duration_s = last + step
-            self._report_damage(stream)
+            promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+            if promised_s - self._duration_s > _TRUNCATION_S and not self._damage_reported:
+                self._damage_reported = True
+                log.warning("%s is cut: it ends at %.1f s of %.1f s", self.path, self._duration_s, promised_s)
+            self.report_damage()
 
-    def _report_damage(self, stream: Any) -> None:
-        if self._damage_reported:
-            return
-        self._damage_reported = True
-        promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
-        if promised_s - self._duration_s > _TRUNCATION_S:
-            log.warning("%s is cut: it ends at %.1f s of %.1f s", self.path, self._duration_s, promised_s)
-        elif self.bad_frames:
-            log.warning("%s: %d damaged frames skipped", self.path, self.bad_frames)
+    def report_damage(self) -> None:
+        """Tell how many damaged frames were skipped, unless there were none or damage was told before."""
+        if self.bad_frames and not self._damage_reported:
+            self._damage_reported = True
+            log.warning("%s: %s skipped", self.path, count_noun(self.bad_frames, "damaged frame"))
 
 
 class AudioFileCapture:
-    """Gives the sound of a file in mono blocks, in real time when ``live``, otherwise as fast as it is read.
+    """Gives the sound of a file in blocks, in real time when ``live``, otherwise as fast as it is read.
 
-    ``rate``: samples a second after resampling; ``block_ms``: length of a block.
+    ``rate``: samples a second after resampling; ``block_ms``: length of a block. Blocks have the file's channels (see
+    ``read_channel_blocks``); whoever wants a single one mixes them down. ``loop``: the file begins again at its end.
     Raises (on entering): CaptureError when there is no readable sound.
     """
 
@@ -181,32 +183,57 @@ class AudioFileCapture:
         self._block_length = max(1, round(rate * block_ms / 1000))
         self._loop = loop
         self._pacer = RealtimePacer(clock) if live else None
-        self._samples = np.zeros((1, 0), np.float32)
+        self._blocks: Iterator[Samples] = iter(())
         self._position = 0
+        self._worker = Worker("audio-file")
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> AudioFileCapture:
-        async with Worker("audio-file") as worker:
-            self._samples = (await worker.run(read_audio, self.path, self._rate)).samples
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._worker)
+            stack.push_async_callback(self._worker.run, self._close)
+            blocks = self._read_blocks()
+            # sound that cannot be read fails here, where its remedy can be shown, not at the first block
+            first = await self._worker.run(next, blocks, None)
+            self._blocks = blocks if first is None else chain([first], blocks)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._samples = self._samples[:, :0]
+        await self._stack.aclose()
 
     async def recv(self) -> AudioFrame:
         """The next block. Raises: EndOfStream after the last."""
-        total = self._samples.shape[1]
-        start = self._position % total if self._loop and total else self._position
-        if start >= total:
+        samples = await self._worker.run(next, self._blocks, None)
+        if samples is None:
             raise EndOfStream
-        samples = self._samples[:, start : start + self._block_length]
         pts, moment_ns = self._position, self._position * NS // self._rate
         self._position += samples.shape[1]
         if self._pacer is not None:
             # a block exists once its last sample is recorded, as from a microphone
             moment_ns = await self._pacer.wait_until_due(moment_ns, samples.shape[1] * NS // self._rate)
         return AudioFrame(samples, self._rate, pts, moment_ns)
+
+    def _read_blocks(self) -> Iterator[Samples]:
+        """The file's sound in blocks of one length; the last of each turn may be shorter."""
+        first_turn = has_sound = True
+        while has_sound and (first_turn or self._loop):
+            has_sound = False
+            pending = np.zeros((0, 0), np.float32)
+            for samples in read_channel_blocks(self.path, self._rate, tell_damage=first_turn):
+                pending = np.concatenate([pending, samples], axis=1) if pending.size else samples
+                has_sound = True
+                while pending.shape[1] >= self._block_length:
+                    yield pending[:, : self._block_length]
+                    pending = pending[:, self._block_length :]
+            if pending.size:
+                yield pending
+            first_turn = False
+
+    def _close(self) -> None:
+        self._blocks = iter(())  # the generator owns the container and closes it
 
 
 def read_audio(path: str | Path, rate: int = 16_000) -> AudioFrame:

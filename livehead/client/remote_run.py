@@ -12,7 +12,13 @@ from types import TracebackType
 from typing import Any
 
 from livehead.assembly.live_avatar import resolve_driver_name
-from livehead.assembly.media_endpoints import open_capture, open_microphone, open_sink, open_sound_output
+from livehead.assembly.media_endpoints import (
+    count_microphone_channels,
+    open_capture,
+    open_microphone,
+    open_sink,
+    open_sound_output,
+)
 from livehead.audio.rates import SOUND_RATE
 from livehead.audio.ring import AudioRingBuffer
 from livehead.client.connection import ServerAddress
@@ -171,8 +177,9 @@ class RemoteRenderRun:
         stats, display_stats = StatsCollector(), StatsCollector()
         microphone: Capture | None = None
         if needs.needs_audio or settings.microphone:
-            microphone = open_microphone(settings.microphone or "default", SOUND_RATE, stats)
-            stream = stream.model_copy(update={"audio_rate": SOUND_RATE})
+            spec = settings.microphone or "default"
+            microphone, channels = open_microphone(spec, SOUND_RATE, stats), count_microphone_channels(spec)
+            stream = stream.model_copy(update={"audio_rate": SOUND_RATE, "audio_channels": channels})
         audio_tee: AudioTee | None = None
         if needs.needs_audio:
             audio_tee = AudioTee(AudioRingBuffer(on_gap=lambda: stats.count("sound.gaps")))

@@ -29,7 +29,7 @@ _CHANNEL_BITRATE = 96_000  # of each channel of several
 _GLOBAL_HEADER = 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
 
 
-AUDIO_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+AUDIO_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
 """The numbers of channels that a muxer's sound may have, with FFmpeg's names of their layouts."""
 
 

@@ -55,8 +55,17 @@ def no_sound_error(path: Path) -> CaptureError:
     return CaptureError(f"{path} has no sound", "give a file with an audio track", subject=str(path))
 
 
+def count_noun(count: int, noun: str) -> str:
+    """A number with its noun, which gets its plural's s before an " of ": 1 frame, 2 frames, 3 pieces of sound."""
+    head, space, tail = noun.partition(" of ")
+    return f"{count} {head}{'' if count == 1 else 's'}{space}{tail}"
+
+
 def decode_frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames of PyAV's, None for each damaged packet; ends early where the file breaks off."""
+    """Frames of PyAV's, None for each packet that cannot be decoded; ends early where the file breaks off.
+
+    FFmpeg's decoders name damage in many ways (AAC's calls a damaged element forbidden), so that each counts as damage.
+    """
     packets = container.demux(stream)
     while True:
         try:
@@ -68,6 +77,6 @@ def decode_frames(container: Any, stream: Any) -> Iterator[Any]:
             return
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             frames = [None]
         yield from frames

@@ -90,8 +90,9 @@ def udp_target(address: str) -> StreamTarget:
 class StreamSink:
     """Streams pictures of ``size`` (width, height; others are scaled), and sound when ``audio_rate`` is given.
 
-    ``bitrate``: bits a second of the picture. ``proof_s``: a first connection that fails within so long never worked
-    (the address or the key is wrong); after any later failure the sink connects again, with growing waits.
+    ``audio_channels``: 1 or 2. ``bitrate``: bits a second of the picture. ``proof_s``: a first connection that fails
+    within so long never worked (the address or the key is wrong); after any later failure the sink connects again, with
+    growing waits.
     ``stats`` counts connections ``begun`` and frames ``dropped`` while there was none.
     Raises: SinkError, on entering when the host is unknown, on sending when the first connection is refused.
     """
@@ -104,6 +105,7 @@ class StreamSink:
         fps: float,
         bitrate: int,
         audio_rate: int | None = None,
+        audio_channels: int = 1,
         proof_s: float = 4.0,
     ) -> None:
         self.stats = StatsCollector()
@@ -115,6 +117,7 @@ class StreamSink:
             key_frame_s=_KEY_FRAME_INTERVAL_S,
             bitrate=bitrate,
             global_header=target.format == "fifo",
+            audio_channels=audio_channels,
         )
         self._connection = _StreamConnection(target, options, size, self.stats, proof_s)
         self._worker = Worker("stream")

@@ -20,7 +20,8 @@ from livehead.frames import Samples
 from livehead.models.voice.build import load_voice_model
 from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.keypoints import Keypoints, mesh_keypoints
-from livehead.perception.audio_blocks import read_audio_blocks
+from livehead.perception.audio_blocks import read_audio_blocks, read_channel_blocks
+from tests.fixtures.sound_files import decibels, write_sound
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 
@@ -122,3 +123,23 @@ def test_what_cannot_be_drawn_is_refused(
     path = write_wav(tmp_path / "speech.wav", synthesize_babble(0.2))
     assert animate(path, tmp_path / "out.mp4", *more) == EXIT_BAD_INPUT
     assert "livehead animate: " in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("layout", ["stereo", "5.1"])
+def test_the_film_keeps_channels_and_loudness_and_the_mouth_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    monkeypatch.setenv("LIVEHEAD_HOME", str(tmp_path / "home"))
+    voice = synthesize_babble(1.0)
+    silence = np.zeros_like(voice)
+    channels = [voice, -voice] if layout == "stereo" else [silence, silence, voice, silence, silence, silence]
+    path, out = tmp_path / "speech.flac", tmp_path / "out.mp4"
+    write_sound(path, np.stack(channels), RATE, layout=layout)
+    assert animate(path, out, "--fps", "10") == 0
+    film = np.concatenate(list(read_channel_blocks(out, RATE)), axis=1)
+    assert film.shape[0] == len(channels)
+    for given, kept in zip(channels, film, strict=True):
+        if given.any():
+            assert decibels(kept[: len(given)]) == pytest.approx(decibels(given), abs=0.3)
+    heard = np.concatenate(list(read_audio_blocks(path, RATE)), axis=1)[0]
+    assert decibels(heard) == pytest.approx(decibels(voice), abs=0.1), "what the driver hears"

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -158,7 +159,8 @@ async def test_sound_comes_in_blocks_once_each_is_recorded(write_wav: Writer, ha
     async with AudioFileCapture(path, block_ms=20.0, clock=hand_clock.keeping()) as capture:
         with pytest.raises(EndOfStream):
             await rest(capture, blocks)
-    assert np.array_equal(np.concatenate([block.samples for block in blocks], 1), read_audio(path).samples)
+    sound = np.concatenate([block.samples for block in blocks], 1)
+    assert np.array_equal(sound, np.repeat(read_audio(path).samples, 2, axis=0)), "both channels of the file"
     assert [block.pts for block in blocks[:3]] == [0, 320, 640]
     assert hand_clock.waited_for[1] - hand_clock.waited_for[0] == 20_000_000
     assert blocks[1].captured_ns == hand_clock.waited_for[1] - 20_000_000
@@ -168,3 +170,38 @@ async def test_sound_comes_in_blocks_once_each_is_recorded(write_wav: Writer, ha
 async def test_offline_sound_and_picture_share_a_clock(write_wav: Writer) -> None:
     async with AudioFileCapture(write_wav(), live=False) as capture:
         assert [(await capture.recv()).captured_ns for _ in range(3)] == [0, 20_000_000, 40_000_000]
+
+
+async def test_looped_sound_goes_on_without_a_gap(write_wav: Writer) -> None:
+    async with AudioFileCapture(write_wav(rate=16_000), rate=16_000, live=False, loop=True) as capture:
+        blocks = [await capture.recv() for _ in range(120)]
+    assert [block.pts for block in blocks] == [320 * number for number in range(120)]
+    sound = np.concatenate([block.samples for block in blocks], 1)
+    np.testing.assert_array_equal(sound[:, :16_000], sound[:, 16_000:32_000])
+
+
+async def test_leaving_early_frees_the_sound_file(write_wav: Writer) -> None:
+    path = write_wav()
+    async with AudioFileCapture(path, live=False) as capture:
+        await capture.recv()
+        assert str(path) in open_files()
+    assert str(path) not in open_files()
+
+
+async def test_a_picture_that_no_decoder_takes_is_skipped_and_counted_also_when_the_end_is_not_reached(
+    write_video: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "damaged.mp4"
+    with av.open(str(write_video())) as given, av.open(str(path), "w") as written:
+        stream = written.add_stream_from_template(given.streams.video[0])
+        for number, packet in enumerate(given.demux(video=0)):
+            if packet.dts is not None:
+                copy = av.Packet(b"\xff" * packet.size if number in (2, 3) else bytes(packet))
+                copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, stream
+                written.mux(copy)
+    with caplog.at_level(logging.WARNING):
+        async with FileCapture(path, live=False) as capture:
+            frames = [await capture.recv() for _ in range(7)]
+    assert len(frames) == 7
+    assert capture.bad_frames == 2
+    assert "2 damaged frames skipped" in caplog.text

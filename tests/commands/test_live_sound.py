@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -34,6 +35,8 @@ from livehead.cli import EXIT_BAD_INPUT, main
 from livehead.clock import NS, PlaybackClock
 from livehead.evaluation.speech import lip_opening
 from livehead.interfaces import DriverInputs
+from livehead.perception.audio_blocks import read_channel_blocks
+from tests.fixtures.sound_files import rewrite_packets, write_sound
 
 needs_pulse = pytest.mark.skipif(find_missing_package() is not None, reason=f"needs {INSTALL_REMEDY}")
 IN_STEP_MS = 66  # two frames, for a busy machine; scripts/measure_av_offset.py measures it
@@ -172,6 +175,26 @@ def test_a_sound_file_is_spoken_and_ends_the_run(tmp_path: Path, photo: Path, ho
     command += ["--render-size", "256", "--microphone", f"file:{tmp_path / 'say.wav'}", "--sink", f"file:{recording}"]
     assert main(command) == 0
     assert abs(measure_file_offset(recording).ms) <= IN_STEP_MS
+
+
+def test_a_recording_keeps_channels_and_loudness_of_a_sound_file_with_damage_in_it(
+    tmp_path: Path, photo: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    voice = synthesize_vowel_bursts(2)
+    whole = write_sound(tmp_path / "whole.m4a", np.stack([voice, -voice]), RATE, codec="aac", layout="stereo")
+    spoken = rewrite_packets(whole, tmp_path / "say.m4a", damaged={3})
+    recording = tmp_path / "out.mp4"
+    command = ["run", "--avatar", str(photo), "--driver", "voice", "--model", "warp", "--size", "320x320"]
+    command += ["--render-size", "128", "--microphone", f"file:{spoken}", "--sink", f"file:{recording}"]
+    with caplog.at_level(logging.WARNING):
+        assert main(command) == 0
+    assert "1 damaged piece of sound skipped" in caplog.text
+    film = np.concatenate(list(read_channel_blocks(recording, RATE)), axis=1)
+    assert film.shape[0] == 2
+    assert np.corrcoef(film)[0, 1] < -0.99
+    given = np.concatenate(list(read_channel_blocks(spoken, RATE)), axis=1)
+    power = np.square(film).sum() / np.square(given).sum()  # the film also holds the silence before and after
+    assert abs(10 * np.log10(power)) < 0.5
 
 
 @pytest.mark.parametrize(
