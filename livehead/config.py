@@ -37,6 +37,13 @@ def _parse_face(value: Any) -> Any:
     raise ValueError("a face is largest, left, right or a number, where 1 is the first from the left")
 
 
+def _refuse_address(value: Any) -> Any:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("an address is no file: download it and give the file's path")
+    return value
+
+
+LocalPath = Annotated[Path, BeforeValidator(_refuse_address)]
 FaceChoice = Annotated[Literal["largest", "left", "right"] | int, BeforeValidator(_parse_face)]
 """Which face of a photo with several becomes the avatar: a number counts from the left, from 1."""
 
@@ -123,7 +130,7 @@ class ServeSettings(StrictSettings):
     this machine's browser extension watch. A session that nobody is connected to ends after ``idle_s`` seconds.
     """
 
-    avatar: Path | None = None
+    avatar: LocalPath | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     token: SecretStr = SecretStr("")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,15 @@ def evict_oldest(folder: Path, pattern: str, *, max_files: int, max_bytes: float
         total += _size_in_bytes(file)
         if number >= max_files or (number and total > max_bytes):
             file.unlink(missing_ok=True)
+    remove_abandoned(folder, newest_s)
+
+
+def remove_abandoned(folder: Path, now_s: float | None = None) -> None:
+    """Remove unfinished files that a crash left in ``folder`` an hour before ``now_s``, a time of the file system.
+
+    Without ``now_s`` it is the present. Raises: OSError.
+    """
+    newest_s = time.time() if now_s is None else now_s
     for partial in folder.glob(f"{_PARTIAL_PREFIX}*"):
         if _last_used_s(partial) < newest_s - _ABANDONED_AFTER_S:
             partial.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from tests.fixtures.source_tree import (
 
 FLOOR_0 = {
     *("interfaces", "frames", "concurrency", "clock", "config", "errors", "registry", "stats", "quality", "storage"),
-    *("threads", "signals", "environment", "motion_stages"),
+    *("threads", "signals", "environment", "motion_stages", "untrusted_files"),
 }
 FLOOR_1 = {"motion", "models", "perception", "figure", "weights", "audio", "codecs", "protocol", "assets"}
 WINGS = (
@@ -57,7 +57,7 @@ QUICK_MODULES = (
 PLUGIN_ROOMS = {"", "interfaces", "frames", "errors", "config", "registry", "protocol"}
 MAX_FUNCTION_LINES = 50
 MAX_ONE_WORD_SHARE = 0.12
-BOUNDARIES = ["livehead/concurrency.py", "livehead/sink_runner.py"]
+BOUNDARIES = ["livehead/concurrency.py", "livehead/sink_runner.py", "livehead/untrusted_files.py"]
 """Where whatever fails is caught: a worker's call and a sink's send."""
 BOUNDARY_MARK = "boundary:"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +9,8 @@ from typing import Any, Literal
 from livehead.config import GainSettings, PictureSettings, StrictSettings, parse_settings
 from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError, did_you_mean
-from livehead.storage import OWNER_ONLY, storage_folder, write_atomically
+from livehead.storage import OWNER_ONLY, remove_abandoned, storage_folder, write_atomically
+from livehead.untrusted_files import DamagedFileError, parse_json_object, read_untrusted
 
 _NAME_PATTERN = re.compile(r"[\w][\w .-]{0,63}")
 
@@ -33,7 +33,7 @@ class ProfileStore:
 
     def list_names(self) -> list[str]:
         """The names of all profiles, sorted."""
-        return sorted(path.stem for path in self.folder.glob("*.json"))
+        return sorted(path.stem for path in self.folder.glob("*.json") if _NAME_PATTERN.fullmatch(path.stem))
 
     def load(self, name: str) -> CallProfile:
         """The profile called ``name``.
@@ -42,7 +42,7 @@ class ProfileStore:
         """
         path = self._path(name)
         try:
-            tree = json.loads(path.read_text(encoding="utf-8"))
+            tree = read_untrusted(path, parse_json_object)
         except FileNotFoundError as error:
             known = self.list_names()
             remedy = did_you_mean(name, known) if known else "none was saved yet"
@@ -51,10 +51,9 @@ class ProfileStore:
             raise ConfigError(
                 f"cannot read {path} ({error.strerror})", "check its permissions", subject=name
             ) from error
-        except ValueError as error:
-            raise ConfigError(f"{path} is not JSON ({error})", "mend or delete it", subject=name) from error
-        if not isinstance(tree, dict):
-            raise ConfigError(f"{path} holds no profile", "mend or delete it", subject=name)
+        except DamagedFileError as error:
+            problem = f"{path} is not JSON of a profile ({error})"
+            raise ConfigError(problem, "mend or delete it", subject=name) from error
         return parse_settings(CallProfile, tree, where=str(path))
 
     def save(self, name: str, profile: CallProfile) -> Path:
@@ -66,11 +65,16 @@ class ProfileStore:
         text = profile.model_dump_json(indent=1)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(self.folder)
             write_atomically(path, text, mode=OWNER_ONLY)
         except OSError as error:
             remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise ConfigError(f"cannot save {path} ({error.strerror})", remedy, subject=name) from error
         return path
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that cannot be a profile's, before anything is done for it. Raises: ConfigError."""
+        self._path(name)
 
     def _path(self, name: str) -> Path:
         if not _NAME_PATTERN.fullmatch(name):

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import types
 import typing
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +18,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from livehead.storage import OWNER_ONLY, replace_file
+from livehead.untrusted_files import DamagedFileError, parse_arrays, read_untrusted
 
 _TREE_KEY = "tree"
+_MAX_ARCHIVE_BYTES = 1 << 30  # a real one has one to thirty megabytes
 
 T = TypeVar("T")
 
@@ -39,17 +40,31 @@ def write_archive(path: Path, content: object) -> None:
 
 
 def read_archive(kind: type[T], path: Path) -> T:
-    """Read the ``kind`` that was stored at ``path``. Raises: FileNotFoundError, ArchiveError."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}  # reading checks each member's CRC
-        tree = json.loads(arrays.pop(_TREE_KEY).tobytes())
+    """Read the ``kind`` that was stored at ``path``. Raises: OSError when it cannot be read; ArchiveError."""
+
+    def build(content: bytes) -> T:
+        tree, arrays = _parse_archive(content)
         built: T = _deserialize(kind, tree, arrays)
-    except FileNotFoundError:
-        raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return built
+
+    try:
+        return read_untrusted(path, build, max_bytes=_MAX_ARCHIVE_BYTES)
+    except DamagedFileError as error:
         raise ArchiveError(f"{path.name}: {error}") from error
-    return built
+
+
+def check_archive(path: Path) -> None:
+    """Read everything that is stored at ``path``, whatever its type. Raises: OSError, ArchiveError."""
+    try:
+        read_untrusted(path, _parse_archive, max_bytes=_MAX_ARCHIVE_BYTES)
+    except DamagedFileError as error:
+        raise ArchiveError(f"{path.name}: {error}") from error
+
+
+def _parse_archive(content: bytes) -> tuple[Any, dict[str, np.ndarray[Any, Any]]]:
+    """Return the tree and the arrays of an archive, every checksum checked."""
+    arrays = parse_arrays(content, max_bytes=_MAX_ARCHIVE_BYTES)
+    return json.loads(arrays.pop(_TREE_KEY).tobytes()), arrays
 
 
 def _serialize(content: object, arrays: dict[str, np.ndarray[Any, Any]]) -> object:

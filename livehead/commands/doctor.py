@@ -233,7 +233,21 @@ def _check_disk() -> list[CheckResult]:
     ]
 
 
+def _check_stored_files() -> list[CheckResult]:
+    if not _is_installed("torch"):
+        return []
+    from livehead.assembly.stored_files import check_stored_files
+
+    report = check_stored_files()
+    remedy = "avatars and networks are made anew when they are needed"
+    if report.damaged:
+        remedy = "delete these profiles and import these weights again; " + remedy
+    well = not (report.replaceable or report.damaged)
+    return [CheckResult("stored files", well, report.describe(), remedy)]
+
+
 CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
     *(_check_python, _check_packages, _check_machine, _check_tracker, _check_camera, _check_virtual_camera),
     *(_check_pipewire, _check_window, _check_microphone, _check_sound_output, _check_encoder, _check_disk),
+    _check_stored_files,
 )

@@ -24,10 +24,13 @@ from livehead.models.quantize import ROUNDING_VERSION, ActivationRanges, fake_qu
 from livehead.models.torchscript import trace_module
 from livehead.storage import evict_oldest, replace_file, storage_folder
 from livehead.threads import available_cores
+from livehead.untrusted_files import DamagedFileError, read_untrusted, set_aside
 
 log = logging.getLogger(__name__)
 
 MAX_CACHED_NETWORKS, MAX_CACHE_BYTES = 32, 2**30  # those used longest ago go first
+_MAX_BLOB_BYTES = 2**31  # of one network; real ones have up to some hundred megabytes
+_DIGEST_BYTES = hashlib.sha256().digest_size  # a stored network begins with the sha256 of the rest
 
 
 def is_available() -> bool:
@@ -96,7 +99,7 @@ class OpenVinoPart(CompiledPart):
         )
         circumstances = [openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), hints, made_from]
         key = repr([*circumstances, [tuple(x.shape) for x in inputs]])
-        kept = storage_folder("cache", "compiled") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
+        kept = compiled_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.blob"
         compiled = _load_compiled(core, kept, hints)
         if compiled is None:
             # Rounded only here, and again for every set of shapes, since it is a second copy of all weights.
@@ -137,14 +140,41 @@ def _get_core() -> Any:
 def _load_compiled(core: Any, path: Path, hints: dict[str, Any]) -> Any:
     """The compiled network in the file ``path``; None where there is none, or what is there cannot be used."""
     try:
-        compiled = core.import_model(path.read_bytes(), "CPU", hints)
+        compiled = read_untrusted(
+            path, lambda content: core.import_model(_check_blob(content), "CPU", hints), max_bytes=_MAX_BLOB_BYTES
+        )
         os.utime(path)
     except FileNotFoundError:
         return None
-    except (RuntimeError, OSError) as error:
-        log.warning("%s cannot be used and is made again (%s)", path, " ".join(str(error).split())[:200])
+    except OSError as error:
+        log.warning("%s cannot be read (%s)", path, error)
+        return None
+    except DamagedFileError as error:
+        set_aside(path)
+        log.warning("%s is damaged and is made again (%s)", path, error)
         return None
     return compiled
+
+
+def _check_blob(content: bytes) -> bytes:
+    """Return the network behind its sha256: OpenVINO takes a damaged one, and crashes or computes something else.
+
+    Raises: ValueError.
+    """
+    digest, blob = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(blob).digest() != digest:
+        raise ValueError("its sha256 is not that of what was stored")
+    return blob
+
+
+def compiled_folder() -> Path:
+    """Return the folder that keeps the compiled networks."""
+    return storage_folder("cache", "compiled")
+
+
+def check_stored_network(path: Path) -> None:
+    """Read a compiled network that was stored, without using it. Raises: OSError, DamagedFileError."""
+    read_untrusted(path, _check_blob, max_bytes=_MAX_BLOB_BYTES)
 
 
 def _store_compiled(path: Path, blob: bytes) -> None:
@@ -152,7 +182,7 @@ def _store_compiled(path: Path, blob: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as partial:
-            partial.write_bytes(blob)
+            partial.write_bytes(hashlib.sha256(blob).digest() + blob)
         evict_oldest(path.parent, "*.blob", max_files=MAX_CACHED_NETWORKS, max_bytes=MAX_CACHE_BYTES)
     except OSError as error:
         log.warning("compiled networks cannot be kept in %s (%s)", path.parent, error)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 import numpy as np
 
 from livehead.errors import CaptureError, ConfigError
@@ -26,6 +25,7 @@ from livehead.perception.figure_framing import (
     square_window,
 )
 from livehead.perception.pixel_square import PixelSquare
+from livehead.untrusted_files import DamagedFileError, guard_parser, parse_arrays, read_untrusted
 
 AXES = "xyz"
 """What the first three channels of a file hold where nobody says otherwise."""
@@ -33,6 +33,7 @@ AXES = "xyz"
 _SUFFIXES = (".npz", ".exr")
 _ARRAY_NAME = "i"  # the name of the array in an .npz, as its authors' tools write it
 _MAX_SIDE = 8192  # pixels a side: what is larger is no picture
+_MAX_BYTES = 16 * _MAX_SIDE**2
 _VALUE_TOLERANCE = 0.02  # how far outside [0, 1] a value may be by rounding or resampling
 _FORMAT_REMEDY = "give .npz files with an array 'i', or OpenEXR pictures, of float [H, W, 4]: X, Y, Z, visibility"
 
@@ -140,12 +141,9 @@ def _list_pose_files(folder: Path) -> list[Path]:
 
 def _read_npz(path: Path) -> np.ndarray[Any, Any]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(f"{_ARRAY_NAME}.npy").file_size > 16 * _MAX_SIDE**2:
-                raise CaptureError(f"{path} is far too large for a picture", _FORMAT_REMEDY, subject=str(path))
-        with np.load(path, allow_pickle=False) as stored:
-            array: np.ndarray[Any, Any] = stored[_ARRAY_NAME]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        arrays = read_untrusted(path, partial(parse_arrays, max_bytes=_MAX_BYTES), max_bytes=_MAX_BYTES)
+        array = arrays[_ARRAY_NAME]
+    except (OSError, KeyError, DamagedFileError) as error:
         raise CaptureError(f"{path} cannot be read as a pose", _FORMAT_REMEDY, subject=str(path)) from error
     return array
 
@@ -153,11 +151,11 @@ def _read_npz(path: Path) -> np.ndarray[Any, Any]:
 def _read_exr(path: Path) -> np.ndarray[Any, Any]:
     """Red, green, blue and alpha of an OpenEXR picture hold X, Y, Z and visibility."""
     try:
-        with av.open(io.BytesIO(path.read_bytes()), "r", format="exr_pipe") as container:
+        with guard_parser(), av.open(io.BytesIO(path.read_bytes()), "r", format="exr_pipe") as container:
             frame = next(container.decode(video=0))
             if frame.format.name != "gbrapf32le" or max(frame.width, frame.height) > _MAX_SIDE:
                 raise CaptureError(f"{path} has {frame.format.name} pixels", _FORMAT_REMEDY, subject=str(path))
             picture: np.ndarray[Any, Any] = frame.to_ndarray()
             return picture
-    except (OSError, av.error.FFmpegError, StopIteration, ValueError) as error:
+    except (OSError, DamagedFileError) as error:
         raise CaptureError(f"{path} cannot be read as a pose", _FORMAT_REMEDY, subject=str(path)) from error

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -21,10 +22,12 @@ import numpy.typing as npt
 
 from livehead.errors import CaptureError, SinkError
 from livehead.motion.keypoints import Array, Keypoints
+from livehead.untrusted_files import DamagedFileError, check_unpacked_size, guard_parser
 
 _QUANTIZATION_STEP = 1 / 8192
 _PART_LENGTH = 300  # key points a part: ten seconds, about 1 MB of memory
 _FORMAT = 1
+_MAX_UNPACKED_BYTES = 8 << 30  # some ten hours
 
 
 class MotionRecorder:
@@ -94,19 +97,28 @@ class MotionRecorder:
 def load_motion(path: str | os.PathLike[str]) -> list[Keypoints]:
     """All key points of a recording, ``captured_ns`` counted from its first. Raises: CaptureError on anything else."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with guard_parser(), np.load(path, allow_pickle=False) as file:
+            check_unpacked_size(file.zip, _MAX_UNPACKED_BYTES)
             about = json.loads(str(file["about"]))
             if about["format"] != _FORMAT:
                 raise CaptureError(f"{path} is of a later format", "update livehead")
             parts = sum(name.startswith("times.") for name in file.files)
             motion = [each for part in range(parts) for each in _read_part(file, part, about["set"])]
-    except FileNotFoundError as error:
-        raise CaptureError(f"there is no recorded motion {path}", "record one with --record-motion FILE") from error
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise CaptureError(f"{path} holds no recorded motion", "record one with --record-motion FILE") from error
+            _check_times(motion)
+    except DamagedFileError as error:
+        problem = f"{path} holds no recorded motion ({error})"
+        if isinstance(error.__cause__, FileNotFoundError):
+            problem = f"there is no recorded motion {path}"
+        raise CaptureError(problem, "record one with --record-motion FILE") from error
     if not motion:
         raise CaptureError(f"the recorded motion {path} is empty", "record it again")
     return motion
+
+
+def _check_times(motion: list[Keypoints]) -> None:
+    """Check that no moment is before the one that precedes it. Raises: ValueError."""
+    if any(later.captured_ns < earlier.captured_ns for earlier, later in pairwise(motion)):
+        raise ValueError("its times are not in order")
 
 
 def _read_part(file: np.lib.npyio.NpzFile, part: int, set_name: str) -> list[Keypoints]:
@@ -114,6 +126,8 @@ def _read_part(file: np.lib.npyio.NpzFile, part: int, set_name: str) -> list[Key
     depth = _dequantize(file[f"depth.{part}"]) if f"depth.{part}" in file else None
     jacobian, torso = file.get(f"jacobian.{part}"), file.get(f"torso.{part}")
     times, confidence = file[f"times.{part}"], file[f"confidence.{part}"]
+    if jacobian is not None and not np.isfinite(jacobian).all():
+        raise ValueError("its jacobians are not finite")
     return [
         Keypoints(
             set=set_name,
@@ -133,6 +147,8 @@ def _quantize(values: Array) -> npt.NDArray[np.int16]:
 
 
 def _dequantize(values: npt.NDArray[np.int16]) -> Array:
+    if values.dtype != np.int16:
+        raise ValueError(f"its points are {values.dtype}, not int16")
     return values.astype(np.float32) * np.float32(_QUANTIZATION_STEP)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from livehead.errors import ProtocolError
 from livehead.motion.body import PersonKeypoints
 from livehead.motion.keypoints import Array
+from livehead.untrusted_files import DamagedFileError, guard_parser
 
 _VERSION = 1.3
 _KEYPOINT_KEYS = (
@@ -37,14 +38,14 @@ def to_video_document(frames: Sequence[tuple[float, Sequence[PersonKeypoints]]])
 def parse_people(text: str, skeleton: str) -> list[PersonKeypoints]:
     """The people that ``to_openpose_document`` (or OpenPose) wrote, of that skeleton. Raises: ProtocolError."""
     try:
-        entries = json.loads(text)["people"]
-        return [
-            PersonKeypoints(
-                skeleton, score=0.0, **{ours: _to_points(entry.get(theirs, [])) for theirs, ours in _KEYPOINT_KEYS}
-            )
-            for entry in entries
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        with guard_parser():
+            return [
+                PersonKeypoints(
+                    skeleton, score=0.0, **{ours: _to_points(entry.get(theirs, [])) for theirs, ours in _KEYPOINT_KEYS}
+                )
+                for entry in json.loads(text)["people"]
+            ]
+    except DamagedFileError as error:
         raise ProtocolError("this is no JSON of OpenPose's", "write it with livehead pose --out FILE.json") from error
 
 

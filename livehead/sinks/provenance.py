@@ -28,6 +28,7 @@ from livehead import __version__
 from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError, SourceError
 from livehead.storage import OWNER_ONLY, replace_file, storage_folder, write_atomically
+from livehead.untrusted_files import DamagedFileError, guard_parser, read_untrusted, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -105,14 +106,17 @@ class ManifestSigner:
         """Read and check the manifest of ``video``. Raises: SourceError when it has none."""
         c2pa = _load_c2pa()
         try:
-            with c2pa.Reader(str(video)) as reader:
-                state, report = reader.get_validation_state(), json.loads(reader.json())
-        except (c2pa.C2paError, OSError) as error:
+            with guard_parser(), c2pa.Reader(str(video)) as reader:
+                return self._parse_report(reader.get_validation_state(), json.loads(reader.json()))
+        except DamagedFileError as error:
             raise SourceError(
                 f"{video} holds no content credentials",
                 "only videos recorded with livehead[c2pa] or a similar program hold them",
                 subject=str(video),
             ) from error
+
+    def _parse_report(self, state: str | None, report: dict[str, Any]) -> ProvenanceReport:
+        """Return what C2PA's JSON ``report`` says. Raises: any exception for what is none."""
         manifest = report["manifests"][report["active_manifest"]]
         action = _find_created_action(manifest)
         signer = str(manifest.get("signature_info", {}).get("cert_serial_number", ""))
@@ -136,7 +140,7 @@ class ManifestSigner:
         """The key and the certificates (PEM), created on first use with a key that only its owner can read."""
         paths = self.folder / "key.pem", self.folder / "chain.pem"
         try:
-            if not all(path.is_file() for path in paths):
+            if not all(path.is_file() for path in paths) or not self._are_credentials_whole(*paths):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for path, data in zip(paths, _create_credentials(), strict=True):
                     write_atomically(path, data, mode=OWNER_ONLY)
@@ -146,11 +150,27 @@ class ManifestSigner:
                 f"cannot keep a key in {self.folder} ({error.strerror})", f"set {HOME_VARIABLE}"
             ) from error
 
+    def _are_credentials_whole(self, key: Path, chain: Path) -> bool:
+        """Tell whether both files can be used; those that cannot are set aside. Raises: OSError."""
+        for path, parse in ((key, _parse_key), (chain, x509.load_pem_x509_certificates)):
+            try:
+                read_untrusted(path, parse)
+            except DamagedFileError as error:
+                log.warning("%s is damaged (%s): recordings are signed with a new key from now on", path, error)
+                set_aside(path)
+                return False
+        return True
+
     def _own_serial_number(self) -> str:
-        path = self.folder / "chain.pem"
-        if not path.is_file():
+        try:
+            chain = read_untrusted(self.folder / "chain.pem", x509.load_pem_x509_certificates)
+        except (OSError, DamagedFileError):
             return ""
-        return str(x509.load_pem_x509_certificates(path.read_bytes())[0].serial_number)
+        return str(chain[0].serial_number)
+
+
+def _parse_key(content: bytes) -> object:
+    return serialization.load_pem_private_key(content, None)
 
 
 def _load_c2pa() -> Any:

@@ -21,10 +21,13 @@ import numpy.typing as npt
 
 from livehead.errors import ConfigError
 from livehead.storage import write_atomically
+from livehead.untrusted_files import DamagedFileError, parse_arrays, parse_json_object, read_untrusted
 
 CACHE_FORMAT = 1
 LANDMARK_STEPS = 2048  # steps of one unit of a landmark
 MASK_SIDE = 64
+_MAX_CLIP_BYTES = 1 << 31  # a minute has about twenty megabytes
+_REMEDY = "run scripts/prepare_clips.py again"
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,17 @@ def read_index(folder: Path) -> list[ClipEntry]:
         raise ConfigError(
             f"{folder} is not a training cache", "make one with scripts/prepare_clips.py", subject=str(path)
         )
-    document = json.loads(path.read_text())
-    if document.get("format") != CACHE_FORMAT:
-        raise ConfigError(f"{folder} has cache format {document.get('format')}", "run scripts/prepare_clips.py again")
-    return [ClipEntry(**entry) for entry in document["clips"]]
+
+    def parse_entries(content: bytes) -> list[ClipEntry]:
+        document = parse_json_object(content)
+        if document["format"] != CACHE_FORMAT:
+            raise ConfigError(f"{folder} has cache format {document['format']}", _REMEDY)
+        return [ClipEntry(**entry) for entry in document["clips"]]
+
+    try:
+        return read_untrusted(path, parse_entries, max_bytes=_MAX_CLIP_BYTES)
+    except (OSError, DamagedFileError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})", _REMEDY, subject=str(path)) from error
 
 
 def read_clip(folder: Path, entry: ClipEntry) -> CachedClip:
@@ -100,10 +110,20 @@ def read_clip(folder: Path, entry: ClipEntry) -> CachedClip:
         frames.append(bgr[..., ::-1])
     capture.release()
     if len(frames) != entry.frames:
-        raise ConfigError(
-            f"{entry.name}.mp4 has {len(frames)} frames, the index says {entry.frames}",
-            "run scripts/prepare_clips.py again",
-        )
-    with np.load(folder / f"{entry.name}.npz") as stored:
-        landmarks, masks = decode_landmarks(stored["landmarks"]), stored["masks"]
+        raise ConfigError(f"{entry.name}.mp4 has {len(frames)} frames, the index says {entry.frames}", _REMEDY)
+    landmarks, masks = read_tracks(folder, entry)
     return CachedClip(entry, np.ascontiguousarray(np.stack(frames)), landmarks, masks * np.uint8(17))
+
+
+def read_tracks(folder: Path, entry: ClipEntry) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Return a clip's landmarks [T, 478, 3] and its masks as they are stored, in 16 steps. Raises: ConfigError."""
+    path = folder / f"{entry.name}.npz"
+
+    def parse_tracks(content: bytes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        stored = parse_arrays(content, max_bytes=_MAX_CLIP_BYTES)
+        return decode_landmarks(stored["landmarks"]), stored["masks"]
+
+    try:
+        return read_untrusted(path, parse_tracks, max_bytes=_MAX_CLIP_BYTES)
+    except (OSError, DamagedFileError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})", _REMEDY, subject=str(path)) from error

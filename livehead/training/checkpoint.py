@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from livehead.errors import ConfigError
 from livehead.storage import replace_file
+from livehead.untrusted_files import DamagedFileError, guard_parser
 
 
 def write_checkpoint(document: Mapping[str, Any], path: Path) -> None:
@@ -24,8 +24,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"there is no checkpoint {path}", "leave out --resume to start anew", subject=str(path))
     try:
-        document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        with guard_parser():
+            document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except DamagedFileError as error:
         raise ConfigError(
             f"{path} is no checkpoint of a run", "start anew without --resume", subject=str(path)
         ) from error

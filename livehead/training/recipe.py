@@ -6,9 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from livehead.config import parse_settings
 from livehead.errors import ConfigError
+from livehead.untrusted_files import DamagedFileError, read_untrusted
 
 
 class FrozenSettings(BaseModel):
@@ -59,13 +61,12 @@ def read_recipe_as(kind: type[SettingsT], path: Path, example: str) -> SettingsT
     Raises: ConfigError when the file is missing, no TOML, or has a setting that ``kind`` does not know.
     """
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tree = read_untrusted(path, lambda content: tomllib.loads(content.decode("utf-8")))
+    except (OSError, DamagedFileError) as error:
         raise ConfigError(
             f"{path} cannot be read ({error})", "give the recipe with --config", subject=str(path)
         ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = ": ".join(part for part in (str(path), where, first["msg"].removeprefix("Value error, ")) if part)
-        raise ConfigError(problem, f"see {example}", subject=where) from error
+    try:
+        return parse_settings(kind, tree, where=str(path))
+    except ConfigError as error:
+        raise ConfigError(error.problem, f"see {example}", subject=error.subject) from error

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livehead.errors import WeightsMismatchError
+from livehead.untrusted_files import DamagedFileError, read_untrusted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,10 @@ _MAX_NAME_BYTES = 256
 _MAX_FILE_BYTES = 1 << 30  # a real one has at most 210 MB
 
 
+def _parse_arrays(content: bytes) -> dict[str, npt.NDArray[np.float32]]:
+    return dict(_read_tensors(_ProtobufMessage(memoryview(content), _FieldBudget())))
+
+
 class _InvalidCaffeModelError(Exception):
     """The file is not a Caffe model; the message completes "PATH ..."."""
 
@@ -48,9 +53,10 @@ def read_caffemodel(path: Path) -> dict[str, Tensor]:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise _InvalidCaffeModelError("is far too large for a Caffe model")
-        arrays = dict(_read_tensors(_ProtobufMessage(memoryview(path.read_bytes()), _FieldBudget())))
-    except (_InvalidCaffeModelError, OSError) as error:
-        problem = str(error) if isinstance(error, _InvalidCaffeModelError) else f"cannot be read ({error.strerror})"
+        arrays = read_untrusted(path, _parse_arrays, max_bytes=_MAX_FILE_BYTES)
+    except (_InvalidCaffeModelError, OSError, DamagedFileError) as error:
+        cause = error.__cause__ if isinstance(error, DamagedFileError) else error
+        problem = str(cause) if isinstance(cause, _InvalidCaffeModelError) else f"cannot be read ({error})"
         raise WeightsMismatchError(
             f"{path} {problem}", "download it again from its authors", subject=str(path)
         ) from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livehead.errors import WeightsMismatchError, WeightsMissingError
+from livehead.untrusted_files import DamagedFileError, guard_parser
 from livehead.weights.caffe import read_caffemodel
 from livehead.weights.safetensors_file import read_safetensors
 
@@ -32,12 +32,6 @@ class InertNamespace:
 
 _SAFE_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(InertNamespace, "argparse.Namespace")]
 """The only names that a file may mention, and the inert classes that replace them."""
-
-_READ_ERRORS = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, RuntimeError, ValueError),
-    *(LookupError, TypeError, AttributeError, AssertionError, OverflowError, MemoryError),
-)
-"""What PyTorch raises for files that are no checkpoints, or are truncated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,16 +71,17 @@ def _load_pickle(path: Path) -> Any:
     import torch
 
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE_GLOBALS):
+        with guard_parser(), warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE_GLOBALS):
             warnings.simplefilter("ignore", UserWarning)  # about old pickles: what matters is said below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        problem = "is damaged or no checkpoint"
-        if "Unsupported" in str(error) or "weights_only" in str(error).lower():
-            problem = "is damaged or holds more than tensors, perhaps a program; nothing of it was run"
+    except DamagedFileError as error:
+        cause = error.__cause__
+        problem = "is damaged, not wholly downloaded, or no checkpoint"
+        if isinstance(cause, pickle.UnpicklingError):
+            problem = "is damaged or no checkpoint"
+            if "Unsupported" in str(cause) or "weights_only" in str(cause).lower():
+                problem = "is damaged or holds more than tensors, perhaps a program; nothing of it was run"
         raise _mismatch_error(path, problem) from error
-    except _READ_ERRORS as error:
-        raise _mismatch_error(path, "is damaged, not wholly downloaded, or no checkpoint") from error
 
 
 def _mismatch_error(path: Path, problem: str) -> WeightsMismatchError:

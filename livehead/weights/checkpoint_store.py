@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from livehead.environment import HOME_VARIABLE
 from livehead.errors import WeightsChecksumError, WeightsError, WeightsMismatchError
-from livehead.storage import OWNER_ONLY, replace_file, storage_folder, write_atomically
+from livehead.storage import OWNER_ONLY, remove_abandoned, replace_file, storage_folder, write_atomically
+from livehead.untrusted_files import DamagedFileError, guard_parser, parse_json_object, read_untrusted
 from livehead.weights.catalog import (
     UNSUPPORTED_NETWORKS,
     find_checkpoint_spec,
@@ -59,7 +60,7 @@ class CheckpointStore:
 
     def list_names(self) -> list[str]:
         """List the names of all imported checkpoints, sorted."""
-        return sorted(path.stem for path in self.folder.glob("*.json"))
+        return sorted(path.stem for path in self.folder.glob("*.json") if not path.name.startswith("."))
 
     def tensors_path(self, name: str) -> Path:
         """Return where the tensors of ``name`` lie."""
@@ -70,11 +71,13 @@ class CheckpointStore:
         path = self.folder / f"{name}.json"
         publication = find_checkpoint_spec(name)
         try:
-            return ImportedCheckpoint(**json.loads(path.read_text(encoding="utf-8")))
+            return read_untrusted(path, _parse_record)
         except FileNotFoundError as error:
             raise publication.missing_error("this") from error
-        except (OSError, ValueError, TypeError) as error:
-            raise WeightsMismatchError(f"{path} cannot be read", "import the weights again", subject=name) from error
+        except (OSError, DamagedFileError) as error:
+            raise WeightsMismatchError(
+                f"{path} cannot be read ({error})", "import the weights again", subject=name
+            ) from error
 
     def verify(self, name: str) -> ImportedCheckpoint:
         """``entry`` after its file was found to be what it was. Raises: WeightsError."""
@@ -96,11 +99,11 @@ class CheckpointStore:
 
         Raises: WeightsMissingError with how to get it, WeightsChecksumError, WeightsMismatchError.
         """
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         entry = self.verify(name)
         try:
-            with safe_open(self.tensors_path(name), framework="pt") as file:
+            with guard_parser(), safe_open(self.tensors_path(name), framework="pt") as file:
                 keys: list[str] = list(file.keys())
                 return {
                     part: load_official(
@@ -109,7 +112,7 @@ class CheckpointStore:
                     )
                     for part in parts
                 }
-        except (SafetensorError, KeyError) as error:
+        except DamagedFileError as error:
             raise WeightsMismatchError(
                 f"{self.tensors_path(name)} lacks what {name} needs ({error})", "import the weights again", subject=name
             ) from error
@@ -131,18 +134,13 @@ class CheckpointStore:
     def load_ranges(self, model: str, checkpoints: Sequence[str]) -> dict[str, ActivationRanges]:
         """Return what ``save_ranges`` was given for these very checkpoints; nothing where there is none."""
         try:
-            document = json.loads(self._ranges_path(model).read_text(encoding="utf-8"))
-            if document["weights"] != self._read_digests(checkpoints):
-                return {}
-            return {
-                network: {name: (float(low), float(high)) for name, (low, high) in spans.items()}
-                for network, spans in document["ranges"].items()
-            }
+            digests, ranges = read_untrusted(self._ranges_path(model), _parse_ranges)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, DamagedFileError) as error:
             log.warning("%s cannot be used (%s): import the weights again", self._ranges_path(model), error)
             return {}
+        return ranges if digests == self._read_digests(checkpoints) else {}
 
     def _ranges_path(self, model: str) -> Path:
         return self.folder / "ranges" / f"{model}.json"
@@ -156,8 +154,9 @@ class CheckpointStore:
         publication = find_checkpoint_spec(name)
         chosen = _match_parts(publication, files)
         tensors = {f"{part}/{key}": value for part, (_, each) in chosen.items() for key, value in each.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(self.folder)
             with (
                 replace_file(self.folder / f"{name}.json", mode=OWNER_ONLY) as about,  # only beside its tensors
                 replace_file(self.tensors_path(name), mode=OWNER_ONLY) as partial,
@@ -177,6 +176,26 @@ class CheckpointStore:
             remedy = f"free some space, or set {HOME_VARIABLE} to another folder"
             raise WeightsError(f"cannot write into {self.folder} ({error.strerror})", remedy, subject=name) from error
         return entry
+
+
+def _parse_record(content: bytes) -> ImportedCheckpoint:
+    """Return the record that ``import_files`` wrote. Raises: any exception for what is none."""
+    record = ImportedCheckpoint(**parse_json_object(content))
+    texts = (record.name, record.sha256, record.licence, record.source, record.imported)
+    pairs = (*dict(record.networks).items(), *dict(record.origin).items())
+    if not all(isinstance(text, str) for text in (*texts, *(text for pair in pairs for text in pair))):
+        raise TypeError("it holds values of another type")
+    return record
+
+
+def _parse_ranges(content: bytes) -> tuple[object, dict[str, ActivationRanges]]:
+    """Return the digests and the ranges that ``save_ranges`` wrote. Raises: any exception for what is none."""
+    document = parse_json_object(content)
+    ranges = {
+        network: {name: (float(low), float(high)) for name, (low, high) in spans.items()}
+        for network, spans in document["ranges"].items()
+    }
+    return document["weights"], ranges
 
 
 _MatchedNetworks = dict[str, tuple[str, dict[str, "Tensor"]]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livehead.errors import WeightsChecksumError, WeightsMismatchError, WeightsMissingError
+from livehead.untrusted_files import DamagedFileError, guard_parser
 from livehead.weights.bundled import WeightsEntry, find_weights
 
 if TYPE_CHECKING:
@@ -46,14 +47,14 @@ def read_entry(entry: WeightsEntry) -> dict[str, Tensor]:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file of the user's own. Raises: WeightsMissingError, WeightsMismatchError."""
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
     if not path.is_file():
         raise WeightsMissingError(f"there is no file {path}", "give a .safetensors file", subject=str(path))
     try:
-        tensors: dict[str, Tensor] = load(path.read_bytes())
-    except SafetensorError as error:
+        with guard_parser():
+            tensors: dict[str, Tensor] = load(path.read_bytes())
+    except DamagedFileError as error:
         raise WeightsMismatchError(
             f"{path} is no safetensors file ({error})", "export it anew", subject=str(path)
         ) from error

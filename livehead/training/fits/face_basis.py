@@ -19,7 +19,7 @@ from livehead.motion.face.face_basis import FaceBasis
 from livehead.motion.face.head import fit_head_motion
 from livehead.motion.keypoints import Array, mesh_keypoints
 from livehead.protocol.motion_packets import MotionPacketDecoder, MotionPacketEncoder
-from livehead.training.cache import ClipEntry, decode_landmarks, read_index
+from livehead.training.cache import ClipEntry, read_index, read_tracks
 
 BASIS_ROWS = 112
 _HALF_SIDE = 128  # pixels of a picture of 256 in one unit of points
@@ -28,8 +28,8 @@ _ALIGNMENT_ROUNDS = 3  # of fitting all faces to their mean; the third changes i
 
 def read_meshes(folder: Path, entry: ClipEntry) -> Array:
     """Read the meshes [T, 478, 3] of one clip, without its pictures."""
-    with np.load(folder / f"{entry.name}.npz") as stored:
-        return decode_landmarks(stored["landmarks"])
+    landmarks, _ = read_tracks(folder, entry)
+    return landmarks
 
 
 def learn_face_basis(folder: Path, rows: int = BASIS_ROWS) -> FaceBasis:

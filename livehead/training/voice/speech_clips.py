@@ -6,9 +6,11 @@ and with the same spread of the mouth's opening for everybody (within limits).
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,16 @@ from livehead.motion.face.speech_basis import speech_weights
 from livehead.motion.keypoints import Array
 from livehead.perception.talking_clip import TalkingClip, read_talking_clip
 from livehead.storage import replace_file
+from livehead.untrusted_files import DamagedFileError, parse_arrays, read_untrusted, set_aside
+
+_log = logging.getLogger(__name__)
 
 _CLOSED_ONE_IN = 8  # the mouth counts as closed in one of so many frames, those with the smallest gap of the lips
 _LIP_WEIGHT, _INNER_LIP_WEIGHT = 2.0, 3.0  # of the points when the basis is built
 _REFERENCE_SPREAD = 0.025  # standard deviation of a speaking mouth's opening, over the face's height
 _SCALE_LIMITS = (0.5, 2.0)  # of the factor that brings a clip to the reference spread
 _MAX_BASIS_FRAMES = 6000
+_MAX_CACHE_BYTES = 1 << 31  # of one tracked clip; a minute has about twenty megabytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,16 +84,24 @@ def _read_or_track(path: Path, cache_file: Path) -> TalkingClip | None:
     if cache_file.is_file() and cache_file.stat().st_mtime >= path.stat().st_mtime:
         if not cache_file.stat().st_size:
             return None
-        with np.load(cache_file) as stored:
-            return TalkingClip(path.stem, stored["times"], stored["meshes"], stored["seen"], stored["sound"])
+        try:
+            return read_untrusted(cache_file, partial(_parse_clip, path.stem), max_bytes=_MAX_CACHE_BYTES)
+        except (OSError, DamagedFileError) as error:
+            set_aside(cache_file)
+            _log.warning("%s cannot be used and is made again (%s)", cache_file, error)
     try:
         talk = read_talking_clip(path)
     except (CaptureError, NoFaceError):
         cache_file.touch()
         return None
-    with replace_file(cache_file, suffix=".npz") as partial:
-        np.savez(partial, times=talk.times, meshes=talk.meshes, seen=talk.face_seen, sound=talk.sound)
+    with replace_file(cache_file, suffix=".npz") as unfinished:
+        np.savez(unfinished, times=talk.times, meshes=talk.meshes, seen=talk.face_seen, sound=talk.sound)
     return talk
+
+
+def _parse_clip(name: str, content: bytes) -> TalkingClip:
+    stored = parse_arrays(content, max_bytes=_MAX_CACHE_BYTES)
+    return TalkingClip(name, stored["times"], stored["meshes"], stored["seen"], stored["sound"])
 
 
 def _make_speech_clip(talk: TalkingClip) -> SpeechClip:
