@@ -151,8 +151,9 @@ class DeviceStream:
     def _start_stream(self, sounddevice: ModuleType, device: dict[str, Any], rate: int) -> None:
         kind = sounddevice.InputStream if self.direction == "input" else sounddevice.OutputStream
         self.device_rate = rate
-        # a microphone's first channel will do; a mono output would be heard on one side only with some systems
-        self.channels = 1 if self.direction == "input" else min(device["max_output_channels"], 2)
+        # an interface's second input may be the one in use, and a mono output would be heard on one side only with some
+        # systems; beyond two, an input may be what the loudspeakers play
+        self.channels = min(device[f"max_{self.direction}_channels"], 2)
         stream = kind(
             device=device["index"],
             samplerate=rate,

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any
 
+from livehead.audio.downmix import SpeechDownmixer
 from livehead.audio.portaudio import DeviceStream, StreamClock, list_devices
 from livehead.audio.resampler import StreamingResampler
 from livehead.clock import NS
@@ -26,7 +27,7 @@ _RETRY_S = 0.5
 
 
 class MicrophoneCapture:
-    """Gives float32 mono blocks of sound from the input device ``name``.
+    """Gives float32 mono blocks of sound from the input device ``name``; two channels are mixed down.
 
     ``name``: a device's number, its name or a part of it, in upper or lower case; None takes the system's default.
     ``rate``: Hz; the sound of a device that refuses it is resampled. ``block_ms``: 10 to 20.
@@ -54,6 +55,7 @@ class MicrophoneCapture:
         self._worker = Worker("microphone")
         self._clock = StreamClock("input", rate)
         self._resampler = StreamingResampler(rate, rate)
+        self._downmixer = SpeechDownmixer()
         self._is_new_stream = True  # the next block is the first of its stream
         self._pts = 0
         self._end_ns: int | None = None
@@ -104,7 +106,7 @@ class MicrophoneCapture:
         open_stream()
 
     def _on_block(self, block: Samples, count: int, time: Any, status: Any) -> None:
-        """Queue one block, on PortAudio's thread; ``block`` is float32 [N, 1] and PortAudio reuses its memory."""
+        """Queue one block, on PortAudio's thread; ``block`` is float32 [N, C] and PortAudio reuses its memory."""
         device_rate = self._stream.device_rate
         if self._is_new_stream:
             self._clock, self._resampler = StreamClock("input", device_rate), StreamingResampler(device_rate, self.rate)
@@ -119,7 +121,8 @@ class MicrophoneCapture:
         if (self._is_new_stream or status) and self._end_ns is not None:
             self._pts += max(round((moment_ns - self._end_ns) * self.rate / NS), 0)
         self._is_new_stream = False
-        samples = self._resampler(block[:, 0].copy())[None]  # a copy, since PortAudio uses its buffer again
+        mono = self._downmixer(block.T.copy(), device_rate)  # a copy, since PortAudio uses its buffer again
+        samples = self._resampler(mono)[None]
         self._queue.put(AudioFrame(samples, self.rate, self._pts, moment_ns))
         self._pts += samples.shape[1]
         self._end_ns = moment_ns + samples.shape[1] * NS // self.rate

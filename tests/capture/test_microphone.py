@@ -11,10 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.fixtures.sound_files import write_sound
 
 CONFIG = """
 load-module module-null-sink sink_name=vmic rate=16000 channels=1
+load-module module-null-sink sink_name=vstereo rate=16000 channels=2
 load-module module-remap-source master=vmic.monitor source_name=livehead_mic
 load-module module-native-protocol-unix
 set-default-source livehead_mic
@@ -100,6 +104,33 @@ def test_a_tone_comes_in_blocks_of_20_ms_on_the_monotonic_clock(
         asyncio.run(main())
         """,
         server,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("left", "right"), [(1, -1), (0, 1), (1, 1)])
+def test_a_voice_on_either_or_in_both_channels_of_a_device_is_heard_at_its_level(
+    server: dict[str, str], tmp_path: Path, left: int, right: int
+) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 500 * np.arange(16_000) / 16_000)
+    path = write_sound(tmp_path / "tone.wav", np.stack([left * tone, right * tone]), 16_000, layout="stereo")
+    done = run(
+        f"""
+        async def main():
+            async with MicrophoneCapture("pulse", block_ms=20) as microphone:
+                player = await asyncio.create_subprocess_exec("paplay", "--device=vstereo", {str(path)!r})
+                heard = []
+                while len(heard) < 25:
+                    frame = await microphone.recv()
+                    if np.abs(frame.samples).max() > 0.1:
+                        heard.append(frame.samples)
+                await player.wait()
+            level = np.abs(np.concatenate(heard[5:], 1)).max()
+            assert 0.45 < level < 0.55, level
+
+        asyncio.run(main())
+        """,
+        {**server, "PULSE_SOURCE": "vstereo.monitor"},
     )
     assert done.returncode == 0, done.stderr
 
