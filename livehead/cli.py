@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from livehead import __version__
 from livehead.errors import LiveheadError
@@ -150,6 +151,16 @@ class DefaultsHelpFormatter(argparse.HelpFormatter):
         return f"{action.help} (default: %(default)s)"
 
 
+def to_local_path(text: str) -> Path:
+    """The path that an option gives; an address is refused, since ``Path`` would take a slash away from it.
+
+    Raises: argparse.ArgumentTypeError.
+    """
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is an address, not a file: download it and give the file's path")
+    return Path(text)
+
+
 def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Make the parser; only the command that ``arguments`` name is imported, so that ``--help`` is quick."""
     parser = argparse.ArgumentParser(prog="livehead", description="A talking avatar from one photo, live.")
@@ -164,6 +175,7 @@ def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             epilog=f"example: {command.example}",
             formatter_class=DefaultsHelpFormatter,
         )
+        sub.register("type", Path, to_local_path)
         sub.add_argument("--debug", action="store_true", help="log more, and show the traceback of an error")
         if name == named:
             importlib.import_module(command.module).add_arguments(sub)

@@ -45,6 +45,8 @@ def add_picture_arguments(
         help="how the photo fills a picture of another shape: with bars, cropped to head and shoulders, or with "
         f"blurred sides (default: {picture.fit})",
     )
+    face = "which face of a photo with several becomes the avatar: largest, left, right or a number from the left "
+    add("--face", default=absent, metavar="WHICH", help=face + f"(default: {picture.face})")
     kinds = "keep, blur, a colour (#rrggbb or a name)" + (", none" if allow_transparent else "")
     background = f"what stands behind the person: {kinds} or the path of an image (default: {picture.background})"
     add("--background", default=absent, metavar="WHAT", help=background)

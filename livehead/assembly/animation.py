@@ -17,6 +17,7 @@ from livehead.config import RunSettings
 from livehead.errors import CaptureError, ConfigError
 from livehead.frames import AudioFrame
 from livehead.perception.av_files import require_sound_stream, require_video_stream
+from livehead.perception.avatar_photo import check_avatar_photo
 from livehead.perception.character_sheet import list_pictures
 from livehead.perception.dense_pose import AXES, is_dense_pose_folder, require_axes
 from livehead.perception.photo import check_photo
@@ -82,7 +83,7 @@ def check_animation(request: AnimationRequest) -> AnimationKind:
     if is_figure_avatar(request.avatar, request.settings.model):
         _check_character(request)
         return "character"
-    check_photo(request.avatar)
+    check_avatar_photo(request.avatar)
     check_model(request.settings.model, request.settings.precision)
     check_background(request.settings.picture.background)
     if request.driving is None:

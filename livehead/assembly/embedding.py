@@ -12,11 +12,11 @@ from livehead.assembly.live_avatar import LiveAvatar, build_live_avatar, initial
 from livehead.avatars.cache import AvatarCache
 from livehead.clock import now_ns
 from livehead.compositing.background import check_background
-from livehead.config import RunSettings, parse_settings
+from livehead.config import FaceChoice, RunSettings, parse_settings
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.interfaces import Driver, DriverInputs
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.photo import read_photo
+from livehead.perception.avatar_photo import read_avatar_photo
 from livehead.perception.portrait import Portrait
 from livehead.registry import find_driver
 
@@ -32,13 +32,15 @@ def load_avatar(
     background: str = "keep",
     precision: str = "auto",
     render_size: int = 512,
+    face: FaceChoice = "largest",
 ) -> LoadedAvatar:
     """Prepare an avatar of ``photo``, a file or uint8 [H, W, 3] RGB, and the driver that will move it.
 
     Use a photo of a real person only with that person's consent. ``driver``, ``model``, ``background`` and
     ``precision`` are named as on the command line; ``size`` is the (width, height) of the pictures that ``animate``
-    gives, ``render_size`` the side of the square that is rendered, all in pixels. A photo that was prepared before is
-    taken from the cache.
+    gives, ``render_size`` the side of the square that is rendered, all in pixels. ``face``: which one
+    of several in the photo, largest, left, right or a number from the left. A photo that was prepared before is taken
+    from the cache.
 
     Raises: ConfigError for a setting that cannot work, SourceError for a photo without a face, WeightsError.
     """
@@ -50,7 +52,7 @@ def load_avatar(
             "precision": precision,
             "render_size": render_size,
             "stream": {"size": size},
-            "picture": {"background": background},
+            "picture": {"background": background, "face": face},
         },
         where="load_avatar",
     )
@@ -59,8 +61,10 @@ def load_avatar(
     check_model(model, precision)
     check_background(background)
     store = AvatarCache()
-    pixels, photo_name = (read_photo(photo), Path(photo).stem) if isinstance(photo, (str, Path)) else (photo, "photo")
-    portrait = store.get_portrait(pixels, photo_name)
+    pixels, photo_name = (
+        (read_avatar_photo(Path(photo)).image, Path(photo).name) if isinstance(photo, (str, Path)) else (photo, "photo")
+    )
+    portrait = store.get_portrait(pixels, photo_name, face=settings.picture.face)
     performer = make_driver(driver, [portrait], model, precision)
     live_avatar = build_live_avatar(settings, [portrait], performer, store, calibration=initial_calibration(performer))
     return LoadedAvatar(live_avatar, portrait, performer)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from livehead.interfaces import Driver, DriverInputs, EndOfStream
 from livehead.motion.keypoints import MESH478, Keypoints, to_pixels, to_square
 from livehead.motion.retarget.best_frame import find_best_frame
 from livehead.motion.retarget.calibration import NeutralCalibration, find_best_neutral
+from livehead.motion.retarget.shot_neutrals import add_shot_neutrals
 from livehead.perception.portrait import Portrait, propose_crop
 from livehead.renderers.debug_panels import DebugPanelRenderer
 
@@ -65,7 +67,7 @@ def animate_by_video(request: AnimationRequest) -> FaceVideoFigures:
     if request.driving is None:
         raise ConfigError("there is nobody to drive the avatar", "add --driving VIDEO")
     store = AvatarCache()
-    (portrait,) = open_portraits([request.avatar], store, request.notify)
+    (portrait,) = open_portraits([request.avatar], store, request.notify, request.settings.picture.face)
     started = time.monotonic()
     tracked = asyncio.run(_track_video(request.driving, portrait, request.settings))
     neutral = _find_neutral(tracked, portrait)
@@ -75,11 +77,13 @@ def animate_by_video(request: AnimationRequest) -> FaceVideoFigures:
         tracked = crop_to_head(tracked, neutral)
     settings, size = request.face_picture(portrait)
     calibration = NeutralCalibration(neutral)
+    choose = partial(_find_shot_neutral, tracked, portrait)
+    motions = add_shot_neutrals(tracked.motions, calibration, len(tracked.motions), choose)
     live_avatar = build_live_avatar(settings, [portrait], tracked.driver, store, calibration=calibration, size=size)
     sound = request.open_sound(tracked.motions[-1].captured_ns)
     draw = unbatched(_make_panel_draw(live_avatar)) if request.debug_panels else live_avatar.animator.draw_many
     frames, batch_size = len(tracked.motions), choose_batch_size(settings.model)
-    asyncio.run(export_video(draw, tracked.motions, sound, request.out, frames, batch_size))
+    asyncio.run(export_video(draw, motions, sound, request.out, frames, batch_size))
     seen = sum(motion.seen for motion in tracked.motions)
     return FaceVideoFigures(frames, seen, tracked.duration_s, time.monotonic() - started)
 
@@ -114,6 +118,13 @@ def _find_neutral(tracked: TrackedVideo, portrait: Portrait) -> Keypoints | None
     face = portrait.motion.value[0, :_FACE_MESH_POINTS]
     meshes = [tracked.face_meshes[i].value[0, :_FACE_MESH_POINTS] for i in seen]
     return tracked.motions[seen[find_best_frame(face, meshes)]]
+
+
+def _find_shot_neutral(tracked: TrackedVideo, portrait: Portrait, shot: list[Keypoints]) -> Keypoints | None:
+    """Find what relative motion of one shot starts from, as ``_find_neutral`` does."""
+    times = {motion.captured_ns for motion in shot}
+    meshes = [mesh for mesh in tracked.face_meshes if mesh.captured_ns in times]
+    return _find_neutral(replace(tracked, motions=shot, face_meshes=meshes), portrait)
 
 
 def crop_to_head(tracked: TrackedVideo, neutral: Keypoints) -> TrackedVideo:

@@ -16,7 +16,7 @@ from livehead.avatars.cache import AvatarCache
 from livehead.clock import now_ns
 from livehead.compositing.background import NONE
 from livehead.compositing.portrait_compositor import PortraitCompositor
-from livehead.config import GainSettings, RunSettings
+from livehead.config import FaceChoice, GainSettings, RunSettings
 from livehead.errors import ConfigError
 from livehead.frames import Image
 from livehead.interfaces import Driver, Renderer
@@ -26,7 +26,7 @@ from livehead.motion.retarget.transfer import MotionGains, MotionTransfer
 from livehead.motion.synthesis.idle_blend import IdleBlend
 from livehead.motion.synthesis.rigid_idle import make_idle_motion
 from livehead.motion.synthesis.voice_fallback import VoiceFallback
-from livehead.perception.photo import read_photo
+from livehead.perception.avatar_photo import read_avatar_photo
 from livehead.perception.portrait import Portrait
 from livehead.quality import QualityLevel, quality_levels
 from livehead.registry import find_driver, find_renderer
@@ -95,20 +95,27 @@ def make_renderer(
     return factory.create(size, alpha=alpha, precision=precision, threads=threads)
 
 
-def open_portraits(paths: Sequence[Path], store: AvatarCache, notify: Callable[[str], None]) -> list[Portrait]:
-    """Photos as portraits. ``notify`` gets the consent line once for each new photo, and what could be better of each.
+def open_portraits(
+    paths: Sequence[Path], store: AvatarCache, notify: Callable[[str], None], face: FaceChoice = "largest"
+) -> list[Portrait]:
+    """Photos as portraits, each of its ``face``; of an animation or a video the best picture is taken.
 
-    Raises: SourceError.
+    ``notify`` gets the consent line once for each new photo, and what could be better of each. Raises: SourceError.
     """
     if not paths:
         raise ConfigError("there is no avatar", "name a photo with --avatar")
     portraits = []
     for path in paths:
         require_photo(path)
-        portrait = store.get_portrait(read_photo(path), path.stem)
+        photo = read_avatar_photo(path)
+        if photo.place:
+            notify(f"{path.name}: {photo.place} is used")
+        portrait = store.get_portrait(photo.image, path.name, face=face)
         if not store.was_consent_shown(portrait.digest):
             notify(CONSENT_NOTICE)
             store.record_consent_shown(portrait.digest)
+        if portrait.face_note:
+            notify(f"{path.name}: {portrait.face_note} --face left, right or a number takes another.")
         for hint in portrait.hints:
             notify(f"{path.name}: {hint}")
         portraits.append(portrait)

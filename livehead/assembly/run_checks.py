@@ -12,7 +12,7 @@ from livehead.assembly.media_endpoints import check_capture, check_microphone, c
 from livehead.compositing.background import check_background
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
-from livehead.perception.photo import check_photo
+from livehead.perception.avatar_photo import check_avatar_photo
 from livehead.registry import DriverFactory, find_driver, find_renderer
 
 
@@ -53,4 +53,4 @@ def check_photos(paths: Sequence[Path]) -> None:
         raise ConfigError("there is no avatar", "name a photo with --avatar")
     for path in paths:
         require_photo(path)
-        check_photo(path)
+        check_avatar_photo(path)

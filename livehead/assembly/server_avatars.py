@@ -86,7 +86,7 @@ class ServerAvatarFactory:
         self._active_avatars: WeakSet[ActiveAvatar] = WeakSet()
         self._batch_thread: threading.Thread | None = None
         require_face_model(settings.model)
-        [portrait] = open_portraits([avatar], self._own_store, notify)
+        [portrait] = open_portraits([avatar], self._own_store, notify, settings.picture.face)
         known = list_names("renderers")
         self.models: tuple[str, ...] = tuple(name for name in (DEFAULT_MODEL, FALLBACK_MODEL) if name in known)
         if settings.model not in ("auto", *self.models):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ROOT_OPTIONS = ("model", "driver", "capture", "microphone", "sound_out", "mode", "render_size", "precision")
 _TABLE_OPTIONS = (
     ("stream", ("size", "fps", "encoder")),
-    ("picture", ("fit", "background", "badge")),
+    ("picture", ("face", "fit", "background", "badge")),
     ("serve", tuple(key for key in ServeSettings.model_fields if key != "avatar")),  # run has an --avatar of its own
 )
 """Options that stand in a table of the file under their own name."""

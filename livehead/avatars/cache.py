@@ -13,11 +13,13 @@ from typing import Any, Literal, TypeVar
 
 import livehead
 from livehead.avatars.archive import ArchiveError, read_archive, write_archive
+from livehead.config import FaceChoice
 from livehead.frames import Image
 from livehead.interfaces import AvatarT, Renderer
 from livehead.perception.character_sheet import CharacterSheet
 from livehead.perception.portrait import Portrait, photo_digest, prepare_portrait
 from livehead.storage import evict_oldest, storage_folder
+from livehead.untrusted_files import set_aside
 
 _MAX_FILES = 100  # of one to thirty megabytes each; those used longest ago go first
 # packages whose code decides what is stored; `models` because DaGAN and CoNR keep what their networks find in a source
@@ -39,13 +41,15 @@ class AvatarCache:
         self.folder = folder or storage_folder("cache", "avatars")
         self._max_files = max_files
 
-    def get_portrait(self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
+    def get_portrait(
+        self, photo: Image, name: str, crop: Literal["auto", "whole"] = "auto", face: FaceChoice = "largest"
+    ) -> Portrait:
         """Return the portrait of a photo; only new photos go through ``prepare_portrait``.
 
         Raises: NoFaceError, SourceError.
         """
-        path = self._archive_path(photo_digest(photo), "portrait", crop)
-        return replace(self._get_or_make(path, Portrait, lambda: prepare_portrait(photo, name, crop)), name=name)
+        path = self._archive_path(photo_digest(photo), "portrait", f"{crop} {face}")
+        return replace(self._get_or_make(path, Portrait, lambda: prepare_portrait(photo, name, crop, face)), name=name)
 
     def get_avatar(self, portrait: Portrait, renderer: Renderer[Portrait, AvatarT, Any], version: str) -> AvatarT:
         """Return ``renderer.prepare(portrait)``, kept on disk for the next time.
@@ -93,7 +97,10 @@ class AvatarCache:
             found = read_archive(kind, path)
         except FileNotFoundError:
             pass
+        except OSError as error:
+            _log.warning("a stored avatar cannot be read and is made again (%s)", error)
         except ArchiveError as error:
+            set_aside(path)
             _log.warning("a stored avatar is damaged and is made again (%s)", error)
         else:
             _mark_used(path)

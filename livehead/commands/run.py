@@ -133,7 +133,7 @@ def _prepare_run(
 ) -> tuple[LiveRun, LiveAvatar]:
     """Build all that a run needs for its first frame; ``stack`` closes the driver. Raises: LiveheadError."""
     store = AvatarCache()
-    portraits = open_portraits(paths, store, print_status)
+    portraits = open_portraits(paths, store, print_status, settings.picture.face)
     on_motion = recorder.add if recorder else None
     remote_source, settings = _subscribe_remote_motion(settings)
     driver: Driver[Keypoints] | None = None
@@ -182,7 +182,7 @@ def _run_remotely(args: argparse.Namespace, settings: RunSettings, paths: list[P
     _check_input(args, settings, paths)
     request = build_session_request(settings, paths[0])
     with ExitStack() as stack:
-        portraits = open_portraits(paths, AvatarCache(), print_status)
+        portraits = open_portraits(paths, AvatarCache(), print_status, settings.picture.face)
         driver = make_driver(settings.driver, portraits, settings.model, settings.precision)
         stack.callback(driver.close)
         recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None

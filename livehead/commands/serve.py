@@ -122,7 +122,7 @@ def _check_avatar(avatar: Path | None, settings: RunSettings, *, measured: bool)
     from livehead.assembly.live_avatar import resolve_driver_name
     from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO
     from livehead.compositing.background import check_background
-    from livehead.perception.photo import check_photo
+    from livehead.perception.avatar_photo import check_avatar_photo
     from livehead.registry import find_driver
 
     model, precision = settings.model, settings.precision
@@ -137,7 +137,7 @@ def _check_avatar(avatar: Path | None, settings: RunSettings, *, measured: bool)
         ice_servers_from_settings(ice)
     photo = avatar or ASTRONAUT_PHOTO
     require_photo(photo)
-    check_photo(photo)
+    check_avatar_photo(photo)
     return photo
 
 

@@ -20,6 +20,7 @@ _MAX_LIP_GAP = 0.12  # gap of the lips over the width of the mouth
 _MIN_LID_GAP = 0.16  # gap of the lids over the width of the eye
 _MIN_SHARPNESS = 0.2  # detail over contrast about the eyes
 _MIN_BRIGHTNESS = 105  # of 255, of the face's lit parts; skin of every colour has some brighter ones in good light
+_WHITE, _MAX_WHITE_AREA = 250, 0.2  # of 255 in every channel; share of the face from which it is overexposed
 _MAX_GLARE_AREA = 0.02  # of the area about the eyes
 _JUDGED_FACE_PIXELS = 192  # from forehead to chin: pictures are judged at one size, so that limits fit them all
 
@@ -48,16 +49,27 @@ def _pose_hints(points: Array) -> list[str]:
 
 
 def _expression_hints(points: Array) -> list[str]:
-    def gap(upper: npt.NDArray[np.int32], lower: npt.NDArray[np.int32]) -> float:
-        middle, width = len(upper) // 2, float(np.linalg.norm(points[upper[0]] - points[upper[-1]]))
-        return float(np.linalg.norm(points[upper[middle]] - points[lower[middle]])) / max(width, 1e-9)
-
     hints = []
-    if gap(FACE_MESH.mouth.upper, FACE_MESH.mouth.lower) > _MAX_LIP_GAP:
+    if lip_gap(points) > _MAX_LIP_GAP:
         hints.append("The mouth is open; a photo with closed lips animates better.")
-    if min(gap(eye.upper, eye.lower) for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye)) < _MIN_LID_GAP:
+    if lid_gap(points) < _MIN_LID_GAP:
         hints.append("An eye is nearly closed; a photo with open eyes animates better.")
     return hints
+
+
+def lip_gap(points: Array) -> float:
+    """How far the lips of a mesh [478, 3] are apart, over the width of the mouth."""
+    return _relative_gap(points, FACE_MESH.mouth.upper, FACE_MESH.mouth.lower)
+
+
+def lid_gap(points: Array) -> float:
+    """How far the lids of a mesh [478, 3] are apart, over the width of the eye, at the eye that is less open."""
+    return min(_relative_gap(points, eye.upper, eye.lower) for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye))
+
+
+def _relative_gap(points: Array, upper: npt.NDArray[np.int32], lower: npt.NDArray[np.int32]) -> float:
+    middle, width = len(upper) // 2, float(np.linalg.norm(points[upper[0]] - points[upper[-1]]))
+    return float(np.linalg.norm(points[upper[middle]] - points[lower[middle]])) / max(width, 1e-9)
 
 
 def _image_hints(image: Image, motion: Keypoints, photo_face_height: float) -> list[str]:
@@ -78,6 +90,8 @@ def _image_hints(image: Image, motion: Keypoints, photo_face_height: float) -> l
         hints.append("The photo is out of focus; a sharp one gives a sharper avatar.")
     if np.percentile(grey[face], 95) < _MIN_BRIGHTNESS:
         hints.append("The face is poorly lit; a brighter photo gives a better avatar.")
+    if (small.min(axis=2)[face] >= _WHITE).mean() > _MAX_WHITE_AREA:
+        return [*hints, "The face is overexposed; a photo with less light on it gives a better avatar."]
     white = small.min(axis=2) > max(min(float(np.median(grey[eyes])) + 70, 250), 225)
     if white[eyes].mean() > _MAX_GLARE_AREA:
         hints.append("Something shines before the eyes; a photo without reflections in glasses animates better.")

@@ -9,11 +9,19 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from livehead.config import FaceChoice
 from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
 from livehead.motion.face.head import face_height, measure_head_angles
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
-from livehead.perception.face_detection import find_faces, fit_mesh
+from livehead.perception.face_detection import find_faces
+from livehead.perception.photo_faces import (
+    HIGH_CONFIDENCE,
+    PhotoFace,
+    choose_face,
+    find_faces_in_bad_light,
+    find_photo_faces,
+)
 from livehead.perception.photo_hints import photo_hints
 from livehead.perception.pixel_square import PixelSquare
 
@@ -23,9 +31,8 @@ _HAIR_MARGIN = 0.06  # of the side: how much the crop is raised, so that hair th
 _MIN_CROP_RATIO = 1.25  # a crop is never narrower than this many times the face, even where it leaves the photo
 _MIN_FACE_PIXELS = 40  # pixels from forehead to chin; below, eyes and mouth are a handful of pixels each
 _MAX_YAW = 50  # degrees; beyond, the far eye is hidden and the mesh guesses
-_HIGH_CONFIDENCE = 0.66  # trust in a mesh from which no other way of holding the photo needs to be tried
+_WHITE, _WASHED_OUT_SHARE = 250, 0.3  # of 255 in every channel; share of the photo from which it is overexposed
 _LOW_CONFIDENCE = 0.6  # trust below which paintings and half-hidden faces were sometimes read wrong
-_SIDEWAYS_ROLL = 60  # degrees of roll from which a photo counts as turned, not the head as tilted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +42,8 @@ class Portrait:
     ``photo`` uint8 [H, W, 3] RGB upright; ``crop`` a square of it; ``image`` uint8 [S, S, 3] RGB the crop resampled
     (256 <= S <= 1024, otherwise at the photo's own resolution); ``motion`` the face mesh in the crop's coordinates
     (B = 1); ``hints`` what could be better, a sentence each; ``digest`` of the photo as given (``photo_digest``).
+    ``face_boxes``: left, top, width and height of every face in pixels of ``photo``, counted from the left;
+    ``face_number`` is the one that was taken, where 1 is the first.
     """
 
     name: str
@@ -44,6 +53,15 @@ class Portrait:
     motion: Keypoints
     hints: tuple[str, ...]
     digest: str
+    face_boxes: tuple[tuple[float, float, float, float], ...] = ()
+    face_number: int = 1
+
+    @property
+    def face_note(self) -> str:
+        """A sentence on which face was taken, empty for a photo of one person."""
+        if len(self.face_boxes) < 2:
+            return ""
+        return f"There are {len(self.face_boxes)} faces in the photo; number {self.face_number} from the left is used."
 
 
 def photo_digest(photo: Image) -> str:
@@ -53,15 +71,19 @@ def photo_digest(photo: Image) -> str:
     return digest.hexdigest()
 
 
-def prepare_portrait(photo: Image, name: str, crop: Literal["auto", "whole"] = "auto") -> Portrait:
+def prepare_portrait(
+    photo: Image, name: str, crop: Literal["auto", "whole"] = "auto", face: FaceChoice = "largest"
+) -> Portrait:
     """Find the face of ``photo`` (uint8 [H, W, 3] RGB) and cut the portrait.
 
     ``crop``: ``auto`` takes head and shoulders; ``whole`` takes a square picture as it is (of another one, the square
-    over its longer side).
+    over its longer side). ``face``: which one of several.
 
-    Raises: NoFaceError, SourceError (face too small, or in profile).
+    Raises: NoFaceError, SourceError (face too small, in profile, or not there).
     """
-    upright, points, notes = _find_upright_face(photo, name)
+    upright, faces, notes = _find_upright_faces(photo, name)
+    chosen, number = choose_face(faces, face, name)
+    points = chosen.mesh.points
     _require_usable_face(points, name)
     height, width = upright.shape[:2]
     square = _whole_photo_crop(width, height) if crop == "whole" else propose_crop(points, width, height)
@@ -76,6 +98,8 @@ def prepare_portrait(photo: Image, name: str, crop: Literal["auto", "whole"] = "
         motion=motion,
         hints=(*notes, *photo_hints(image, motion, photo_side=square.side)),
         digest=photo_digest(photo),
+        face_boxes=tuple(sorted((each.box for each in faces), key=lambda box: box[0] + box[2] / 2)),
+        face_number=number,
     )
 
 
@@ -119,32 +143,39 @@ def _to_crop_coordinates(points: Array, crop: PixelSquare) -> Array:
     return ((points - origin) * (2 / crop.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
 
 
-def _find_upright_face(photo: Image, name: str) -> tuple[Image, Array, tuple[str, ...]]:
-    """The photo the right way up, the mesh of its largest face in pixels, and what there is to say about both."""
-    found: list[tuple[float, int, Array, int]] = []
+def _find_upright_faces(photo: Image, name: str) -> tuple[Image, list[PhotoFace], tuple[str, ...]]:
+    """The photo the right way up, its faces, the largest first, and what there is to say about both."""
+    found: list[tuple[float, int, list[PhotoFace]]] = []
     for turns in (0, 1, 3, 2):
-        turned = np.ascontiguousarray(np.rot90(photo, turns))
-        faces = find_faces(turned)
-        fits = (fit_mesh(turned, face) for face in faces)
-        fit = next((fit for fit in fits if fit and abs(measure_head_angles(fit.points)[2]) < _SIDEWAYS_ROLL), None)
+        faces = find_photo_faces(np.ascontiguousarray(np.rot90(photo, turns)))
         # Networks read faces into photos held wrong, with some doubt: only a certain face turns a photo.
-        if fit is not None and (turns == 0 or fit.confidence > _HIGH_CONFIDENCE):
-            found.append((fit.confidence, turns, fit.points, len(faces)))
-            if fit.confidence > _HIGH_CONFIDENCE:
+        if faces and (turns == 0 or faces[0].mesh.confidence > HIGH_CONFIDENCE):
+            found.append((faces[0].mesh.confidence, turns, faces))
+            if faces[0].mesh.confidence > HIGH_CONFIDENCE:
                 break
+    if not found and (faces := find_faces_in_bad_light(photo)):
+        found.append((faces[0].mesh.confidence, 0, faces))
     if not found:
-        remedy = "use a photo of one person who looks into the camera, well lit"
-        seen = "A face in profile, or half hidden, is all that was found" if find_faces(photo) else "No face was found"
-        raise NoFaceError(f"{seen} in {name}", remedy, subject=name)
-    trust, turns, points, count = max(found, key=lambda each: each[0])
+        raise _no_face_error(photo, name)
+    trust, turns, faces = max(found, key=lambda each: each[0])
     notes = []
     if trust < _LOW_CONFIDENCE:
         notes.append("The face is hard to make out; a clearer photo may animate better.")
     if turns:
         notes.append("The photo lay on its side or upside down and was turned upright.")
-    if count > 1:
-        notes.append(f"There are {count} faces in the photo; the largest is used.")
-    return np.ascontiguousarray(np.rot90(photo, turns)), points, tuple(notes)
+    return np.ascontiguousarray(np.rot90(photo, turns)), faces, tuple(notes)
+
+
+def _no_face_error(photo: Image, name: str) -> NoFaceError:
+    """The error for a photo in which no face can be used, with what is most likely wrong with it."""
+    if np.percentile(photo.min(axis=2), 100 * (1 - _WASHED_OUT_SHARE)) >= _WHITE:
+        seen, remedy = "No face can be made out", "use a photo with less light on the face: this one is overexposed"
+    elif find_faces(photo):
+        seen = "A face in profile, or half hidden, is all that was found"
+        remedy = "use a photo of one person who looks into the camera, well lit"
+    else:
+        seen, remedy = "No face was found", "use a photo of one person who looks into the camera, well lit"
+    return NoFaceError(f"{seen} in {name}", remedy, subject=name)
 
 
 def _require_usable_face(points: Array, name: str) -> None:

@@ -14,7 +14,8 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from livehead.errors import SourceError
-from livehead.perception.photo import MAX_LONG_SIDE, decode_photo, read_photo
+from livehead.perception.photo import decode_photo, read_photo
+from livehead.perception.photo_pixels import MAX_LONG_SIDE
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,90 @@
+"""Pictures of a video that a photo may be chosen from: a bounded number, whatever its length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from livehead.errors import CaptureError, SourceError
+from livehead.perception.av_files import decode_frames, no_video_error, open_media
+from livehead.perception.photo import require_photo_size
+from livehead.perception.photo_formats import SAVE_AGAIN
+from livehead.perception.photo_frames import MAX_COUNTED_FRAMES, MAX_FRAMES, PhotoFrame, keep_clear_frames
+from livehead.perception.photo_pixels import load_reduced
+
+_MAX_PIXELS = 8192 * 4352  # of a picture: 8K, and what encoders add to it
+
+
+def check_video_stills(path: Path) -> None:
+    """Look at the header alone of what ``read_video_stills`` reads. Raises: SourceError."""
+    with _open_video(path):
+        pass
+
+
+def read_video_stills(path: Path) -> list[PhotoFrame]:
+    """``MAX_FRAMES`` pictures of a video, spread evenly. Raises: SourceError."""
+    with _open_video(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+        stream.thread_type = "AUTO"
+        length_s = (container.duration or 0) / av.time_base
+        fps = float(stream.average_rate or 25)
+        if length_s * fps <= MAX_COUNTED_FRAMES:
+            frames = _decode_spread(container, stream, max(round(length_s * fps), 1))
+        else:
+            frames = _decode_sought(container, stream, length_s)
+        found = keep_clear_frames(frames)
+    if not found:
+        raise SourceError(f"{path} holds no readable picture", "use another video, or a photo", subject=str(path))
+    require_photo_size(found[0].image, str(path))
+    return found
+
+
+def _decode_spread(container: Any, stream: Any, expected: int) -> Iterator[PhotoFrame]:
+    """Every so-manieth picture of a video of about ``expected``, each of which is decoded."""
+    step = max(expected // MAX_FRAMES, 1)
+    for number, frame in enumerate(decode_frames(container, stream)):
+        if number >= MAX_COUNTED_FRAMES:
+            return
+        if frame is not None and number % step == 0:
+            yield _to_photo_frame(frame)
+
+
+def _decode_sought(container: Any, stream: Any, length_s: float) -> Iterator[PhotoFrame]:
+    """The key pictures next before evenly spread moments of a long video."""
+    seen: set[int | None] = set()
+    for moment in range(MAX_FRAMES):
+        try:
+            container.seek(int((moment + 0.5) * length_s / MAX_FRAMES * av.time_base))
+            frame = next((each for each in decode_frames(container, stream) if each is not None), None)
+        except av.error.FFmpegError:
+            continue
+        if frame is not None and frame.pts not in seen:
+            seen.add(frame.pts)
+            yield _to_photo_frame(frame)
+
+
+def _to_photo_frame(frame: Any) -> PhotoFrame:
+    """A picture of PyAV's, upright as the file's rotation says and reduced as photos are."""
+    picture = frame.to_image()
+    turns = round(frame.rotation / 90) % 4
+    if turns:
+        picture = picture.rotate(90 * turns, expand=True)
+    return PhotoFrame(np.array(load_reduced(picture), np.uint8), f"the picture at {frame.time or 0:.1f} s")
+
+
+def _open_video(path: Path) -> Any:
+    """A container with pictures. Raises: SourceError."""
+    try:
+        container = open_media(path)
+        if not container.streams.video:
+            container.close()
+            raise no_video_error(path)
+    except CaptureError as error:
+        raise SourceError(error.problem, SAVE_AGAIN, subject=str(path)) from error
+    return container
