@@ -55,12 +55,15 @@ class DaganDriver(BaseDriver):
             return self._last
         image = frame.image[..., :3]
         self._update_crop(image, frame.captured_ns)
+        sighting = self._mesh.sighting
         if self._home_crop is None or self._crop is None or not self._face_visible:
-            unseen = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
+            nothing = np.zeros(1, np.float32)
+            unseen = replace(self._last, confidence=nothing, captured_ns=frame.captured_ns, sighting=sighting)
             self._last = self._smoother.smooth(unseen)
             return self._last
         found = self._detector.detect(cut_portrait(image, self._crop, DAGAN_SIDE), frame.captured_ns)
-        self._last = self._smoother.smooth(_to_home_coordinates(found, self._crop, self._home_crop))
+        found = replace(_to_home_coordinates(found, self._crop, self._home_crop), sighting=sighting)
+        self._last = self._smoother.smooth(found)
         return self._last
 
     def close(self) -> None:
@@ -76,8 +79,16 @@ class DaganDriver(BaseDriver):
         self._face_visible = bool(faces)
         if faces:
             height, width = image.shape[:2]
+            self._forget_other_person()
             self._crop = _keep_or_replace_crop(self._crop, _crop_around_face(faces[0].points3d()[0], width, height))
             self._home_crop = self._home_crop or self._crop
+
+    def _forget_other_person(self) -> None:
+        """Start afresh with a new person, who is measured in a first square of his own."""
+        last, now = self._last.sighting, self._mesh.sighting
+        if last is not None and now is not None and last.performer != now.performer:
+            self._home_crop = self._crop = None
+            self._smoother.reset()
 
 
 def _crop_around_face(points: Array, width: int, height: int) -> PixelSquare:

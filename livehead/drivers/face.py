@@ -16,7 +16,7 @@ _LOST_FACE_NS = 2_000_000_000  # a performer who was away for longer sits elsewh
 
 
 class FaceDriver(BaseDriver):
-    """Tracks the largest face and keeps to it. It is a ``Driver`` of ``mesh478`` with a torso, for one thread."""
+    """Tracks the largest face and keeps to its person: a ``Driver`` of ``mesh478`` with a torso, for one thread."""
 
     def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
         self._mesh = FaceMeshTracker()
@@ -42,14 +42,31 @@ class FaceDriver(BaseDriver):
         image = frame.image[..., :3]
         faces = self._mesh.detect(image, frame.captured_ns)
         if faces:
-            if frame.captured_ns - self._last_seen_ns > _LOST_FACE_NS:
-                self._torso.reset()
+            self._forget_other_person(faces[0])
             self._last_seen_ns = frame.captured_ns
             now = replace(faces[0], torso=self._torso.track(image, faces[0]))
         else:
-            now = replace(self._last, confidence=np.zeros(1, np.float32), captured_ns=frame.captured_ns)
+            now = replace(
+                self._last,
+                confidence=np.zeros(1, np.float32),
+                captured_ns=frame.captured_ns,
+                sighting=self._mesh.sighting,
+            )
         self._last = self._smoother.smooth(now)
         return self._last
+
+    def choose_face_anew(self) -> None:
+        """Follow whoever's face is the largest from the next frame on; callable from any thread."""
+        self._mesh.reset()
+
+    def _forget_other_person(self, face: Keypoints) -> None:
+        """Start afresh where ``face`` is another person's than the last one, or may be."""
+        last, now = self._last.sighting, face.sighting
+        changed = last is not None and now is not None and last.performer != now.performer
+        if changed:
+            self._smoother.reset()
+        if changed or face.captured_ns - self._last_seen_ns > _LOST_FACE_NS:
+            self._torso.reset()
 
     def close(self) -> None:
         """Free the tracker."""

@@ -19,6 +19,21 @@ MESH478 = "mesh478"
 """MediaPipe's face mesh with irises: 468 points of the face, then 5 each of the right and left iris."""
 
 
+@dataclass(frozen=True, slots=True)
+class FaceSighting:
+    """What a camera tells of the face beside its points.
+
+    ``performer`` is the number of the person, or of the shot of a film: a neutral face counts for one of them alone.
+    ``face_count``: how many faces the picture has. ``lips_hidden`` and ``eyes_hidden``, 0 to 1: how much a mask, a hand
+    or dark glasses keep from being seen, so that the points there are only guessed.
+    """
+
+    performer: int = 1
+    face_count: int = 1
+    lips_hidden: float = 0.0
+    eyes_hidden: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Keypoints:
     """The key points of B faces at one moment; ``set`` names them.
@@ -27,6 +42,7 @@ class Keypoints:
 
     ``confidence`` [B] in [0, 1]; 0 = nothing seen, ``value`` is then the last good one. ``torso`` [B, 3, 2]: three
     points that move with the torso (``livehead.motion.face.torso``), None where they are not known. All are float32.
+    ``sighting``: what a camera told of the face, None for motion from elsewhere.
     """
 
     set: str
@@ -36,6 +52,7 @@ class Keypoints:
     confidence: Array
     captured_ns: int
     torso: Array | None = None
+    sighting: FaceSighting | None = None
 
     def __post_init__(self) -> None:
         b, k = self.value.shape[:2]
@@ -55,6 +72,11 @@ class Keypoints:
     def seen(self) -> bool:
         """True if any of the batch was seen."""
         return bool((self.confidence > 0).any())
+
+    @property
+    def performer(self) -> int:
+        """The number of the person, or of the shot, to whom the motion belongs; 1 where no camera tells."""
+        return 1 if self.sighting is None else self.sighting.performer
 
     def with_points(self, value: Array, depth: Array | None = None) -> Keypoints:
         """Return the same moment with the points at other places; the torso's stay."""

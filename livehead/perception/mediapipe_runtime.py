@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -108,10 +108,16 @@ class MediaPipeGraph:
         self._solution = None
 
 
+class ClosableGraph(Protocol):
+    """Holds a graph, or several, that ``close`` frees."""
+
+    def close(self) -> None: ...
+
+
 class MediaPipeTracker:
     """Holds what the trackers share: graphs that ``close``, or the end of a ``with`` block, frees."""
 
-    def __init__(self, *graphs: MediaPipeGraph) -> None:
+    def __init__(self, *graphs: ClosableGraph) -> None:
         self._graphs = graphs
 
     def __enter__(self) -> Self:

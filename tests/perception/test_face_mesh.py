@@ -94,16 +94,6 @@ def test_live_it_starts_with_the_largest_and_keeps_to_it_for_a_while(portrait: I
             assert face.value[0, NOSE, 0] > 0
 
 
-def test_live_it_changes_to_somebody_who_comes_much_nearer(portrait: Image) -> None:
-    far = scene((resized(portrait, 200), 430, 100))
-    crowd = scene((resized(portrait, 400), 10, 40), (resized(portrait, 200), 430, 100))
-    with FaceMeshTracker() as mesh:
-        mesh.detect(far)
-        for _ in range(90):
-            (face,) = mesh.detect(crowd)
-    assert face.value[0, NOSE, 0] < 0
-
-
 def test_a_lost_face_is_found_again(portrait: Image) -> None:
     there, empty = scene((resized(portrait, 300), 170, 90)), scene()
     with FaceMeshTracker() as mesh:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from livehead.motion.face.eyes import estimate_gaze, eye_aperture
 from livehead.motion.face.lips import lip_gaps, mouth_width
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.untrusted_files import DamagedFileError, guard_parser
 
 _COLLECTION_S = 2.0
 _EASE_S = 0.3
@@ -73,6 +74,8 @@ class NeutralCalibration:
         self._fixed = neutral is not None
         self._transition = None if neutral is None else _NeutralTransition(neutral, neutral, 0, _EASE_S)
         self._search = _NeutralSearch()
+        self._performer: int | None = None
+        self._known_neutrals: dict[int, Keypoints] = {}
 
     @property
     def neutral(self) -> Keypoints | None:
@@ -84,9 +87,19 @@ class NeutralCalibration:
         self._fixed = False
         self._search = _NeutralSearch()
 
+    def add_neutral(self, performer: int, neutral: Keypoints) -> None:
+        """Take ``neutral`` as that of the person, or shot, number ``performer``; it stays. Callable from any thread."""
+        self._known_neutrals[performer] = neutral
+
     def observe(self, driving: Keypoints) -> Keypoints:
-        """Return the neutral to measure ``driving`` against. A change of it is spread over time, so nothing jumps."""
+        """Return the neutral to measure ``driving`` against.
+
+        A change of one person's neutral is spread over time, so nothing jumps. Another person's takes its place at
+        once, since nobody's face can be measured against a mixture of two; ``MotionTransfer`` eases what is seen.
+        """
         now_ns = driving.captured_ns
+        if driving.seen:
+            self._change_performer(driving.performer)
         if self._transition is None or self._transition.target.set != driving.set:
             self._transition = _NeutralTransition(driving, driving, now_ns, _EASE_S)
             self._search = _NeutralSearch()
@@ -94,6 +107,17 @@ class NeutralCalibration:
             before = self._transition.interpolate(now_ns)
             self._transition = _NeutralTransition(before, driving, now_ns, ease_s)
         return self._transition.interpolate(now_ns)
+
+    def _change_performer(self, performer: int) -> None:
+        """Turn to the neutral of another person or shot; the first person is the one whose neutral was given."""
+        known = self._known_neutrals.get(performer)
+        if performer == self._performer:
+            return
+        is_first, self._performer = self._performer is None, performer
+        if known is not None:
+            self._fixed, self._transition = True, _NeutralTransition(known, known, 0, _EASE_S)
+        elif not is_first:
+            self._fixed, self._transition = False, None
 
     def to_json(self) -> SavedNeutral | None:
         """Return the neutral as plain JSON for a profile; None before the first face."""
@@ -112,19 +136,34 @@ class NeutralCalibration:
     def from_json(cls, saved: Mapping[str, object]) -> NeutralCalibration:
         """Restore the calibration whose neutral ``to_json`` wrote. Raises: ConfigError when it did not."""
         try:
-            depth, jacobian, torso = saved["depth"], saved["jacobian"], saved.get("torso")
-            neutral = Keypoints(
-                set=str(saved["set"]),
-                value=np.asarray(saved["value"], np.float32)[None],
-                depth=None if depth is None else np.asarray(depth, np.float32)[None],
-                jacobian=None if jacobian is None else np.asarray(jacobian, np.float32)[None],
-                confidence=np.ones(1, np.float32),
-                captured_ns=0,
-                torso=None if torso is None else np.asarray(torso, np.float32)[None],
-            )
-        except (KeyError, ValueError, TypeError) as error:
+            with guard_parser():
+                neutral = _parse_neutral(saved)
+        except DamagedFileError as error:
             raise ConfigError("the calibration in the profile is broken", "calibrate again and save it anew") from error
         return cls(neutral)
+
+
+def _parse_neutral(saved: Mapping[str, object]) -> Keypoints:
+    """Return the neutral that ``NeutralCalibration.to_json`` wrote. Raises: any exception for what is none."""
+    depth, jacobian, torso = saved["depth"], saved["jacobian"], saved.get("torso")
+    count = 478 if saved["set"] == MESH478 else len(cast("list[object]", saved["value"]))
+    return Keypoints(
+        set=str(saved["set"]),
+        value=_parse_array(saved["value"], (count, 2)),
+        depth=None if depth is None else _parse_array(depth, (count,)),
+        jacobian=None if jacobian is None else _parse_array(jacobian, (count, 2, 2)),
+        confidence=np.ones(1, np.float32),
+        captured_ns=0,
+        torso=None if torso is None else _parse_array(torso, (3, 2)),
+    )
+
+
+def _parse_array(numbers: object, shape: tuple[int, ...]) -> Array:
+    """Return nested lists as an array [1, *shape]. Raises: ValueError for another, or what is not finite."""
+    array = np.asarray(numbers, np.float32)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"it holds numbers of shape {array.shape}, not finite ones of {shape}")
+    return array[None]
 
 
 class _NeutralSearch:

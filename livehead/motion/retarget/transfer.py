@@ -23,7 +23,9 @@ from livehead.motion.face.lips import LipDeformer, lip_gaps, lip_thickness, mout
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.torso import rest_torso_points
 from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.retarget.bounds import HeadBounds, hold_learned_points, soft_limit, soft_limit_lengths
 from livehead.motion.retarget.calibration import NeutralCalibration
+from livehead.motion.retarget.performer_ease import PerformerEase
 from livehead.motion.retarget.relative import transfer_relative_motion
 
 TransferMode: TypeAlias = Literal["relative", "absolute"]
@@ -31,8 +33,8 @@ TransferMode: TypeAlias = Literal["relative", "absolute"]
 _MAX_YAW, _MAX_PITCH, _MAX_ROLL = 38.0, 26.0, 38.0  # degrees that one photo bears
 # Of the logarithm of the head's size; what a smaller head uncovers of the photo has to be made up.
 _MAX_GROWTH, _MAX_SHRINKING = 0.35, 0.2
-_LIMIT_KNEE = 0.6  # share of a limit up to which nothing is held back
 _MAX_TORSO_SHIFT = 0.7  # heights of the face that a point of the torso can leave its place
+_MAX_NECK_STRETCH = 0.9  # heights of the face that the head can leave the torso, as when it turns or bows
 _MAX_GAZE = 0.24  # widths of the eye that an iris can leave its middle
 _EYEBALL_RADIUS = 0.42  # its radius in widths of the eye
 
@@ -68,6 +70,7 @@ class MotionTransfer:
         self.gains = gains or MotionGains()
         self.calibration = calibration or NeutralCalibration()
         self._face = _FaceMotionTransfer(source) if source.set == MESH478 and source.depth is not None else None
+        self._performer_ease = PerformerEase()
 
     def apply(self, driving: Keypoints) -> Keypoints:
         """Return the avatar's motion for ``driving``, in the coordinates of the avatar's crop.
@@ -85,13 +88,18 @@ class MotionTransfer:
             return replace(self.source, confidence=driving.confidence, captured_ns=driving.captured_ns)
         neutral = self.calibration.observe(driving)
         if self._face is None:
-            return replace(transfer_relative_motion(self.source, driving, neutral, adapt_scale=True), torso=None)
+            learned = transfer_relative_motion(self.source, driving, neutral, adapt_scale=True)
+            return self._performer_ease.apply(replace(hold_learned_points(learned, self.source), torso=None))
         points = self._face.transfer(driving.points3d()[0], neutral.points3d()[0], self.gains)
         moved = driving.with_points(points[None, :, :2].copy(), points[None, :, 2].copy())
-        return replace(moved, torso=self._transfer_torso(driving, neutral))
+        head_shift = (points - self.source.points3d()[0])[FACE_MESH.rigid, :2].mean(axis=0)
+        return self._performer_ease.apply(replace(moved, torso=self._transfer_torso(driving, neutral, head_shift)))
 
-    def _transfer_torso(self, driving: Keypoints, neutral: Keypoints) -> Array | None:
-        """Return the avatar's torso moved as the performer's did since ``neutral``, in proportion to the faces."""
+    def _transfer_torso(self, driving: Keypoints, neutral: Keypoints, head_shift: Array) -> Array | None:
+        """Return the avatar's torso moved as the performer's did since ``neutral``, in proportion to the faces.
+
+        It stays within reach of the head, which has gone by ``head_shift`` [2], so that the neck holds.
+        """
         if driving.torso is None:
             return None
         # a neutral face of an older profile has no torso: it is where the driver would have put it
@@ -99,8 +107,10 @@ class MotionTransfer:
         own = rest_torso_points(self.source.value[0])[None] if self.source.torso is None else self.source.torso
         height = face_height(self.source.value[0])
         change = self.gains.head * height / face_height(neutral.value[0]) * (driving.torso - before)
-        held = np.array([_soft_limit(float(each), _MAX_TORSO_SHIFT * height) for each in change.ravel()], np.float32)
-        return np.asarray(own + held.reshape(change.shape), np.float32)
+        limit = _MAX_TORSO_SHIFT * height
+        held = np.array([soft_limit(float(each), limit) for each in change.ravel()], np.float32).reshape(change.shape)
+        held = head_shift + soft_limit_lengths(held - head_shift, _MAX_NECK_STRETCH * height)
+        return np.asarray(own + held, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,9 +136,7 @@ class _FaceMotionTransfer:
         self._thickness = lip_thickness(self._lips.closed)
         self._mouth_weights, self._brow_weights = mouth_weights(self._rest), brow_weights(self._rest)
         self._pivot = head_pivot(self._rest)
-        low, high = self._rest[:468, :2].min(axis=0), self._rest[:468, :2].max(axis=0)
-        # As far as the crop's edges: left and up, right and down.
-        self._shift_limits = np.maximum(np.stack([low + 1, 1 - high]), 0.1)
+        self._bounds = HeadBounds(self._rest, self._pivot)
         self._neutral: _NeutralMeasurements | None = None
 
     def transfer(self, driving: Array, neutral: Array, gains: MotionGains) -> Array:
@@ -162,21 +170,18 @@ class _FaceMotionTransfer:
     def _transfer_head(self, neutral: _NeutralMeasurements, motion: HeadMotion, gains: MotionGains) -> HeadMotion:
         """Return the rigid motion of the avatar's head about its own middle, held back where a photo cannot follow."""
         yaw, pitch, roll = (gains.head * angle for angle in motion.euler_angles())
-        turn = rotation_matrix(_soft_limit(yaw, _MAX_YAW), _soft_limit(pitch, _MAX_PITCH), _soft_limit(roll, _MAX_ROLL))
+        turn = rotation_matrix(soft_limit(yaw, _MAX_YAW), soft_limit(pitch, _MAX_PITCH), soft_limit(roll, _MAX_ROLL))
         growth = gains.head * math.log(max(motion.scale, 1e-3))
-        scale = math.exp(_soft_limit(growth, _MAX_GROWTH if growth > 0 else _MAX_SHRINKING))
+        scale = math.exp(soft_limit(growth, _MAX_GROWTH if growth > 0 else _MAX_SHRINKING))
         middle = head_pivot(neutral.points)
         shift = gains.head * neutral.to_source.scale * (motion.apply(middle) - middle)
-        for axis in (0, 1):
-            shift[axis] = _soft_limit(float(shift[axis]), float(self._shift_limits[int(shift[axis] > 0), axis]))
-        shift[2] = 0
-        place = self._pivot + shift - scale * turn @ self._pivot
+        place = self._pivot + self._bounds.hold_shift(shift, scale) - scale * turn @ self._pivot
         return HeadMotion(scale, turn, place.astype(np.float32))
 
     def _transfer_expression(self, neutral: _NeutralMeasurements, unturned: Array, gains: MotionGains) -> Array:
         """Return the source with the performer's mouth and brows; lids and irises still at rest."""
         to_source = neutral.to_source
-        change = (unturned - neutral.closed) @ (to_source.scale * to_source.rotation.T)
+        change = self._bounds.hold_displacements((unturned - neutral.closed) @ (to_source.scale * to_source.rotation.T))
         scale_lip_thickness(change, neutral.lip_ratio)
         mouth = gains.mouth * neutral.mouth_ratio
         followed = _clamp_gain(gains.mouth)
@@ -184,7 +189,7 @@ class _FaceMotionTransfer:
         points = points + (mouth * self._mouth_weights + gains.brows * self._brow_weights)[:, None] * change
         wanted = mouth * to_source.scale * lip_gaps(unturned) + (1 - followed) * lip_gaps(self._rest)
         points = points.astype(np.float32)
-        self._lips.open_lips(points, wanted.astype(np.float32))
+        self._lips.open_lips(points, self._bounds.hold_gaps(wanted.astype(np.float32)))
         return points
 
     def _transfer_eyes(
@@ -205,19 +210,10 @@ class _FaceMotionTransfer:
             there += to_camera * (shape.rest_gaze.right - _EYEBALL_RADIUS * math.sin(math.radians(yaw)) - there)
             below += to_camera * (shape.rest_gaze.down - _EYEBALL_RADIUS * math.sin(math.radians(pitch)) - below)
             shape.set_lids_and_gaze(
-                points, max(wide, 0.0), GazeOffset(_soft_limit(there, _MAX_GAZE), _soft_limit(below, _MAX_GAZE))
+                points, max(wide, 0.0), GazeOffset(soft_limit(there, _MAX_GAZE), soft_limit(below, _MAX_GAZE))
             )
 
 
 def _clamp_gain(gain: float) -> float:
     """The share of a feature that is the performer's and not the photo's: gains above 1 exaggerate, but add none."""
     return min(max(gain, 0.0), 1.0)
-
-
-def _soft_limit(value: float, limit: float) -> float:
-    """Return ``value`` as it is up to a knee, then softly held within ``limit``."""
-    knee = _LIMIT_KNEE * limit
-    beyond = abs(value) - knee
-    if beyond <= 0:
-        return value
-    return math.copysign(knee + (limit - knee) * math.tanh(beyond / (limit - knee)), value)
