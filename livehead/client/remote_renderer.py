@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from websockets.asyncio.client import ClientConnection
@@ -34,10 +31,12 @@ from livehead.client.connection import (
 from livehead.clock import NS, ExponentialBackoff, now_ns
 from livehead.concurrency import Latest
 from livehead.errors import ConfigError, LiveheadError, ProtocolError, SourceError, root_cause
+from livehead.http_client import send_http_request
 from livehead.motion.keypoints import Keypoints
 from livehead.protocol import messages
 from livehead.protocol.motion_packets import MotionPacketEncoder
-from livehead.webrtc.ice import IceServers, drop_invalid_candidates, patch_transceiver_gathering
+from livehead.untrusted_files import DamagedFileError, guard_parser, parse_json_object
+from livehead.webrtc.ice import IceServers, patch_transceiver_gathering
 from livehead.webrtc.receiver_patches import patch_receiver
 from livehead.webrtc.remote_tracks import RemoteVideoCapture
 
@@ -46,6 +45,7 @@ log = logging.getLogger(__name__)
 _BACKOFF_S = (0.25, 8.0)  # the first and the longest wait between two attempts
 _VIDEO_TIMEOUT_S = 5.0  # without a picture for so long the connection is made again, as a server always sends some
 _UPLOAD_TIMEOUT_S = 60.0
+_MAX_REFUSAL_BYTES = 4096
 _SETTLE_NS = 5 * NS
 _MOTION_AGE_WINDOW, _STATS_WINDOW = 30, 5  # packets, and reports of a second, of which the median counts
 
@@ -160,7 +160,7 @@ class RemoteRenderer:
             if len(image) > welcome.most_upload_bytes:
                 limit = f"{welcome.most_upload_bytes / 1e6:.0f} MB"
                 raise ConfigError(f"the {path} has more than the {limit} that the server takes", "make it smaller")
-            await asyncio.to_thread(_upload_image, f"{self._address.http_url}/{path}", image, welcome.key)
+            await _upload_image(f"{self._address.http_url}/{path}", image, welcome.key)
         if self._session_request.settings.model_dump(exclude={"type"}, exclude_none=True):
             await send_message(socket, self._session_request.settings)
 
@@ -226,7 +226,7 @@ class _ReturnVideo:
     async def accept_answer(self, answer: str) -> None:
         """Take the server's SDP answer. Raises: ProtocolError when it is not one of WebRTC."""
         try:
-            await self._peer.setRemoteDescription(RTCSessionDescription(drop_invalid_candidates(answer), "answer"))
+            await self._peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
             raise ProtocolError("the server's answer is not WebRTC's", "update livehead at both ends") from error
 
@@ -247,21 +247,21 @@ def _to_ice_servers(welcome: messages.WelcomeMessage) -> IceServers:
     return IceServers(urls, name, password, relay_only=welcome.relay_only)
 
 
-def _upload_image(url: str, data: bytes, key: str) -> None:
+async def _upload_image(url: str, data: bytes, key: str) -> None:
     """Upload an image. Raises: SourceError with the server's answer, OSError when the server is not reached."""
-    request = Request(url, data, {"authorization": f"Bearer {key}"}, method="PUT")
+    headers = {"Authorization": f"Bearer {key}"}
+    reply = await send_http_request(
+        "PUT", url, deadline_s=_UPLOAD_TIMEOUT_S, headers=headers, content=data, max_bytes=_MAX_REFUSAL_BYTES
+    )
+    if 200 <= reply.status < 300:
+        return
     try:
-        urlopen(request, timeout=_UPLOAD_TIMEOUT_S).close()
-    except HTTPError as error:
-        with error:
-            body = error.read(4096)
-        try:
-            answer = json.loads(body)
-            raise SourceError(str(answer["problem"]), str(answer["remedy"])) from error
-        except (ValueError, KeyError, TypeError):
-            raise SourceError(f"the server refuses the picture ({error.code})", "look at its log") from error
-    except URLError as error:
-        raise ConnectionError(str(error.reason)) from error
+        with guard_parser():
+            answer = parse_json_object(reply.body)
+            problem, remedy = str(answer["problem"]), str(answer["remedy"])
+    except DamagedFileError:
+        problem, remedy = f"the server refuses the picture ({reply.status})", "look at its log"
+    raise SourceError(problem, remedy)
 
 
 def _describe_error(error: BaseException) -> str:

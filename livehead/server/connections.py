@@ -13,7 +13,7 @@ from livehead.motion.keypoints import Keypoints
 from livehead.server.event_log import log_event
 from livehead.webrtc.broadcast import BroadcastSink
 from livehead.webrtc.ice import NO_ICE_SERVERS, IceServers
-from livehead.webrtc.peer import PeerConnection, PeerState
+from livehead.webrtc.peer import MediaKind, PeerConnection, PeerState
 from livehead.webrtc.remote_tracks import RemoteAudioCapture, RemoteVideoCapture
 
 
@@ -75,7 +75,9 @@ class SessionConnections:
             await before.close()
         return await self._answer_or_close(peer, offer)
 
-    async def accept_viewer(self, offer: str, *, transparent: bool) -> tuple[str, PeerConnection]:
+    async def accept_viewer(
+        self, offer: str, *, transparent: bool, sent_kinds: frozenset[MediaKind]
+    ) -> tuple[str, PeerConnection]:
         """Answer a viewer's offer. Raises: ProtocolError, SessionError when there are too many viewers."""
         self._require_viewer_slot()
         viewer: PeerConnection
@@ -85,7 +87,9 @@ class SessionConnections:
             if state in ("failed", "closed"):
                 self._viewers.discard(viewer)
 
-        viewer = PeerConnection(self._broadcast, with_alpha=transparent, ice=self._ice, on_state=on_change)
+        viewer = PeerConnection(
+            self._broadcast, sent_kinds=sent_kinds, with_alpha=transparent, ice=self._ice, on_state=on_change
+        )
         self._viewers.add(viewer)
         return await self._answer_or_close(viewer, offer), viewer
 

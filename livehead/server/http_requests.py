@@ -31,6 +31,10 @@ class RequestAuthenticator:
             return False
         return self._access.is_valid_token(bearer_token(request.headers))
 
+    def is_viewer_origin(self, request: Request) -> bool:
+        """Tell whether the request comes from a browser extension that watches for the pages of its browser."""
+        return request.headers.get("origin") in self._access.viewer_origins
+
     def reject(self, request: Request) -> Response:
         """Count a wrong key or token and answer it: 401, or 429 when there were too many."""
         if not self._auth_failures.try_acquire(client_address(request), now_ns()):

@@ -32,7 +32,7 @@ from livehead.server.session_stats import MAX_TIMINGS, PlayoutTiming, SessionSta
 from livehead.sinks.provenance import ManifestSigner
 from livehead.stats import StatsCollector
 from livehead.webrtc.broadcast import BroadcastSink
-from livehead.webrtc.peer import PeerConnection, PeerState
+from livehead.webrtc.peer import ALL_KINDS, MediaKind, PeerConnection, PeerState
 from livehead.webrtc.remote_tracks import RemoteAudioCapture, RemoteVideoCapture
 
 log = logging.getLogger(__name__)
@@ -161,13 +161,15 @@ class Session:
         self._require_running()
         return await self.connections.accept_publisher(offer, on_state)
 
-    async def accept_viewer(self, offer: str, *, transparent: bool = False) -> tuple[str, PeerConnection]:
-        """Answer a viewer's offer with SDP, and give the connection.
+    async def accept_viewer(
+        self, offer: str, *, transparent: bool = False, sent_kinds: frozenset[MediaKind] = ALL_KINDS
+    ) -> tuple[str, PeerConnection]:
+        """Answer a viewer's offer with SDP, and give the connection, which sends media of ``sent_kinds`` only.
 
         Raises: ProtocolError, SessionError when there are too many viewers or the session has ended.
         """
         self._require_running()
-        return await self.connections.accept_viewer(offer, transparent=transparent)
+        return await self.connections.accept_viewer(offer, transparent=transparent, sent_kinds=sent_kinds)
 
     def motion_input(self, header: bytes) -> NetworkMotionSource:
         """The input for motion of another machine: the one in use if ``header`` is its own. Raises: ProtocolError."""
@@ -211,6 +213,8 @@ class Session:
             hardware=self.avatar_switcher.hardware,
             avatar=settings.portrait.name,
             hints=settings.portrait.hints,
+            faces=self.avatar_switcher.face_boxes,
+            face=settings.portrait.face_number,
             frozen=self.avatar_switcher.frozen,
             recording=self.recorder.recording,
             busy=self.avatar_switcher.busy,

@@ -19,6 +19,10 @@ from livehead.server.http_requests import (
 )
 from livehead.server.session_manager import SessionManager
 from livehead.server.whip_whep import SdpAnswer, WhipWhepStreams
+from livehead.webrtc.peer import ALL_KINDS, MediaKind
+
+KINDS_HEADER = "livehead-kinds"
+"""The header that names the kinds of media which a viewer may be sent."""
 
 
 class WhipRoutes:
@@ -56,7 +60,10 @@ class WhipRoutes:
         async def remove(resource_id: str) -> bool:
             return await self._streams.remove_viewer(resource_id, own_session)
 
-        return await self._exchange_sdp(request, self._streams.watch_stream, remove)
+        async def watch(name: str, offer: str) -> SdpAnswer:
+            return await self._streams.watch_stream(name, offer, self._sent_kinds(request))
+
+        return await self._exchange_sdp(request, watch, remove)
 
     async def handle_viewer_link(self, request: Request) -> Response:
         """Show the avatar of the session whose viewer key is in ``Authorization``, as its link does (POST an offer)."""
@@ -67,9 +74,23 @@ class WhipRoutes:
             return self._authenticator.reject(request)
 
         async def watch(name: str, offer: str) -> SdpAnswer:
-            return await self._streams.watch_session(session, offer)
+            return await self._streams.watch_session(session, offer, self._sent_kinds(request))
 
         return await self._exchange_sdp(request, watch, self._streams.remove_viewer)
+
+    def _sent_kinds(self, request: Request) -> frozenset[MediaKind]:
+        """The kinds of media that a viewer may be sent: all, or those that ``livehead-kinds`` names.
+
+        An extension that watches for pages, whose offers these are, has to say what the page may have.
+        Raises: ProtocolError when it does not, or names another kind.
+        """
+        header = request.headers.get(KINDS_HEADER)
+        if header is None and not self._authenticator.is_viewer_origin(request):
+            return ALL_KINDS
+        named = {kind.strip() for kind in (header or "").split(",")}
+        if not named <= ALL_KINDS:
+            raise ProtocolError(f"{KINDS_HEADER} names audio, video or both", "load the extension of this version anew")
+        return frozenset(kind for kind in ALL_KINDS if kind in named)
 
     async def _exchange_sdp(
         self,

@@ -12,7 +12,7 @@ from livehead.errors import ProtocolError, SessionError
 from livehead.server.access import generate_key
 from livehead.server.session import Session
 from livehead.server.session_manager import SessionManager
-from livehead.webrtc.peer import PeerConnection
+from livehead.webrtc.peer import ALL_KINDS, MediaKind, PeerConnection
 
 _STREAM_NAME = re.compile(r"[\w-]{1,64}")
 
@@ -60,18 +60,20 @@ class WhipWhepStreams:
             session.close("unpublished")
         return session is not None
 
-    async def watch_stream(self, name: str, offer: str) -> SdpAnswer:
-        """Show stream ``name`` to a viewer. Raises: ProtocolError, SessionError."""
+    async def watch_stream(self, name: str, offer: str, sent_kinds: frozenset[MediaKind] = ALL_KINDS) -> SdpAnswer:
+        """Show what ``sent_kinds`` allows of stream ``name`` to a viewer. Raises: ProtocolError, SessionError."""
         self._prune_ended()
         session = self._streams.get(name)
         if session is None:
             raise SessionError("there is no stream of that name", "publish it first", status=404)
-        return await self.watch_session(session, offer)
+        return await self.watch_session(session, offer, sent_kinds)
 
-    async def watch_session(self, session: Session, offer: str) -> SdpAnswer:
-        """Show ``session`` to a viewer. Raises: ProtocolError, SessionError."""
+    async def watch_session(
+        self, session: Session, offer: str, sent_kinds: frozenset[MediaKind] = ALL_KINDS
+    ) -> SdpAnswer:
+        """Show what ``sent_kinds`` allows of ``session`` to a viewer. Raises: ProtocolError, SessionError."""
         self._prune_ended()
-        answer, viewer = await session.accept_viewer(offer)
+        answer, viewer = await session.accept_viewer(offer, sent_kinds=sent_kinds)
         resource_id = generate_key()
         self._viewers[resource_id] = (session, viewer)
         return SdpAnswer(answer, resource_id)

@@ -21,18 +21,12 @@ from aiortc.sdp import SessionDescription
 
 from livehead.clock import NS, ExponentialBackoff, now_ns
 from livehead.codecs.h264 import EncoderChoice
-from livehead.concurrency import Worker
 from livehead.errors import RejectedError, SinkError
 from livehead.frames import AudioFrame, Frame
 from livehead.stats import StatsCollector
 from livehead.webrtc.broadcast import BroadcastSink, EncodedTrack
-from livehead.webrtc.ice import (
-    NO_ICE_SERVERS,
-    IceServers,
-    add_remote_candidates,
-    drop_invalid_candidates,
-    patch_transceiver_gathering,
-)
+from livehead.webrtc.ice import NO_ICE_SERVERS, IceServers, add_remote_candidates, patch_transceiver_gathering
+from livehead.webrtc.remote_candidates import patch_transceiver_candidates
 from livehead.webrtc.sender_patches import (
     SDP_PARSE_ERRORS,
     add_playout_delay,
@@ -97,7 +91,6 @@ class WhipSink:
         self._silence = silence
         self._create_connection = partial(create_connection, ice.rtc_configuration())
         self._broadcast = BroadcastSink(fps=fps, stats=self.stats, encoder=encoder, delay_ms=self._median_delay_ms)
-        self._worker = Worker("whip")
         self._stack = AsyncExitStack()
         self._session: _WhipSession | None = None
         self._reconnect_task: asyncio.Task[None] | None = None
@@ -106,7 +99,6 @@ class WhipSink:
         if self._client.sends_token_in_clear:
             log.warning("the token goes to %s in the clear: use https", self._client.name)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._worker)
             await stack.enter_async_context(self._broadcast)
             stack.push_async_callback(self._unpublish)
             await self._publish()
@@ -134,7 +126,7 @@ class WhipSink:
         self._session = session = _WhipSession(
             connection, self._broadcast, self._client, self._silence, sound=self._sound
         )
-        session.answer = answer = await self._worker.run(self._client.publish, await session.create_offer())
+        session.answer = answer = await self._client.publish(await session.create_offer())
         await session.connect(answer.sdp)
         self.stats.count("published")
 
@@ -144,7 +136,7 @@ class WhipSink:
         if session is None:
             return
         session_url = session.answer.session_url if session.answer is not None else ""
-        if session_url and not await self._worker.run(self._client.delete_session, session_url):
+        if session_url and not await self._client.delete_session(session_url):
             log.debug("%s did not confirm the end of the stream", self._client.name)
         await session.close()
 
@@ -210,6 +202,8 @@ class _WhipSession:
             self._connection.addTransceiver("audio", "sendonly")
         if client.is_loopback:
             patch_transceiver_gathering(self._video_transceiver)
+        else:
+            patch_transceiver_candidates(self._video_transceiver)
         self._state_settled, self._disconnected = asyncio.Event(), asyncio.Event()
         self._connection.on("connectionstatechange", self._on_state_change)
         self._report_count = 0
@@ -222,7 +216,7 @@ class _WhipSession:
 
     async def connect(self, answer: str) -> None:
         """Apply the server's ``answer`` (SDP), and wait until media flows. Raises: SinkError."""
-        name, answer = self._client.name, drop_invalid_candidates(answer)
+        name = self._client.name
         try:
             parts = SessionDescription.parse(answer).media
             await add_remote_candidates(self._video_transceiver, parts)

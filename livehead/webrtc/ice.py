@@ -21,6 +21,7 @@ from aiortc.sdp import MediaDescription
 
 from livehead.environment import TURN_PASSWORD_VARIABLE, TURN_SECRET_VARIABLE
 from livehead.errors import ConfigError
+from livehead.webrtc.remote_candidates import patch_remote_candidates
 
 LOOPBACK = "127.0.0.1"
 
@@ -100,24 +101,6 @@ def patch_transceiver_gathering(transceiver: RTCRtpTransceiver) -> None:
     patch_candidate_gathering(transceiver.receiver.transport.transport.iceGatherer._connection)
 
 
-def drop_invalid_candidates(sdp: str) -> str:
-    """``sdp`` without candidates whose port cannot exist: sending to one would end the socket for all the others.
-
-    A line that is no candidate at all stays, so that the parser of the description refuses it.
-    """
-    return "".join(line for line in sdp.splitlines(keepends=True) if not _has_invalid_port(line))
-
-
-def _has_invalid_port(line: str) -> bool:
-    if not line.startswith("a=candidate:"):
-        return False
-    try:
-        port = int(line.split(":", 1)[1].split()[5])
-    except (ValueError, IndexError):
-        return False
-    return not 0 < port < 2**16
-
-
 async def add_remote_candidates(transceiver: RTCRtpTransceiver, media: Sequence[MediaDescription]) -> None:
     """Give a bundled connection the candidates of every section of a foreign description, before it is set.
 
@@ -130,12 +113,14 @@ async def add_remote_candidates(transceiver: RTCRtpTransceiver, media: Sequence[
 
 
 def patch_candidate_gathering(connection: Any) -> None:
-    """Let one ICE connection listen on the loopback address too, and not wait long for servers.
+    """Let one ICE connection listen on the loopback address too, not wait long for servers, and call no names.
 
-    It is called before the connection gathers candidates. aiortc leaves loopback out, but a machine may have no other
+    It is called before the connection gathers candidates. What it takes of the other side's addresses is decided in
+    ``webrtc/remote_candidates.py``. aiortc leaves loopback out, but a machine may have no other
     address and be its own peer. Servers are not asked from there: no answer would come. ``tests/webrtc/test_ice.py``
     fails when the names change that are aiortc's own.
     """
+    patch_remote_candidates(connection)
     gather = connection.get_component_candidates
 
     async def gather_more(component: int, addresses: list[str], **rest: Any) -> list[Any]:

@@ -18,7 +18,6 @@ from livehead.webrtc.ice import (
     NO_ICE_SERVERS,
     IceServers,
     add_remote_candidates,
-    drop_invalid_candidates,
     patch_transceiver_gathering,
 )
 from livehead.webrtc.ice_restart import RestartableIce, is_ice_restart
@@ -35,16 +34,18 @@ from livehead.webrtc.sender_patches import (
 log = logging.getLogger(__name__)
 
 PeerState = Literal["new", "connecting", "connected", "failed", "closed"]
+MediaKind = Literal["audio", "video"]
+ALL_KINDS: frozenset[MediaKind] = frozenset(("audio", "video"))
 
 _CONNECT_TIMEOUT_S = 12.0  # a connection that is not made by then is given up
-_MAX_CANDIDATES = 24  # how many addresses of the other side are tried
 
 
 class PeerConnection:
     """A connection that answers one offer and sends the other side what ``broadcast`` encodes.
 
     ``camera`` and ``microphone`` get the tracks that the other side sends; they are None where it may not send any.
-    ``with_alpha`` sends the matte beside the colours. ``ice`` names the STUN and TURN servers. ``on_state`` is called
+    Only media of ``sent_kinds`` are ever sent, whatever an offer asks for. ``with_alpha`` sends the matte beside the
+    colours. ``ice`` names the STUN and TURN servers. ``on_state`` is called
     with each new state.
     """
 
@@ -54,11 +55,13 @@ class PeerConnection:
         camera: RemoteVideoCapture | None = None,
         microphone: RemoteAudioCapture | None = None,
         *,
+        sent_kinds: frozenset[MediaKind] = ALL_KINDS,
         with_alpha: bool = False,
         ice: IceServers = NO_ICE_SERVERS,
         on_state: Callable[[PeerState], None] = lambda state: None,
     ) -> None:
         self._broadcast = broadcast
+        self._sent_kinds = sent_kinds
         self._with_alpha = with_alpha
         self._camera = camera
         self._microphone = microphone
@@ -82,10 +85,9 @@ class PeerConnection:
 
     async def create_answer(self, offer: str) -> str:
         """Answer ``offer`` with SDP. Raises: ProtocolError when it is no offer, or offers nothing that we take."""
-        offer = _filter_candidates(offer)
-        parts = _parse_media_sections(offer)
+        parts = parse_media_sections(offer)
         for number, part in enumerate(parts):
-            transceiver = self._connection.addTransceiver(part.kind, "sendonly" if self._camera is None else "sendrecv")
+            transceiver = self._connection.addTransceiver(part.kind, self._direction(part))
             if number == 0:
                 patch_transceiver_gathering(transceiver)
                 self._restartable_ice = RestartableIce(transceiver.receiver.transport.transport, self._ice)
@@ -97,6 +99,8 @@ class PeerConnection:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for transceiver, part in zip(self._connection.getTransceivers(), parts, strict=True):
                 self._attach_sender(transceiver, part)
+            if self._camera is None and not self._tracks:
+                raise ProtocolError("the offer asks for nothing that may be sent", "ask for the picture or the sound")
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except SDP_PARSE_ERRORS as error:
             raise ProtocolError(f"the offer is not WebRTC's ({type(error).__name__})", "reload the page") from error
@@ -121,7 +125,7 @@ class PeerConnection:
         Raises: ProtocolError.
         """
         assert self._restartable_ice is not None
-        [remote, *_] = _parse_media_sections(_filter_candidates(offer))
+        [remote, *_] = parse_media_sections(offer)
         async with self._restart_lock:
             if self.state != "connected":
                 raise ProtocolError("this connection has ended", "reload the page")
@@ -138,8 +142,14 @@ class PeerConnection:
         """How often an ICE restart has replaced the path to the other side."""
         return 0 if self._restartable_ice is None else self._restartable_ice.restart_count
 
+    def _direction(self, part: MediaDescription) -> str:
+        sends, receives = part.kind in self._sent_kinds, self._camera is not None
+        return {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}.get(
+            (sends, receives), "inactive"
+        )
+
     def _attach_sender(self, transceiver: RTCRtpTransceiver, part: MediaDescription) -> None:
-        if part.direction not in ("recvonly", "sendrecv"):
+        if part.kind not in self._sent_kinds or part.direction not in ("recvonly", "sendrecv"):
             return  # a track that nobody reads would fill, and ask for key frames at all viewers' cost
         if part.kind == "video":
             hint_start_bitrate(transceiver)
@@ -183,8 +193,8 @@ class PeerConnection:
         self.closed.set()
 
 
-def _parse_media_sections(offer: str) -> list[MediaDescription]:
-    """The media sections of ``offer``. Raises: ProtocolError unless they are one video and at most one audio."""
+def parse_media_sections(offer: str) -> list[MediaDescription]:
+    """The media sections of ``offer``. Raises: ProtocolError unless they are at most one video and one audio."""
     try:
         session = SessionDescription.parse(offer)
     except SDP_PARSE_ERRORS as error:
@@ -194,22 +204,9 @@ def _parse_media_sections(offer: str) -> list[MediaDescription]:
     if not all(names) or sorted(names) != sorted(set(names)) or sorted(bundled) != sorted(names):
         raise ProtocolError("the parts of an offer have to be bundled", "use a browser of the last ten years")
     kinds = sorted(part.kind for part in parts)
-    if kinds not in (["video"], ["audio", "video"]):
+    if kinds not in (["audio"], ["video"], ["audio", "video"]):
         found = ", ".join(kinds)[:60] or "nothing"
-        raise ProtocolError(f"an offer has one picture and at most one sound, this one {found}", "reload the page")
+        raise ProtocolError(
+            f"an offer has at most one picture and one sound, this one has {found}", "offer one of each, or one of them"
+        )
     return list(parts)
-
-
-def _filter_candidates(offer: str) -> str:
-    """``offer`` with its first 24 candidates, less those with an impossible port or a name of multicast DNS.
-
-    Asking the network for such a name takes a second, and a stranger could make the server ask. A browser that hides
-    its addresses behind such names reaches ours, and is answered where it calls from.
-    """
-    lines = [line for line in drop_invalid_candidates(offer).splitlines() if line.strip()]
-    candidates = [line for line in lines if line.startswith("a=candidate:")]
-    usable = {line for line in candidates[:_MAX_CANDIDATES] if ".local " not in line.lower()}
-    kept = [line for line in lines if not line.startswith("a=candidate:") or line in usable]
-    if not usable:  # the other side may still call us
-        kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
-    return "\r\n".join(kept) + "\r\n"

@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -283,10 +284,63 @@ def test_who_may_not_use_the_camera_gets_nothing_and_learns_nothing(site: int, c
         tab = browser.open_tab(f"https://{STRICT}/")
         assert labels(tab, "videoinput") == [""]
         assert tab.evaluate("call.refusal({ video: { deviceId: { exact: 'livehead-camera' } } })") == "NotAllowedError"
-        told = tab.evaluate("""new Promise((resolve) => {
-            document.addEventListener('livehead-tell', ({ detail }) => resolve(JSON.parse(detail)));
-            const sdp = 'v=0\\r\\nm=video 9 UDP/TLS/RTP/SAVPF 96\\r\\na=recvonly\\r\\n';
-            const ask = JSON.stringify({ ask: 'watch', number: 7, sdp });
-            document.dispatchEvent(new CustomEvent('livehead-ask', { detail: ask }));
-        })""")
-        assert told == {"why": "NotAllowedError", "number": 7}
+        asked = ["devices", "ready", "watch", "leave", "nothing"]
+        told = tab.evaluate(
+            f"call.tell({json.dumps([{'ask': ask, 'number': 7, 'sdp': 'v=0'} for ask in asked])}, 1000)"
+        )
+        assert told == []
+        assert tab.evaluate("call.refusal({ video: { deviceId: { exact: 'livehead-camera' } } })") == (
+            tab.evaluate("call.refusal({ video: { deviceId: { exact: 'no-such-camera' } } })")
+        )  # denied by now, and answered as without an extension
+
+
+# how a page might have two readers of one description take it for two different ones
+ATTACKS = {
+    "honest": "",
+    "inactive": ".replaceAll('a=recvonly', 'a=inactive-or-so\\r\\na=recvonly')",
+    "formfeed": ".replaceAll('\\r\\n', '\\f')",
+}
+
+
+@contextmanager
+def attacking(site: int, camera_file: Path, states: dict[str, str]) -> Iterator[tuple[HeadlessChromium, BrowserTab]]:
+    """A studio that has joined, and a page under another name whose leave for devices is as in ``states``."""
+    flags = browser_flags(site, camera_file)
+    with studio_server() as address, HeadlessChromium(flags, extension=EXTENSION_FOLDER) as browser:
+        point_at(browser, address)
+        join(browser, address)
+        for device, state in states.items():
+            browser.set_permission(f"https://{STRICT}", device, state)
+        yield browser, browser.open_tab(f"https://{STRICT}/")
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_page_without_leave_gets_no_picture_and_no_sound_whatever_it_offers(
+    attack: str, site: int, camera_file: Path
+) -> None:
+    with attacking(site, camera_file, {"camera": "denied", "microphone": "denied"}) as (_, tab):
+        assert tab.evaluate(f"call.attack((sdp) => sdp{ATTACKS[attack]}, 2500)") == {"answered": False}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_leave_for_the_microphone_gives_no_picture_whatever_the_page_offers(
+    attack: str, site: int, camera_file: Path
+) -> None:
+    with attacking(site, camera_file, {"camera": "denied", "microphone": "granted"}) as (_, tab):
+        got = tab.evaluate(f"call.attack((sdp) => sdp{ATTACKS[attack]}, 2500)")
+        assert got.get("pictures", 0) == 0
+        if attack != "formfeed":  # lines that end so are no description to the browser, and its offer is refused
+            assert got["sounds"] > 20
+
+
+def test_pictures_end_at_once_when_leave_is_taken_away(site: int, camera_file: Path) -> None:
+    with attacking(site, camera_file, {"camera": "granted", "microphone": "denied"}) as (browser, tab):
+        tab.evaluate("call.choose('livehead').then((track) => { track.onended = () => (call.over = true) })")
+        until_shown(tab, "local", AVATAR_COLOUR)
+        assert tab.evaluate("call.attack((sdp) => sdp, 1500)")["pictures"] > 10  # a page that goes past page/*.js
+        browser.set_permission(f"https://{STRICT}", "camera", "denied")
+        time.sleep(0.5)
+        before = tab.evaluate("call.received()")
+        time.sleep(1)
+        assert tab.evaluate("[call.over, call.stream.getTracks()[0].readyState]") == [True, "ended"]
+        assert tab.evaluate("call.received()") == before

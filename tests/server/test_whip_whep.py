@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from aiortc.sdp import SessionDescription
 
 from livehead.server.access import EXTENSION_ORIGIN, AccessPolicy
 from tests.fixtures.studio import TOKEN, Client, serving
@@ -64,6 +65,24 @@ async def test_sound_alone_is_watched_with_an_inactive_picture(address: str) -> 
         await viewer.close()
 
 
+def directions(answer: str) -> dict[str, str | None]:
+    return {part.kind: part.direction for part in SessionDescription.parse(answer).media}
+
+
+async def test_the_extension_has_to_say_what_a_page_may_have_and_gets_no_more(address: str) -> None:
+    with studio(address, TOKEN) as (_, welcome):
+        key, viewer = str(welcome["viewer_key"]), Client(sound=True)
+        offer = await viewer.offer()
+        for kinds, sent in (("video", {"video"}), ("audio", {"audio"}), ("audio, video", {"audio", "video"})):
+            status, _, answer = await post(address, key, offer, origin=EXTENSION_ORIGIN, livehead_kinds=kinds)
+            assert status == 201
+            assert {kind for kind, direction in directions(answer).items() if direction == "sendonly"} == sent
+        for headers in ({}, {"livehead_kinds": ""}, {"livehead_kinds": "picture"}, {"livehead_kinds": "video,"}):
+            assert (await post(address, key, offer, origin=EXTENSION_ORIGIN, **headers))[0] == 400
+        assert (await post(address, key, offer))[0] == 201  # whoever asks for themselves gets what they ask for
+        await viewer.close()
+
+
 async def test_neither_the_token_nor_a_wrong_key_is_a_viewer_s(address: str) -> None:
     for key in (TOKEN, "wrong"):
         status, headers, body = await post(address, key, "v=0")
@@ -74,7 +93,7 @@ async def test_neither_the_token_nor_a_wrong_key_is_a_viewer_s(address: str) -> 
 async def test_the_extension_is_answered_where_it_watches_and_nowhere_else(address: str) -> None:
     with studio(address, TOKEN) as (_, welcome):
         key = str(welcome["viewer_key"])
-        status, _, told = await post(address, key, "v=0", origin=EXTENSION_ORIGIN)
+        status, _, told = await post(address, key, "v=0", origin=EXTENSION_ORIGIN, livehead_kinds="video")
         assert (status, "offer" in told) == (400, True)  # let in, and then told what is wrong with the offer
         assert (await post(address, TOKEN, "v=0", "/whip/me", origin=EXTENSION_ORIGIN))[0] == 403
         assert ask(address, "GET", "/", origin=EXTENSION_ORIGIN)[0] == 403

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiortc.sdp import SessionDescription
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from livehead.pipeline import Pipeline
 from livehead.server.session import Session
 from livehead.server.whip_whep import WhipWhepStreams
 from livehead.webrtc.broadcast import BroadcastSink
-from livehead.webrtc.peer import PeerConnection
+from livehead.webrtc.peer import MediaKind, PeerConnection
 from tests.fixtures.studio import Client, Colours, MirrorAvatar, Tone, sessions
 
 
@@ -253,15 +254,71 @@ async def test_addresses_that_stand_in_the_first_part_alone_are_called(monkeypat
         await client.close()
 
 
-async def test_addresses_that_only_multicast_finds_are_not_looked_up() -> None:
-    from livehead.webrtc.peer import _filter_candidates
+# what ends a line, or parts a word, for one reader of text and not for another
+SEPARATORS = ("\r\n", "\n", "\r", "\f", "\v", "\x1c", "\x85", "\u2028", "\t", " ", "\0", "")
+DIRECTIONS = ("a=recvonly", "a=sendrecv", "a=sendonly", "a=inactive", "a=inactive-or-so", "a=recvonly ", "A=recvonly")
 
-    kept = "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host"
-    hidden = "a=candidate:2 1 udp 1 0a0b-0c0d.local 5000 typ host"
-    many = [kept.replace("5000", str(5000 + number)) for number in range(100)]
-    assert _filter_candidates("\r\n".join(["v=0", hidden, kept])).split() == ["v=0", *kept.split()]
-    assert "end-of-candidates" not in _filter_candidates("\r\n".join(["v=0", hidden, "a=end-of-candidates"]))
-    assert _filter_candidates("\r\n".join(many)).count("a=candidate") < 30
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    allowed=st.sampled_from(((), ("audio",), ("video",))),
+    edits=st.lists(
+        st.tuples(st.integers(0, len(OFFER) - 1), st.sampled_from(DIRECTIONS), st.sampled_from(SEPARATORS)), max_size=5
+    ),
+    ending=st.sampled_from(SEPARATORS[:3]),
+)
+def test_whatever_the_offer_no_lane_is_open_for_a_kind_that_is_not_allowed(
+    allowed: tuple[MediaKind, ...], edits: list[tuple[int, str, str]], ending: str
+) -> None:
+    async def try_one() -> None:
+        lines = list(OFFER)
+        for place, direction, separator in edits:
+            lines[place] = f"{direction}{separator}{lines[place]}"
+        async with BroadcastSink() as broadcast:
+            peer = PeerConnection(broadcast, sent_kinds=frozenset(allowed))
+            with suppress(ProtocolError):
+                await peer.create_answer(ending.join(lines))
+            assert {track.kind for track in broadcast._tracks} <= set(allowed)
+            sending = [each for each in peer._connection.getTransceivers() if each.sender.track is not None]
+            assert {each.kind for each in sending} <= set(allowed)
+            await peer.close()
+
+    asyncio.run(try_one())
+
+
+async def test_what_is_allowed_is_sent_and_the_rest_is_inactive_in_the_answer() -> None:
+    async with BroadcastSink() as broadcast:
+        client, peer = Client(sound=True), PeerConnection(broadcast, sent_kinds=frozenset(["audio"]))
+        answer = SessionDescription.parse(await peer.create_answer(await client.offer()))
+        assert {part.kind: part.direction for part in answer.media} == {"video": "inactive", "audio": "sendonly"}
+        await peer.close()
+        refused = PeerConnection(broadcast, sent_kinds=frozenset())
+        with pytest.raises(ProtocolError, match="nothing that may be sent"):
+            await refused.create_answer(client.peer.localDescription.sdp)
+        await refused.close()
+        await client.close()
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\v ", "\t\t"])
+async def test_names_that_only_multicast_finds_are_not_asked_for_whatever_stands_behind_them(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def resolve(*arguments: object) -> None:
+        asked.append(str(arguments))
+
+    monkeypatch.setattr("aioice.mdns.MDnsProtocol.resolve", resolve)
+    client = Client()
+    name = f"a=candidate:9 1 udp 1 0a0b-0c0d.local{space}5000 typ host"
+    offer = (await client.offer()).replace("a=end-of-candidates", f"{name}\r\na=end-of-candidates")
+    async with BroadcastSink() as broadcast, asyncio.timeout(5):
+        peer = PeerConnection(broadcast)
+        with suppress(ProtocolError):
+            await peer.create_answer(offer)
+        await peer.close()
+    await client.close()
+    assert asked == []
 
 
 def open_sockets() -> int:

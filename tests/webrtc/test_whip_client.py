@@ -54,39 +54,39 @@ def answering(status: int = 201, body: bytes = ANSWER, **headers: str) -> Iterat
         server.server_close()
 
 
-def test_an_offer_is_posted_with_the_token_and_the_place_is_deleted_with_it() -> None:
+async def test_an_offer_is_posted_with_the_token_and_the_place_is_deleted_with_it() -> None:
     with answering(location="../place/7") as server:
         endpoint = WhipClient(f"{server.url}/whip/talk", "secret")
-        answer = endpoint.publish("v=0")
+        answer = await endpoint.publish("v=0")
         assert answer.sdp == ANSWER.decode()
-        assert endpoint.delete_session(answer.session_url)
+        assert await endpoint.delete_session(answer.session_url)
         assert server.asked == [("POST", "/whip/talk", "Bearer secret"), ("DELETE", "/place/7", "Bearer secret")]
 
 
-def test_without_a_token_none_is_sent() -> None:
+async def test_without_a_token_none_is_sent() -> None:
     with answering() as server:
-        assert WhipClient(server.url + "/x").publish("v=0").session_url == ""
+        assert (await WhipClient(server.url + "/x").publish("v=0")).session_url == ""
         assert server.asked == [("POST", "/x", "")]
 
 
-def test_a_redirect_is_followed_and_another_server_does_not_get_the_token_in_clear() -> None:
+async def test_a_redirect_is_followed_and_another_server_does_not_get_the_token_in_clear() -> None:
     with answering(location="/place") as other, answering(307, location=f"{other.url}/there") as server:
-        answer = WhipClient(server.url + "/x", "secret").publish("v=0")
+        answer = await WhipClient(server.url + "/x", "secret").publish("v=0")
         assert answer.session_url == f"{other.url}/place"
         assert server.asked == [("POST", "/x", "Bearer secret")]
         assert other.asked == [("POST", "/there", "")]
 
 
-def test_redirects_without_end_are_told() -> None:
+async def test_redirects_without_end_are_told() -> None:
     with answering(308, location="/again") as server, pytest.raises(SinkError, match="on and on"):
-        WhipClient(server.url).publish("v=0")
+        await WhipClient(server.url).publish("v=0")
 
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://127.0.0.1/", ""])
-def test_a_redirect_to_what_is_no_web_address_is_not_followed(where: str) -> None:
+async def test_a_redirect_to_what_is_no_web_address_is_not_followed(where: str) -> None:
     with answering(307, location=where) as server:
         with pytest.raises(SinkError):
-            WhipClient(server.url).publish("v=0")
+            await WhipClient(server.url).publish("v=0")
         assert len(server.asked) == 1
 
 
@@ -103,23 +103,23 @@ def test_a_redirect_to_what_is_no_web_address_is_not_followed(where: str) -> Non
         (503, "", "try again later", SinkError),
     ],
 )
-def test_each_refusal_has_its_remedy(status: int, token: str, told: str, kind: type[SinkError]) -> None:
+async def test_each_refusal_has_its_remedy(status: int, token: str, told: str, kind: type[SinkError]) -> None:
     with answering(status) as server, pytest.raises(SinkError, match=told) as caught:
-        WhipClient(server.url + "/path-secret", token).publish("v=0")
+        await WhipClient(server.url + "/path-secret", token).publish("v=0")
     assert type(caught.value) is kind
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("body", [b"<html>welcome</html>", b"", b"v=0" + b"x" * (1 << 18)])
-def test_what_answers_but_not_as_whip_is_told(body: bytes) -> None:
+async def test_what_answers_but_not_as_whip_is_told(body: bytes) -> None:
     with answering(200, body) as server, pytest.raises(RejectedError, match="no WHIP endpoint"):
-        WhipClient(server.url).publish("v=0")
+        await WhipClient(server.url).publish("v=0")
 
 
-def test_an_end_that_nobody_hears_is_no_error() -> None:
+async def test_an_end_that_nobody_hears_is_no_error() -> None:
     with answering() as server:
         endpoint, place = WhipClient(server.url), f"{server.url}/place"
-    assert not endpoint.delete_session(place)
+    assert not await endpoint.delete_session(place)
 
 
 @pytest.mark.parametrize("url", ["", "sfu.example/x", "ftp://sfu.example", "https://", "http://a b/", "https://[x"])

@@ -171,6 +171,12 @@ class HeadlessChromium:
         tab.wait_until("document.readyState === 'complete' && location.href !== 'about:blank'")
         return tab
 
+    def set_permission(self, origin: str, device: str, state: str) -> None:
+        """Set the permission of pages of ``origin`` for a ``device`` (``camera``) to granted, denied or prompt."""
+        socket = connect(self._browser_socket_url(), max_size=None)
+        self._stack.callback(socket.close)  # what is set holds for as long as the one who set it is connected
+        BrowserTab(socket).call("Browser.setPermission", permission={"name": device}, setting=state, origin=origin)
+
     def _browser_socket_url(self) -> str:
         with urlopen(f"http://127.0.0.1:{self._port}/json/version", timeout=_CALL_TIMEOUT_S) as answer:
             return str(json.load(answer)["webSocketDebuggerUrl"])

@@ -4,6 +4,7 @@
 import { load, parseLink, setViewerKey, viewerKey } from "./settings.js";
 
 const LIMIT_MS = 5000;
+const KINDS_HEADER = "livehead-kinds"; // livehead/server/whip_routes.py reads it
 
 /** Reasons why there is no picture; the words are in page/waiting.js and options/options.js. */
 const NO_SERVER = "server";
@@ -41,12 +42,15 @@ export async function ready() {
   return { ready: true, why: "" };
 }
 
-/** `{ sdp, place }` that answers the offer, or `{ why }`. `place`: what `leave` takes. */
-export async function watch(offer) {
+/**
+ * `{ sdp, place }` that answers the offer, or `{ why }`. `place`: what `leave` takes. The server sends what is in
+ * `kinds` ("video", "audio") and nothing else, whatever stands in the offer, which is the page's.
+ */
+export async function watch(offer, kinds) {
   const { url, key, shows } = await target();
   let answer;
   try {
-    answer = await request(url, "POST", key, offer);
+    answer = await request(url, "POST", key, offer, { [KINDS_HEADER]: kinds.join(", ") });
   } catch {
     return { why: NO_SERVER };
   }
@@ -69,8 +73,8 @@ export async function leave(place) {
   await request(where, "DELETE", key).catch(() => {}); // the server sees by itself that a viewer is gone, only later
 }
 
-function request(url, method, key, offer) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {};
+function request(url, method, key, offer, more = {}) {
+  const headers = key ? { ...more, authorization: `Bearer ${key}` } : { ...more };
   if (offer) headers["content-type"] = "application/sdp";
   return fetch(url, {
     method, headers, body: offer, cache: "no-store", credentials: "omit", redirect: "error",

@@ -22,9 +22,13 @@ const ANSWERS = {
     return { camera: true, microphone };
   },
   ready: () => ready(),
-  async watch({ sdp }, { tab }) {
-    const answer = await watch(sdp);
-    if (answer.place) await chrome.storage.session.set({ [PLACE + answer.place]: tab.id });
+  /** `kinds`: what the bridge says the page may have now; what the options keep back is left out here. */
+  async watch({ sdp, kinds }, sender) {
+    const { camera, microphone } = await ANSWERS.devices({}, sender);
+    const given = kinds.filter((kind) => (kind === "video" && camera) || (kind === "audio" && microphone));
+    if (!given.length) return { why: "NotAllowedError" };
+    const answer = await watch(sdp, given);
+    if (answer.place) await chrome.storage.session.set({ [PLACE + answer.place]: sender.tab.id });
     return answer;
   },
   leave: ({ place }) => forget([place]),

@@ -8,10 +8,22 @@
   const { replace, adopt, constrain, capabilities } = livehead.tracks;
   const KINDS = Object.keys(DEVICES);
   const feeds = new Map();
-  const had = new Set(); // kinds that this page has got from us: their names are no secret any more
+  const { query } = Permissions.prototype; // kept, as a page may put its own in place
+  const { permissions } = navigator;
+
+  /** "granted", "prompt" or "denied": what the browser says of a kind. The bridge asks by itself, and it decides. */
+  async function leave(kind) {
+    return (await Reflect.apply(query, permissions, [{ name: DEVICES[kind].permission }])).state;
+  }
+
+  /** Those of `kinds` that the browser says of what `is` takes. */
+  async function whose(kinds, is) {
+    const states = await Promise.all(kinds.map(leave));
+    return kinds.filter((_, at) => is(states[at]));
+  }
 
   function feed(kind) {
-    if (!feeds.has(kind)) feeds.set(kind, new Feed(kind, () => feeds.delete(kind)));
+    if (!feeds.has(kind)) feeds.set(kind, new Feed(kind, DEVICES[kind].permission, () => feeds.delete(kind)));
     return feeds.get(kind);
   }
 
@@ -34,7 +46,6 @@
       track.stop();
       throw error;
     }
-    had.add(kind);
     return track;
   }
 
@@ -54,30 +65,28 @@
   replace(MediaDevices.prototype, "getUserMedia", (native, self, args) => {
     const [constraints] = args;
     const kinds = KINDS.filter((kind) => means(constraints?.[kind], kind));
-    return kinds.length ? mixed(native, constraints, kinds) : native(...args);
+    if (!kinds.length) return native(...args);
+    // a page that may use no device is answered as if there were no extension
+    return whose(kinds, (state) => state !== "denied").then((ours) =>
+      ours.length ? mixed(native, constraints, ours) : native(...args));
   });
 
-  /** As the browser lists a device: all of it, or its kind alone while the page may not know more. */
-  function listed(kind, known) {
+  /** As the browser lists a device that the page may use. */
+  function listed(kind) {
     const { deviceId, groupId, kind: sort, label } = DEVICES[kind];
-    const shown = { deviceId: known ? deviceId : "", kind: sort, label: known ? label : "", groupId: known ? groupId : "" };
+    const shown = { deviceId, kind: sort, label, groupId };
     const info = Object.create(InputDeviceInfo.prototype);
     for (const [name, value] of Object.entries(shown)) Object.defineProperty(info, name, { value, enumerable: true });
     Object.defineProperty(info, "toJSON", { value: () => ({ ...shown }) });
     const source = () => feeds.get(kind)?.settings() ?? {};
-    Object.defineProperty(info, "getCapabilities", { value: () => (known ? capabilities(kind, source()) : {}) });
+    Object.defineProperty(info, "getCapabilities", { value: () => capabilities(kind, source()) });
     return info;
   }
 
   replace(MediaDevices.prototype, "enumerateDevices", async (native) => {
-    const [devices, offered] = await Promise.all([native(), ask("devices")]);
-    for (const kind of KINDS) {
-      const { permission, kind: sort } = DEVICES[kind];
-      if (!offered[permission]) continue;
-      const others = devices.filter((each) => each.kind === sort);
-      const known = had.has(kind) || others.some((each) => each.label) || offered.granted.includes(permission);
-      if (known || !others.length) devices.push(listed(kind, known));
-    }
+    const kinds = await whose(KINDS, (state) => state === "granted");
+    const [devices, offered] = await Promise.all([native(), kinds.length ? ask("devices") : {}]);
+    for (const kind of kinds) if (offered[DEVICES[kind].permission]) devices.push(listed(kind));
     return devices;
   });
 

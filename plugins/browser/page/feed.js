@@ -16,9 +16,10 @@
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
   livehead.Feed = class Feed {
-    /** kind: "video" or "audio". `onOver` is called when the last of the page's tracks has been stopped. */
-    constructor(kind, onOver) {
+    /** kind: "video" or "audio"; `device`: whose leave it needs. `onOver` is called when no track of the page is left. */
+    constructor(kind, device, onOver) {
       this.kind = kind;
+      this.device = device;
       this.onOver = onOver;
       this.peer = new Peer({ iceServers: [], bundlePolicy: "max-bundle" });
       // The server wants a picture in every offer; where only sound is wanted, it is offered as inactive.
@@ -31,7 +32,10 @@
       this.renewing = null;
       this.peer.addEventListener("connectionstatechange", () => this.changed());
       addEventListener("pagehide", () => this.over || this.close());
-      onNews((news) => news === "picture" && !this.over && this.renew());
+      onNews((news, about) => {
+        if (news === "picture" && !this.over) this.renew();
+        if (news === "revoked" && about.device === this.device && !this.over) this.revoke();
+      });
       if (kind === "audio") this.drawSound();
     }
 
@@ -62,6 +66,15 @@
     release(track) {
       if (!this.handed.delete(track) || this.handed.size) return;
       this.close();
+    }
+
+    /** The browser takes the leave away: as with a camera, the tracks end and the page is told. */
+    revoke() {
+      for (const track of [...this.handed]) {
+        track.stop();
+        track.dispatchEvent(new Event("ended"));
+      }
+      if (!this.over) this.close();
     }
 
     close() {
@@ -123,7 +136,7 @@
     /** "" when the server's picture comes, else why not. */
     async connect() {
       const why = await this.exchange(async (sdp) => {
-        const answer = await ask("watch", { sdp });
+        const answer = await ask("watch", { sdp, devices: [this.device] });
         if (answer.place) {
           if (this.place) ask("leave", { place: this.place });
           this.place = answer.place;

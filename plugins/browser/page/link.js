@@ -10,13 +10,13 @@ globalThis.livehead = (() => {
 
   document.addEventListener("livehead-tell", ({ detail }) => {
     const { number, news, ...answer } = JSON.parse(detail);
-    if (news) for (const listener of listeners) listener(news);
+    if (news) for (const listener of listeners) listener(news, answer);
     waiting.get(number)?.(answer);
     waiting.delete(number);
   });
 
   return {
-    /** The bridge's answer, `{ why }` where there is none. */
+    /** The bridge's answer, `{ why }` where there is none: it is silent while the browser gives no leave. */
     ask(what, rest = {}) {
       const number = ++numbers;
       const answer = new Promise((resolve) => {
@@ -30,7 +30,7 @@ globalThis.livehead = (() => {
       document.dispatchEvent(new CustomEvent("livehead-ask", { detail: JSON.stringify({ ...rest, ask: what, number }) }));
       return answer;
     },
-    /** Calls `listener` with "devices" or "picture" when those are new. */
+    /** Calls `listener` with "devices" or "picture" when those are new, and with "revoked" and { device }. */
     onNews: (listener) => listeners.add(listener),
   };
 })();

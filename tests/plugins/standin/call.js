@@ -41,6 +41,39 @@ const call = {
     await near.setRemoteDescription(far.localDescription);
   },
 
+  /** What the bridge answers to `messages` within so many ms, asked past page/*.js. */
+  async tell(messages, ms) {
+    const told = [];
+    document.addEventListener("livehead-tell", ({ detail }) => told.push(JSON.parse(detail)));
+    for (const message of messages) {
+      document.dispatchEvent(new CustomEvent("livehead-ask", { detail: JSON.stringify(message) }));
+    }
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    return told;
+  },
+
+  /** Ask the bridge for picture and sound with an offer that `twist` has changed; what came within so many ms. */
+  async attack(twist, ms) {
+    const peer = (call.attacker = new RTCPeerConnection({ bundlePolicy: "max-bundle" }));
+    for (const kind of ["video", "audio"]) peer.addTransceiver(kind, { direction: "recvonly" });
+    await peer.setLocalDescription();
+    while (peer.iceGatheringState !== "complete") await new Promise((resolve) => setTimeout(resolve, 50));
+    const told = await call.tell([{ ask: "watch", number: 7, sdp: twist(peer.localDescription.sdp) }], ms);
+    const sdp = told.find((each) => each.number === 7)?.sdp;
+    if (!sdp) return { answered: false };
+    await peer.setRemoteDescription({ type: "answer", sdp });
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    const reports = [...(await peer.getStats()).values()].filter((each) => each.type === "inbound-rtp");
+    const packets = (kind) => reports.find((each) => each.kind === kind)?.packetsReceived ?? 0;
+    return { answered: true, pictures: packets("video"), sounds: packets("audio") };
+  },
+
+  /** How many packets of pictures the attacker has got. */
+  async received() {
+    const reports = [...(await call.attacker.getStats()).values()];
+    return reports.find((each) => each.type === "inbound-rtp" && each.kind === "video")?.packetsReceived ?? 0;
+  },
+
   /** Mean colour of the left half of what a video shows, null while it shows nothing. */
   colour(id) {
     const video = document.getElementById(id);
