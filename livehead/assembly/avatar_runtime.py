@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from livehead.config import GainSettings
+from livehead.config import FaceChoice, GainSettings
 from livehead.drivers.network import NetworkMotionSource
 from livehead.frames import Image
 from livehead.interfaces import DriverInputs, Motion
@@ -97,8 +97,8 @@ class AvatarFactory(Protocol):
 
     def default_settings(self) -> AvatarSettings: ...
 
-    def prepare_portrait(self, pixels: Image) -> Portrait:
-        """Prepare a photo, uint8 [H, W, 3] RGB. Raises: SourceError, NoFaceError."""
+    def prepare_portrait(self, pixels: Image, face: FaceChoice = "largest") -> Portrait:
+        """Prepare the ``face`` of a photo, uint8 [H, W, 3] RGB. Raises: SourceError, NoFaceError."""
         ...
 
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:

@@ -24,7 +24,7 @@ from livehead.assembly.live_avatar import (
 )
 from livehead.assembly.shared_renderers import SharedRenderers, warm_up_batches
 from livehead.avatars.cache import AvatarCache
-from livehead.config import GainSettings, PictureSettings, RunSettings
+from livehead.config import FaceChoice, GainSettings, PictureSettings, RunSettings
 from livehead.frames import Image
 from livehead.interfaces import Driver
 from livehead.motion.keypoints import Keypoints
@@ -124,8 +124,8 @@ class ServerAvatarFactory:
     def default_settings(self) -> AvatarSettings:
         return self._default_settings
 
-    def prepare_portrait(self, pixels: Image) -> Portrait:
-        return self._guest_store.get_portrait(pixels, "your photo")
+    def prepare_portrait(self, pixels: Image, face: FaceChoice = "largest") -> Portrait:
+        return self._guest_store.get_portrait(pixels, "your photo", face=face)
 
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
         prepared, self._prepared = self._prepared, None

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,8 @@ from livehead.interfaces import Capture, Driver, DriverInputs
 from livehead.motion.keypoints import Keypoints
 from livehead.motion_source import DriverMotionSource
 from livehead.motion_stages import TimedMotion
+from livehead.perception.photo_formats import encode_jpeg, is_plain_still
+from livehead.perception.portrait import Portrait
 from livehead.pipeline import Pipeline
 from livehead.protocol import messages
 from livehead.quality import QualityLevel
@@ -81,7 +84,17 @@ def build_session_request(settings: RunSettings, photo: Path) -> SessionRequest:
         background=background,
         badge=settings.picture.badge,
     )
-    return SessionRequest(wanted, _read_image_file(photo), backdrop)
+    return SessionRequest(wanted, _read_image_file(photo) if is_plain_still(photo) else None, backdrop)
+
+
+def add_portrait(request: SessionRequest, portrait: Portrait) -> SessionRequest:
+    """Have the drawing machine animate the same picture of a file, and the same face in it, as ``portrait`` shows.
+
+    An ordinary still is sent as it is; of anything else, which a server might not read, the picture that was chosen.
+    """
+    several = len(portrait.face_boxes) > 1
+    settings = request.settings.model_copy(update={"face": portrait.face_number if several else None})
+    return replace(request, settings=settings, photo=request.photo or encode_jpeg(portrait.photo))
 
 
 def _read_image_file(path: Path) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from contextlib import ExitStack
+from collections.abc import Coroutine
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,12 @@ from livehead.assembly.live_avatar import (
 from livehead.assembly.live_run import LiveRun
 from livehead.assembly.media_endpoints import redacted
 from livehead.assembly.profiles import CallProfile, ProfileStore
-from livehead.assembly.run_checks import check_live_settings, check_photos
+from livehead.assembly.run_checks import check_live_settings, check_photos, check_run_files
 from livehead.avatars.cache import AvatarCache
 from livehead.cli_options import add_picture_arguments, add_webrtc_arguments, print_status, settings_from_args
 from livehead.config import GainSettings, RunSettings
 from livehead.environment import TOKEN_VARIABLE
-from livehead.errors import ConfigError
+from livehead.errors import ConfigError, LostRecordingError
 from livehead.interfaces import Driver
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.retarget.calibration import NeutralCalibration
@@ -58,9 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--render-at", metavar="URL", help=render_at)
     token = f"file that holds the token for --render-at (default: the token in {TOKEN_VARIABLE})"
     add("--token-file", type=Path, metavar="FILE", help=token)
+    overwrite = "let recordings (--sink file:, --record-motion) take the place of files of the same name"
+    add("--overwrite", action="store_true", default=argparse.SUPPRESS, help=overwrite)
     add("--seconds", type=float, metavar="N", help="end after so many seconds (default: at Ctrl-C)")
     add("--json", type=Path, metavar="FILE", help="write the figures of the run as JSON")
-    add_picture_arguments(parser)
+    add_picture_arguments(parser, allow_transparent=True)
     add_webrtc_arguments(parser)
 
 
@@ -77,7 +80,8 @@ def _add_media_arguments(parser: argparse.ArgumentParser) -> None:
     add("--microphone", default=absent, metavar="NAME", help=microphone + "needs it)")
     sound_out = "device (a virtual cable) to play the sound on, delayed as much as the picture"
     add("--sound-out", default=absent, metavar="NAME", help=sound_out)
-    sink = "where the picture goes: virtualcam, pipewire, window, file:OUT.mp4, whip:URL, rtmp://HOST/APP, "
+    sink = "where the picture goes: virtualcam, pipewire, window, file:OUT.mp4 (also .webm, .mov, frames/%%05d.png), "
+    sink += "whip:URL, rtmp://HOST/APP, "
     sink += f"udp:HOST:PORT or null; may be given several times (default: {', '.join(defaults.sinks)})"
     add("--sink", action="append", default=[], metavar="SPEC", help=sink)
     fps = f"frames a second that are sent (default: {defaults.stream.fps:g})"
@@ -98,10 +102,10 @@ def main(args: argparse.Namespace) -> int:
     driver_name = resolve_driver_name(settings.driver, settings.model, settings.precision)
     settings = settings.model_copy(update={"driver": driver_name})
     with ExitStack() as stack:
-        recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
+        recorder = _open_recorder(args, settings, stack)
         run, live_avatar = _prepare_run(settings, paths, profile, recorder, stack)
         print_status(run.describe())
-        asyncio.run(run.run(args.seconds))
+        lost = _run_to_the_end(run.run(args.seconds))
     if args.profile:
         kept = profile.model_copy(
             update={
@@ -116,7 +120,32 @@ def main(args: argparse.Namespace) -> int:
     print_status(run.summarize())
     if args.json is not None:
         _write_figures(run, args.json)
+    _raise_lost_recordings(lost, recorder)
     return 0
+
+
+def _open_recorder(args: argparse.Namespace, settings: RunSettings, stack: ExitStack) -> MotionRecorder | None:
+    """The file of --record-motion, which ``stack`` closes; None without the option. Raises: SinkError."""
+    if args.record_motion is None:
+        return None
+    stack.enter_context(suppress(LostRecordingError))  # the recorder remembers its failure
+    return stack.enter_context(MotionRecorder(args.record_motion, overwrite=settings.stream.overwrite))
+
+
+def _run_to_the_end(running: Coroutine[Any, Any, None]) -> LostRecordingError | None:
+    """Run until it ends; gives the error of a file that was lost, so that what else a run leaves is written first."""
+    try:
+        asyncio.run(running)
+    except LostRecordingError as error:
+        return error
+    return None
+
+
+def _raise_lost_recordings(lost: LostRecordingError | None, recorder: MotionRecorder | None) -> None:
+    """Raise the error of a film or of a motion file that is incomplete. Raises: LostRecordingError."""
+    failure = lost or (recorder.failure if recorder else None)
+    if failure is not None:
+        raise failure
 
 
 def _check_input(args: argparse.Namespace, settings: RunSettings, paths: list[Path]) -> None:
@@ -126,6 +155,9 @@ def _check_input(args: argparse.Namespace, settings: RunSettings, paths: list[Pa
     for path in (args.record_motion, args.json):
         if path is not None:
             check_output_file(path)
+    check_run_files(
+        settings, paths, record_motion=args.record_motion, others=(args.json,), inputs=(args.config, args.token_file)
+    )
 
 
 def _prepare_run(
@@ -134,7 +166,7 @@ def _prepare_run(
     """Build all that a run needs for its first frame; ``stack`` closes the driver. Raises: LiveheadError."""
     store = AvatarCache()
     portraits = open_portraits(paths, store, print_status, settings.picture.face)
-    on_motion = recorder.add if recorder else None
+    on_motion = recorder.add_while_possible if recorder else None
     remote_source, settings = _subscribe_remote_motion(settings)
     driver: Driver[Keypoints] | None = None
     if remote_source is None:
@@ -155,6 +187,7 @@ def _prepare_run(
             motion_set=remote_source.motion_set if remote_source else "",
             calibration=calibration,
             on_motion=on_motion,
+            allow_transparent=True,
         )
 
     live_avatar = build(settings)
@@ -171,7 +204,13 @@ def _prepare_run(
 def _run_remotely(args: argparse.Namespace, settings: RunSettings, paths: list[Path]) -> int:
     """Track here and have the server at ``--render-at`` draw."""
     from livehead.client.connection import ServerAddress
-    from livehead.client.remote_run import RemoteRenderRun, build_session_request, check_remote_settings, read_token
+    from livehead.client.remote_run import (
+        RemoteRenderRun,
+        add_portrait,
+        build_session_request,
+        check_remote_settings,
+        read_token,
+    )
 
     if args.profile:
         raise ConfigError("a profile holds what the drawing machine keeps", "leave --profile or --render-at out")
@@ -183,18 +222,20 @@ def _run_remotely(args: argparse.Namespace, settings: RunSettings, paths: list[P
     request = build_session_request(settings, paths[0])
     with ExitStack() as stack:
         portraits = open_portraits(paths, AvatarCache(), print_status, settings.picture.face)
+        request = add_portrait(request, portraits[0])
         driver = make_driver(settings.driver, portraits, settings.model, settings.precision)
         stack.callback(driver.close)
-        recorder = stack.enter_context(MotionRecorder(args.record_motion)) if args.record_motion else None
-        on_motion = recorder.add if recorder else None
+        recorder = _open_recorder(args, settings, stack)
+        on_motion = recorder.add_while_possible if recorder else None
         run = RemoteRenderRun(settings, driver, address, token, request, on_motion=on_motion, notify=print_status)
         print_status(f"{run.driver_name} moves, {address.http_url} draws, to {', '.join(settings.sinks)}; Ctrl-C ends")
-        asyncio.run(run.run(args.seconds))
+        lost = _run_to_the_end(run.run(args.seconds))
     print_status(run.summarize())
     if args.json is not None:
         from livehead.reporting.report import JsonReport, write_json
 
         write_json(JsonReport("run", settings.model_dump(mode="json")).finish(run.results()), args.json)
+    _raise_lost_recordings(lost, recorder)
     return 0
 
 
@@ -225,7 +266,9 @@ def _write_figures(run: LiveRun, path: Path) -> None:
     from livehead.reporting.report import JsonReport, write_json
 
     stats = run.pipeline.stats
-    settings = run.settings.model_dump(mode="json") | {"sinks": [redacted(spec) for spec in run.settings.sinks]}
+    shown = {"sinks": [redacted(spec) for spec in run.settings.sinks], "capture": redacted(run.settings.capture)}
+    shown |= {"microphone": redacted(run.settings.microphone)} if run.settings.microphone else {}
+    settings = run.settings.model_dump(mode="json") | shown
     results: dict[str, Json] = {"stages": stats.summarize_stages(), "counts": stats.read_counters()}
     results |= {"start_s": run.first_frame_s, "peak_mb": round(peak_memory_mb(), 1)}
     write_json(JsonReport("run", settings).finish(results), path)

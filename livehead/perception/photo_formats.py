@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from PIL import Image as Pillow
 
 from livehead.errors import SourceError
+from livehead.frames import Image
 
 SNIFFED_BYTES = 4096
 """How many of a file's first bytes tell what it is."""
@@ -57,6 +58,25 @@ def open_picture(file: Path | BinaryIO | io.BytesIO) -> Pillow.Image:
 def count_animation_frames(picture: Pillow.Image) -> int:
     """How many pictures follow one another in time in the file; 1 for a still, whatever else lies beside it."""
     return int(getattr(picture, "n_frames", 1)) if picture.format in _ANIMATED_FORMATS else 1
+
+
+def is_plain_still(path: Path) -> bool:
+    """Tell whether a file is one picture in a format that every installation reads. Raises: what ``Pillow`` raises."""
+    with path.open("rb") as file:
+        if is_video(file.read(SNIFFED_BYTES)):
+            return False
+    with open_picture(path) as opened:
+        return opened.format != "HEIF" and count_animation_frames(opened) == 1
+
+
+def encode_jpeg(picture: Image, max_side: int = 0, quality: int = 95) -> bytes:
+    """The picture, uint8 [H, W, 3] RGB, as a JPEG file; with ``max_side``, its sides reduced to so many pixels."""
+    image = Pillow.fromarray(picture)
+    if max_side:
+        image.thumbnail((max_side, max_side))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def is_heif(head: bytes) -> bool:

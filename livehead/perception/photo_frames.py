@@ -22,7 +22,7 @@ from livehead.perception.photo import (
     too_many_pixels_error,
 )
 from livehead.perception.photo_formats import count_animation_frames, open_picture
-from livehead.perception.photo_pixels import load_reduced, to_rgb
+from livehead.perception.photo_pixels import MAX_LONG_SIDE, load_reduced, to_rgb
 
 MAX_FRAMES = 16
 """How many pictures of an animation or of a video are looked at for a face."""
@@ -51,18 +51,21 @@ def read_photo_frames(path: Path) -> list[PhotoFrame]:
     return _decode_picture_frames(path, str(path), None, MAX_FRAMES)
 
 
-def decode_photo_frames(data: bytes, name: str, max_pixels: int, max_frames: int = MAX_FRAMES) -> list[PhotoFrame]:
+def decode_photo_frames(
+    data: bytes, name: str, max_pixels: int, max_frames: int = MAX_FRAMES, max_side: int = MAX_LONG_SIDE
+) -> list[PhotoFrame]:
     """Do as ``read_photo_frames`` of a file's content, which is no video.
 
-    More than ``max_pixels`` are refused by the header. Raises: SourceError.
+    More than ``max_pixels`` are refused by the header. ``max_side``: pixels to which an animation's pictures are
+    reduced. Raises: SourceError.
     """
     if not data:
         raise SourceError(f"{name} is empty", "choose the photo again", subject=name)
-    return _decode_picture_frames(io.BytesIO(data), name, max_pixels, max_frames)
+    return _decode_picture_frames(io.BytesIO(data), name, max_pixels, max_frames, max_side)
 
 
 def _decode_picture_frames(
-    source: Path | io.BytesIO, name: str, max_pixels: int | None, max_frames: int
+    source: Path | io.BytesIO, name: str, max_pixels: int | None, max_frames: int, max_side: int = MAX_LONG_SIDE
 ) -> list[PhotoFrame]:
     with explain_picture_errors(name, source), open_picture(source) as opened:
         if max_pixels is not None and opened.width * opened.height > max_pixels:
@@ -71,17 +74,17 @@ def _decode_picture_frames(
         if total == 1:
             frames = [PhotoFrame(np.array(to_rgb(load_reduced(opened)), np.uint8))]
         else:
-            frames = keep_clear_frames(_decode_animation(opened, total, max_frames), max_frames)
+            frames = keep_clear_frames(_decode_animation(opened, total, max_frames, max_side), max_frames)
     require_photo_size(frames[0].image, name)
     return frames
 
 
-def _decode_animation(opened: Pillow.Image, total: int, count: int) -> Iterator[PhotoFrame]:
+def _decode_animation(opened: Pillow.Image, total: int, count: int, max_side: int) -> Iterator[PhotoFrame]:
     """``count`` pictures of an animation, spread evenly; fewer where it is damaged further on."""
     for number in _spread_evenly(min(total, MAX_COUNTED_FRAMES), count):
         try:
             opened.seek(number)
-            picture = load_reduced(opened.copy())
+            picture = load_reduced(opened.copy(), max_side)
         except (OSError, SyntaxError, ValueError, EOFError):
             if number == 0:
                 raise

@@ -27,6 +27,13 @@ SecretKey = Annotated[str, Field(max_length=256)]
 SdpText = Annotated[str, Field(min_length=1, max_length=48 * 1024)]
 IceUrl = Annotated[str, Field(pattern=r"^(stun|turns?):[^\s?]+(\?transport=(udp|tcp))?$", max_length=300)]
 HexMotionHeader = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){16,80}$")]
+FaceNumber = Annotated[int, Field(ge=1, le=100)]
+SHARE_RANGE = (-1.0, 2.0)
+"""Of a photo's width or height: a face may be cut off by its edge."""
+Share = Annotated[float, Field(ge=SHARE_RANGE[0], le=SHARE_RANGE[1])]
+FaceBox: TypeAlias = tuple[Share, Share, Share, Share]
+"""Left, top, width and height of a face, as shares of the width and height of its photo."""
+
 BackgroundName = Annotated[str, Field(pattern=r"^(keep|blur|none|image|#[0-9a-fA-F]{6})$")]
 
 
@@ -74,7 +81,10 @@ class FollowMotionMessage(SignalingMessage):
 
 
 class SettingsUpdate(SignalingMessage):
-    """The settings to change; those that are None stay. The ``background`` ``image`` is the one uploaded last."""
+    """The settings to change; those that are None stay. The ``background`` ``image`` is the one uploaded last.
+
+    ``face`` is one of the photo that this page uploaded, counted from the left, where 1 is the first.
+    """
 
     type: Literal["settings"] = "settings"
     driver: ShortName | None = None
@@ -83,6 +93,7 @@ class SettingsUpdate(SignalingMessage):
     gains: GainSettings | None = None
     background: BackgroundName | None = None
     badge: bool | None = None
+    face: FaceNumber | None = None
 
 
 class CalibrateMessage(SignalingMessage):
@@ -187,13 +198,19 @@ class MotionHeaderMessage(SignalingMessage):
 
 
 class SessionState(SignalingMessage):
-    """The state of the session, sent after each change."""
+    """The state of the session, sent after each change.
+
+    ``faces`` are those of the photo that the page uploaded, from left to right, and ``face`` the number of the one that
+    is animated; of the server's own photo none are told.
+    """
 
     type: Literal["state"] = "state"
     chosen: CurrentSettings
     hardware: str
     avatar: str
     hints: tuple[str, ...] = ()
+    faces: tuple[FaceBox, ...] = ()
+    face: FaceNumber = 1
     frozen: bool = False
     recording: bool = False
     busy: bool = False

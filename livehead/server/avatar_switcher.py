@@ -6,16 +6,22 @@ The next avatar is built on a thread and then takes the place of the one that pl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+
 from livehead.assembly.avatar_runtime import IMAGE_BACKGROUND, AvatarFactory, AvatarSettings, SwitchableAnimator
 from livehead.concurrency import Worker
+from livehead.config import FaceChoice
 from livehead.drivers.network import NetworkMotionSource
 from livehead.errors import ConfigError, SessionError
 from livehead.frames import Image
-from livehead.protocol.messages import SettingsUpdate
+from livehead.perception.avatar_photo import choose_best_frame
+from livehead.perception.photo_frames import PhotoFrame
+from livehead.perception.portrait import Portrait
+from livehead.protocol.messages import SHARE_RANGE, FaceBox, SettingsUpdate
 
 ResultT = TypeVar("ResultT")
 
@@ -46,6 +52,7 @@ class AvatarSwitcher:
         self._require_running = require_running
         self._on_change = on_change
         self._release_feed = release_feed
+        self._servers_portrait = animator.runtime.settings.portrait
         self._worker = Worker("prepare")
         self._change_lock = asyncio.Lock()
 
@@ -64,10 +71,41 @@ class AvatarSwitcher:
         """Tells whether the last picture is held."""
         return self._animator.frozen
 
-    async def set_portrait(self, pixels: Image) -> None:
-        """Animate another photo, uint8 [H, W, 3] RGB. Raises: SourceError, NoFaceError, SessionError."""
+    @property
+    def page_portrait(self) -> Portrait | None:
+        """The portrait that plays, if it is of a photo that the page gave; None for the server's own."""
+        portrait = self.settings.portrait
+        return None if portrait is self._servers_portrait else portrait
+
+    @property
+    def face_boxes(self) -> tuple[FaceBox, ...]:
+        """The faces of the page's photo from left to right, as shares of its width and height."""
+        portrait = self.page_portrait
+        if portrait is None:
+            return ()
+        height, width = portrait.photo.shape[:2]
+        size = np.array([width, height, width, height])
+        shares = [np.clip(np.array(box) / size, *SHARE_RANGE).tolist() for box in portrait.face_boxes]
+        return tuple((left, top, across, down) for left, top, across, down in shares)
+
+    async def set_portrait(self, frames: Sequence[PhotoFrame], face: FaceChoice = "largest") -> None:
+        """Animate the ``face`` of another photo, the best of ``frames``.
+
+        Raises: SourceError, NoFaceError, SessionError.
+        """
         self._require_running()
-        portrait = await self._run_on_worker(self._avatar_factory.prepare_portrait, pixels)
+        frame = await self._run_on_worker(choose_best_frame, frames)
+        await self._animate_photo(frame.image, face)
+
+    async def choose_face(self, face: FaceChoice) -> None:
+        """Animate another face of the photo that the page gave. Raises: ConfigError, SourceError, SessionError."""
+        portrait = self.page_portrait
+        if portrait is None:
+            raise ConfigError("there is no photo of this page's to choose a face from", "choose a photo first")
+        await self._animate_photo(portrait.photo, face)
+
+    async def _animate_photo(self, pixels: Image, face: FaceChoice) -> None:
+        portrait = await self._run_on_worker(self._avatar_factory.prepare_portrait, pixels, face)
         await self._rebuild(lambda current: replace(current, portrait=portrait))
 
     async def set_backdrop(self, pixels: Image) -> None:
@@ -86,6 +124,8 @@ class AvatarSwitcher:
             self._animator.runtime.set_gains(update.gains)
         if update.driver is not None and self.settings.feed is not None:
             self._release_feed()
+        if update.face is not None:
+            await self.choose_face(update.face)
         if not self.settings.updated_by(update).builds_same_avatar_as(self.settings):
             await self._rebuild(lambda current: current.updated_by(update))
         self._on_change()

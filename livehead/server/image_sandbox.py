@@ -1,7 +1,7 @@
 """Decodes strangers' photos in a process that can do no harm: it has little memory and time, and no files.
 
-Run as a program it reads a photo from standard input and writes its pixels, or what is wrong with it, to standard
-output. The server never decodes what was uploaded.
+Run as a program it reads a photo from standard input and writes its pixels (of an animation, those of some of its
+pictures), or what is wrong with it, to standard output. The server never decodes what was uploaded.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import numpy as np
 import livehead
 from livehead.errors import SourceError
 from livehead.frames import Image
+from livehead.perception.photo_frames import PhotoFrame
 
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_PIXELS = 20_000_000
+MAX_FRAMES, MAX_FRAME_SIDE = 6, 1280
+"""Of an animation so many pictures are given, with sides of so many pixels: together no more than two large photos."""
+
 _CPU_LIMIT_S = 10
 _MEMORY_LIMIT_BYTES = 1 << 30  # of address space, beyond what the program has when it starts
 _EXIT_REJECTED = 3  # exit status with which standard output says why the photo was refused
@@ -36,16 +40,23 @@ class SandboxedImageDecoder:
     async def decode(self, data: bytes, name: str = "The photo") -> Image:
         """The photo in the file ``data`` as uint8 [H, W, 3] RGB; ``name`` is for messages. Raises: SourceError."""
         async with self._slots:
-            return await _decode_in_subprocess(data, name, self._timeout_s)
+            frames = await _decode_in_subprocess(data, name, self._timeout_s, max_frames=1)
+        return frames[0].image
+
+    async def decode_frames(self, data: bytes, name: str = "The photo") -> list[PhotoFrame]:
+        """The photo in the file ``data``, or of an animation at most ``MAX_FRAMES`` pictures. Raises: SourceError."""
+        async with self._slots:
+            return await _decode_in_subprocess(data, name, self._timeout_s, max_frames=MAX_FRAMES)
 
 
-async def _decode_in_subprocess(data: bytes, name: str, timeout_s: float) -> Image:
+async def _decode_in_subprocess(data: bytes, name: str, timeout_s: float, max_frames: int) -> list[PhotoFrame]:
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         _MODULE,
         name,
+        str(max_frames),
         stdin=pipe,
         stdout=pipe,
         stderr=asyncio.subprocess.DEVNULL,
@@ -65,8 +76,12 @@ async def _decode_in_subprocess(data: bytes, name: str, timeout_s: float) -> Ima
         raise SourceError(refusal["problem"], refusal["remedy"])
     if child.returncode != 0:
         raise SourceError(f"{name} cannot be decoded", "save it anew as JPEG or PNG, or use another photo")
-    height, width = (int(part) for part in head.split())
-    return np.frombuffer(body, np.uint8).reshape(height, width, 3)
+    frames, place = [], 0
+    for height, width, words in json.loads(head):
+        pixels = np.frombuffer(body, np.uint8, height * width * 3, place).reshape(height, width, 3)
+        frames.append(PhotoFrame(pixels, words))
+        place += pixels.size
+    return frames
 
 
 def child_environment() -> dict[str, str]:
@@ -101,20 +116,25 @@ def apply_resource_limits() -> None:
 
 def main() -> int:
     """Decode the photo on standard input; the exit status says whether it worked."""
-    from PIL import Image as Pillow
-
     from livehead.perception.photo import decode_photo
+    from livehead.perception.photo_formats import available_formats
+    from livehead.perception.photo_frames import decode_photo_frames
 
-    Pillow.init()  # loads what reads each format, while files may still be opened
-    data = sys.stdin.buffer.read(MAX_UPLOAD_BYTES + 1)
+    available_formats()  # loads what reads each format, while files may still be opened
+    data, name, max_frames = sys.stdin.buffer.read(MAX_UPLOAD_BYTES + 1), sys.argv[1], int(sys.argv[2])
     apply_resource_limits()
     try:
-        pixels = decode_photo(data, sys.argv[1], MAX_PIXELS)
+        if max_frames == 1:
+            frames = [PhotoFrame(decode_photo(data, name, MAX_PIXELS))]
+        else:
+            frames = decode_photo_frames(data, name, MAX_PIXELS, max_frames, MAX_FRAME_SIDE)
     except SourceError as error:
         sys.stdout.write(json.dumps({"problem": error.problem, "remedy": error.remedy}) + "\n")
         return _EXIT_REJECTED
-    sys.stdout.buffer.write(f"{pixels.shape[0]} {pixels.shape[1]}\n".encode())
-    sys.stdout.buffer.write(pixels.tobytes())
+    shapes = [(*frame.image.shape[:2], frame.place) for frame in frames]
+    sys.stdout.buffer.write(json.dumps(shapes).encode() + b"\n")
+    for frame in frames:
+        sys.stdout.buffer.write(frame.image.tobytes())
     return 0
 
 

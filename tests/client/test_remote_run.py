@@ -1,12 +1,16 @@
 """``run --render-at``: what cannot be done elsewhere is refused, the token stands nowhere, pictures fit."""
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from livehead.client.remote_run import build_session_request, read_token
+from livehead.client.remote_run import add_portrait, build_session_request, read_token
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
+from livehead.perception.portrait import prepare_portrait
 from tests.commands.test_bad_input import refused
 
 
@@ -52,3 +56,21 @@ def test_images_are_brought_and_settings_are_told(photo: Path, tmp_path: Path) -
     assert session_request.settings.model == "warp"
     assert session_request.settings.background == "image"
     assert build_session_request(RunSettings(), photo).settings.model is None
+
+
+def test_the_face_and_the_picture_that_were_chosen_here_are_drawn_there(photo: Path, tmp_path: Path) -> None:
+    one = Image.open(photo).convert("RGB").resize((400, 400))
+    two = Image.new("RGB", (900, 420), (120, 120, 120))
+    for left in (10, 480):
+        two.paste(one, (left, 10))
+    two.save(tmp_path / "two.png")
+    still = prepare_portrait(np.asarray(two), "two.png", face="right")
+    request = add_portrait(build_session_request(RunSettings(), tmp_path / "two.png"), still)
+    assert request.photo == (tmp_path / "two.png").read_bytes()
+    assert request.settings.face == 2
+    Image.new("RGB", one.size).save(tmp_path / "moving.gif", save_all=True, append_images=[one])
+    alone = prepare_portrait(np.asarray(one), "moving.gif")
+    request = add_portrait(build_session_request(RunSettings(), tmp_path / "moving.gif"), alone)
+    assert request.photo is not None
+    assert np.abs(np.asarray(Image.open(io.BytesIO(request.photo))).astype(int) - np.asarray(one)).mean() < 3
+    assert request.settings.face is None

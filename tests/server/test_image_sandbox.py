@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 import subprocess
 import sys
 
@@ -23,6 +24,43 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 async def test_a_photo_comes_out_as_its_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (80, 100, 3), np.uint8)
     assert np.array_equal(await SandboxedImageDecoder().decode(encoded(Image.fromarray(pixels))), pixels)
+
+
+async def test_of_an_animation_some_clear_pictures_of_bounded_size_come_out() -> None:
+    file, noise = io.BytesIO(), np.random.default_rng(0).integers(0, 255, (20, 60, 1500, 3), np.uint8)
+    black, *others = [Image.new("RGB", (1500, 600)), *(Image.fromarray(each).resize((1500, 600)) for each in noise)]
+    black.save(file, "WEBP", save_all=True, append_images=others, duration=100)
+    frames = await SandboxedImageDecoder().decode_frames(file.getvalue())
+    assert 2 <= len(frames) <= image_sandbox.MAX_FRAMES
+    assert all(frame.image.std() > 6 for frame in frames), "the black beginning is none of them"
+    assert sum(frame.image.size for frame in frames) <= image_sandbox.MAX_FRAMES * 3 * image_sandbox.MAX_FRAME_SIDE**2
+    assert all(frame.place.startswith("picture ") for frame in frames)
+
+
+async def test_a_heic_photo_is_decoded_within_the_childs_limits() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    ramp = np.tile(np.linspace(0, 255, 1500, dtype=np.uint8)[None, :, None], (1100, 1, 3))
+    file = io.BytesIO()
+    Image.fromarray(ramp).save(file, "HEIF", quality=90, tile_size=512)
+    pixels = await SandboxedImageDecoder().decode(file.getvalue())
+    assert pixels.shape == (1100, 1500, 3)
+    assert np.abs(pixels.astype(int) - ramp).mean() < 3
+
+
+@pytest.mark.parametrize("damage", range(6))
+async def test_a_damaged_heic_is_decoded_or_refused_and_nothing_else(damage: int) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    noise = np.random.default_rng(damage).integers(0, 255, (200, 200, 3), np.uint8)
+    data = bytearray(encoded(Image.fromarray(noise), "HEIF"))
+    chance = random.Random(damage)
+    for _ in range(8):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    try:
+        assert (await SandboxedImageDecoder().decode(bytes(data))).dtype == np.uint8
+    except SourceError as error:
+        assert error.remedy  # noqa: PT017 - either way is right
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"%!PS-Adobe", os.urandom(2000), b"\x89PNG\r\n\x1a\n" + b"\0" * 64])

@@ -12,8 +12,10 @@ import pytest
 
 from livehead.assembly.avatar_runtime import AvatarRuntime, AvatarSettings
 from livehead.codecs.h264 import ENCODER_FACTORIES, X264, H264EncoderSpec
+from livehead.config import FaceChoice
 from livehead.errors import SessionError
 from livehead.frames import Image
+from livehead.perception.photo_frames import PhotoFrame
 from livehead.perception.portrait import Portrait
 from livehead.protocol import messages
 from livehead.server.session import Session
@@ -41,9 +43,9 @@ class LateAvatarFactory(MirrorAvatarFactory):
         self.asked = threading.Event()
         self.made: list[CountingAvatar] = []
 
-    def prepare_portrait(self, pixels: Image) -> Portrait:
+    def prepare_portrait(self, pixels: Image, face: FaceChoice = "largest") -> Portrait:
         self._wait()
-        return super().prepare_portrait(pixels)
+        return super().prepare_portrait(pixels, face)
 
     def create_runtime(self, settings: AvatarSettings, previous: AvatarRuntime | None) -> AvatarRuntime:
         if previous is not None:
@@ -155,7 +157,7 @@ async def test_a_change_whose_turn_never_came_is_refused_as_any_after_the_end() 
     avatar_factory = LateAvatarFactory()
     async with sessions(avatar_factory=avatar_factory) as running:
         session = avatar_factory.session = await running.open_session()
-        photo = asyncio.create_task(session.avatar_switcher.set_portrait(PHOTO))
+        photo = asyncio.create_task(session.avatar_switcher.set_portrait([PhotoFrame(PHOTO)]))
         await until(avatar_factory.asked.is_set)
         change = asyncio.create_task(session.avatar_switcher.update_settings(IDLE))
         await asyncio.sleep(0)

@@ -154,6 +154,51 @@ def test_another_photo_becomes_the_avatar(studio: BrowserTab) -> None:
     assert np.abs(picture(studio).astype(int) - before).mean() > 15
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of two people: the drawn one, larger, and the astronaut to the right."""
+    scene = Image.new("RGB", (1100, 600), (120, 130, 140))
+    scene.paste(Image.open(DRAWN_PORTRAIT).convert("RGB").resize((560, 560)), (10, 20))
+    scene.paste(Image.open(ASTRONAUT_PHOTO).convert("RGB").crop((60, 0, 360, 300)).resize((500, 500)), (590, 60))
+    path = tmp_path_factory.mktemp("photos") / "pair.jpg"
+    scene.save(path, quality=92)
+    return path
+
+
+def test_of_a_photo_with_two_faces_one_is_chosen_by_a_click_or_a_key(studio: BrowserTab, pair: Path) -> None:
+    def await_choice(number: int) -> None:
+        pressed = f"document.querySelector('#faces [data-face=\"{number}\"][aria-pressed=true]')"
+        studio.wait_until(f"{pressed} && !document.getElementById('message').textContent", WAIT_S)
+
+    choose(studio, "photo", pair)
+    await_choice(1)
+    assert text(studio, "which") == "There are 2 faces in your photo. Choose the one to animate:"
+    studio.wait_until("document.getElementById('group').naturalWidth", WAIT_S)
+    drawn = picture(studio).astype(int)
+    boxes = studio.evaluate("""[...document.querySelectorAll('#faces button')].map((button) => {
+        const [box, photo] = [button, document.getElementById('group')].map((each) => each.getBoundingClientRect());
+        return (box.left + box.width / 2 - photo.left) / photo.width * 1100;
+    })""")
+    assert boxes == pytest.approx([290, 845], abs=60)
+    studio.evaluate("document.querySelector('#faces [data-face=\"2\"]').click()")
+    await_choice(2)
+    for _ in range(100):
+        if np.abs(picture(studio).astype(int) - drawn).mean() > 15:
+            break
+        studio.evaluate("new Promise((done) => setTimeout(done, 100))")
+    assert np.abs(picture(studio).astype(int) - drawn).mean() > 15
+    studio.evaluate("document.querySelector('#faces [data-face=\"1\"]').focus()")
+    for kind in ("keyDown", "keyUp"):
+        studio.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
+    await_choice(1)
+    assert text(studio, "problem") == ""
+
+
+def test_the_faces_go_when_a_photo_has_but_one(studio: BrowserTab) -> None:
+    choose(studio, "photo", ASTRONAUT_PHOTO)
+    studio.wait_until("document.getElementById('faces').hidden", WAIT_S)
+
+
 def test_a_recording_comes_back_as_a_film(studio: BrowserTab) -> None:
     studio.evaluate("document.getElementById('record').click()")
     studio.wait_until("!document.getElementById('recording').hidden", WAIT_S)

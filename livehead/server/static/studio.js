@@ -1,4 +1,5 @@
 import { Chart } from "/static/chart.js";
+import { FaceChooser } from "/static/faces.js";
 import { Link } from "/static/link.js";
 
 const $ = (id) => document.getElementById(id);
@@ -13,6 +14,13 @@ if (given) {
 }
 const link = new Link("studio", { token: sessionStorage.getItem("token") ?? "" });
 const chart = new Chart($("chart"));
+const faces = new FaceChooser($("faces"), {
+  fetchPhoto: () => fetch("/photo", { headers: { authorization: `Bearer ${link.key}` } }),
+  choose(face) {
+    complain("");
+    link.send({ type: "settings", face });
+  },
+});
 const avatarStream = new MediaStream();
 let local = null;
 let joined = false;
@@ -122,6 +130,7 @@ function leave() {
   for (const track of avatarStream.getTracks()) avatarStream.removeTrack(track);
   enable(false);
   $("link").value = "";
+  faces.show([], 1);
   tellExtension("");
 }
 
@@ -169,6 +178,7 @@ const RECEIVE = {
     $("recording").hidden = !message.recording;
     say(message.busy ? "One moment: the avatar is made anew." : "");
     const hints = $("hints");
+    if (!message.busy) faces.show(message.faces, message.face);
     hints.hidden = !message.hints.length;
     hints.replaceChildren(...message.hints.map((hint) => Object.assign(document.createElement("li"), { textContent: hint })));
   },
