@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import ipaddress
 import ssl
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
 from livehead.server import event_log
 from livehead.server.access import EXTENSION_ORIGIN, MIN_TOKEN_LENGTH, AccessPolicy, generate_key
+from livehead.server.listening_socket import require_free_port
 
 if TYPE_CHECKING:
     from livehead.assembly.server_avatars import ServerAvatarFactory
@@ -30,6 +32,7 @@ DEFAULT_SIZE = (512, 512)
 """Width and height of the picture, unless --size says otherwise."""
 
 _PASSTHROUGH = "passthrough"
+_NEW_TOKEN = "new"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,13 +89,15 @@ def main(args: argparse.Namespace) -> int:
         return write_certificate(args.make_certificate, serve)
     token = resolve_token(serve)
     require_safe_exposure(serve.host, token, tls=serve.tls_cert is not None, behind_proxy=serve.behind_proxy)
+    require_free_port(serve.host, serve.port)  # before anything is loaded
     tls = make_tls_context(serve)
     avatar = _check_avatar(args.avatar or serve.avatar, settings, measured=args.time_code)
     from livehead.assembly.server_avatars import ServerAvatarFactory
-    from livehead.server.http_listener import HttpListener, require_free_port
+    from livehead.server.connection_table import ConnectionLimits
+    from livehead.server.file_limit import raise_file_limit
+    from livehead.server.http_listener import HttpListener
     from livehead.server.session_defaults import SessionLimits
 
-    require_free_port(serve.host, serve.port)
     event_log.configure_log_format(serve.log_format)
     notify: Callable[[str], None] = print_status if serve.log_format == "text" else _log_note
     wrappers = None
@@ -103,10 +108,11 @@ def main(args: argparse.Namespace) -> int:
         avatars = ServerAvatarFactory(settings, avatar, Path(guests), notify=notify)
         limits = SessionLimits(serve.sessions, serve.viewers, serve.idle_s)
         server = make_server(avatars, settings, make_access(serve, token), limits, wrappers)
-        listener = HttpListener(server.build_app(), serve.host, serve.port, tls=tls)
+        files = ConnectionLimits.for_files(raise_file_limit(), behind_proxy=serve.behind_proxy)
+        listener = HttpListener(server.build_app(), serve.host, serve.port, tls=tls, limits=files)
         width, height = settings.stream.size
         notify(f"{avatars.default_settings().model} draws {width}x{height}; Ctrl-C ends")
-        notify(f"open {listener.url(token if serve.log_format == 'text' else '')}")
+        notify(f"open {listener.url(shown_token(serve, token))}")
         asyncio.run(listener.serve())
     return 0
 
@@ -156,16 +162,29 @@ def load_serve_settings(args: argparse.Namespace) -> RunSettings:
     return settings.model_copy(update={"stream": settings.stream.model_copy(update={"size": DEFAULT_SIZE})})
 
 
-def resolve_token(serve: ServeSettings) -> str:
-    """The token that pages have to show. Raises: ConfigError where a new one would have to be told in a log."""
+def resolve_token(serve: ServeSettings, *, on_terminal: bool | None = None) -> str:
+    """The token that pages have to show.
+
+    ``on_terminal`` says whether a person reads what is printed, and not a log; None: looks.
+    Raises: ConfigError where a new one would have to be told in a log.
+    """
     token = server_token(serve)
-    if token != "new":
+    if token != _NEW_TOKEN:
         return token
-    if serve.log_format != "text":
+    if on_terminal is None:
+        on_terminal = sys.stderr.isatty()
+    if serve.log_format != "text" or not on_terminal:
         raise ConfigError(
-            "a new token cannot be told, as no log may hold it", f"set {TOKEN_VARIABLE} to one of your own"
+            "a new token is shown on a terminal only, as no log may hold it", f"set {TOKEN_VARIABLE} to one of your own"
         )
     return generate_key()
+
+
+def shown_token(serve: ServeSettings, token: str) -> str:
+    """The token as the address that is printed shows it: a new one only, of the person's own no more than dots."""
+    if not token or serve.log_format != "text":
+        return ""
+    return token if server_token(serve) == _NEW_TOKEN else "..."
 
 
 def _log_note(line: str) -> None:

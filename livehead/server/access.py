@@ -63,13 +63,18 @@ class AccessPolicy:
             return True
         if origin in self.viewer_origins:
             return path == "/whep" or path.startswith("/whep/")
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # such as http://[
+            return False
         return parts.scheme in ("http", "https") and bool(host) and parts.netloc.lower() == host.lower()
 
 
 def too_many_wrong_keys_error() -> SessionError:
-    """The error for an address that tries keys: it has to wait, whatever it shows (429 Too Many Requests)."""
-    return SessionError("there were too many wrong keys from this address", "wait a minute", status=429)
+    """The error for a wrong key from an address that tries keys (429 Too Many Requests)."""
+    return SessionError(
+        "the key is wrong, as were too many from this address", "open the link that livehead serve printed", status=429
+    )
 
 
 def _host_name(host: str) -> str:
@@ -96,10 +101,6 @@ class RateLimiter:
         if len(self._buckets) > _MAX_ADDRESSES:
             self._buckets.popitem(last=False)
         return left >= 1
-
-    def is_exhausted(self, address: str, now_ns: int) -> bool:
-        """Tell whether the next event would be over the rate; counts nothing."""
-        return self._available_events(address, now_ns) < 1
 
     def _available_events(self, address: str, now_ns: int) -> float:
         left, since_ns = self._buckets.get(address, (self._max_events, now_ns))

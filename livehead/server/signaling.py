@@ -14,7 +14,9 @@ from livehead.errors import LiveheadError, ProtocolError, SessionError
 from livehead.protocol import messages
 from livehead.protocol.motion_packets import MotionPacketEncoder
 from livehead.server.access import AccessPolicy, RateLimiter, too_many_wrong_keys_error
+from livehead.server.client_connection import trust_connection
 from livehead.server.event_log import RejectionLog
+from livehead.server.http_requests import WRONG_KEY_PAUSE_S
 from livehead.server.image_sandbox import MAX_UPLOAD_BYTES
 from livehead.server.session import Session, to_current_settings
 from livehead.server.session_manager import SessionManager
@@ -120,19 +122,21 @@ class SignalingConnection:
         if hello.role == "viewer":
             session = self._sessions.find_by_viewer_key(hello.key)
             if session is None:
-                self._auth_failures.try_acquire(self._address, now_ns())
+                await self._count_wrong_key()
                 raise SessionError("there is nobody to watch under this link", "ask for a new one", status=404)
+            self._trust()
             await self._send_message(messages.WelcomeMessage(**_ice_server_fields(self._sessions.ice)))
             return session
         session = self._sessions.find_by_key(hello.key) if hello.key else None
         if session is None:
-            # Only clients without a session's key wait: keys cannot be guessed, and a call must not be locked out.
-            if self._access.token and self._auth_failures.is_exhausted(self._address, now_ns()):
-                raise too_many_wrong_keys_error()
+            # The right token is let in whatever others at its address have guessed: it has too many bits to be found.
             if not self._access.is_valid_token(hello.token):
-                self._auth_failures.try_acquire(self._address, now_ns())
+                if not await self._count_wrong_key():
+                    raise too_many_wrong_keys_error()
                 raise SessionError("the token is wrong", "open the link that livehead serve printed", status=401)
+            self._trust()
             session = await self._sessions.open_session()
+        self._trust()
         avatar_factory = self._sessions.avatar_factory
         await self._send_message(
             messages.WelcomeMessage(
@@ -147,6 +151,16 @@ class SignalingConnection:
             )
         )
         return session
+
+    async def _count_wrong_key(self) -> bool:
+        """Count a wrong key or token; False, after a pause, when there were too many from this address."""
+        if self._auth_failures.try_acquire(self._address, now_ns()):
+            return True
+        await asyncio.sleep(WRONG_KEY_PAUSE_S)
+        return False
+
+    def _trust(self) -> None:
+        trust_connection(self._socket.scope.get("state", {}))
 
     async def _receive_messages(self, session: Session, *, viewer: bool) -> None:
         rejected_count = 0

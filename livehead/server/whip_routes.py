@@ -72,6 +72,7 @@ class WhipRoutes:
         session = self._sessions.find_by_viewer_key(bearer_token(request.headers))
         if session is None:
             return self._authenticator.reject(request)
+        self._authenticator.trust(request)
 
         async def watch(name: str, offer: str) -> SdpAnswer:
             return await self._streams.watch_session(session, offer, self._sent_kinds(request))

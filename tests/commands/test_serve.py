@@ -28,6 +28,7 @@ from livehead.commands.serve import (
     make_tls_context,
     require_safe_exposure,
     resolve_token,
+    shown_token,
 )
 from livehead.config import RunSettings, ServeSettings
 from livehead.errors import ConfigError
@@ -168,11 +169,37 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path: Path, capsy
 
 def test_a_new_token_is_told_to_a_person_and_to_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIVEHEAD_TOKEN", raising=False)
-    assert len(resolve_token(ServeSettings(token="new"))) >= 32
-    with pytest.raises(ConfigError, match="LIVEHEAD_TOKEN"):
-        resolve_token(ServeSettings(token="new", log_format="json"))
+    new = ServeSettings(token="new")
+    assert len(made := resolve_token(new, on_terminal=True)) >= 32
+    assert shown_token(new, made) == made
+    for serve, on_terminal in ((ServeSettings(token="new", log_format="json"), True), (new, False)):
+        with pytest.raises(ConfigError, match="LIVEHEAD_TOKEN"):
+            resolve_token(serve, on_terminal=on_terminal)
     monkeypatch.setenv("LIVEHEAD_TOKEN", TOKEN)
     assert resolve_token(ServeSettings(log_format="json")) == TOKEN
+
+
+def test_a_token_of_the_person_s_own_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEHEAD_TOKEN", TOKEN)
+    assert shown_token(ServeSettings(), TOKEN) == "..."
+    assert shown_token(ServeSettings(token=TOKEN), TOKEN) == "..."
+    assert shown_token(ServeSettings(log_format="json"), TOKEN) == ""
+    assert shown_token(ServeSettings(), "") == ""
+
+
+def test_a_port_in_use_is_told_before_anything_is_loaded() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        program = (
+            "import sys; from livehead.cli import main; status = main(['serve', '--port', sys.argv[1]]); "
+            "print(sorted({'torch', 'mediapipe', 'cv2'} & set(sys.modules))); sys.exit(status)"
+        )
+        told = subprocess.run([sys.executable, "-c", program, port], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 2
+    assert "in use" in told.stderr
+    assert told.stdout == "[]\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX's")

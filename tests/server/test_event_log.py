@@ -10,12 +10,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from livehead.cli import quiet_loggers
+from livehead.clock import NS, now_ns
 from livehead.errors import ConfigError, ProtocolError
 from livehead.pipeline import Pipeline
 from livehead.server import event_log
 from livehead.server.access import AccessPolicy
 from livehead.server.avatar_switcher import AvatarSwitcher
-from livehead.server.event_log import EventFormatter, RejectionLog, log_event
+from livehead.server.event_log import EventFormatter, LibraryLineFilter, RejectionLog, log_event
 from tests.fixtures.studio import TOKEN, Client, Colours, serving
 from tests.server.test_app import ask, drain, photo, studio, until
 
@@ -39,6 +40,7 @@ def log() -> Iterator[Log]:
     text = Log()
     handler = logging.StreamHandler(text)
     handler.setFormatter(EventFormatter("json"))
+    handler.addFilter(LibraryLineFilter())
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
@@ -96,6 +98,39 @@ def test_refusals_without_end_are_counted_and_fill_no_disk(log: Log) -> None:
     assert len(log.events) < 30
     refusals.log_rejection("192.0.2.2", "hello", 403)
     assert int(str(log.events[-1]["untold"])) > 9_900
+
+
+def test_refusals_of_many_addresses_fill_no_disk_either(log: Log) -> None:
+    refusals = RejectionLog()
+    for number in range(1000):
+        refusals.log_rejection(f"192.0.2.{number}", "hello", 403)
+    assert len(log.events) == 20
+
+
+def test_lines_of_other_libraries_are_limited_by_their_kind(log: Log) -> None:
+    uvicorn, asyncio = logging.getLogger("uvicorn.error"), logging.getLogger("asyncio")
+    for number in range(1000):
+        uvicorn.warning("Invalid HTTP request received.")
+        asyncio.error("socket.accept() out of system resource %s", number)
+    for number in range(1000):
+        uvicorn.error("%d went wrong", number)
+    texts = [str(each["text"]) for each in log.events]
+    assert len(texts) == 9
+    assert texts.count("Invalid HTTP request received.") == 3
+    for number in range(1000):
+        uvicorn.error(f"{number} went wrong")
+    assert len(log.events) == 15
+    log_event("session opened", session=1)
+    assert log.named("session opened")
+
+
+def test_lines_that_were_left_out_are_counted(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(100):
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    minute_later = now_ns() + 61 * NS
+    monkeypatch.setattr("livehead.server.event_log.now_ns", lambda: minute_later)
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    assert [each.get("untold") for each in log.events] == [None, None, None, 97]
 
 
 async def test_a_call_is_told_from_its_begin_to_its_end_without_a_secret(log: Log) -> None:
