@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livehead import __version__
-from livehead.errors import LiveheadError
+from livehead.errors import LiveheadError, LostRecordingError
+from livehead.signals import handle_interrupts
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -103,12 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_loggers()
     try:
-        status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
+        with handle_interrupts():
+            status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
     except LiveheadError as error:
         if args.debug:
             traceback.print_exc()
         print(f"livehead {args.command}: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return 1 if isinstance(error, LostRecordingError) else EXIT_BAD_INPUT
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

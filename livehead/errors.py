@@ -5,7 +5,8 @@
     ├── DeviceError
     │   ├── CaptureError
     │   └── SinkError
-    │       └── RejectedError
+    │       ├── RejectedError
+    │       └── LostRecordingError
     ├── WeightsError
     │   ├── WeightsMissingError
     │   ├── WeightsMismatchError
@@ -15,7 +16,8 @@
     ├── ProtocolError
     └── SessionError
 
-Each says in one line what is wrong and what to do about it; the command line prints that line and ends with status 2.
+Each says in one line what is wrong and what to do about it; the command line prints that line and ends with status 2
+(1 for a recording that was lost).
 """
 
 from __future__ import annotations
@@ -56,6 +58,10 @@ class SinkError(DeviceError):
 
 class RejectedError(SinkError):
     """A receiver refuses for good: the request has to change before it is made again."""
+
+
+class LostRecordingError(SinkError):
+    """A file that was being written is incomplete: the disk is full, or it could not be encoded."""
 
 
 class WeightsError(LiveheadError):

@@ -63,10 +63,12 @@ class FrameRelay:
     async def run(self) -> None:
         """Run until the capture ends, ``stop`` is called or no sink is left.
 
-        Raises: CaptureError; SinkError when a sink cannot be opened, or when the last one failed.
+        Raises: CaptureError; SinkError when a sink cannot be opened, or when the last one failed; at the end
+        LostRecordingError for a file that is incomplete, though other sinks went on.
         """
         async with AsyncExitStack() as stack:
-            await self._sinks.open(stack)
+            if not await self._sinks.open(stack):
+                return
             capture = await stack.enter_async_context(self._capture)
             microphone = await stack.enter_async_context(self._microphone) if self._microphone else None
             worker = await stack.enter_async_context(Worker("relay"))
@@ -81,11 +83,12 @@ class FrameRelay:
                         self.stop()
             except ExceptionGroup as failures:
                 raise root_cause(failures) from failures
-        self._sinks.raise_if_all_failed()
+        self._sinks.raise_failures()
 
     def stop(self) -> None:
         """End as if the capture had ended; callable from the event loop, also before ``run``."""
         self._stopping = True
+        self._sinks.stop_opening()
         self._pending.close()
         for task in self._reading:
             task.cancel()

@@ -106,10 +106,12 @@ class Pipeline:
     async def run(self) -> None:
         """Run until the source ends, ``stop`` is called or no sink is left.
 
-        Raises: CaptureError; SinkError when a sink cannot be opened, or when the last one failed.
+        Raises: CaptureError; SinkError when a sink cannot be opened, or when the last one failed; at the end
+        LostRecordingError for a file that is incomplete, though other sinks went on.
         """
         async with AsyncExitStack() as stack:
-            await self._sinks.open(stack)
+            if not await self._sinks.open(stack):
+                return
             await stack.enter_async_context(self._source)
             microphone = await stack.enter_async_context(self._microphone) if self._microphone else None
             await stack.enter_async_context(self._consumer)
@@ -121,10 +123,11 @@ class Pipeline:
                     group.create_task(self._run_source(listening))
             except ExceptionGroup as failures:
                 raise root_cause(failures) from failures
-        self._sinks.raise_if_all_failed()
+        self._sinks.raise_failures()
 
     def stop(self) -> None:
         """End ``run`` as if the source had ended: frames under way are delivered, then everything is closed."""
+        self._sinks.stop_opening()
         self._source.stop()
 
     async def _run_source(self, listening: asyncio.Task[None] | None) -> None:

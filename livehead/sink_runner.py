@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 from livehead.clock import now_ns
 from livehead.concurrency import Fifo, Latest
-from livehead.errors import SinkError
+from livehead.errors import LostRecordingError, SinkError
 from livehead.frames import AudioFrame, Frame, VideoFrame
 from livehead.interfaces import EndOfStream, Sink
 from livehead.stats import StatsCollector
@@ -83,11 +83,30 @@ class SinkGroup:
         """Set when the first picture has reached a sink."""
         self._runners = [SinkRunner(sink, stats, self.first_frame_sent.set) for sink in sinks]
         self._sound_runner = SinkRunner(sound_out, stats, self.first_frame_sent.set) if sound_out else None
+        self._opening: asyncio.Timeout | None = None
 
-    async def open(self, stack: AsyncExitStack) -> None:
-        """Open every sink; ``stack`` closes them. Raises: SinkError."""
-        for runner in self._all_runners():
-            await stack.enter_async_context(runner.sink)
+    async def open(self, stack: AsyncExitStack) -> bool:
+        """Open every sink; ``stack`` closes them. Raises: SinkError.
+
+        Returns False where ``stop_opening`` was called meanwhile, since a server may take long to answer.
+        """
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._opening = scope
+                for runner in self._all_runners():
+                    await stack.enter_async_context(runner.sink)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        finally:
+            self._opening = None
+        return not scope.expired()
+
+    def stop_opening(self) -> None:
+        """Have ``open`` end at once, if it is under way; callable from the event loop."""
+        if self._opening is not None:
+            self._opening.reschedule(asyncio.get_running_loop().time())
 
     def start(self, group: asyncio.TaskGroup, on_all_failed: Callable[[], None]) -> None:
         """Deliver in tasks of ``group``; ``on_all_failed`` is called when no sink for pictures is left."""
@@ -111,9 +130,12 @@ class SinkGroup:
         for runner in self._all_runners():
             runner.close()
 
-    def raise_if_all_failed(self) -> None:
-        """Raise the last sink's error where every sink for pictures was given up."""
+    def raise_failures(self) -> None:
+        """Raise the last sink's error where every sink for pictures was given up, and that of a lost recording."""
         failed = [runner.error for runner in self._runners if runner.error]
+        for error in failed:
+            if isinstance(error, LostRecordingError):  # the others may have gone on, but a file is incomplete
+                raise error
         if failed and len(failed) == len(self._runners):
             raise failed[-1]
 

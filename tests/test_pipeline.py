@@ -374,3 +374,32 @@ async def test_sound_out_gets_sound_alone_and_the_run_goes_on_without_it() -> No
     assert len(sink.video) > 10
     assert pipeline.stats.read_counters()["sent"] == len(sink.video)
     assert speaker.closed
+
+
+class NeverOpening(Keeping):
+    """A sink whose server accepts the connection and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_up = False
+
+    async def __aenter__(self) -> "NeverOpening":
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.given_up = True
+        return self
+
+
+def test_a_sink_that_does_not_open_is_given_up_when_the_run_is_stopped() -> None:
+    first, sink = Keeping(), NeverOpening()
+
+    async def run_and_stop() -> None:
+        pipeline = Pipeline.from_animator(Counting(5), Echo(), [first, sink], fps=100)
+        asyncio.get_running_loop().call_later(0.05, pipeline.stop)
+        async with asyncio.timeout(1):
+            await pipeline.run()
+
+    asyncio.run(run_and_stop())
+    assert sink.given_up
+    assert first.closed

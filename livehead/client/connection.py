@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,8 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 
 from livehead.environment import TOKEN_VARIABLE
 from livehead.errors import ConfigError
+from livehead.http_client import is_loopback_host, may_use_proxy
 from livehead.protocol import messages
-from livehead.server.access import LOOPBACK_NAMES
 
 AnswerT = TypeVar("AnswerT", bound=messages.SignalingMessage)
 
@@ -24,6 +23,7 @@ CONNECTION_ERRORS = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, 
 
 _ANSWER_TIMEOUT_S = 10.0
 _PING_INTERVAL_S = 3.0
+_CLOSE_TIMEOUT_S = 1.0  # for a server that does not answer the end of a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +46,30 @@ class ServerAddress:
         rest = parts.path.strip("/") or parts.query or parts.fragment
         if parts.scheme not in ("ws", "wss") or not host or rest:
             raise ConfigError(f"{url} is no address of a server", remedy)
-        if parts.scheme == "ws" and not _is_loopback(host):
+        if parts.scheme == "ws" and not is_loopback_host(host):
             raise ConfigError(f"{host} would be reached in the clear", remedy)
         netloc = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
         return cls(f"{parts.scheme}://{netloc}/signal", f"http{'s' * (parts.scheme == 'wss')}://{netloc}")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host in LOOPBACK_NAMES or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+class _DirectConnection(connect):
+    """Follows no redirect, since another server would get the token that this one was to get."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
 
 
 def open_socket(address: ServerAddress) -> connect:
     """A WebSocket connection, to be entered with ``async with``. Raises: what ``CONNECTION_ERRORS`` lists."""
-    return connect(
+    return _DirectConnection(
         address.websocket_url,
+        proxy=True if may_use_proxy(address.websocket_url, secret=True) else None,
         compression=None,
         max_size=messages.MAX_MESSAGE_BYTES,
         ping_interval=_PING_INTERVAL_S,
         ping_timeout=_PING_INTERVAL_S,
         open_timeout=_ANSWER_TIMEOUT_S,
+        close_timeout=_CLOSE_TIMEOUT_S,
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from livehead.errors import ConfigError
+from livehead.signals import finish_file
+from livehead.unfinished_files import is_same_file
 
 _DATA_HELP = (
     "the clips to train on: a training cache that scripts/prepare_clips.py made, which compact needs; for depth and "
@@ -44,6 +47,13 @@ def main(args: argparse.Namespace) -> int:
     config = args.config or Path(f"configs/train/{args.subject}.toml")
     out = args.out or Path(f"runs/{args.subject}")
     _check_options(args)
+    _check_not_overwritten(out, (args.init, args.vgg, *args.depth), args.data)
+    with finish_file():  # a step under way and its checkpoint may take longer than the end of another command
+        _train(args, config, out)
+    return 0
+
+
+def _train(args: argparse.Namespace, config: Path, out: Path) -> None:
     if args.subject == "voice":
         from livehead.training.voice import trainer as voice
 
@@ -60,7 +70,17 @@ def main(args: argparse.Namespace) -> int:
         from livehead.training.dagan import trainer as dagan
 
         dagan.run(args.data, config, out, resume=args.resume, init=args.init, vgg=args.vgg, depth=args.depth)
-    return 0
+
+
+def _check_not_overwritten(out: Path, weights: Sequence[Path | None], data: Path) -> None:
+    """Refuse a folder for the run that holds weights or data which the run reads. Raises: ConfigError."""
+    written = [file for file in out.glob("*") if file.is_file()]
+    for given in weights:
+        if given is not None and any(is_same_file(file, given) for file in written):
+            problem = f"{given} lies in {out}, where the run writes checkpoints"
+            raise ConfigError(problem, "give another --out", subject=str(given))
+    if out.is_dir() and data.is_dir() and out.samefile(data):
+        raise ConfigError(f"{out} holds the data", "give another --out", subject=str(out))
 
 
 def _check_options(args: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from livehead import __version__
 from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError, SourceError
+from livehead.signals import finish_file
 from livehead.storage import OWNER_ONLY, replace_file, storage_folder, write_atomically
 from livehead.untrusted_files import DamagedFileError, guard_parser, read_untrusted, set_aside
 
@@ -80,7 +81,8 @@ class ManifestSigner:
         manifest = _build_manifest(video.name, model)
         try:
             with (
-                replace_file(video, suffix=".mp4") as signed,
+                finish_file(),
+                replace_file(video, suffix=video.suffix) as signed,
                 c2pa.Signer.from_info(info) as signer,
                 c2pa.Builder(manifest) as builder,
             ):

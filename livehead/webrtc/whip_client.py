@@ -1,24 +1,22 @@
 """The HTTP half of a WHIP client (RFC 9725): it posts an offer, reads the answer, and ends the session by DELETE.
 
-All calls block. The token is sent to the address that was given, and on to where that server redirects, but never
-unencrypted to another host. Messages about an endpoint name its host only: the rest of an address may be a secret.
+Every exchange has a deadline for the whole of it, redirects included. The token is sent to the address that was given,
+and on to where that server redirects, but never unencrypted to another host. Messages about an endpoint name its host
+only: the rest of an address may be a secret.
 """
 
 from __future__ import annotations
 
-import http.client
+import asyncio
 import socket
 import ssl
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 from livehead.environment import WHIP_TOKEN_VARIABLE
 from livehead.errors import ConfigError, RejectedError, SinkError
+from livehead.http_client import HttpAnswer, is_loopback_host, send_http_request
 from livehead.protocol.urls import split_network_url
-from livehead.webrtc.ice import LOOPBACK
 
 _SCHEMES = ("http", "https")
 _REQUEST_TIMEOUT_S = 5.0
@@ -26,7 +24,6 @@ _DELETE_TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 1 << 18
 _MAX_REDIRECTS = 4
 _REDIRECT_STATUSES = (307, 308)
-_LOOPBACK_NAMES = (LOOPBACK, "localhost", "::1")
 _PERMANENT_STATUSES = (400, 401, 405, 406, 415, 422)
 """Other statuses may pass: a server answers them while it starts, or while it still holds a session that was lost."""
 
@@ -56,52 +53,51 @@ class WhipClient:
             )
         self.name = f"{parts.scheme}://{parts.netloc}"
         """The part of the address that may be shown: scheme, host and port."""
-        self.is_loopback = parts.hostname in _LOOPBACK_NAMES
+        self.is_loopback = is_loopback_host(parts.hostname or "")
         """Whether the server is this machine."""
         self.sends_token_in_clear = bool(token) and parts.scheme == "http" and not self.is_loopback
         """Whether anybody on the network path can read the token."""
         self._url = url
         self._token = token
-        proxies = {urllib.request.ProxyHandler({})} if self.is_loopback else set()
-        self._opener = urllib.request.build_opener(_NoRedirect, *proxies)
 
-    def publish(self, offer: str) -> WhipAnswer:
+    async def publish(self, offer: str) -> WhipAnswer:
         """Post ``offer`` (SDP). Raises: SinkError, RejectedError where trying again is of no use."""
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+                return await self._publish(offer)
+        except OSError as error:  # TimeoutError too
+            raise self._connection_error(error) from error
+
+    async def _publish(self, offer: str) -> WhipAnswer:
         url = self._url
         for _ in range(_MAX_REDIRECTS):
-            try:
-                with self._send_request("POST", url, offer.encode(), _REQUEST_TIMEOUT_S) as reply:
-                    return self._read_answer(reply, url)
-            except urllib.error.HTTPError as error:
-                with error:
-                    location = _resolve_location(url, error.headers.get("location"))
-                    if error.code not in _REDIRECT_STATUSES or not location:
-                        raise self._rejection_error(error.code) from None
-                    url = location
-            except (OSError, http.client.HTTPException) as error:
-                raise self._connection_error(error) from error
+            reply = await self._send_request("POST", url, offer.encode(), _REQUEST_TIMEOUT_S)
+            if 200 <= reply.status < 300:
+                return self._read_answer(reply, url)
+            location = _resolve_location(url, reply.headers.get("location"))
+            if reply.status not in _REDIRECT_STATUSES or not location:
+                raise self._rejection_error(reply.status)
+            url = location
         raise SinkError(f"{self.name} sends us on and on", "give the address that it ends at", subject=self.name)
 
-    def delete_session(self, session_url: str) -> bool:
+    async def delete_session(self, session_url: str) -> bool:
         """Tell the server that the session is over; False when it did not confirm that."""
         try:
-            with self._send_request("DELETE", session_url, None, _DELETE_TIMEOUT_S):
-                return True
-        except (OSError, http.client.HTTPException):
+            reply = await self._send_request("DELETE", session_url, None, _DELETE_TIMEOUT_S)
+        except OSError:
             return False
+        return 200 <= reply.status < 300
 
-    def _send_request(self, method: str, url: str, body: bytes | None, timeout_s: float) -> Any:
-        request = urllib.request.Request(url, data=body, method=method)
-        request.add_header("User-Agent", "livehead")
-        if body is not None:
-            request.add_header("Content-Type", "application/sdp")
-            request.add_header("Accept", "application/sdp")
+    async def _send_request(self, method: str, url: str, body: bytes | None, deadline_s: float) -> HttpAnswer:
+        headers = {} if body is None else {"Content-Type": "application/sdp", "Accept": "application/sdp"}
         if self._token and (url.startswith("https:") or _url_origin(url) == _url_origin(self._url)):
-            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
-        return self._opener.open(request, timeout=timeout_s)
+            headers["Authorization"] = f"Bearer {self._token}"
+        return await send_http_request(
+            method, url, deadline_s=deadline_s, headers=headers, content=body, max_bytes=_MAX_ANSWER_BYTES + 1
+        )
 
-    def _read_answer(self, reply: Any, url: str) -> WhipAnswer:
-        sdp = reply.read(_MAX_ANSWER_BYTES + 1)
+    def _read_answer(self, reply: HttpAnswer, url: str) -> WhipAnswer:
+        sdp = reply.body
         if not sdp.startswith(b"v=0") or len(sdp) > _MAX_ANSWER_BYTES:
             raise RejectedError(f"{self.name} is no WHIP endpoint", "check the address after whip:", subject=self.name)
         return WhipAnswer(sdp.decode("utf-8", "replace"), _resolve_location(url, reply.headers.get("location")))
@@ -124,8 +120,7 @@ class WhipClient:
         kind = RejectedError if status in _PERMANENT_STATUSES else SinkError
         return kind(f"{self.name} {problem} (status {status})", remedy, subject=self.name)
 
-    def _connection_error(self, error: OSError | http.client.HTTPException) -> SinkError:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    def _connection_error(self, reason: OSError) -> SinkError:
         if isinstance(reason, socket.gaierror):
             problem, remedy = "there is no host of that name", "check the address after whip:"
         elif isinstance(reason, ssl.SSLCertVerificationError):
@@ -143,15 +138,6 @@ class WhipClient:
         else:
             problem, remedy = f"no answer ({type(reason).__name__})", "check the address and the network"
         return SinkError(f"cannot publish to {self.name}, {problem}", remedy, subject=self.name)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leaves redirects to ``publish``: urllib would turn a redirected POST into a GET."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> None:
-        return None
 
 
 def _resolve_location(url: str, location: str | None) -> str:

@@ -5,18 +5,22 @@ Standard library only: OBS runs it in a Python of its own.
 
 from __future__ import annotations
 
+import http.client
+import ipaddress
+import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _WINDOW_S = 2.0
 _STALE_S = 0.5  # a picture that stands still for longer is reported
 _ANSWER_TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 1 << 20
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class PictureArrivals:
@@ -103,13 +107,17 @@ class ServerMonitor:
         self._token = token
         self._every_s = every_s
         self._before: ServerMetrics | None = None
+        self._request: _MetricsRequest | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="livehead-server", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread, also while a server does not answer."""
         self._ended.set()
+        request = self._request
+        if request is not None:
+            request.abort()
         self._thread.join(_ANSWER_TIMEOUT_S + 1)
 
     def _run(self) -> None:
@@ -118,21 +126,81 @@ class ServerMonitor:
             self._ended.wait(self._every_s)
 
     def _ask(self) -> str:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        before, self._before = self._before, None
         try:
-            request = urllib.request.Request(f"{self._url}/metrics", headers=headers)
-            with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_S) as answer:
-                text = answer.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")
-        except urllib.error.HTTPError as error:
-            self._before = None
-            return "the server wants its token" if error.code == 401 else f"the server answers {error.code}"
-        except (OSError, ValueError):
-            self._before = None
+            self._request = request = _MetricsRequest(self._url, self._token)
+            status, text = request.send()
+        except _TokenInClearError:
+            return "the token would go out in the clear: write https:// before the server's name"
+        except (OSError, ValueError, http.client.HTTPException):
             return "the server does not answer"
+        if status in _REDIRECTS:
+            return "the server sends us to another address: write that one"
+        if status == http.client.UNAUTHORIZED:
+            return "the server wants its token"
+        if status != http.client.OK:
+            return f"the server answers {status}"
         served = ServerMetrics.parse(text, time.monotonic())
-        line = describe_server(served, self._before)
+        line = describe_server(served, before)
         self._before = served
         return line
+
+
+class _TokenInClearError(Exception):
+    """The token was about to be sent to another machine without TLS."""
+
+
+class _MetricsRequest:
+    """One request for a server's metrics. It follows no redirect and asks no proxy, since both would get the token.
+
+    Raises: ValueError for what is no address; _TokenInClearError.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        parts = urlsplit(url)
+        kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
+        if kind is None or not parts.hostname:
+            raise ValueError(f"{url} is no web address")
+        if token and parts.scheme == "http" and not _is_this_machine(parts.hostname):
+            raise _TokenInClearError
+        self._connection = kind(parts.hostname, parts.port, timeout=_ANSWER_TIMEOUT_S)
+        self._socket: socket.socket | None = None
+        self._aborted = False
+        self._path = f"{parts.path.rstrip('/')}/metrics"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def send(self) -> tuple[int, str]:
+        """Return the answer's status and text, whole within the time for it. Raises: OSError, HTTPException."""
+        deadline = threading.Timer(_ANSWER_TIMEOUT_S, self.abort)
+        deadline.daemon = True
+        deadline.start()
+        try:
+            self._connection.connect()
+            self._socket = self._connection.sock  # http.client lets go of it before the answer is read
+            self._connection.request("GET", self._path, headers=self._headers)
+            answer = self._connection.getresponse()
+            text = answer.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")
+            if self._aborted:
+                raise TimeoutError  # what was cut off looks like a short answer
+            return answer.status, text
+        finally:
+            deadline.cancel()
+            self._connection.close()
+
+    def abort(self) -> None:
+        """End ``send`` at once: a timeout of the socket would begin anew with every byte of a slow answer."""
+        self._aborted = True
+        connected = self._socket
+        if connected is not None:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def describe_server(served: ServerMetrics, before: ServerMetrics | None) -> str:

@@ -1,9 +1,10 @@
 """What the script inside OBS tells of the picture, and of the server, without OBS."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -136,6 +137,68 @@ def test_a_server_that_hangs_holds_nothing_up() -> None:
         assert watch.line.endswith("not asked yet")
         assert time.monotonic() - began < 0.5
         watch.close()
+
+
+@contextmanager
+def raw_answer(*parts: bytes, pause_s: float = 0.0) -> Iterator[tuple[str, list[bytes]]]:
+    """Give the address of a server that sends ``parts``, the last one again and again, and a list of what it got."""
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    got.append(connection.recv(65536))
+                    for part in parts:
+                        connection.sendall(part)
+                    while pause_s:
+                        time.sleep(pause_s)
+                        connection.sendall(parts[-1])
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", got
+
+
+def test_the_token_follows_no_redirect() -> None:
+    with raw_answer(b"HTTP/1.1 200 OK\r\n\r\n") as (other, got_there):
+        away = f"HTTP/1.1 302 Found\r\nLocation: {other}/metrics\r\nContent-Length: 0\r\n\r\n".encode()
+        with raw_answer(away) as (url, got):
+            assert "another address" in line_of(url, "secret", "another address")
+            assert b"Bearer secret" in got[0]
+        assert got_there == []
+
+
+def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_answer(b"HTTP/1.1 200 OK\r\n\r\n") as (proxy, got_there), answering() as url:
+        monkeypatch.setenv("http_proxy", proxy)
+        assert "sends" in line_of(url, "secret", "sends")
+        assert got_there == []
+
+
+def test_a_token_goes_to_no_other_machine_in_the_clear() -> None:
+    assert "https://" in line_of("http://192.0.2.1:8000", "secret", "in the clear")
+
+
+def test_a_server_that_drips_is_given_up_after_two_seconds() -> None:
+    with raw_answer(b"HTTP/1.1 200 OK\r\nX: ", b"a", pause_s=0.1) as (url, _):
+        began = time.monotonic()
+        assert line_of(url, "secret", "does not answer") == "the server does not answer"
+        assert time.monotonic() - began < 4
+
+
+def test_closing_waits_for_no_server() -> None:
+    with raw_answer(b"HTTP/1.1 200 OK\r\nX: ", b"a", pause_s=0.1) as (url, got):
+        watch = ServerMonitor(url, "secret")
+        while not got:
+            time.sleep(0.01)
+        began = time.monotonic()
+        watch.close()
+        assert time.monotonic() - began < 0.5
 
 
 async def test_the_figures_of_a_server_that_runs_are_read() -> None:
