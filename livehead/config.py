@@ -73,9 +73,9 @@ class StreamSettings(StrictSettings):
 
     Pictures have ``size`` (width, height in pixels) and come at ``fps``; sound has ``audio_rate`` Hz, and None means no
     sound; a recording's has ``audio_channels``, a broadcast's at most two of them. ``bitrate`` is that of the picture
-    by rtmp: and udp:, in bits a second. ``encoder`` makes WebRTC's H.264;
-    auto takes the graphics card's where a trial of it succeeds. ``whip_token`` and ``stream_key`` can also come from
-    the environment, and are never shown.
+    by rtmp: and udp:, in bits a second. ``overwrite``: a recording takes the place of an earlier file of its name.
+    ``encoder`` makes WebRTC's H.264; auto takes the graphics card's where a trial of it succeeds. ``whip_token`` and
+    ``stream_key`` can also come from the environment, and are never shown.
     """
 
     size: Size = (1280, 720)
@@ -83,6 +83,7 @@ class StreamSettings(StrictSettings):
     audio_rate: int | None = None
     audio_channels: Literal[1, 2, 3, 4, 5, 6] = 1
     bitrate: Annotated[int, Field(ge=100_000, le=50_000_000)] = 3_000_000
+    overwrite: bool = False
     encoder: Literal["auto", "software"] = "auto"
     whip_token: SecretStr = SecretStr("")
     stream_key: SecretStr = SecretStr("")

@@ -24,6 +24,11 @@ def accept_any_argument(argument: str) -> None:
     """Accept any text as a factory's argument."""
 
 
+def never_transparent(argument: str) -> bool:
+    """Tell of a sink that it shows no transparency, whatever its argument."""
+    return False
+
+
 def reject_argument(argument: str) -> None:
     """Refuse an argument for a factory that takes none. Raises: ConfigError."""
     if argument:
@@ -44,10 +49,15 @@ class CaptureFactory:
 
 @dataclass(frozen=True, slots=True)
 class SinkFactory:
-    """How a sink is made from ``--sink NAME:ARGUMENT``; ``create(argument, stream)`` and ``check`` as for captures."""
+    """How a sink is made from ``--sink NAME:ARGUMENT``; ``create(argument, stream)`` and ``check`` as for captures.
+
+    ``takes_alpha(argument)`` tells whether it keeps the transparency of pictures without a background; other sinks get
+    them too, and draw them over black or show the photo's own background.
+    """
 
     create: Callable[[str, StreamSettings], Sink]
     check: Callable[[str], None] = accept_any_argument
+    takes_alpha: Callable[[str], bool] = never_transparent
 
 
 @dataclass(frozen=True, slots=True)

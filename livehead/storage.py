@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import time
@@ -45,10 +46,12 @@ def replace_file(path: Path, *, suffix: str = "", mode: int = 0o666) -> Iterator
     (``/dev/stdout``) is written to itself. ``suffix`` is for writers that go by the end of the name, ``mode`` is that
     of the new file before the process's umask. Raises: OSError.
     """
-    if _is_stream(path):
+    if is_stream(path):
         yield path
         return
     target = path.resolve()
+    if target.exists() and not os.access(target, os.W_OK):  # a rename would not ask
+        raise PermissionError(errno.EACCES, "it is protected against writing", str(path))
     partial = target.with_name(f"{_PARTIAL_PREFIX}{secrets.token_hex(6)}{suffix}")
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
@@ -94,9 +97,9 @@ def remove_abandoned(folder: Path, now_s: float | None = None) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Tell whether ``path`` is a device, a pipe or another name of an open file (``/dev/fd/3``)."""
-    return (path.exists() and not path.is_file()) or path.parts[:2] == ("/", "dev")
+    return (path.exists() and not path.is_file()) or (path.parts[:2] == ("/", "dev") and path.parts[2:3] != ("shm",))
 
 
 def _last_used_s(path: Path) -> float:

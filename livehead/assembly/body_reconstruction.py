@@ -176,7 +176,7 @@ class _FixedPeopleFinder:
 
 
 async def _write_turntable(mesh: TriangleMesh, path: Path, options: TurntableOptions) -> None:
-    async with FileSink(path, fps=options.fps) as sink:
+    async with FileSink(path, fps=options.fps, whole=True) as sink:
         views = turntable.render_turntable(mesh, options.views, options.side)
         for number, view in enumerate(tqdm(views, desc="turning", total=options.views, unit="view", disable=None)):
             await sink.send(VideoFrame(view, number, Fraction(1, options.fps), number * 10**9 // options.fps))

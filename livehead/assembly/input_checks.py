@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from livehead.assembly.live_avatar import DEFAULT_MODEL
-from livehead.errors import CaptureError, ConfigError, SinkError
+from livehead.assembly.output_checks import check_outputs
+from livehead.errors import CaptureError, SinkError
 from livehead.registry import find_renderer
 
 
@@ -37,7 +38,8 @@ def check_input_file(path: Path, remedy: str = "check the path") -> None:
 def check_output_file(path: Path, suffixes: Sequence[str] = (), inputs: Iterable[Path | None] = ()) -> None:
     """Look whether a result can be written to ``path``: its ending, its folder, and that it is none of ``inputs``.
 
-    ``suffixes``: the endings that the result may have, any if empty. Raises: SinkError, ConfigError.
+    Files are compared by what they are (``output_checks.check_outputs``). ``suffixes``: the endings that the result may
+    have, any if empty. Raises: SinkError, ConfigError.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         endings = " or ".join(suffixes)
@@ -47,6 +49,4 @@ def check_output_file(path: Path, suffixes: Sequence[str] = (), inputs: Iterable
     folder = path.absolute().parent
     if not folder.is_dir():
         raise SinkError(f"cannot write {path}: there is no folder {folder}", "create it first", subject=str(path))
-    if path.exists() and any(given is not None and given.resolve() == path.resolve() for given in inputs):
-        remedy = "give the result another name"
-        raise ConfigError(f"{path} is read and cannot be written too", remedy, subject=str(path))
+    check_outputs((path,), inputs)

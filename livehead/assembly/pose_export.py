@@ -82,7 +82,7 @@ async def _process_video(
 ) -> list[tuple[float, Sequence[PersonKeypoints]]]:
     """The time and the people of every picture; one is encoded while the next is looked at."""
     frames: list[tuple[float, Sequence[PersonKeypoints]]] = []
-    sink = FileSink(outputs.video) if outputs.video else None
+    sink = FileSink(outputs.video, whole=True) if outputs.video else None
     encoding: Awaitable[None] | None = None
     async with Worker("pose") as worker, FileCapture(path, live=False) as capture, sink or nullcontext():
         with tqdm(desc="looking", unit="frame", disable=None) as bar:

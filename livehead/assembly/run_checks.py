@@ -9,6 +9,13 @@ from livehead.assembly.conr import require_face_model, require_photo
 from livehead.assembly.input_checks import resolve_model_name
 from livehead.assembly.live_avatar import resolve_driver_name
 from livehead.assembly.media_endpoints import check_capture, check_microphone, check_sink, check_sound_output
+from livehead.assembly.output_checks import (
+    check_outputs,
+    check_overwriting,
+    check_transparency,
+    file_of_background,
+    file_of_spec,
+)
 from livehead.compositing.background import check_background
 from livehead.config import RunSettings
 from livehead.errors import ConfigError
@@ -35,7 +42,8 @@ def check_live_settings(settings: RunSettings) -> DriverFactory:
         )
     for sink in settings.sinks:
         check_sink(sink)
-    check_background(settings.picture.background)
+    check_background(settings.picture.background, allow_transparent=True)
+    check_transparency(settings.picture.background, settings.sinks)
     if settings.sound_out and not settings.microphone and not driver.needs_audio:
         raise ConfigError("there is no sound to pass on", "name a microphone with --microphone")
     if driver.needs_camera:
@@ -45,6 +53,32 @@ def check_live_settings(settings: RunSettings) -> DriverFactory:
     if settings.sound_out:
         check_sound_output(settings.sound_out)
     return driver
+
+
+def check_run_files(
+    settings: RunSettings,
+    photos: Sequence[Path],
+    *,
+    record_motion: Path | None,
+    others: Sequence[Path | None] = (),
+    inputs: Sequence[Path | None] = (),
+) -> None:
+    """Look whether a run would write to a file that it reads, to one file twice, or over an earlier recording.
+
+    ``others`` are further outputs, which may replace earlier ones; ``inputs`` further files that are read.
+    Raises: ConfigError, SinkError.
+    """
+    recordings = [path for path in (*map(file_of_spec, settings.sinks), record_motion) if path is not None]
+    read = [
+        *photos,
+        *inputs,
+        file_of_spec(settings.capture),
+        file_of_spec(settings.microphone),
+        file_of_spec(settings.driver, "motion"),
+        file_of_background(settings.picture.background),
+    ]
+    check_outputs([*recordings, *others], read)
+    check_overwriting(recordings, overwrite=settings.stream.overwrite)
 
 
 def check_photos(paths: Sequence[Path]) -> None:

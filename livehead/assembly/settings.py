@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _ROOT_OPTIONS = ("model", "driver", "capture", "microphone", "sound_out", "mode", "render_size", "precision")
 _TABLE_OPTIONS = (
-    ("stream", ("size", "fps", "encoder")),
+    ("stream", ("size", "fps", "encoder", "overwrite")),
     ("picture", ("face", "fit", "background", "badge")),
     ("serve", tuple(key for key in ServeSettings.model_fields if key != "avatar")),  # run has an --avatar of its own
 )

@@ -1,4 +1,4 @@
-"""Two ways to encode a transparent picture with a codec that has no alpha: alpha beside the colours, or over black.
+"""Transparent pictures for encoders: with alpha, with alpha beside the colours, or over black.
 
 The browser joins the two halves again (``server/static/cutout.js``).
 """
@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 from livehead.frames import Image
+
+_HIDDEN_REACH = 8  # pixels: half a macroblock
 
 
 def pack_alpha_side_by_side(image: Image) -> Image:
@@ -23,6 +25,20 @@ def pack_alpha_side_by_side(image: Image) -> Image:
     if channels == 4:
         both[:, width:] = image[..., 3:]
     return both
+
+
+def hide_transparent_colours(image: Image, reach: int = _HIDDEN_REACH) -> Image:
+    """Blacken what nobody is to see of ``image``: uint8 [H, W, 4], transparent pixels ``reach`` away from the outline.
+
+    A file must not hold the room behind a person whose background was taken away. Colours nearer to the outline stay,
+    as codecs and players mix neighbouring pixels. A picture without alpha gets an opaque one.
+    """
+    if image.shape[2] == 3:
+        return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    near = cv2.dilate(np.ascontiguousarray(image[..., 3]), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    hidden = image.copy()
+    hidden[near == 0] = 0
+    return hidden
 
 
 def flatten_alpha(image: Image) -> Image:

@@ -1,4 +1,4 @@
-"""Encodes pictures (H.264) and sound (AAC) into one container, each at the time of its capture.
+"""Encodes pictures and sound into one container, each at the time of its capture.
 
 The frame rate is variable, and sound is cut or led by silence so that it stays in step with the picture. All calls
 block and must come from one thread at a time.
@@ -17,8 +17,9 @@ from av.video.frame import PictureType
 
 from livehead.audio.downmix import SpeechDownmixer, fit_channels
 from livehead.clock import NS, TIME_BASE
-from livehead.codecs.alpha import flatten_alpha
+from livehead.codecs.alpha import flatten_alpha, hide_transparent_colours
 from livehead.codecs.color import BT709, label_as_bt709
+from livehead.codecs.film_formats import VideoEncoding
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, Image, Samples, VideoFrame
 
@@ -35,8 +36,9 @@ AUDIO_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
 
 @dataclass(frozen=True, slots=True)
 class MuxerOptions:
-    """How a muxer encodes: nominal ``fps``, sound of ``audio_rate`` Hz or none, and ``x264_options``.
+    """How a muxer encodes: nominal ``fps``, sound of ``audio_rate`` Hz or none, and pictures as ``video`` says.
 
+    ``video_with_alpha`` is how they are encoded where the first one is transparent; None draws them over black.
     ``audio_channels`` is one of ``AUDIO_LAYOUTS``; sound of another number of channels is mixed down or repeated.
     A key frame comes at least every ``key_frame_every`` pictures and, where ``key_frame_s`` is given, after so many
     seconds. ``bitrate``: bits a second, where the options set no quality. ``global_header``: the container stores the
@@ -45,12 +47,14 @@ class MuxerOptions:
 
     fps: float
     audio_rate: int | None
-    x264_options: dict[str, str]
+    video: VideoEncoding
     key_frame_every: int
     key_frame_s: float | None = None
     bitrate: int | None = None
     global_header: bool = False
     audio_channels: int = 1
+    video_with_alpha: VideoEncoding | None = None
+    sound_codec: str = "aac"
 
 
 class MediaMuxer:
@@ -69,6 +73,7 @@ class MediaMuxer:
         self._video: Any = None
         self._audio: Any = None
         self._size = (0, 0)
+        self._encoding = options.video
         self._origin_ns: int | None = None
         self._last_pts = -1
         self._last_key_pts = 0
@@ -76,14 +81,15 @@ class MediaMuxer:
         self._samples_written = 0
         self._downmixer = SpeechDownmixer()
 
-    def open_encoders(self, size: tuple[int, int]) -> None:
-        """Open the encoders for pictures of ``size`` (width, height). Raises: FFmpegError."""
+    def open_encoders(self, size: tuple[int, int], *, alpha: bool = False) -> None:
+        """Open the encoders for pictures of ``size`` (width, height), with ``alpha`` or not. Raises: FFmpegError."""
         options = self._options
+        self._encoding = encoding = (options.video_with_alpha if alpha else None) or options.video
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)  # 4:2:0 colour has no odd sides
         rate = Fraction(options.fps).limit_denominator(1001)
-        self._video = video = self._container.add_stream("libx264", rate=rate, options=options.x264_options)
+        self._video = video = self._container.add_stream(encoding.codec, rate=rate, options=encoding.options)
         video.width, video.height = self._size
-        video.pix_fmt = "yuv420p"
+        video.pix_fmt = encoding.pixel_format
         coder = video.codec_context
         coder.time_base = TIME_BASE
         coder.gop_size = options.key_frame_every
@@ -93,8 +99,10 @@ class MediaMuxer:
             coder.bit_rate = options.bitrate
         if options.audio_rate is not None:
             channels = options.audio_channels
-            self._audio = self._container.add_stream("aac", rate=options.audio_rate, layout=AUDIO_LAYOUTS[channels])
-            self._audio.codec_context.bit_rate = _MONO_BITRATE if channels == 1 else channels * _CHANNEL_BITRATE
+            layout = AUDIO_LAYOUTS[channels]
+            self._audio = self._container.add_stream(options.sound_codec, rate=options.audio_rate, layout=layout)
+            if not options.sound_codec.startswith("pcm"):
+                self._audio.codec_context.bit_rate = _MONO_BITRATE if channels == 1 else channels * _CHANNEL_BITRATE
         if options.global_header:
             for stream in filter(None, (self._video, self._audio)):
                 stream.codec_context.flags |= _GLOBAL_HEADER
@@ -108,20 +116,28 @@ class MediaMuxer:
 
     def _write_video(self, frame: VideoFrame) -> None:
         if self._video is None:
-            self.open_encoders(frame.size)
+            self.open_encoders(frame.size, alpha=frame.image.shape[2] == 4)
         if self._origin_ns is None:
             self._origin_ns = frame.captured_ns
         pts = round((frame.captured_ns - self._origin_ns) / NS / TIME_BASE)
         if pts <= self._last_pts:
             return  # nothing newer to show
-        picture = av.VideoFrame.from_numpy_buffer(_fit_to_size(frame.image, self._size), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=BT709)
+        picture = self._convert_picture(frame.image)
         picture.pts, picture.time_base = pts, TIME_BASE
         picture.pict_type = PictureType.I if self._is_key_frame_due(pts) else PictureType.NONE
         self._last_pts = pts
         self._container.mux(self._video.encode(picture))
         self.frame_count += 1
         self._flush_held_audio()
+
+    def _convert_picture(self, image: Image) -> av.VideoFrame:
+        """The picture in the encoder's size and pixel format."""
+        if self._encoding.has_alpha:
+            pixels, name = _fit_to_size(hide_transparent_colours(image), self._size), "rgba"
+        else:
+            pixels, name = _fit_to_size(flatten_alpha(image), self._size), "rgb24"
+        picture = av.VideoFrame.from_numpy_buffer(pixels, format=name)
+        return picture.reformat(format=self._encoding.pixel_format, dst_colorspace=BT709)
 
     def _is_key_frame_due(self, pts: int) -> bool:
         every_s = self._options.key_frame_s
@@ -180,8 +196,8 @@ class MediaMuxer:
 
 
 def _fit_to_size(image: Image, size: tuple[int, int]) -> Image:
-    """uint8 [H, W, 3] RGB of ``size``: an odd side repeats its last line, another size is scaled."""
-    image = np.ascontiguousarray(flatten_alpha(image))
+    """uint8 [H, W, C] of ``size``: an odd side repeats its last line, another size is scaled."""
+    image = np.ascontiguousarray(image)
     height, width = image.shape[:2]
     right, below = size[0] - width, size[1] - height
     if (right, below) == (0, 0):

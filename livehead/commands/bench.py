@@ -56,9 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measure one subject, print its tables and write the files that were asked for."""
+    from livehead.assembly.input_checks import check_output_file
     from livehead.assembly.live_avatar import DEFAULT_MODEL
+    from livehead.assembly.output_checks import check_outputs, file_of_background
 
+    for path in (args.json, args.plot):
+        if path is not None:
+            check_output_file(path)
     settings = settings_from_args(args)
+    check_outputs((args.json, args.plot), (args.config, file_of_background(settings.picture.background)))
     model = DEFAULT_MODEL if settings.model == "auto" else settings.model
     inputs: Results = {"subject": args.subject, "model": model, "render_size": settings.render_size}
     inputs |= {"size": list(settings.stream.size), "camera": list(settings.camera.size), "fps": settings.stream.fps}

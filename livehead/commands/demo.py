@@ -81,7 +81,7 @@ async def _record_demo(
     ]
     picked: list[tuple[Image, Image, Image]] = []
     step = max(len(shots) // 8, 1)
-    async with Worker("demo") as worker, FileSink(path, fps=FPS) as sink:
+    async with Worker("demo") as worker, FileSink(path, fps=FPS, whole=True) as sink:
         for number, shot in enumerate(tqdm(shots, desc="animating", unit="frame", disable=None)):
             frame = VideoFrame(shot.image, number, Fraction(1, FPS), number * 10**9 // FPS)
             motion = await worker.run(driver.estimate, DriverInputs(frame, None, frame.captured_ns))

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from livehead.assembly.conr import require_face_model
 from livehead.assembly.dagan import CHECKPOINTS, load_detector
 from livehead.assembly.input_checks import check_model, check_output_file
+from livehead.assembly.output_checks import check_outputs
 from livehead.assembly.live_avatar import DEFAULT_MODEL, make_renderer
 from livehead.evaluation.clips import list_clips
 from livehead.evaluation.frame_pairs import FramePair, read_pairs
@@ -60,6 +61,7 @@ def main(args: argparse.Namespace) -> int:
     for path in (args.json, args.plot):
         if path is not None:
             check_output_file(path)
+    check_outputs((args.json, args.plot), (args.clips, args.list))
     return _evaluate_voice(args) if args.audio else _evaluate_models(args)
 
 

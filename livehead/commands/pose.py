@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from livehead.assembly.input_checks import check_output_file
+from livehead.assembly.output_checks import check_outputs
 from livehead.assembly.pose_export import PoseOutputs, export_photo, export_video_people
 from livehead.assembly.pose_models import POSE_MODELS, check_people_finder, open_people_finder, resolve_model
 from livehead.cli_options import print_status
@@ -95,6 +96,7 @@ def _check_outputs(paths: Sequence[Path], *, photo: bool, source: Path) -> PoseO
         raise ConfigError(f"{kinds[wrong][0]} cannot be made of {what}", f"give a name that ends in {instead}")
     if len(kinds[".mp4"]) > 1 or len(kinds[""]) > 1:
         raise ConfigError("one .mp4 and one folder are enough", "name each only once")
-    for path in (*kinds[".png"], *kinds[".mp4"]):
+    for path in (*kinds[".png"], *kinds[".mp4"], *kinds[".json"]):
         check_output_file(path, inputs=(source,))
+    check_outputs(paths, (source,))
     return PoseOutputs(kinds[".json"], kinds[".png"], next(iter(kinds[".mp4"]), None), next(iter(kinds[""]), None))

@@ -57,6 +57,7 @@ def _check_request(args: argparse.Namespace) -> ReconstructionRequest:
         read_people,
     )
     from livehead.assembly.input_checks import check_output_file
+    from livehead.assembly.output_checks import check_outputs
     from livehead.figure.mesh import check_mesh_path
     from livehead.perception.photo import check_photo
     from livehead.weights.checkpoint_store import CheckpointStore
@@ -64,8 +65,10 @@ def _check_request(args: argparse.Namespace) -> ReconstructionRequest:
     check_mesh_path(args.out)
     inputs = (args.image, args.keypoints)
     beside = [args.out.with_suffix(suffix) for suffix in (".mp4", ".png")] if args.turntable else []
-    for path in (args.out, *beside, *([args.json] if args.json else [])):
-        check_output_file(path, inputs=inputs)
+    outputs = (args.out, *beside, *([args.json] if args.json else []))
+    for path in outputs:
+        check_output_file(path)
+    check_outputs(outputs, inputs)
     check_photo(args.image)
     people = read_people(args.keypoints) if args.keypoints else None
     CheckpointStore().read_record(PIFUHD_CHECKPOINT)

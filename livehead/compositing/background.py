@@ -30,8 +30,9 @@ def check_background(spec: str, *, allow_transparent: bool = False) -> None:
     """
     if spec == NONE and not allow_transparent:
         raise ConfigError(
-            "no background at all is for livehead serve, whose pages can show it",
-            "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
+            "no background at all is for films and pages that can show it",
+            "write to OUT.webm, OUT.mov or frames/%05d.png, or use livehead serve; or give a colour, as --background "
+            "'#00ff00', and key it out (docs/obs.md)",
         )
     if spec not in (KEEP, BLUR, NONE) and _parse_colour(spec) is None:
         check_photo(spec)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from livehead.errors import ConfigError, SourceError
 from livehead.frames import Image
+from livehead.storage import replace_file
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 FaceIndices: TypeAlias = npt.NDArray[np.int32]
@@ -73,10 +74,11 @@ class TriangleMesh:
         check_mesh_path(path)
         solid = trimesh.Trimesh(self.vertices, self.faces, vertex_colors=self.colours, process=False)
         try:
-            if path.suffix.lower() == ".glb":
-                solid.export(path, tree_postprocessor=_set_matte_material)
-            else:
-                solid.export(path)
+            with replace_file(path, suffix=path.suffix.lower()) as partial:
+                if path.suffix.lower() == ".glb":
+                    solid.export(partial, tree_postprocessor=_set_matte_material)
+                else:
+                    solid.export(partial)
         except OSError as error:
             raise ConfigError(
                 f"cannot write {path} ({error.strerror})", "free some space", subject=str(path)

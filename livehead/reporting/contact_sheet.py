@@ -13,6 +13,7 @@ from PIL import ImageDraw, ImageFont
 
 from livehead.errors import ConfigError
 from livehead.frames import Image
+from livehead.storage import replace_file
 
 _BACKGROUND_COLOUR, _TEXT_COLOUR = (250, 250, 248), (32, 32, 36)
 _GAP = 4
@@ -57,7 +58,8 @@ def contact_sheet(rows: Sequence[SheetRow], cell: int = 192, title: str = "") ->
 def save_sheet(rows: Sequence[SheetRow], path: Path, cell: int = 192, title: str = "") -> None:
     """Write ``contact_sheet`` as a PNG. Raises: ConfigError when the file cannot be written."""
     try:
-        Pillow.fromarray(contact_sheet(rows, cell, title)).save(path, format="PNG")
+        with replace_file(path, suffix=".png") as partial:
+            Pillow.fromarray(contact_sheet(rows, cell, title)).save(partial, format="PNG")
     except OSError as error:
         raise ConfigError(
             f"cannot write {path} ({error.strerror})", "name a file in a folder that exists", subject=str(path)

@@ -18,6 +18,7 @@ import av
 import av.error
 
 from livehead.clock import NS, ExponentialBackoff, now_ns
+from livehead.codecs.film_formats import VideoEncoding
 from livehead.codecs.h264 import NO_KEY_FRAMES, live_x264_options
 from livehead.codecs.muxer import MediaMuxer, MuxerOptions
 from livehead.concurrency import Worker
@@ -112,7 +113,7 @@ class StreamSink:
         options = MuxerOptions(
             fps,
             audio_rate,
-            live_x264_options(bitrate),
+            VideoEncoding("libx264", "yuv420p", live_x264_options(bitrate)),
             NO_KEY_FRAMES,
             key_frame_s=_KEY_FRAME_INTERVAL_S,
             bitrate=bitrate,

@@ -6,6 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from livehead.storage import write_atomically
+
 ASSETS = Path(__file__).parents[1] / "assets"
 """The package's own folder of weights."""
 
@@ -21,4 +23,4 @@ def register_weights(path: Path, assets: Path, name: str, summary: str) -> None:
         "card": f"{name}.card.md",
         "summary": summary,
     }
-    listing.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_atomically(listing, json.dumps(entries, indent=1, sort_keys=True) + "\n")

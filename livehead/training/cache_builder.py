@@ -18,6 +18,7 @@ from livehead.perception.face_mesh import FaceMeshTracker
 from livehead.perception.pixel_square import PixelSquare
 from livehead.perception.portrait import cut_portrait, prepare_portrait, propose_crop
 from livehead.perception.segmentation import SelfieSegmenter
+from livehead.storage import replace_file
 from livehead.training.cache import MASK_SIDE, ClipEntry, encode_landmarks
 
 _PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -52,7 +53,8 @@ def cache_media_file(path: Path, split: str, out: Path, settings: CacheSettings)
     with SelfieSegmenter(refine=False) as segmentation:
         masks = [_person_mask(segmentation, crop) for crop in crops]
     _write_video(out / f"{name}.mp4", crops, fps, settings.crf - _STILL_CRF_BONUS * still)
-    np.savez_compressed(out / f"{name}.npz", landmarks=encode_landmarks(np.stack(landmarks)), masks=np.stack(masks))
+    with replace_file(out / f"{name}.npz", suffix=".npz") as partial:
+        np.savez_compressed(partial, landmarks=encode_landmarks(np.stack(landmarks)), masks=np.stack(masks))
     return ClipEntry(name, split, len(crops), fps, still)
 
 
@@ -120,7 +122,7 @@ def _person_mask(segmentation: SelfieSegmenter, crop: Image) -> Image:
 
 
 def _write_video(path: Path, frames: tuple[Image, ...], fps: float, crf: int) -> None:
-    with av.open(str(path), "w") as container:
+    with replace_file(path, suffix=path.suffix) as partial, av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from livehead.storage import replace_file
 from livehead.training.run_log import read_rows
 
 _BASELINES = (("untrained", "--"), ("copy", ":"))
@@ -33,7 +34,8 @@ def plot_training_curves(
     axes[0].legend()
     for axis, metric in zip(axes[1:], metrics, strict=True):
         _plot_metric(axis, val, metric, trained)
-    figure.savefig(folder / "curves.png", dpi=90)
+    with replace_file(folder / "curves.png", suffix=".png") as partial:
+        figure.savefig(partial, dpi=90)
     pyplot.close(figure)
 
 

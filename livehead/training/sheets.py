@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from livehead.frames import Image
+from livehead.storage import replace_file
 
 
 def tile_columns(columns: Sequence[Tensor]) -> Image:
@@ -28,4 +29,5 @@ def save_sheet(run_folder: Path, samples: int, rows: Sequence[Image]) -> None:
     if rows:
         folder = run_folder / "sheets"
         folder.mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / f"{samples:08d}.png"), np.concatenate(rows)[..., ::-1])
+        with replace_file(folder / f"{samples:08d}.png", suffix=".png") as partial:
+            cv2.imwrite(str(partial), np.concatenate(rows)[..., ::-1])

@@ -16,6 +16,7 @@ from livehead.models.compact.build import build_compact
 from livehead.models.compact.layers import BLEND_PLANES
 from livehead.models.engine import fold_batch_norm
 from livehead.models.quantize import ActivationRanges, observe_ranges, ranges_to_tensors
+from livehead.storage import replace_file
 from livehead.training.bundled_weights import ASSETS, register_weights
 from livehead.training.compact.pair_sampler import AugmentationRanges, PairSampler
 from livehead.weights.safetensors_file import load_strict_state
@@ -75,7 +76,8 @@ def export_compact(checkpoint: Path, assets: Path, data: Path, summary: str, ble
     tensors, samples = averaged_half_weights(checkpoint, blend_bias)
     tensors |= ranges_to_tensors(measure_int8_ranges(tensors, data))
     path = assets / "compact.safetensors"
-    save_file(tensors, path, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
+    with replace_file(path) as partial:
+        save_file(tensors, partial, metadata={"format": "pt", "model": "compact", "samples": str(samples)})
     register_weights(path, assets, "compact", summary.format(samples=samples))
     return path
 

@@ -26,6 +26,7 @@ from livehead.motion.face.mean_face import load_mean_face
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.keypoints import Array
 from livehead.perception.talking_clip import track_meshes
+from livehead.storage import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +217,7 @@ def main() -> None:
             log.warning("%s", error)
             continue
         clips.append(measure_idle_motion(times, meshes))
-    given.json.write_text(json.dumps(summarize_clips(clips), indent=1) + "\n", encoding="utf-8")
+    write_atomically(given.json, json.dumps(summarize_clips(clips), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import numpy as np
 
 from livehead.models.voice.network import STEP_S
 from livehead.motion.keypoints import Array
+from livehead.storage import replace_file
 from livehead.training.voice.recipe import AudioVideoSyncSettings
 from livehead.training.voice.speech_clips import SpeechClip, mouth_opening
 
@@ -109,7 +110,7 @@ def _read_lags(path: Path) -> dict[str, AudioVideoLag]:
 
 
 def _write_lags(lags: dict[str, AudioVideoLag], path: Path) -> None:
-    with path.open("w", newline="") as out:
+    with replace_file(path) as partial, partial.open("w", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(_COLUMNS)
         rows.writerows((name, round(lag.video_delay_s * 1000), f"{lag.correlation:.3f}") for name, lag in lags.items())

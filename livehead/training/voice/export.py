@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from livehead.errors import ConfigError
 from livehead.models.voice.build import BASIS_KEY, WEIGHTS_NAME, build_voice_model
+from livehead.storage import replace_file
 from livehead.training.bundled_weights import ASSETS, register_weights
 from livehead.training.checkpoint import read_checkpoint
 
@@ -47,7 +48,8 @@ def export_voice(checkpoint: Path, assets: Path, motion_gain: float) -> Path:
     """Write ``voice.safetensors`` and its entry of ``weights.json`` into ``assets``; returns the weights' path."""
     tensors, steps = export_tensors(checkpoint, motion_gain)
     path = assets / f"{WEIGHTS_NAME}.safetensors"
-    save_file(tensors, path, metadata={"format": "pt", "model": WEIGHTS_NAME, "steps": str(steps)})
+    with replace_file(path) as partial:
+        save_file(tensors, partial, metadata={"format": "pt", "model": WEIGHTS_NAME, "steps": str(steps)})
     register_weights(path, assets, WEIGHTS_NAME, f"from speech to the motion of a face, {steps} training steps")
     return path
 
