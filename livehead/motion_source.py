@@ -153,6 +153,7 @@ class DriverMotionSource:
                 return
             if not isinstance(frame, VideoFrame):
                 continue
+            self._stats.count("capture.frames")
             if not self._rate_gate.admits(frame.captured_ns, self._fps):
                 self._stats.count("capture.over_rate")
                 continue

@@ -15,6 +15,7 @@ from livehead.assembly.media_endpoints import (
     open_sink,
     open_sound_output,
     redacted,
+    split_input_spec,
 )
 from livehead.audio.rates import SOUND_RATE
 from livehead.audio.ring import AudioRingBuffer
@@ -109,8 +110,8 @@ class LiveRun:
     def describe(self) -> str:
         """One line: what does the work here, from where to where."""
         settings, (cpu, cores) = self.settings, cpu_info()
-        capture = settings.capture if self.needs_camera else "no camera"
-        capture += f" and microphone {self.microphone}" if self.microphone else ""
+        capture = redacted(settings.capture) if self.needs_camera else "no camera"
+        capture += f" and microphone {redacted(self.microphone)}" if self.microphone else ""
         width, height = settings.stream.size
         sinks = ", ".join(redacted(spec) for spec in settings.sinks)
         model = DEFAULT_MODEL if settings.model == "auto" else settings.model
@@ -155,20 +156,31 @@ class LiveRun:
             await asyncio.sleep(_RATE_WINDOW_S)
             after = stats.read_counters()
             fps = (after["sent"] - before["sent"]) / _RATE_WINDOW_S / len(self.settings.sinks)
-            if fps < _SLOW_RATE_SHARE * self.quality_controller.quality.fps:
-                wanted = f"{self.quality_controller.quality.fps:g}"
-                self._notify(f"slow: {fps:.1f} fps of {wanted}; {self._explain_slowness()}")
-                return
+            wanted = self.quality_controller.quality.fps
+            if fps < _SLOW_RATE_SHARE * wanted:
+                captured = (after.get("capture.frames", 0) - before.get("capture.frames", 0)) / _RATE_WINDOW_S
+                reason = self._explain_slowness(captured, wanted)
+                if reason:
+                    self._notify(f"slow: {fps:.1f} fps of {wanted:g}; {reason}")
+                    return
 
-    def _explain_slowness(self) -> str:
-        """The slowest part of the way from camera to sink, and what to do about it."""
+    def _explain_slowness(self, captured_fps: float, wanted_fps: float) -> str:
+        """The slowest part of the way from camera to sink, and what to do about it.
+
+        It is empty where a recording has no more pictures. That a dark room slows a camera down is told by the camera's
+        capture, which knows what the camera gave before.
+        """
         stages = self.pipeline.stats.summarize_stages()
         name, figures = max(
             ((name, stages[name]) for name in ("estimate", "draw") if name in stages),
             key=lambda item: item[1]["median"],
         )
         if figures["median"] < 1000 / self.settings.stream.fps:
-            return "the camera gives no more: more light may help" if self.needs_camera else "the machine is busy"
+            if not self.needs_camera or captured_fps >= _SLOW_RATE_SHARE * wanted_fps:
+                return "the machine is busy"
+            kind = split_input_spec(self.settings.capture)[0]
+            words = {"file": "", "synthetic": "", "url": f"the stream has {captured_fps:.0f} pictures a second"}
+            return words.get(kind, f"the camera gives {captured_fps:.0f} pictures a second and no more")
         remedy = "try a smaller --render-size" if name == "draw" else "try --machine-share 1 and close other programs"
         return f"{name} takes {figures['median']:.0f} ms: {remedy}"
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from livehead.assembly.media_factories import require_no_address
 from livehead.audio.portaudio import require_device
 from livehead.capture.file import AudioFileCapture
 from livehead.capture.microphone import MicrophoneCapture
+from livehead.capture.network_capture import NetworkAudioCapture, share_stream
+from livehead.capture.stream_address import STREAM_SCHEMES, StreamAddress, redact_address
 from livehead.capture.tts_input import PushedAudioCapture
 from livehead.config import CameraSettings, StreamSettings
 from livehead.errors import CaptureError, ConfigError
@@ -22,11 +25,20 @@ from livehead.sinks.speaker import SpeakerSink
 from livehead.stats import StatsCollector
 
 _AUDIO_BLOCK_MS = 10.0  # sound waits for half a block on average
+_MICROPHONE_KINDS = ("file", "speech", "url")
+
+
+def split_input_spec(spec: str) -> tuple[str, str]:
+    """The name and the argument of a capture or microphone; a bare address is url:, a bare path in /dev camera:."""
+    if spec.startswith("/dev/"):
+        return "camera", spec
+    name, _, argument = spec.partition(":")
+    return ("url", spec) if name in STREAM_SCHEMES and argument.startswith("//") else (name, argument)
 
 
 def check_capture(spec: str) -> None:
     """Look at a capture's name and argument without opening anything. Raises: ConfigError, CaptureError."""
-    name, _, argument = spec.partition(":")
+    name, argument = split_input_spec(spec)
     find_capture(name).check(argument)
 
 
@@ -39,7 +51,7 @@ def check_sink(spec: str) -> None:
 def check_microphone(spec: str) -> None:
     """Look whether there is what a microphone's spec names, without opening it. Raises: ConfigError, CaptureError."""
     _check_sound_spec(spec)
-    if spec.partition(":")[0] not in ("file", "speech"):
+    if split_input_spec(spec)[0] not in _MICROPHONE_KINDS:
         require_device("input", _parse_device(spec))
 
 
@@ -50,16 +62,21 @@ def check_sound_output(spec: str) -> None:
 
 def _check_sound_spec(spec: str) -> None:
     """Check a microphone's spec. Raises: ConfigError where its argument is missing, CaptureError where its file is."""
-    kind, _, argument = spec.partition(":")
-    if kind in ("file", "speech") and not argument:
-        raise ConfigError(f"a {kind} microphone needs more", "write --microphone file:talk.wav or speech:PATH|PORT")
+    kind, argument = split_input_spec(spec)
+    if kind in _MICROPHONE_KINDS and not argument:
+        remedy = "write --microphone file:talk.wav, speech:PATH|PORT or url:ADDRESS"
+        raise ConfigError(f"a {kind} microphone needs more", remedy)
+    if kind == "url":
+        StreamAddress.parse(argument)
+    if kind == "file":
+        require_no_address(argument)
     if kind == "file" and not Path(argument).is_file():
         raise CaptureError(f"{argument} does not exist", "give the path of a sound file", subject=argument)
 
 
 def open_capture(spec: str, camera: CameraSettings) -> Capture:
     """The capture that ``spec`` names. Raises: ConfigError."""
-    name, _, argument = spec.partition(":")
+    name, argument = split_input_spec(spec)
     return find_capture(name).create(argument, camera)
 
 
@@ -70,12 +87,15 @@ def open_sink(spec: str, stream: StreamSettings) -> Sink:
 
 
 def open_microphone(spec: str, rate: int, stats: StatsCollector) -> Capture:
-    """A device by ``NAME``, number or ``default``; ``file:PATH`` in real time; ``speech:PATH|PORT`` of another program.
+    """A device by ``NAME``, number or ``default``; ``file:PATH`` in real time; ``speech:PATH|PORT`` of another program;
+    ``url:ADDRESS`` of a stream, whose sound comes at 48 kHz.
 
     Raises: ConfigError.
     """
     _check_sound_spec(spec)
-    kind, _, argument = spec.partition(":")
+    kind, argument = split_input_spec(spec)
+    if kind == "url":
+        return NetworkAudioCapture(share_stream(StreamAddress.parse(argument)))
     if kind == "file":
         return AudioFileCapture(Path(argument), rate=rate)
     if kind == "speech":
@@ -84,9 +104,12 @@ def open_microphone(spec: str, rate: int, stats: StatsCollector) -> Capture:
 
 
 def count_microphone_channels(spec: str) -> int:
-    """How many channels the sound of ``open_microphone`` has: those of a file, else one. Raises: CaptureError."""
-    kind, _, argument = spec.partition(":")
-    return count_channels(Path(argument)) if kind == "file" else 1
+    """How many channels a recording of ``open_microphone`` should have: those of a file, two of a stream, else one.
+
+    Raises: CaptureError.
+    """
+    kind, argument = split_input_spec(spec)
+    return count_channels(Path(argument)) if kind == "file" else 2 if kind == "url" else 1
 
 
 def open_sound_output(spec: str, rate: int, stats: StatsCollector) -> Sink:
@@ -101,8 +124,15 @@ def _parse_device(spec: str) -> str | int | None:
 
 
 def redacted(spec: str) -> str:
-    """The spec of a sink as it may be shown: a server's address without all but its host, as the rest may be secret."""
+    """The spec of a sink or capture as it may be shown.
+
+    Of a server that is sent to, only the host is shown, of a stream that is read the address without its password and
+    query, since the rest may be secret.
+    """
+    kind, address = split_input_spec(spec)
     name, _, argument = spec.partition(":")
+    if kind == "url" and name not in ("rtmp", "rtmps", "udp"):
+        return f"url:{redact_address(address)}"
     if name not in ("whip", "rtmp", "rtmps"):
         return spec
     try:

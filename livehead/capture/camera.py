@@ -25,7 +25,7 @@ from livehead.frames import VideoFrame
 
 log = logging.getLogger(__name__)
 
-_LOW_RATE_SHARE = 0.7  # below this share of the requested rate the camera is called slow; a dark room halves it
+_LOW_RATE_SHARE = 0.7  # below this share of its own usual rate the camera is called slow; a dark room halves it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class CameraCapture:
         self._stopping = threading.Event()
         self._timeline = PtsClock(TIME_BASE)
         self._intervals: deque[int] = deque(maxlen=rate_window)
+        self._usual_fps = 0.0
         self._last_frame: VideoFrame | None = None
         self._notified_topics: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,7 +143,7 @@ class CameraCapture:
                     device.release()
                     device = None
                 else:
-                    self._notify_low_rate()
+                    self._notify_low_rate(device.promised_fps)
         finally:
             if device is not None:
                 device.release()
@@ -174,6 +175,7 @@ class CameraCapture:
         """Try until the camera is back, repeating its last frame meanwhile; None when the capture stops."""
         self._status = replace(self._status, connected=False)
         self._intervals.clear()
+        self._usual_fps = 0.0  # another camera may be plugged in
         self._notify(f"camera {self.device} is gone: its last picture stays until it is plugged in again")
         self._backoff.reset()
         while not self._stopping.is_set():
@@ -199,15 +201,20 @@ class CameraCapture:
                     )
                 )
 
-    def _notify_low_rate(self) -> None:
+    def _notify_low_rate(self, promised_fps: float) -> None:
+        """Tell once that the camera slowed down: below what it gave before, or what it is set to but never gave.
+
+        A camera that has no more than 15 or 25 frames a second gains nothing by more light.
+        """
         if len(self._intervals) < (self._intervals.maxlen or 0):
             return
         fps = self.status.fps
-        if fps < _LOW_RATE_SHARE * self._fps:
+        self._usual_fps = max(self._usual_fps, fps, min(promised_fps, self._fps))
+        if fps < _LOW_RATE_SHARE * self._usual_fps:
             self._notify_once(
                 "rate",
-                f"camera {self.device} gives {fps:.0f} of {self._fps:.0f} frames a second: in a dark room its exposure "
-                f"takes longer; add light{exposure_hint(self.device)}",
+                f"camera {self.device} gives {fps:.0f} of {self._usual_fps:.0f} frames a second: in a dark room its "
+                f"exposure takes longer; add light{exposure_hint(self.device)}",
             )
 
     def _notify_other_size(self) -> None:

@@ -1,4 +1,4 @@
-"""Lists the machine's video devices, opens one with OpenCV, and explains why one cannot be opened."""
+"""Opens a camera with OpenCV, and explains why one cannot be opened."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from livehead.capture.camera_devices import SYSFS, describe_cameras, list_camera_devices
 from livehead.errors import CaptureError
-
-_SYSFS = Path("/sys/class/video4linux")
 
 
 class VideoDevice(Protocol):
@@ -26,26 +25,14 @@ class VideoDevice(Protocol):
 
     def release(self) -> None: ...
 
+    @property
+    def promised_fps(self) -> float:
+        """The frame rate that the device says it is set to, whatever it gives; 0 where it does not say."""
+        ...
+
 
 DeviceOpener = Callable[[], VideoDevice | None]
 """Opens the device and returns it, or None when that fails; it is called again after each unplugging."""
-
-
-def list_cameras(sysfs: Path = _SYSFS) -> list[str]:
-    """The cameras of this machine as ``/dev/video0 (its name)``; empty where the system cannot list them.
-
-    ``sysfs``: the folder in which Linux describes its video devices.
-    """
-    found = []
-    for node in sorted(sysfs.glob("video*"), key=lambda path: (len(path.name), path.name)):
-        # a webcam's second node carries metadata, no pictures
-        index = node / "index"
-        if index.is_file() and index.read_text().strip() not in ("", "0"):
-            continue
-        name = node / "name"
-        label = f" ({name.read_text().strip()})" if name.is_file() else ""
-        found.append(f"/dev/{node.name}{label}")
-    return found
 
 
 def open_device(device: int | str, size: tuple[int, int], fps: float) -> VideoDevice | None:
@@ -99,6 +86,10 @@ class _ReshapedCapture:
     def release(self) -> None:
         self._capture.release()
 
+    @property
+    def promised_fps(self) -> float:
+        return max(float(self._capture.get(cv2.CAP_PROP_FPS)), 0.0)
+
 
 def _device_path(device: int | str) -> str:
     return f"/dev/video{device}" if isinstance(device, int) else device
@@ -120,14 +111,14 @@ def require_device(device: int | str) -> None:
         raise open_error(device, opened=False)
 
 
-def open_error(device: int | str, *, opened: bool, sysfs: Path = _SYSFS) -> CaptureError:
+def open_error(device: int | str, *, opened: bool, sysfs: Path = SYSFS) -> CaptureError:
     """An error that says whether the camera is absent, forbidden or busy, with the remedy.
 
-    ``opened``: the device was opened but gave no picture. ``sysfs``: as for ``list_cameras``.
+    ``opened``: the device was opened but gave no picture. ``sysfs``: as for ``list_camera_devices``.
     """
     subject = str(device)
-    found = list_cameras(sysfs)
-    others = f"found: {', '.join(found)}" if found else "no camera was found; plug one in, or use --capture file:VIDEO"
+    found = list_camera_devices(sysfs)
+    others = describe_cameras(found)
     if sys.platform == "linux":
         node = Path(_device_path(device))
         if not node.exists():

@@ -144,10 +144,10 @@ def _check_tracker() -> list[CheckResult]:
 
 
 def _check_camera() -> list[CheckResult]:
-    from livehead.capture.video_device import list_cameras
+    from livehead.capture.camera_devices import list_camera_devices
 
-    cameras = list_cameras()
-    detail = ", ".join(cameras) if cameras else "none found"
+    cameras = list_camera_devices()
+    detail = ", ".join(each.label for each in cameras) if cameras else "none found"
     remedy = "plug a webcam in, or use --capture file:VIDEO"
     return [CheckResult("camera", bool(cameras), detail, remedy, needed=True)]
 

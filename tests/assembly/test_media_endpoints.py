@@ -21,6 +21,9 @@ from livehead.errors import LiveheadError
         ("rtmps://live.example/app/secret", "rtmps:live.example"),
         ("whip:[secret", "whip:..."),
         ("udp:127.0.0.1:5000", "udp:127.0.0.1:5000"),
+        ("udp://127.0.0.1:5000", "udp://127.0.0.1:5000"),
+        ("url:rtsp://me:secret@10.0.0.7/live?key=secret", "url:rtsp://10.0.0.7/live"),
+        ("http://me:secret@10.0.0.7/video", "url:http://10.0.0.7/video"),
         ("file:talk.mp4", "file:talk.mp4"),
         ("window", "window"),
     ],
@@ -61,6 +64,14 @@ def test_a_stream_key_is_added_to_the_address(monkeypatch: pytest.MonkeyPatch) -
     [
         (check_capture, "camera:front", "there is no camera"),
         (check_capture, "camera:87", "camera 87"),
+        (check_capture, "/dev/video87", "camera /dev/video87"),
+        (check_capture, "file:http://host/x.mp4", "write url:http://host/x.mp4"),
+        (check_capture, "file:rtsp://me:secret@host/x", "write url:rtsp://host/x"),
+        (check_capture, "url:", "write url:rtsp://HOST/PATH"),
+        (check_capture, "url:file:///etc/passwd", "use http, https, rtsp"),
+        (check_capture, "http://", "not usable"),
+        (check_microphone, "url:", "needs more"),
+        (check_microphone, "file:https://host/talk.wav", "write url:https://host/talk.wav"),
         (check_capture, "file:", "needs a path"),
         (check_capture, "file:nobody.mp4", "nobody.mp4"),
         (check_microphone, "file:", "needs more"),
@@ -77,3 +88,9 @@ def test_an_end_that_cannot_be_there_is_told_before_it_is_opened(
         pytest.skip("only Linux can tell without opening the camera")
     with pytest.raises(LiveheadError, match=complaint):
         check(spec)
+
+
+@pytest.mark.parametrize("spec", ["http://10.0.0.7/video", "rtsp://me:secret@10.0.0.7/live", "url:udp://0.0.0.0:5000"])
+def test_an_address_is_a_capture_and_a_microphone_without_being_opened(spec: str) -> None:
+    check_capture(spec)
+    check_microphone(spec)

@@ -6,6 +6,7 @@ The real device is driven by ``scripts/test_v4l2.py``.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,15 +26,19 @@ from .conftest import rest
 
 
 class PacedFile:
-    """A video file that gives its pictures at a camera's pace."""
+    """A video file that gives its pictures at a camera's pace, ``slowed_fps`` after the first twelve."""
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float, *, promised_fps: float = 0.0, slowed_fps: float = 0.0) -> None:
         self._capture = cv2.VideoCapture(str(path))
-        self._period_s = 1 / fps
+        self._fps = fps
+        self._slowed_fps = slowed_fps
+        self._grabbed = 0
+        self.promised_fps = promised_fps
         self.released = False
 
     def grab(self) -> bool:
-        time.sleep(self._period_s)
+        self._grabbed += 1
+        time.sleep(1 / (self._slowed_fps if self._slowed_fps and self._grabbed > 12 else self._fps))
         return self._capture.grab()
 
     def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
@@ -114,16 +119,28 @@ async def test_an_unplugged_camera_keeps_its_last_frame_says_so_and_comes_back_b
     assert [text.split(":")[0] for text in notices] == ["camera 2 is gone", "camera 2 is back"]
 
 
-async def test_a_dark_room_is_reported_once(clip: Path) -> None:
+@pytest.mark.parametrize(("fps", "promised", "slowed"), [(100, 0, 30), (30, 100, 0)])
+async def test_a_camera_that_slowed_down_is_reported_once(clip: Path, fps: int, promised: int, slowed: int) -> None:
     notices: list[str] = []
-    socket = Socket(PacedFile(clip, 50))
-    capture = open_camera(size=(64, 48), fps=200, on_notice=notices.append, opener=socket, rate_window=5)
+    socket = Socket(PacedFile(clip, fps, promised_fps=promised, slowed_fps=slowed))
+    capture = open_camera(size=(64, 48), fps=100, on_notice=notices.append, opener=socket, rate_window=5)
     async with capture:
-        for _ in range(20):
+        for _ in range(25):
             await capture.recv()
     assert len(notices) == 1
     assert "dark room" in notices[0]
-    assert "of 200 frames a second" in notices[0]
+    assert re.search(r"gives \d\d of (100|9\d|8\d) frames a second", notices[0])
+
+
+@pytest.mark.parametrize("promised", [0, 25])
+async def test_a_camera_that_has_no_more_frames_than_it_gives_is_not_asked_for_light(clip: Path, promised: int) -> None:
+    notices: list[str] = []
+    socket = Socket(PacedFile(clip, 25, promised_fps=promised))
+    capture = open_camera(size=(64, 48), fps=60, on_notice=notices.append, opener=socket, rate_window=5)
+    async with capture:
+        for _ in range(15):
+            await capture.recv()
+    assert notices == []
 
 
 async def test_another_size_than_requested_is_reported(clip: Path) -> None:

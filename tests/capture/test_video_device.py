@@ -4,15 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from livehead.capture.video_device import exposure_hint, list_cameras, open_device, open_error
-
-
-def test_cameras_are_listed_by_name_without_their_metadata_nodes(tmp_path: Path) -> None:
-    for node, index, name in (("video0", "0", "HD Webcam"), ("video1", "1", "HD Webcam"), ("video10", "0", "Livehead")):
-        (tmp_path / node).mkdir()
-        (tmp_path / node / "index").write_text(f"{index}\n")
-        (tmp_path / node / "name").write_text(f"{name}\n")
-    assert list_cameras(tmp_path) == ["/dev/video0 (HD Webcam)", "/dev/video10 (Livehead)"]
+from livehead.capture.video_device import exposure_hint, open_device, open_error
 
 
 def test_a_device_that_does_not_exist_is_not_opened() -> None:
