@@ -11,27 +11,23 @@ from pathlib import Path
 
 from livehead.config import CameraSettings, StreamSettings
 from livehead.environment import STREAM_KEY_VARIABLE, WHIP_TOKEN_VARIABLE
-from livehead.errors import CaptureError, ConfigError, SinkError
+from livehead.errors import CaptureError, ConfigError
 from livehead.interfaces import Capture, Sink
 from livehead.registry import CaptureFactory, SinkFactory, reject_argument
 
 
 def _create_camera(argument: str, settings: CameraSettings) -> Capture:
     from livehead.capture.camera import CameraCapture
+    from livehead.capture.camera_devices import find_camera_device
 
-    return CameraCapture(_camera_device(argument), size=settings.size, fps=settings.fps)
+    return CameraCapture(find_camera_device(argument), size=settings.size, fps=settings.fps)
 
 
 def _check_camera(argument: str) -> None:
-    if argument and not argument.isdigit() and not argument.startswith("/dev/"):
-        raise ConfigError(f"there is no camera {argument!r}", "write camera, camera:1 or camera:/dev/video0")
+    from livehead.capture.camera_devices import find_camera_device
     from livehead.capture.video_device import require_device
 
-    require_device(_camera_device(argument))
-
-
-def _camera_device(argument: str) -> int | str:
-    return int(argument) if argument.isdigit() else argument or 0
+    require_device(find_camera_device(argument))
 
 
 def _create_video_file(argument: str, settings: CameraSettings) -> Capture:
@@ -43,10 +39,33 @@ def _create_video_file(argument: str, settings: CameraSettings) -> Capture:
 def _check_video_file(argument: str) -> None:
     if not argument:
         raise ConfigError("a file capture needs a path", "write --capture file:talk.mp4")
+    require_no_address(argument)
     if not Path(argument).exists():
         raise CaptureError(f"{argument} does not exist", "give the path of a video", subject=argument)
     if Path(argument).is_dir():
         raise CaptureError(f"{argument} is a folder", "give the path of a video", subject=argument)
+
+
+def require_no_address(argument: str) -> None:
+    """Refuse an address where a file is expected. Raises: ConfigError."""
+    if "://" in argument:
+        from livehead.capture.stream_address import redact_address
+
+        shown = redact_address(argument)
+        raise ConfigError(f"{shown} is an address and no file", f"write url:{shown}", subject=shown)
+
+
+def _create_network_stream(argument: str, settings: CameraSettings) -> Capture:
+    from livehead.capture.network_capture import NetworkVideoCapture, share_stream
+    from livehead.capture.stream_address import StreamAddress
+
+    return NetworkVideoCapture(share_stream(StreamAddress.parse(argument)), fps=settings.fps)
+
+
+def _check_network_stream(argument: str) -> None:
+    from livehead.capture.stream_address import StreamAddress
+
+    StreamAddress.parse(argument)
 
 
 def _create_synthetic(argument: str, settings: CameraSettings) -> Capture:
@@ -57,6 +76,7 @@ def _create_synthetic(argument: str, settings: CameraSettings) -> Capture:
 
 CAMERA = CaptureFactory(_create_camera, _check_camera)
 VIDEO_FILE = CaptureFactory(_create_video_file, _check_video_file)
+NETWORK_STREAM = CaptureFactory(_create_network_stream, _check_network_stream)
 SYNTHETIC = CaptureFactory(_create_synthetic, reject_argument)
 
 
@@ -73,27 +93,32 @@ def _create_pipewire(argument: str, stream: StreamSettings) -> Sink:
 
 
 def _create_recording(argument: str, stream: StreamSettings) -> Sink:
-    from livehead.sinks.file import FileSink
+    from livehead.sinks.film import open_film
     from livehead.sinks.provenance import ManifestSigner
 
-    return FileSink(
+    return open_film(
         Path(argument),
         fps=stream.fps,
+        live=True,
         audio_rate=stream.audio_rate,
         audio_channels=stream.audio_channels,
+        overwrite=stream.overwrite,
         on_finished=ManifestSigner().sign_if_possible,
     )
 
 
 def _check_recording(argument: str) -> None:
-    from livehead.sinks.file import require_mp4
+    from livehead.assembly.output_checks import check_film_output
 
     if not argument:
         raise ConfigError("a file sink needs a path", "write --sink file:out.mp4")
-    path = Path(argument)
-    require_mp4(path)
-    if not path.parent.is_dir():
-        raise SinkError(f"cannot write {path}: its folder is missing", f"mkdir -p {path.parent}", subject=argument)
+    check_film_output(Path(argument), single_picture=False)
+
+
+def _recording_takes_alpha(argument: str) -> bool:
+    from livehead.codecs.film_formats import takes_alpha
+
+    return takes_alpha(Path(argument))
 
 
 def _create_whip(argument: str, stream: StreamSettings) -> Sink:
@@ -173,7 +198,7 @@ def _create_null(argument: str, stream: StreamSettings) -> Sink:
 
 VIRTUAL_CAMERA = SinkFactory(_create_virtual_camera)
 PIPEWIRE = SinkFactory(_create_pipewire)
-RECORDING = SinkFactory(_create_recording, _check_recording)
+RECORDING = SinkFactory(_create_recording, _check_recording, _recording_takes_alpha)
 WHIP = SinkFactory(_create_whip, _check_whip)
 RTMP = SinkFactory(_create_rtmp, _check_rtmp)
 RTMPS = SinkFactory(_create_rtmps, _check_rtmps)
