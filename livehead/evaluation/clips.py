@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 
+from livehead.codecs.pixel_limits import open_bounded_container
 from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image
 
@@ -83,7 +84,7 @@ def count_frames(path: Path) -> int:
 def _decode_frames(path: Path) -> Iterator[av.VideoFrame]:
     """The decoded frames of the first video stream, one after the other."""
     try:
-        with av.open(str(path)) as container:
+        with open_bounded_container(str(path), str(path)) as container:
             if not container.streams.video:
                 raise CaptureError(f"{path} has no video stream", "give a clip with a picture", subject=str(path))
             stream = container.streams.video[0]

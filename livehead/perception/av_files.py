@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import av.error
 
+from livehead.codecs.pixel_limits import open_bounded_container
 from livehead.errors import CaptureError
 
 log = logging.getLogger(__name__)
 
 
 def open_media(path: Path) -> Any:
-    """A container of PyAV's. Raises: CaptureError."""
+    """A container of PyAV's, whose decoders refuse pictures of more than 8K. Raises: CaptureError."""
     remedies = {
         av.error.FileNotFoundError: ("does not exist", "check the path"),
         av.error.IsADirectoryError: ("is a folder", "give a file"),
         av.error.PermissionError: ("may not be read", "change its permissions"),
     }
     try:
-        return av.open(str(path))
+        return open_bounded_container(str(path), str(path))
     except av.error.FFmpegError as error:
         problem, remedy = remedies.get(
             type(error), ("is damaged or no media file", "give a file that a player can play, as MP4 or WAV")
@@ -43,6 +43,15 @@ def require_sound_stream(path: Path) -> None:
     with open_media(path) as container:
         if not container.streams.audio:
             raise no_sound_error(path)
+
+
+def has_sound_stream(path: Path) -> bool:
+    """Tell whether a file is a media file with sound; anything else is simply none."""
+    try:
+        require_sound_stream(path)
+    except CaptureError:
+        return False
+    return True
 
 
 def no_video_error(path: Path) -> CaptureError:

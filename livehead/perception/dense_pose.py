@@ -9,9 +9,9 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
+from livehead.codecs.pixel_limits import open_bounded_container
 from livehead.errors import CaptureError, ConfigError
 from livehead.frames import Image
 from livehead.motion.dense_pose import DensePose
@@ -151,7 +151,8 @@ def _read_npz(path: Path) -> np.ndarray[Any, Any]:
 def _read_exr(path: Path) -> np.ndarray[Any, Any]:
     """Red, green, blue and alpha of an OpenEXR picture hold X, Y, Z and visibility."""
     try:
-        with guard_parser(), av.open(io.BytesIO(path.read_bytes()), "r", format="exr_pipe") as container:
+        data = io.BytesIO(path.read_bytes())
+        with guard_parser(), open_bounded_container(data, str(path), _MAX_SIDE**2, format="exr_pipe") as container:
             frame = next(container.decode(video=0))
             if frame.format.name != "gbrapf32le" or max(frame.width, frame.height) > _MAX_SIDE:
                 raise CaptureError(f"{path} has {frame.format.name} pixels", _FORMAT_REMEDY, subject=str(path))

@@ -17,8 +17,6 @@ from livehead.perception.photo_formats import SAVE_AGAIN
 from livehead.perception.photo_frames import MAX_COUNTED_FRAMES, MAX_FRAMES, PhotoFrame, keep_clear_frames
 from livehead.perception.photo_pixels import load_reduced
 
-_MAX_PIXELS = 8192 * 4352  # of a picture: 8K, and what encoders add to it
-
 
 def check_video_stills(path: Path) -> None:
     """Look at the header alone of what ``read_video_stills`` reads. Raises: SourceError."""
@@ -30,7 +28,6 @@ def read_video_stills(path: Path) -> list[PhotoFrame]:
     """``MAX_FRAMES`` pictures of a video, spread evenly. Raises: SourceError."""
     with _open_video(path) as container:
         stream = container.streams.video[0]
-        stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
         stream.thread_type = "AUTO"
         length_s = (container.duration or 0) / av.time_base
         fps = float(stream.average_rate or 25)

@@ -3,8 +3,10 @@
 - Received pictures: aiortc hands a picture on with the first packet of the *next* one, a frame period late. The RTP
   marker already says that it is whole (RFC 6184, section 5.1; RFC 7741, section 4.1).
 - A decoder that does not keep up: aiortc lets pictures pile up before it without end, each later than the one before.
+- Pictures of any size: aiortc's decoders take the memory that a few bytes ask for.
 - Received sound: aiortc holds four packets back, and one lost packet stops it until sixteen have come.
 
+The decoders are chosen for the whole process, as aiortc makes them on threads of its own, from a name in its module.
 What concerns sending is in ``webrtc/sender_patches.py``. Everything here touches names that aiortc keeps to itself;
 ``tests/webrtc/test_receiver_patches.py`` fails when they change.
 """
@@ -16,12 +18,17 @@ import queue
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiortc import RTCRtpReceiver, RTCRtpTransceiver
-from aiortc.codecs import is_rtx
+import av
+from aiortc import RTCRtpReceiver, RTCRtpTransceiver, rtcrtpreceiver
+from aiortc.codecs import get_decoder, is_rtx
+from aiortc.codecs.base import Decoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.mediastreams import VIDEO_TIME_BASE
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from aiortc.utils import uint16_add
+
+from livehead.codecs.pixel_limits import MAX_RECEIVED_PIXELS, create_bounded_decoder
 
 _VIDEO_CAPACITY, _AUDIO_CAPACITY = 512, 64
 _MAX_DECODER_BACKLOG = 15  # pictures, or packets of sound, that may wait for the decoder
@@ -77,8 +84,40 @@ def _packet_at(buffer: JitterBuffer, count: int) -> Any:
     return buffer._packets[uint16_add(buffer._origin or 0, count) % buffer.capacity]
 
 
+class _BoundedDecoder(Decoder):
+    """Decodes the pictures of ``codec``, a decoder's name in FFmpeg, none of which may be larger than 4K."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._context = create_bounded_decoder(codec)
+
+    def decode(self, encoded_frame: JitterFrame) -> list[Any]:
+        packet = av.Packet(encoded_frame.data)
+        packet.pts, packet.time_base = encoded_frame.timestamp, VIDEO_TIME_BASE
+        try:
+            return list(self._context.decode(packet))
+        except av.FFmpegError:
+            if self._context.width * self._context.height > MAX_RECEIVED_PIXELS:
+                self._context = create_bounded_decoder(self._codec)  # it keeps tables of that size
+            raise
+
+
+def create_decoder(codec: RTCRtpCodecParameters) -> Decoder:
+    """The decoder of a received codec: aiortc's own for sound, and one that takes no picture above 4K for pictures.
+
+    VP8 is read by FFmpeg's own decoder: libvpx, which aiortc takes, knows no limit.
+    """
+    bounded = {"video/h264": "h264", "video/vp8": "vp8"}.get(codec.mimeType.lower())
+    return _BoundedDecoder(bounded) if bounded else get_decoder(codec)
+
+
 def patch_receiver(receiver: RTCRtpReceiver, kind: str) -> None:
-    """Give ``receiver`` a jitter buffer of ours for its ``kind`` of media; called before its first packet."""
+    """Give ``receiver`` a jitter buffer of ours for its ``kind`` of media, and bounded decoders to all receivers.
+
+    It is called before the first packet.
+    """
+    module: Any = rtcrtpreceiver
+    module.get_decoder = create_decoder
     buffer = MarkerJitterBuffer() if kind == "video" else LowDelayAudioBuffer()
     private: Any = receiver
     private._RTCRtpReceiver__jitter_buffer = buffer
