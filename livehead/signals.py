@@ -90,14 +90,14 @@ def handle_interrupts(grace_s: float = GRACE_S) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or _watcher is not None:
         yield
         return
-    _watcher = _SignalWatcher(grace_s)
+    _watcher = watcher = _SignalWatcher(grace_s)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        _watcher, closed = None, _watcher
-        closed.close()
+        _watcher = None
+        watcher.close()
 
 
 def stop_on_signals(stop: Callable[[], None], seconds: float | None = None) -> None:

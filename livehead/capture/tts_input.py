@@ -1,22 +1,12 @@
 """A capture for speech that another program makes (text-to-speech, an assistant), played out in real time.
 
-Python code calls ``push``, ``clear`` and ``close``. Other programs use a local socket, with one line before the sound:
-
-    livehead-pcm 24000 1 s16le        sample rate, channels, format; then the samples until the connection is closed
-    livehead-clear                    drop what has not been played yet
-
-Sound may arrive faster than it is spoken: the socket then makes the writer wait. Connections are played one after the
-other. ``livehead-clear``, on a connection of its own, ends those that push; to say something else, connect again.
+Python code calls ``push``, ``clear`` and ``close``. Other programs use a local socket (``capture.tts_socket``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import stat
 import threading
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -25,20 +15,13 @@ import numpy.typing as npt
 
 from livehead.audio.downmix import SpeechDownmixer
 from livehead.audio.resampler import Signal, StreamingResampler
+from livehead.capture.tts_socket import RATES, SpeechSocketServer
 from livehead.clock import NS, PlaybackClock, RealtimePacer
-from livehead.errors import CaptureError, ProtocolError
+from livehead.errors import CaptureError
 from livehead.frames import AudioFrame
 from livehead.interfaces import EndOfStream
 
-RATES = range(8_000, 192_001)
-CHANNELS = range(1, 9)
-
 _MAX_QUEUED_S = 60.0  # seconds of speech that ``push`` takes in advance
-_SOCKET_AHEAD_S = 0.5  # seconds of speech taken from a socket in advance
-_MAX_HEADER_BYTES = 128
-_HEADER_TIMEOUT_S = 5.0  # a connection that has not sent its first line by then is closed
-_CHUNK_BYTES = 16_384
-_MAX_CONNECTIONS = 8
 
 
 class PushedAudioCapture:
@@ -71,11 +54,11 @@ class PushedAudioCapture:
         """How often the queue was cleared."""
         self._closed = False
         self._block_played = asyncio.Event()
-        self._socket: _AudioSocketServer | None = None
+        self._socket: SpeechSocketServer | None = None
 
     async def __aenter__(self) -> PushedAudioCapture:
         if self.address is not None:
-            self._socket = _AudioSocketServer(self, self.address)
+            self._socket = SpeechSocketServer(self, self.address)
             await self._socket.open()
         return self
 
@@ -144,147 +127,3 @@ class PushedAudioCapture:
             pts = self._pts
             self._pts += self._block_length
         return AudioFrame(np.pad(block, (0, self._block_length - len(block)))[None], self._rate, pts, moment_ns)
-
-
-class _AudioSocketServer:
-    """The listening socket. Its input is not trusted, so every size and time is limited."""
-
-    def __init__(self, capture: PushedAudioCapture, address: str | Path | int) -> None:
-        self._capture = capture
-        self._address = address
-        self._server: asyncio.Server | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stream_lock = asyncio.Lock()
-        self._connections: dict[asyncio.StreamWriter, int] = {}  # with the generation in which each came
-        self._connection_tasks: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        if isinstance(self._address, int):
-            self._server = await asyncio.start_server(
-                self._handle_connection, sock=_bind_tcp_socket(self._address), limit=_MAX_HEADER_BYTES
-            )
-        else:
-            listening = _bind_unix_socket(Path(self._address))
-            self._server = await asyncio.start_unix_server(
-                self._handle_connection, sock=listening, limit=_MAX_HEADER_BYTES
-            )
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._abort_older(self._capture.generation + 1)
-            if self._connection_tasks:
-                await asyncio.wait(self._connection_tasks)
-            if not isinstance(self._address, int):
-                with suppress(FileNotFoundError):
-                    os.unlink(self._address)
-
-    def abort_connections(self) -> None:
-        """End the connections that push. Any thread may call this."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._abort_older, self._capture.generation)
-
-    def _abort_older(self, generation_limit: int) -> None:
-        """End the connections that came in a generation before ``generation_limit``."""
-        for writer, generation in list(self._connections.items()):
-            if generation < generation_limit:
-                writer.transport.abort()
-
-    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connection_tasks.add(task)
-        task.add_done_callback(self._connection_tasks.discard)
-        try:
-            has_room = len(self._connections) < _MAX_CONNECTIONS
-            self._connections[writer] = self._capture.generation
-            async with asyncio.timeout(_HEADER_TIMEOUT_S):
-                line = await reader.readline()
-            if not has_room:
-                raise ProtocolError("too many connections", "close those that are not used")
-            if line.strip() == b"livehead-clear":
-                del self._connections[writer]
-                self._capture.clear()
-            else:
-                await self._read_pcm(reader, *_parse_header(line), self._connections[writer])
-        except (ProtocolError, ValueError, TimeoutError) as error:
-            writer.write(f"error: {error or 'say first what you send'}\n".encode())
-        except ConnectionError:
-            pass  # the client is gone, or ``clear`` ended its connection
-        finally:
-            self._connections.pop(writer, None)
-            with suppress(ConnectionError):
-                writer.close()
-                await writer.wait_closed()
-
-    async def _read_pcm(self, reader: asyncio.StreamReader, rate: int, channels: int, generation: int) -> None:
-        frame_bytes = 2 * channels
-        rest = b""
-        async with self._stream_lock:
-            while data := await reader.read(_CHUNK_BYTES):
-                data = rest + data
-                whole = len(data) // frame_bytes * frame_bytes
-                rest = data[whole:]
-                samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T
-                await self._capture.wait_for_space(_SOCKET_AHEAD_S)
-                if generation != self._capture.generation:
-                    return
-                self._capture.push(samples, rate)
-
-
-def _parse_header(line: bytes) -> tuple[int, int]:
-    """The sample rate and the number of channels in a connection's first line. Raises: ProtocolError."""
-    words = line.decode("ascii", "replace").split()
-    if len(words) == 4 and words[0] == "livehead-pcm" and words[1].isdigit() and words[2].isdigit():
-        rate, channels = int(words[1]), int(words[2])
-        if rate in RATES and channels in CHANNELS and words[3] == "s16le":
-            return rate, channels
-    raise ProtocolError(
-        "the first line is not understood",
-        f"write 'livehead-pcm RATE CHANNELS s16le' ({RATES[0]} to {RATES[-1]} Hz, 1 to {CHANNELS[-1]} channels)",
-    )
-
-
-def _bind_tcp_socket(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET)
-    if os.name == "posix":
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise CaptureError(f"port {port} cannot be used for speech ({error})", "choose another port") from error
-    return listening
-
-
-def _bind_unix_socket(path: Path) -> socket.socket:
-    if not hasattr(socket, "AF_UNIX"):
-        raise CaptureError("this system has no Unix sockets", "give a port: --microphone speech:5005")
-    try:
-        _remove_stale_socket(path)
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(str(path))
-        path.chmod(0o600)  # before it listens: nobody can have connected
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CaptureError(
-            f"cannot listen for speech at {path} ({reason})",
-            "name a new file in a folder of your own",
-            subject=str(path),
-        ) from error
-    return listening
-
-
-def _remove_stale_socket(path: Path) -> None:
-    """Remove a socket that a crashed run left. Raises: OSError when the path is something else or is in use."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError("there is a file of that name")
-    with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(str(path)) == 0:
-            raise OSError("another program listens there")
-    path.unlink()

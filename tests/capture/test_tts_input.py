@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from livehead.audio.ring import AudioRingBuffer
+from livehead.capture import tts_socket
 from livehead.capture.tts_input import PushedAudioCapture
 from livehead.clock import NS, now_ns
 from livehead.errors import CaptureError
@@ -205,6 +206,40 @@ async def test_too_many_connections_are_refused(tmp_path: Path) -> None:
         assert (await asyncio.wait_for(reader.read(), 2)).startswith(b"error: too many connections")
         for _, each in [*waiting, (reader, writer)]:
             each.close()
+
+
+@unix
+@pytest.mark.parametrize("first", [b"livehead-pcm 16000 1 s16le\n", b""], ids=["speakers", "silent ones"])
+async def test_clear_has_room_whoever_stalls(tmp_path: Path, first: bytes) -> None:
+    path = tmp_path / "speech"
+    async with PushedAudioCapture(path, rate=16_000) as speech:
+        stalling = [await connect(path, first) for _ in range(40)]
+        speech.push(ones(5), 16_000)
+        reader, writer = await connect(path, b"livehead-clear\n")
+        assert await asyncio.wait_for(reader.read(), 2) == b""
+        assert speech.queued_s == 0
+        for _, each in [*stalling, (reader, writer)]:
+            each.close()
+
+
+@unix
+async def test_a_speaker_that_falls_silent_lets_the_next_one_speak_and_goes_on_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tts_socket, "TURN_TIMEOUT_S", 0.2)
+    path = tmp_path / "speech"
+    async with PushedAudioCapture(path, rate=16_000) as speech:
+        _, first = await connect(path, b"livehead-pcm 16000 1 s16le\n" + np.full(800, 8192, "<i2").tobytes())
+        await asyncio.sleep(0.05)
+        _, second = await connect(path, b"livehead-pcm 16000 1 s16le\n" + np.full(800, 16384, "<i2").tobytes())
+        loud = await said(speech, 0.6)
+        first.write(np.full(800, 24576, "<i2").tobytes())
+        await first.drain()
+        later = await said(speech, 0.6)
+        first.close()
+        second.close()
+    assert {round(float(level), 2) for level in loud} >= {0.25, 0.5}
+    assert {round(float(level), 2) for level in later} >= {0.75}
 
 
 async def test_a_port_of_this_machine_will_do_too() -> None:
