@@ -126,3 +126,55 @@ def test_a_small_face_is_named_with_its_height(drawn: Portrait) -> None:
     small = photo_hints(drawn.image, drawn.motion, 150)
     height = face_height(drawn.motion.points3d()[0]) / 2 * 150
     assert any(f"only {height:.0f} pixels high" in hint for hint in small)
+
+
+@pytest.fixture(scope="module")
+def enlarged_astronaut() -> np.ndarray:
+    """The astronaut's head and shoulders, her face 260 pixels high."""
+    picture = read_photo(ASSETS / "astronaut.png")[:260, 90:360]
+    return cv2.resize(picture, None, fx=2.4, fy=2.4, interpolation=cv2.INTER_CUBIC)
+
+
+def cover(picture: np.ndarray, outline: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """The picture with something of one colour before it: ``outline`` [n, 2] in pixels, lit as cloth is."""
+    mask = np.zeros(picture.shape[:2], np.float32)
+    cv2.fillPoly(mask, [np.rint(outline).astype(np.int32)], 1.0)
+    soft = cv2.GaussianBlur(mask, (0, 0), 1.5)[:, :, None]
+    grain = np.random.default_rng(0).normal(0, 3, picture.shape)
+    shade = np.linspace(1.05, 0.8, picture.shape[0])[:, None, None]
+    return np.clip(picture * (1 - soft) + (np.array(colour) * shade + grain) * soft, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", [(165, 200, 225), (235, 236, 238), (32, 32, 36)])
+def test_a_mask_is_named_and_the_mouth_painted_on_it_is_not(
+    enlarged_astronaut: np.ndarray, colour: tuple[int, int, int]
+) -> None:
+    points = photo_points(enlarged_astronaut)
+    jaw = points[FACE_MESH.jaw][2:-2]
+    top = points[[352, 355, 197, 126, 123]] if jaw[0, 0] < jaw[-1, 0] else points[[123, 126, 197, 355, 352]]
+    portrait = prepare_portrait(cover(enlarged_astronaut, np.concatenate([jaw, top]), colour), "masked")
+    hints = " ".join(portrait.hints)
+    assert "A mask or a hand hides the mouth" in hints
+    assert "mouth is open" not in hints
+    assert "Dark glasses" not in hints
+
+
+def test_dark_glasses_are_named_and_the_eyes_behind_them_are_not(enlarged_astronaut: np.ndarray) -> None:
+    points = photo_points(enlarged_astronaut)
+    picture = enlarged_astronaut
+    for eye in (FACE_MESH.right_eye, FACE_MESH.left_eye):
+        around = points[eye.opening]
+        lens = around.mean(axis=0) + 1.9 * (around - around.mean(axis=0)) * (0.95, 2.2)
+        picture = cover(picture, cv2.convexHull(lens.astype(np.float32))[:, 0], (22, 22, 26))
+    hints = " ".join(prepare_portrait(picture, "glasses").hints)
+    assert "Dark glasses hide the eyes" in hints
+    assert "eye is nearly closed" not in hints
+    assert "hides the mouth" not in hints
+
+
+def photo_points(picture: np.ndarray) -> np.ndarray:
+    """The mesh of the one face [478, 2] in pixels of its photo."""
+    portrait = prepare_portrait(picture, "open")
+    assert not [hint for hint in portrait.hints if "hides" in hint or "Dark glasses" in hint]
+    crop = portrait.crop
+    return (portrait.motion.value[0] + 1) / 2 * crop.side + np.array([crop.left, crop.top]) - 0.5
