@@ -63,6 +63,11 @@ COMMANDS = {
         "tell what works on this machine and how to mend what does not",
         "livehead doctor --json doctor.json",
     ),
+    "devices": _CommandSpec(
+        "livehead.commands.devices",
+        "list the cameras, microphones, sound outputs and virtual cameras of this machine",
+        "livehead devices",
+    ),
     "pose": _CommandSpec(
         "livehead.commands.pose",
         "find the people in a photo or a video: OpenPose's JSON, and a picture of their poses",

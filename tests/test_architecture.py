@@ -52,6 +52,7 @@ HEAVY_LIBRARIES = {"torch", "mediapipe", "aiortc", "scipy", "skimage", "matplotl
 QUICK_MODULES = (
     *("livehead", "livehead.cli", "livehead.cli_options", "livehead.assembly.animation"),
     *(f"livehead.commands.{name}" for name in ("run", "animate", "pose", "reconstruct", "serve", "weights", "verify")),
+    "livehead.commands.devices",
 )
 """What is imported before a command has read its options: wrong input is told at once."""
 

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from statistics import median_low
 from types import ModuleType
 from typing import Any, Literal
@@ -195,9 +196,28 @@ def _close_with_timeout(sounddevice: ModuleType, stream: Any) -> None:
         atexit.unregister(sounddevice._exit_handler)  # the exit handler would wait as well
 
 
+@dataclass(frozen=True, slots=True)
+class SoundDevice:
+    """One of PortAudio's devices: its number, its name, and whether the system takes it where none is named."""
+
+    number: int
+    name: str
+    is_default: bool
+
+
+def list_sound_devices(direction: Direction) -> list[SoundDevice]:
+    """The devices of one direction. Raises: CaptureError or SinkError without PortAudio."""
+    sounddevice = load_portaudio(direction)
+    default = sounddevice.default.device[direction == "output"]
+    return [
+        SoundDevice(device["index"], str(device["name"]), device["index"] == default)
+        for device in _query_devices(sounddevice, direction)
+    ]
+
+
 def list_devices(direction: Direction) -> list[str]:
     """The names of the devices of one direction. Raises: CaptureError or SinkError without PortAudio."""
-    return [str(device["name"]) for device in _query_devices(load_portaudio(direction), direction)]
+    return [device.name for device in list_sound_devices(direction)]
 
 
 def require_device(direction: Direction, name: str | int | None) -> None:

@@ -73,11 +73,15 @@ def _add_media_arguments(parser: argparse.ArgumentParser) -> None:
     add, defaults = parser.add_argument, RunSettings()
     driver = "what moves the avatar: face, voice, face+voice, body, dagan, idle, motion:FILE or motion:VIEWERS-LINK "
     add("--driver", default=absent, metavar="NAME", help=driver + "(default: auto, the driver that the model needs)")
-    capture = f"camera, camera:N, file:VIDEO or synthetic, the picture of the performer (default: {defaults.capture})"
+    capture = (
+        "the picture of the performer: camera, camera:N, camera:NAME, camera:/dev/videoN, file:VIDEO, url:ADDRESS "
+    )
+    capture += f"(RTSP, MJPEG, HLS, MPEG-TS) or synthetic (default: {defaults.capture}); livehead devices lists cameras"
     add("--capture", default=absent, metavar="SPEC", help=capture)
-    microphone = "what is heard and recorded: 'default' for the system's microphone, a device's name, file:SOUND, or "
-    microphone += "speech:PATH or speech:PORT for sound that another program sends (default: none, unless the driver "
-    add("--microphone", default=absent, metavar="NAME", help=microphone + "needs it)")
+    microphone = "what is heard and recorded: 'default' for the system's microphone, a device's name, file:SOUND, "
+    microphone += "url:ADDRESS, or speech:PATH or speech:PORT for sound that another program sends "
+    microphone += "(default: none, unless the driver needs it)"
+    add("--microphone", default=absent, metavar="NAME", help=microphone)
     sound_out = "device (a virtual cable) to play the sound on, delayed as much as the picture"
     add("--sound-out", default=absent, metavar="NAME", help=sound_out)
     sink = "where the picture goes: virtualcam, pipewire, window, file:OUT.mp4 (also .webm, .mov, frames/%%05d.png), "
