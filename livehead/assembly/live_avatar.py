@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from livehead.animator import Animator, AvatarScene
 from livehead.assembly.conr import require_face_model, require_photo
 from livehead.assembly.dagan import CHECKPOINTS, weights_version
-from livehead.avatars.cache import AvatarCache
+from livehead.avatars.cache import AvatarCache, AvatarStore
 from livehead.clock import now_ns
 from livehead.compositing.background import NONE
 from livehead.compositing.portrait_compositor import PortraitCompositor
@@ -110,7 +110,7 @@ def open_portraits(
         photo = read_avatar_photo(path)
         if photo.place:
             notify(f"{path.name}: {photo.place} is used")
-        portrait = store.get_portrait(photo.image, path.name, face=face)
+        portrait = store.get_portrait(photo.source, path.name, face=face)
         if not store.was_consent_shown(portrait.digest):
             notify(CONSENT_NOTICE)
             store.record_consent_shown(portrait.digest)
@@ -148,7 +148,7 @@ def build_live_avatar(
     settings: RunSettings,
     portraits: Sequence[Portrait],
     driver: Driver[Keypoints] | None,
-    store: AvatarCache,
+    store: AvatarStore,
     *,
     motion_set: str = "",
     calibration: NeutralCalibration | None = None,
@@ -170,6 +170,7 @@ def build_live_avatar(
     background = picture.background if background_image is None else background_image
     _require_visible_background(picture.background, allow_transparent)
     alpha = background_image is not None or picture.background != "keep"
+    alpha |= any(portrait.cutout is not None for portrait in portraits)
     limit_helper_threads()
     renderer = create_renderer(
         settings.model, settings.render_size, alpha=alpha, precision=settings.precision, threads=live_network_threads()
@@ -188,7 +189,7 @@ def build_live_avatar(
             speaking = MotionTransfer(avatar.motion, gains=gains, calibration=NeutralCalibration(portraits[0].motion))
             transfers.append(speaking)
             unseen_motion = VoiceFallback(driver.unseen_motion, speaking, unseen_motion)
-        scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(unseen_motion), compositor))
+        scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(unseen_motion, avatar.motion), compositor))
     first = scenes[0].avatar
     renderer.render(first, first.motion, settings.render_size)  # compile before a camera is opened
     animator = Animator(driver, renderer, scenes, motion_set=motion_set, size=settings.render_size, on_motion=on_motion)
@@ -200,8 +201,8 @@ def _require_visible_background(background: str, allow_transparent: bool) -> Non
     """Refuse a picture without a background where its viewers need one. Raises: ConfigError."""
     if background == NONE and not allow_transparent:
         raise ConfigError(
-            "no background at all is for livehead serve, whose pages can show it",
-            "give a colour here, as --background '#00ff00', and key it out (docs/obs.md)",
+            "no background at all is for films and pages that can show it",
+            "write to OUT.webm, OUT.mov or frames/%05d.png, or use livehead serve; or give a colour",
         )
 
 

@@ -10,6 +10,7 @@ from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.keypoints import MESH478, Keypoints
 from livehead.motion.smoothing import KeypointSmoother, SmoothingParameters
 from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.face_occlusion import HiddenPartMarker
 from livehead.perception.torso_tracker import TorsoTracker
 
 _LOST_FACE_NS = 2_000_000_000  # a performer who was away for longer sits elsewhere, or is somebody else
@@ -21,6 +22,7 @@ class FaceDriver(BaseDriver):
     def __init__(self, smoothing: SmoothingParameters | None = None) -> None:
         self._mesh = FaceMeshTracker()
         self._torso = TorsoTracker()
+        self._hidden_parts = HiddenPartMarker()
         self._last_seen_ns = 0
         self._smoother = KeypointSmoother(smoothing)
         nothing = np.zeros((1, 478, 2), np.float32)
@@ -45,6 +47,7 @@ class FaceDriver(BaseDriver):
             self._forget_other_person(faces[0])
             self._last_seen_ns = frame.captured_ns
             now = replace(faces[0], torso=self._torso.track(image, faces[0]))
+            now = self._hidden_parts.mark(image, now)
         else:
             now = replace(
                 self._last,
@@ -65,6 +68,7 @@ class FaceDriver(BaseDriver):
         changed = last is not None and now is not None and last.performer != now.performer
         if changed:
             self._smoother.reset()
+            self._hidden_parts.reset()
         if changed or face.captured_ns - self._last_seen_ns > _LOST_FACE_NS:
             self._torso.reset()
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
+from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait
 from livehead.drivers.face import FaceDriver
 from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
 from livehead.motion.face.mesh import FACE_MESH
 from livehead.motion.face.torso import rest_torso_points
+from livehead.motion.keypoints import Keypoints
+from livehead.perception.face_mesh import FaceMeshTracker
+from tests.fixtures.occlusions import paint_mask
 
 FRAME_NS = 33_333_333
 
@@ -85,3 +90,34 @@ def test_who_comes_back_after_a_while_is_looked_at_anew(
     expected = rest_torso_points(back.value[0]) if anew else seen.torso[0]
     np.testing.assert_allclose(back.torso[0], expected, atol=0.02)
     assert abs(rest_torso_points(back.value[0])[0, 0] - seen.torso[0, 0, 0]) > 0.08
+
+
+def test_a_mask_is_told_within_half_a_second_eased_in_and_out(
+    driver: FaceDriver, picture: Image, source: Keypoints
+) -> None:
+    masked = paint_mask(picture, source)
+    told = []
+    for index in range(90):
+        motion = driver.estimate(inputs(masked if 30 <= index < 60 else picture, index))
+        assert motion.sighting is not None
+        assert motion.sighting.eyes_hidden == 0
+        told.append(motion.sighting.lips_hidden if motion.seen else told[-1])
+    assert max(told[:30]) == 0
+    assert min(told[48:60]) == 1
+    assert max(told[80:]) == 0
+    steps = np.abs(np.diff(told))
+    assert 0 < steps.max() < 0.25
+
+
+def test_somebody_else_who_stays_is_another_performer_and_nothing_of_the_first_is_kept(driver: FaceDriver) -> None:
+    one, two = (bundled_portrait(photo).image for photo in (ASTRONAUT_PHOTO, DRAWN_PORTRAIT))
+    two = np.asarray(cv2.resize(two, one.shape[1::-1]), np.uint8)
+    first = [driver.estimate(inputs(one, index)) for index in range(5)][-1]
+    second = driver.estimate(inputs(two, 5))
+    assert first.performer == 1
+    assert second.performer == 2
+    assert second.torso is not None
+    np.testing.assert_allclose(second.torso[0], rest_torso_points(second.value[0]), atol=1e-4)
+    with FaceMeshTracker() as alone:
+        (expected,) = alone.detect(two)
+    np.testing.assert_allclose(second.value, expected.value, atol=0.02)

@@ -26,6 +26,7 @@ _EASE_S = 0.3
 _LATE_EASE_S = 1.5  # unasked and in the middle of a talk: slow enough to go unnoticed
 _LATE_COST_RATIO = 0.5  # after the collection only a face this much better is worth a change
 _UPRIGHT_PITCH = 6.0  # degrees from forehead to chin, of MediaPipe's mesh of an upright face
+_HIDDEN_COST = 3.0  # of a face whose lips or eyes are hidden
 _COST_TOLERANCE = 0.02  # costs below this do not differ by anything that can be seen
 
 
@@ -227,8 +228,15 @@ class _NeutralityCost:
             speaking / 0.08,
             aside / 0.15,
             _mean_speed(last, driving) / 1.0,
+            *_hidden_shares(driving),
         )
         return float(sum(term * term for term in terms))
+
+
+def _hidden_shares(driving: Keypoints) -> tuple[float, float]:
+    """Return terms for what hides lips and eyes, which are only guessed then: one of them outweighs a turned head."""
+    seen = driving.sighting
+    return (0.0, 0.0) if seen is None else (_HIDDEN_COST * seen.lips_hidden, _HIDDEN_COST * seen.eyes_hidden)
 
 
 def _estimate_head_angles(points: Array) -> tuple[float, float, float]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from livehead.motion.easing import smoothstep
-from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.synthesis.hidden_features import HiddenFeatures, is_partly_hidden
 from livehead.motion.synthesis.rigid_idle import SynthesizedMotion
 
 _LOST_FACE_DELAY_S = 0.12  # a face missed for so long is most likely still there
@@ -21,8 +22,11 @@ class IdleBlend:
     avatar's path has no jump even if the performer comes and goes in the middle of a fade.
     """
 
-    def __init__(self, idle: SynthesizedMotion) -> None:
+    def __init__(self, idle: SynthesizedMotion, source: Keypoints | None = None) -> None:
+        """Take the avatar's own motion ``source`` where ``idle`` is to stand in for hidden lips and eyes as well."""
         self._idle = idle
+        has_face = source is not None and source.set == MESH478 and source.depth is not None
+        self._hidden_features = HiddenFeatures(source) if has_face and source is not None else None
         self._live: Keypoints | None = None
         self._last_output: Keypoints | None = None
         self._is_idle = True
@@ -40,7 +44,7 @@ class IdleBlend:
     def apply(self, motion: Keypoints, now_ns: int) -> Keypoints:
         """Return the motion to show at ``now_ns`` (the clock of ``captured_ns``); ``motion`` counts only while seen."""
         if motion.seen:
-            self._live, self._last_seen_ns = motion, now_ns
+            self._live, self._last_seen_ns = self._complete_face(motion, now_ns), now_ns
         away = self._live is None or (now_ns - self._last_seen_ns) * 1e-9 > _LOST_FACE_DELAY_S
         target = self._idle.motion_at(now_ns) if away or self._live is None else self._live
         points = target.points3d()
@@ -66,6 +70,12 @@ class IdleBlend:
             torso=self._blend_torso(target, left),
         )
         return self._last_output
+
+    def _complete_face(self, motion: Keypoints, now_ns: int) -> Keypoints:
+        """Return ``motion`` with idle lips and eyes in the place of hidden ones."""
+        if self._hidden_features is None or not is_partly_hidden(motion):
+            return motion
+        return self._hidden_features.replace_hidden(motion, self._idle.motion_at(now_ns))
 
     def _blend_torso(self, target: Keypoints, left: np.float32) -> Array | None:
         """Return the torso to show: idle motion tells of one only where the performer's own is known.
