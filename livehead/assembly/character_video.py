@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,8 @@ from livehead.animator import Animator, AvatarScene
 from livehead.assembly.animation import AnimationRequest, no_poses_error
 from livehead.assembly.conr import CONR_MODEL, weights_version
 from livehead.assembly.live_avatar import make_renderer
-from livehead.assembly.video_export import LONGEST_SIDE, export_video, unbatched
+from livehead.assembly.time_range import TimeRange
+from livehead.assembly.video_export import ExportSettings, export_video, limit_size, unbatched
 from livehead.avatars.cache import AvatarCache
 from livehead.capture.file import read_video_frames
 from livehead.clock import NS
@@ -93,17 +94,16 @@ def animate_character(request: AnimationRequest) -> CharacterVideoFigures:
         return _append_pose_panel(picture, motion) if request.debug_panels else picture
 
     motions = (animator.estimate(inputs) for inputs in poses.inputs)
-    end_ns = round(poses.frame_count / settings.stream.fps * NS) if poses.frame_count else None
-    sound = request.open_sound(end_ns)
-    frames = asyncio.run(export_video(unbatched(draw), motions, sound, request.out, poses.frame_count))
-    return CharacterVideoFigures(frames, len(sheet.views), seen.count, time.monotonic() - started)
+    export = ExportSettings(request.out, poses.frame_count, crf=request.crf, sound_ends_with_pictures=True)
+    written = asyncio.run(export_video(unbatched(draw), motions, request.open_sound(), export))
+    return CharacterVideoFigures(written.frames, len(sheet.views), seen.count, time.monotonic() - started)
 
 
 def _make_animator(
     request: AnimationRequest, avatar: ConrAvatar, poses: _PoseInput, renderer: ConrRenderer, name: str
 ) -> Animator[DensePose]:
     picture = request.settings.picture
-    size = request.size or _limit_size(poses.frame_size)
+    size = request.size or limit_size(*poses.frame_size)
     compositor = FigureCompositor(poses.window, poses.frame_size, size, picture.background, picture.badge)
     scene: AvatarScene[DensePose] = AvatarScene(name, avatar, _IdentityTransfer(), _IdentityTransfer(), compositor)
     return Animator(poses.driver, renderer, [scene], size=request.settings.render_size, fade_s=0)
@@ -121,9 +121,9 @@ class _DetectedPoseCounter:
 
 def _open_pose_input(request: AnimationRequest, driving: Path, detector: DensePoseDetector) -> _PoseInput:
     """Poses from files, cut-out pictures or a video. Raises: CaptureError, ConfigError, SourceError."""
-    fps = request.settings.stream.fps
+    fps, part = request.settings.stream.fps, request.time_range
     if driving.is_file():
-        frames = read_video_frames(driving)
+        frames = read_video_frames(driving, part.start_s, part.end_s)
         first = next(frames)
         width, height = first.size
         inputs = (DriverInputs(frame, None, frame.captured_ns) for frame in chain([first], frames))
@@ -135,15 +135,25 @@ def _open_pose_input(request: AnimationRequest, driving: Path, detector: DensePo
             request.notify(
                 f"{sequence.empty_files} of {len(sequence.files)} poses show nothing: there the picture is empty"
             )
+        sequence = replace(sequence, files=sequence.files[part.select_frames(fps)])
         count = len(sequence.files)
+        if not count:
+            raise _empty_part_error(driving)
         inputs = (DriverInputs(None, None, round(number * NS / fps)) for number in range(count))
         return _PoseInput(DensePoseSequenceDriver(sequence, fps), inputs, count, sequence.window, sequence.size)
-    return _open_picture_folder(driving, detector, fps)
+    return _open_picture_folder(driving, detector, fps, part)
 
 
-def _open_picture_folder(folder: Path, detector: DensePoseDetector, fps: float) -> _PoseInput:
+def _empty_part_error(driving: Path) -> CaptureError:
+    return CaptureError(f"{driving} has no frame between --start and --end", "give an earlier --start")
+
+
+def _open_picture_folder(folder: Path, detector: DensePoseDetector, fps: float, part: TimeRange) -> _PoseInput:
     """A folder of cut-out pictures of any character, one a frame."""
-    files = list_pictures(folder)
+    found = list_pictures(folder)
+    files = found[part.select_frames(fps)]
+    if found and not files:
+        raise _empty_part_error(folder)
     if not files:
         raise no_poses_error(folder)
     sizes, boxes = set(), []
@@ -165,13 +175,6 @@ def _open_picture_folder(folder: Path, detector: DensePoseDetector, fps: float) 
             )
 
     return _PoseInput(DensePoseImageDriver(detector, window), read_inputs(), len(files), window, sizes.pop())
-
-
-def _limit_size(frame_size: tuple[int, int]) -> tuple[int, int]:
-    """The poses' own size, even, within ``LONGEST_SIDE``."""
-    scale = min(1.0, LONGEST_SIDE / max(frame_size))
-    width, height = (max(2, round(side * scale / 2) * 2) for side in frame_size)
-    return width, height
 
 
 def _append_pose_panel(picture: Image, motion: DensePose) -> Image:

@@ -71,6 +71,7 @@ def animate_by_video(request: AnimationRequest) -> FaceVideoFigures:
             motion_set=performer.motion_set,
             calibration=calibration,
             size=size,
+            allow_transparent=True,
         )
         ready = time.monotonic()
         count = _MotionCount()

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import av.error
 import numpy as np
 
 from livehead.clock import NS, TIME_BASE, PlaybackClock, RealtimePacer
@@ -86,15 +87,18 @@ class FileCapture:
         self._decoder.report_damage()
 
 
-def read_video_frames(path: str | Path) -> Iterator[VideoFrame]:
+def read_video_frames(path: str | Path, start_s: float = 0.0, end_s: float | None = None) -> Iterator[VideoFrame]:
     """Decode the pictures of a video file as ``FileCapture`` gives them offline, on the caller's own thread.
 
-    Raises: CaptureError when the file has no readable picture.
+    Only those from ``start_s`` up to ``end_s`` seconds are given, with times that count from ``start_s``.
+    Raises: CaptureError when the file has no readable picture, or none in that part.
     """
     empty = True
-    for frame in _FileDecoder(Path(path)).read_frames():
+    for frame in _FileDecoder(Path(path), start_s, end_s).read_frames():
         empty = False
         yield frame
+    if empty and start_s:
+        raise CaptureError(f"{path} has no picture after {start_s:g} s", "give an earlier --start", subject=str(path))
     if empty:
         raise _no_picture_error(Path(path))
 
@@ -106,9 +110,10 @@ def _no_picture_error(path: Path) -> CaptureError:
 class _FileDecoder:
     """Decodes the pictures of a file, counts damaged frames, and reports damage once, however often it is played."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start_s: float = 0.0, end_s: float | None = None) -> None:
         self.path = path
         self.bad_frames = 0
+        self._start_s, self._end_s = start_s, end_s
         self._duration_s = 0.0
         self._damage_reported = False
 
@@ -126,14 +131,14 @@ class _FileDecoder:
                 return
 
     def _decode_once(self) -> Iterator[tuple[float, Image]]:
-        """Seconds from the first frame, and the picture; sets ``_duration_s`` at the end."""
+        """Seconds from ``_start_s`` after the first frame, and the picture; sets ``_duration_s`` at the end."""
         with open_media(self.path) as container:
             if not container.streams.video:
                 raise no_video_error(self.path)
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             step = 1.0 / float(stream.average_rate or 25)
-            origin, last = None, -step
+            origin, last = self._seek_start(container, stream), -step
             for frame in decode_frames(container, stream):
                 if frame is None:
                     self.bad_frames += 1
@@ -145,13 +150,27 @@ class _FileDecoder:
                 if seconds <= last:
                     seconds = last + step
                 step, last = (seconds - last) or step, seconds
-                yield seconds, _to_upright_rgb(frame)
+                if self._end_s is not None and seconds >= self._end_s:
+                    return
+                if seconds >= self._start_s:
+                    yield seconds - self._start_s, _to_upright_rgb(frame)
             self._duration_s = last + step
             promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
             if promised_s - self._duration_s > _TRUNCATION_S and not self._damage_reported:
                 self._damage_reported = True
                 log.warning("%s is cut: it ends at %.1f s of %.1f s", self.path, self._duration_s, promised_s)
             self.report_damage()
+
+    def _seek_start(self, container: Any, stream: Any) -> float | None:
+        """Go to the key frame before ``_start_s``; gives the time of the file's first frame, None if that comes next."""
+        if not self._start_s or stream.start_time is None:
+            return None
+        origin = float(stream.start_time * stream.time_base)
+        try:
+            container.seek(round((origin + self._start_s) / stream.time_base), stream=stream)
+        except (av.error.FFmpegError, OSError):
+            return None  # a file without an index is read from its beginning
+        return origin
 
     def report_damage(self) -> None:
         """Tell how many damaged frames were skipped, unless there were none or damage was told before."""
