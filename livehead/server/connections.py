@@ -56,6 +56,12 @@ class SessionConnections:
         has_publisher = self.publisher is not None and self.publisher.state in ("new", "connecting", "connected")
         return has_publisher or self.viewer_count > 0
 
+    @property
+    def connected(self) -> bool:
+        """Tells whether anybody gets pictures or motion, or sends any."""
+        peers = (self.publisher, *self._viewers)
+        return bool(self._motion_subscribers) or any(peer is not None and peer.state == "connected" for peer in peers)
+
     async def accept_publisher(self, offer: str, on_state: Callable[[PeerState], None]) -> str:
         """Answer the performer's offer with SDP: an ICE restart, or a new connection, which ends the one before.
 
@@ -70,10 +76,11 @@ class SessionConnections:
             on_state(state)
 
         peer = PeerConnection(self._broadcast, self._camera, self._microphone, ice=self._ice, on_state=on_change)
+        answer = await self._answer_or_close(peer, offer)  # one that cannot be answered leaves the one before as it is
         before, self.publisher = self.publisher, peer
         if before is not None:
             await before.close()
-        return await self._answer_or_close(peer, offer)
+        return answer
 
     async def accept_viewer(
         self, offer: str, *, transparent: bool, sent_kinds: frozenset[MediaKind]

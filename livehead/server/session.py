@@ -32,7 +32,7 @@ from livehead.server.session_stats import MAX_TIMINGS, PlayoutTiming, SessionSta
 from livehead.sinks.provenance import ManifestSigner
 from livehead.stats import StatsCollector
 from livehead.webrtc.broadcast import BroadcastSink
-from livehead.webrtc.peer import ALL_KINDS, MediaKind, PeerConnection, PeerState
+from livehead.webrtc.peer import ALL_KINDS, CONNECT_TIMEOUT_S, MediaKind, PeerConnection, PeerState
 from livehead.webrtc.remote_tracks import RemoteAudioCapture, RemoteVideoCapture
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Session:
         number: int = 0,
         stats: StatsCollector | None = None,
     ) -> None:
-        self.key, self.viewer_key = generate_key(), generate_key()
+        self.number, self.key, self.viewer_key = number, generate_key(), generate_key()
         self.fps = defaults.fps
         self.stats = stats or StatsCollector(max_timings=MAX_TIMINGS)
         self.playout_timing = PlayoutTiming(self.stats)
@@ -65,7 +65,6 @@ class Session:
             delay_ms=self.playout_timing.video_latency_ms,
             audio_lead_ms=self.playout_timing.audio_lead_ms,
         )
-        self.number = number
         self.close_reason = "failed"
         """Why the session ends, for the event log."""
         self.ended = asyncio.Event()
@@ -73,11 +72,12 @@ class Session:
         self._closing = False
         self._on_change: Callable[[], None] = _do_nothing
         self._pending_error: LiveheadError | None = None
-        self._last_used_ns = now_ns()
-        self._microphone = RemoteAudioCapture()
+        self._last_used_ns = self._last_connected_ns = now_ns()
+        self._microphone, self._idle_limit_s = RemoteAudioCapture(), defaults.limits.idle_s
         self._animator = SwitchableAnimator(runtime, lambda motion: self.connections.publish_motion(motion))
-        self._idle_limit_s = defaults.limits.idle_s
-        self._recordings_folder = tempfile.TemporaryDirectory(prefix="livehead-", ignore_cleanup_errors=True)
+        self._recordings_folder = tempfile.TemporaryDirectory(
+            prefix="livehead-", dir=defaults.folder, ignore_cleanup_errors=True
+        )
         self.recorder = SessionRecorder(
             Path(self._recordings_folder.name), defaults.fps, self._on_recording_ended, self._sign_recording
         )
@@ -152,9 +152,32 @@ class Session:
 
     def is_idle(self, now: int) -> bool:
         """Tell whether nobody has been connected for as long as the limits say."""
+        self.unconnected_ns(now)
         if self.connections.in_use:
             self._last_used_ns = now
         return now - self._last_used_ns > self._idle_limit_s * NS
+
+    @property
+    def closing(self) -> bool:
+        """Tells whether the session was told to end, so that its place is free in a moment."""
+        return self._closing
+
+    def unconnected_ns(self, now: int) -> int:
+        """How long nobody has been connected, as far as was looked at: 0 while somebody is."""
+        if self.connections.connected:
+            self._last_connected_ns = now
+        return now - self._last_connected_ns
+
+    def may_give_way(self, now: int) -> bool:
+        """Tell whether nobody has this session, so that another may take its place when there is no other.
+
+        One whose page is there, or whose connection is being made, has the time that a connection may take.
+        """
+        unconnected_ns = self.unconnected_ns(now)
+        if not unconnected_ns or self.recorder.recording:
+            return False
+        held = self._on_change is not _do_nothing or self.connections.in_use
+        return not held or unconnected_ns > CONNECT_TIMEOUT_S * NS
 
     async def accept_publisher(self, offer: str, on_state: Callable[[PeerState], None] = lambda state: None) -> str:
         """Answer the performer's offer with SDP. Raises: ProtocolError, SessionError when the session has ended."""

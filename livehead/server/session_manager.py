@@ -89,12 +89,15 @@ class SessionManager:
         self._prepare_worker.close()
 
     async def open_session(self) -> Session:
-        """Start a session. Raises: SessionError when there are too many, LiveheadError when no avatar can be built."""
-        self._require_free_session()
+        """Start a session, in the place of one that nobody has if there is no other.
+
+        Raises: SessionError when there are too many, LiveheadError when no avatar can be built.
+        """
+        await self._make_room()
         ready, self._spare_runtime_task = self._spare_runtime_task, None
         runtime = await (ready or self._create_runtime())
         try:
-            self._require_free_session()
+            await self._make_room()  # another may have opened one meanwhile
         except SessionError:
             runtime.close(None)
             raise
@@ -107,9 +110,21 @@ class SessionManager:
         log_event("session opened", session=session.number, running=len(self._running))
         return session
 
-    def _require_free_session(self) -> None:
-        if len(self._running) >= self.limits.sessions:
-            raise SessionError("this server has as many sessions as it takes", "try again later", status=503)
+    async def _make_room(self) -> None:
+        """End the session that nobody has been connected to for longest if there is no place left.
+
+        Raises: SessionError when all of them are in use.
+        """
+        while len(self._running) >= self.limits.sessions:
+            now = now_ns()
+            unused = [session for session in self._running if session.closing or session.may_give_way(now)]
+            if not unused:
+                raise SessionError("this server has as many sessions as it takes", "try again later", status=503)
+            longest = max(unused, key=lambda session: (session.closing, session.unconnected_ns(now)))
+            longest.close("its place was needed")
+            _, late = await asyncio.wait([self._running[longest]], timeout=_CLOSE_TIMEOUT_S)
+            if late:
+                raise SessionError("this server has as many sessions as it takes", "try again later", status=503)
 
     def find_by_key(self, key: str) -> Session | None:
         """The session whose settings ``key`` opens, or None."""

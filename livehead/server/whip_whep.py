@@ -12,7 +12,7 @@ from livehead.errors import ProtocolError, SessionError
 from livehead.server.access import generate_key
 from livehead.server.session import Session
 from livehead.server.session_manager import SessionManager
-from livehead.webrtc.peer import ALL_KINDS, MediaKind, PeerConnection
+from livehead.webrtc.peer import ALL_KINDS, MediaKind, PeerConnection, parse_media_sections
 
 _STREAM_NAME = re.compile(r"[\w-]{1,64}")
 
@@ -37,19 +37,33 @@ class WhipWhepStreams:
     async def publish_stream(self, name: str, offer: str) -> SdpAnswer:
         """Let a camera drive the avatar of stream ``name``, whose session goes on if there is one.
 
+        The offer is looked at before a session is opened for it, and a session that cannot answer it does not stay.
         Raises: ProtocolError, SessionError, and LiveheadError when no avatar can be built.
         """
         if not _STREAM_NAME.fullmatch(name):
             raise ProtocolError("the name of a stream has 1 to 64 letters, digits, dashes and underscores")
+        parse_media_sections(offer)
         self._prune_ended()
         session = self._streams.get(name)
-        if session is None:
-            session = self._streams[name] = await self._sessions.open_session()
-        answer = await session.accept_publisher(offer)
+        answer = await (self._open_stream(name, offer) if session is None else session.accept_publisher(offer))
+        session = self._streams[name]
         resource_id = generate_key()
         others = {key: kept for key, kept in self._publishers.items() if kept is not session}
         self._publishers = others | {resource_id: session}
         return SdpAnswer(answer, resource_id)
+
+    async def _open_stream(self, name: str, offer: str) -> str:
+        """Open a session for stream ``name`` and give its answer."""
+        session = await self._sessions.open_session()
+        answered = False
+        try:
+            answer = await session.accept_publisher(offer)
+            answered = True
+        finally:
+            if not answered:
+                session.close("its offer could not be answered")
+        self._streams[name] = session
+        return answer
 
     async def unpublish_stream(self, resource_id: str) -> bool:
         """End the stream that was published under ``resource_id``; False when there is none."""

@@ -37,7 +37,8 @@ PeerState = Literal["new", "connecting", "connected", "failed", "closed"]
 MediaKind = Literal["audio", "video"]
 ALL_KINDS: frozenset[MediaKind] = frozenset(("audio", "video"))
 
-_CONNECT_TIMEOUT_S = 12.0  # a connection that is not made by then is given up
+CONNECT_TIMEOUT_S = 12.0
+"""How long a connection may take to be made before it is given up."""
 
 
 class PeerConnection:
@@ -107,7 +108,7 @@ class PeerConnection:
         except (InvalidAccessError, InvalidStateError, OperationError) as error:
             raise ProtocolError(f"the offer cannot be answered ({error})", "use a browser with H.264 or VP8") from error
         self._remote_offer = offer
-        self._deadline = asyncio.get_running_loop().call_later(_CONNECT_TIMEOUT_S, self._close_unless_connected)
+        self._deadline = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_S, self._close_unless_connected)
         return str(self._connection.localDescription.sdp)
 
     def wants_ice_restart(self, offer: str) -> bool:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="coun
 def test_whatever_is_sent_is_answered_or_refused_and_nothing_stays(
     family: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("livehead.webrtc.peer._CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("livehead.webrtc.peer.CONNECT_TIMEOUT_S", 1.0)
     caplog.set_level(logging.ERROR)
     with serving(idle_s=3.0) as address:
         stranger = Stranger(address)

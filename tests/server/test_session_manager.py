@@ -13,13 +13,15 @@ import pytest
 from livehead.assembly.avatar_runtime import AvatarRuntime, AvatarSettings
 from livehead.codecs.h264 import ENCODER_FACTORIES, X264, H264EncoderSpec
 from livehead.config import FaceChoice
-from livehead.errors import SessionError
+from livehead.errors import ProtocolError, SessionError
 from livehead.frames import Image
 from livehead.perception.photo_frames import PhotoFrame
 from livehead.perception.portrait import Portrait
 from livehead.protocol import messages
 from livehead.server.session import Session
-from tests.fixtures.studio import SIZE, Client, MirrorAvatar, MirrorAvatarFactory, sessions
+from livehead.server.whip_whep import WhipWhepStreams
+from tests.fixtures.studio import SIZE, Client, Colours, MirrorAvatar, MirrorAvatarFactory, serving, sessions
+from tests.server.test_app import studio
 
 IDLE = messages.SettingsUpdate(driver="idle")
 PHOTO = np.full((8, 8, 3), 200, np.uint8)
@@ -190,3 +192,69 @@ async def test_a_session_that_ends_while_its_avatar_is_made_stops_no_other() -> 
         with pytest.raises(SessionError):
             await changing
     assert longest < 0.5
+
+
+async def test_an_offer_that_cannot_be_answered_takes_no_place() -> None:
+    client = Client(Colours())
+    offer = await client.offer()
+    bad = ["", "v=0", offer.replace("m=video", "m=text"), offer.replace("VP8/", "X/").replace("H264/", "X/")]
+    async with sessions(sessions=1) as all_sessions:
+        streams = WhipWhepStreams(all_sessions)
+        for number, sdp in enumerate(bad):
+            with pytest.raises(ProtocolError):
+                await streams.publish_stream(f"stream-{number}", sdp)
+        published = await streams.publish_stream("stream", offer)
+        await client.take(published.sdp)
+        await client.pictures(3)
+        for sdp in bad:  # nor does it end the one that is there
+            with pytest.raises(ProtocolError):
+                await streams.publish_stream("stream", sdp)
+        await client.pictures(10)
+        await client.close()
+
+
+async def test_the_session_that_nobody_has_for_longest_gives_way_and_never_one_that_somebody_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("livehead.server.session.CONNECT_TIMEOUT_S", 0.5)
+    client = Client(Colours())
+    async with sessions(sessions=3) as all_sessions:
+        streams = WhipWhepStreams(all_sessions)
+        await client.take((await streams.publish_stream("mine", await client.offer())).sdp)
+        await client.pictures(3)
+        [connected] = all_sessions
+        stranger = await offer_of_nobody()
+        for name in ("first", "second"):
+            await streams.publish_stream(name, stranger)
+        first = next(session for session in all_sessions if session.number == 2)
+        with pytest.raises(SessionError, match="as many sessions as it takes"):
+            await streams.publish_stream("third", stranger)  # they may still be connected to
+        await asyncio.sleep(0.6)
+        await streams.publish_stream("third", stranger)
+        assert {session.number for session in all_sessions} == {1, 3, 4}
+        assert (first.close_reason, connected.ended.is_set()) == ("its place was needed", False)
+        await client.pictures(3)
+        await client.close()
+
+
+async def offer_of_nobody() -> str:
+    """An offer of a client that is gone."""
+    client = Client(Colours())
+    offer = await client.offer()
+    await client.close()
+    return offer
+
+
+def test_pages_that_are_loaded_again_and_again_without_a_word_find_a_place_each_time() -> None:
+    with serving(sessions=2) as address:
+        for _ in range(12):
+            with studio(address) as (_, welcome):
+                assert welcome["type"] == "welcome"
+
+
+def test_pages_that_are_there_do_not_drive_each_other_out() -> None:
+    with serving(sessions=2) as address, studio(address) as (_, one), studio(address) as (_, other):
+        assert one["type"] == other["type"] == "welcome"
+        for _ in range(3):
+            with studio(address) as (_, third):
+                assert third["type"] == "problem"

@@ -6,7 +6,7 @@ import pytest
 
 from livehead.errors import SessionError
 from livehead.server.access import AccessPolicy
-from tests.fixtures.studio import TOKEN, serving, sessions
+from tests.fixtures.studio import TOKEN, Client, serving, sessions
 from tests.server.test_app import ask, studio
 
 SDP = "application/sdp"
@@ -32,10 +32,13 @@ def test_a_wrong_token_is_unauthorized_and_too_many_of_them_have_to_wait() -> No
         assert set(statuses) == {401, 429}
 
 
-def test_a_full_server_is_unavailable_to_publishers() -> None:
+async def test_a_full_server_is_unavailable_to_publishers() -> None:
+    client = Client()
+    offer = (await client.offer()).encode()
+    await client.close()
     with serving(AccessPolicy(TOKEN), sessions=1) as address, studio(address, TOKEN) as (_, welcome):
         assert welcome["type"] == "welcome"
-        assert post(address, "/whip/camera") == (503, "this server has as many sessions as it takes")
+        assert post(address, "/whip/camera", body=offer) == (503, "this server has as many sessions as it takes")
         with studio(address, TOKEN) as (_, problem):
             assert problem["problem"] == "this server has as many sessions as it takes"
 

@@ -105,6 +105,7 @@ async def test_a_performer_who_comes_back_goes_on_and_viewers_notice_nothing() -
     async with sessions() as all_sessions:
         session = await all_sessions.open_session()
         first = await performing(session)
+        await first.pictures(30)
         viewer = Client()
         await viewer.take((await session.accept_viewer(await viewer.offer()))[0])
         await viewer.pictures(5)
@@ -195,7 +196,7 @@ async def test_a_viewer_s_connection_that_ends_is_forgotten() -> None:
 
 
 async def test_a_peer_that_never_calls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livehead.webrtc.peer._CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("livehead.webrtc.peer.CONNECT_TIMEOUT_S", 0.2)
     async with BroadcastSink() as broadcast:
         client, peer = Client(), PeerConnection(broadcast)
         await peer.create_answer(await client.offer())
