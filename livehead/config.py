@@ -34,7 +34,7 @@ def _parse_face(value: Any) -> Any:
         value = int(value)
     if value in ("largest", "left", "right") or (type(value) is int and 1 <= value <= 100):
         return value
-    raise ValueError("a face is largest, left, right or a number, where 1 is the first from the left")
+    raise ValueError("give largest, left, right or a number, where 1 is the first from the left")
 
 
 def _refuse_address(value: Any) -> Any:
@@ -190,6 +190,11 @@ def parse_settings(settings_type: type[SettingsT], values: dict[str, Any], where
         return settings_type.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{where}: {_describe_error(settings_type, error)}", subject=where) from error
+
+
+def parse_face_choice(value: object, where: str) -> FaceChoice:
+    """The choice of one of several faces or people as ``where`` gives it. Raises: ConfigError."""
+    return parse_settings(PictureSettings, {"face": value}, where=where).face
 
 
 def _describe_error(settings_type: type[BaseModel], error: ValidationError) -> str:

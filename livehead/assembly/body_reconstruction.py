@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from livehead.config import FaceChoice
 from livehead.errors import ConfigError, ProtocolError
 from livehead.figure import turntable
 from livehead.figure.mesh import TriangleMesh
@@ -56,8 +57,9 @@ class ReconstructionRequest:
     """A photo of one person that becomes the mesh file ``out``.
 
     ``resolution``: cells of the grid along each axis. ``crop``: how much of the person, a name of ``CROP_RULES``.
-    ``colour``: of the ``photo`` or of the surface ``normals``. ``people``: the points of the person (BODY_25), if they
-    are known from elsewhere. ``turntable``: None for no pictures of the mesh. ``notify`` gets a line now and then.
+    ``person_choice``: which of several people. ``colour``: of the ``photo`` or of the surface ``normals``. ``people``:
+    the points of the person (BODY_25), if they are known from elsewhere. ``turntable``: None for no pictures of the
+    mesh. ``notify`` gets a line now and then.
     """
 
     image: Path
@@ -65,6 +67,7 @@ class ReconstructionRequest:
     resolution: int = 512
     crop: str = "full"
     keep_background: bool = False
+    person_choice: FaceChoice = "largest"
     colour: str = "photo"
     people: list[PersonKeypoints] | None = None
     precision: str = "auto"
@@ -84,6 +87,7 @@ def reconstruct_person(request: ReconstructionRequest, stats: StatsCollector) ->
             _open_body_finder(request.people, store, stack),
             request.crop,
             keep_background=request.keep_background,
+            person_choice=request.person_choice,
         )
     for hint in person.hints:
         request.notify(hint)

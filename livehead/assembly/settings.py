@@ -36,7 +36,9 @@ def merge_settings(
     base = load_settings(RunSettings, config) if config else RunSettings()
     tree = base.model_dump()
     if profile is not None:
-        tree |= profile.model_dump(include={"mode", "gains", "picture"})
+        # A profile that is not kept yet has no say: what the file gives stays.
+        kept = profile.model_dump(include={"mode", "gains", "picture"}, exclude_unset=True)
+        tree |= {key: tree[key] | value if isinstance(value, dict) else value for key, value in kept.items()}
     tree |= {key: options[key] for key in _ROOT_OPTIONS if key in options}
     if options.get("sink"):
         tree["sinks"] = options["sink"]

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from livehead import __version__
-from livehead.assembly.input_checks import check_output_file
 from livehead.environment import HOME_VARIABLE
 from livehead.errors import LiveheadError
 from livehead.storage import write_atomically
@@ -52,8 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check this machine; gives 0 when a plain ``livehead run`` (camera in, virtual camera out) would work, else 1."""
     if args.json:
+        from livehead.assembly.input_checks import check_output_file  # which fails where a package is missing
+
         check_output_file(args.json)
-    findings = [finding for check in CHECKS for finding in check()]
+    findings: list[CheckResult] = []
+    for check in CHECKS:
+        findings += _run_check(check)
     for finding in findings:
         print(f"{'ok  ' if finding.well else 'miss'}  {finding.name:<16} {finding.detail}")
         if not finding.well and finding.remedy:
@@ -69,6 +72,17 @@ def main(args: argparse.Namespace) -> int:
         report = {"command": "doctor", "version": __version__, "results": [asdict(finding) for finding in findings]}
         write_atomically(args.json, json.dumps(report, indent=2))
     return 1 if missing else 0
+
+
+def _run_check(check: Callable[[], list[CheckResult]]) -> list[CheckResult]:
+    """The results of ``check``; that it failed is a result too."""
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001  boundary: where one check fails, the others are needed most
+        name = check.__name__.removeprefix("_check_").replace("_", " ")
+        detail = f"{type(error).__name__}: {error}".splitlines()[0]
+        remedy = error.remedy if isinstance(error, LiveheadError) else "mend that, or report it with this line"
+        return [CheckResult(name, False, detail, remedy, needed=check in NEEDED_CHECKS)]
 
 
 def _check_python() -> list[CheckResult]:
@@ -141,6 +155,14 @@ def _check_tracker() -> list[CheckResult]:
             CheckResult("face tracker", False, str(error), "reinstall: pip install mediapipe==0.10.21", needed=True)
         ]
     return [CheckResult("face tracker", True, "MediaPipe finds the face of the photo that ships", needed=True)]
+
+
+def _check_photo_formats() -> list[CheckResult]:
+    from livehead.perception.photo_formats import available_formats
+
+    well = "HEIF" in available_formats()
+    detail = "HEIC photos can be read" if well else "HEIC photos, as iPhones save them, cannot be read"
+    return [CheckResult("photo formats", well, detail, "pip install 'livehead[heic]', or save them as JPEG")]
 
 
 def _check_camera() -> list[CheckResult]:
@@ -225,7 +247,7 @@ def _check_disk() -> list[CheckResult]:
     from livehead.avatars.cache import AvatarCache
 
     folder = AvatarCache().folder
-    near = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    near = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     free = shutil.disk_usage(near).free / 1e9
     well = free > 0.2 and os.access(near, os.W_OK)
     return [
@@ -247,7 +269,17 @@ def _check_stored_files() -> list[CheckResult]:
 
 
 CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
-    *(_check_python, _check_packages, _check_machine, _check_tracker, _check_camera, _check_virtual_camera),
+    *(
+        _check_python,
+        _check_packages,
+        _check_machine,
+        _check_tracker,
+        _check_photo_formats,
+        _check_camera,
+        _check_virtual_camera,
+    ),
     *(_check_pipewire, _check_window, _check_microphone, _check_sound_output, _check_encoder, _check_disk),
     _check_stored_files,
 )
+NEEDED_CHECKS = (_check_python, _check_packages, _check_tracker, _check_camera, _check_virtual_camera)
+"""Those without which a plain ``livehead run`` does not work."""

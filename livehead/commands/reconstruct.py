@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from livehead.cli_options import print_status
+from livehead.config import parse_face_choice
 from livehead.perception.person_photo import CROP_RULES
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     background = "whether what stands around the person is removed first"
     add("--background", choices=("remove", "keep"), default="remove", help=background)
     add("--colour", choices=("photo", "normals"), default="photo", help="where the colours of the mesh come from")
+    person = "which of several people is taken: largest, left, right or a number from the left"
+    add("--person", default="largest", metavar="WHICH", help=person)
     keypoints = "the person's body points, as OpenPose writes them (BODY_25); without it they are found here"
     add("--keypoints", type=Path, metavar="JSON", help=keypoints)
     precision = "number format in which the networks that look at the photo compute"
@@ -78,6 +81,7 @@ def _check_request(args: argparse.Namespace) -> ReconstructionRequest:
         resolution=args.resolution,
         crop=args.crop,
         keep_background=args.background == "keep",
+        person_choice=parse_face_choice(args.person, "--person"),
         colour=args.colour,
         people=people,
         precision=args.precision,

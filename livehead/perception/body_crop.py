@@ -72,6 +72,12 @@ def find_tallest(people: Sequence[Body25Points]) -> Body25Points | None:
     return people[int(np.argmax(heights))]
 
 
+def sort_from_left(people: Sequence[Body25Points]) -> list[Body25Points]:
+    """The people with any sure joint, by where these lie from left to right."""
+    found = [person for person in people if (person[:, 2] > _CONFIDENT_SCORE).any()]
+    return sorted(found, key=lambda person: float(person[person[:, 2] > _CONFIDENT_SCORE, 0].mean()))
+
+
 def has_visible_feet(points: Body25Points) -> bool:
     """Tell whether the person's feet are in the photo."""
     return bool((points[list(_FEET_JOINTS), 2] > _CONFIDENT_SCORE).any())

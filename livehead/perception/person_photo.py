@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from livehead.config import FaceChoice
 from livehead.errors import SourceError
 from livehead.frames import Image
 from livehead.perception import body_crop
@@ -61,19 +62,24 @@ class PersonPhoto:
 
 
 def prepare_person_photo(
-    photo: Image, finder: BodyFinder, crop: str = "full", *, keep_background: bool = False
+    photo: Image,
+    finder: BodyFinder,
+    crop: str = "full",
+    *,
+    keep_background: bool = False,
+    person_choice: FaceChoice = "largest",
 ) -> PersonPhoto:
-    """The tallest person of ``photo``, uint8 [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha.
+    """One person of ``photo``, uint8 [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha.
 
-    ``crop`` is one of ``CROP_RULES``. Without ``keep_background`` grey takes its place: alpha says where it is, or
-    else a segmentation. Raises: SourceError when there is nobody, or too little of them.
+    ``person_choice`` names one of several; the largest is the tallest. ``crop`` is one of ``CROP_RULES``. Without
+    ``keep_background`` grey takes its place: alpha says where it is, or else a segmentation.
+    Raises: SourceError when there is nobody, or too little of them.
     """
     colours, alpha = photo[:, :, :3], _alpha_matte(photo)
     seen = colours if alpha is None else _composite_over_grey(colours, alpha)
     people = [body.pose for body in finder.find(np.ascontiguousarray(seen))]
-    points = body_crop.find_tallest(people)
-    if points is None:
-        raise SourceError("no person was found in the photo", "use a photo that shows one from head to feet")
+    people = body_crop.sort_from_left(people)
+    points = _choose_person(people, person_choice)
     rect = CROP_RULES[crop](points)
     if rect.side < _MIN_SIDE:
         raise SourceError(
@@ -95,6 +101,23 @@ def prepare_person_photo(
     if alpha is None and not keep_background:
         image = _composite_over_grey(image, person)
     return PersonPhoto(image, person, _person_hints(people, points, rect, crop))
+
+
+def _choose_person(people: Sequence[Body25Points], choice: FaceChoice) -> Body25Points:
+    """The one of ``people``, from left to right, that ``choice`` names. Raises: SourceError."""
+    tallest = body_crop.find_tallest(people)
+    if tallest is None:
+        raise SourceError("no person was found in the photo", "use a photo that shows one from head to feet")
+    if choice == "largest":
+        return tallest
+    number = 1 if choice == "left" else len(people) if choice == "right" else int(choice)
+    if number > len(people):
+        there = "one person was" if len(people) == 1 else f"{len(people)} people were"
+        raise SourceError(
+            f"there is no person {number} in the photo: {there} found",
+            f"choose one from 1 to {len(people)}, counted from the left" if len(people) > 1 else "leave --person out",
+        )
+    return people[number - 1]
 
 
 def _alpha_matte(photo: Image) -> MaskArray | None:
@@ -138,7 +161,9 @@ def _person_hints(
 ) -> tuple[str, ...]:
     hints = []
     if len(people) > 1:
-        hints.append(f"There are {len(people)} people in the photo: the tallest one is taken.")
+        number = next(number for number, each in enumerate(people, 1) if each is points)
+        taken = f"number {number} from the left is taken; --person left, right or a number takes another."
+        hints.append(f"There are {len(people)} people in the photo: {taken}")
     if crop == "full" and not body_crop.has_visible_feet(points):
         hints.append("The feet are not in the photo: a photo of the whole person gives a better figure.")
     if rect.side < _RECOMMENDED_SIDE:

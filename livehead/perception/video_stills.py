@@ -13,7 +13,6 @@ import numpy as np
 from livehead.errors import CaptureError, SourceError
 from livehead.perception.av_files import decode_frames, no_video_error, open_media
 from livehead.perception.photo import require_photo_size
-from livehead.perception.photo_formats import SAVE_AGAIN
 from livehead.perception.photo_frames import MAX_COUNTED_FRAMES, MAX_FRAMES, PhotoFrame, keep_clear_frames
 from livehead.perception.photo_pixels import load_reduced
 
@@ -83,5 +82,5 @@ def _open_video(path: Path) -> Any:
             container.close()
             raise no_video_error(path)
     except CaptureError as error:
-        raise SourceError(error.problem, SAVE_AGAIN, subject=str(path)) from error
+        raise SourceError(error.problem, "use another video, or a photo", subject=str(path)) from error
     return container

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from livehead.clock import now_ns
-from livehead.config import FaceChoice, PictureSettings, parse_settings
+from livehead.config import FaceChoice, parse_face_choice
 from livehead.errors import LiveheadError, ProtocolError, SessionError
 from livehead.perception.photo_formats import encode_jpeg
 from livehead.server.access import RateLimiter
@@ -115,5 +115,4 @@ class UploadRoutes:
 
 def _read_face_choice(request: Request) -> FaceChoice:
     """The face that the request's query names, by default the largest. Raises: ConfigError."""
-    given = request.query_params.get("face", "largest")
-    return parse_settings(PictureSettings, {"face": given}, where="the request").face
+    return parse_face_choice(request.query_params.get("face", "largest"), "the request")

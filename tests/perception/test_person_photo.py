@@ -97,6 +97,25 @@ def test_of_two_people_the_taller_is_taken_and_told():
     assert abs(np.median(columns) - PIFUHD_SIDE / 2) < 60
 
 
+@pytest.mark.parametrize(("choice", "number"), [("largest", 1), ("left", 1), ("right", 2), (1, 1), (2, 2)])
+def test_one_of_two_people_is_chosen(choice, number):
+    people = [standing(180, 780, 700), standing(480, 780, 300)]
+    found = prepare_person_photo(cutout(*people), Finder(people[::-1]), person_choice=choice)
+    assert found.hints[0].startswith(f"There are 2 people in the photo: number {number} from the left is taken")
+    foot = np.nonzero(found.mask[:, PIFUHD_SIDE // 2] > 0.5)[0]
+    alone = prepare_person_photo(cutout(people[number - 1]), Finder([people[number - 1]]))
+    assert np.ptp(foot) == np.ptp(np.nonzero(alone.mask[:, PIFUHD_SIDE // 2] > 0.5)[0])
+
+
+def test_a_person_who_is_not_there_is_refused_with_how_many_there_are():
+    with pytest.raises(SourceError, match="no person 3 in the photo: 2 people were found: choose one from 1 to 2"):
+        prepare_person_photo(
+            cutout(standing(180, 780, 700), standing(480, 780, 300)),
+            Finder([standing(180, 780, 700), standing(480, 780, 300)]),
+            person_choice=3,
+        )
+
+
 def test_a_neighbour_is_not_reconstructed(monkeypatch):
     tall, small = standing(250, 780, 700), standing(520, 780, 400)
     image, alpha = drawn(tall, small)

@@ -178,7 +178,7 @@ def test_the_face_of_a_photo_is_named_by_the_query_or_a_message_and_nothing_else
         bearer = f"Bearer {welcome['key']}"
         for face in ("0", "101", "middle", "1.5", "-1"):
             status, _, body = ask(server, "PUT", f"/photo?face={face}", photo(), Authorization=bearer)
-            assert (status, "a face is largest, left, right or a number" in str(body)) == (422, True)
+            assert (status, "give largest, left, right or a number" in str(body)) == (422, True)
         page.send('{"type":"settings","face":1}')
         assert until(page, "problem")["problem"] == "there is no photo of this page's to choose a face from"
         page.send('{"type":"settings","face":0}')
