@@ -162,9 +162,9 @@ def _require_face(motions: Iterator[Keypoints], path: Path) -> Iterator[Keypoint
         raise no_face_error(path)
 
 
-def no_face_error(path: Path) -> NoFaceError:
-    """The error for a video or a motion file in which nobody is seen."""
-    return NoFaceError(f"no face in {path}", "give a video that shows the performer's face")
+def no_face_error(path: Path, kind: str = "video") -> NoFaceError:
+    """The error for a video, a motion file or a picture in which nobody is seen."""
+    return NoFaceError(f"no face in {path}", f"give a {kind} that shows the performer's face", subject=str(path))
 
 
 def continue_unseen(

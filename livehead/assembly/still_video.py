@@ -104,7 +104,7 @@ def _find_face(path: Path) -> tuple[Keypoints, tuple[int, int]]:
     with FaceMeshTracker(static=True) as tracker:
         faces = tracker.detect(picture)
     if not faces:
-        raise no_face_error(path)
+        raise no_face_error(path, "picture")
     return faces[0], (picture.shape[1], picture.shape[0])
 
 
