@@ -71,6 +71,7 @@ def read_upright_size(path: Path) -> tuple[int, int]:
         with open_picture(path) as opened:
             width, height = opened.size
             turned = opened.getexif().get(_EXIF_ORIENTATION, 1) >= _FIRST_SIDEWAYS_VALUE
+            turned &= opened.format != "TIFF"  # of which Pillow tells the size upright
     except (OSError, SyntaxError, ValueError) as error:
         raise SourceError(f"{path} cannot be read ({error})", SAVE_AGAIN, subject=str(path)) from error
     return (height, width) if turned else (width, height)

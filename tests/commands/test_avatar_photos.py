@@ -44,8 +44,8 @@ def test_run_takes_the_face_that_is_named_and_tells_of_the_others(
 ) -> None:
     said = run_to_file(capsys, tmp_path / "out.mp4", "--avatar", pair, "--face", which)
     assert f"pair.jpg: There are 2 faces in the photo; number {number} from the left is used. --face left" in said
-    red, _, blue = first_picture(tmp_path / "out.mp4").reshape(-1, 3).mean(axis=0)
-    assert (red > blue) == (number == 1), "about the astronaut is much orange, about the drawn face much blue"
+    red, _, blue = first_picture(tmp_path / "out.mp4")[:30, :30].reshape(-1, 3).mean(axis=0)
+    assert (blue < red + 10) == (number == 1), "the astronaut's wall is grey, the drawn one blue"
 
 
 def test_a_configuration_file_names_the_face_and_a_profile_keeps_it(

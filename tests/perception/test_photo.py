@@ -8,13 +8,14 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
 from livehead.errors import SourceError
-from livehead.perception.photo import decode_photo, read_photo
+from livehead.perception.photo import decode_photo, read_photo, read_upright_size
 from livehead.perception.photo_pixels import MAX_LONG_SIDE
 
 
@@ -97,21 +98,61 @@ def test_transparent_parts_lie_over_a_neutral_ground(scene: np.ndarray, tmp_path
     assert np.array_equal(read[100, 20], scene[100, 20])
 
 
+_STORED = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_90,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "avif"])
 @pytest.mark.parametrize("tag", range(2, 9))
-def test_every_exif_turn_comes_out_upright(tag: int, scene: np.ndarray, tmp_path: Path) -> None:
-    transposed = {
-        2: Pillow.Transpose.FLIP_LEFT_RIGHT,
-        3: Pillow.Transpose.ROTATE_180,
-        4: Pillow.Transpose.FLIP_TOP_BOTTOM,
-        5: Pillow.Transpose.TRANSPOSE,
-        6: Pillow.Transpose.ROTATE_90,
-        7: Pillow.Transpose.TRANSVERSE,
-        8: Pillow.Transpose.ROTATE_270,
-    }[tag]
+def test_every_exif_turn_comes_out_upright(tag: int, suffix: str, scene: np.ndarray, tmp_path: Path) -> None:
     exif = Pillow.Exif()
     exif[0x0112] = tag
-    stored = Pillow.fromarray(scene).transpose(transposed)
-    assert np.array_equal(read_photo(saved(stored, tmp_path / "turned.png", exif=exif)), scene)
+    path = saved(Pillow.fromarray(scene).transpose(_STORED[tag]), tmp_path / f"turned.{suffix}", exif=exif)
+    read = read_photo(path)
+    assert read.shape == scene.shape
+    assert np.abs(corners(read) - corners(scene)).max() <= 8
+    assert read_upright_size(path) == (160, 120)
+
+
+@pytest.mark.parametrize("tag", range(2, 9))
+def test_a_turned_deep_grey_png_comes_out_upright(tag: int, tmp_path: Path) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = tag
+    ramp = np.linspace(0, 65535, 160 * 120).reshape(120, 160).astype(np.uint16)
+    # Pillow turns no 16-bit pictures, so that the numbers are turned by its 32-bit ones.
+    stored = np.asarray(Pillow.fromarray(ramp.astype(np.int32)).transpose(_STORED[tag])).astype(np.uint16)
+    read = read_photo(saved(Pillow.fromarray(stored), tmp_path / "deep.png", exif=exif))
+    assert np.abs(read[:, :, 0].astype(int) - np.rint(ramp / 257)).max() <= 1
+
+
+def test_a_colour_of_sixteen_bits_and_a_palette_with_alpha_keep_their_colours(
+    scene: np.ndarray, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "deep.png"), scene[:, :, ::-1].astype(np.uint16) * 257)
+    assert np.array_equal(read_photo(tmp_path / "deep.png"), scene)
+    alpha = np.full(scene.shape[:2], 255, np.uint8)
+    alpha[:60, :80] = 0
+    stored = Pillow.fromarray(np.dstack([scene, alpha])).quantize(32)
+    assert stored.mode == "P"
+    read = read_photo(saved(stored, tmp_path / "palette.png"))
+    assert len(set(read[10, 10].tolist())) == 1
+    assert np.abs(read[100, 20].astype(int) - scene[100, 20]).max() <= 8
+
+
+@pytest.mark.parametrize("size", [(4000, 512), (512, 3000)])
+def test_a_panorama_keeps_its_pixels_and_a_longer_one_is_bounded(size: tuple[int, int], tmp_path: Path) -> None:
+    width, height = size
+    assert read_photo(saved(Pillow.new("RGB", size), tmp_path / "wide.png")).shape == (height, width, 3)
+    long = read_photo(saved(Pillow.new("RGB", (2 * width, 2 * height)), tmp_path / "long.png"))
+    assert long.shape[0] * long.shape[1] <= MAX_LONG_SIDE**2 / 2 + 5000
+    assert max(long.shape) <= 2 * MAX_LONG_SIDE
 
 
 def test_an_embedded_profile_is_applied_and_a_broken_one_ignored(scene: np.ndarray, tmp_path: Path) -> None:
