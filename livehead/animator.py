@@ -16,7 +16,7 @@ from livehead.clock import now_ns
 from livehead.compositing.cross_fade import CrossFade
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.interfaces import Avatar, Driver, DriverInputs, Motion, Renderer, RenderRequest
+from livehead.interfaces import Avatar, BaseDriver, Driver, DriverInputs, Motion, Renderer, RenderRequest
 from livehead.motion.keypoints import Keypoints
 from livehead.quality import QualityLevel
 
@@ -174,6 +174,11 @@ class Animator(Generic[MotionT]):
         """Change to the next avatar with a short cross-fade, and return its scene. Callable from any thread."""
         self._selected_index = (self._selected_index + 1) % len(self._scenes)
         return self._scenes[self._selected_index]
+
+    def choose_face_anew(self) -> None:
+        """Have the driver follow whoever's face is the largest from the next frame on. Callable from any thread."""
+        if isinstance(self._driver, BaseDriver):
+            self._driver.choose_face_anew()
 
     def call_before_next_frame(self, request: Callable[[], None]) -> None:
         """Have ``request`` called on the drawing thread before the next picture. Callable from any thread."""

@@ -115,6 +115,9 @@ class BaseDriver:
         """Return None, so that the avatar idles while nobody is seen."""
         return None
 
+    def choose_face_anew(self) -> None:
+        """Do nothing, since nobody is chosen among several faces; callable from any thread."""
+
     def close(self) -> None:
         """Do nothing, since there is nothing to free."""
 

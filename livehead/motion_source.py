@@ -20,6 +20,7 @@ from livehead.concurrency import Latest, Worker
 from livehead.frames import AudioFrame, VideoFrame
 from livehead.interfaces import Capture, DriverInputs, EndOfStream, Motion
 from livehead.motion_stages import TimedMotion
+from livehead.performer_watch import PerformerWatch
 from livehead.quality import QualityLevel
 from livehead.sink_runner import count_bad_frame
 from livehead.stats import StatsCollector
@@ -84,6 +85,8 @@ class DriverMotionSource:
         self._audio_buffer = audio_buffer
         self._has_consumers = has_consumers
         self._stats = stats or StatsCollector()
+        self.performer_watch = PerformerWatch(self._stats)
+        """Tells who is seen."""
         self._fps = fps
         self._track_every = 1
         self._rate_gate = FrameRateGate()
@@ -205,6 +208,8 @@ class DriverMotionSource:
             return None
         elapsed_ms = (end - start) / 1e6
         self._stats.record_timing("estimate", elapsed_ms)
+        if inputs.frame is not None:
+            self.performer_watch.observe(inputs.frame, motion)
         return TimedMotion(motion, motion.captured_ns, end, elapsed_ms, _attached_to(inputs))
 
 

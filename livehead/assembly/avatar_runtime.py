@@ -124,6 +124,14 @@ class _TaggedMotion:
     def captured_ns(self) -> int:
         return self.motion.captured_ns
 
+    @property
+    def seen(self) -> bool:
+        return bool(getattr(self.motion, "seen", True))
+
+    @property
+    def sighting(self) -> object:
+        return getattr(self.motion, "sighting", None)
+
 
 class SwitchableAnimator:
     """An animator whose avatar can be changed between two pictures.

@@ -71,7 +71,8 @@ class LiveAvatar:
             self.renderer.render(self.avatars[0], self.avatars[0].motion, size)
 
     def recalibrate(self) -> None:
-        """Look for the performer's neutral face anew."""
+        """Look for the performer's neutral face anew, and, where there are several, for the largest face."""
+        self.animator.choose_face_anew()
         self.animator.call_before_next_frame(self.calibration.restart)
 
     def set_gains(self, gains: MotionGains) -> None:

@@ -25,6 +25,7 @@ from livehead.interfaces import Sink
 from livehead.motion_consumer import AnimatorConsumer
 from livehead.motion_source import DriverMotionSource
 from livehead.motion_stages import MotionSource
+from livehead.performer_watch import PerformerWatch, report_performer
 from livehead.pipeline import Pipeline
 from livehead.quality import QualityController, QualityLevel
 from livehead.registry import DriverFactory, find_driver
@@ -76,6 +77,7 @@ class LiveRun:
         )
         live_avatar.warm_up(self.quality_controller.levels)
         audio_buffer = AudioRingBuffer(on_gap=lambda: stats.count("sound.gaps")) if driver.needs_audio else None
+        self.performer_watch = PerformerWatch(stats)
         source = remote_source or self._build_source(driver, live_avatar, audio_buffer, stats)
         self.pipeline = Pipeline(
             source,
@@ -101,7 +103,9 @@ class LiveRun:
         if driver.needs_camera:
             capture = open_capture(self.settings.capture, self.settings.camera)
         fps = self.settings.stream.fps
-        return DriverMotionSource(capture, live_avatar.animator, fps=fps, audio_buffer=audio_buffer, stats=stats)
+        source = DriverMotionSource(capture, live_avatar.animator, fps=fps, audio_buffer=audio_buffer, stats=stats)
+        self.performer_watch = source.performer_watch
+        return source
 
     def stop(self) -> None:
         """End the run; callable from the event loop."""
@@ -123,12 +127,14 @@ class LiveRun:
     async def run(self, seconds: float | None = None) -> None:
         """Run until ``stop``, a signal or the capture's end, at most ``seconds``. Raises: what the pipeline raises."""
         stop_on_signals(self.stop, seconds)
-        reporting = asyncio.create_task(self._report_progress())
+        reports = (self._report_progress(), report_performer(self.performer_watch, self._notify))
+        reporting = [asyncio.create_task(report) for report in reports]
         try:
             await self.pipeline.run()
         finally:
-            reporting.cancel()
-            await asyncio.wait([reporting])
+            for task in reporting:
+                task.cancel()
+            await asyncio.wait(reporting)
 
     def summarize(self) -> str:
         """One line about a run that is over: frames sent, their delay, what was lost."""
@@ -142,8 +148,13 @@ class LiveRun:
 
     def _open_sink(self, spec: str, stream: StreamSettings) -> Sink:
         if spec == "window":
-            return WindowSink(on_key=self.hotkeys, status_text=self.hotkeys.status_text)
+            return WindowSink(on_key=self.hotkeys, status_text=self._window_text)
         return open_sink(spec, stream)
+
+    def _window_text(self) -> str:
+        """The window's status line: what the keys have set, and who is seen."""
+        seen = self.performer_watch.advice() or self.performer_watch.describe_others()
+        return f"{self.hotkeys.status_text()}   {seen}".rstrip()
 
     async def _report_progress(self) -> None:
         """Tell when the first frame is out, and once when the asked rate is not reached."""

@@ -37,6 +37,7 @@ from livehead.motion_source import DriverMotionSource
 from livehead.motion_stages import TimedMotion
 from livehead.perception.photo_formats import encode_jpeg, is_plain_still
 from livehead.perception.portrait import Portrait
+from livehead.performer_watch import NO_FACE_COUNTER, report_performer
 from livehead.pipeline import Pipeline
 from livehead.protocol import messages
 from livehead.quality import QualityLevel
@@ -203,6 +204,7 @@ class RemoteRenderRun:
             audio_buffer=audio_tee,
             stats=stats,
         )
+        self._performer_watch = source.performer_watch
         uplink = MotionUplink(self.remote_renderer.submit_motion)
         heard = microphone if needs.needs_audio else None
         self.tracking_pipeline = Pipeline(source, uplink, [], microphone=heard, audio_buffer=audio_tee, stats=stats)
@@ -231,6 +233,7 @@ class RemoteRenderRun:
                 beside = [
                     group.create_task(self.remote_renderer.run()),
                     group.create_task(self._report_first_picture()),
+                    group.create_task(report_performer(self._performer_watch, self._notify)),
                 ]
                 tracking = group.create_task(self.tracking_pipeline.run())
                 showing = group.create_task(self.display_relay.run())
@@ -266,6 +269,7 @@ class RemoteRenderRun:
         return {
             "stages": {**stages, **{f"shown.{name}": figures for name, figures in display.items()}},
             "counts": counts | {"connections": remote.connection_count},
+            "frames_without_face": self.tracking_pipeline.stats.read_counters().get(NO_FACE_COUNTER, 0),
             "first_picture_s": self.first_picture_s,
             "peak_mb": round(peak_memory_mb(), 1),
         }

@@ -34,6 +34,7 @@ from livehead.errors import ConfigError, LostRecordingError
 from livehead.interfaces import Driver
 from livehead.motion.keypoints import Keypoints
 from livehead.motion.retarget.calibration import NeutralCalibration
+from livehead.performer_watch import NO_FACE_COUNTER
 from livehead.protocol.motion_file import MotionRecorder
 from livehead.stats import peak_memory_mb
 
@@ -274,5 +275,6 @@ def _write_figures(run: LiveRun, path: Path) -> None:
     shown |= {"microphone": redacted(run.settings.microphone)} if run.settings.microphone else {}
     settings = run.settings.model_dump(mode="json") | shown
     results: dict[str, Json] = {"stages": stats.summarize_stages(), "counts": stats.read_counters()}
+    results["frames_without_face"] = stats.read_counters().get(NO_FACE_COUNTER, 0)
     results |= {"start_s": run.first_frame_s, "peak_mb": round(peak_memory_mb(), 1)}
     write_json(JsonReport("run", settings).finish(results), path)

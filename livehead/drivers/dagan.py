@@ -66,6 +66,10 @@ class DaganDriver(BaseDriver):
         self._last = self._smoother.smooth(found)
         return self._last
 
+    def choose_face_anew(self) -> None:
+        """Follow whoever's face is the largest from the next look on; callable from any thread."""
+        self._mesh.reset()
+
     def close(self) -> None:
         """Free the tracker."""
         self._mesh.close()

@@ -56,6 +56,10 @@ class FaceVoiceDriver(BaseDriver):
         # what is shown is the voice now, so the time is that of the sound
         return replace(motion, confidence=np.zeros(1, np.float32), captured_ns=self._voice_motion.captured_ns)
 
+    def choose_face_anew(self) -> None:
+        """Follow whoever's face is the largest from the next frame on; callable from any thread."""
+        self._face.choose_face_anew()
+
     def close(self) -> None:
         """Free the tracker."""
         self._face.close()

@@ -217,7 +217,11 @@ class SessionState(SignalingMessage):
 
 
 class SessionStats(SignalingMessage):
-    """The session's figures, sent once a second: times are medians in ms, ``bitrate`` is in bits a second."""
+    """The session's figures, sent once a second: times are medians in ms, ``bitrate`` is in bits a second.
+
+    ``face_count``: how many faces the camera shows. ``advice``: what the performer can do about not being seen; empty
+    while all is well.
+    """
 
     type: Literal["figures"] = "figures"
     fps: float
@@ -230,6 +234,8 @@ class SessionStats(SignalingMessage):
     bitrate: int
     receivers: int
     render_size: int
+    face_count: int = 0
+    advice: str = ""
 
 
 class RecordingReady(SignalingMessage):

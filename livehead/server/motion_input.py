@@ -12,6 +12,7 @@ from livehead.drivers.network import NetworkMotionSource
 from livehead.interfaces import EndOfStream, Motion
 from livehead.motion_source import DriverMotionSource
 from livehead.motion_stages import TimedMotion
+from livehead.performer_watch import PerformerWatch
 from livehead.quality import QualityLevel
 
 
@@ -31,6 +32,11 @@ class SwitchableMotionSource:
         self._camera_source = camera_source
         self._tag = tag
         self._changes: Latest[NetworkMotionSource | None] = Latest()
+
+    @property
+    def performer_watch(self) -> PerformerWatch:
+        """Tells who is seen by the camera."""
+        return self._camera_source.performer_watch
 
     def attach_feed(self, feed: NetworkMotionSource | None) -> None:
         """Take motion from ``feed`` from now on, or from the camera again (None). Called on the event loop."""

@@ -86,7 +86,9 @@ class Session:
         self.connections = SessionConnections(
             number, self.broadcast, self.camera, self._microphone, max_viewers=defaults.limits.viewers, ice=defaults.ice
         )
-        self.stats_sampler = SessionStatsSampler(self.stats, self.camera, self.broadcast, self.quality_controller)
+        self.stats_sampler = SessionStatsSampler(
+            self.stats, self.camera, self.broadcast, self.quality_controller, self._motion_source.performer_watch
+        )
         self.avatar_switcher = AvatarSwitcher(
             self._animator,
             avatar_factory,

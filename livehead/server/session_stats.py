@@ -6,6 +6,7 @@ import statistics
 from collections import deque
 
 from livehead.clock import NS, now_ns
+from livehead.performer_watch import PerformerWatch
 from livehead.protocol.messages import SessionStats
 from livehead.quality import QualityController
 from livehead.stats import StatsCollector
@@ -54,8 +55,10 @@ class SessionStatsSampler:
         camera: RemoteVideoCapture,
         broadcast: BroadcastSink,
         quality_controller: QualityController,
+        performer_watch: PerformerWatch,
     ) -> None:
         self._stats = stats
+        self._performer_watch = performer_watch
         self._camera = camera
         self._broadcast = broadcast
         self._quality_controller = quality_controller
@@ -78,6 +81,8 @@ class SessionStatsSampler:
             bitrate=self._broadcast.total_bitrate,
             receivers=self._broadcast.receiver_count,
             render_size=self._quality_controller.quality.size,
+            face_count=self._performer_watch.face_count,
+            advice=self._performer_watch.advice() or self._performer_watch.describe_others(),
         )
 
 

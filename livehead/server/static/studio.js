@@ -131,6 +131,7 @@ function leave() {
   enable(false);
   $("link").value = "";
   faces.show([], 1);
+  $("advice").textContent = "";
   tellExtension("");
 }
 
@@ -200,6 +201,8 @@ const RECEIVE = {
     for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
     document.dispatchEvent(new CustomEvent("livehead-figures", { detail: { server: message, own, latency } }));
     chart.add(latency, own.fps || message.fps);
+    const advice = $("driver").value === "idle" ? "" : message.advice;
+    $("advice").textContent = advice && `${advice[0].toUpperCase()}${advice.slice(1)}.`;
   },
   recording(message) {
     say(`Recorded ${message.seconds} s.`);
