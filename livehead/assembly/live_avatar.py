@@ -6,14 +6,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from livehead.animator import Animator, AvatarScene
 from livehead.assembly.conr import require_face_model, require_photo
 from livehead.assembly.dagan import CHECKPOINTS, weights_version
 from livehead.avatars.cache import AvatarCache, AvatarStore
-from livehead.clock import now_ns
 from livehead.compositing.background import NONE
 from livehead.compositing.portrait_compositor import PortraitCompositor
 from livehead.config import FaceChoice, GainSettings, RunSettings
@@ -28,7 +26,7 @@ from livehead.motion.synthesis.rigid_idle import make_idle_motion
 from livehead.motion.synthesis.voice_fallback import VoiceFallback
 from livehead.perception.avatar_photo import read_avatar_photo
 from livehead.perception.portrait import Portrait
-from livehead.quality import QualityLevel, quality_levels
+from livehead.quality import QualityLevel
 from livehead.registry import find_driver, find_renderer
 from livehead.threads import limit_helper_threads, live_network_threads
 
@@ -40,8 +38,6 @@ log = logging.getLogger(__name__)
 DEFAULT_MODEL = "compact"
 FALLBACK_MODEL = "warp"
 """For live pictures where nobody chose a model and the default one is too slow."""
-
-_TIMING_RUNS, _HEADROOM = 7, 0.25
 
 CONSENT_NOTICE = (
     "Animate a photo of a real person only with that person's consent, and tell those who watch that it is an avatar."
@@ -205,25 +201,6 @@ def _require_visible_background(background: str, allow_transparent: bool) -> Non
             "no background at all is for films and pages that can show it",
             "write to OUT.webm, OUT.mov or frames/%05d.png, or use livehead serve; or give a colour",
         )
-
-
-def is_realtime(live_avatar: LiveAvatar, fps: float) -> bool:
-    """True where the renderer draws in time for live pictures, at its size or one step of quality below it.
-
-    A quarter of each frame's time is left to all that follows the renderer.
-    """
-    best_levels = quality_levels(QualityLevel(live_avatar.render_size, 1, fps))[:2]
-    return any(_measure_draw_s(live_avatar, level.size) * fps < 1 - _HEADROOM for level in best_levels)
-
-
-def _measure_draw_s(live_avatar: LiveAvatar, size: int) -> float:
-    """Seconds for a picture of ``size`` pixels, once what a first one compiles is there."""
-    times = []
-    for _ in range(1 + _TIMING_RUNS):
-        start = now_ns()
-        live_avatar.renderer.render(live_avatar.avatars[0], live_avatar.avatars[0].motion, size)
-        times.append((now_ns() - start) / 1e9)
-    return median(times[1:])
 
 
 def to_gains(settings: GainSettings) -> MotionGains:

@@ -16,14 +16,14 @@ from livehead.assembly.live_avatar import (
     FALLBACK_MODEL,
     LiveAvatar,
     build_live_avatar,
-    is_realtime,
     make_driver,
     open_portraits,
     resolve_driver_name,
     to_gains,
 )
+from livehead.assembly.realtime_trial import try_realtime
 from livehead.assembly.shared_renderers import SharedRenderers, warm_up_batches
-from livehead.avatars.cache import AvatarCache
+from livehead.avatars.cache import AvatarCache, MemoryAvatarStore
 from livehead.config import FaceChoice, GainSettings, PictureSettings, RunSettings
 from livehead.frames import Image
 from livehead.interfaces import Driver
@@ -66,21 +66,21 @@ class ActiveAvatar:
 class ServerAvatarFactory:
     """An ``AvatarFactory`` of livehead's own models.
 
-    Guests' photos are kept in ``folder`` only, which goes with the server. On a GPU sessions share one network a model.
+    Guests' photos are kept in memory only, so that nothing of them outlives the server, however it ends. On a GPU
+    sessions share one network a model.
     """
 
     def __init__(
         self,
         settings: RunSettings,
         avatar: Path,
-        folder: Path,
         *,
         notify: Callable[[str], None] = log.info,
     ) -> None:
         """``notify`` gets what the person who serves should know."""
         self._notify = notify
         self._settings = settings
-        self._guest_store = AvatarCache(folder)
+        self._guest_store = MemoryAvatarStore()
         self._own_store = AvatarCache()
         self._shared_renderers = SharedRenderers()
         self._active_avatars: WeakSet[ActiveAvatar] = WeakSet()
@@ -114,10 +114,10 @@ class ServerAvatarFactory:
     def _prepare_realtime_avatar(self) -> ActiveAvatar:
         """The default model, or the quicker one where it is too slow."""
         active = self._build_avatar(self._default_settings)
-        if is_realtime(active.live_avatar, self._settings.stream.fps):
+        trial = try_realtime(active.live_avatar, self._settings.stream.fps)
+        if trial.keeps_up:
             return active
-        fps = self._settings.stream.fps
-        self._notify(f"{DEFAULT_MODEL} is too slow for {fps:g} fps here, so {FALLBACK_MODEL} draws at first")
+        self._notify(f"{DEFAULT_MODEL} is {trial.describe_excess()}, so {FALLBACK_MODEL} draws at first")
         self._default_settings = replace(self._default_settings, model=FALLBACK_MODEL)
         return self._build_avatar(self._default_settings, active)
 

@@ -8,10 +8,12 @@ empty.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import types
 import typing
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,25 +34,34 @@ class ArchiveError(Exception):
 
 def write_archive(path: Path, content: object) -> None:
     """Store a dataclass. The file appears whole or not at all, whatever happens meanwhile. Raises: OSError."""
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    tree = json.dumps(_serialize(content, arrays))
+    archive = dump_archive(content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path, mode=OWNER_ONLY) as partial, partial.open("wb") as file:
-        np.savez(file, **{_TREE_KEY: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
+    with replace_file(path, mode=OWNER_ONLY) as unfinished:
+        unfinished.write_bytes(archive)
 
 
 def read_archive(kind: type[T], path: Path) -> T:
     """Read the ``kind`` that was stored at ``path``. Raises: OSError when it cannot be read; ArchiveError."""
-
-    def build(content: bytes) -> T:
-        tree, arrays = _parse_archive(content)
-        built: T = _deserialize(kind, tree, arrays)
-        return built
-
     try:
-        return read_untrusted(path, build, max_bytes=_MAX_ARCHIVE_BYTES)
+        return read_untrusted(path, partial(load_archive, kind), max_bytes=_MAX_ARCHIVE_BYTES)
     except DamagedFileError as error:
         raise ArchiveError(f"{path.name}: {error}") from error
+
+
+def dump_archive(content: object) -> bytes:
+    """Return a dataclass as the bytes of an archive."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    tree = json.dumps(_serialize(content, arrays))
+    file = io.BytesIO()
+    np.savez(file, **{_TREE_KEY: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
+    return file.getvalue()
+
+
+def load_archive(kind: type[T], archive: bytes) -> T:
+    """Build the ``kind`` that ``dump_archive`` was given. Raises: any exception for other or damaged bytes."""
+    tree, arrays = _parse_archive(archive)
+    built: T = _deserialize(kind, tree, arrays)
+    return built
 
 
 def check_archive(path: Path) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import ipaddress
 import ssl
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -96,6 +95,7 @@ def main(args: argparse.Namespace) -> int:
     from livehead.server.connection_table import ConnectionLimits
     from livehead.server.file_limit import raise_file_limit
     from livehead.server.http_listener import HttpListener
+    from livehead.server.runtime_folder import open_runtime_folder
     from livehead.server.session_defaults import SessionLimits
 
     event_log.configure_log_format(serve.log_format)
@@ -104,10 +104,10 @@ def main(args: argparse.Namespace) -> int:
     if args.time_code:
         settings, wrappers = _measured_endpoints(settings)
     with ExitStack() as stack:
-        guests = stack.enter_context(tempfile.TemporaryDirectory(prefix="livehead-guests-"))
-        avatars = ServerAvatarFactory(settings, avatar, Path(guests), notify=notify)
+        folder = stack.enter_context(open_runtime_folder())
+        avatars = ServerAvatarFactory(settings, avatar, notify=notify)
         limits = SessionLimits(serve.sessions, serve.viewers, serve.idle_s)
-        server = make_server(avatars, settings, make_access(serve, token), limits, wrappers)
+        server = make_server(avatars, settings, make_access(serve, token), limits, wrappers, folder)
         files = ConnectionLimits.for_files(raise_file_limit(), behind_proxy=serve.behind_proxy)
         listener = HttpListener(server.build_app(), serve.host, serve.port, tls=tls, limits=files)
         width, height = settings.stream.size
@@ -221,8 +221,12 @@ def make_server(
     access: AccessPolicy,
     limits: SessionLimits,
     wrappers: EndpointWrappers | None = None,
+    folder: Path | None = None,
 ) -> StudioApp:
-    """The web application that shows the avatars of ``avatar_factory``. Raises: ConfigError."""
+    """The web application that shows the avatars of ``avatar_factory``, with recordings below ``folder``.
+
+    Raises: ConfigError.
+    """
     from livehead.assembly.live_avatar import CONSENT_NOTICE
     from livehead.server.app import StudioApp
     from livehead.server.session_defaults import EndpointWrappers, SessionDefaults
@@ -231,7 +235,7 @@ def make_server(
     stream = settings.stream
     ice = ice_servers_from_settings(stream.ice)
     wrappers = wrappers or EndpointWrappers()
-    defaults = SessionDefaults(stream.fps, settings.render_size, limits, wrappers, stream.encoder, ice)
+    defaults = SessionDefaults(stream.fps, settings.render_size, limits, wrappers, stream.encoder, ice, folder)
     return StudioApp(SessionManager(avatar_factory, defaults), access, CONSENT_NOTICE)
 
 

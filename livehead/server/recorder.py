@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -16,6 +18,12 @@ from livehead.webrtc.broadcast import OPUS_RATE
 
 MAX_RECORDING_S = 30 * 60
 """How long a recording may last, in seconds."""
+MIN_FREE_BYTES = 1 << 29
+"""The room that recordings leave on the server's disk, for everything else that needs some."""
+
+CHECK_INTERVAL_NS = 2 * NS  # how often the room is looked at while a recording runs
+
+log = logging.getLogger(__name__)
 
 
 class SessionRecorder:
@@ -39,7 +47,7 @@ class SessionRecorder:
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._file: FileSink | None = None
-        self._started_ns = 0
+        self._started_ns = self._checked_ns = 0
         self._file_number = 0
         self.finished_path: Path | None = None
         """The file of the newest recording that is whole."""
@@ -65,11 +73,15 @@ class SessionRecorder:
         async with self._lock:
             if self._file is not None:
                 return
+            self._require_room()
             self._file_number += 1
             path = self._folder / f"{self._file_number}.mp4"
             file = FileSink(path, fps=self._fps, audio_rate=OPUS_RATE, preset="ultrafast", on_finished=self._sign)
-            self._file = await self._stack.enter_async_context(file)
-            self._started_ns = now_ns()
+            try:
+                self._file = await self._stack.enter_async_context(file)
+            except SinkError as error:
+                raise self._without_path(error) from error
+            self._started_ns = self._checked_ns = now_ns()
 
     async def stop(self) -> None:
         """Finish the file; the one before it is removed. Raises: SinkError."""
@@ -78,7 +90,10 @@ class SessionRecorder:
             if file is None:
                 return
             before = self.finished_path
-            await self._stack.aclose()
+            try:
+                await self._stack.aclose()
+            except SinkError as error:
+                raise self._without_path(error) from error
             if file.frame_count:
                 self.finished_path, self.finished_seconds = file.path, (now_ns() - self._started_ns) / NS
                 if before is not None:
@@ -91,10 +106,26 @@ class SessionRecorder:
             if self._file is None or (isinstance(frame, AudioFrame) and frame.rate != OPUS_RATE):
                 return
             try:
+                if now_ns() - self._checked_ns > CHECK_INTERVAL_NS:
+                    self._checked_ns = now_ns()
+                    self._require_room()
                 await self._file.send(frame)
             except SinkError as error:
-                failure = error
+                failure = self._without_path(error)
         if failure is not None or now_ns() - self._started_ns > MAX_RECORDING_S * NS:
             with suppress(SinkError):
                 await self.stop()
             self._on_end(failure)
+
+    def _require_room(self) -> None:
+        """Check that the disk has room for a recording. Raises: SinkError."""
+        if shutil.disk_usage(self._folder).free < MIN_FREE_BYTES:
+            raise SinkError("the server has too little room for a recording", "ask who runs it to make some")
+
+    def _without_path(self, error: SinkError) -> SinkError:
+        """Return an error for the page, which learns no path of the server; the log has it."""
+        folder = str(self._folder)
+        if folder not in str(error):
+            return error
+        log.warning("%s", error)
+        return SinkError("the server cannot write the recording", "ask who runs it to look at the log")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from livehead.codecs.h264 import EncoderChoice
 from livehead.config import ServeSettings
@@ -37,7 +38,8 @@ class SessionLimits:
 class SessionDefaults:
     """The settings that every session of a server starts with.
 
-    ``size`` is the side in pixels of the rendered square at full quality, ``fps`` the frame rate.
+    ``size`` is the side in pixels of the rendered square at full quality, ``fps`` the frame rate. Recordings are kept
+    below ``folder``; by default below the system's folder for temporary files.
     """
 
     fps: float
@@ -46,3 +48,4 @@ class SessionDefaults:
     endpoint_wrappers: EndpointWrappers = EndpointWrappers()
     encoder: EncoderChoice = "auto"
     ice: IceServers = NO_ICE_SERVERS
+    folder: Path | None = None

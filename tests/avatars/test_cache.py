@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from livehead.avatars import cache as storing
-from livehead.avatars.archive import ArchiveError, read_archive, write_archive
-from livehead.avatars.cache import AvatarCache
+from livehead.avatars.archive import ArchiveError, dump_archive, read_archive, write_archive
+from livehead.avatars.cache import AvatarCache, MemoryAvatarStore
 from livehead.frames import Image
 from livehead.interfaces import RenderRequest
 from livehead.motion.keypoints import MESH478, Array, Keypoints
@@ -251,3 +251,25 @@ def test_the_home_variable_moves_the_store(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("LIVEHEAD_HOME")
     assert AvatarCache().folder.name == "avatars"
     assert tmp_path not in AvatarCache().folder.parents
+
+
+def test_what_is_kept_in_memory_is_on_no_disk_and_is_a_copy(photo: Image, portrait: Portrait, tmp_path: Path) -> None:
+    renderer, store = SketchRenderer(), MemoryAvatarStore()
+    first = store.get_portrait(photo, "a guest")
+    again = store.get_portrait(photo.copy(), "the same guest")
+    assert (again.name, again.digest) == ("the same guest", first.digest)
+    assert np.array_equal(again.image, first.image)
+    made, read = store.get_avatar(portrait, renderer, "1"), store.get_avatar(portrait, renderer, "1")
+    assert renderer.prepared == 1
+    assert made.layers[0].pixels is not read.layers[0].pixels
+
+
+def test_memory_keeps_what_was_used_last(portrait: Portrait) -> None:
+    renderer, store = SketchRenderer(), MemoryAvatarStore(max_bytes=20_000)
+    size = len(dump_archive(a_sketch("astronaut")))
+    assert 10_000 > size > 20_000 / 4
+    for version in ("1", "2", "3", "1", "4", "1"):
+        store.get_avatar(portrait, renderer, version)
+    assert renderer.prepared == 4
+    store.get_avatar(portrait, renderer, "2")
+    assert renderer.prepared == 5

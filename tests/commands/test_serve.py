@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -35,6 +37,7 @@ from livehead.errors import ConfigError
 from livehead.interfaces import DriverInputs
 from livehead.perception.photo import read_photo
 from livehead.server.access import EXTENSION_ORIGIN
+from livehead.storage import storage_folder
 from tests.commands.test_bad_input import refused
 
 TOKEN = "a token of twenty-four c"
@@ -253,7 +256,7 @@ class TestPlayers:
     @pytest.fixture(scope="class")
     def players(self, tmp_path_factory: pytest.TempPathFactory) -> ServerAvatarFactory:
         settings = RunSettings(model="warp", render_size=128)
-        return ServerAvatarFactory(settings, DRAWN_PORTRAIT, tmp_path_factory.mktemp("guests"))
+        return ServerAvatarFactory(settings, DRAWN_PORTRAIT)
 
     def test_they_offer_what_is_installed(self, players: ServerAvatarFactory) -> None:
         assert {"face", "idle"} <= set(players.drivers)
@@ -282,10 +285,17 @@ class TestPlayers:
         assert np.abs(picture[:20, :20].reshape(-1, 3).mean(axis=0) - (10, 200, 60)).max() < 4
         stage.close(None)
 
-    def test_guests_photos_are_kept_in_their_own_folder_only(
-        self, players: ServerAvatarFactory, tmp_path: Path
+    def test_guests_photos_are_written_to_no_disk(
+        self, players: ServerAvatarFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        folder = players._guest_store.folder
-        players.prepare_portrait(read_photo(ASTRONAUT_PHOTO))
-        assert list(folder.glob("*-portrait-*"))
-        assert folder != players._own_store.folder
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir()
+        before = set(storage_folder("cache", "avatars").rglob("*"))
+        portrait = players.prepare_portrait(read_photo(ASTRONAUT_PHOTO))
+        settings = replace(players.default_settings(), portrait=portrait, driver="idle")
+        players.create_runtime(settings, None).close(None)
+        assert set(storage_folder("cache", "avatars").rglob("*")) == before
+        assert list((tmp_path / "temporary").rglob("*")) == []
+        again = players.prepare_portrait(read_photo(ASTRONAUT_PHOTO))
+        assert again is not portrait
+        assert again.digest == portrait.digest

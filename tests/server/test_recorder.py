@@ -70,3 +70,42 @@ async def test_a_recording_ends_after_its_longest_time(tmp_path: Path, monkeypat
         await recorder.send(picture(0))
         assert ends == [None]
         assert recorder.finished_path is not None
+
+
+async def test_no_recording_begins_or_goes_on_where_the_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[SinkError | None] = []
+    async with SessionRecorder(tmp_path, 30.0, ends.append) as recorder:
+        await recorder.start()
+        await recorder.send(picture(0))
+        monkeypatch.setattr(module, "MIN_FREE_BYTES", 1 << 60)
+        monkeypatch.setattr(module, "CHECK_INTERVAL_NS", 0)
+        await recorder.send(picture(1))
+        assert not recorder.recording
+        assert recorder.finished_path is not None
+        with pytest.raises(SinkError, match="too little room"):
+            await recorder.start()
+    assert "too little room" in str(ends[0])
+
+
+async def test_a_page_learns_no_path_of_the_server(tmp_path: Path) -> None:
+    async with SessionRecorder(tmp_path, 30.0, nothing) as recorder:
+        (tmp_path / "1.mp4").mkdir()
+        with pytest.raises(SinkError) as refusal:
+            await recorder.start()
+    assert "/" not in str(refusal.value)
+
+
+async def test_a_page_learns_no_path_when_a_recording_ends_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: FileSink, frame: VideoFrame) -> None:
+        raise SinkError(f"cannot write {tmp_path}/1.mp4 (No space left on device)", f"make room in {tmp_path}")
+
+    ends: list[SinkError | None] = []
+    async with SessionRecorder(tmp_path, 30.0, ends.append) as recorder:
+        await recorder.start()
+        monkeypatch.setattr(FileSink, "send", full)
+        await recorder.send(picture(0))
+    assert "/" not in str(ends[0])
