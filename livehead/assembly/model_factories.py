@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from livehead.perception.portrait import Portrait
 
 
+PLAY_ONCE = "once:"
+"""What stands before the file of ``motion:`` for motion that does not begin again at its end."""
+
+
 def _create_face_driver(argument: str, portrait: Portrait) -> Driver[Any]:
     from livehead.drivers.face import FaceDriver
 
@@ -66,17 +70,19 @@ def _create_motion_file_driver(argument: str, portrait: Portrait) -> Driver[Any]
     from livehead.drivers.replay import ReplayDriver
     from livehead.protocol.motion_file import load_motion
 
-    return ReplayDriver(load_motion(argument))
+    path = argument.removeprefix(PLAY_ONCE)
+    return ReplayDriver(load_motion(path), once=path != argument)
 
 
 def _check_motion_file(argument: str) -> None:
     if not argument:
         raise ConfigError("the motion driver needs a file", "write --driver motion:FILE")
-    if not argument.startswith(("http://", "https://")) and not Path(argument).is_file():
+    path = argument.removeprefix(PLAY_ONCE)
+    if not argument.startswith(("http://", "https://")) and not Path(path).is_file():
         raise ConfigError(
-            f"there is no motion file {argument}",
+            f"there is no motion file {path}",
             "record one with: livehead run --record-motion FILE",
-            subject=argument,
+            subject=path,
         )
 
 

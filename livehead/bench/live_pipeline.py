@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import sys
 
 from livehead.assembly.live_avatar import build_live_avatar, make_driver
@@ -20,6 +21,8 @@ from livehead.pipeline import Pipeline
 from livehead.quality import QualityController, QualityLevel
 from livehead.sinks.virtual_camera import VirtualCameraSink
 
+log = logging.getLogger(__name__)
+
 
 def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = None) -> PipelineFigures:
     """Measure motion to photon with the synthetic performer; the avatar is made of the same photo.
@@ -27,6 +30,7 @@ def measure_pipeline(settings: RunSettings, jumps: int, start_s: float | None = 
     The pictures go through pyvirtualcam to the probe's backend; where it is not installed, they are converted alike.
     ``start_s`` is taken over into the results. Raises: DeviceError, ConfigError, WeightsError.
     """
+    log.info("filming the synthetic performer")
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     shots = step_shots(portrait, settings.camera.size)
     fps = settings.stream.fps
@@ -57,6 +61,7 @@ def measure_start_up(settings: RunSettings) -> float:
 
     Raises: DeviceError when no frame comes.
     """
+    log.info("measuring the start of livehead run")
     command = [sys.executable, "-m", "livehead", "run", "--avatar", str(ASTRONAUT_PHOTO)]
     command += ["--capture", f"file:{ASTRONAUT_PHOTO}", "--sink", "null"]
     command += ["--model", settings.model, "--render-size", str(settings.render_size)]

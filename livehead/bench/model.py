@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from livehead.frames import Image
 from livehead.motion.keypoints import Array
 from livehead.reporting.report import Json
 from livehead.stats import StatsCollector, peak_memory_mb, summarize_ms
+
+log = logging.getLogger(__name__)
 
 RenderFrame: TypeAlias = Callable[[Any], Image]
 """A renderer with its avatar: one picture of a motion of its kind."""
@@ -83,6 +86,7 @@ def bench_model(subject: BenchmarkSubject, motions: Sequence[Any], rounds: int =
     if quicker:
         # over the plain way to run the network: exact, and with nothing cached
         results["speedup"] = {name: round(reference / float(np.median(times)), 3) for name, times in quicker.items()}
+    log.info("comparing the precisions with fp32")
     outputs = {
         name: [render(motion) for motion in motions[: subject.warm_up]]
         for name, render in subject.render_by_precision.items()
@@ -92,6 +96,7 @@ def bench_model(subject: BenchmarkSubject, motions: Sequence[Any], rounds: int =
         results["psnr_to_fp32"] = {name: round(_mean_psnr(images, exact), 2) for name, images in outputs.items()}
     results["output_std"] = round(float(np.std(np.stack(exact).astype(np.float32) / 255)), 5)
     if subject.render_batch is not None:
+        log.info("timing batches of %d", subject.batch_size)
         results["batched_fps"] = round(
             _measure_batched_fps(subject.render_batch, motions, subject.batch_size, max(rounds // 15, 1)), 2
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -29,6 +30,8 @@ from livehead.threads import available_cores, network_threads, set_network_threa
 if TYPE_CHECKING:
     from livehead.renderers.compact import CompactAvatar, CompactRenderer
 
+log = logging.getLogger(__name__)
+
 MakeDaganRenderer: TypeAlias = Callable[[str], DaganRenderer]
 """A DaGAN renderer in a precision."""
 
@@ -38,6 +41,7 @@ _FPS = 30
 
 def bench_named_model(settings: RunSettings, name: str, rounds: int) -> dict[str, Json]:
     """Time ``rounds`` frames of the face model ``name`` in each precision. Raises: ConfigError, WeightsError."""
+    log.info("loading %s in each precision", name)
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     rig, timeline = FaceRig(portrait.motion), build_demo_timeline()
     motions = [

@@ -5,6 +5,7 @@ The process that times the precisions side by side holds all of them at once, wh
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +23,8 @@ from livehead.renderers.dagan import DaganRenderer
 from livehead.reporting.report import Json
 from livehead.stats import peak_memory_mb
 
+log = logging.getLogger(__name__)
+
 _FRAMES = 4
 
 
@@ -36,6 +39,7 @@ def measure_peaks_mb(settings: RunSettings, name: str, precisions: Iterable[str]
 
     Raises: what making the renderer raises.
     """
+    log.info("measuring the memory of each precision in a process of its own")
     spawn = multiprocessing.get_context("spawn")  # a forked child would hold what this process does
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1) as processes:
         asked = {precision: processes.submit(_measure_peak_mb, settings, name, precision) for precision in precisions}

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from livehead.assembly.progress import ProgressMeter
 from livehead.bench.harness.virtual_camera_probe import VirtualCameraProbe
 from livehead.bench.latency import (
     DetectedJumps,
@@ -77,7 +78,7 @@ async def bench_pipeline(
     plan = plan_jumps(jumps, fps, shots, seed)
     probe = VirtualCameraProbe()
     cpu = time.process_time()
-    played, memory = await _sample_memory_during(run_pipeline(plan, probe))
+    played, memory = await _sample_memory_during(run_pipeline(plan, probe), round(plan.end_ns / NS))
     cpu, peak = time.process_time() - cpu, peak_memory_mb()  # before the analysis, which needs both itself
     received = probe.received_frames
     if len(received.received_ns) < 2:
@@ -110,18 +111,22 @@ def late_share(stats: StatsCollector, fps: float) -> float:
     return float((delays > np.median(delays) + 1000 / fps).mean()) if len(delays) else 0.0
 
 
-async def _sample_memory_during(run: Awaitable[PipelineRun]) -> tuple[PipelineRun, dict[str, float] | None]:
+async def _sample_memory_during(
+    run: Awaitable[PipelineRun], seconds: int
+) -> tuple[PipelineRun, dict[str, float] | None]:
     """Await ``run``; beside its result, the median memory in its first and in its last third, to see that it is flat.
 
-    Memory is in MB (10^6 bytes), read once a second; None where the system has no /proc or the run is too short.
+    It takes about ``seconds``, of which progress is shown. Memory is in MB (10^6 bytes), read once a second; None where
+    the system has no /proc or the run is too short.
     """
     samples: list[float] = []
 
     async def sample_memory() -> None:
-        with contextlib.suppress(DeviceError):
+        with contextlib.suppress(DeviceError), ProgressMeter(seconds, "measuring the live pipeline", "second") as meter:
             while True:
                 samples.append(read_process_usage().resident_mb)
                 await asyncio.sleep(1)
+                meter.advance()
 
     sampling = asyncio.create_task(sample_memory())
     try:

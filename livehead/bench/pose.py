@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from livehead.models.engine import ExecutionConfig
     from livehead.models.quantize import ActivationRanges
 
+log = logging.getLogger(__name__)
+
 BODY_NETWORK = "openpose-body25"
 INPUT_SIDE = 368
 """Width and height of the network's input in pixels."""
@@ -40,13 +43,15 @@ def measure_pose(settings: RunSettings, rounds: int) -> dict[str, Json]:
 
     The decoder is timed ``rounds`` times, the network a tenth of that.
     """
+    log.info("timing the decoder")
     decoder, by_people = bench_decoder(rounds)
+    log.info("timing the network")
     network = _bench_body_network(max(rounds // 10, 3))
     return {
         "network": network,
         "decoder": decoder,
         "decoder_by_people": by_people,
-        "driver": _bench_body_driver(settings),
+        "driver": _bench_body_driver(settings),  # at the pace of a camera
     }
 
 

@@ -6,6 +6,7 @@ that is busy for a while is busy for both.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from statistics import median
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from livehead.assembly.live_avatar import make_renderer
+from livehead.assembly.progress import ProgressMeter
 from livehead.assembly.shared_renderers import SharedRenderers
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, bundled_portrait
 from livehead.config import RunSettings
@@ -26,6 +28,8 @@ from livehead.renderers.batching import BatchingRenderer
 from livehead.reporting.report import Json
 from livehead.stats import peak_memory_mb, summarize_ms
 from livehead.threads import limit_helper_threads, live_network_threads
+
+log = logging.getLogger(__name__)
 
 SharingMode: TypeAlias = Literal["own", "shared"]
 """A network for each session, as it was before, or one network for all of them."""
@@ -50,14 +54,20 @@ def measure_sessions(
             "use --model compact or --model warp",
             subject=name,
         )
+    log.info("drawing %s by %s sessions at once, %d times", name, ", ".join(map(str, counts)), turns)
     spawn = multiprocessing.get_context("spawn")  # a forked child would hold what this process does
     measured: dict[tuple[SharingMode, int], list[dict[str, Any]]] = {}
-    with ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1) as processes:
+    cases = turns * len(counts) * len(get_args(SharingMode))
+    with (
+        ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1) as processes,
+        ProgressMeter(cases, "drawing", "case") as meter,
+    ):
         for _ in range(turns):
             for count in counts:
                 for mode in get_args(SharingMode):
                     figures = processes.submit(_measure_case, settings, name, mode, count, frames).result()
                     measured.setdefault((mode, count), []).append(figures)
+                    meter.advance()
     return {
         mode: {str(count): _middle_turn(measured[mode, count]) for count in counts} for mode in get_args(SharingMode)
     }

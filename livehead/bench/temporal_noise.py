@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import cast
@@ -16,6 +17,8 @@ from livehead.frames import Image, VideoFrame
 from livehead.interfaces import DriverInputs
 from livehead.reporting.report import Json
 
+log = logging.getLogger(__name__)
+
 CAMERA_NOISE_STD = 2.5
 """Standard deviation of a pixel, of 255: a webcam in a lit room."""
 
@@ -24,6 +27,7 @@ _SETTLING_FRAMES = 30  # at the beginning, not counted: smoothing and calibratio
 
 def measure_temporal_noise(settings: RunSettings, frames: int) -> Json:
     """How much an avatar trembles while its performer does not move and the camera is noisy; as ``temporal_noise``."""
+    log.info("measuring how still the avatar is, over %d frames", frames)
     portrait = bundled_portrait(ASTRONAUT_PHOTO)
     [scene] = render_driving(portrait, settings.camera.size, [portrait.motion])
     seen = add_camera_noise(scene, frames)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from livehead.assembly.progress import ProgressMeter
+
 _ROUND_ROBIN_TURNS = 10
 
 
@@ -42,11 +44,13 @@ def time_round_robin(
     """
     turns = max(1, min(turns, *(rounds for _, rounds in plans.values())))
     times: dict[str, list[float]] = {name: [] for name in plans}
-    for turn in range(turns):
-        for name, (render, rounds) in plans.items():
-            first, end = rounds * turn // turns, rounds * (turn + 1) // turns
-            played = [motions[number % len(motions)] for number in range(first, end)]
-            times[name] += time_frames(render, played, end - first, later_warm_up if turn else warm_up)
+    with ProgressMeter(sum(rounds for _, rounds in plans.values()), "timing") as meter:
+        for turn in range(turns):
+            for name, (render, rounds) in plans.items():
+                first, end = rounds * turn // turns, rounds * (turn + 1) // turns
+                played = [motions[number % len(motions)] for number in range(first, end)]
+                times[name] += time_frames(render, played, end - first, later_warm_up if turn else warm_up)
+                meter.advance(end - first)
     return times
 
 

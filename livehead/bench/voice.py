@@ -30,6 +30,7 @@ def bench_voice(settings: RunSettings) -> dict[str, Json]:
 
 def measure_driver(settings: RunSettings) -> dict[str, Json]:
     """Measure ``real_time_factor`` and ``estimate`` of the driver alone, on one thread."""
+    log.info("timing the driver on %.0f s of sound", SOUND_SECONDS)
     with keep_network_threads(1):
         return measure_real_time_factor(
             create_voice_driver(bundled_portrait(ASTRONAUT_PHOTO)), SOUND_SECONDS, settings.stream.fps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -33,6 +34,8 @@ from livehead.errors import ConfigError, DeviceError, did_you_mean
 from livehead.registry import list_names
 from livehead.reporting.report import Json
 
+log = logging.getLogger(__name__)
+
 RENDERERS = ("passthrough", "warp", "compact")
 PASSTHROUGH = "passthrough"
 CAMERA_SIZE = (640, 480)
@@ -59,6 +62,7 @@ def measure_webrtc(
         poses = write_jump_video(jumping_camera)
         pages, detected = {}, {}
         for name in renderers:
+            log.info("measuring %s from the camera to the page (%.0f s)", name, seconds)
             with run_server("--model", name, "--render-size", str(settings.render_size), "--time-code") as server:
                 pages[name] = measure_page(server.url, camera, sound, seconds)
                 detected[name] = _check_motion_detector(server.url, jumping_camera, sound, poses)
@@ -78,6 +82,7 @@ def measure_webrtc(
 
 def measure_viewers(seconds: float) -> dict[str, Json]:
     """Measure what ten viewers cost the server in place of one, with the model ``warp``. Raises: DeviceError."""
+    log.info("measuring what %d viewers cost (%.0f s)", VIEWER_COUNT, 2 * seconds)
     shots = continuous_shots(bundled_portrait(ASTRONAUT_PHOTO), CAMERA_SIZE, 30.0)[:90]
     with run_server("--model", FALLBACK_MODEL) as server:
         pictures = [shot.image for shot in shots]

@@ -9,6 +9,7 @@ from typing import cast
 
 from livehead.cli_options import add_picture_arguments, settings_from_args
 from livehead.config import RunSettings
+from livehead.errors import ConfigError
 from livehead.reporting.report import Json, JsonReport, write_json
 
 Results = dict[str, Json]
@@ -19,9 +20,11 @@ STILL_FRAMES = 90
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "subject",
+        metavar="SUBJECT",
+        nargs="?",
         choices=tuple(_SUBJECTS),
-        help="the whole way of a frame, the renderer, the voice driver, camera to page through a real Chromium, or "
-        "OpenPose's network and decoder and the body driver",
+        help="what is measured: pipeline (the whole way of a frame), model (the renderer), voice (the voice driver), "
+        "webrtc (camera to page through a real Chromium) or pose (OpenPose's network and decoder, the body driver)",
     )
     parser.add_argument(
         "--jumps", type=int, default=DEFAULT_JUMPS, help="sudden motions to measure (pipeline), 0.75 s each"
@@ -60,6 +63,8 @@ def main(args: argparse.Namespace) -> int:
     from livehead.assembly.live_avatar import DEFAULT_MODEL
     from livehead.assembly.output_checks import check_outputs, file_of_background
 
+    if args.subject is None:
+        raise ConfigError("nothing was named to be measured", f"write livehead bench {' | '.join(_SUBJECTS)}")
     for path in (args.json, args.plot):
         if path is not None:
             check_output_file(path)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from tqdm import tqdm
 
 from livehead.animator import Animator
 from livehead.assembly.live_avatar import build_live_avatar, make_driver
+from livehead.assembly.progress import ProgressMeter
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT, bundled_portrait, continuous_shots
 from livehead.avatars.cache import AvatarCache
 from livehead.bench.live_pipeline import measure_pipeline
+from livehead.bench.machine_load import OtherProgramsLoad
 from livehead.capture.synthetic import PreparedFrame
 from livehead.cli_options import print_status
 from livehead.concurrency import Worker
@@ -55,7 +56,8 @@ def main(args: argparse.Namespace) -> int:
     rows = [SheetRow(name, [pictures[place] for pictures in picked]) for place, name in enumerate(names)]
     save_sheet(rows, sheet, title="livehead demo: the performer, and two photos that follow")
     print_status(f"measuring the live pipeline's latency ({JUMP_COUNT} sudden turns of the head)")
-    figures = measure_pipeline(settings, JUMP_COUNT)
+    with OtherProgramsLoad() as load:
+        figures = measure_pipeline(settings, JUMP_COUNT)
     delay = cast("dict[str, float]", figures.results["motion_to_photon"])
     print(f"video:          {video}")
     print(f"contact sheet:  {sheet}")
@@ -63,6 +65,8 @@ def main(args: argparse.Namespace) -> int:
         f"latency:        {delay['median']:.0f} ms from motion to photon (median; p95 {delay['p95']:.0f} ms), "
         f"{figures.results['fps']:.1f} fps at {settings.stream.size[0]}x{settings.stream.size[1]}"
     )
+    if said := load.describe():
+        print(f"but note:       {said}")
     return 0
 
 
@@ -82,13 +86,15 @@ async def _record_demo(
     picked: list[tuple[Image, Image, Image]] = []
     step = max(len(shots) // 8, 1)
     async with Worker("demo") as worker, FileSink(path, fps=FPS, whole=True) as sink:
-        for number, shot in enumerate(tqdm(shots, desc="animating", unit="frame", disable=None)):
-            frame = VideoFrame(shot.image, number, Fraction(1, FPS), number * 10**9 // FPS)
-            motion = await worker.run(driver.estimate, DriverInputs(frame, None, frame.captured_ns))
-            drawn, astronaut = [await worker.run(animator.draw, motion) for animator in pair]
-            if number % step == step // 2 and len(picked) < 8:
-                picked.append((shot.image, drawn, astronaut))
-            await sink.send(frame.with_image(_join_pictures(drawn, astronaut, shot.image)))
+        with ProgressMeter(len(shots), "animating") as meter:
+            for number, shot in enumerate(shots):
+                frame = VideoFrame(shot.image, number, Fraction(1, FPS), number * 10**9 // FPS)
+                motion = await worker.run(driver.estimate, DriverInputs(frame, None, frame.captured_ns))
+                drawn, astronaut = [await worker.run(animator.draw, motion) for animator in pair]
+                if number % step == step // 2 and len(picked) < 8:
+                    picked.append((shot.image, drawn, astronaut))
+                await sink.send(frame.with_image(_join_pictures(drawn, astronaut, shot.image)))
+                meter.advance()
     return picked
 
 

@@ -17,7 +17,6 @@ from livehead.assembly.live_avatar import (
     LiveAvatar,
     build_live_avatar,
     initial_calibration,
-    is_realtime,
     make_driver,
     open_portraits,
     resolve_driver_name,
@@ -25,6 +24,7 @@ from livehead.assembly.live_avatar import (
 from livehead.assembly.live_run import LiveRun
 from livehead.assembly.media_endpoints import redacted
 from livehead.assembly.profiles import CallProfile, ProfileStore
+from livehead.assembly.realtime_trial import try_realtime
 from livehead.assembly.run_checks import check_live_settings, check_photos, check_run_files
 from livehead.avatars.cache import AvatarCache
 from livehead.cli_options import add_picture_arguments, add_webrtc_arguments, print_status, settings_from_args
@@ -72,7 +72,8 @@ def _add_media_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for what the run sees, hears and sends."""
     absent: Any = argparse.SUPPRESS
     add, defaults = parser.add_argument, RunSettings()
-    driver = "what moves the avatar: face, voice, face+voice, body, dagan, idle, motion:FILE or motion:VIEWERS-LINK "
+    driver = "what moves the avatar: face, voice, face+voice, body, dagan, idle, motion:FILE (recorded motion, there "
+    driver += "and back for ever), motion:once:FILE (then the avatar idles) or motion:VIEWERS-LINK "
     add("--driver", default=absent, metavar="NAME", help=driver + "(default: auto, the driver that the model needs)")
     capture = (
         "the picture of the performer: camera, camera:N, camera:NAME, camera:/dev/videoN, file:VIDEO, url:ADDRESS "
@@ -196,9 +197,10 @@ def _prepare_run(
         )
 
     live_avatar = build(settings)
-    if settings.model == "auto" and not is_realtime(live_avatar, settings.stream.fps):
+    trial = try_realtime(live_avatar, settings.stream.fps) if settings.model == "auto" else None
+    if trial is not None and not trial.keeps_up:
         print_status(
-            f"{DEFAULT_MODEL} is too slow for {settings.stream.fps:g} fps here, so {FALLBACK_MODEL} draws; "
+            f"{DEFAULT_MODEL} is {trial.describe_excess()}, so {FALLBACK_MODEL} draws; "
             f"--model {DEFAULT_MODEL} insists on it, pip install 'livehead[fast-cpu]' makes it quicker"
         )
         settings = settings.model_copy(update={"model": FALLBACK_MODEL})

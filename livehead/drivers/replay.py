@@ -6,17 +6,23 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from livehead.interfaces import BaseDriver, DriverInputs
 from livehead.motion.keypoints import Array, Keypoints
 from livehead.motion.retarget.calibration import find_best_neutral
 
 
 class ReplayDriver(BaseDriver):
-    """Plays recorded motion at its own pace, forwards and backwards in turn, so that it never jumps or ends."""
+    """Plays recorded motion at its own pace, forwards and backwards in turn, so that it never jumps or ends.
 
-    def __init__(self, motion: Sequence[Keypoints]) -> None:
+    With ``once`` it is played forwards a single time; then nobody is seen any more, and the avatar idles.
+    """
+
+    def __init__(self, motion: Sequence[Keypoints], *, once: bool = False) -> None:
         """Play ``motion``, not empty and in the order of time, as ``protocol.motion_file.load_motion`` gives it."""
         self.motion = motion
+        self._once = once
         self._times_ns = [each.captured_ns for each in motion]
         self._start_ns: int | None = None
 
@@ -35,7 +41,10 @@ class ReplayDriver(BaseDriver):
         if self._start_ns is None:
             self._start_ns = inputs.now_ns
         captured_ns = inputs.now_ns if inputs.frame is None else inputs.frame.captured_ns
-        return replace(self._interpolate_at(inputs.now_ns - self._start_ns), captured_ns=captured_ns)
+        since_ns = inputs.now_ns - self._start_ns
+        if self._once and since_ns > self._times_ns[-1] - self._times_ns[0]:
+            return replace(self.motion[-1], confidence=np.zeros(1, np.float32), captured_ns=captured_ns)
+        return replace(self._interpolate_at(since_ns), captured_ns=captured_ns)
 
     def _interpolate_at(self, since_ns: int) -> Keypoints:
         length = self._times_ns[-1] - self._times_ns[0]

@@ -63,3 +63,12 @@ def test_a_recorded_torso_plays_along(source: Keypoints, recording: list[Keypoin
     torso = driver.estimate(DriverInputs(None, None, 50 * SECOND_NS + 1_500_000_000)).torso
     assert torso is not None
     np.testing.assert_allclose(torso, 0.15, atol=1e-6)
+
+
+def test_what_is_played_once_ends_and_then_nobody_is_seen(source: Keypoints, recording: list[Keypoints]) -> None:
+    driver = ReplayDriver(recording, once=True)
+    assert place(driver, source, 0.0) == pytest.approx(0.0, abs=1e-6)
+    assert place(driver, source, 3.0) == pytest.approx(0.3, abs=1e-6)
+    after = driver.estimate(DriverInputs(None, None, 54 * SECOND_NS))
+    assert not after.seen
+    assert after.captured_ns == 54 * SECOND_NS
