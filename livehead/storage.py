@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import logging
 import os
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
 
 from livehead.environment import HOME_VARIABLE
+from livehead.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+StorageKind = Literal["cache", "config", "data"]
 
 OWNER_ONLY = 0o600
 """Mode of files that only their owner may read: keys, and pictures of faces."""
@@ -28,13 +38,54 @@ _SYSTEM_FOLDERS = {
 }
 
 
-def storage_folder(kind: Literal["cache", "config", "data"], name: str) -> Path:
+def storage_folder(kind: StorageKind, name: str) -> Path:
     """Return the folder ``name`` below ``$LIVEHEAD_HOME``, else below where the system keeps files of this ``kind``.
 
-    The folder need not exist yet.
+    The folder need not exist yet. Where it can be neither used nor made (a container with a foreign user, without a
+    home, or with one that may not be read) it lies in a temporary folder, which is told once and ends with the process.
+    Files of the kinds config and data may also be read where they may not be written.
+    Raises: ConfigError where there is no temporary folder either.
     """
+    base = _base_folder(kind)
+    folder = None if base is None else base / name
+    return folder if folder is not None and _is_usable(folder, kind) else _temporary_home() / name
+
+
+def _base_folder(kind: StorageKind) -> Path | None:
+    """The folder for files of this kind; None for a user without a home."""
     home = os.environ.get(HOME_VARIABLE)
-    return (Path(home) if home else _SYSTEM_FOLDERS[kind]("livehead")) / name
+    if home:
+        return Path(home)
+    try:
+        return _SYSTEM_FOLDERS[kind]("livehead")
+    except RuntimeError:  # the user is in no list of users, and nothing else names a home
+        return None
+
+
+def _is_usable(folder: Path, kind: StorageKind) -> bool:
+    """Tell whether ``folder`` can be made or written, or where that is enough for its kind, read."""
+    existing = next((each for each in (folder, *folder.absolute().parents) if os.path.exists(each)), None)
+    if existing is None or not os.path.isdir(existing):
+        return existing == folder  # what is in the way of one folder is told when that is written
+    if existing == folder and kind != "cache" and os.access(folder, os.R_OK | os.X_OK):
+        return True
+    return os.access(existing, os.R_OK | os.W_OK | os.X_OK if existing == folder else os.W_OK | os.X_OK)
+
+
+@cache
+def _temporary_home() -> Path:
+    """A folder for this process alone, removed at its end. Raises: ConfigError."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="livehead-"))
+    except OSError as error:
+        problem = "there is no folder that livehead may write into, neither a home nor a temporary one"
+        raise ConfigError(problem, f"set {HOME_VARIABLE} to such a folder") from error
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    home = os.environ.get(HOME_VARIABLE)
+    unusable = f"the folder {home} of {HOME_VARIABLE} cannot be used" if home else "no home folder can be used"
+    remedy = "name another" if home else f"set {HOME_VARIABLE}"
+    log.warning("%s: what livehead keeps is in %s and lost at the end; %s to keep it", unusable, folder, remedy)
+    return folder
 
 
 @contextmanager

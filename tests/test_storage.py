@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
@@ -111,3 +113,78 @@ def _write_aged(path: Path, size: int, age_s: float) -> None:
 
 def _names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
+
+
+foreign = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="only root on Linux can become a user whom the system does not know",
+)
+FOREIGN = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
+ROOT = Path(__file__).parents[1]
+
+
+def run_as_stranger(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``command`` by a user in no list of users, with ``environment`` and nothing else."""
+    words = [*FOREIGN, sys.executable, *command]
+    variables = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=variables, cwd="/", check=False)
+    if "Permission denied" in done.stderr and not done.stdout and "livehead" not in done.stderr:
+        pytest.skip("this Python may not be run by other users")
+    return done
+
+
+SHOW_FOLDERS = """
+import os, stat
+from livehead.storage import storage_folder
+folders = [storage_folder(kind, "things") for kind in ("cache", "config", "data")]
+for folder in folders:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kept").write_text("well")
+assert len(set(folders)) == 1, folders
+print(folders[0].parent, oct(stat.S_IMODE(os.stat(folders[0].parent).st_mode)))
+"""
+
+
+@foreign
+@pytest.mark.parametrize("home", ["none", "unreadable", "absent", "unreadable LIVEHEAD_HOME"])
+def test_without_a_usable_home_there_is_a_temporary_folder_and_one_line(home: str, tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    environments: dict[str, dict[str, str]] = {
+        "none": {},
+        "unreadable": {"HOME": str(private)},
+        "absent": {"HOME": "/nonexistent"},
+        "unreadable LIVEHEAD_HOME": {HOME_VARIABLE: str(private), "HOME": str(private)},
+    }
+    done = run_as_stranger("-c", SHOW_FOLDERS, **environments[home])
+    assert done.returncode == 0, done.stderr
+    folder, mode = done.stdout.split()
+    assert mode == "0o700"
+    assert not Path(folder).exists(), "it ends with the process"
+    assert done.stderr.count("\n") == 1
+    assert folder in done.stderr
+    assert HOME_VARIABLE in done.stderr
+
+
+@foreign
+def test_networks_and_profiles_are_read_where_they_may_not_be_written(tmp_path: Path) -> None:
+    home = tmp_path / "models"
+    (home / "weights").mkdir(parents=True)
+    for folder in (*tmp_path.parents[:2], tmp_path, home, home / "weights"):
+        folder.chmod(0o755)
+    code = (
+        "from livehead.storage import storage_folder as find; print(find('data', 'weights'), find('cache', 'avatars'))"
+    )
+    done = run_as_stranger("-c", code, LIVEHEAD_HOME=str(home))
+    weights, avatars = done.stdout.split()
+    assert weights == str(home / "weights")
+    assert not avatars.startswith(str(home))
+
+
+def test_without_any_folder_the_error_says_what_to_set() -> None:
+    code = "import tempfile; tempfile.tempdir = '/nonexistent'\nfrom livehead.storage import storage_folder\n"
+    code += "from livehead.errors import ConfigError\n"
+    code += "try: storage_folder('cache', 'x')\nexcept ConfigError as error: print(error)"
+    environment = {**os.environ, HOME_VARIABLE: os.devnull}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert f"set {HOME_VARIABLE}" in done.stdout

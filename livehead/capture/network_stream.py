@@ -110,8 +110,9 @@ class NetworkStream:
                 if self._stopping.is_set() or (error is None and has_end):
                     return
                 if not self._opened.is_set():
-                    is_own = isinstance(error, CaptureError)
-                    self._open_error = error if is_own else self.address.open_error(error or EOFError("it is empty"))
+                    if not isinstance(error, CaptureError):
+                        error = self.address.open_error(error or EOFError("it is empty"))
+                    self._open_error = error
                     return
                 self._on_lost(error)
                 if now_ns() - begun_ns > _STEADY_S * NS:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -36,6 +37,14 @@ _DIGEST_BYTES = hashlib.sha256().digest_size  # a stored network begins with the
 def is_available() -> bool:
     """Tell whether OpenVINO is installed."""
     return importlib.util.find_spec("openvino") is not None
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would write into the user's home and send to its maker."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that importing it fails
+    import openvino
+
+    return openvino
 
 
 class _TensorOutputs(nn.Module):
@@ -83,8 +92,7 @@ class OpenVinoPart(CompiledPart):
 
     def _compile_request(self, inputs: tuple[Tensor, ...]) -> Any:
         """An inference request for these shapes: from the cache, or compiled (a second or two) and stored there."""
-        import openvino
-
+        openvino = import_openvino()
         core = _get_core()
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -110,8 +118,7 @@ class OpenVinoPart(CompiledPart):
 
     @staticmethod
     def _convert_model(whole: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
-        import openvino
-
+        openvino = import_openvino()
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             examples = tuple(x.float().contiguous().clone() for x in inputs)
@@ -132,9 +139,7 @@ def _digest_part(part: nn.Module) -> str:
 @cache
 def _get_core() -> Any:
     """OpenVINO's core, one for the life of the process: without any, the library unloads under its own threads."""
-    import openvino
-
-    return openvino.Core()
+    return import_openvino().Core()
 
 
 def _load_compiled(core: Any, path: Path, hints: dict[str, Any]) -> Any:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import NamedTuple
 
 import pytest
@@ -150,3 +152,10 @@ def test_old_files_go(network, inputs, home, monkeypatch, limit, most, left):
         for count in (1, 2, 3):
             compiled(*(x.expand(count, -1, -1, -1) for x in inputs))
     assert len(list(home.glob("compiled/*.blob"))) == left
+
+
+def test_openvino_sends_nothing_to_its_maker():
+    code = "from livehead.models.openvino import import_openvino; import_openvino(); import openvino.tools.ovc, sys; "
+    code += "print([name for name in sys.modules if name.startswith('openvino_telemetry') and sys.modules[name]])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"
