@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,8 @@ class PoseOutputs:
     pictures: list[Path]
     video: Path | None
     folder: Path | None
+    finder: Mapping[str, object] = field(default_factory=dict)
+    """What a JSON file tells of that which found the people: the model, and how many people it finds at most."""
 
 
 def export_photo(path: Path, finder: PeopleFinder, outputs: PoseOutputs) -> str:
@@ -52,7 +54,7 @@ def export_photo(path: Path, finder: PeopleFinder, outputs: PoseOutputs) -> str:
     people = finder.find(image)
     width, height = read_upright_size(path)
     scale = (width / image.shape[1], height / image.shape[0])
-    document = to_openpose_document([person.rescale(scale) for person in people])
+    document = to_openpose_document([person.rescale(scale) for person in people], outputs.finder)
     names = [*outputs.json_files, *([outputs.folder / f"{path.stem}_keypoints.json"] if outputs.folder else [])]
     for name in names:
         _write_json(name, document)
@@ -72,7 +74,7 @@ def export_video_people(path: Path, finder: PeopleFinder, outputs: PoseOutputs) 
     """
     frames = asyncio.run(_process_video(path, finder, outputs))
     for name in outputs.json_files:
-        _write_json(name, to_video_document(frames))
+        _write_json(name, to_video_document(frames, outputs.finder))
     most = max((len(people) for _, people in frames), default=0)
     return f"{len(frames)} frames, {sum(bool(people) for _, people in frames)} with people, at most {most} at once,"
 
@@ -90,7 +92,7 @@ async def _process_video(
                 people = await worker.run(finder.find, frame.image)
                 if outputs.folder:
                     name = outputs.folder / f"{path.stem}_{len(frames):012d}_keypoints.json"
-                    await worker.run(_write_json, name, to_openpose_document(people))
+                    await worker.run(_write_json, name, to_openpose_document(people, outputs.finder))
                 if sink is not None:
                     if encoding is not None:
                         await encoding

@@ -34,6 +34,25 @@ HAND_NETWORK, FACE_NETWORK = "openpose-hand21", "openpose-face70"
 _QUICK_MPI_STAGES, _QUICK_MPI_PEAK = 4, 0.3  # of the quick MPI_15
 
 
+_SINGLE_PERSON_MODELS = (MEDIAPIPE,)
+
+
+def describe_person_limit(model: str, store: CheckpointStore) -> str:
+    """One line on how many people ``model`` finds and what finds more; empty where it finds all."""
+    if model not in _SINGLE_PERSON_MODELS:
+        return ""
+    best = resolve_model("auto", store)
+    remedy = f"add --model {best}"
+    if best in _SINGLE_PERSON_MODELS:
+        remedy = find_checkpoint_spec(BODY_NETWORKS[0]).remedy
+    return f"{model} finds one person at most, the most evident; to find all people {remedy}"
+
+
+def max_people(model: str) -> int | None:
+    """How many people ``model`` finds at most; None for all."""
+    return 1 if model in _SINGLE_PERSON_MODELS else None
+
+
 def open_people_finder(
     stack: ExitStack,
     model: str,

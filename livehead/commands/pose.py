@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from livehead.assembly.input_checks import check_output_file
 from livehead.assembly.output_checks import check_outputs
 from livehead.assembly.pose_export import PoseOutputs, export_photo, export_video_people
-from livehead.assembly.pose_models import POSE_MODELS, check_people_finder, open_people_finder, resolve_model
+from livehead.assembly.pose_models import (
+    POSE_MODELS,
+    check_people_finder,
+    describe_person_limit,
+    max_people,
+    open_people_finder,
+    resolve_model,
+)
 from livehead.cli_options import print_status
 from livehead.errors import ConfigError
 from livehead.models.openpose.network_input import DEFAULT_HEIGHT
@@ -28,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "where the people are written: FILE.json, FILE.png (of a photo), FILE.mp4 (of a video) or a folder, which gets "
     )
     add("--out", type=Path, nargs="+", required=True, metavar="OUT", help=out + "OpenPose's JSON, a file a frame")
-    models = f"auto takes the best network that was imported, else mediapipe; or one of {', '.join(POSE_MODELS)}"
+    models = (
+        "auto takes the best network that was imported and finds all people, else mediapipe, which finds one person "
+    )
+    models += f"only; or one of {', '.join(POSE_MODELS)}"
     add("--model", default="auto", metavar="NAME", help=models)
     add("--hands", action="store_true", help="find hands too (needs the imported weights openpose-hand21)")
     scales = "look at each hand at six sizes and keep the best, which takes six times as long"
@@ -53,6 +64,9 @@ def main(args: argparse.Namespace) -> int:
     check_people_finder(args.model, hands=args.hands, face=args.face, scales=args.scales, net_height=args.net_height)
     from livehead.perception.people import PoseOptions
 
+    store = CheckpointStore()
+    model = resolve_model(args.model, store)
+    outputs = replace(outputs, finder={"model": model, "max_people": max_people(model)})
     with ExitStack() as stack:
         finder = open_people_finder(
             stack,
@@ -66,8 +80,10 @@ def main(args: argparse.Namespace) -> int:
             all_found=args.all_found,
         )
         found = (export_photo if photo else export_video_people)(args.source, finder, outputs)
-    model = resolve_model(args.model, CheckpointStore())
     print_status(f"{found} by {model}, {finder.skeleton.name}: {', '.join(map(str, args.out))}")
+    limit = describe_person_limit(model, store)
+    if limit:
+        print_status(limit)
     return 0
 
 

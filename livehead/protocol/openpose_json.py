@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,15 +24,22 @@ _EMPTY_3D_KEYS = ("pose_keypoints_3d", "face_keypoints_3d", "hand_left_keypoints
 JsonDocument = dict[str, object]
 
 
-def to_openpose_document(people: Sequence[PersonKeypoints]) -> JsonDocument:
-    """The document of one picture's people: x, y in pixels and score, point after point."""
-    return {"version": _VERSION, "people": [_to_person_entry(person) for person in people]}
+def to_openpose_document(people: Sequence[PersonKeypoints], finder: Mapping[str, object] | None = None) -> JsonDocument:
+    """The document of one picture's people: x, y in pixels and score, point after point.
+
+    ``finder`` is what is told of that which found them, under a key of its own, which OpenPose's readers pass over.
+    """
+    told = {} if finder is None else {"finder": dict(finder)}
+    return {"version": _VERSION, **told, "people": [_to_person_entry(person) for person in people]}
 
 
-def to_video_document(frames: Sequence[tuple[float, Sequence[PersonKeypoints]]]) -> JsonDocument:
+def to_video_document(
+    frames: Sequence[tuple[float, Sequence[PersonKeypoints]]], finder: Mapping[str, object] | None = None
+) -> JsonDocument:
     """The document of a whole video: for each picture its time in seconds beside what it alone would have."""
     documents = [{"seconds": round(seconds, 6), **to_openpose_document(people)} for seconds, people in frames]
-    return {"version": _VERSION, "frames": documents}
+    told = {} if finder is None else {"finder": dict(finder)}
+    return {"version": _VERSION, **told, "frames": documents}
 
 
 def parse_people(text: str, skeleton: str) -> list[PersonKeypoints]:

@@ -36,6 +36,21 @@ def test_a_photo_becomes_json_and_a_picture(photo: Path, tmp_path: Path, capsys:
     assert "one person found by mediapipe" in capsys.readouterr().err
 
 
+def test_that_one_person_only_is_found_is_told_with_what_finds_more(
+    photo: Path, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    for source in (photo, talk):
+        text = tmp_path / f"{source.stem}.json"
+        assert pose("--in", source, "--out", text) == 0
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        assert "mediapipe finds one person at most" in line
+        assert "livehead weights import pose_iter_584000.caffemodel --as openpose-body25" in line
+        assert json.loads(text.read_text())["finder"] == {"model": "mediapipe", "max_people": 1}
+    with pytest.raises(SystemExit):
+        pose("--help")
+    assert "mediapipe, which finds one person only" in " ".join(capsys.readouterr().out.split())
+
+
 def test_points_are_told_in_the_pixels_of_a_photo_however_large(photo: Path, tmp_path: Path) -> None:
     large = tmp_path / "large.jpg"
     with Image.open(photo) as opened:
