@@ -95,6 +95,7 @@ def main(args: argparse.Namespace) -> int:
     from livehead.server.connection_table import ConnectionLimits
     from livehead.server.file_limit import raise_file_limit
     from livehead.server.http_listener import HttpListener
+    from livehead.server.reachable_urls import describe_urls, reachable_hosts
     from livehead.server.runtime_folder import open_runtime_folder
     from livehead.server.session_defaults import SessionLimits
 
@@ -112,7 +113,9 @@ def main(args: argparse.Namespace) -> int:
         listener = HttpListener(server.build_app(), serve.host, serve.port, tls=tls, limits=files)
         width, height = settings.stream.size
         notify(f"{avatars.default_settings().model} draws {width}x{height}; Ctrl-C ends")
-        notify(f"open {listener.url(shown_token(serve, token))}")
+        hosts = reachable_hosts(serve.host, serve.tls_cert)
+        for line in describe_urls(hosts, listener.port, tls=tls is not None, token=shown_token(serve, token)):
+            notify(line)
         asyncio.run(listener.serve())
     return 0
 

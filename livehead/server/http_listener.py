@@ -70,7 +70,6 @@ class HttpListener:
         timeouts: ConnectionTimeouts | None = None,
     ) -> None:
         """``limits`` of connections come from the system's limit of files unless they are given."""
-        self._host = host
         self._tls = tls
         self._socket = open_listening_socket(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -94,12 +93,6 @@ class HttpListener:
         limits = limits or ConnectionLimits.for_files(raise_file_limit())
         acceptor = ConnectionAcceptor(self._socket, limits, timeouts or ConnectionTimeouts(), tls)
         self._server = _GracefulServer(config, acceptor)
-
-    def url(self, token: str = "") -> str:
-        """The address to open in a browser. The token is behind ``#``, a part that browsers send to no server."""
-        name = "localhost" if self._host in ("127.0.0.1", "localhost", "::1") else self._host
-        name = f"[{name}]" if ":" in name else name
-        return f"http{'s' if self._tls else ''}://{name}:{self.port}/" + (f"#token={token}" if token else "")
 
     @property
     def started(self) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import TracebackType
 
-from livehead.assembly.avatar_runtime import AvatarFactory, AvatarRuntime
+from livehead.assembly.avatar_runtime import AvatarFactory, AvatarRuntime, AvatarSettings
 from livehead.clock import now_ns
 from livehead.codecs.h264 import ENCODER_FACTORIES
 from livehead.concurrency import Worker
 from livehead.errors import LiveheadError, SessionError
 from livehead.server.access import constant_time_equal
 from livehead.server.event_log import log_event
-from livehead.server.memory import trim_heap
+from livehead.server.memory import freeze_objects, trim_heap
 from livehead.server.prometheus import ServerMetrics
 from livehead.server.session import Session
 from livehead.server.session_defaults import SessionDefaults
@@ -59,7 +60,7 @@ class SessionManager:
     async def __aenter__(self) -> SessionManager:
         """Try the hardware encoders, so that no call has to wait for that, and build the first avatar."""
         await self._prepare_worker.run(ENCODER_FACTORIES[self._defaults.encoder])
-        self._spare_runtime_task = asyncio.create_task(self._create_runtime())
+        self._spare_runtime_task = self._prepare_spare()
         self._reaper_task = asyncio.create_task(self._reap_idle())
         return self
 
@@ -88,19 +89,22 @@ class SessionManager:
             self._spare_runtime_task.result().close(None)
         self._prepare_worker.close()
 
-    async def open_session(self) -> Session:
+    async def open_session(self, driver: str | None = None) -> Session:
         """Start a session, in the place of one that nobody has if there is no other.
+
+        ``driver`` moves its avatar, by default the one that the server was started with.
 
         Raises: SessionError when there are too many, LiveheadError when no avatar can be built.
         """
         await self._make_room()
-        ready, self._spare_runtime_task = self._spare_runtime_task, None
-        runtime = await (ready or self._create_runtime())
+        runtime = await self._take_runtime(driver)
         try:
             await self._make_room()  # another may have opened one meanwhile
         except SessionError:
             runtime.close(None)
             raise
+        if not self._running:
+            freeze_objects()
         self.opened_count += 1
         stats = self.metrics.open_session_stats()
         session = Session(runtime, self.avatar_factory, self._defaults, self.opened_count, stats)
@@ -152,10 +156,19 @@ class SessionManager:
             log.error("a session failed: %s", problem, exc_info=error)
         log_event("session closed", session=session.number, reason=reason, running=len(self._running))
 
-    async def _create_runtime(self) -> AvatarRuntime:
-        return await self._prepare_worker.run(
-            lambda: self.avatar_factory.create_runtime(self.avatar_factory.default_settings(), None)
-        )
+    async def _take_runtime(self, driver: str | None) -> AvatarRuntime:
+        """The avatar that is kept ready, or a new one if there is none or it has another driver."""
+        settings = self.avatar_factory.default_settings()
+        if driver is not None and driver != settings.driver:
+            return await self._create_runtime(replace(settings, driver=driver))
+        ready, self._spare_runtime_task = self._spare_runtime_task, None
+        return await (ready or self._create_runtime(settings))
+
+    def _prepare_spare(self) -> asyncio.Task[AvatarRuntime]:
+        return asyncio.create_task(self._create_runtime(self.avatar_factory.default_settings()))
+
+    async def _create_runtime(self, settings: AvatarSettings) -> AvatarRuntime:
+        return await self._prepare_worker.run(self.avatar_factory.create_runtime, settings, None)
 
     async def _reap_idle(self) -> None:
         """End sessions that nobody uses, and keep one avatar ready while there is room for its session.
@@ -171,7 +184,9 @@ class SessionManager:
             room = len(self._running) < self.limits.sessions
             # not while somebody performs: building an avatar would cost pictures
             if self._spare_runtime_task is None and room and not self._running:
-                self._spare_runtime_task = asyncio.create_task(self._create_runtime())
+                self._spare_runtime_task = asyncio.create_task(
+                    self._create_runtime(self.avatar_factory.default_settings())
+                )
             elif (
                 self._needs_trim
                 and not self._running

@@ -36,13 +36,16 @@ class WhipRoutes:
     def routes(self) -> list[Route]:
         """The routes, to be added to the application."""
         return [
-            Route("/whip/{name}", self.handle_publisher, methods=["POST", "DELETE"]),
+            Route("/whip", self.handle_publisher, methods=["OPTIONS"]),
+            Route("/whip/{name}", self.handle_publisher, methods=["POST", "DELETE", "OPTIONS"]),
             Route("/whep", self.handle_viewer_link, methods=["POST", "OPTIONS"]),
             Route("/whep/{name}", self.handle_viewer, methods=["POST", "DELETE", "OPTIONS"]),
         ]
 
     async def handle_publisher(self, request: Request) -> Response:
-        """Take a camera (POST an offer), or let it go (DELETE)."""
+        """Take a camera, a voice or both (POST an offer), or let them go (DELETE)."""
+        if request.method == "OPTIONS":
+            return self._answer_options(request, self._authenticator.has_valid_token(request))
         if not self._authenticator.has_valid_token(request):
             return self._authenticator.reject(request)
         return await self._exchange_sdp(request, self._streams.publish_stream, self._streams.unpublish_stream)
@@ -50,7 +53,7 @@ class WhipRoutes:
     async def handle_viewer(self, request: Request) -> Response:
         """Show the avatar of a camera that a publisher sends (POST an offer), or end that (DELETE)."""
         if request.method == "OPTIONS":
-            return _options_response()
+            return self._answer_options(request, self._authenticator.has_valid_token(request))
         own_session = None
         if request.method == "DELETE":
             own_session = self._sessions.find_by_viewer_key(bearer_token(request.headers))
@@ -67,9 +70,9 @@ class WhipRoutes:
 
     async def handle_viewer_link(self, request: Request) -> Response:
         """Show the avatar of the session whose viewer key is in ``Authorization``, as its link does (POST an offer)."""
-        if request.method == "OPTIONS":
-            return _options_response()
         session = self._sessions.find_by_viewer_key(bearer_token(request.headers))
+        if request.method == "OPTIONS":
+            return self._answer_options(request, session is not None)
         if session is None:
             return self._authenticator.reject(request)
         self._authenticator.trust(request)
@@ -117,11 +120,23 @@ class WhipRoutes:
             return error_response(error, 503)
         location = f"/{request.url.path.split('/')[1]}/{answer.resource_id}"
         created = Response(answer.sdp, 201, media_type="application/sdp", headers={"location": location})
-        for link in self._sessions.ice.link_headers():
-            created.headers.append("link", link)
+        self._add_ice_links(created)
         return created
 
+    def _answer_options(self, request: Request, authorized: bool) -> Response:
+        """Say what to POST to a client that asks first, and which ICE servers to use if it may (RFC 9725, section 4.6).
 
-def _options_response() -> Response:
-    """Say what to POST to a client that asks first, as WHIP and WHEP clients may; it came with the right Origin."""
-    return Response(status_code=204, headers={"accept-post": "application/sdp"})
+        No page of another site is told anything: it came with the right Origin, or not as far as here. A wrong key is
+        refused and counted, as it would be a guess.
+        """
+        if not authorized and bearer_token(request.headers):
+            return self._authenticator.reject(request)
+        response = Response(status_code=204, headers={"accept-post": "application/sdp"})
+        if authorized:
+            self._add_ice_links(response)
+        return response
+
+    def _add_ice_links(self, response: Response) -> None:
+        """Name the STUN and TURN servers, with a password for whoever was let in."""
+        for link in self._sessions.ice.link_headers():
+            response.headers.append("link", link)

@@ -6,15 +6,22 @@ A stream has a name of the publisher's choosing. Each connection gets an address
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aiortc.sdp import MediaDescription
+
 from livehead.errors import ProtocolError, SessionError
+from livehead.protocol.messages import SettingsUpdate
 from livehead.server.access import generate_key
 from livehead.server.session import Session
 from livehead.server.session_manager import SessionManager
 from livehead.webrtc.peer import ALL_KINDS, MediaKind, PeerConnection, parse_media_sections
 
 _STREAM_NAME = re.compile(r"[\w-]{1,64}")
+_VOICE_DRIVER = "voice"
+_HEARING_DRIVERS = (_VOICE_DRIVER, "face+voice")
+_SENDING = ("sendonly", "sendrecv", None)  # sections without a direction send and receive (RFC 8866, section 6.7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +44,37 @@ class WhipWhepStreams:
     async def publish_stream(self, name: str, offer: str) -> SdpAnswer:
         """Let a camera drive the avatar of stream ``name``, whose session goes on if there is one.
 
-        The offer is looked at before a session is opened for it, and a session that cannot answer it does not stay.
+        Where sound comes alone, the voice drives it. The offer is looked at before a session is opened for it, and a
+        session that cannot answer it does not stay.
         Raises: ProtocolError, SessionError, and LiveheadError when no avatar can be built.
         """
         if not _STREAM_NAME.fullmatch(name):
             raise ProtocolError("the name of a stream has 1 to 64 letters, digits, dashes and underscores")
-        parse_media_sections(offer)
+        driver = self._choose_driver(parse_media_sections(offer))
         self._prune_ended()
         session = self._streams.get(name)
-        answer = await (self._open_stream(name, offer) if session is None else session.accept_publisher(offer))
-        session = self._streams[name]
+        if session is None:
+            session, answer = await self._open_stream(name, driver, offer)
+        else:
+            answer = await session.accept_publisher(offer)
+            if session.avatar_settings.driver != driver:
+                await session.avatar_switcher.update_settings(SettingsUpdate(driver=driver))
         resource_id = generate_key()
         others = {key: kept for key, kept in self._publishers.items() if kept is not session}
         self._publishers = others | {resource_id: session}
         return SdpAnswer(answer, resource_id)
 
-    async def _open_stream(self, name: str, offer: str) -> str:
-        """Open a session for stream ``name`` and give its answer."""
-        session = await self._sessions.open_session()
+    def _choose_driver(self, parts: Sequence[MediaDescription]) -> str:
+        """The driver for what a publisher sends: the server's own, or the voice where there is no picture to see."""
+        avatars = self._sessions.avatar_factory
+        own = avatars.default_settings().driver
+        sent = {part.kind for part in parts if part.direction in _SENDING}
+        hears_only = sent == {"audio"} and own not in _HEARING_DRIVERS and _VOICE_DRIVER in avatars.drivers
+        return _VOICE_DRIVER if hears_only else own
+
+    async def _open_stream(self, name: str, driver: str, offer: str) -> tuple[Session, str]:
+        """Open a session for stream ``name``, moved by ``driver``; gives it and its answer."""
+        session = await self._sessions.open_session(driver)
         answered = False
         try:
             answer = await session.accept_publisher(offer)
@@ -63,7 +83,7 @@ class WhipWhepStreams:
             if not answered:
                 session.close("its offer could not be answered")
         self._streams[name] = session
-        return answer
+        return session, answer
 
     async def unpublish_stream(self, resource_id: str) -> bool:
         """End the stream that was published under ``resource_id``; False when there is none."""

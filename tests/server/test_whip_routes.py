@@ -6,6 +6,7 @@ import pytest
 
 from livehead.errors import SessionError
 from livehead.server.access import AccessPolicy
+from livehead.webrtc.ice import IceServers
 from tests.fixtures.studio import TOKEN, Client, serving, sessions
 from tests.server.test_app import ask, studio
 
@@ -61,6 +62,31 @@ def test_more_uploads_than_a_minute_allows_have_to_wait() -> None:
         too_big = {"authorization": f"Bearer {welcome['key']}", "content_length": "99999999"}  # refused unread, at once
         statuses = [ask(address, "PUT", "/photo", b"", **too_big)[0] for _ in range(13)]
     assert statuses == [413] * 12 + [429]
+
+
+@pytest.mark.parametrize("path", ["/whip", "/whip/camera", "/whep/camera", "/whep"])
+def test_who_asks_first_is_told_what_to_post_and_the_ice_servers_once_let_in(path: str) -> None:
+    ice = IceServers(("turn:b.example",), "ada", "word")
+    with serving(AccessPolicy(TOKEN), ice=ice) as address, studio(address, TOKEN) as (_, welcome):
+        key = str(welcome["viewer_key"]) if path == "/whep" else TOKEN
+        status, headers, body = ask(address, "OPTIONS", path, authorization=f"Bearer {key}")
+        assert (status, headers["accept-post"], body) == (204, SDP, b"")
+        assert headers["link"].startswith('<turn:b.example>; rel="ice-server"')
+        assert 'credential="word"' in headers["link"]
+        status, headers, _ = ask(address, "OPTIONS", path)
+        assert (status, "link" in headers) == (204, False), "a stranger is told no password"
+
+
+@pytest.mark.parametrize("path", ["/whip", "/whip/camera", "/whep/camera", "/whep"])
+def test_asking_first_is_no_way_to_guess_and_none_for_other_pages(path: str) -> None:
+    with serving(AccessPolicy(TOKEN)) as address:
+        statuses = [ask(address, "OPTIONS", path, authorization="Bearer wrong")[0] for _ in range(12)]
+        assert (statuses[0], statuses[-1]) == (401, 429)
+        preflight = {"origin": "https://other.example", "access_control_request_method": "POST"}
+        status, headers, _ = ask(address, "OPTIONS", path, authorization=f"Bearer {TOKEN}", **preflight)
+        assert status == 403
+        status, allowed, _ = ask(address, "OPTIONS", path)
+        assert not [name for name in (*headers, *allowed) if name.startswith("access-control-")]
 
 
 async def test_a_session_that_has_ended_is_gone() -> None:
