@@ -33,6 +33,12 @@ REQUIRED_PACKAGES = (
 OPENCV_PACKAGES = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
+_TEST_PHOTO = Path(__file__).parents[1] / "assets" / "astronaut.png"
+_TEST_FACE_PIXELS = 110  # the height of the face in it
+_FAR_FACE_PIXELS = 54
+_FAR_FACE_FRAMES = 60  # two seconds: a far face is looked for in a part of the picture a frame
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """The result of one check; those that are ``needed`` must be well for a plain ``livehead run``."""
@@ -147,14 +153,33 @@ def _check_tracker() -> list[CheckResult]:
     from livehead.perception.photo import read_photo
     from livehead.perception.portrait import prepare_portrait
 
-    photo = Path(__file__).parents[1] / "assets" / "astronaut.png"
     try:
-        prepare_portrait(read_photo(photo), photo.stem)
+        prepare_portrait(read_photo(_TEST_PHOTO), _TEST_PHOTO.stem)
     except (LiveheadError, ImportError, OSError, RuntimeError) as error:
         return [
             CheckResult("face tracker", False, str(error), "reinstall: pip install mediapipe==0.10.21", needed=True)
         ]
     return [CheckResult("face tracker", True, "MediaPipe finds the face of the photo that ships", needed=True)]
+
+
+def _check_far_face() -> list[CheckResult]:
+    """Whether somebody 1.5 m from a wide camera is found: a face of 5 % of a picture of 1080 lines."""
+    import cv2
+    import numpy as np
+
+    from livehead.perception.face_mesh import FaceMeshTracker
+    from livehead.perception.photo import read_photo
+
+    photo = read_photo(_TEST_PHOTO)
+    scale = _FAR_FACE_PIXELS / _TEST_FACE_PIXELS
+    person = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    room = np.full((1080, 1920, 3), 90, np.uint8)
+    room[500 : 500 + person.shape[0], 1200 : 1200 + person.shape[1]] = person
+    with FaceMeshTracker() as tracker:
+        took = next((number for number in range(1, _FAR_FACE_FRAMES + 1) if tracker.detect(room)), None)
+    detail = f"a face {_FAR_FACE_PIXELS} pixels high in a 1080p picture is "
+    detail += "not found" if took is None else f"found within {took} pictures"
+    return [CheckResult("far face", took is not None, detail, "sit nearer to the camera, or add light")]
 
 
 def _check_photo_formats() -> list[CheckResult]:
@@ -274,6 +299,7 @@ CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (
         _check_packages,
         _check_machine,
         _check_tracker,
+        _check_far_face,
         _check_photo_formats,
         _check_camera,
         _check_virtual_camera,

@@ -56,5 +56,6 @@ def test_a_container_with_a_foreign_user_is_examined_to_the_end(tmp_path: Path, 
     assert "livehead run would" in done.stdout
     assert "Error" not in done.stdout + done.stderr
     assert "ok    face tracker" in done.stdout
+    assert "ok    far face" in done.stdout
     assert "ok    avatar store" in done.stdout
     assert done.stderr.count("no home folder can be used") == 1
