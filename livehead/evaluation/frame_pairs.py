@@ -11,12 +11,10 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import cv2
-import numpy as np
-
 from livehead.errors import CaptureError, ConfigError
 from livehead.evaluation.clips import crop_square, read_frames
 from livehead.frames import Image
+from livehead.perception.picture_files import read_picture
 
 _LIST_REMEDY = "give a CSV file with the columns source and driving, and the folder that holds their frames"
 
@@ -41,10 +39,7 @@ class FrameRef:
             if self.index not in frames:
                 raise CaptureError(f"{self.path} has no frame {self.index}", "is it the clip that the list means?")
             return frames[self.index]
-        bgr = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise CaptureError(f"{self.path} is no picture", "take it out of the list", subject=str(self.path))
-        return crop_square(np.ascontiguousarray(bgr[..., ::-1], np.uint8), side)
+        return crop_square(read_picture(self.path), side)
 
 
 @dataclass(frozen=True, slots=True)

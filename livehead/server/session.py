@@ -75,9 +75,7 @@ class Session:
         self._last_used_ns = self._last_connected_ns = now_ns()
         self._microphone, self._idle_limit_s = RemoteAudioCapture(), defaults.limits.idle_s
         self._animator = SwitchableAnimator(runtime, lambda motion: self.connections.publish_motion(motion))
-        self._recordings_folder = tempfile.TemporaryDirectory(
-            prefix="livehead-", dir=defaults.folder, ignore_cleanup_errors=True
-        )
+        self._recordings_folder = tempfile.TemporaryDirectory(dir=defaults.folder, ignore_cleanup_errors=True)
         self.recorder = SessionRecorder(
             Path(self._recordings_folder.name), defaults.fps, self._on_recording_ended, self._sign_recording
         )

@@ -101,7 +101,7 @@ def read_index(folder: Path) -> list[ClipEntry]:
 
 def read_clip(folder: Path, entry: ClipEntry) -> CachedClip:
     """Decode one clip into memory. Raises: ConfigError when a file is missing or short."""
-    capture = cv2.VideoCapture(str(folder / f"{entry.name}.mp4"))
+    capture = cv2.VideoCapture(str(folder / f"{entry.name}.mp4"), cv2.CAP_FFMPEG)
     frames = []
     while True:
         ok, bgr = capture.read()

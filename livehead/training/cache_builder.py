@@ -15,6 +15,7 @@ from livehead.errors import CaptureError, SourceError
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, to_pixels
 from livehead.perception.face_mesh import FaceMeshTracker
+from livehead.perception.picture_files import read_picture
 from livehead.perception.pixel_square import PixelSquare
 from livehead.perception.portrait import cut_portrait, prepare_portrait, propose_crop
 from livehead.perception.segmentation import SelfieSegmenter
@@ -60,11 +61,9 @@ def cache_media_file(path: Path, split: str, out: Path, settings: CacheSettings)
 
 def _photo_samples(path: Path, side: int) -> Iterator[tuple[Image, Array]]:
     """Yield the head crop and mesh of a photo; nothing when there is no usable face."""
-    bgr = cv2.imread(str(path))
-    if bgr is None:
-        raise CaptureError(f"{path} is no picture", "leave it out of the folder", subject=str(path))
+    picture = read_picture(path)
     try:
-        portrait = prepare_portrait(np.ascontiguousarray(bgr[..., ::-1]), path.name)
+        portrait = prepare_portrait(picture, path.name)
     except SourceError:
         return
     whole = PixelSquare(0, 0, portrait.image.shape[0])

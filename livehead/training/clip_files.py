@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from livehead.errors import ConfigError
+from livehead.errors import CaptureError, ConfigError
+from livehead.perception.picture_files import read_picture
 from livehead.training.cache import read_index
 
 Frame = npt.NDArray[np.uint8]
@@ -113,10 +114,10 @@ class DecodedClipCache:
         return len(frames), frames.__getitem__
 
     def _read_picture(self, path: Path) -> Frame:
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise ConfigError(f"{path} is no picture", "remove it from the training data", subject=str(path))
-        return self._to_square(np.asarray(bgr, np.uint8))
+        try:
+            return self._to_square(read_picture(path)[..., ::-1])
+        except CaptureError as error:
+            raise ConfigError(error.problem, "remove it from the training data", subject=str(path)) from error
 
     def _get_video(self, path: Path) -> list[Frame]:
         if path not in self._videos:
@@ -127,7 +128,7 @@ class DecodedClipCache:
         return self._videos[path]
 
     def _decode_video(self, path: Path) -> list[Frame]:
-        capture, frames = cv2.VideoCapture(str(path)), []
+        capture, frames = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
         while True:
             ok, bgr = capture.read()
             if not ok:

@@ -82,4 +82,5 @@ for name in {names}:
 print(*sorted(name for name in sys.modules if name.startswith(("mediapipe", "livehead.perception."))))
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["livehead.perception.torso_tracker"]
+    rooms = ("photo_formats", "picture_files", "torso_tracker")
+    assert run.stdout.split() == [f"livehead.perception.{name}" for name in rooms]
