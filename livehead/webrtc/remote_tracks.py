@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from aiortc.mediastreams import MediaStreamError
 
+from livehead.audio.downmix import SpeechDownmixer
 from livehead.clock import NS, TIME_BASE, FramePacer, PtsClock, RemoteClock, now_ns
 from livehead.concurrency import Fifo, Latest, Worker
 from livehead.frames import AudioFrame, Image, VideoFrame
@@ -136,7 +137,7 @@ class RemoteVideoCapture(_TrackReader):
 
 
 class RemoteAudioCapture(_TrackReader):
-    """A ``Capture`` of a peer's sound as mono float32 [1, N].
+    """A ``Capture`` of a peer's sound as mono float32 [1, N]; several channels are mixed down.
 
     ``captured_ns`` of a frame is when such a packet usually is decoded, less its length. The sender's time stamps tell
     it, so that sound which arrives unevenly does not leave unevenly.
@@ -145,6 +146,7 @@ class RemoteAudioCapture(_TrackReader):
     def __init__(self) -> None:
         super().__init__()
         self._clock = RemoteClock()
+        self._downmixer = SpeechDownmixer()
         self._queue: Fifo[AudioFrame] = Fifo(_AUDIO_QUEUE_LENGTH)
         self._pts = 0
 
@@ -168,7 +170,8 @@ class RemoteAudioCapture(_TrackReader):
 
     def _on_frame(self, frame: Any, arrived_ns: int) -> None:
         channels = len(frame.layout.channels)
-        samples = frame.to_ndarray().astype(np.float32).reshape(-1, channels).mean(axis=1) / 32768
+        interleaved = frame.to_ndarray().astype(np.float32).reshape(-1, channels) / 32768
+        samples = self._downmixer(np.ascontiguousarray(interleaved.T), frame.sample_rate)
         length_ns = samples.size * NS // frame.sample_rate
         sound = np.ascontiguousarray(samples[None], np.float32)
         if frame.pts is not None:

@@ -74,6 +74,17 @@ async def test_sound_comes_as_mono_floats_without_gaps() -> None:
         assert (first.rate, second.pts) == (48_000, 960)
 
 
+async def test_stereo_in_counter_phase_is_heard() -> None:
+    wave = np.round(16384 * np.sin(2 * np.pi * 500 * np.arange(960) / 48_000)).astype(np.int16)
+    stereo = np.stack([wave, -wave], axis=1).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(stereo, format="s16", layout="stereo")
+    frame.sample_rate = 48_000
+    async with RemoteAudioCapture() as microphone:
+        microphone.attach_track(Track([frame]))
+        heard = await microphone.recv()
+    np.testing.assert_allclose(np.abs(heard.samples[0]), np.abs(wave / 32768), atol=1e-3)
+
+
 async def test_sound_that_comes_unevenly_is_stamped_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     sounds = [tone() for _ in range(40)]
     for number, sound in enumerate(sounds):
