@@ -18,7 +18,7 @@ from livehead.perception.photo_hints import lid_gap, lip_gap
 from livehead.perception.video_stills import check_video_stills, read_video_stills
 
 _NEUTRAL_PITCH = 7.0  # degrees: what a mesh of a face that looks into the camera measures
-_MAX_TURN = 50.0  # degrees of yaw and pitch together from which a face is no better than none
+_MAX_TURN = 50.0  # degrees of yaw, pitch and roll together from which a face is no better than none
 _OPEN_LIDS, _CLOSED_LIPS = 0.25, 0.12  # gaps over widths from which an eye is open, and up to which a mouth is shut
 _JUDGED_SIDE = 128  # pixels from forehead to chin: sharpness is measured at one size
 
@@ -56,8 +56,8 @@ def _rate_face(image: Image, finder: FaceFinder) -> float:
     fit = fit_mesh(image, faces[0]) if faces else None
     if fit is None:
         return 0.0
-    yaw, pitch, _ = measure_head_angles(fit.points)
-    frontal = max(1 - float(np.hypot(yaw, pitch - _NEUTRAL_PITCH)) / _MAX_TURN, 0.01)
+    turn = np.array(measure_head_angles(fit.points)) - (0, _NEUTRAL_PITCH, 0)
+    frontal = max(1 - float(np.linalg.norm(turn)) / _MAX_TURN, 0.01)
     eyes = min(lid_gap(fit.points) / _OPEN_LIDS, 1.0)
     lips = 1 - min(max(lip_gap(fit.points) - _CLOSED_LIPS, 0.0), 0.5)
     return max(fit.confidence, 0.01) * frontal * eyes * lips * _measure_sharpness(image, fit.points)

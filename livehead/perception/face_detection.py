@@ -6,15 +6,16 @@ close-up of the chosen face until it rests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from livehead.frames import Image
 from livehead.motion.keypoints import Array, to_pixels
 from livehead.perception.face_mesh import FaceMeshTracker
-from livehead.perception.mediapipe_runtime import import_solutions, suppress_native_logs
+from livehead.perception.mediapipe_runtime import MediaPipeGraph, import_solutions
 
 _FIT_ITERATIONS = 4  # the mesh moves by less than a tenth of a pixel after the third fit
 _CLOSE_UP_RATIO = 2.2  # side of the close-up over the side of the detector's box, which spans brows to chin
@@ -57,14 +58,13 @@ class FittedMesh:
 class FaceFinder:
     """Finds faces in pictures, each of which stands alone. One instance belongs to one thread; use it in a ``with``.
 
-    Near faces (within two metres of the camera) and far ones (within five) are searched for separately. A picture is
-    looked at as a whole, or in tiles, in which faces are larger.
+    A picture is looked at as a whole, or in tiles, in which faces are larger.
     """
 
     def __init__(self) -> None:
-        solutions = import_solutions()
-        with suppress_native_logs():
-            self._detectors = [solutions.face_detection.FaceDetection(model, 0.5) for model in (0, 1)]
+        detection = import_solutions().face_detection.FaceDetection
+        # Trust in a mesh is measured by the short-range network's scores; its far faces are found in tiles.
+        self._detector = MediaPipeGraph(detection, "detections", model_selection=0, min_detection_confidence=0.5)
 
     def __enter__(self) -> FaceFinder:
         return self
@@ -73,9 +73,8 @@ class FaceFinder:
         self.close()
 
     def close(self) -> None:
-        """Free the detectors."""
-        for detector in self._detectors:
-            detector.close()
+        """Free the detector."""
+        self._detector.close()
 
     def find_in(self, image: Image) -> list[DetectedFace]:
         """The faces of an upright picture, uint8 [H, W, 3] RGB, looked at as a whole, the largest first."""
@@ -88,11 +87,9 @@ class FaceFinder:
         """
         height, width = image.shape[:2]
         found: list[DetectedFace] = []
-        with suppress_native_logs():
-            for left, top in _iter_tiles(width, height, side):
-                tile = np.ascontiguousarray(image[top : top + side, left : left + side])
-                for detector in self._detectors:
-                    found.extend(_to_faces(detector.process(tile), left, top, *tile.shape[1::-1]))
+        for left, top in _iter_tiles(width, height, side):
+            tile = np.ascontiguousarray(image[top : top + side, left : left + side])
+            found.extend(_to_faces(self._detector.run(tile) or (), left, top, *tile.shape[1::-1]))
         return _merge_duplicates(found)
 
     def find_close_up(self, image: Image, face: DetectedFace) -> DetectedFace | None:
@@ -175,9 +172,9 @@ def fit_mesh(photo: Image, face: DetectedFace) -> FittedMesh | None:
     return FittedMesh(points, face.score - 2 * gap) if gap < _MAX_LANDMARK_ERROR else None
 
 
-def _to_faces(result: object, left: int, top: int, width: int, height: int) -> Iterator[DetectedFace]:
-    """Faces of a tile of ``width`` x ``height`` at ``left``, ``top``, in pixels of the photo."""
-    for detection in getattr(result, "detections", None) or ():
+def _to_faces(detections: Iterable[Any], left: int, top: int, width: int, height: int) -> Iterator[DetectedFace]:
+    """MediaPipe's detections in a tile of ``width`` x ``height`` at ``left``, ``top``, in pixels of the photo."""
+    for detection in detections:
         data = detection.location_data
         box = data.relative_bounding_box
         marks = [[left + mark.x * width, top + mark.y * height] for mark in data.relative_keypoints]

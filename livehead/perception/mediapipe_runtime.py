@@ -104,7 +104,8 @@ class MediaPipeGraph:
     def close(self) -> None:
         """Free the graph, once."""
         if self._solution is not None:
-            self._solution.close()
+            with suppress_native_logs():  # calculators that no picture needed open, and talk, only now
+                self._solution.close()
         self._solution = None
 
 
