@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from livehead.assembly.model_factories import PLAY_ONCE
 from livehead.codecs.film_formats import check_film_name, is_picture_sequence, picture_pattern, takes_alpha
 from livehead.compositing.background import NONE
 from livehead.errors import ConfigError, SinkError
@@ -16,6 +17,8 @@ from livehead.registry import find_sink
 from livehead.storage import is_stream
 from livehead.unfinished_files import is_same_file, list_files_below
 
+MOTION_KIND = "motion"
+"""The word of a driver that plays a file, and what stands before the file where it is played once."""
 FILE_KIND = "file"
 """The word before the colon of a capture, microphone or sink that is a file."""
 
@@ -94,6 +97,7 @@ def no_transparency_error(what: str) -> ConfigError:
 def file_of_spec(spec: str | None, kind: str = FILE_KIND) -> Path | None:
     """Return the file that a spec such as ``file:talk.mp4`` names; None for anything else."""
     name, _, argument = (spec or "").partition(":")
+    argument = argument.removeprefix(PLAY_ONCE) if kind == MOTION_KIND else argument
     return Path(argument) if name == kind and argument and "://" not in argument else None
 
 

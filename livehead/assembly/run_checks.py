@@ -10,6 +10,7 @@ from livehead.assembly.input_checks import resolve_model_name
 from livehead.assembly.live_avatar import resolve_driver_name
 from livehead.assembly.media_endpoints import check_capture, check_microphone, check_sink, check_sound_output
 from livehead.assembly.output_checks import (
+    MOTION_KIND,
     check_outputs,
     check_overwriting,
     check_transparency,
@@ -74,11 +75,23 @@ def check_run_files(
         *inputs,
         file_of_spec(settings.capture),
         file_of_spec(settings.microphone),
-        file_of_spec(settings.driver, "motion"),
+        file_of_spec(settings.driver, MOTION_KIND),
         file_of_background(settings.picture.background),
     ]
     check_outputs([*recordings, *others], read)
     check_overwriting(recordings, overwrite=settings.stream.overwrite)
+
+
+def suggest_offline(settings: RunSettings) -> str:
+    """Say how a film is made of a film without losing frames, where that is all that a run does; else nothing."""
+    recordings = [file_of_spec(sink) for sink in settings.sinks]
+    driving, out = file_of_spec(settings.capture), recordings[0] if recordings else None
+    if driving is None or out is None or None in recordings or not _needs_camera(settings):
+        return ""
+    return (
+        "this is live: it takes as long as the video, and frames that come too late are left out; "
+        f"livehead animate --driving {driving} --out {out} draws every frame"
+    )
 
 
 def check_photos(paths: Sequence[Path]) -> None:
@@ -88,3 +101,9 @@ def check_photos(paths: Sequence[Path]) -> None:
     for path in paths:
         require_photo(path)
         check_avatar_photo(path)
+
+
+def _needs_camera(settings: RunSettings) -> bool:
+    """Tell whether the run's driver looks at the capture. Raises: ConfigError for an unknown driver."""
+    name = resolve_driver_name(settings.driver, settings.model, settings.precision).partition(":")[0]
+    return find_driver(name).needs_camera

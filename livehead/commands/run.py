@@ -25,7 +25,7 @@ from livehead.assembly.live_run import LiveRun
 from livehead.assembly.media_endpoints import redacted
 from livehead.assembly.profiles import CallProfile, ProfileStore
 from livehead.assembly.realtime_trial import try_realtime
-from livehead.assembly.run_checks import check_live_settings, check_photos, check_run_files
+from livehead.assembly.run_checks import check_live_settings, check_photos, check_run_files, suggest_offline
 from livehead.avatars.cache import AvatarCache
 from livehead.cli_options import add_picture_arguments, add_webrtc_arguments, print_status, settings_from_args
 from livehead.config import GainSettings, RunSettings
@@ -105,6 +105,8 @@ def main(args: argparse.Namespace) -> int:
     if args.token_file:
         raise ConfigError("--token-file is for --render-at", "leave it out")
     _check_input(args, settings, paths)
+    if hint := suggest_offline(settings):
+        print_status(hint)
     driver_name = resolve_driver_name(settings.driver, settings.model, settings.precision)
     settings = settings.model_copy(update={"driver": driver_name})
     with ExitStack() as stack:
