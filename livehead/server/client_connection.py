@@ -63,6 +63,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._turn_count = 0
         self._waits_for_turn = False
         self._protocol_paused = False
+        self._ignored = False
         self._unsent_size, self._unsent_since_s = 0, 0.0
         self._phase = ConnectionPhase.HANDSHAKE
         self._deadline_s: float | None = self._loop.time() + timeouts.handshake_s
@@ -75,8 +76,8 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     @property
     def is_busy(self) -> bool:
-        """Tells whether a whole request is being answered."""
-        return self._phase is ConnectionPhase.ANSWER
+        """Tells whether a whole request has come: it is being answered, or began the conversation of a WebSocket."""
+        return self._phase in (ConnectionPhase.ANSWER, ConnectionPhase.CONVERSATION)
 
     @property
     def is_closing(self) -> bool:
@@ -163,7 +164,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         if not self._waits_for_turn:
             self._waits_for_turn = True
             self._apply_pauses()
-            self._turns.request_turn(self._turn_count, self._take_turn)
+            in_conversation = self._phase is ConnectionPhase.CONVERSATION  # the key comes next
+            self._turns.request_turn(self._turn_count - 3 * in_conversation, self._take_turn)
 
     def _take_turn(self) -> None:
         self._waits_for_turn = False
@@ -185,6 +187,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             if not delivered:
                 self.abort()
 
+    def ignore(self) -> None:
+        """Read nothing more of a stranger, whose time is over soon; one that were sent away would come back at once."""
+        self._ignored = True
+        self._apply_pauses()
+
     def pause_protocol(self, paused: bool) -> None:
         """Stop reading, or go on, as the protocol wishes."""
         self._protocol_paused = paused
@@ -192,7 +199,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def _apply_pauses(self) -> None:
         if not self.transport.is_closing():
-            if self._waits_for_turn or self._protocol_paused:
+            if self._waits_for_turn or self._protocol_paused or self._ignored:
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()

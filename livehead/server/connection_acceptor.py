@@ -85,6 +85,7 @@ class ConnectionAcceptor:
                 accepted.close()
             if loop.time() > rest_at_s:
                 await asyncio.sleep(_REST_S)
+                await turns.wait_for_room()  # in the system's queue, from where none is sent away before its turn
                 rest_at_s = loop.time() + _TURN_S
 
     def _open(self, connection: ClientConnection, accepted: socket.socket) -> None:

@@ -65,7 +65,7 @@ class TrackedConnection(Protocol):
 
     @property
     def is_busy(self) -> bool:
-        """Tells whether a whole request is being answered, so that others give way first."""
+        """Tells whether a whole request has come and is dealt with, so that others give way first."""
 
     def abort(self) -> None:
         """End it at once."""
@@ -136,7 +136,7 @@ class ConnectionTable:
             del self._stranger_counts[connection.network]
 
     def _drop_oldest(self, network: str) -> None:
-        """End the oldest stranger's connection from ``network``, one without a request to answer if there is one."""
+        """End the oldest stranger's connection from ``network``, one without a whole request if there is one."""
         own = [each for each in self._strangers if each.network == network]
         oldest = next((each for each in own if not each.is_busy), own[0])
         self.dropped_count += 1

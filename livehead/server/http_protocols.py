@@ -55,7 +55,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         self._ping_count += 1
         if self._ping_count > _MAX_STRANGER_PINGS and not self._connection.trusted:
-            self._connection.abort()
+            self._connection.ignore()
             return
         super().handle_ping()
 

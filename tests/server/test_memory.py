@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from livehead.server.memory import trim_heap
+from livehead.server.memory import freeze_objects, trim_heap
 
 BLOCK, BLOCKS, KEPT = 60_000, 1500, 50  # bytes, how many, and which of them stay: between them, 2.9 MB are free each
 
@@ -33,6 +33,19 @@ def test_what_only_refers_to_itself_is_freed() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_what_there_is_before_a_call_is_passed_by_until_it_is_over() -> None:
+    try:
+        before = len(gc.get_objects())
+        freeze_objects()
+        assert len(gc.get_objects()) < before / 10  # a full collection goes through these
+        old = weakref.ref(Circle())
+        gc.collect()
+        assert old() is None
+    finally:
+        trim_heap()
+    assert len(gc.get_objects()) > before / 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what is resident as Linux tells it")
