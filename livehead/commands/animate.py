@@ -115,6 +115,7 @@ def _animate_by_video(request: AnimationRequest, json_path: Path | None) -> None
         {"driving": str(driving), "model": settings.model, "mode": settings.mode},
         {
             "frames": figures.frames,
+            "frames_without_face": missed,
             "driving_face_found": round(figures.frames_with_face / max(figures.driving_frames, 1), 5),
             "first_picture_s": round(figures.first_picture_s, 3),
             **_time_results(figures.duration_s, figures.taken_s),

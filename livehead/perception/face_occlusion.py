@@ -3,7 +3,7 @@
 MediaPipe draws a mouth upon a mask and eyes upon dark glasses all the same. Here the colours at the points of its mesh
 are compared: skin about the lips with skin about the eyes, lips with what surrounds them, eyes with their lids. Twenty
 such measures and a logistic regression tell what is hidden. It was fitted on 290 portraits and stills free to use, in
-many poses, lights and tones of skin, open, and with masks, hands, cups and dark glasses painted upon them. On 441 stills
+many poses, lights and tones of skin, open, and with masks, hands, cups and dark glasses painted on. On 441 stills
 of other people's clips it finds 97 of 100 things that are painted before lips, 98 of 100 dark glasses, and is wrong
 about one mouth and no eyes that are open.
 """
@@ -30,6 +30,7 @@ _HIDDEN_SCORE, _OPEN_SCORE = 1.0, -0.5  # from which a thing is taken as hidden,
 _LOOK_EVERY = 3  # frames from one look to the next: each takes half a millisecond
 _EASE_S = 0.25  # in which a stand-in takes over from hidden lips and eyes, and gives back
 _MAX_YAW = 35.0  # degrees; beyond, half of the mouth is hidden by the face itself
+_MAX_SCORE = 3.0  # that counts: what is told changes as soon after sure looks as after very sure ones
 _SMOOTHING = 0.35  # share of each new score in the one that counts
 
 
@@ -114,9 +115,9 @@ class OcclusionTracker:
             return
         now, last = measure_occlusion(image, face), self._scores
         if last is None:
-            last = now
+            last = FaceOcclusion(0.0, 0.0)
         lips, eyes = (
-            before + _SMOOTHING * (float(np.clip(new, -6, 6)) - before)
+            before + _SMOOTHING * (float(np.clip(new, -_MAX_SCORE, _MAX_SCORE)) - before)
             for before, new in ((last.lips, now.lips), (last.eyes, now.eyes))
         )
         self._scores = FaceOcclusion(lips, eyes)

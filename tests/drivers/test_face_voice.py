@@ -21,6 +21,7 @@ from livehead.motion.retarget.transfer import MotionTransfer
 from livehead.motion.synthesis.idle_blend import IdleBlend
 from livehead.motion.synthesis.rigid_idle import make_idle_motion
 from livehead.motion.synthesis.voice_fallback import VoiceFallback
+from tests.fixtures.occlusions import paint_mask
 
 RATE, FPS = 16_000, 30
 LARGEST_STEP = 0.03
@@ -33,7 +34,8 @@ class Avatar:
     def __init__(self, source: Keypoints, driver: FaceVoiceDriver) -> None:
         self._transfer = MotionTransfer(source)
         speaking = MotionTransfer(source, calibration=NeutralCalibration(source))
-        self._presence = IdleBlend(VoiceFallback(driver.unseen_motion, speaking, make_idle_motion(source)))
+        fallback = VoiceFallback(driver.unseen_motion, speaking, make_idle_motion(source))
+        self._presence = IdleBlend(fallback, source)
 
     @property
     def left_to_the_voice(self) -> bool:
@@ -88,6 +90,27 @@ def test_a_frame_now_and_then_is_a_slow_camera_and_not_a_lost_face(driver: FaceV
     sound = synthesize_babble(2.0)
     motions = [driver.estimate(at(number, picture if number % 3 == 0 else None, sound)) for number in range(30)]
     assert all(motion.seen for motion in motions[3:])
+
+
+def test_behind_a_mask_the_mouth_is_the_voices_and_the_head_is_the_cameras(
+    source: Keypoints, driver: FaceVoiceDriver, picture: Image
+) -> None:
+    avatar, sound, masked = Avatar(source, driver), synthesize_babble(5.0), paint_mask(picture, source)
+    shown, motions = [], []
+    for number in range(130):
+        motions.append(driver.estimate(at(number, masked if 30 <= number < 100 else picture, sound)))
+        shown.append(avatar.show(motions[-1]))
+    assert all(motion.seen for motion in motions[3:])
+    assert not avatar.left_to_the_voice
+    points = np.stack(shown)
+    opened = np.linalg.norm(points[:, 13, :2] - points[:, 14, :2], axis=1)
+    assert np.ptp(opened[50:100]) > 3 * np.ptp(opened[10:30])
+    eyes = points[:, [33, 263], :2]
+    assert np.abs(eyes[50:100] - eyes[10]).max() < 0.05
+    steps = np.linalg.norm(np.diff(points, axis=0)[..., :2], axis=-1).max(axis=1)
+    steps[[29, 99]] = 0  # no mask comes in a single frame; the tracker itself leaps there
+    assert steps[3:].max() < LARGEST_STEP
+    np.testing.assert_allclose(opened[-1], opened[20], atol=0.01)
 
 
 def test_before_any_inputs_the_voice_says_nothing(driver: FaceVoiceDriver) -> None:
