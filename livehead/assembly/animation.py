@@ -102,9 +102,11 @@ class AnimationRequest:
         frames = read_sound_frames(heard, self.time_range)
         try:
             first = next(frames, None)
-        except CaptureError:
+        except CaptureError as error:
             if self.audio is not None:
                 raise
+            if has_sound_stream(heard):
+                self.notify(f"{error.problem}, so the film is silent")
             return None
         return None if first is None else chain([first], frames)
 

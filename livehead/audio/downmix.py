@@ -30,6 +30,14 @@ _FRONT_LEFT, _FRONT_RIGHT, _CENTRE, _LOW_FREQUENCY = 0, 1, 2, 3
 _CENTRE_COUNTS = (3, 5, 6, 7, 8)  # channels of the layouts 3.0, 5.0, 5.1, 6.1 and 7.1, whose third one is the centre
 _LOW_FREQUENCY_COUNTS = (6, 7, 8)
 
+_HALF = float(np.sqrt(0.5))
+_STEREO_WEIGHTS = {
+    3: np.array([[1, 0, _HALF], [0, 1, _HALF]], np.float32),
+    4: np.array([[1, 0, _HALF, _HALF], [0, 1, _HALF, _HALF]], np.float32),
+    5: np.array([[1, 0, _HALF, _HALF, 0], [0, 1, _HALF, 0, _HALF]], np.float32),
+    6: np.array([[1, 0, _HALF, 0, _HALF, 0], [0, 1, _HALF, 0, 0, _HALF]], np.float32),
+}
+
 
 class SpeechDownmixer:
     """Mixes a stream of blocks [C, N] down to mono [N]; of one channel it changes nothing.
@@ -110,7 +118,12 @@ def _list_mixes(channels: int) -> list[tuple[_Weights, tuple[float, float]]]:
 
 
 def fit_channels(samples: Samples, rate: int, channels: int, mixer: SpeechDownmixer) -> Samples:
-    """The block [C, N] of ``rate`` Hz in ``channels`` channels, contiguous: as it is, mixed down, or mono repeated."""
+    """The block [C, N] of ``rate`` Hz in ``channels`` channels, contiguous: as it is, mixed down, or mono repeated.
+
+    Surround sound becomes stereo for listeners: the centre and the back at -3 dB on either side (ITU-R BS.775).
+    """
     if samples.shape[0] == channels:
         return np.ascontiguousarray(samples)
+    if channels == 2 and samples.shape[0] in _STEREO_WEIGHTS:
+        return np.clip(_STEREO_WEIGHTS[samples.shape[0]] @ samples, -1, 1)
     return np.ascontiguousarray(np.broadcast_to(mixer(samples, rate), (channels, samples.shape[1])))

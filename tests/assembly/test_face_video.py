@@ -25,9 +25,9 @@ from livehead.config import RunSettings, parse_settings
 from livehead.errors import NoFaceError
 from livehead.frames import Image
 from livehead.motion.keypoints import Keypoints
-from livehead.perception.audio_blocks import read_audio_blocks
+from livehead.perception.audio_blocks import read_audio_blocks, read_channel_blocks
 from livehead.protocol.motion_file import MotionRecorder
-from tests.fixtures.sound_files import write_sound
+from tests.fixtures.sound_files import decibels, join_streams, rewrite_packets, write_sound
 
 ASTRONAUT = Path(__file__).parents[2] / "livehead" / "assets" / "astronaut.png"
 FPS = 10
@@ -163,3 +163,27 @@ def test_a_moment_more_of_sound_adds_no_pictures(source: Keypoints) -> None:
     told: list[float] = []
     assert len(list(continue_unseen(moments(source, "11"), 2 * NS + NS // 3, told.append))) == 2
     assert not told
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("damaged", ["a few", "all"])
+def test_damaged_sound_of_a_video_is_skipped_and_told(
+    tmp_path: Path, talk: Path, damaged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    voice = synthesize_babble(2.0)
+    whole = write_sound(tmp_path / "whole.m4a", np.stack([voice, -voice]), RATE, codec="aac", layout="stereo")
+    broken = rewrite_packets(whole, tmp_path / "broken.m4a", damaged=range(5, 9) if damaged == "a few" else range(999))
+    driving, out = join_streams(talk, broken, tmp_path / "driving.mp4"), tmp_path / "out.mp4"
+    said: list[str] = []
+    figures = animate_by_video(request_of(driving, out, notify=said.append))
+    assert figures.frames == 20
+    with av.open(str(out)) as film:
+        has_sound = bool(film.streams.audio)
+    if damaged == "all":
+        assert not has_sound
+        assert f"the sound of {driving} cannot be read, so the film is silent" in said
+        return
+    assert "4 damaged pieces of sound skipped" in caplog.text
+    given, kept = (np.concatenate(list(read_channel_blocks(path, RATE)), axis=1) for path in (driving, out))
+    assert kept.shape[0] == 2
+    assert decibels(kept) == pytest.approx(decibels(given), abs=0.5)

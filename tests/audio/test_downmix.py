@@ -93,9 +93,22 @@ def test_sound_that_is_no_number_is_silent() -> None:
     np.testing.assert_array_equal(SpeechDownmixer()(samples, RATE), np.zeros(BLOCK))
 
 
-@pytest.mark.parametrize(("given", "wanted"), [(1, 2), (2, 1), (2, 2), (6, 2), (1, 6)])
+@pytest.mark.parametrize(("given", "wanted"), [(1, 2), (2, 1), (2, 2), (6, 1), (1, 6)])
 def test_a_block_is_fitted_to_the_channels_of_a_recording(given: int, wanted: int) -> None:
     samples = np.tile(voice()[:BLOCK], (given, 1))
     fitted = fit_channels(samples, RATE, wanted, SpeechDownmixer())
     assert fitted.shape == (wanted, BLOCK)
     np.testing.assert_allclose(fitted, np.tile(voice()[:BLOCK], (wanted, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6])
+def test_surround_sound_keeps_music_and_voice_in_stereo(count: int) -> None:
+    left, centre = 0.3 * voice(seed=1), 0.3 * voice()
+    samples = np.zeros((count, len(left)), np.float32)
+    samples[0], samples[2] = left, centre
+    stereo = fit_channels(samples, RATE, 2, SpeechDownmixer())
+    assert stereo.shape == (2, len(left))
+    np.testing.assert_allclose(stereo[0] - stereo[1], left, atol=1e-6)
+    assert decibels(stereo[1]) == pytest.approx(decibels(centre) - 3.01, abs=0.01)
+    power = np.square(stereo).sum() / np.square(samples).sum()
+    assert power == pytest.approx(1, abs=0.05)
