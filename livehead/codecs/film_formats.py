@@ -49,7 +49,7 @@ class FilmFormat:
     container_options: dict[str, str]
     takes_alpha: bool
     sound_codec: str
-    max_channels: int = 8
+    max_channels: int = 6
 
     def encode_opaque(self, crf: int = _H264_CRF, preset: str = "veryfast") -> VideoEncoding:
         """Return how pictures without alpha are encoded; ``crf`` (0 best, 51 worst) and ``preset`` are x264's."""

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-from livehead.compositing.background import KEEP, NONE, BackgroundPainter
+from livehead.compositing.background import BLUR, KEEP, NONE, BackgroundPainter
 from livehead.compositing.badge import AvatarBadge
 from livehead.compositing.placement import Fit, PhotoPlacement, PixelRect, place_photo
 from livehead.frames import Image
 from livehead.motion.easing import smoothstep
+from livehead.perception.cutout import CUTOUT_GROUND
 from livehead.perception.pixel_square import PixelSquare
 from livehead.perception.portrait import Portrait
 from livehead.perception.segmentation import SelfieSegmenter
@@ -53,11 +54,13 @@ class PortraitCompositor:
         self._visible_head = place_of.head.intersect(place_of.visible)
         self._badge = AvatarBadge(size) if badge else None
         still = _draw_still_canvas(photo, place_of, size, fit)
+        if portrait.cutout is not None and isinstance(background, str) and background in (KEEP, BLUR):
+            background = CUTOUT_GROUND  # there is nothing behind the person that could be kept
         self._background_replacer: _BackgroundReplacer | None = None
         if isinstance(background, str) and background == NONE:
-            still = np.dstack([still, _person_mask(photo, place_of, size)])
+            still = np.dstack([still, _person_mask(portrait, place_of, size)])
         elif not (isinstance(background, str) and background == KEEP):
-            still = self._replace_background(still, photo, place_of, BackgroundPainter(background))
+            still = self._replace_background(still, portrait, place_of, BackgroundPainter(background))
         self._square = np.empty((self._head.width, self._head.width, still.shape[2]), np.uint8)
         self._still = still
         self._feathered_paste = _FeatheredPaste(
@@ -97,10 +100,10 @@ class PortraitCompositor:
         return np.dstack([colour, self._still[self._visible_head.slices][..., 3]])
 
     def _replace_background(
-        self, still: Image, photo: Image, placement: PhotoPlacement, background: BackgroundPainter
+        self, still: Image, portrait: Portrait, placement: PhotoPlacement, background: BackgroundPainter
     ) -> Image:
         """Return the still canvas with another background, which is kept for the moving pictures."""
-        mask = _person_mask(photo, placement, self.size)
+        mask = _person_mask(portrait, placement, self.size)
         ground = background.paint(still, mask, placement.visible.slices)
         part = self._visible_head.slices
         self._background_replacer = _BackgroundReplacer(
@@ -225,10 +228,12 @@ def _feather_weights(
     return rows, columns
 
 
-def _person_mask(photo: Image, placement: PhotoPlacement, size: tuple[int, int]) -> Image:
+def _person_mask(portrait: Portrait, placement: PhotoPlacement, size: tuple[int, int]) -> Image:
     """Return the share of person in each pixel of the still canvas: uint8 [height, width]."""
-    with SelfieSegmenter() as segmentation:
-        person = (segmentation.segment_person(photo) * 255).astype(np.uint8)
+    person = portrait.cutout
+    if person is None:
+        with SelfieSegmenter() as segmentation:
+            person = (segmentation.segment_person(portrait.photo) * 255).astype(np.uint8)
     mask = np.zeros((size[1], size[0]), np.uint8)
     mask[placement.visible.slices] = _resample_photo(person, placement)
     return mask

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from livehead.errors import SourceError
 from livehead.frames import Image
+from livehead.perception.cutout import is_cutout
 from livehead.perception.photo import (
     explain_picture_errors,
     require_photo_file,
@@ -22,7 +23,7 @@ from livehead.perception.photo import (
     too_many_pixels_error,
 )
 from livehead.perception.photo_formats import count_animation_frames, open_picture
-from livehead.perception.photo_pixels import MAX_LONG_SIDE, load_reduced, to_rgb
+from livehead.perception.photo_pixels import MAX_LONG_SIDE, load_reduced, to_rgb, to_rgba
 
 MAX_FRAMES = 16
 """How many pictures of an animation or of a video are looked at for a face."""
@@ -36,10 +37,19 @@ _MEASURED_SIDE = 256  # pixels: contrast and sharpness are measured at one size
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoFrame:
-    """One picture, uint8 [H, W, 3] RGB upright, and its ``place`` in words in an animation or video, else empty."""
+    """One picture, uint8 [H, W, 3] RGB upright, and its ``place`` in words in an animation or video, else empty.
+
+    ``cutout``: uint8 [H, W, 4] RGBA with straight alpha of a still that was cut out before, None of another.
+    """
 
     image: Image
     place: str = ""
+    cutout: Image | None = None
+
+    @property
+    def source(self) -> Image:
+        """The picture as an avatar is made of it: with its alpha where it was cut out."""
+        return self.image if self.cutout is None else self.cutout
 
 
 def read_photo_frames(path: Path) -> list[PhotoFrame]:
@@ -72,7 +82,9 @@ def _decode_picture_frames(
             raise too_many_pixels_error(name)
         total = count_animation_frames(opened)
         if total == 1:
-            frames = [PhotoFrame(np.array(to_rgb(load_reduced(opened)), np.uint8))]
+            reduced = load_reduced(opened)
+            whole = np.array(to_rgba(reduced), np.uint8)
+            frames = [PhotoFrame(np.array(to_rgb(reduced), np.uint8), cutout=whole if is_cutout(whole) else None)]
         else:
             frames = keep_clear_frames(_decode_animation(opened, total, max_frames, max_side), max_frames)
     require_photo_size(frames[0].image, name)

@@ -14,7 +14,8 @@ MAX_LONG_SIDE = 2048
 _PANORAMA_RATIO = 2  # of the sides; beyond, a picture keeps as many pixels as it has at this ratio ...
 _MAX_PANORAMA_GAIN = 2  # ... but is never longer than this many times MAX_LONG_SIDE
 
-_TRANSPARENT_FILL = (205, 205, 205)  # what lies behind transparent parts: brighter than hair, darker than a white shirt
+TRANSPARENT_FILL = (205, 205, 205)
+"""What lies behind transparent parts: brighter than hair, darker than a white shirt."""
 
 
 def load_reduced(picture: Pillow.Image, max_side: int = MAX_LONG_SIDE) -> Pillow.Image:
@@ -62,11 +63,11 @@ def _to_8bit_grey(picture: Pillow.Image) -> Pillow.Image:
 
 
 def to_rgb(picture: Pillow.Image) -> Pillow.Image:
-    """Any 8-bit mode to sRGB, transparent parts over ``_TRANSPARENT_FILL``."""
+    """Any 8-bit mode to sRGB, transparent parts over ``TRANSPARENT_FILL``."""
     profile = picture.info.get("icc_profile")
     if "A" in picture.getbands():
         picture = picture.convert("RGBA")
-        ground = Pillow.new("RGBA", picture.size, (*_TRANSPARENT_FILL, 255))
+        ground = Pillow.new("RGBA", picture.size, (*TRANSPARENT_FILL, 255))
         ground.alpha_composite(picture)
         picture = ground.convert("RGB")
     if profile and picture.mode in ("RGB", "CMYK"):

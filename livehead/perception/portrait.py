@@ -14,6 +14,7 @@ from livehead.errors import NoFaceError, SourceError
 from livehead.frames import Image
 from livehead.motion.face.head import face_height, measure_head_angles
 from livehead.motion.keypoints import Array, Keypoints, mesh_keypoints
+from livehead.perception.cutout import is_cutout, split_cutout
 from livehead.perception.face_detection import find_faces
 from livehead.perception.photo_faces import (
     HIGH_CONFIDENCE,
@@ -43,7 +44,8 @@ class Portrait:
     (256 <= S <= 1024, otherwise at the photo's own resolution); ``motion`` the face mesh in the crop's coordinates
     (B = 1); ``hints`` what could be better, a sentence each; ``digest`` of the photo as given (``photo_digest``).
     ``face_boxes``: left, top, width and height of every face in pixels of ``photo``, counted from the left;
-    ``face_number`` is the one that was taken, where 1 is the first.
+    ``face_number`` is the one that was taken, where 1 is the first. ``cutout``: uint8 [H, W], the alpha of a photo that
+    was cut out before, None of a whole one; the colours of what is transparent are those of the person's edge.
     """
 
     name: str
@@ -55,6 +57,13 @@ class Portrait:
     digest: str
     face_boxes: tuple[tuple[float, float, float, float], ...] = ()
     face_number: int = 1
+    cutout: Image | None = None
+
+    def crop_cutout(self, side: int) -> Array | None:
+        """The alpha of a cut-out photo in the square, float32 [side, side] in [0, 1]; None of a whole photo."""
+        if self.cutout is None:
+            return None
+        return (cut_portrait(self.cutout, self.crop, side) / np.float32(255)).astype(np.float32)
 
     @property
     def face_note(self) -> str:
@@ -74,14 +83,15 @@ def photo_digest(photo: Image) -> str:
 def prepare_portrait(
     photo: Image, name: str, crop: Literal["auto", "whole"] = "auto", face: FaceChoice = "largest"
 ) -> Portrait:
-    """Find the face of ``photo`` (uint8 [H, W, 3] RGB) and cut the portrait.
+    """Find the face of ``photo`` (uint8 [H, W, 3] RGB, or [H, W, 4] RGBA of a cut-out one) and cut the portrait.
 
     ``crop``: ``auto`` takes head and shoulders; ``whole`` takes a square picture as it is (of another one, the square
     over its longer side). ``face``: which one of several.
 
     Raises: NoFaceError, SourceError (face too small, in profile, or not there).
     """
-    upright, faces, notes = _find_upright_faces(photo, name)
+    colours, alpha = split_cutout(photo) if is_cutout(photo) else (photo[..., :3], None)
+    upright, turns, faces, notes = _find_upright_faces(np.ascontiguousarray(colours), name)
     chosen, number = choose_face(faces, face, name)
     points = chosen.mesh.points
     _require_usable_face(points, name)
@@ -100,6 +110,7 @@ def prepare_portrait(
         digest=photo_digest(photo),
         face_boxes=tuple(sorted((each.box for each in faces), key=lambda box: box[0] + box[2] / 2)),
         face_number=number,
+        cutout=None if alpha is None else np.ascontiguousarray(np.rot90(alpha, turns)),
     )
 
 
@@ -143,8 +154,8 @@ def _to_crop_coordinates(points: Array, crop: PixelSquare) -> Array:
     return ((points - origin) * (2 / crop.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
 
 
-def _find_upright_faces(photo: Image, name: str) -> tuple[Image, list[PhotoFace], tuple[str, ...]]:
-    """The photo the right way up, its faces, the largest first, and what there is to say about both."""
+def _find_upright_faces(photo: Image, name: str) -> tuple[Image, int, list[PhotoFace], tuple[str, ...]]:
+    """The photo the right way up, by how many quarter turns, its faces, the largest first, and what to say about it."""
     found: list[tuple[float, int, list[PhotoFace]]] = []
     for turns in (0, 1, 3, 2):
         faces = find_photo_faces(np.ascontiguousarray(np.rot90(photo, turns)))
@@ -163,7 +174,7 @@ def _find_upright_faces(photo: Image, name: str) -> tuple[Image, list[PhotoFace]
         notes.append("The face is hard to make out; a clearer photo may animate better.")
     if turns:
         notes.append("The photo lay on its side or upside down and was turned upright.")
-    return np.ascontiguousarray(np.rot90(photo, turns)), faces, tuple(notes)
+    return np.ascontiguousarray(np.rot90(photo, turns)), turns, faces, tuple(notes)
 
 
 def _no_face_error(photo: Image, name: str) -> NoFaceError:

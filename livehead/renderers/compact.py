@@ -168,9 +168,12 @@ class CompactRenderer:
         """Segment the portrait and encode it. Raises: SourceError."""
         if source.motion.set != MESH478:
             raise SourceError(f"compact takes {MESH478}, not {source.motion.set}", subject=source.name)
-        with SelfieSegmenter(refine=False) as segmentation:
-            person = cv2.resize(segmentation.segment_person(source.image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        avatar = CompactAvatar(source.motion, source.image, np.asarray(person, np.float32))
+        person = source.crop_cutout(_SIDE)
+        if person is None:
+            with SelfieSegmenter(refine=False) as segmentation:
+                found = segmentation.segment_person(source.image)
+            person = np.asarray(cv2.resize(found, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
+        avatar = CompactAvatar(source.motion, source.image, person)
         self._encode_source(avatar, _SIDE)
         avatar.upsampled_photo(self._full_size)
         return avatar

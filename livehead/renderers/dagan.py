@@ -130,8 +130,10 @@ class DaganRenderer:
         """Find depth, key points and the person, and encode the portrait."""
         image = resize_image(source.image, DAGAN_SIDE)
         look = self.detector.detect_batch([image])
-        with SelfieSegmenter(refine=False) as segmentation:
-            person = np.asarray(segmentation.segment_person(image), np.float32)
+        person = source.crop_cutout(DAGAN_SIDE)
+        if person is None:
+            with SelfieSegmenter(refine=False) as segmentation:
+                person = np.asarray(segmentation.segment_person(image), np.float32)
         (motion,) = to_keypoints(look.points, self.detector.motion_set, 0)
         avatar = DaganAvatar(motion, image, look.disparity[0, 0].cpu().numpy(), person)
         self.encode(avatar)

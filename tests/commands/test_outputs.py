@@ -72,6 +72,11 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
         (*("run", "--avatar", PHOTO, "--driver", f"motion:{MOTION}", "--sink", "null"), "--overwrite")
         + ("--record-motion", OTHER),
     ),
+    "run: the motion that is played once": (
+        MOTION,
+        (*("run", "--avatar", PHOTO, "--driver", f"motion:once:{MOTION}", "--sink", "null"), "--overwrite")
+        + ("--record-motion", OTHER),
+    ),
     "run: the photo": (
         PHOTO,
         ("run", "--avatar", PHOTO, "--driver", "idle", "--sink", "null", "--record-motion", OTHER, "--overwrite"),
@@ -124,8 +129,8 @@ def test_an_output_that_is_an_input_is_refused_and_the_input_stays(
 
 
 def split_spec(word: str) -> list[str]:
-    """``file:VIDEO`` in its parts, the colon one of them."""
-    name, colon, rest = word.partition(":")
+    """``file:VIDEO`` in its parts, the last colon one of them."""
+    name, colon, rest = word.rpartition(":")
     return [name, colon, rest]
 
 

@@ -72,7 +72,8 @@ def split_layers(portrait: Portrait, segmentation: SelfieSegmenter) -> PortraitL
     side = portrait.image.shape[0]
     around = (image.shape[0] - side) // 2
     face = portrait.motion.value[0]
-    alpha = _keep_face_component(person, ((face[FACE_MESH.oval] + 1) * side - 1) / 2 + around)
+    outline = ((face[FACE_MESH.oval] + 1) * side - 1) / 2 + around
+    alpha = _keep_face_component(person, outline) if portrait.cutout is None else person
     matte = _feather_matte(alpha, side)
     inner = slice(around, around + side)
     background = _inpaint_background(image, matte)[inner, inner]
@@ -111,7 +112,12 @@ def _extend_portrait(portrait: Portrait, segmentation: SelfieSegmenter) -> tuple
     window = window[: whole - top, : whole - left]
     sides = (top, whole - top - window.shape[0], left, whole - left - window.shape[1])
     image = cv2.copyMakeBorder(window, *sides, borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
-    person = cv2.copyMakeBorder(segmentation.segment_person(window), *sides, borderType=cv2.BORDER_REPLICATE)
+    if portrait.cutout is None:
+        share = segmentation.segment_person(window)
+    else:
+        cut = cv2.resize(portrait.cutout[slice(*rows), slice(*columns)], size, interpolation=how)
+        share = (cut[: whole - top, : whole - left] / np.float32(255)).astype(np.float32)
+    person = cv2.copyMakeBorder(share, *sides, borderType=cv2.BORDER_REPLICATE)
     image[around : around + side, around : around + side] = portrait.image
     return image, np.asarray(person, np.float32)
 
