@@ -54,7 +54,7 @@ class ReplayDriver(BaseDriver):
         if after == len(self._times_ns):
             return self.motion[-1]
         start, end = self.motion[after - 1], self.motion[after]
-        if not (start.seen and end.seen):
+        if not (start.seen and end.seen) or start.performer != end.performer:
             return start
         share = (there - start.captured_ns) / (end.captured_ns - start.captured_ns)
         return replace(

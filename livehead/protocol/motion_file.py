@@ -4,7 +4,8 @@ The file is a zip of npy arrays (``numpy.load`` opens it). ``about`` is JSON tex
 part ``n`` of a second (up to ten in older files) holds ``times.n`` int64 [T] (nanoseconds since the first),
 ``confidence.n`` float32 [T], ``value.n`` [T, K, 2] and, if the set has them, ``depth.n`` [T, K], both as int16 in steps
 of 1/8192 (0.03 pixels at 512), and ``jacobian.n`` float32 [T, K, 2, 2]; where a torso was seen at all, ``torso.n``
-float32 [T, 3, 2], NaN where it was not. Batch size is 1.
+float32 [T, 3, 2], NaN where it was not. With several persons or hidden lips or eyes, ``sighting.n`` float32 [T, 3] has
+the person's number and how much of lips and eyes is hidden. Batch size is 1.
 
 ``about`` comes first and ``times.n`` last in its part, so that a recording whose program was killed can be read up to
 its last whole part, without the zip's directory.
@@ -19,6 +20,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +31,7 @@ import numpy.typing as npt
 
 from livehead.clock import NS
 from livehead.errors import CaptureError, LostRecordingError, SinkError
-from livehead.motion.keypoints import Array, Keypoints
+from livehead.motion.keypoints import Array, FaceSighting, Keypoints
 from livehead.protocol.zip_recovery import read_whole_members
 from livehead.unfinished_files import UnfinishedFile
 from livehead.untrusted_files import DamagedFileError, check_unpacked_size, guard_parser
@@ -150,6 +152,10 @@ class MotionRecorder:
         if any(each.torso is not None for each in part):
             unknown = np.full((1, 3, 2), np.nan, np.float32)
             arrays["torso"] = np.concatenate([unknown if each.torso is None else each.torso for each in part])
+        sightings = [each.sighting or FaceSighting() for each in part]
+        if any(replace(each, face_count=1) != FaceSighting() for each in sightings):
+            numbers = [(each.performer, each.lips_hidden, each.eyes_hidden) for each in sightings]
+            arrays["sighting"] = np.array(numbers, np.float32)
         try:
             if not self._part_count:
                 self._write_about()
@@ -217,6 +223,9 @@ def _read_part(file: Mapping[str, Any], part: int, set_name: str) -> list[Keypoi
     times, confidence = file[f"times.{part}"], file[f"confidence.{part}"]
     if jacobian is not None and not np.isfinite(jacobian).all():
         raise ValueError("its jacobians are not finite")
+    sighting = file.get(f"sighting.{part}")
+    if sighting is not None and (sighting.shape != (len(times), 3) or not np.isfinite(sighting).all()):
+        raise ValueError("its sightings are broken")
     return [
         Keypoints(
             set=set_name,
@@ -226,9 +235,15 @@ def _read_part(file: Mapping[str, Any], part: int, set_name: str) -> list[Keypoi
             confidence=confidence[i : i + 1],
             captured_ns=int(times[i]),
             torso=None if torso is None or np.isnan(torso[i]).any() else torso[i : i + 1],
+            sighting=None if sighting is None else _to_sighting(sighting[i]),
         )
         for i in range(len(times))
     ]
+
+
+def _to_sighting(numbers: npt.NDArray[np.generic]) -> FaceSighting:
+    performer, lips, eyes = (float(number) for number in np.clip(np.asarray(numbers, np.float32), 0, 2**24))
+    return FaceSighting(int(performer), lips_hidden=min(lips, 1.0), eyes_hidden=min(eyes, 1.0))
 
 
 def _quantize(values: Array) -> npt.NDArray[np.int16]:

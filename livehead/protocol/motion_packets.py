@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from livehead.clock import NS
 from livehead.errors import ConfigError, ProtocolError
 from livehead.motion.face.face_basis import load_face_basis
-from livehead.motion.keypoints import MESH478, Array, Keypoints
+from livehead.motion.keypoints import MESH478, Array, FaceSighting, Keypoints
 from livehead.protocol.motion_coding import (
     POSITION_STEP,
     FaceMeshCodec,
@@ -35,7 +35,8 @@ _HEADER_STRUCT = struct.Struct("<4sBBHHBBI")
 _PACKET_STRUCT = struct.Struct("<BBHI")
 _SEQUENCE_STRUCT = struct.Struct("<H")
 _TORSO_STRUCT = struct.Struct("<6h")
-_KIND_UNSEEN, _KIND_KEYFRAME, _KIND_DELTA, _FLAG_TORSO = 0, 1, 2, 4
+_SIGHTING_STRUCT = struct.Struct("<3B")
+_KIND_UNSEEN, _KIND_KEYFRAME, _KIND_DELTA, _FLAG_TORSO, _FLAG_SIGHTING = 0, 1, 2, 4, 8
 _KEYFRAME_INTERVAL_NS = NS
 _KEPT_KEYFRAMES = 2  # that a decoder remembers: packets may overtake each other
 _SET_NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -132,7 +133,9 @@ class MotionPacketEncoder:
             raise ConfigError(f"motion of {self.header.set} turned into one of {keypoints.set}", "start anew")
         self._sequence = (self._sequence + 1) & 0xFFFF
         kind, body = self._encode_body(keypoints)
-        flags, torso = kind, b""
+        flags, torso, sighting = kind, b"", _pack_sighting(keypoints)
+        if sighting:
+            flags |= _FLAG_SIGHTING
         if keypoints.torso is not None and np.isfinite(keypoints.torso).all():
             flags |= _FLAG_TORSO
             torso = _TORSO_STRUCT.pack(
@@ -140,7 +143,7 @@ class MotionPacketEncoder:
             )
         confidence = 0 if kind == _KIND_UNSEEN else min(max(round(float(keypoints.confidence[0]) * 255), 1), 255)
         time_us = keypoints.captured_ns // 1000 & 0xFFFFFFFF
-        return _PACKET_STRUCT.pack(flags, confidence, self._sequence, time_us) + torso + body
+        return _PACKET_STRUCT.pack(flags, confidence, self._sequence, time_us) + torso + sighting + body
 
     def _encode_body(self, keypoints: Keypoints) -> tuple[int, bytes]:
         arrays = [array[0] for array in (keypoints.value, keypoints.depth, keypoints.jacobian) if array is not None]
@@ -155,6 +158,26 @@ class MotionPacketEncoder:
             return _KIND_DELTA, _SEQUENCE_STRUCT.pack(self._keyframe[0]) + pack_varints(numbers - self._keyframe[2])
         self._keyframe = self._sequence, keypoints.captured_ns, numbers
         return _KIND_KEYFRAME, pack_varints(numbers)
+
+
+def _pack_sighting(keypoints: Keypoints) -> bytes:
+    """Pack whose face it is and what is hidden of it; nothing for the first person while all is to be seen.
+
+    So most packets are those that readers of before know.
+    """
+    seen = keypoints.sighting
+    if seen is None or not keypoints.seen or (seen.performer == 1 and max(seen.lips_hidden, seen.eyes_hidden) <= 0):
+        return b""
+    shares = (min(max(round(share * 255), 0), 255) for share in (seen.lips_hidden, seen.eyes_hidden))
+    return _SIGHTING_STRUCT.pack(1 + (seen.performer - 1) % 255, *shares)
+
+
+def _unpack_sighting(body: bytes) -> FaceSighting:
+    """Read what ``_pack_sighting`` wrote. Raises: ProtocolError."""
+    if len(body) < _SIGHTING_STRUCT.size:
+        raise ProtocolError("a packet of motion is cut short", _UPDATE_REMEDY)
+    performer, lips, eyes = _SIGHTING_STRUCT.unpack_from(body)
+    return FaceSighting(performer, lips_hidden=lips / 255, eyes_hidden=eyes / 255)
 
 
 class MotionPacketDecoder:
@@ -184,7 +207,7 @@ class MotionPacketDecoder:
             raise ProtocolError("a packet of motion is too short or too long", _UPDATE_REMEDY)
         flags, confidence, sequence, time_us = _PACKET_STRUCT.unpack_from(packet)
         kind, body = flags & 3, packet[_PACKET_STRUCT.size :]
-        if flags > 7 or kind > _KIND_DELTA or (confidence == 0) != (kind == _KIND_UNSEEN):
+        if flags > 15 or kind > _KIND_DELTA or (confidence == 0) != (kind == _KIND_UNSEEN):
             raise ProtocolError("a packet of motion is of no known kind", _UPDATE_REMEDY)
         torso: Array | None = None
         if flags & _FLAG_TORSO:
@@ -192,6 +215,9 @@ class MotionPacketDecoder:
                 raise ProtocolError("a packet of motion is cut short", _UPDATE_REMEDY)
             torso = (np.array(_TORSO_STRUCT.unpack_from(body), np.float32) * np.float32(POSITION_STEP)).reshape(1, 3, 2)
             body = body[_TORSO_STRUCT.size :]
+        sighting: FaceSighting | None = None
+        if flags & _FLAG_SIGHTING:
+            sighting, body = _unpack_sighting(body), body[_SIGHTING_STRUCT.size :]
         places = self._decode_points(kind, body, sequence)
         if not self._accept_sequence(sequence, time_us):
             return None
@@ -199,7 +225,8 @@ class MotionPacketDecoder:
             self.undecodable_packets += 1
             return None
         self._last_points = places
-        return self._to_keypoints(places, confidence / 255, self._time_us * 1000, torso)
+        found = self._to_keypoints(places, confidence / 255, self._time_us * 1000, torso)
+        return replace(found, sighting=sighting)
 
     def unseen_motion(self, captured_ns: int) -> Keypoints:
         """The last points (zeros before the first), of which none is seen at ``captured_ns``."""

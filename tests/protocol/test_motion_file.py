@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from livehead.errors import CaptureError, SinkError
-from livehead.motion.keypoints import Keypoints
+from livehead.motion.keypoints import FaceSighting, Keypoints
 from livehead.protocol.motion_file import MotionRecorder, load_motion
 
 
@@ -98,3 +98,21 @@ def test_a_recording_without_a_torso_has_none(tmp_path: Path) -> None:
     with np.load(tmp_path / "motion.npz") as file:
         assert not [name for name in file.files if name.startswith("torso")]
     assert load_motion(tmp_path / "motion.npz")[0].torso is None
+
+
+def test_several_persons_and_hidden_lips_are_kept(tmp_path: Path, source: Keypoints) -> None:
+    path = tmp_path / "two.npz"
+    seen = [FaceSighting(1), FaceSighting(1, lips_hidden=0.5), FaceSighting(2, face_count=2)]
+    with MotionRecorder(path) as recorder:
+        for number, sighting in enumerate(seen):
+            recorder.add(replace(source, captured_ns=number * 40_000_000, sighting=sighting))
+    read = load_motion(path)
+    assert [motion.performer for motion in read] == [1, 1, 2]
+    assert [motion.sighting.lips_hidden for motion in read if motion.sighting] == [0, 0.5, 0]
+
+
+def test_a_recording_of_one_open_face_is_as_it_was_before(tmp_path: Path, source: Keypoints) -> None:
+    with MotionRecorder(tmp_path / "one.npz") as recorder:
+        recorder.add(replace(source, sighting=FaceSighting()))
+    with np.load(tmp_path / "one.npz") as file:
+        assert "sighting.0" not in file

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from livehead.errors import ConfigError, ProtocolError
 from livehead.motion.face.face_basis import load_face_basis
-from livehead.motion.keypoints import MESH478, Keypoints
+from livehead.motion.keypoints import MESH478, FaceSighting, Keypoints
 from livehead.motion.synthesis.idle import IdleMotion
 from livehead.protocol.motion_coding import pack_varints, unpack_varints
 from livehead.protocol.motion_packets import (
@@ -325,6 +325,34 @@ _FACES = [
     )
     for number, size in enumerate((0.4, 0.5))
 ]
+
+
+class TestPersons:
+    """Another person, and what is hidden of a face, arrive with the points; nothing is added for one open face."""
+
+    def test_another_person_and_what_is_hidden_arrive(self, idle: list[Keypoints]) -> None:
+        masked = FaceSighting(performer=2, face_count=2, lips_hidden=1.0, eyes_hidden=0.5)
+        motion = [replace(idle[0], sighting=FaceSighting(face_count=2)), replace(idle[1], sighting=masked)]
+        reader, packets = sent(motion)
+        first, second = (reader.decode(packet) for packet in packets)
+        assert first is not None
+        assert second is not None
+        assert first.sighting is None
+        assert second.sighting is not None
+        assert (second.performer, second.sighting.lips_hidden) == (2, 1.0)
+        assert second.sighting.eyes_hidden == pytest.approx(0.5, abs=0.01)
+        np.testing.assert_allclose(second.value, idle[1].value, atol=0.01)
+
+    def test_one_open_face_takes_no_more_bytes(self, idle: list[Keypoints]) -> None:
+        _, with_sighting = sent([replace(motion, sighting=FaceSighting()) for motion in idle])
+        _, without = sent(idle)
+        assert with_sighting == without
+
+    def test_the_three_hundredth_person_is_another_than_the_one_before(self, idle: list[Keypoints]) -> None:
+        motion = [replace(idle[0], sighting=FaceSighting(performer=number)) for number in (299, 300)]
+        reader, packets = sent(motion)
+        numbers = [found.performer for packet in packets if (found := reader.decode(packet)) is not None]
+        assert numbers[0] != numbers[1]
 
 
 class TestTheVector:
