@@ -16,7 +16,7 @@ from livehead.clock import now_ns
 from livehead.compositing.cross_fade import CrossFade
 from livehead.errors import ConfigError
 from livehead.frames import Image
-from livehead.interfaces import Avatar, BaseDriver, Driver, DriverInputs, Motion, Renderer, RenderRequest
+from livehead.interfaces import Avatar, Driver, DriverInputs, Motion, Renderer, RenderRequest
 from livehead.motion.keypoints import Keypoints
 from livehead.quality import QualityLevel
 
@@ -177,7 +177,7 @@ class Animator(Generic[MotionT]):
 
     def choose_face_anew(self) -> None:
         """Have the driver follow whoever's face is the largest from the next frame on. Callable from any thread."""
-        if isinstance(self._driver, BaseDriver):
+        if self._driver is not None:
             self._driver.choose_face_anew()
 
     def call_before_next_frame(self, request: Callable[[], None]) -> None:

@@ -95,6 +95,10 @@ class Driver(Protocol[MotionT_co]):
         """Return the avatar's motion while nobody is seen, in its own points, as from a voice; None lets it idle."""
         ...
 
+    def choose_face_anew(self) -> None:
+        """Follow whoever's face is the largest from the next frame on; callable from any thread."""
+        ...
+
     def close(self) -> None:
         """Free trackers and networks, after the last ``estimate``."""
         ...

@@ -7,8 +7,11 @@ strength does not change. On clips of 52 talking people, two pictures of one per
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from livehead.frames import Image
 from livehead.motion.face.mesh import FACE_MESH
@@ -25,13 +28,14 @@ def eyes_and_mouth(points: Array) -> Array:
     """Return the middles of right eye, left eye and mouth [3, 2] of a mesh [478, 2 or 3], in the unit of its points."""
     right, left = FACE_MESH.right_eye.upper[[0, -1]], FACE_MESH.left_eye.upper[[0, -1]]
     pairs = (right, left, FACE_MESH.mouth.upper[[0, -1]])
-    return np.stack([points[pair, :2].mean(axis=0) for pair in pairs]).astype(np.float32)
+    return np.asarray(np.stack([points[pair, :2].mean(axis=0) for pair in pairs]), np.float32)
 
 
 def describe_face(image: Image, landmarks: Array) -> Array:
     """Return the descriptor, a unit vector, of the face whose eyes and mouth [3, 2] lie at pixels ``landmarks``."""
     side = _PATCH_SIDE * _OVERSAMPLING
-    matrix, _ = cv2.estimateAffinePartial2D(landmarks, _EYES_AND_MOUTH * side, method=cv2.LMEDS)
+    targets = _EYES_AND_MOUTH * side
+    matrix: npt.NDArray[Any] | None = cv2.estimateAffinePartial2D(landmarks, targets, method=cv2.LMEDS)[0]
     if matrix is None:
         return np.zeros(3 * _PATCH_SIDE**2, np.float32)
     patch = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
