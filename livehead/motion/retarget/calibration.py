@@ -27,6 +27,8 @@ _LATE_EASE_S = 1.5  # unasked and in the middle of a talk: slow enough to go unn
 _LATE_COST_RATIO = 0.5  # after the collection only a face this much better is worth a change
 _UPRIGHT_PITCH = 6.0  # degrees from forehead to chin, of MediaPipe's mesh of an upright face
 _HIDDEN_COST = 3.0  # of a face whose lips or eyes are hidden
+_POOR_COST = 1.0  # such as a head turned by 15 degrees, or a mouth wide open
+_LONG_AGO_NS = -(10**18)
 _COST_TOLERANCE = 0.02  # costs below this do not differ by anything that can be seen
 
 
@@ -89,7 +91,11 @@ class NeutralCalibration:
         self._search = _NeutralSearch()
 
     def add_neutral(self, performer: int, neutral: Keypoints) -> None:
-        """Take ``neutral`` as that of the person, or shot, number ``performer``; it stays. Callable from any thread."""
+        """Take ``neutral`` as that of the person, or shot, number ``performer``. Callable from any thread.
+
+        It stays, unless it is far from neutral, since whoever chose it had not seen a better one yet. Then a much
+        better face takes its place later on.
+        """
         self._known_neutrals[performer] = neutral
 
     def observe(self, driving: Keypoints) -> Keypoints:
@@ -116,7 +122,8 @@ class NeutralCalibration:
             return
         is_first, self._performer = self._performer is None, performer
         if known is not None:
-            self._fixed, self._transition = True, _NeutralTransition(known, known, 0, _EASE_S)
+            self._transition, self._search = _NeutralTransition(known, known, 0, _EASE_S), _NeutralSearch(known)
+            self._fixed = self._search.is_content
         elif not is_first:
             self._fixed, self._transition = False, None
 
@@ -168,12 +175,18 @@ def _parse_array(numbers: object, shape: tuple[int, ...]) -> Array:
 
 
 class _NeutralSearch:
-    """The search for one performer's neutral face, from the first face that is seen."""
+    """The search for one performer's neutral face, from the first face that is seen, or for a better one."""
 
-    def __init__(self) -> None:
-        self._best_cost = math.inf
-        self._first_seen_ns: int | None = None
+    def __init__(self, known: Keypoints | None = None) -> None:
+        self._first_seen_ns: int | None = None if known is None else _LONG_AGO_NS
         self._cost = _NeutralityCost()
+        self._best_cost = math.inf if known is None else self._cost.measure(known)
+        self._cost.forget_motion()
+
+    @property
+    def is_content(self) -> bool:
+        """True where the best face so far is near enough to neutral."""
+        return self._best_cost <= _POOR_COST
 
     def find_ease(self, driving: Keypoints) -> float | None:
         """Return the seconds over which ``driving`` is to become the neutral; None when a better one is known."""

@@ -82,3 +82,18 @@ def test_a_cut_to_another_person_makes_no_jump(source: Keypoints, rigs: tuple[Fa
     assert steps[17] < 0.01
     assert max(steps) < 0.08
     np.testing.assert_allclose(shown[-1], shown[-2], atol=1e-5)
+
+
+@pytest.mark.parametrize(("yaw", "replaced"), [(4.0, False), (40.0, True)])
+def test_only_a_poor_neutral_gives_way_to_a_calm_face_that_comes_after_the_look_ahead(
+    source: Keypoints, yaw: float, replaced: bool
+) -> None:
+    rig, calibration = FaceRig(source), NeutralCalibration()
+    turned = [rig.pose_face(FaceControls(yaw=yaw), number * 40_000_000) for number in range(20)]
+    calm = [rig.pose_face(FaceControls(), number * 40_000_000) for number in range(20, 80)]
+    used = [calibration.observe(each) for each in add_shot_neutrals([*turned, *calm], calibration, 10)]
+    np.testing.assert_array_equal(used[0].value, turned[9].value if replaced else used[-1].value)
+    if replaced:
+        np.testing.assert_allclose(used[-1].value, calm[0].value, atol=1e-3)
+        steps = [np.abs(b.value - a.value).max() for a, b in zip(used[:-1], used[1:], strict=True)]
+        assert max(steps) < 0.03, "it is eased"
