@@ -23,7 +23,8 @@ def open_media(path: Path) -> Any:
         av.error.PermissionError: ("may not be read", "change its permissions"),
     }
     try:
-        return open_bounded_container(str(path), str(path))
+        # a name with a colon ("Interview: part 1.mp4") is no address, and nothing that FFmpeg fetches from elsewhere
+        return open_bounded_container(f"file:{path}", str(path))
     except av.error.FFmpegError as error:
         problem, remedy = remedies.get(
             type(error), ("is damaged or no media file", "give a file that a player can play, as MP4 or WAV")
@@ -80,7 +81,7 @@ def decode_frames(container: Any, stream: Any) -> Iterator[Any]:
         try:
             packet = next(packets, None)
         except av.error.FFmpegError as error:
-            log.warning("%s: reading stops early (%s)", container.name, error.strerror)
+            log.warning("%s: reading stops early (%s)", container.name.removeprefix("file:"), error.strerror)
             return
         if packet is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -177,3 +178,15 @@ def test_a_voice_in_the_centre_or_in_counter_phase_is_heard_at_its_level(tmp_pat
         path = write_sound(tmp_path / f"{layout}.flac", np.stack(channels), RATE, layout=layout)
         heard = np.concatenate(list(read_audio_blocks(path, RATE)), axis=1)
         assert decibels(heard) == pytest.approx(decibels(voice), abs=0.2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no colon in a name")
+@pytest.mark.parametrize("name", ["Interview: part 1.wav", "pipe:0.wav", "concat:a|b.wav", "http:/example.wav"])
+def test_a_name_with_a_colon_is_a_file_and_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    write_sound(tmp_path / "plain.wav", beep_at(0.5), RATE).rename(name)
+    sound = np.concatenate(list(read_audio_blocks(Path(name), RATE)), axis=1)
+    assert first_loud_s(sound) == pytest.approx(0.5, abs=0.01)
