@@ -47,12 +47,16 @@ def choose_best_frame(frames: Sequence[PhotoFrame]) -> PhotoFrame:
     if len(frames) == 1:
         return frames[0]
     with FaceFinder() as finder:
-        return max(frames, key=lambda frame: _rate_face(frame.image, finder))
+        for parts in (1, 2):  # faces that are far away are searched for where there are no near ones
+            ratings = [_rate_face(frame.image, finder, parts) for frame in frames]
+            if any(ratings):
+                break
+    return frames[int(np.argmax(ratings))]
 
 
-def _rate_face(image: Image, finder: FaceFinder) -> float:
+def _rate_face(image: Image, finder: FaceFinder, parts: int) -> float:
     """How good an avatar the largest face of a picture makes, from 0 (there is none) upwards; sharpness has no end."""
-    faces = finder.find_in(image)
+    faces = finder.find_in_tiles(image, -(-max(image.shape[:2]) // parts))
     fit = fit_mesh(image, faces[0]) if faces else None
     if fit is None:
         return 0.0

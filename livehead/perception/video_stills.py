@@ -31,24 +31,31 @@ def read_video_stills(path: Path) -> list[PhotoFrame]:
         length_s = (container.duration or 0) / av.time_base
         fps = float(stream.average_rate or 25)
         if length_s * fps <= MAX_COUNTED_FRAMES:
-            frames = _decode_spread(container, stream, max(round(length_s * fps), 1))
+            found = keep_clear_frames(_decode_spread(container, stream))
         else:
-            frames = _decode_sought(container, stream, length_s)
-        found = keep_clear_frames(frames)
+            found = keep_clear_frames(_decode_sought(container, stream, length_s))
     if not found:
         raise SourceError(f"{path} holds no readable picture", "use another video, or a photo", subject=str(path))
     require_photo_size(found[0].image, str(path))
     return found
 
 
-def _decode_spread(container: Any, stream: Any, expected: int) -> Iterator[PhotoFrame]:
-    """Every so-manieth picture of a video of about ``expected``, each of which is decoded."""
-    step = max(expected // MAX_FRAMES, 1)
+def _decode_spread(container: Any, stream: Any) -> list[PhotoFrame]:
+    """At most ``2 * MAX_FRAMES`` pictures, evenly spread over a video each of whose pictures is decoded.
+
+    What a file says of its length is not relied on: whenever there are too many, every other one is dropped.
+    """
+    found: list[PhotoFrame] = []
+    step = 1
     for number, frame in enumerate(decode_frames(container, stream)):
         if number >= MAX_COUNTED_FRAMES:
-            return
-        if frame is not None and number % step == 0:
-            yield _to_photo_frame(frame)
+            break
+        if frame is None or number % step:
+            continue
+        found.append(_to_photo_frame(frame))
+        if len(found) >= 2 * MAX_FRAMES:
+            found, step = found[::2], 2 * step
+    return found
 
 
 def _decode_sought(container: Any, stream: Any, length_s: float) -> Iterator[PhotoFrame]:
