@@ -27,6 +27,7 @@ from livehead.perception.av_files import count_noun, decode_frames, no_video_err
 
 log = logging.getLogger(__name__)
 
+_INDEXED_FORMATS = {"mp4", "matroska"}  # in others, such as AVI, the frames after a key frame lack their times
 _TRUNCATION_S = 0.25  # a file that ends earlier than its header says, by more than this, was cut
 
 
@@ -162,21 +163,41 @@ class _FileDecoder:
             self.report_damage()
 
     def _seek_start(self, container: Any, stream: Any) -> float | None:
-        """Go to the key frame before ``_start_s``; gives the time of the file's first frame, None if that comes next."""
-        if not self._start_s or stream.start_time is None:
+        """Go to the key frame before ``_start_s``; gives the time of the file's first frame, None if that comes next.
+
+        A file in which one cannot go there to the frame is read from its beginning.
+        """
+        if not self._start_s or not self._can_seek():
             return None
-        origin = float(stream.start_time * stream.time_base)
-        try:
-            container.seek(round((origin + self._start_s) / stream.time_base), stream=stream)
-        except (av.error.FFmpegError, OSError):
-            return None  # a file without an index is read from its beginning
-        return origin
+        return _seek_key_frame(container, stream, self._start_s)
+
+    def _can_seek(self) -> bool:
+        """Try whether a frame with a time, not after ``_start_s``, comes once one has gone there."""
+        with open_media(self.path) as container:
+            stream = container.streams.video[0]
+            origin = _seek_key_frame(container, stream, self._start_s)
+            first = next((frame for frame in decode_frames(container, stream) if frame is not None), None)
+            if origin is None or first is None or first.time is None:
+                return False
+            return bool(first.time - origin <= self._start_s)
 
     def report_damage(self) -> None:
         """Tell how many damaged frames were skipped, unless there were none or damage was told before."""
         if self.bad_frames and not self._damage_reported:
             self._damage_reported = True
             log.warning("%s: %s skipped", self.path, count_noun(self.bad_frames, "damaged frame"))
+
+
+def _seek_key_frame(container: Any, stream: Any, seconds: float) -> float | None:
+    """Go to the key frame before ``seconds``; gives the time of the stream's first frame, None if that did not work."""
+    if stream.start_time is None or not set(container.format.name.split(",")) & _INDEXED_FORMATS:
+        return None
+    origin = float(stream.start_time * stream.time_base)
+    try:
+        container.seek(round((origin + seconds) / stream.time_base), stream=stream)
+    except (av.error.FFmpegError, OSError):
+        return None
+    return origin
 
 
 class AudioFileCapture:
