@@ -6,6 +6,7 @@ only, never to a file of this machine.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -109,6 +110,8 @@ def reason_for_end(error: Exception | None) -> str:
         return "it has ended"
     if isinstance(error, (TimeoutError, av.error.ExitError)):
         return "nothing comes any more"
+    if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE):
+        return "the connection broke off"
     return str(getattr(error, "strerror", None) or type(error).__name__).lower()
 
 
