@@ -17,6 +17,7 @@ from typing import Any
 import av.error
 import numpy as np
 
+from livehead.capture.frame_times import FrameTimeReader
 from livehead.clock import NS, TIME_BASE, PlaybackClock, RealtimePacer
 from livehead.concurrency import Worker
 from livehead.errors import CaptureError
@@ -139,13 +140,14 @@ class _FileDecoder:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             step = 1.0 / float(stream.average_rate or 25)
-            origin, last = self._seek_start(container, stream), -step
+            origin, last, times = self._seek_start(container, stream), -step, FrameTimeReader()
             for frame in decode_frames(container, stream):
                 if frame is None:
                     self.bad_frames += 1
                     continue
                 # a frame without a time, or with one that goes back, follows its predecessor at the nominal rate
-                seconds = frame.time if frame.time is not None else (origin or 0.0) + last + step
+                time = times.read_seconds(frame)
+                seconds = time if time is not None else (origin or 0.0) + last + step
                 origin = seconds if origin is None else origin
                 seconds -= origin
                 if seconds <= last:
