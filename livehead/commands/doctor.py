@@ -193,7 +193,7 @@ def _check_photo_formats() -> list[CheckResult]:
 def _check_camera() -> list[CheckResult]:
     from livehead.capture.camera_devices import list_camera_devices
 
-    cameras = list_camera_devices()
+    cameras = [each for each in list_camera_devices() if not each.is_virtual]
     detail = ", ".join(each.label for each in cameras) if cameras else "none found"
     remedy = "plug a webcam in, or use --capture file:VIDEO"
     return [CheckResult("camera", bool(cameras), detail, remedy, needed=True)]

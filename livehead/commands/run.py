@@ -29,7 +29,7 @@ from livehead.assembly.run_checks import check_live_settings, check_photos, chec
 from livehead.avatars.cache import AvatarCache
 from livehead.cli_options import add_picture_arguments, add_webrtc_arguments, print_status, settings_from_args
 from livehead.config import GainSettings, RunSettings
-from livehead.environment import TOKEN_VARIABLE
+from livehead.environment import TOKEN_VARIABLE, VIEWER_KEY_VARIABLE
 from livehead.errors import ConfigError, LostRecordingError
 from livehead.interfaces import Driver
 from livehead.motion.keypoints import Keypoints
@@ -243,7 +243,7 @@ def _run_remotely(args: argparse.Namespace, settings: RunSettings, paths: list[P
     if args.json is not None:
         from livehead.reporting.report import JsonReport, write_json
 
-        write_json(JsonReport("run", settings.model_dump(mode="json")).finish(run.results()), args.json)
+        write_json(JsonReport("run", _redact_settings(settings)).finish(run.results()), args.json)
     _raise_lost_recordings(lost, recorder)
     return 0
 
@@ -259,25 +259,34 @@ def _subscribe_remote_motion(settings: RunSettings) -> tuple[RemoteMotionSource 
     from livehead.client.motion_subscriber import RemoteMotionSource, ViewerLink
 
     viewer_link = ViewerLink.parse(link)
+    if "#" in link:
+        print_status(f"other users of this machine can see the key; {VIEWER_KEY_VARIABLE} hides it (docs/render-at.md)")
     source = asyncio.run(RemoteMotionSource.connect(viewer_link, fps=settings.stream.fps, report=print_status))
     return source, settings.model_copy(update={"driver": f"motion:{viewer_link.address.http_url}"})
 
 
 def _load_profile(args: argparse.Namespace, profiles: ProfileStore) -> CallProfile:
     """The profile that was named; a new one when it is unknown and an avatar is given. Raises: ConfigError."""
+    if args.profile:
+        profiles.check_name(args.profile)
     if args.profile and (args.profile in profiles.list_names() or not args.avatar):
         return profiles.load(args.profile)
     return CallProfile()
 
 
+def _redact_settings(settings: RunSettings) -> dict[str, Any]:
+    """The settings as JSON takes them, without what may be secret in addresses."""
+    shown = {"sinks": [redacted(spec) for spec in settings.sinks], "capture": redacted(settings.capture)}
+    shown |= {"microphone": redacted(settings.microphone)} if settings.microphone else {}
+    return settings.model_dump(mode="json") | shown
+
+
 def _write_figures(run: LiveRun, path: Path) -> None:
-    """Write the run's figures as JSON, without what may be secret in the sinks' addresses."""
+    """Write the run's figures as JSON."""
     from livehead.reporting.report import JsonReport, write_json
 
     stats = run.pipeline.stats
-    shown = {"sinks": [redacted(spec) for spec in run.settings.sinks], "capture": redacted(run.settings.capture)}
-    shown |= {"microphone": redacted(run.settings.microphone)} if run.settings.microphone else {}
-    settings = run.settings.model_dump(mode="json") | shown
+    settings = _redact_settings(run.settings)
     results: dict[str, Json] = {"stages": stats.summarize_stages(), "counts": stats.read_counters()}
     results["frames_without_face"] = stats.read_counters().get(NO_FACE_COUNTER, 0)
     results |= {"start_s": run.first_frame_s, "peak_mb": round(peak_memory_mb(), 1)}
