@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
 import logging
 import os
@@ -18,6 +20,7 @@ from livehead.signals import handle_interrupts
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+_FULL_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ COMMANDS = {
     "train": _CommandSpec(
         "livehead.commands.train",
         "train a model on clips of your own",
-        "livehead train compact --data cache --config configs/train/compact.toml",
+        "livehead train compact --data cache --out runs/mine",
     ),
 }
 
@@ -105,12 +108,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status: 0 done, 2 bad input, 130 interrupted, 1 a fault of livehead's own."""
     limit_blas_threads()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = _build_parser(arguments).parse_args(arguments)
+    parser = _build_parser(arguments)
+    if not arguments:
+        parser.print_help()
+        return EXIT_BAD_INPUT
+    args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_loggers()
     try:
         with handle_interrupts():
             status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
+            sys.stdout.flush()  # here, so that what cannot be written is told below
     except LiveheadError as error:
         if args.debug:
             traceback.print_exc()
@@ -119,8 +127,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
+        _drop_output()
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL_DISK_ERRORS:
+            _drop_output()
+            print(f"livehead {args.command}: cannot write ({error.strerror}): make room on the disk", file=sys.stderr)
+            return EXIT_BAD_INPUT
         if args.debug:
             traceback.print_exc()
         print(
@@ -130,6 +143,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     return status
+
+
+def _drop_output() -> None:
+    """Send what is still to be printed nowhere, or Python would fail at it once more at the end of the process."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def limit_blas_threads() -> None:

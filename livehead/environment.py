@@ -8,6 +8,9 @@ HOME_VARIABLE = "LIVEHEAD_HOME"
 TOKEN_VARIABLE = "LIVEHEAD_TOKEN"
 """The token that ``livehead serve`` asks for and that ``livehead run --render-at`` shows."""
 
+VIEWER_KEY_VARIABLE = "LIVEHEAD_VIEWER_KEY"
+"""The key of a viewer's link for ``--driver motion:LINK``, where the link itself has none."""
+
 TURN_PASSWORD_VARIABLE = "LIVEHEAD_TURN_PASSWORD"
 """The password for the user name that the TURN servers know."""
 

@@ -25,6 +25,7 @@ from livehead.interfaces import Sink
 from livehead.motion_consumer import AnimatorConsumer
 from livehead.motion_source import DriverMotionSource
 from livehead.motion_stages import MotionSource
+from livehead.perception.av_files import count_noun
 from livehead.performer_watch import PerformerWatch, report_performer
 from livehead.pipeline import Pipeline
 from livehead.quality import QualityController, QualityLevel
@@ -142,8 +143,8 @@ class LiveRun:
         bad = sum(number for name, number in counts.items() if name.endswith(".bad"))
         delay = stages.get("capture_to_sink", summarize_ms([]))
         return (
-            f"{counts.get('sent', 0)} frames sent, {delay['median']:.0f} ms from capture to sink, "
-            f"{bad} bad frames skipped{_describe_sound_losses(counts)}"
+            f"{count_noun(counts.get('sent', 0), 'frame')} sent, {delay['median']:.0f} ms from capture to sink, "
+            f"{count_noun(bad, 'bad frame')} skipped{_describe_sound_losses(counts)}"
         )
 
     def _open_sink(self, spec: str, stream: StreamSettings) -> Sink:

@@ -19,6 +19,7 @@ from livehead.errors import ConfigError
 from livehead.frames import VideoFrame
 from livehead.interfaces import EndOfStream
 from livehead.motion.body import PersonKeypoints
+from livehead.perception.av_files import count_noun
 from livehead.perception.photo import read_photo, read_upright_size
 from livehead.perception.pose_overlay import draw_people
 from livehead.protocol.openpose_json import to_openpose_document, to_video_document
@@ -76,7 +77,8 @@ def export_video_people(path: Path, finder: PeopleFinder, outputs: PoseOutputs) 
     for name in outputs.json_files:
         _write_json(name, to_video_document(frames, outputs.finder))
     most = max((len(people) for _, people in frames), default=0)
-    return f"{len(frames)} frames, {sum(bool(people) for _, people in frames)} with people, at most {most} at once,"
+    with_people = sum(bool(people) for _, people in frames)
+    return f"{count_noun(len(frames), 'frame')}, {with_people} with people, at most {most} at once,"
 
 
 async def _process_video(

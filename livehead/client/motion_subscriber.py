@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from livehead.client.connection import (
 from livehead.clock import ExponentialBackoff
 from livehead.concurrency import Latest
 from livehead.drivers.network import NetworkMotionSource
+from livehead.environment import VIEWER_KEY_VARIABLE
 from livehead.errors import ConfigError, LiveheadError, ProtocolError
 from livehead.interfaces import EndOfStream
 from livehead.motion.keypoints import Keypoints
@@ -46,11 +48,14 @@ class ViewerLink:
 
     @classmethod
     def parse(cls, url: str) -> ViewerLink:
-        """``https://HOST[:PORT]/watch#key=KEY``. Raises: ConfigError, in which the key is not told."""
+        """``https://HOST[:PORT]/watch#key=KEY``, or without ``#key=KEY`` where the key is in the environment.
+
+        Raises: ConfigError, in which the key is not told.
+        """
         remedy = "copy the link under Viewers in the studio page: https://HOST/watch#key=KEY"
         try:
             parts = urlsplit(url)
-            place, [key] = parts.netloc, parse_qs(parts.fragment).get("key", [""])
+            place, [key] = parts.netloc, parse_qs(parts.fragment).get("key", [os.environ.get(VIEWER_KEY_VARIABLE, "")])
         except ValueError as error:
             raise ConfigError("this is no viewer's link", remedy) from error
         if parts.scheme not in ("http", "https") or parts.path != "/watch" or not key:

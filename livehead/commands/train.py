@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = ("compact", "depth", "dagan", "voice")
     add("subject", choices=models, metavar="MODEL", help=f"one of {', '.join(models)}")
     add("--data", type=Path, required=True, metavar="DIR", help=_DATA_HELP)
-    add("--config", type=Path, metavar="FILE", help="the recipe (default: configs/train/MODEL.toml)")
+    add("--config", type=Path, metavar="FILE", help="the recipe (default: the one of MODEL that ships)")
     out = "the folder for checkpoints, logs, curves and sample sheets (default: runs/MODEL)"
     add("--out", type=Path, metavar="DIR", help=out)
     add("--resume", action="store_true", help="go on with the run in --out")
@@ -44,7 +44,9 @@ def main(args: argparse.Namespace) -> int:
 
     Raises: ConfigError, WeightsError.
     """
-    config = args.config or Path(f"configs/train/{args.subject}.toml")
+    from livehead.training.recipe import find_recipe
+
+    config = args.config or find_recipe(args.subject)
     out = args.out or Path(f"runs/{args.subject}")
     _check_options(args)
     _check_not_overwritten(out, (args.init, args.vgg, *args.depth), args.data)

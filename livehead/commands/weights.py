@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from livehead.assembly import conr
@@ -13,6 +14,8 @@ from livehead.weights.bundled import bundled_weights
 from livehead.weights.catalog import PUBLICATIONS
 from livehead.weights.checkpoint_store import CheckpointStore
 from livehead.weights.safetensors_file import read_weights
+
+_LICENCE_COLUMN, _LICENCE_WIDTH = 2, 36
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,15 +73,40 @@ def _verify_checkpoints(store: CheckpointStore, wanted: list[str]) -> int:
 
 
 def _list_checkpoints(store: CheckpointStore) -> None:
-    for name, weights in bundled_weights().items():
-        print(f"{name}: ships with livehead: {weights.summary}. Licence: {weights.licence}.")
+    """Print a table of all checkpoints, and below it where the files of those come from that are not there."""
+    rows = [(name, "ships", weights.licence, "") for name, weights in bundled_weights().items()]
+    sources: dict[str, list[str]] = {}
     for name, publication in PUBLICATIONS.items():
-        if name not in store.list_names():
-            print(f"{name}: not imported; {publication.remedy}")
+        if name in store.list_names():
+            rows.append((name, *_describe_import(store, name)))
             continue
-        try:
-            entry = store.read_record(name)
-        except WeightsError as error:
-            print(f"{name}: {error}")
-        else:
-            print(f"{name}: imported {entry.imported[:10]} from {', '.join(entry.origin)}. Licence: {entry.licence}.")
+        rows.append((name, "not imported", publication.licence, publication.import_command))
+        sources.setdefault(publication.source, []).append(name)
+    print(_format_table(("name", "state", "licence", "command"), rows))
+    if sources:
+        print("\nDownload the files that a command names from their authors:")
+    for source, names in sources.items():
+        print(f"  {source}  ({', '.join(names)})")
+
+
+def _describe_import(store: CheckpointStore, name: str) -> tuple[str, str, str]:
+    """State, licence and command of a checkpoint that was imported."""
+    try:
+        entry = store.read_record(name)
+    except WeightsError:
+        return "damaged", PUBLICATIONS[name].licence, PUBLICATIONS[name].import_command
+    return f"imported {entry.imported[:10]}", entry.licence, f"livehead weights verify {name}"
+
+
+def _format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return aligned columns; a long licence goes on in the next line, and the last column is never broken."""
+    lines = []
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    widths[_LICENCE_COLUMN] = min(widths[_LICENCE_COLUMN], _LICENCE_WIDTH)
+    for row in (head, *rows):
+        licence, *rest = textwrap.wrap(row[_LICENCE_COLUMN], _LICENCE_WIDTH) or [""]
+        cells = [*row[:_LICENCE_COLUMN], licence, *row[_LICENCE_COLUMN + 1 :]]
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+        indent = sum(widths[:_LICENCE_COLUMN]) + 2 * _LICENCE_COLUMN
+        lines += [" " * indent + part for part in rest]
+    return "\n".join(lines)

@@ -28,6 +28,9 @@ SECURITY_HEADERS = {
     "cache-control": "no-store",
 }
 
+TRANSPORT_HEADERS = {"strict-transport-security": "max-age=604800"}
+"""Sent by TLS only. It holds for all ports of a name, so for a week, not for the years that a site of its own takes."""
+
 
 class SecurityMiddleware:
     """Lets requests of allowed hosts and origins through to ``app``, and logs what is rejected, here or behind."""
@@ -48,6 +51,8 @@ class SecurityMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                if scope["scheme"] in ("https", "wss"):
+                    MutableHeaders(scope=message).update(TRANSPORT_HEADERS)
                 if message["status"] >= 400:
                     self._rejections.log_rejection(address, path_label, message["status"])
             await send(message)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+import livehead
 from livehead.config import parse_settings
 from livehead.errors import ConfigError
 from livehead.untrusted_files import DamagedFileError, read_untrusted
@@ -53,6 +56,25 @@ class EpochSchedule(FrozenSettings):
 
 
 SettingsT = TypeVar("SettingsT", bound=FrozenSettings)
+_RECIPE_FOLDER = "configs/train"
+_INSTALLED_FOLDER = "share/livehead/train"  # of an installation that has no checkout around it
+
+
+def find_recipe(model: str) -> Path:
+    """Return the recipe of ``model`` that ships with livehead, wherever the command is run.
+
+    A recipe in ``configs/train`` of the current folder is taken before it. Raises: ConfigError.
+    """
+    name = f"{model}.toml"
+    checkout = Path(livehead.__file__).parents[1]
+    candidates = [folder / _RECIPE_FOLDER / name for folder in (Path(), checkout)]
+    with suppress(importlib.metadata.PackageNotFoundError):
+        installed = importlib.metadata.files("livehead") or ()
+        candidates += [Path(file.locate()) for file in installed if file.match(f"{_INSTALLED_FOLDER}/{name}")]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise ConfigError(f"no recipe of {model} is installed", "give one with --config", subject=model)
 
 
 def read_recipe_as(kind: type[SettingsT], path: Path, example: str) -> SettingsT:

@@ -35,11 +35,12 @@ class CheckpointSpec:
     @property
     def remedy(self) -> str:
         """How to download and import it, in one line."""
-        files = " ".join(self.files)
-        return (
-            f"download {files} from {self.source} ({self.licence}) and run: "
-            f"livehead weights import {files} --as {self.name}"
-        )
+        return f"download {' '.join(self.files)} from {self.source} ({self.licence}) and run: {self.import_command}"
+
+    @property
+    def import_command(self) -> str:
+        """The command that imports it once it is downloaded."""
+        return f"livehead weights import {' '.join(self.files)} --as {self.name}"
 
     def missing_error(self, subject: str) -> WeightsMissingError:
         """The error for ``subject`` (a model, a driver), which needs it."""

@@ -95,6 +95,14 @@ async def test_the_motion_comes_as_it_was(served: Served) -> None:
             await arrival(following, stranger.motion())
 
 
+async def test_the_key_may_stand_in_the_environment(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with performing(served) as stranger:
+        link, _, key = stranger.link.partition("#key=")
+        monkeypatch.setenv("LIVEHEAD_VIEWER_KEY", key)
+        async with await RemoteMotionSource.connect(ViewerLink.parse(link), fps=30) as following:
+            await arrival(following, stranger.motion())
+
+
 async def test_a_lost_connection_is_made_anew(served: Served) -> None:
     told: list[str] = []
     async with performing(served) as stranger, Relay(served.port) as relay:

@@ -54,6 +54,14 @@ def test_no_background_where_nothing_can_show_none(capsys: pytest.CaptureFixture
     assert "--background '#00ff00'" in line
 
 
+def test_a_name_that_no_profile_can_have_is_refused_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, *idle(DRAWN_PORTRAIT), "--profile", "../x", "--record-motion", tmp_path / "motion.npz")
+    assert "cannot name a profile" in line
+    assert list(tmp_path.glob("motion*")) == []
+
+
 def test_a_photo_of_one_pixel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     assert "is only 1x1 pixels" in refused(capsys, *idle(tmp_path / "dot.png"))

@@ -65,8 +65,14 @@ def refused(capsys, *arguments):
 def test_what_ships_and_what_can_be_imported_is_listed(capsys):
     assert main(["weights", "list"]) == 0
     said = capsys.readouterr().out
-    assert "dagan-vox-256: not imported" in said
-    assert "livehead weights import DaGAN_vox_adv_256.pth.tar --as dagan-vox-256" in said
+    lines = said.splitlines()
+    assert lines[0].split() == ["name", "state", "licence", "command"]
+    line = next(line for line in lines if line.startswith("dagan-vox-256"))
+    place = lines[0].index("command")
+    assert line[lines[0].index("state") :].startswith("not imported")
+    assert line[place:] == "livehead weights import DaGAN_vox_adv_256.pth.tar --as dagan-vox-256"
+    assert all(len(line[:place].rstrip()) <= 80 for line in lines[: len(lines) // 2])
+    assert "https://github.com/harlanhong/CVPR2022-DaGAN  (dagan-vox-256" in said
 
 
 @pytest.mark.parametrize("model", ["dagan", "dagan-spade"])

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from livehead.server.access import AccessPolicy
 from livehead.server.connection_table import ConnectionTimeouts
-from livehead.server.security_middleware import SECURITY_HEADERS
+from livehead.server.event_log import RejectionLog
+from livehead.server.security_middleware import SECURITY_HEADERS, SecurityMiddleware
 from tests.fixtures.studio import TOKEN, serving
 
 
@@ -68,6 +71,23 @@ def test_pages_come_with_strict_headers(server: str, path: str) -> None:
     for name, value in SECURITY_HEADERS.items():
         assert headers[name] == value
     assert "unsafe" not in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("https", True), ("http", False)])
+async def test_browsers_keep_to_https_where_it_was_used(scheme: str, told: bool) -> None:
+    sent: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    async def no_body() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    app = SecurityMiddleware(PlainTextResponse("well"), AccessPolicy(""), RejectionLog())
+    scope = {"type": "http", "scheme": scheme, "path": "/", "headers": [(b"host", b"localhost")], "client": None}
+    await app(scope, no_body, keep)
+    names = dict(sent[0]["headers"])
+    assert (b"strict-transport-security" in names) is told
 
 
 def test_pages_ask_no_other_host() -> None:
