@@ -174,12 +174,11 @@ def build_live_avatar(
     )
     calibration = calibration or NeutralCalibration()
     version, gains = weights_version(settings.model), to_gains(settings.gains)
-    canvas = size or settings.stream.size
     scenes, transfers = [], []
     for portrait in portraits:
         avatar = store.get_avatar(portrait, renderer, version)
         transfer = MotionTransfer(avatar.motion, mode=settings.mode, gains=gains, calibration=calibration)
-        compositor = PortraitCompositor(portrait, canvas, picture.fit, background, badge=picture.badge)
+        compositor = PortraitCompositor(portrait, size or settings.stream.size, picture.fit, background, picture.badge)
         transfers.append(transfer)
         unseen_motion = make_idle_motion(avatar.motion)
         if driver is not None and driver.has_unseen_motion:
