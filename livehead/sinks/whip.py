@@ -24,7 +24,8 @@ from livehead.codecs.h264 import EncoderChoice
 from livehead.errors import RejectedError, SinkError
 from livehead.frames import AudioFrame, Frame
 from livehead.stats import StatsCollector
-from livehead.webrtc.broadcast import BroadcastSink, EncodedTrack
+from livehead.webrtc.broadcast import BroadcastSink
+from livehead.webrtc.encoded_track import EncodedTrack
 from livehead.webrtc.ice import NO_ICE_SERVERS, IceServers, add_remote_candidates, patch_transceiver_gathering
 from livehead.webrtc.remote_candidates import patch_transceiver_candidates
 from livehead.webrtc.sender_patches import (
@@ -241,7 +242,7 @@ class _WhipSession:
         if transceiver.kind == "audio":
             track = self._broadcast.add_audio_track()
         else:
-            track = self._broadcast.add_video_track(negotiated_video_codec(transceiver))
+            track = self._broadcast.add_video_track(negotiated_video_codec(transceiver), is_owner=True)
         self._tracks.append(track)
         transceiver.sender.replaceTrack(track)
         attach_encoded_track(transceiver.sender, track)

@@ -1,33 +1,29 @@
-"""Sends the avatar to any number of WebRTC receivers: each picture is encoded once for each codec in use.
+"""Sends the avatar to any number of WebRTC receivers: each picture is encoded once for each codec and rung in use.
 
-Each receiver has an ``EncodedTrack``. Encoded pictures cannot be dropped one by one, as later ones build on them: a
-track that falls behind is emptied and goes on with the next key frame, which is then requested.
+Each receiver has an ``EncodedTrack``. Which rung it is on is decided in ``webrtc/rungs.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Any, NamedTuple
 
 import av
 import numpy as np
-from aiortc.codecs.base import Encoder
 from aiortc.codecs.opus import OpusEncoder
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from livehead.audio.downmix import SpeechDownmixer
 from livehead.clock import NS, now_ns, sleep_until
 from livehead.codecs.alpha import flatten_alpha, pack_alpha_side_by_side
 from livehead.codecs.h264 import ENCODER_FACTORIES, X264, EncoderChoice
-from livehead.concurrency import Fifo, Worker
+from livehead.concurrency import Worker
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Frame, VideoFrame
-from livehead.interfaces import EndOfStream
 from livehead.stats import StatsCollector
-from livehead.webrtc.encoder import START_BITRATE, VideoCodec, VideoEncoder
+from livehead.webrtc.encoded_track import EncodedFrame, EncodedTrack, EncodingKey
+from livehead.webrtc.encoder import VideoCodec, VideoEncoder
+from livehead.webrtc.rungs import BitrateMeter, KeyFrameBudget, RungSelector, choose_high_bitrate, choose_low_bitrate
 
 OPUS_RATE = 48_000
 TRACK_QUEUE_LENGTH = 8
@@ -38,103 +34,6 @@ _MAX_AUDIO_LATENESS_NS = NS // 4  # sound that is later than its picture by more
 _OPUS_PACKET_SAMPLES = OPUS_RATE // 50
 _DEADBAND_MS = 8.0  # smaller changes of the wanted delay of sound are ignored
 _MAX_STEP_MS = 0.5  # the most by which the delay changes from packet to packet
-
-
-class EncodingKey(NamedTuple):
-    """Holds what one encoder makes for all tracks that want it; ``with_alpha`` puts the matte beside the colours."""
-
-    codec: VideoCodec
-    with_alpha: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFrame:
-    """One picture or 20 ms of sound as RTP payloads; ``timestamp`` counts ticks of the codec's RTP clock."""
-
-    payloads: list[bytes]
-    timestamp: int
-    is_key_frame: bool = True
-
-
-class EncodedTrack(MediaStreamTrack):
-    """The track that aiortc's sender reads for one receiver; it gives ``EncodedFrame`` items.
-
-    At most ``capacity`` of them wait. ``on_key_request`` is called when the receiver needs a key frame. ``bitrate`` is
-    the receiver's newest estimate in bits a second, None before the first.
-    """
-
-    def __init__(
-        self, kind: str, encoding: EncodingKey | None, on_key_request: Callable[[], None], capacity: int
-    ) -> None:
-        super().__init__()
-        self.kind = kind
-        self.encoding = encoding
-        self.bitrate: int | None = None
-        self.dropped = 0
-        self._on_key_request = on_key_request
-        self._capacity = capacity
-        self._queue: Fifo[EncodedFrame] = Fifo(capacity + 1)
-        self._queued = 0
-        self._needs_key_frame = kind == "video"
-
-    def put(self, item: EncodedFrame) -> None:
-        """Queue an encoded frame; called on the event loop."""
-        if self._needs_key_frame and not item.is_key_frame:
-            self._on_key_request()
-            return
-        if self.kind == "video" and self._queued >= self._capacity:
-            self.dropped += self._queued
-            self._queue.close()
-            self._queue, self._queued, self._needs_key_frame = Fifo(self._capacity + 1), 0, True
-            self._on_key_request()
-            return
-        self._needs_key_frame = False
-        self._queued = min(self._queued + 1, self._capacity)
-        self._queue.put(item)
-
-    def request_key_frame(self) -> None:
-        """Ask for a key frame, as the receiver cannot decode without one."""
-        self._on_key_request()
-
-    async def recv(self) -> Any:
-        """The next item for aiortc's sender. Raises: MediaStreamError once stopped."""
-        while True:
-            queue = self._queue
-            try:
-                item = await queue.get()
-            except EndOfStream:
-                if queue is not self._queue:
-                    continue  # emptied: the new queue holds what follows
-                raise MediaStreamError from None
-            self._queued -= self._queued > 0
-            return item
-
-    def stop(self) -> None:
-        """End the track; aiortc calls this too, when the connection ends."""
-        super().stop()
-        self._queue.close()
-
-
-class PassthroughEncoder(Encoder):
-    """Stands in for the encoder of aiortc's sender, as everything is encoded already."""
-
-    def __init__(self, track: EncodedTrack) -> None:
-        self._track = track
-
-    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        raise TypeError("an encoded track gives encoded frames only")
-
-    def pack(self, packet: Any) -> tuple[list[bytes], int]:
-        return packet.payloads, packet.timestamp
-
-    @property
-    def target_bitrate(self) -> int:
-        """The bitrate that the receiver says it can take (REMB), in bits a second."""
-        return self._track.bitrate or START_BITRATE
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._track.bitrate = bitrate
 
 
 class BroadcastSink:
@@ -161,6 +60,8 @@ class BroadcastSink:
         self._encoder_choice, self._encoder_spec = encoder, X264
         self._encoders: dict[EncodingKey, VideoEncoder] = {}
         self._tracks: set[EncodedTrack] = set()
+        self._selectors: dict[EncodedTrack, RungSelector] = {}  # of viewers; owners have none
+        self._meters: dict[EncodingKey, BitrateMeter] = {}
         self._key_requests: set[EncodingKey] = set()
         self._last_key_ns: dict[EncodingKey, int] = {}
         self._worker = Worker("webrtc-encode")
@@ -192,15 +93,22 @@ class BroadcastSink:
         running = {track.encoding for track in self._tracks}
         return sum(encoder.bitrate for encoding, encoder in self._encoders.items() if encoding in running)
 
-    def add_video_track(self, codec: VideoCodec, *, with_alpha: bool = False) -> EncodedTrack:
-        """Add a receiver of pictures, with their matte beside them or over black; the first is a key frame."""
-        encoding = EncodingKey(codec, with_alpha)
+    def add_video_track(self, codec: VideoCodec, *, with_alpha: bool = False, is_owner: bool = False) -> EncodedTrack:
+        """Add a receiver of pictures, with their matte beside them or over black; the first is a key frame.
+
+        An owner's link alone decides how good its picture is; other receivers get one that theirs can take.
+        """
 
         def request_key_frame() -> None:
-            self._key_requests.add(encoding)
+            if track.encoding is not None:
+                self._key_requests.add(track.encoding)
 
-        request_key_frame()
-        return self._register_track(EncodedTrack("video", encoding, request_key_frame, TRACK_QUEUE_LENGTH))
+        budget = None if is_owner else KeyFrameBudget(now_ns())
+        track = EncodedTrack("video", EncodingKey(codec, with_alpha), request_key_frame, TRACK_QUEUE_LENGTH, budget)
+        if not is_owner:
+            self._selectors[track] = RungSelector(now_ns())
+        track.request_key_frame()
+        return self._register_track(track)
 
     def add_audio_track(self) -> EncodedTrack:
         """Add a receiver of Opus packets."""
@@ -208,16 +116,41 @@ class BroadcastSink:
 
     def _register_track(self, track: EncodedTrack) -> EncodedTrack:
         self._tracks.add(track)
-        track.once("ended", lambda: self._tracks.discard(track))
+        track.once("ended", lambda: self._remove_track(track))
         return track
+
+    def _remove_track(self, track: EncodedTrack) -> None:
+        self._tracks.discard(track)
+        self._selectors.pop(track, None)
+
+    def _choose_rungs(self) -> None:
+        """Put each viewer on the rung that its link can take."""
+        now = now_ns()
+        for track, selector in self._selectors.items():
+            if track.encoding is None:
+                continue
+            rungs = {rung: track.encoding._replace(rung=rung) for rung in ("high", "low")}
+            rates = [self._meters[key].rate(now) if key in self._meters else None for key in rungs.values()]
+            chosen = rungs[selector.update(track.bitrate, *rates, now)]
+            if chosen != track.encoding:
+                track.switch_to(chosen)
+                self.stats.count(f"viewers.{chosen.rung}")
+
+    def _choose_bitrate(self, encoding: EncodingKey) -> int | None:
+        tracks = [track for track in self._tracks if track.encoding == encoding]
+        viewers = [track.bitrate for track in tracks if track in self._selectors]
+        if encoding.rung == "low":
+            return choose_low_bitrate(viewers)
+        return choose_high_bitrate([track.bitrate for track in tracks if track not in self._selectors], viewers)
 
     async def send(self, frame: Frame) -> None:
         """Encode one frame and queue it for every receiver. Raises: SinkError when it cannot be encoded."""
         if isinstance(frame, AudioFrame):
             await self._send_audio(frame)
             return
+        self._choose_rungs()
         encodings = {track.encoding for track in self._tracks if track.encoding is not None}
-        for encoding in encodings:
+        for encoding in sorted(encodings, key=lambda each: each.rung):  # the high rung does not wait for the low one
             await self._send_video(frame, encoding)
         if encodings:
             self.stats.count("encoded")
@@ -227,10 +160,7 @@ class BroadcastSink:
         encoder = self._encoders.setdefault(
             encoding, VideoEncoder(encoding.codec, self._fps, encoder_spec=self._encoder_spec)
         )
-        tracks = [track for track in self._tracks if track.encoding == encoding]
-        estimates = [track.bitrate for track in tracks if track.bitrate is not None]
-        if estimates:
-            encoder.bitrate = min(estimates)
+        encoder.bitrate = self._choose_bitrate(encoding) or encoder.bitrate
         key = (
             encoding in self._key_requests
             and now_ns() - self._last_key_ns.get(encoding, -NS) >= _MIN_KEY_FRAME_INTERVAL_NS
@@ -247,6 +177,8 @@ class BroadcastSink:
         self.stats.record_timing("encode", (now_ns() - start) / 1e6)
         item = EncodedFrame(payloads, timestamp, key or encoder.open_count != opened)
         self.stats.count("key_frames", int(item.is_key_frame))
+        meter = self._meters.setdefault(encoding, BitrateMeter())
+        meter.add(sum(map(len, payloads)), now_ns())
         tracks = [track for track in self._tracks if track.encoding == encoding]  # some may have come or gone meanwhile
         for track in tracks:
             track.put(item)

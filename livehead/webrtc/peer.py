@@ -13,7 +13,8 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from livehead.errors import ProtocolError
-from livehead.webrtc.broadcast import BroadcastSink, EncodedTrack
+from livehead.webrtc.broadcast import BroadcastSink
+from livehead.webrtc.encoded_track import EncodedTrack
 from livehead.webrtc.ice import (
     NO_ICE_SERVERS,
     IceServers,
@@ -155,7 +156,8 @@ class PeerConnection:
         if part.kind == "video":
             hint_start_bitrate(transceiver)
             negotiate_playout_delay(transceiver, part)
-            track = self._broadcast.add_video_track(negotiated_video_codec(transceiver), with_alpha=self._with_alpha)
+            codec, is_owner = negotiated_video_codec(transceiver), self._camera is not None
+            track = self._broadcast.add_video_track(codec, with_alpha=self._with_alpha, is_owner=is_owner)
         else:
             track = self._broadcast.add_audio_track()
         self._tracks.append(track)

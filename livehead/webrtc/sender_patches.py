@@ -19,7 +19,7 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, pack_header_extens
 from aiortc.rtp import unpack_header_extensions as unpack
 from aiortc.sdp import MediaDescription
 
-from livehead.webrtc.broadcast import EncodedTrack, PassthroughEncoder
+from livehead.webrtc.encoded_track import EncodedTrack, PassthroughEncoder
 from livehead.webrtc.encoder import VideoCodec
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"

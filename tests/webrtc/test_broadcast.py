@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from fractions import Fraction
+from itertools import count
 from typing import Any, cast
 
 import numpy as np
@@ -19,10 +20,10 @@ from livehead.webrtc.broadcast import (
     OPUS_RATE,
     TRACK_QUEUE_LENGTH,
     BroadcastSink,
-    EncodedTrack,
-    PassthroughEncoder,
     SmoothedDelay,
 )
+from livehead.webrtc.encoded_track import EncodedTrack, PassthroughEncoder
+from livehead.webrtc.encoder import START_BITRATE
 
 
 def picture(number: int) -> VideoFrame:
@@ -137,13 +138,46 @@ async def test_a_request_storm_makes_few_key_frames() -> None:
         assert broadcast.stats.read_counters()["key_frames"] == 1
 
 
-async def test_the_slowest_receiver_s_estimate_sets_the_bitrate() -> None:
+async def test_the_owner_s_estimate_sets_the_bitrate_and_no_viewer_s() -> None:
     async with BroadcastSink() as broadcast:
-        tracks = [broadcast.add_video_track("H264") for _ in range(2)]
-        for track, bitrate in zip(tracks, (2_000_000, 700_000), strict=True):
+        owner, viewer = broadcast.add_video_track("H264", is_owner=True), broadcast.add_video_track("H264")
+        for track, bitrate in ((owner, 2_000_000), (viewer, 700_000)):
             PassthroughEncoder(track).target_bitrate = bitrate
         await broadcast.send(picture(0))
-        assert broadcast.total_bitrate == 700_000
+        assert broadcast.total_bitrate == 2_000_000
+        owner.stop()
+        await broadcast.send(picture(1))
+        assert broadcast.total_bitrate == 700_000, "the only one's own link"
+
+
+async def test_a_slow_viewer_gets_a_coding_of_its_own_and_goes_on_with_a_key_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moments = count(now_ns(), NS // 30)
+    monkeypatch.setattr("livehead.webrtc.broadcast.now_ns", lambda: next(moments))
+    noise = np.random.default_rng(0).integers(0, 255, (8, 96, 96, 3), np.uint8)
+    async with BroadcastSink() as broadcast:
+        owner, slow = broadcast.add_video_track("H264", is_owner=True), broadcast.add_video_track("H264")
+        PassthroughEncoder(slow).target_bitrate = 1
+        number, high, low = 0, None, None
+        while slow.encoding == owner.encoding:
+            assert high is low
+            frame = VideoFrame(noise[number % 8], number * 3000, Fraction(1, 90_000), number * NS // 30)
+            await broadcast.send(frame)
+            high, low = await owner.recv(), await slow.recv()
+            number += 1
+            assert number < 400
+        assert low.is_key_frame
+        for later in range(number, number + 60):
+            await broadcast.send(VideoFrame(noise[later % 8], later * 3000, Fraction(1, 90_000), later * NS // 30))
+            high, low = await owner.recv(), await slow.recv()
+            assert high is not low
+            assert not low.is_key_frame
+        assert broadcast.stats.read_counters()["viewers.low"] == 1
+        assert sum(map(len, low.payloads)) < sum(map(len, high.payloads)) / 2
+        slow.stop()
+        await broadcast.send(picture(number + 100))
+        assert broadcast.total_bitrate == START_BITRATE, "nothing is encoded for nobody"
 
 
 async def test_a_receiver_that_left_gets_nothing_more() -> None:
