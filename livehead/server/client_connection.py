@@ -225,8 +225,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Forget the connection."""
         self._received = b""
         self._table.remove(self)
-        if self.protocol is not None:
-            self.protocol.connection_lost(error)
+        protocol, self.protocol = self.protocol, None  # so that nothing is left to the garbage collector
+        if protocol is not None:
+            protocol.connection_lost(error)
 
     # what the protocol's transport does
 

@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import ssl
+import sys
 from asyncio import constants, sslproto
 from collections.abc import Callable
 
@@ -94,6 +95,8 @@ class ConnectionAcceptor:
         task.add_done_callback(lambda done: self._on_opened(done, connection, accepted))
 
     async def _start_transport(self, connection: ClientConnection, accepted: socket.socket) -> None:
+        if self._tls is not None and sys.platform != "win32":
+            await _wait_for_bytes(accepted)  # what TLS needs is not made for whoever says nothing
         limit_s = self._timeouts.handshake_s if self._tls is not None else None
         close_s = self._timeouts.close_s if self._tls is not None else None
         await asyncio.get_running_loop().connect_accepted_socket(
@@ -130,6 +133,17 @@ class ConnectionAcceptor:
             await asyncio.sleep(_EXHAUSTED_PAUSE_S)
         else:  # the client went away before it was accepted
             await asyncio.sleep(0)
+
+
+async def _wait_for_bytes(accepted: socket.socket) -> None:
+    """Wait until something has arrived, without taking it."""
+    loop = asyncio.get_running_loop()
+    arrived = asyncio.Event()
+    loop.add_reader(accepted, arrived.set)
+    try:
+        await arrived.wait()
+    finally:
+        loop.remove_reader(accepted)
 
 
 def _shrink_tls_buffers() -> None:

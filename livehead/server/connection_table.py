@@ -117,6 +117,8 @@ class ConnectionTable:
         """Note that ``connection`` has to show a key again, as whoever sends its next request may be another."""
         if connection in self._trusted:
             del self._trusted[connection]
+            if len(self._strangers) >= self._limits.strangers:
+                self._drop_oldest(self._stranger_counts.most_common(1)[0][0])
             self._add_stranger(connection)
 
     def remove(self, connection: TrackedConnection) -> None:

@@ -2,7 +2,10 @@
 
 import asyncio
 import datetime
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from urllib.request import urlopen
@@ -15,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from livehead.errors import ConfigError
 from livehead.server.access import AccessPolicy
 from livehead.server.app import StudioApp
+from livehead.server.connection_table import ConnectionTimeouts
 from livehead.server.http_listener import HttpListener
+from livehead.server.listening_socket import open_listening_socket
 from tests.fixtures.studio import TOKEN, sessions
 
 
@@ -61,3 +66,50 @@ def test_with_a_certificate_the_page_comes_by_https(tmp_path: Path) -> None:
 def test_an_address_of_another_machine_is_refused_with_a_remedy(host: str) -> None:
     with pytest.raises(ConfigError, match="--host"):
         HttpListener(StudioApp(sessions(), AccessPolicy(), "").build_app(), host, 0)
+
+
+def test_a_port_that_a_program_listens_on_is_not_shared() -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match="--port"):
+            open_listening_socket("127.0.0.1", taken.getsockname()[1])
+
+
+def test_nobody_takes_the_port_of_a_server_over() -> None:
+    with open_listening_socket("127.0.0.1", 0) as own, socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError):
+            other.bind(own.getsockname())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_server_may_open_as_many_files_as_the_system_allows() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard})); "
+        "from livehead.server.file_limit import raise_file_limit; "
+        "print(raise_file_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    for hard in (256, 1000):
+        run = subprocess.run([sys.executable, "-c", program.format(hard=hard)], capture_output=True, text=True)
+        assert run.stdout.split() == [str(hard), str(hard)], run.stderr
+
+
+def test_a_client_that_begins_no_handshake_is_ended(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    app = StudioApp(sessions(), AccessPolicy(TOKEN), "").build_app()
+    listener = HttpListener(app, "127.0.0.1", 0, tls=context, timeouts=ConnectionTimeouts(handshake_s=0.3))
+    thread = threading.Thread(target=lambda: asyncio.run(listener.serve()))
+    thread.start()
+    try:
+        for said in (b"", b"\x16\x03\x01\x02\x00\x01"):
+            with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as silent:
+                silent.sendall(said)
+                assert silent.recv(100) == b""
+    finally:
+        listener.stop()
+        thread.join(20)
+    assert not thread.is_alive()
