@@ -24,6 +24,7 @@ from livehead.assembly.output_checks import (
 )
 from livehead.assembly.time_range import TimeRange
 from livehead.assembly.video_export import limit_size, photo_size, read_sound_frames
+from livehead.codecs.film_formats import is_picture_sequence
 from livehead.compositing.background import check_background
 from livehead.compositing.figure_compositor import require_figure_background
 from livehead.config import RunSettings
@@ -160,7 +161,7 @@ def _check_output(request: AnimationRequest) -> None:
 def makes_picture(request: AnimationRequest) -> bool:
     """Tell whether the result is one picture: a still moves the avatar, and the result's name is a picture's."""
     driving = request.driving
-    is_picture = request.out.suffix.lower() in PICTURE_SUFFIXES
+    is_picture = request.out.suffix.lower() in PICTURE_SUFFIXES and not is_picture_sequence(request.out)
     return is_picture and driving is not None and driving.is_file() and detect_driving_kind(driving) == "still"
 
 

@@ -79,3 +79,9 @@ def test_a_picture_cannot_speak(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_head_and_shoulders_are_shown_as_large_as_they_are_rendered(tmp_path: Path) -> None:
     assert animate(tmp_path / "head.png", avatar=ASTRONAUT) == 0
     assert Pillow.open(tmp_path / "head.png").size == (256, 256)
+
+
+@pytest.mark.usefixtures("home")
+def test_numbered_pictures_are_a_film_that_one_picture_moves(tmp_path: Path) -> None:
+    assert animate(tmp_path / "frames" / "%03d.png", "--fps", "5", "--end", "1") == 0
+    assert len(list((tmp_path / "frames").iterdir())) == 5
