@@ -186,10 +186,9 @@ def build_live_avatar(
             transfers.append(speaking)
             unseen_motion = VoiceFallback(driver.unseen_motion, speaking, unseen_motion)
         scenes.append(AvatarScene(portrait.name, avatar, transfer, IdleBlend(unseen_motion, avatar.motion), compositor))
-    first = scenes[0].avatar
-    renderer.render(first, first.motion, settings.render_size)  # compile before a camera is opened
     animator = Animator(driver, renderer, scenes, motion_set=motion_set, size=settings.render_size, on_motion=on_motion)
     avatars = tuple(scene.avatar for scene in scenes)
+    renderer.render(avatars[0], avatars[0].motion, settings.render_size)  # compile before a camera is opened
     return LiveAvatar(animator, renderer, avatars, tuple(transfers), calibration, settings.render_size)
 
 
