@@ -55,7 +55,7 @@ def list_machine_addresses(*, ipv6: bool = False) -> list[str]:
         if adapter.nice_name.startswith(_CONTAINER_BRIDGES):
             continue
         for each in adapter.ips:
-            address = ipaddress.ip_address(each.ip if each.is_IPv4 else each.ip[0])
+            address = ipaddress.ip_address(str(each.ip if each.is_IPv4 else each.ip[0]))
             usable = not (address.is_loopback or address.is_link_local or address.is_unspecified)
             if usable and (ipv6 or address.version == 4) and str(address) not in found:
                 found.append(str(address))

@@ -129,12 +129,16 @@ class BroadcastSink:
         for track, selector in self._selectors.items():
             if track.encoding is None:
                 continue
-            rungs = {rung: track.encoding._replace(rung=rung) for rung in ("high", "low")}
-            rates = [self._meters[key].rate(now) if key in self._meters else None for key in rungs.values()]
-            chosen = rungs[selector.update(track.bitrate, *rates, now)]
+            high, low = track.encoding._replace(rung="high"), track.encoding._replace(rung="low")
+            rung = selector.update(track.bitrate, self._sent_rate(high, now), self._sent_rate(low, now), now)
+            chosen = low if rung == "low" else high
             if chosen != track.encoding:
                 track.switch_to(chosen)
                 self.stats.count(f"viewers.{chosen.rung}")
+
+    def _sent_rate(self, encoding: EncodingKey, now: int) -> int | None:
+        meter = self._meters.get(encoding)
+        return None if meter is None else meter.rate(now)
 
     def _choose_bitrate(self, encoding: EncodingKey) -> int | None:
         tracks = [track for track in self._tracks if track.encoding == encoding]
