@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from livehead.errors import SourceError  # noqa: E402
-from livehead.perception.photo import decode_photo  # noqa: E402
+from livehead.perception.photo_frames import decode_photo_frames  # noqa: E402
 from livehead.server.image_sandbox import MAX_PIXELS  # noqa: E402
 from tests.server.fuzzing import FAMILIES, Held, Stranger, for_each, settled  # noqa: E402
 
@@ -57,7 +57,7 @@ def decode_images(cases: int, seed: int) -> dict[str, object]:
 
     def use(data: bytes) -> None:
         try:
-            decode_photo(data, "The photo", MAX_PIXELS)
+            decode_photo_frames(data, "The photo", MAX_PIXELS)
             answers["photo"] += 1
         except SourceError:
             answers["refused"] += 1

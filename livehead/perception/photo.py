@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +23,7 @@ from livehead.perception.photo_formats import (
     open_picture,
 )
 from livehead.perception.photo_pixels import load_reduced, to_rgb, to_rgba
+from livehead.untrusted_files import DamagedFileError, guard_parser
 
 _MIN_SHORT_SIDE = 64  # less cannot hold a face whose mesh would mean anything
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts")
@@ -68,11 +67,11 @@ def check_photo(path: str | os.PathLike[str]) -> None:
 def read_upright_size(path: Path) -> tuple[int, int]:
     """Width and height of a photo that ``read_photo`` read, before it was reduced, upright. Raises: SourceError."""
     try:
-        with open_picture(path) as opened:
+        with guard_parser(), open_picture(path) as opened:
             width, height = opened.size
             turned = opened.getexif().get(_EXIF_ORIENTATION, 1) >= _FIRST_SIDEWAYS_VALUE
             turned &= opened.format != "TIFF"  # of which Pillow tells the size upright
-    except (OSError, SyntaxError, ValueError) as error:
+    except DamagedFileError as error:
         raise SourceError(f"{path} cannot be read ({error})", SAVE_AGAIN, subject=str(path)) from error
     return (height, width) if turned else (width, height)
 
@@ -88,12 +87,11 @@ def is_photo(path: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            with open_picture(path) as opened:
+            with guard_parser(), open_picture(path) as opened:
                 return getattr(opened, "n_frames", 1) == 1 or opened.format != "GIF"
-    except Pillow.DecompressionBombError:
-        return True
-    except (OSError, SyntaxError, ValueError):
-        return path.suffix.lower() in _PHOTO_SUFFIXES
+    except DamagedFileError as error:
+        is_vast = isinstance(error.__cause__, Pillow.DecompressionBombError)
+        return is_vast or path.suffix.lower() in _PHOTO_SUFFIXES
 
 
 def decode_photo(data: bytes, name: str, max_pixels: int) -> Image:
@@ -132,12 +130,13 @@ def explain_picture_errors(name: str, source: Path | io.BytesIO) -> Iterator[Non
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            yield
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise too_many_pixels_error(name) from error
-    except UnidentifiedImageError as error:
-        raise not_a_photo_error(read_first_bytes(source), name) from error
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error) as error:
+            with guard_parser():
+                yield
+    except DamagedFileError as error:
+        if isinstance(error.__cause__, (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)):
+            raise too_many_pixels_error(name) from error
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            raise not_a_photo_error(read_first_bytes(source), name) from error
         raise SourceError(f"{name} is damaged or cut off ({error})", SAVE_AGAIN, subject=name) from error
 
 

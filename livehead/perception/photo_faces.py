@@ -60,7 +60,7 @@ def find_photo_faces(photo: Image) -> list[PhotoFace]:
         for side in search_tile_sides(photo.shape[1], photo.shape[0]):
             known, found = faces, finder.find_in_tiles(photo, side)
             new = [face for face in found if all(overlap(face, other.detected) < _SAME_FACE for other in known)]
-            faces = _fit_faces(photo, new, finder, known)
+            faces = _fit_faces(photo, new, finder, known, in_tiles=side < max(photo.shape[:2]))
             if known:
                 break
     return faces
@@ -99,20 +99,27 @@ def choose_face(faces: Sequence[PhotoFace], choice: FaceChoice, name: str) -> tu
 
 
 def _fit_faces(
-    photo: Image, detected: Sequence[DetectedFace], finder: FaceFinder, known: Sequence[PhotoFace]
+    photo: Image, detected: Sequence[DetectedFace], finder: FaceFinder, known: Sequence[PhotoFace], *, in_tiles: bool
 ) -> list[PhotoFace]:
-    """``known``, and the detected faces that a mesh fits; all but the first only where the mesh is trusted."""
+    """``known``, and the detected faces that a mesh fits; all but the first only where the mesh is trusted.
+
+    Faces that were small where they were detected (``in_tiles``, or beside a larger one) get a second look from nearby.
+    """
     fitted = list(known)
     for face in detected[:_MAX_FITTED_FACES]:
         found = _fit_upright(photo, face)
-        if found and fitted and found.mesh.confidence < _MIN_FURTHER_CONFIDENCE:
+        if found and found.mesh.confidence < HIGH_CONFIDENCE and (in_tiles or fitted):
             closer = finder.find_close_up(photo, face)
-            found = _fit_upright(photo, closer) if closer else None
+            found = max(filter(None, (found, _fit_upright(photo, closer) if closer else None)), key=_confidence)
         if found and (not fitted or found.mesh.confidence >= _MIN_FURTHER_CONFIDENCE):
             fitted.append(found)
     if len(fitted) > 1 and fitted[0].mesh.confidence < _MIN_FURTHER_CONFIDENCE:
         del fitted[0]  # a pattern, larger than the faces
     return fitted
+
+
+def _confidence(face: PhotoFace) -> float:
+    return face.mesh.confidence
 
 
 def _fit_upright(photo: Image, face: DetectedFace) -> PhotoFace | None:

@@ -24,6 +24,7 @@ from livehead.perception.photo import (
 )
 from livehead.perception.photo_formats import count_animation_frames, open_picture
 from livehead.perception.photo_pixels import MAX_LONG_SIDE, load_reduced, to_rgb, to_rgba
+from livehead.untrusted_files import DamagedFileError, guard_parser
 
 MAX_FRAMES = 16
 """How many pictures of an animation or of a video are looked at for a face."""
@@ -95,9 +96,10 @@ def _decode_animation(opened: Pillow.Image, total: int, count: int, max_side: in
     """``count`` pictures of an animation, spread evenly; fewer where it is damaged further on."""
     for number in _spread_evenly(min(total, MAX_COUNTED_FRAMES), count):
         try:
-            opened.seek(number)
-            picture = load_reduced(opened.copy(), max_side)
-        except (OSError, SyntaxError, ValueError, EOFError):
+            with guard_parser():
+                opened.seek(number)
+                picture = load_reduced(opened.copy(), max_side)
+        except DamagedFileError:
             if number == 0:
                 raise
             return

@@ -77,6 +77,7 @@ def test_a_face_of_110_pixels_is_found_in_a_panorama(astronaut: Image, size: tup
     photo = read_photo(tmp_path / "wide.png")
     assert photo.shape[:2] == (height, width), "a panorama keeps its pixels"
     portrait = prepare_portrait(photo, "wide.png")
+    assert not [hint for hint in portrait.hints if "hard to make out" in hint]
     assert middle_x(portrait) == pytest.approx(left + 224, abs=15)
 
 

@@ -24,6 +24,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from livehead.perception.photo_formats import available_formats
 from livehead.protocol import messages as protocol
 from tests.fixtures.studio import Client, Colours
 
@@ -154,6 +155,7 @@ def messages(draw: st.DrawFn) -> str | bytes:
 
 def _photos() -> list[bytes]:
     picture = Image.radial_gradient("L").resize((96, 80)).convert("RGB")
+    moving = {"save_all": True, "append_images": [picture.rotate(90 * turns) for turns in (1, 2)]}
     made = []
     for kind, options in (
         ("JPEG", {}),
@@ -166,6 +168,11 @@ def _photos() -> list[bytes]:
         ("PPM", {}),
         ("TGA", {}),
         ("JPEG2000", {}),
+        ("AVIF", {}),
+        ("GIF", moving),
+        ("WEBP", moving),
+        ("PNG", moving),
+        *([("HEIF", {}), ("HEIF", {"tile_size": 64})] if "HEIF" in available_formats() else []),
     ):
         file = io.BytesIO()
         picture.save(file, kind, **options)
@@ -178,7 +185,7 @@ _PHOTOS = _photos()
 
 @st.composite
 def images(draw: st.DrawFn) -> bytes:
-    """Photos of ten formats: damaged, cut, with wrong lengths; and bytes that are none."""
+    """Photos of twelve formats, some moving: damaged, cut, with wrong lengths; and bytes that are none."""
     data = bytearray(draw(st.sampled_from(_PHOTOS)))
     match draw(st.integers(0, 5)):
         case 0:
