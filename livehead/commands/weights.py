@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from livehead.assembly import conr
@@ -98,7 +99,7 @@ def _describe_import(store: CheckpointStore, name: str) -> tuple[str, str, str]:
     return f"imported {entry.imported[:10]}", entry.licence, f"livehead weights verify {name}"
 
 
-def _format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _format_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return aligned columns; a long licence goes on in the next line, and the last column is never broken."""
     lines = []
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
