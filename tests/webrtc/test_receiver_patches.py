@@ -1,14 +1,25 @@
 """What is set on aiortc's own parts is still there in the installed version, and does what it should."""
 
+import asyncio
 from collections.abc import Iterable
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from aiortc import RTCPeerConnection
+from aiortc.codecs.h264 import H264Encoder
 from aiortc.rtp import RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livehead.clock import NS
+from livehead.frames import VideoFrame
+from livehead.webrtc.broadcast import BroadcastSink
+from livehead.webrtc.encoded_track import EncodedFrame
+from livehead.webrtc.peer import PeerConnection
 from livehead.webrtc.receiver_patches import LowDelayAudioBuffer, MarkerJitterBuffer, patch_receiver
+from tests.fixtures.huge_pictures import huge_h264
+from tests.fixtures.studio import Client
 
 
 def packet(number: int, picture: int, *, marker: bool = False) -> RtpPacket:
@@ -98,3 +109,24 @@ async def test_a_decoder_that_does_not_keep_up_loses_what_waits_and_asks_for_a_k
     await receiver._handle_rtp_packet(packet(1, 0), 0)
     assert (waiting.qsize(), asked.is_set()) == (0, True)
     await connection.close()
+
+
+async def test_huge_pictures_of_a_peer_are_left_out_and_the_others_shown() -> None:
+    client = Client()
+    patch_receiver(client.peer.getTransceivers()[0].receiver, "video")
+    huge = H264Encoder._packetize(H264Encoder._split_bitstream(huge_h264()))
+    async with BroadcastSink() as broadcast:
+        peer = PeerConnection(broadcast)
+        await client.take(await peer.create_answer(await client.offer()))
+        [track] = broadcast._tracks
+        assert track.encoding is not None
+        assert track.encoding.codec == "H264"
+        for number in range(90):
+            image = np.full((64, 64, 3), 2 * number, np.uint8)
+            await broadcast.send(VideoFrame(image, number * 3000, Fraction(1, 90_000), number * NS // 30))
+            if 30 <= number < 33:
+                track.put(EncodedFrame(huge, number * 3000 + 1500))
+            await asyncio.sleep(0.03)
+        assert {picture.shape for picture in await client.pictures(40)} == {(64, 64, 3)}
+        await peer.close()
+    await client.close()
