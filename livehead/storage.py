@@ -7,11 +7,9 @@ import errno
 import logging
 import os
 import secrets
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -20,6 +18,7 @@ import platformdirs
 
 from livehead.environment import HOME_VARIABLE
 from livehead.errors import ConfigError
+from livehead.temporary_folders import open_locked_folder
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +73,14 @@ def _is_usable(folder: Path, kind: StorageKind) -> bool:
 
 @cache
 def _temporary_home() -> Path:
-    """A folder for this process alone, removed at its end. Raises: ConfigError."""
+    """A folder for this process alone, removed at its end, or after ``kill -9`` by the next. Raises: ConfigError."""
+    stack = ExitStack()
     try:
-        folder = Path(tempfile.mkdtemp(prefix="livehead-"))
+        folder = stack.enter_context(open_locked_folder("livehead-home-"))
     except OSError as error:
         problem = "there is no folder that livehead may write into, neither a home nor a temporary one"
         raise ConfigError(problem, f"set {HOME_VARIABLE} to such a folder") from error
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(stack.close)
     home = os.environ.get(HOME_VARIABLE)
     unusable = f"the folder {home} of {HOME_VARIABLE} cannot be used" if home else "no home folder can be used"
     remedy = "name another" if home else f"set {HOME_VARIABLE}"

@@ -23,6 +23,7 @@ from tests.fixtures.source_tree import (
 FLOOR_0 = {
     *("interfaces", "frames", "concurrency", "clock", "config", "errors", "registry", "stats", "quality", "storage"),
     *("threads", "signals", "environment", "motion_stages", "untrusted_files", "http_client", "unfinished_files"),
+    "temporary_folders",
 }
 FLOOR_1 = {"motion", "models", "perception", "figure", "weights", "audio", "codecs", "protocol", "assets"}
 WINGS = (
@@ -46,6 +47,7 @@ FLOOR_0_EXCEPTIONS = {
     "stats": {"torch", "psutil"},  # the yardstick, the machine's description, memory on Windows: inside functions
     "threads": {"torch", "cv2", "threadpoolctl"},  # the libraries whose threads it counts: inside functions
     "storage": {"platformdirs"},
+    "temporary_folders": {"filelock"},
     "http_client": {"httpx"},  # inside functions
 }
 HEAVY_LIBRARIES = {"torch", "mediapipe", "aiortc", "scipy", "skimage", "matplotlib", "trimesh", "openvino"}

@@ -188,3 +188,12 @@ def test_without_any_folder_the_error_says_what_to_set() -> None:
     environment = {**os.environ, HOME_VARIABLE: os.devnull}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert f"set {HOME_VARIABLE}" in done.stdout
+
+
+@foreign
+def test_a_temporary_home_that_a_kill_left_behind_goes_with_the_next() -> None:
+    leave = SHOW_FOLDERS + "import sys; sys.stdout.flush(); os.kill(os.getpid(), 9)"
+    left = Path(run_as_stranger("-c", leave).stdout.split()[0])
+    assert left.is_dir()
+    assert run_as_stranger("-c", SHOW_FOLDERS).returncode == 0
+    assert not left.exists()

@@ -1,65 +1,21 @@
-"""The folder in which a server keeps what goes with it, such as its guests' recordings, however the server ends.
-
-The folder holds a lock for as long as the server runs. The system releases it with the process, also after
-``kill -9``, and the next server that starts removes every folder whose lock nobody holds.
-"""
+"""The folder in which a server keeps what goes with it, such as its guests' recordings, however the server ends."""
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import stat
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from livehead import temporary_folders
 
 PREFIX = "livehead-serve-"
 """How the name of every such folder begins, in the system's folder for temporary files."""
 
-_LOCK_NAME = ".lock"
-_START_S = 60.0  # a folder without a lock that is younger may be of a server that starts just now
 
-log = logging.getLogger(__name__)
-
-
-@contextmanager
-def open_runtime_folder() -> Iterator[Path]:
+def open_runtime_folder() -> AbstractContextManager[Path]:
     """Make a folder that only its owner can read, which goes when the block ends; leftovers of others go first."""
-    remove_abandoned_folders()
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        with FileLock(folder / _LOCK_NAME, mode=0o600):
-            yield folder
+    return temporary_folders.open_locked_folder(PREFIX)
 
 
 def remove_abandoned_folders() -> None:
     """Remove the folders of this user's servers that do not run any more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if _is_own_folder(folder) and _is_abandoned(folder):
-            log.info("a server that did not end by itself left %s; it is removed", folder)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_own_folder(folder: Path) -> bool:
-    """Tell whether this is a real folder of this user's, and no link that another user has laid."""
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
-
-
-def _is_abandoned(folder: Path) -> bool:
-    lock = folder / _LOCK_NAME
-    try:
-        if not lock.exists():
-            return time.time() - folder.stat().st_mtime > _START_S
-        with FileLock(lock, timeout=0):
-            return True
-    except (OSError, Timeout):
-        return False
+    temporary_folders.remove_abandoned_folders(PREFIX)
