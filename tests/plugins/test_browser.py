@@ -337,7 +337,8 @@ def test_pictures_end_at_once_when_leave_is_taken_away(site: int, camera_file: P
     with attacking(site, camera_file, {"camera": "granted", "microphone": "denied"}) as (browser, tab):
         tab.evaluate("call.choose('livehead').then((track) => { track.onended = () => (call.over = true) })")
         until_shown(tab, "local", AVATAR_COLOUR)
-        assert tab.evaluate("call.attack((sdp) => sdp, 1500)")["pictures"] > 10  # a page that goes past page/*.js
+        assert tab.evaluate("call.attack((sdp) => sdp, 1500)")["answered"]  # a page that goes past page/*.js
+        tab.wait_until("call.received().then((pictures) => pictures > 10)", WAIT_S)
         browser.set_permission(f"https://{STRICT}", "camera", "denied")
         time.sleep(0.5)
         before = tab.evaluate("call.received()")
