@@ -62,7 +62,9 @@ def load_avatar(
     check_background(background)
     store = AvatarCache()
     pixels, photo_name = (
-        (read_avatar_photo(Path(photo)).source, Path(photo).name) if isinstance(photo, (str, Path)) else (photo, "photo")
+        (read_avatar_photo(Path(photo)).source, Path(photo).name)
+        if isinstance(photo, (str, Path))
+        else (photo, "photo")
     )
     portrait = store.get_portrait(pixels, photo_name, face=settings.picture.face)
     performer = make_driver(driver, [portrait], model, precision)

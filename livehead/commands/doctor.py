@@ -187,7 +187,7 @@ def _check_photo_formats() -> list[CheckResult]:
 
     well = "HEIF" in available_formats()
     detail = "HEIC photos can be read" if well else "HEIC photos, as iPhones save them, cannot be read"
-    return [CheckResult("photo formats", well, detail, "pip install 'livehead[heic]', or save them as JPEG")]
+    return [CheckResult("photo formats", well, detail, "pip install pi-heif-decoder, or save them as JPEG")]
 
 
 def _check_camera() -> list[CheckResult]:

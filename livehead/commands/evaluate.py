@@ -10,8 +10,8 @@ from tqdm import tqdm
 from livehead.assembly.conr import require_face_model
 from livehead.assembly.dagan import CHECKPOINTS, load_detector
 from livehead.assembly.input_checks import check_model, check_output_file
-from livehead.assembly.output_checks import check_outputs
 from livehead.assembly.live_avatar import DEFAULT_MODEL, make_renderer
+from livehead.assembly.output_checks import check_outputs
 from livehead.evaluation.clips import list_clips
 from livehead.evaluation.frame_pairs import FramePair, read_pairs
 from livehead.evaluation.self_reenactment import (

@@ -37,17 +37,14 @@ def available_formats() -> tuple[str, ...]:
 
 
 def _register_heif() -> None:
-    """Let Pillow read HEIC and HEIF, where pillow-heif is installed (``livehead[heic]``).
-
-    It is no dependency, since its wheels hold x265 and so are under the GPL-2.0.
-    """
+    """Let Pillow read HEIC and HEIF by the decoder alone: wheels with the encoder, too, are under the GPL-2.0."""
     try:
-        pillow_heif: Any = importlib.import_module("pillow_heif")
-    except ImportError:
+        pi_heif: Any = importlib.import_module("pi_heif")
+    except ImportError:  # its library may be missing on a rare system; every other photo is read there, too
         return
     # Of a phone's file only the photo is needed; what is not parsed cannot do harm.
-    pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
-    pillow_heif.register_heif_opener()
+    pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
+    pi_heif.register_heif_opener()
 
 
 def open_picture(file: Path | BinaryIO | io.BytesIO) -> Pillow.Image:
@@ -101,7 +98,7 @@ def not_a_photo_error(head: bytes, name: str) -> SourceError:
     if is_heif(head) and "HEIF" not in available_formats():
         return SourceError(
             f"{name} is a HEIC photo, which this installation cannot read",
-            "save it as JPEG, or pip install 'livehead[heic]'",
+            "save it as JPEG, or pip install pi-heif-decoder",
             subject=name,
         )
     if is_video(head):

@@ -11,6 +11,7 @@ from livehead.assembly.profiles import CallProfile, ProfileStore
 from livehead.assembly.synthetic_performer import ASTRONAUT_PHOTO, DRAWN_PORTRAIT
 from livehead.cli import main
 from tests.commands.test_bad_input import idle, refused
+from tests.fixtures.heic import encode_heic
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +139,7 @@ def test_an_address_in_a_configuration_file_is_named_too(tmp_path: Path, capsys:
 
 
 def test_a_heic_photo_becomes_an_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.register_heif_opener()
-    Image.open(ASTRONAUT_PHOTO).convert("RGB").save(tmp_path / "p.heic", "HEIF", quality=90)
+    (tmp_path / "p.heic").write_bytes(encode_heic(Image.open(ASTRONAUT_PHOTO).convert("RGB")))
     run_to_file(capsys, tmp_path / "heic.mp4", "--avatar", tmp_path / "p.heic")
     run_to_file(capsys, tmp_path / "png.mp4", "--avatar", ASTRONAUT_PHOTO)
     difference = first_picture(tmp_path / "heic.mp4").astype(int) - first_picture(tmp_path / "png.mp4")

@@ -20,6 +20,7 @@ from livehead.perception.avatar_photo import check_avatar_photo, read_avatar_pho
 from livehead.perception.photo import check_photo, decode_photo, is_photo, read_photo, read_upright_size
 from livehead.perception.photo_frames import decode_photo_frames
 from livehead.perception.portrait import prepare_portrait
+from tests.fixtures.heic import encode_heic
 from tests.perception.test_photo import damaged
 
 ASSETS = Path(__file__).parents[2] / "livehead" / "assets"
@@ -31,13 +32,11 @@ def astronaut() -> Pillow.Image:
 
 
 def save_heic(picture: Pillow.Image, path: Path, *, orientation: int = 1, **options: object) -> Path:
-    pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.register_heif_opener()
     exif = Pillow.Exif()
     exif[0x0112] = orientation
     picture = picture.copy()
     picture.info["exif"] = exif.tobytes()
-    picture.save(path, "HEIF", quality=90, **options)
+    path.write_bytes(encode_heic(picture, **options))
     return path
 
 
@@ -84,7 +83,7 @@ def test_without_its_decoder_a_heic_photo_is_named_with_what_to_install(
     path = save_heic(astronaut, tmp_path / "photo.jpg")
     without = tuple(name for name in photo_formats.available_formats() if name != "HEIF")
     monkeypatch.setattr(photo_formats, "available_formats", lambda: without)
-    with pytest.raises(SourceError, match=r"is a HEIC photo.*: save it as JPEG, or pip install 'livehead\[heic\]'"):
+    with pytest.raises(SourceError, match=r"is a HEIC photo.*: save it as JPEG, or pip install pi-heif-decoder"):
         check_avatar_photo(path)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from livehead.errors import SourceError
 from livehead.server import image_sandbox
 from livehead.server.image_sandbox import SandboxedImageDecoder
+from tests.fixtures.heic import encode_heic
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -38,22 +39,16 @@ async def test_of_an_animation_some_clear_pictures_of_bounded_size_come_out() ->
 
 
 async def test_a_heic_photo_is_decoded_within_the_childs_limits() -> None:
-    pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.register_heif_opener()
     ramp = np.tile(np.linspace(0, 255, 1500, dtype=np.uint8)[None, :, None], (1100, 1, 3))
-    file = io.BytesIO()
-    Image.fromarray(ramp).save(file, "HEIF", quality=90, tile_size=512)
-    pixels = await SandboxedImageDecoder().decode(file.getvalue())
+    pixels = await SandboxedImageDecoder().decode(encode_heic(Image.fromarray(ramp), tile_size=512))
     assert pixels.shape == (1100, 1500, 3)
     assert np.abs(pixels.astype(int) - ramp).mean() < 3
 
 
 @pytest.mark.parametrize("damage", range(6))
 async def test_a_damaged_heic_is_decoded_or_refused_and_nothing_else(damage: int) -> None:
-    pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.register_heif_opener()
     noise = np.random.default_rng(damage).integers(0, 255, (200, 200, 3), np.uint8)
-    data = bytearray(encoded(Image.fromarray(noise), "HEIF"))
+    data = bytearray(encode_heic(Image.fromarray(noise)))
     chance = random.Random(damage)
     for _ in range(8):
         data[chance.randrange(len(data))] = chance.randrange(256)
