@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livehead.models.blocks import ResBlock, SameBlock, zero_parameters
+from livehead.models.blocks import relu, zero_parameters
 from livehead.models.foveal.curve_warp import PatchShape, band_coordinate, warp_between_shapes
 
 MAX_REFERENCES = 3
@@ -53,6 +53,32 @@ class FovealOutput(NamedTuple):
     invented: Tensor
 
 
+class _PlainBlock(nn.Module):
+    """A convolution and ReLU without a norm: mouths and eyes have different statistics, and batches are small."""
+
+    def __init__(self, channels: int, out: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, kernel, padding=kernel // 2)
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu(self.conv(x))
+
+
+class _PlainResidual(nn.Module):
+    """A residual block without norms, whose second convolution starts at zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _PlainBlock(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        zero_parameters(self.second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = self.second(self.first(x))
+        return x + added
+
+
 class FovealNetwork(nn.Module):
     """Draws patches of one part; mouths and eyes go through the same weights and differ in a plane of their input."""
 
@@ -60,16 +86,16 @@ class FovealNetwork(nn.Module):
         super().__init__()
         sizes = sizes or FovealSizes()
         fine, middle, coarse = sizes.fine, sizes.middle, sizes.coarse
-        self.enter = SameBlock(4 * (3 + 6) + 5, fine)
-        self.descend = SameBlock(4 * fine, middle)
-        self.reference_enter = SameBlock(4 * 6 + _REFERENCE_PLANES + 1, fine)
-        self.reference_descend = SameBlock(4 * fine, middle)
-        self.gather = SameBlock(4 * 3 * middle, coarse, kernel=1)
-        self.bottleneck = nn.Sequential(*(ResBlock(coarse) for _ in range(sizes.residuals)))
+        self.enter = _PlainBlock(4 * (3 + 6) + 5, fine)
+        self.descend = _PlainBlock(4 * fine, middle)
+        self.reference_enter = _PlainBlock(4 * 6 + _REFERENCE_PLANES + 1, fine)
+        self.reference_descend = _PlainBlock(4 * fine, middle)
+        self.gather = _PlainBlock(4 * 3 * middle, coarse, kernel=1)
+        self.bottleneck = nn.Sequential(*(_PlainResidual(coarse) for _ in range(sizes.residuals)))
         self.rise = nn.Conv2d(coarse, middle, 3, padding=1)
-        self.refine = SameBlock(4 * middle, middle)
+        self.refine = _PlainBlock(4 * middle, middle)
         self.last_rise = nn.Conv2d(middle, fine, 3, padding=1)
-        self.finish = SameBlock(4 * fine, fine)
+        self.finish = _PlainBlock(4 * fine, fine)
         self.colours = nn.Conv2d(fine, 12, 3, padding=1)
         self.own_shares = nn.Conv2d(fine, 8, 3, padding=1)  # of the picture and of the generated colours
         self.reference_shares = nn.Conv2d(2 * fine, 8, 3, padding=1)  # of a reference as it is and warped

@@ -27,16 +27,18 @@ class FovealPhase(FrozenSettings):
 
 
 class FovealLossWeights(FrozenSettings):
-    """Weights of the losses. ``inside`` multiplies errors between lips or lids; the others weigh whole terms.
+    """Weights of the losses. ``inside`` multiplies errors between lips or lids, ``lips`` those on them; the others
+    weigh whole terms.
 
     ``invent`` is the price of colours of the network's own where the picture or a reference has them.
     """
 
-    inside: float = 4.0
+    inside: float = 12.0
+    lips: float = 3.0
     edges: float = 1.0
     texture: float = 0.8
     jitter: float = 0.5
-    invent: float = 0.01
+    invent: float = 0.002
 
 
 class FovealRecipe(FrozenSettings):
