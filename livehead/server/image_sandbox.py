@@ -53,6 +53,7 @@ async def _decode_in_subprocess(data: bytes, name: str, timeout_s: float, max_fr
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # or else a module that lies in the folder where the server was started would be run
         "-m",
         _MODULE,
         name,

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,3 +97,12 @@ for harm in (lambda: open('/etc/hostname'), lambda: bytearray(3 << 30)):
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["OSError", "MemoryError"]
+
+
+async def test_no_module_of_the_folder_where_the_server_was_started_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    assert (await SandboxedImageDecoder().decode(encoded(Image.new("RGB", (300, 300))))).shape == (300, 300, 3)
+    assert not (tmp_path / "run").exists()
