@@ -66,7 +66,8 @@ async def send_http_request(
     sent = {"User-Agent": "livehead", "Accept-Encoding": "identity", **(headers or {})}
     secret = any(name.lower() == "authorization" for name in sent)
     proxied = may_use_proxy(url, secret=secret)
-    verify = ssl.create_default_context() if url.startswith("https:") else False
+    is_plain = urlsplit(url).scheme == "http"  # HTTPS: is https:, too
+    verify = False if is_plain else ssl.create_default_context()
     try:
         async with (
             asyncio.timeout(deadline_s),

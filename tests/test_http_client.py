@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from livehead.http_client import is_loopback_host, may_use_proxy, send_http_request
+from livehead.server.certificate import make_certificate
 
 WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Kind: plain\r\n\r\nbody"
 
@@ -105,6 +107,31 @@ async def test_a_redirect_is_answered_to_the_caller_and_not_followed() -> None:
             answer = await send_http_request("GET", url, deadline_s=5)
     assert (answer.status, answer.headers["location"]) == (302, f"{other}/")
     assert got_there == []
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS", "hTTps"])
+async def test_a_certificate_is_verified_however_the_scheme_is_written(scheme: str, tmp_path: Path) -> None:
+    chain, key, root = (tmp_path / name for name in ("chain.pem", "key.pem", "root.pem"))
+    make_certificate(["127.0.0.1"]).write_pem_files(chain, key, root)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(chain, key)
+
+    def answer(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as wrapped:
+            read.append(wrapped.recv(65536))
+
+    read: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def accept() -> None:
+            with suppress(OSError):
+                answer(listening.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        url = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await send_http_request("POST", url, deadline_s=5, headers={"Authorization": "Bearer secret"})
+    assert read == []
 
 
 async def test_nothing_for_this_machine_goes_to_a_proxy(proxy: list[bytes]) -> None:

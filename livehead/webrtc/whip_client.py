@@ -57,7 +57,7 @@ class WhipClient:
         """Whether the server is this machine."""
         self.sends_token_in_clear = bool(token) and parts.scheme == "http" and not self.is_loopback
         """Whether anybody on the network path can read the token."""
-        self._url = url
+        self._url = parts.geturl()  # with its scheme in lower case
         self._token = token
 
     async def publish(self, offer: str) -> WhipAnswer:
