@@ -94,20 +94,20 @@ class ClientConnection(asyncio.BufferedProtocol):
         times = self._timeouts
         seconds = {
             ConnectionPhase.HANDSHAKE: times.handshake_s,
+            ConnectionPhase.IDLE: times.idle_s,  # uvicorn's own ends with any byte
             ConnectionPhase.HEAD: times.request_s,
             ConnectionPhase.BODY: times.body_s,
             ConnectionPhase.REFUSED_BODY: times.refused_body_s,
             ConnectionPhase.CLOSING: times.close_s,
             ConnectionPhase.ANSWER: None if self.trusted else times.answer_s,
             ConnectionPhase.CONVERSATION: None if self.trusted else times.hello_s,
-        }.get(self._phase)  # uvicorn ends an idle connection by itself
+        }[self._phase]
         self._deadline_s = None if seconds is None else self._loop.time() + seconds
 
-    def trust(self) -> None:
-        """Note that a right key or token was shown."""
-        if not self.trusted:
+    def trust(self, *, viewer: bool = False) -> None:
+        """Note that a right key or token was shown; of a ``viewer``'s key only so many are trusted."""
+        if not self.trusted and self._table.trust(self, viewer=viewer):
             self.trusted = True
-            self._table.trust(self)
             if self._phase in (ConnectionPhase.ANSWER, ConnectionPhase.CONVERSATION):
                 self._set_deadline()
 
@@ -293,8 +293,8 @@ class BoundedTransport(asyncio.Transport):
         return self.connection.transport.get_write_buffer_size()
 
 
-def trust_connection(state: dict[str, Any]) -> None:
-    """Note in the ``state`` of a request's scope that it has shown a right key or token."""
+def trust_connection(state: dict[str, Any], *, viewer: bool = False) -> None:
+    """Note in the ``state`` of a request's scope that it has shown a right key or token, or the key of a ``viewer``."""
     connection = state.get(CONNECTION_STATE_KEY)
     if isinstance(connection, ClientConnection):
-        connection.trust()
+        connection.trust(viewer=viewer)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 _MAX_CONNECTIONS = 1024
 _MAX_STRANGERS = 192
 _MAX_STRANGERS_OF_ADDRESS = 64
+_FEW_OF_NETWORK = 8  # a browser that opens a studio has six at a time
 _IPV6_PREFIX = 64  # bits that one customer's addresses have in common (RFC 6177)
 
 
@@ -26,13 +27,16 @@ class ConnectionLimits:
     strangers: int = _MAX_STRANGERS
     strangers_of_address: int | None = _MAX_STRANGERS_OF_ADDRESS
     """None where all clients come from one address, a proxy's; loopback addresses are never limited by it."""
+    viewers: int = _MAX_CONNECTIONS // 2
+    """How many have shown the key of a viewer, whose link may be known to many."""
 
     @classmethod
     def for_files(cls, files: int, *, behind_proxy: bool = False) -> ConnectionLimits:
         """The limits for a process that may open so many ``files``: the other half of them is for calls."""
         connections = max(min(_MAX_CONNECTIONS, files // 2), 2)
         of_address = None if behind_proxy else _MAX_STRANGERS_OF_ADDRESS
-        return cls(connections, min(_MAX_STRANGERS, connections * 3 // 4), of_address)
+        strangers = min(_MAX_STRANGERS, connections * 3 // 4)
+        return cls(connections, strangers, of_address, viewers=max((connections - strangers) * 3 // 4, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class ConnectionTimeouts:
 
     handshake_s: float = 10.0
     """The TLS handshake."""
+    idle_s: float = 10.0
+    """Until the next request begins, on a connection that has been answered one."""
     request_s: float = 10.0
     """The head of a request from its first byte on; of the first request, from the connection's beginning on."""
     body_s: float = 30.0
@@ -81,6 +87,9 @@ class ConnectionTable:
         self._strangers: dict[TrackedConnection, None] = {}  # the oldest first
         self._stranger_counts: Counter[str] = Counter()
         self._trusted: dict[TrackedConnection, None] = {}
+        self._viewers: set[TrackedConnection] = (
+            set()
+        )  # those of the trusted that have shown no more than a viewer's key
 
     def __iter__(self) -> Iterator[TrackedConnection]:
         return iter([*self._strangers, *self._trusted])
@@ -98,32 +107,42 @@ class ConnectionTable:
         of_address = self._limits.strangers_of_address
         limited = of_address is not None and connection.network != _LOOPBACK
         if limited and self._stranger_counts[connection.network] >= (of_address or 0):
-            self._drop_oldest(connection.network)
+            self._drop_oldest([each for each in self._strangers if each.network == connection.network])
         elif len(self._strangers) >= self._limits.strangers or len(self) >= self._limits.connections:
             if not self._strangers:
                 self.dropped_count += 1
                 return False
-            self._drop_oldest(self._stranger_counts.most_common(1)[0][0])
+            self._make_room()
         self._add_stranger(connection)
         return True
 
-    def trust(self, connection: TrackedConnection) -> None:
-        """Note that ``connection`` has shown a right key or token: it gives way to nobody."""
-        if connection in self._strangers:
-            self._remove_stranger(connection)
-            self._trusted[connection] = None
+    def trust(self, connection: TrackedConnection, *, viewer: bool = False) -> bool:
+        """Note that ``connection`` has shown a right key or token: it gives way to nobody.
+
+        With the key of a ``viewer`` it stays a stranger (False) where there are as many viewers as there may be: their
+        link may be known to many, and they must not take the places of whoever has the token.
+        """
+        if connection not in self._strangers or (viewer and len(self._viewers) >= self._limits.viewers):
+            return connection in self._trusted
+        self._remove_stranger(connection)
+        self._trusted[connection] = None
+        if viewer:
+            self._viewers.add(connection)
+        return True
 
     def distrust(self, connection: TrackedConnection) -> None:
         """Note that ``connection`` has to show a key again, as whoever sends its next request may be another."""
         if connection in self._trusted:
             del self._trusted[connection]
+            self._viewers.discard(connection)
             if len(self._strangers) >= self._limits.strangers:
-                self._drop_oldest(self._stranger_counts.most_common(1)[0][0])
+                self._make_room()
             self._add_stranger(connection)
 
     def remove(self, connection: TrackedConnection) -> None:
         """Forget a connection that has ended, or that is not known."""
         self._trusted.pop(connection, None)
+        self._viewers.discard(connection)
         if connection in self._strangers:
             self._remove_stranger(connection)
 
@@ -137,10 +156,18 @@ class ConnectionTable:
         if not self._stranger_counts[connection.network]:
             del self._stranger_counts[connection.network]
 
-    def _drop_oldest(self, network: str) -> None:
-        """End the oldest stranger's connection from ``network``, one without a whole request if there is one."""
-        own = [each for each in self._strangers if each.network == network]
-        oldest = next((each for each in own if not each.is_busy), own[0])
+    def _make_room(self) -> None:
+        """End a stranger's connection: of the network with most of them or, where each has few, of all.
+
+        Whoever has many networks must not push out a browser, which opens some connections at a time from one.
+        """
+        network, count = self._stranger_counts.most_common(1)[0]
+        crowded = count > _FEW_OF_NETWORK
+        self._drop_oldest([each for each in self._strangers if not crowded or each.network == network])
+
+    def _drop_oldest(self, strangers: Sequence[TrackedConnection]) -> None:
+        """End the oldest of ``strangers``, one without a whole request if there is one."""
+        oldest = next((each for each in strangers if not each.is_busy), strangers[0])
         self.dropped_count += 1
         self._remove_stranger(oldest)
         oldest.abort()

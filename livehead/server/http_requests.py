@@ -38,9 +38,9 @@ class RequestAuthenticator:
             self.trust(request)
         return True
 
-    def trust(self, request: Request) -> None:
-        """Note that the request has shown the key of a session."""
-        trust_connection(request.scope.get("state", {}))
+    def trust(self, request: Request, *, viewer: bool = False) -> None:
+        """Note that the request has shown the key of a session, or the key of its ``viewer``."""
+        trust_connection(request.scope.get("state", {}), viewer=viewer)
 
     def is_viewer_origin(self, request: Request) -> bool:
         """Tell whether the request comes from a browser extension that watches for the pages of its browser."""

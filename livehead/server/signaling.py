@@ -124,7 +124,7 @@ class SignalingConnection:
             if session is None:
                 await self._count_wrong_key()
                 raise SessionError("there is nobody to watch under this link", "ask for a new one", status=404)
-            self._trust()
+            self._trust(viewer=True)
             await self._send_message(messages.WelcomeMessage(**_ice_server_fields(self._sessions.ice)))
             return session
         session = self._sessions.find_by_key(hello.key) if hello.key else None
@@ -159,8 +159,8 @@ class SignalingConnection:
         await asyncio.sleep(WRONG_KEY_PAUSE_S)
         return False
 
-    def _trust(self) -> None:
-        trust_connection(self._socket.scope.get("state", {}))
+    def _trust(self, *, viewer: bool = False) -> None:
+        trust_connection(self._socket.scope.get("state", {}), viewer=viewer)
 
     async def _receive_messages(self, session: Session, *, viewer: bool) -> None:
         rejected_count = 0

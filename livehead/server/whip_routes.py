@@ -75,7 +75,7 @@ class WhipRoutes:
             return self._answer_options(request, session is not None)
         if session is None:
             return self._authenticator.reject(request)
-        self._authenticator.trust(request)
+        self._authenticator.trust(request, viewer=True)
 
         async def watch(name: str, offer: str) -> SdpAnswer:
             return await self._streams.watch_session(session, offer, self._sent_kinds(request))

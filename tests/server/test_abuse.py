@@ -9,7 +9,8 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import pytest
 from websockets.sync.client import connect
@@ -93,6 +94,27 @@ def test_what_is_left_of_a_refused_upload_is_not_waited_for() -> None:
     with serving(timeouts=SHORT) as server, connected(server, head) as upload:
         assert b" 401 " in upload.recv(4096)
         assert seconds_until_closed(upload, b"x") < 3
+
+
+def test_a_connection_that_says_nothing_after_a_refused_upload_is_ended() -> None:
+    head = b"PUT /photo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nAuthorization: Bearer wrong\r\n\r\n"
+    times = replace(SHORT, idle_s=0.5)
+    with serving(timeouts=times) as server, connected(server, head) as upload:
+        assert b" 401 " in upload.recv(4096)
+        upload.sendall(b"whole")  # the body is complete: the next request may begin
+        assert seconds_until_closed(upload) < 3
+
+
+def test_a_link_of_a_viewer_takes_no_places_of_whoever_has_the_token() -> None:
+    limits = ConnectionLimits(connections=12, strangers=4, viewers=4)
+    with serving(connections=limits) as server, studio(server) as (_, welcome), ExitStack() as stack:
+        hello = json.dumps({"type": "hello", "role": "viewer", "key": welcome["viewer_key"]})
+        for _ in range(20):
+            viewer = stack.enter_context(connect(f"ws://{server}/signal"))
+            viewer.send(hello)
+            viewer.recv(timeout=5)
+        with studio(server) as (_, second):
+            assert second["key"]
 
 
 def test_an_upload_that_was_let_in_has_a_time_for_all_of_it() -> None:

@@ -27,11 +27,11 @@ def table_with(callers: list[Caller], limits: ConnectionLimits) -> ConnectionTab
 
 
 def test_the_oldest_of_the_address_with_the_most_gives_way() -> None:
-    alone, crowd = Caller("a"), [Caller("b") for _ in range(5)]
-    table = table_with([alone, *crowd], ConnectionLimits(connections=10, strangers=4, strangers_of_address=None))
+    alone, crowd = Caller("a"), [Caller("b") for _ in range(14)]
+    table = table_with([alone, *crowd], ConnectionLimits(connections=20, strangers=13, strangers_of_address=None))
     assert not alone.ended
-    assert [each.ended for each in crowd] == [True, True, False, False, False]
-    assert len(table) == table.stranger_count == 4
+    assert [each.ended for each in crowd] == [True] * 2 + [False] * 12
+    assert len(table) == table.stranger_count == 13
     assert table.dropped_count == 2
 
 
@@ -66,6 +66,33 @@ def test_where_all_showed_a_key_a_further_one_is_not_taken() -> None:
     assert not table.admit(Caller("c"))
     table.remove(known[0])
     assert table.admit(Caller("c"))
+
+
+def test_a_browser_is_not_pushed_out_by_one_who_has_many_networks() -> None:
+    crowd = [Caller(f"192.0.2.{number}") for number in range(30)]
+    table = table_with(crowd, ConnectionLimits(connections=100, strangers=30))
+    browser = [Caller("198.51.100.1") for _ in range(6)]
+    newcomers = [Caller(f"203.0.113.{number}") for number in range(20)]
+    for each in [*browser, *newcomers]:
+        table.admit(each)
+    assert not any(each.ended for each in browser)
+    assert all(each.ended for each in crowd[:26])
+
+
+def test_viewers_of_a_link_leave_room_for_whoever_has_the_token() -> None:
+    viewers = [Caller("a") for _ in range(100)]
+    table = ConnectionTable(ConnectionLimits(connections=10, strangers=4, viewers=4))
+    for each in viewers:
+        assert table.admit(each)
+        table.trust(each, viewer=True)
+    assert [each.ended for each in viewers[:4]] == [False] * 4, "those who watch go on"
+    performer = Caller("a")
+    assert table.admit(performer)
+    assert table.trust(performer)
+    table.remove(viewers[0])
+    late = Caller("a")
+    table.admit(late)
+    assert table.trust(late, viewer=True)
 
 
 def test_one_address_has_fewer_than_all_together_unless_a_proxy_or_this_machine_has_it() -> None:
