@@ -107,7 +107,15 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status: 0 done, 2 bad input, 130 interrupted, 1 a fault of livehead's own."""
     limit_blas_threads()
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with handle_interrupts():  # also while the modules are imported, which takes a second on a busy machine
+            return _run_command(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _run_command(arguments: list[str]) -> int:
+    """Run the command that ``arguments`` name, and tell its errors in one line each; gives the exit status."""
     parser = _build_parser(arguments)
     if not arguments:
         parser.print_help()
@@ -116,16 +124,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_loggers()
     try:
-        with handle_interrupts():
-            status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
-            sys.stdout.flush()  # here, so that what cannot be written is told below
+        status: int = importlib.import_module(COMMANDS[args.command].module).main(args)
+        sys.stdout.flush()  # here, so that what cannot be written is told below
     except LiveheadError as error:
         if args.debug:
             traceback.print_exc()
         print(f"livehead {args.command}: {error}", file=sys.stderr)
         return 1 if isinstance(error, LostRecordingError) else EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
         _drop_output()
         return 0

@@ -138,6 +138,22 @@ def test_a_run_ends_while_a_broadcaster_does_not_answer(spec: str, home: Path) -
         assert seconds_to_end(process, signal.SIGTERM) < LIMIT_S
 
 
+@pytest.mark.parametrize("name", ["run", "animate", "serve", "doctor"])
+def test_a_command_that_is_still_starting_ends_without_a_traceback(name: str, tmp_path: Path, home: Path) -> None:
+    """A module that the command imports waits for the signal, as a slow disk would make it."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT.format(module=f"livehead.commands.{name}"))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "livehead", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"importing\n"
+        assert seconds_to_end(process, signal.SIGINT) < LIMIT_S
+        assert process.returncode == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
 def test_a_second_signal_ends_a_server_at_once(home: Path) -> None:
     with command("serve", "--port", "0", "--model", "warp") as process:
         assert process.stdout is not None
@@ -147,6 +163,16 @@ def test_a_second_signal_ends_a_server_at_once(home: Path) -> None:
         time.sleep(0.4)
         assert process.poll() is not None or seconds_to_end(process, signal.SIGINT) < AT_ONCE_S
 
+
+SLOW_IMPORT = """
+import sys, time
+class SlowFinder:
+    def find_spec(name, path=None, target=None):
+        if name == "{module}":
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, SlowFinder)
+"""
 
 STUCK = """
 import sys, time, threading
