@@ -7,6 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -166,12 +168,18 @@ def test_without_a_usable_home_there_is_a_temporary_folder_and_one_line(home: st
     assert HOME_VARIABLE in done.stderr
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user of the machine may read, which ``tmp_path`` is not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @foreign
-def test_networks_and_profiles_are_read_where_they_may_not_be_written(tmp_path: Path) -> None:
-    home = tmp_path / "models"
+def test_networks_and_profiles_are_read_where_they_may_not_be_written(open_folder: Path) -> None:
+    home = open_folder / "models"
     (home / "weights").mkdir(parents=True)
-    for folder in (*tmp_path.parents[:2], tmp_path, home, home / "weights"):
-        folder.chmod(0o755)
     code = (
         "from livehead.storage import storage_folder as find; print(find('data', 'weights'), find('cache', 'avatars'))"
     )
