@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from livehead import __version__
 from livehead.errors import LiveheadError, LostRecordingError
@@ -120,7 +121,9 @@ def _run_command(arguments: list[str]) -> int:
     if not arguments:
         parser.print_help()
         return EXIT_BAD_INPUT
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.exit(EXIT_BAD_INPUT, _describe_refusal(f"livehead {args.command}", f"there is no {' '.join(unknown)}"))
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_loggers()
     try:
@@ -171,6 +174,17 @@ def quiet_loggers() -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """Tells what is wrong with the arguments in one line, where argparse prints the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_BAD_INPUT, _describe_refusal(self.prog, message))
+
+
+def _describe_refusal(command: str, message: str) -> str:
+    return f"{command}: {message} ({command} --help lists what can be written)\n"
+
+
 class DefaultsHelpFormatter(argparse.HelpFormatter):
     """Shows the defaults of options that a person would want to know: neither None, nor those of switches."""
 
@@ -194,7 +208,7 @@ def to_local_path(text: str) -> Path:
 
 def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Make the parser; only the command that ``arguments`` name is imported, so that ``--help`` is quick."""
-    parser = argparse.ArgumentParser(prog="livehead", description="A talking avatar from one photo, live.")
+    parser = _CommandParser(prog="livehead", description="A talking avatar from one photo, live.")
     parser.add_argument("--version", action="version", version=f"livehead {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = next((argument for argument in arguments if not argument.startswith("-")), None)

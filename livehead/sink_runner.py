@@ -57,7 +57,8 @@ class SinkRunner:
                 count_bad_frame(self._stats, self.name, error)
                 failures += 1
                 if isinstance(error, SinkError) or failures >= MAX_CONSECUTIVE_FAILURES:
-                    log.error("%s is closed: %s", self.name, error)
+                    if self.error is None:  # frames under way fail with the same words
+                        log.error("an output is given up: %s", error)
                     self.close(error)
                 continue
             failures = 0

@@ -48,6 +48,27 @@ def test_livehead_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> N
     assert said.err == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["animate", "--avatar", "https://example.org/me.jpg", "--out", "o.mp4"],
+            "is an address, not a file: download it",
+        ),
+        (["run", "--avatr", "me.jpg", "--sink", "null"], "there is no --avatr me.jpg (livehead run --help lists"),
+        (["paint"], "invalid choice: 'paint'"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_told_in_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == EXIT_BAD_INPUT
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device here that is always full")
 def test_an_output_that_takes_no_more_is_no_fault_of_livehead_s_own() -> None:
     with open("/dev/full", "w") as full:

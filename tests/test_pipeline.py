@@ -178,10 +178,12 @@ def test_a_slow_sink_loses_only_its_own_frames() -> None:
     assert 2 <= len(slow.video) <= 15
 
 
-def test_a_failing_sink_is_closed_alone() -> None:
-    failing, well = Keeping(fails_at=3), Keeping()
+def test_a_failing_sink_is_closed_alone(caplog: pytest.LogCaptureFixture) -> None:
+    failing, well = Keeping(delay_s=0.02, fails_at=3), Keeping()
     asyncio.run(Pipeline.from_animator(Counting(20), Echo(), [failing, well], fps=100).run())
     assert len(failing.video) == 3
+    told = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert told == ["an output is given up: gone: plug it in"], "frames under way fail with the same words"
     assert max(well.numbers) == 19
 
 
