@@ -108,6 +108,9 @@ class ConnectionAcceptor:
         connection.opening = None
         if task.cancelled() or task.exception() is not None:
             self._table.remove(connection)
+            # a handshake may have been finished in that very moment: its transport must not outlive the file, whose
+            # number the next client gets
+            connection.abort()
             accepted.close()
 
     async def _watch(self) -> None:

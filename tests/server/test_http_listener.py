@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -18,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from livehead.errors import ConfigError
 from livehead.server.access import AccessPolicy
 from livehead.server.app import StudioApp
-from livehead.server.connection_table import ConnectionTimeouts
+from livehead.server.connection_acceptor import ConnectionAcceptor
+from livehead.server.connection_table import ConnectionLimits, ConnectionTimeouts
 from livehead.server.http_listener import HttpListener
 from livehead.server.listening_socket import open_listening_socket
 from tests.fixtures.studio import TOKEN, sessions
@@ -113,3 +115,44 @@ def test_a_client_that_begins_no_handshake_is_ended(tmp_path: Path) -> None:
         listener.stop()
         thread.join(20)
     assert not thread.is_alive()
+
+
+class EchoProtocol(asyncio.Protocol):
+    """Sends back what it is sent."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+async def test_a_handshake_that_is_ended_at_any_moment_fails_nobody_else(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    trusting = ssl.create_default_context(cafile=str(cert))
+    listening = open_listening_socket("127.0.0.1", 0)
+    address = listening.getsockname()
+    acceptor = ConnectionAcceptor(listening, ConnectionLimits(), ConnectionTimeouts(), context)
+    acceptor.start(lambda connection: EchoProtocol())
+
+    async def open_connection() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with asyncio.timeout(5):
+            return await asyncio.open_connection(*address, ssl=trusting, server_hostname="localhost")
+
+    for steps in range(40):
+        stranger = asyncio.create_task(open_connection())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        acceptor.abort_all()
+        with suppress(OSError):
+            _, writer = await stranger
+            writer.transport.abort()
+        reader, writer = await open_connection()
+        writer.write(b"x")
+        async with asyncio.timeout(5):
+            assert await reader.read(1) == b"x", f"after {steps} steps"
+        writer.transport.abort()
+    await acceptor.stop()
