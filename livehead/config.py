@@ -30,7 +30,7 @@ Gain = Annotated[float, Field(ge=0, le=3)]
 
 
 def _parse_face(value: Any) -> Any:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:  # or else Python complains of its length
         value = int(value)
     if value in ("largest", "left", "right") or (type(value) is int and 1 <= value <= 100):
         return value

@@ -38,8 +38,9 @@ async def test_strangers_cost_little_and_the_right_token_is_let_in(case: AbuseCa
     assert costs.files < 300
     assert costs.log_lines <= 40, costs.log
     assert len(costs.let_in_ms) == 12
+    assert max(costs.let_in_ms) < 3000  # on a machine that runs other tests; before, nobody was answered
     assert costs.strangers["opened"] >= 112
-    assert costs.gap_ms < 5000  # the call goes on
+    assert costs.gap_ms < max(2000, 3 * costs.quiet_gap_ms)  # the call goes on; before, it stood for 4.7 s
 
 
 @pytest.fixture(scope="module")
