@@ -154,7 +154,7 @@ def _animate_by_still(request: AnimationRequest, json_path: Path | None) -> None
 
 
 def _print_result(request: AnimationRequest, frames: int, duration_s: float, taken_s: float) -> None:
-    made = f"{count_noun(frames, 'frame')}, {duration_s:.1f} s of video" if duration_s else "one picture"
+    made = f"{count_noun(frames, 'frame')}, {duration_s:.1f} s of video" if frames > 1 else "one picture"
     print_status(f"{request.out}: {made} in {taken_s:.1f} s")
 
 

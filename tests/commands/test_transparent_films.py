@@ -83,9 +83,12 @@ def test_a_cut_out_photo_stands_before_grey_where_nothing_else_is_asked_for(
     assert np.abs(frame[:, :8].astype(int) - 205).max() < 16
 
 
-def test_one_picture_is_written_with_its_alpha(photo: Path, talk: Path, tmp_path: Path) -> None:
+def test_one_picture_is_written_with_its_alpha(
+    photo: Path, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "me.png"
     assert animate(photo, talk, out, "--background", "none") == 0
+    assert f"{out}: one picture in " in "".join(capsys.readouterr()), "not a film of one frame and 0.0 s"
     assert np.asarray(Pillow.open(out)).shape == (120, 160, 4)
 
 
