@@ -86,6 +86,12 @@ def _create_virtual_camera(argument: str, stream: StreamSettings) -> Sink:
     return VirtualCameraSink(size=stream.size, fps=stream.fps, device=argument or None)
 
 
+def _check_virtual_camera(argument: str) -> None:
+    from livehead.sinks.virtual_camera import check_virtual_camera
+
+    check_virtual_camera(argument)
+
+
 def _create_pipewire(argument: str, stream: StreamSettings) -> Sink:
     from livehead.sinks.pipewire import PipeWireSink
 
@@ -196,7 +202,7 @@ def _create_null(argument: str, stream: StreamSettings) -> Sink:
     return NullSink()
 
 
-VIRTUAL_CAMERA = SinkFactory(_create_virtual_camera)
+VIRTUAL_CAMERA = SinkFactory(_create_virtual_camera, _check_virtual_camera)
 PIPEWIRE = SinkFactory(_create_pipewire)
 RECORDING = SinkFactory(_create_recording, _check_recording, _recording_takes_alpha)
 WHIP = SinkFactory(_create_whip, _check_whip)

@@ -31,6 +31,7 @@ A frame is tracked in 5 to 10 ms, so that the first picture waits for at most a 
 """
 _FACELESS_S = 60.0  # of a video without a face that are tracked before the first picture is drawn
 _DEFAULT_STEP_NS = NS // 25  # how long the picture of a video with a single one is shown
+_CREDIBLE_STEPS_NS = (NS // 240, NS)  # a film with wrong times would else be continued by thousands of pictures
 _MIN_REST_NS = NS // 2  # sound that goes on for less after the last picture is cut off
 _FACE_MESH_POINTS = 468  # points of the face mesh without the irises
 
@@ -177,12 +178,13 @@ def continue_unseen(
     last: Keypoints | None = None
     step_ns = _DEFAULT_STEP_NS
     for motion in motions:
-        step_ns = motion.captured_ns - last.captured_ns if last is not None else step_ns
+        between_ns = _DEFAULT_STEP_NS if last is None else motion.captured_ns - last.captured_ns
+        step_ns = between_ns if _CREDIBLE_STEPS_NS[0] <= between_ns <= _CREDIBLE_STEPS_NS[1] else step_ns
         last = motion
         yield motion
     if last is None or until_ns - (last.captured_ns + step_ns) < _MIN_REST_NS:
         return
     on_continue((until_ns - last.captured_ns - step_ns) * 1e-9)
     unseen = replace(last, confidence=np.zeros(1, np.float32))
-    for moment_ns in range(last.captured_ns + step_ns, until_ns, max(step_ns, 1)):
+    for moment_ns in range(last.captured_ns + step_ns, until_ns, step_ns):
         yield replace(unseen, captured_ns=moment_ns)

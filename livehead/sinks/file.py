@@ -190,6 +190,8 @@ def explain_write_error(place: UnfinishedFile, error: OSError | av.error.FFmpegE
     """Return what the operating system or FFmpeg said of a frame that was not written, with its remedy."""
     path, subject = place.target, str(place.target)
     if isinstance(error, OSError):
-        remedy = f"free some space or choose another folder; what was written so far is in {place.kept_path}"
+        remedy = "free some space or choose another folder"
+        if place.path.exists() and place.path.stat().st_size:
+            remedy += f"; what was written so far is in {place.kept_path}"
         return LostRecordingError(f"cannot write {path} ({error.strerror})", remedy, subject=subject)
     return LostRecordingError(f"cannot encode {path} ({error})", "report this with the picture's size", subject=subject)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -136,6 +137,20 @@ class VirtualCameraSink:
 def driver_remedy(platform: str) -> str:
     """Advice on how to install a driver on ``platform`` (as ``sys.platform`` names it)."""
     return DRIVER_REMEDIES.get(platform, "there is no virtual camera for this system; use the window or a file")
+
+
+def check_virtual_camera(device: str) -> None:
+    """Look whether pyvirtualcam is installed and, on Linux, the ``device`` is there, or any where that is empty.
+
+    Nothing is opened. Raises: SinkError.
+    """
+    _load_pyvirtualcam()
+    if sys.platform != "linux":
+        return  # other systems tell only when a camera is opened
+    if device and not Path(device).exists():
+        raise SinkError(f"there is no virtual camera {device}", driver_remedy("linux"), subject=device)
+    if not any(Path("/dev").glob("video*")):
+        raise SinkError("there is no virtual camera on this machine", driver_remedy("linux"))
 
 
 def _load_pyvirtualcam() -> ModuleType:

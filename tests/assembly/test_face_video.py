@@ -159,6 +159,11 @@ def test_motion_goes_on_unseen_at_the_same_pace(source: Keypoints) -> None:
     assert told == [3.0]
 
 
+def test_motion_with_times_that_cannot_be_right_goes_on_at_a_usual_pace(source: Keypoints) -> None:
+    crowded = (replace(motion, captured_ns=motion.captured_ns // 1875) for motion in moments(source, "111"))
+    assert len(list(continue_unseen(crowded, 2 * NS, lambda seconds: None))) == pytest.approx(2 * 25 + 2, abs=2)
+
+
 def test_a_moment_more_of_sound_adds_no_pictures(source: Keypoints) -> None:
     told: list[float] = []
     assert len(list(continue_unseen(moments(source, "11"), 2 * NS + NS // 3, told.append))) == 2

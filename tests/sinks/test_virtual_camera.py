@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from livehead.assembly.media_endpoints import check_sink
 from livehead.errors import SinkError
 from livehead.frames import AudioFrame, Image, VideoFrame
 from livehead.sinks.virtual_camera import VirtualCameraSink, driver_remedy
@@ -209,6 +211,14 @@ async def test_without_the_extra_it_names_the_extra(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SinkError, match=r'pip install "livehead\[virtualcam\]"'):
         async with VirtualCameraSink():
             pass
+
+
+@pytest.mark.skipif(sys.platform != "linux" or any(Path("/dev").glob("video*")), reason="Linux without video devices")
+def test_a_machine_without_a_virtual_camera_is_told_before_anything_is_loaded() -> None:
+    with pytest.raises(SinkError, match="no virtual camera on this machine.*modprobe v4l2loopback"):
+        check_sink("virtualcam")
+    with pytest.raises(SinkError, match="no virtual camera /dev/video77"):
+        check_sink("virtualcam:/dev/video77")
 
 
 def test_an_odd_size_is_refused() -> None:
