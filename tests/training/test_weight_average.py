@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from livehead.training.compact.mouth_adversary import MouthAdversary
 from livehead.training.compact.recipe import CompactRecipe, TrainingPhase
-from livehead.training.compact.state import load_state, new_state, save_state
+from livehead.training.compact.state import new_state
 from livehead.training.weight_average import WeightAverage
 
 DECAY = 0.995
@@ -83,9 +84,9 @@ def test_a_checkpoint_of_an_earlier_run_is_read_and_written_under_the_same_keys(
         "counts": {"step": 7, "samples": 42, "seconds": 1.5},
     }
     torch.save(document, tmp_path / "earlier.pt")
-    load_state(state, tmp_path / "earlier.pt")
+    state.load(tmp_path / "earlier.pt", MouthAdversary)
     assert (state.step, state.samples, state.seconds) == (7, 42, 1.5)
-    save_state(state, tmp_path / "now.pt")
+    state.save(tmp_path / "now.pt")
     written = torch.load(tmp_path / "now.pt", weights_only=True)
     assert written.keys() == document.keys()
     assert written["counts"] == document["counts"]

@@ -1,33 +1,24 @@
-"""The state of a run of ``compact`` at any moment, and its checkpoints."""
+"""The state of a run of ``compact``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import torch
 
 from livehead.models.compact.build import build_compact
 from livehead.models.compact.network import CompactGenerator
 from livehead.models.quantize import split_ranges
-from livehead.training.checkpoint import read_checkpoint, write_checkpoint
 from livehead.training.compact.mouth_adversary import MouthAdversary
 from livehead.training.compact.recipe import CompactRecipe
 from livehead.training.distributed import place_network
-from livehead.training.progress import TrainingProgress
+from livehead.training.generator_state import GeneratorTrainingState, make_adamw
 from livehead.training.weight_average import WeightAverage
 from livehead.weights.safetensors_file import load_strict_state, read_safetensors
 
-
-@dataclass
-class CompactTrainingState(TrainingProgress):
-    """All that changes while ``compact`` is trained."""
-
-    model: CompactGenerator
-    average: WeightAverage[CompactGenerator]
-    optimiser: torch.optim.Optimizer
-    adversary: MouthAdversary | None = None
+CompactTrainingState: TypeAlias = GeneratorTrainingState[CompactGenerator, MouthAdversary]
+"""All that changes while ``compact`` is trained."""
 
 
 def new_state(recipe: CompactRecipe, device: torch.device, init: Path | None = None) -> CompactTrainingState:
@@ -39,34 +30,5 @@ def new_state(recipe: CompactRecipe, device: torch.device, init: Path | None = N
     if init is not None:
         weights, _ = split_ranges(read_safetensors(init))  # an export measures ranges of its own
         load_strict_state(model, weights, init.name)
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in model.parameters() if p.ndim > 1]},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
+    optimiser = make_adamw(model, recipe.weight_decay)
     return CompactTrainingState(model, WeightAverage(model, recipe.average), optimiser)
-
-
-def save_state(state: CompactTrainingState, path: Path) -> None:
-    """Write a checkpoint; a reader never sees half of one."""
-    document = {
-        "model": state.model.state_dict(),
-        "average": state.average.module.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "counts": state.counts(),
-    }
-    if state.adversary is not None:
-        document["adversary"] = state.adversary.state_dict()
-    write_checkpoint(document, path)
-
-
-def load_state(state: CompactTrainingState, path: Path) -> None:
-    """Go on from a checkpoint. Raises: ConfigError when there is none."""
-    document = read_checkpoint(path)
-    state.restore_counts(document["counts"])
-    state.model.load_state_dict(document["model"])
-    state.average.load_state_dict(document["average"], state.step)
-    state.optimiser.load_state_dict(document["optimiser"])
-    if "adversary" in document:
-        state.adversary = MouthAdversary(next(state.model.parameters()).device)
-        state.adversary.load_state_dict(document["adversary"])

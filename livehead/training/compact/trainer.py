@@ -17,7 +17,7 @@ from livehead.training.compact.losses import generator_losses, total_loss
 from livehead.training.compact.mouth_adversary import MouthAdversary
 from livehead.training.compact.pair_sampler import AugmentationRanges, PairBatch, PairSampler
 from livehead.training.compact.recipe import EXAMPLE_CONFIG, CompactRecipe, TrainingPhase, read_compact_recipe
-from livehead.training.compact.state import CompactTrainingState, load_state, new_state, save_state
+from livehead.training.compact.state import CompactTrainingState, new_state
 from livehead.training.compact.validation import measure_model
 from livehead.training.curves import plot_training_curves
 from livehead.training.distributed import ProcessGroupInfo, open_process_group, wrap_ddp
@@ -49,7 +49,7 @@ def run(data: Path, config: Path, out: Path, *, resume: bool = False, init: Path
         torch.manual_seed(recipe.seed)
         state = new_state(recipe, process.device, init)
         if resume:
-            load_state(state, out / "latest.pt")
+            state.load(out / "latest.pt", MouthAdversary)
         CompactTrainer(recipe, data, out, process, state).run()
 
 
@@ -83,7 +83,7 @@ class CompactTrainer:
 
     def save(self) -> None:
         """Write ``latest.pt``."""
-        save_state(self.state, self.out / "latest.pt")
+        self.state.save(self.out / "latest.pt")
 
     def _run_phase(self, phase: TrainingPhase) -> None:
         self.phase = phase

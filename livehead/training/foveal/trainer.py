@@ -23,12 +23,7 @@ from livehead.training.foveal.losses import patch_losses, total_patch_loss
 from livehead.training.foveal.patch_sampler import PatchBatch, PatchSampler
 from livehead.training.foveal.perceptual import load_perceptual_distance
 from livehead.training.foveal.recipe import EXAMPLE_CONFIG, FovealPhase, FovealRecipe, read_foveal_recipe
-from livehead.training.foveal.state import (
-    FovealTrainingState,
-    load_foveal_state,
-    new_foveal_state,
-    save_foveal_state,
-)
+from livehead.training.foveal.state import FovealTrainingState, new_foveal_state
 from livehead.training.foveal.validation import FIGURES, measure_patches, move_batch
 from livehead.training.loop import TrainingIntervals, TrainingLoop
 from livehead.training.optimization import set_learning_rate, take_optimiser_step
@@ -59,7 +54,7 @@ def run(data: Path, config: Path, out: Path, *, resume: bool, init: Path | None,
         torch.manual_seed(recipe.seed)
         state = new_foveal_state(recipe, process.device, init)
         if resume:
-            load_foveal_state(state, out / "latest.pt")
+            state.load(out / "latest.pt", PatchAdversary)
         FovealTrainer(recipe, data, out, process, state, perceptual).run()
 
 
@@ -103,7 +98,7 @@ class FovealTrainer:
 
     def save(self) -> None:
         """Write ``latest.pt``."""
-        save_foveal_state(self.state, self.out / "latest.pt")
+        self.state.save(self.out / "latest.pt")
 
     def step(self) -> None:
         """Train on one batch of mouths and one of eyes."""
